@@ -1,0 +1,1 @@
+"""Make a trained PyTorch model forget chosen training samples, and show with honest statistics how well it did."""

@@ -1,0 +1,1 @@
+"""Attacks: adversarial examples that methods use, and membership attacks that audits use."""

@@ -1,0 +1,1 @@
+"""Membership inference attacks as pure score functions on numpy arrays; a higher score means "member"."""

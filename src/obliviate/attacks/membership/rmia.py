@@ -1,0 +1,189 @@
+"""RMIA, robust membership inference (Zarifzadeh, Liu & Shokri 2024, arXiv 2312.03262), as pure score functions.
+
+score(x) = share of population points z with ratio(x) / ratio(z) > gamma, ratio(x) = p(x | target) / p(x), where p(x)
+comes from reference models. All points share one z set, so the score is the empirical CDF of the z-ratios at
+ratio(x) / gamma and costs one sort. Shares tie often; each score therefore carries the rank of ratio(x) as a fraction
+of one population step: `floor(score * z) / z` is the published share, and scores order samples just as ratio(x) does.
+The AUC hence depends on neither gamma nor z; they set the share, and with it the scale on which a threshold is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.special import logsumexp
+from scipy.stats import rankdata
+
+from obliviate.errors import DataError
+
+MOST_TARGETS = 4
+
+
+def confidence(
+    logits: Float[np.ndarray, "*models n c"], labels: Int[np.ndarray, " n"], *, temperature: float = 2.0
+) -> Float[np.ndarray, "*models n"]:
+    """Softmax probability of the true class at a temperature, as float64 in [0, 1] (RMIA, appendix B).
+
+    Raises DataError for mismatched shapes, labels outside [0, c), logits that are not finite and temperatures <= 0.
+
+    >>> confidence(np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([0, 1])).round(3).tolist()
+    [0.5, 0.269]
+    """
+    if logits.ndim < 2 or labels.shape != logits.shape[-2:-1] or not temperature > 0:
+        raise DataError(
+            f"expected logits (..., n, c), labels (n,) and temperature > 0, got {logits.shape}, {labels.shape} and "
+            f"{temperature}; pass one label a sample"
+        )
+    classes = logits.shape[-1]
+    if len(labels) and (labels.min() < 0 or labels.max() >= classes):
+        raise DataError(f"expected labels in [0, {classes}), got [{labels.min()}, {labels.max()}]; number from 0")
+    rows = np.arange(len(labels))
+    result = np.empty(logits.shape[:-1])
+    # One model at a time: a float64 copy of the logits of a whole pool would be gigabytes.
+    for model in np.ndindex(logits.shape[:-2]):
+        scaled = logits[model].astype(np.float64) / temperature
+        if not np.isfinite(scaled).all():
+            raise DataError("expected finite logits, got NaN or infinity; check that the model has not diverged")
+        result[model] = np.exp(scaled[rows, labels] - np.asarray(logsumexp(scaled, axis=1)))
+    return result
+
+
+def online(
+    target: Float[np.ndarray, " n"],
+    references: Float[np.ndarray, "models n"],
+    included: Bool[np.ndarray, "models n"],
+    population: Int[np.ndarray, " z"],
+    *,
+    gamma: float = 2.0,
+) -> Float[np.ndarray, " n"]:
+    """Online RMIA scores in (0, 1 + 1/z): p(x) is half the mean over references with x, half over those without.
+
+    `target` and `references` are probabilities from `confidence`; `included` says which reference trained on which
+    sample; `population` indexes the points z. See the module docstring for the tie-break.
+    Raises DataError for a sample that every reference or no reference trained on: its p(x) would lack a half, and on a
+    perfect retrain FT-AUC would be 0.37 instead of 0.50. Also for mismatched shapes and NaN.
+
+    >>> references = np.array([[0.9, 0.3], [0.5, 0.8]])
+    >>> included = np.array([[True, False], [False, True]])
+    >>> online(np.array([0.8, 0.1]), references, included, np.array([1])).round(3).tolist()
+    [1.667, 0.333]
+    """
+    _check(target, references, included, population, gamma)
+    prior = (_mean(references, included) + _mean(references, ~included)) / 2
+    return _score(_ratio(target, prior), population, gamma)
+
+
+def offline(
+    target: Float[np.ndarray, " n"],
+    references: Float[np.ndarray, "models n"],
+    included: Bool[np.ndarray, "models n"],
+    population: Int[np.ndarray, " z"],
+    *,
+    a: float,
+    gamma: float = 2.0,
+) -> Float[np.ndarray, " n"]:
+    """Offline RMIA scores: p(x) = ((1 + a) * P_OUT + (1 - a)) / 2, with P_OUT the mean over references without x.
+
+    RMIA, appendix B.2.2; `a` comes from `fit_offline_a`. Arguments, range and errors as for `online`.
+
+    >>> references = np.array([[0.9, 0.3], [0.5, 0.8]])
+    >>> included = np.array([[True, False], [False, True]])
+    >>> offline(np.array([0.8, 0.1]), references, included, np.array([1]), a=0.3).round(3).tolist()
+    [1.667, 0.333]
+    """
+    _check(target, references, included, population, gamma)
+    return _offline(target, _mean(references, ~included), population, a, gamma)
+
+
+def fit_offline_a(
+    references: Float[np.ndarray, "models n"],
+    included: Bool[np.ndarray, "models n"],
+    population: Int[np.ndarray, " z"],
+    *,
+    gamma: float = 2.0,
+    grid: Sequence[float] = tuple(step / 10 for step in range(11)),
+) -> float:
+    """The `a` of `offline` with the best mean AUC when up to four references in turn play the target.
+
+    Membership in a reference is known from `included`, so the audited model is never looked at. Samples that every
+    remaining reference trained on are left out of that turn. The first `a` of the grid wins a tie.
+    Raises DataError when no reference can play the target (too few references) or `grid` is empty.
+
+    >>> references = np.array([[0.9, 0.3, 0.9], [0.5, 0.8, 0.7], [0.6, 0.7, 0.6], [0.8, 0.2, 0.9]])
+    >>> included = np.array([[1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]], dtype=bool)
+    >>> 0 <= fit_offline_a(references, included, np.array([1, 2])) <= 1
+    True
+    """
+    _check(references[0], references, included, population, gamma)
+    if not len(grid):
+        raise DataError("expected at least one value of a to try, got an empty grid; leave grid out for 0, 0.1, ..., 1")
+    turns: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    for target in range(min(MOST_TARGETS, len(references))):
+        rest = np.delete(np.arange(len(references)), target)
+        usable = np.asarray(~included[rest].all(axis=0))
+        position = np.cumsum(usable) - 1
+        points = position[population[usable[population]]]
+        member = included[target, usable]
+        if len(points) and member.any() and not member.all():
+            p_out = _mean(references[rest][:, usable], ~included[rest][:, usable])
+            turns.append((references[target, usable], p_out, points, member))
+    if not turns:
+        raise DataError(
+            f"expected references that leave members and non-members when one plays the target, got {len(references)} "
+            "models; train at least 4 on a balanced leave-half-out plan"
+        )
+
+    def mean_auc(a: float) -> float:
+        scores = [_offline(target, p_out, points, a, gamma) for target, p_out, points, _ in turns]
+        return float(np.mean([_auc(s, member) for s, (*_, member) in zip(scores, turns, strict=True)]))
+
+    return float(max(grid, key=mean_auc))
+
+
+def _auc(scores: np.ndarray, member: np.ndarray) -> float:
+    members = int(member.sum())
+    above = rankdata(scores)[member].sum() - members * (members + 1) / 2
+    return float(above / (members * (len(scores) - members)))
+
+
+def _offline(target: np.ndarray, p_out: np.ndarray, population: np.ndarray, a: float, gamma: float) -> np.ndarray:
+    return _score(_ratio(target, ((1 + a) * p_out + (1 - a)) / 2), population, gamma)
+
+
+def _mean(references: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    return np.where(chosen, references, 0.0).sum(axis=0) / chosen.sum(axis=0)
+
+
+def _ratio(target: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    # The floor only matters where every reference underflows to 0, and turns 0 / 0 into 0.
+    return target / np.maximum(prior, np.finfo(np.float64).tiny)
+
+
+def _score(ratio: np.ndarray, population: np.ndarray, gamma: float) -> np.ndarray:
+    share = np.searchsorted(np.sort(ratio[population]), ratio / gamma, side="left")
+    return (share + rankdata(ratio) / (len(ratio) + 1)) / len(population)
+
+
+def _check(
+    target: np.ndarray, references: np.ndarray, included: np.ndarray, population: np.ndarray, gamma: float
+) -> None:
+    if target.ndim != 1 or references.shape[1:] != target.shape or included.shape != references.shape:
+        raise DataError(
+            f"expected target (n,), references (models, n) and included (models, n), got {target.shape}, "
+            f"{references.shape} and {included.shape}; score every model on the same samples"
+        )
+    if not len(population) or population.min() < 0 or population.max() >= len(target):
+        raise DataError(f"expected population indices in [0, {len(target)}), got {population}; index the samples")
+    if not gamma > 0:
+        raise DataError(f"expected gamma > 0, got {gamma}; the paper uses 2")
+    if np.isnan(target).any() or np.isnan(references).any():
+        raise DataError("expected probabilities without NaN, got NaN; check that no model has diverged")
+    one_sided = included.all(axis=0) | ~included.any(axis=0)
+    if one_sided.any():
+        raise DataError(
+            f"expected every sample in some references and out of others, got {int(one_sided.sum())} of {len(target)} "
+            f"in all or in none (first at index {int(one_sided.argmax())}); train references on a leave-half-out plan "
+            "over training and held-out samples alike"
+        )

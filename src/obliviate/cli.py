@@ -1,0 +1,311 @@
+"""The command line: arguments, progress and tables only; the work is in `workspace` and `demo`.
+
+Heavy modules are imported when a command runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+
+from obliviate.errors import MethodError, ObliviateError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from obliviate.training.run import Progress
+
+app = App(
+    name="obliviate",
+    help="Make a trained PyTorch model forget chosen training samples, and show with statistics how well it did.",
+    help_format="plaintext",
+)
+
+Out = Annotated[Path, Parameter(help="Folder for everything this command makes; run again to resume.")]
+Seed = Annotated[int, Parameter(help="Seed of every random choice.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the results as JSON instead of a table.")]
+References = Annotated[int, Parameter(help="Number of reference models for the membership attack (even, at least 4).")]
+Retrained = Annotated[int, Parameter(help="Number of retrained models to compare with (at least 2).")]
+
+
+@app.command
+def demo(*, out: Out = Path("demo"), seed: Seed = 0, json_: Json = False) -> None:
+    """Do the whole job on shipped data in about two minutes: train, forget by four methods, audit, report."""
+    from obliviate.demo import demo as run
+
+    with _progress(quiet=json_) as progress:
+        results = run(out, seed=seed, progress=progress)
+    _show(results, out, as_json=json_)
+
+
+@app.command
+def train(
+    *,
+    out: Out,
+    data: Annotated[
+        str, Parameter(help="fashion_mnist_5k (shipped), or a .npz file with train_x, train_y, test_x, test_y.")
+    ] = "fashion_mnist_5k",
+    model: Annotated[
+        str, Parameter(help="Architecture: small_cnn, mlp, or module:function of your own.")
+    ] = "small_cnn",
+    options: Annotated[str, Parameter(help="Keyword arguments of the architecture, as a JSON object.")] = "{}",
+    epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
+    learning_rate: Annotated[float, Parameter(help="Peak learning rate of SGD with momentum.")] = 0.1,
+    batch_size: Annotated[int, Parameter(help="Samples per step.")] = 64,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Train the original model and keep it in a folder, ready to be unlearned and audited."""
+    from obliviate.training.recipe import Recipe
+    from obliviate.workspace import Workspace
+
+    recipe = Recipe(
+        model=model,
+        model_options=_json_object(options),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+    )
+    with _progress(quiet=json_) as progress:
+        workspace = Workspace.create(out, source=data, recipe=recipe, seed=seed, progress=progress)
+        made = workspace.train()
+    facts = {"folder": str(out), "train": len(workspace.data.train), "seconds": round(made.seconds, 2)}
+    _print(json.dumps(facts) if json_ else f"Trained on {facts['train']:,} samples in {facts['seconds']} s: {out}")
+
+
+@app.command
+def unlearn(
+    method: Annotated[str, Parameter(help="Name of the method; see `obliviate methods`.")],
+    *,
+    out: Out,
+    forget: Annotated[
+        str | None, Parameter(help="What to forget: random:0.1, id,id,…, or @FILE with one id a line. Asked for once.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
+    ] = None,
+    retain: Annotated[bool, Parameter(help="Whether the method may use the retained samples.")] = True,
+    seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
+    json_: Json = False,
+) -> None:
+    """Make the model of a folder forget by one method, and keep the outcome there."""
+    from obliviate.methods import find
+    from obliviate.workspace import Workspace
+
+    chosen = configure(find(method), set_ or [])
+    with _progress(quiet=json_) as progress:
+        workspace = Workspace.open(out, progress=progress)
+        if forget is not None:
+            workspace.choose(forget)
+        made = workspace.unlearn(chosen, seed=seed, retain=retain)
+    facts = {"folder": str(out), "method": made.method, "seconds": round(made.seconds, 2), "notes": dict(made.notes)}
+    _print(
+        json.dumps(facts) if json_ else f"{made.label}: done in {facts['seconds']} s; now `obliviate audit --out {out}`"
+    )
+
+
+@app.command
+def audit(
+    *,
+    out: Out,
+    references: References = 16,
+    retrained: Retrained = 3,
+    workers: Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")] = None,
+    json_: Json = False,
+) -> None:
+    """Audit every model of a folder against retrained ones; what is missing for that is trained first."""
+    from obliviate.workspace import Workspace
+
+    with _progress(quiet=json_) as progress:
+        workspace = Workspace.open(out, progress=progress)
+        results = workspace.audit(references=references, retrained=retrained, workers=workers)
+    _show(results, out, as_json=json_)
+
+
+@app.command
+def report(*, out: Out) -> None:
+    """Write report.html again from the results of a folder."""
+    from obliviate.workspace import write_report
+
+    _print(f"Wrote {write_report(out)}")
+
+
+@app.command
+def methods(*, json_: Json = False) -> None:
+    """List the methods: source, needs, exact or approximate, default hyperparameters."""
+    from obliviate.methods import registry
+    from obliviate.methods.base import describe
+
+    described = [describe(cls) for cls in registry().values()]
+    if json_:
+        _print(json.dumps(described, indent=1))
+        return
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 1, 0))
+    for column in ("method", "what it does", "needs", "kind", "defaults"):
+        table.add_column(column, no_wrap=column == "method")
+    for one in described:
+        defaults = ", ".join(f"{key}={value}" for key, value in one["defaults"].items())
+        needs, kind = ", ".join(one["needs"]), "exact" if one["exact"] else "approximate"
+        table.add_row(one["name"], f"{one['summary']}\n[dim]{one['source']}[/dim]", needs, kind, defaults)
+    _console().print(table)
+
+
+def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
+    """Make a method with hyperparameters given as NAME=VALUE; raises MethodError for wrong names or values."""
+    import dataclasses
+
+    fields = {one.name: one.default for one in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or name not in fields:
+            known = ", ".join(fields) or "none"
+            raise MethodError(
+                f"expected NAME=VALUE with a hyperparameter of {cls.name} ({known}), got {text!r}; correct it"
+            )
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        default = fields[name]
+        if isinstance(default, float) and isinstance(parsed, int) and not isinstance(parsed, bool):
+            parsed = float(parsed)
+        if default is not None and type(parsed) is not type(default):
+            kind = type(default).__name__
+            raise MethodError(
+                f"expected {name} to be a {kind} such as {default!r}, got {value!r}; correct --set {text}"
+            )
+        values[name] = parsed
+    return cls(**values)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; mistakes that a user can mend are printed without a traceback, with exit code 1."""
+    try:
+        app(arguments)
+    except ObliviateError as error:
+        sys.stderr.write(f"error: {error}\n")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted; run the same command again to go on where it stopped\n")
+        raise SystemExit(130) from None
+
+
+# --------------------------------------------------------------------------------------------------- what is printed
+
+
+def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
+    if as_json:
+        _print(json.dumps(results, allow_nan=False))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    data, floor = results["data"], results["floor"]
+    title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    table.add_column("model", no_wrap=True)
+    for column in ("forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost"):
+        table.add_column(column, justify="right")
+    table.add_column("verdict")
+    colours = {"consistent with retraining": "green", "not resolvable": "yellow"}
+    for model in results["models"]:
+        accuracy, attack, share = model["accuracy"], model["attacks"]["rmia"]["ft"], model["share_of_retraining"]
+        table.add_row(
+            model["name"],
+            *(f"{accuracy[part]:.1f}" for part in ("forget", "retain", "test")),
+            f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
+            f"{model['average_gap']:.2f}",
+            "" if model["seconds"] is None else f"{model['seconds']:.1f}",
+            "" if share is None else f"{100 * share:.0f} %",
+            f"[{colours.get(model['verdict'], 'red')}]{model['verdict']}[/]",
+        )
+    console = _console()
+    console.print(table)
+    console.print(
+        "FT-AUC: 50 means that forgotten samples cannot be told from unseen ones. gap: average distance to the "
+        f"retrained models,\nwhich differ by {floor['average_gap_mean']:.2f} among themselves. cost: share of the time "
+        "of one retraining.\n"
+        f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
+        highlight=False,
+    )
+
+
+def _console() -> Console:
+    """A console as wide as the terminal, and wide enough for every table where there is none."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    from obliviate.errors import RecipeError
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RecipeError(
+            f'expected a JSON object such as {{"classes": 10}}, got {text!r} ({error}); correct it'
+        ) from error
+    if not isinstance(value, dict):
+        raise RecipeError(f'expected a JSON object such as {{"classes": 10}}, got {text!r}; correct it')
+    return value
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Progress]:
+    """Show a bar per stage on a terminal, and a line per finished stage elsewhere; nothing when quiet."""
+    if quiet:
+        from obliviate.training.run import silent
+
+        yield silent
+        return
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines()
+        return
+    from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=console) as bars:
+        known: dict[str, TaskID] = {}
+
+        def show(stage: str, done: float, total: float) -> None:
+            if stage not in known:
+                known[stage] = bars.add_task(stage, total=total)
+            bars.update(known[stage], completed=done, total=total)
+
+        yield show
+
+
+def _lines() -> Progress:
+    began: dict[str, float] = {}
+    told: set[str] = set()
+
+    def show(stage: str, done: float, total: float) -> None:
+        began.setdefault(stage, time.monotonic())
+        if done >= total and stage not in told:
+            told.add(stage)
+            sys.stderr.write(f"{stage}: {time.monotonic() - began[stage]:.1f} s\n")
+            sys.stderr.flush()
+
+    return show

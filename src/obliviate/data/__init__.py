@@ -1,0 +1,1 @@
+"""Samples, their stable ids, the forget/retain/reference split, and batches."""

@@ -1,0 +1,64 @@
+"""Stable sample ids: a user's key, or the hash of the sample's content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from torch import Tensor
+
+from obliviate.errors import DataError
+from obliviate.types import Ids, SampleId
+
+HASH_LENGTH = 16  # hexadecimal digits: 64 bits, so that a collision among 10⁶ samples has probability 3·10⁻⁸
+
+
+def content_id(x: Tensor, y: Tensor) -> SampleId:
+    """Hash one sample's content (type, shape, values and label), so that the id survives any reordering of the data.
+
+    >>> import torch
+    >>> content_id(torch.zeros(1, 2, 2), torch.tensor(3))
+    '5a2ffc52bfc5dbcf'
+    """
+    digest = hashlib.sha256()
+    for part in (x, y):
+        array = part.detach().cpu().contiguous().numpy()
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:HASH_LENGTH]
+
+
+def distinct(hashes: Iterable[SampleId]) -> Ids:
+    """Number the second and later copies of the same content ("ab12…", "ab12…-2"), so that every id is unique.
+
+    >>> list(distinct(["a", "b", "a"]))
+    [np.str_('a'), np.str_('b'), np.str_('a-2')]
+    """
+    seen: dict[SampleId, int] = {}
+    result = []
+    for name in hashes:
+        seen[name] = seen.get(name, 0) + 1
+        result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
+    return np.array(result, dtype=np.str_)
+
+
+def as_ids(ids: Iterable[SampleId] | Ids, *, what: str) -> Ids:
+    """Make an id array of what the user gave, and refuse duplicates."""
+    array = np.array([str(one) for one in ids], dtype=np.str_)
+    unique, counts = np.unique(array, return_counts=True)
+    if len(unique) != len(array):
+        raise DataError(
+            f"expected {what} without duplicates, got {shown(unique[counts > 1])} more than once; list every id once"
+        )
+    return array
+
+
+def shown(ids: Sequence[SampleId] | Ids, most: int = 3) -> str:
+    """Quote a few ids for a message.
+
+    >>> shown(["a", "b", "c", "d"])
+    "'a', 'b', 'c' and 1 more"
+    """
+    text = ", ".join(repr(str(one)) for one in ids[:most])
+    return text if len(ids) <= most else f"{text} and {len(ids) - most} more"

@@ -1,0 +1,37 @@
+"""Every error that obliviate raises on purpose; messages read "expected X, got Y; do Z"."""
+
+
+class ObliviateError(Exception):
+    """Base of all errors that a user can mend; the command line prints it without a traceback."""
+
+
+class DataError(ObliviateError, ValueError):
+    """Samples, ids or labels are not what they must be."""
+
+
+class RecipeError(ObliviateError, ValueError):
+    """A model or its training recipe cannot be built or does not fit the data."""
+
+
+class CheckpointError(ObliviateError, ValueError):
+    """A checkpoint is damaged, foreign, or does not fit the model."""
+
+
+class MethodError(ObliviateError, ValueError):
+    """A method is unknown, lacks something that it needs, or has a hyperparameter out of range."""
+
+
+class TrainingError(ObliviateError, RuntimeError):
+    """Training cannot go on, for example because the loss is not finite."""
+
+
+class AuditError(ObliviateError, ValueError):
+    """An audit cannot be made from what was given."""
+
+
+class ReportError(ObliviateError, ValueError):
+    """A result file cannot be shown."""
+
+
+class WorkspaceError(ObliviateError, OSError):
+    """A folder cannot be written to, or holds something else."""

@@ -1,0 +1,142 @@
+"""AMUN: fine-tune on the closest adversarial examples of the forget samples.
+
+Ebrahimpour-Boroojeny, Sundaram, Chandrasekaran, "Not All Wrong is Bad: Using Adversarial Examples for Unlearning",
+ICML 2025, arXiv 2503.00917.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import check_positive
+from obliviate.training.run import Run
+from obliviate.training.saliency import saliency_mask
+
+SUFFIX = "/adversarial"  # what the id of an adversarial example adds to that of its sample
+
+
+@dataclass(frozen=True, kw_only=True)
+class AMUN:
+    """Fine-tune on the closest adversarial examples of the forget samples, labelled as the model mispredicts them.
+
+    `keep_forget` trains on D_F with its true labels as well, as the paper does unless D_F is very large.
+    `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change.
+    `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
+    sequence of requests (re-use); None searches on the model at hand (AMUN-A when the model was unlearned before).
+    `radius` is the first ε of `pgd` and `fgsm`; None chooses it by the 95 % rule.
+    """
+
+    name: ClassVar[str] = "amun"
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Ebrahimpour-Boroojeny et al., ICML 2025, arXiv 2503.00917"
+
+    epochs: int = 3
+    learning_rate: float = 0.06
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 64
+    schedule: str = "linear"
+    keep_forget: bool = False
+    saliency: float | None = None
+    search: SearchName = "boundary"
+    radius: float | None = None
+    examples: Samples | None = None
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "learning_rate", "batch_size")
+        if self.search not in SEARCHES:
+            raise MethodError(f"expected a search of {', '.join(SEARCHES)}, got {self.search!r}; name one of them")
+        if self.radius is not None:
+            check_positive(self, "radius")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        if self.examples is None:
+            examples = adversarial_examples(model, split.forget, run, search=self.search, radius=self.radius)
+        else:
+            examples = _chosen(self.examples, split.forget)
+        parts = [examples]
+        if self.keep_forget:
+            parts.append(run.augmented(split.forget))
+        if split.retain is not None:
+            parts.append(run.augmented(split.retain))
+        data = parts[0].joined(*parts[1:])
+
+        mask = None
+        if (share := self.saliency) is not None:
+            mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=share))
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        steps = self.epochs * len(run.batches(data, self.batch_size, 0))
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("amun", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = run.batches(data, self.batch_size, epoch)
+            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, mask=mask)
+        return model
+
+
+def adversarial_examples(
+    model: nn.Module, samples: Samples, run: Run, *, search: SearchName = "boundary", radius: float | None = None
+) -> Samples:
+    """Build D_A: the closest adversarial example of every sample, with the model's misprediction as its label.
+
+    The ids are those of the samples with "/adversarial" added. A sample that the model already mispredicts stands
+    for itself. Raises MethodError when the task has no continuous inputs, or when no example was found.
+    """
+    space = run.task.input_space
+    if space is None:
+        raise MethodError(
+            "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
+            "give the task an `input_range`, or use a method that needs only a loss"
+        )
+    model.eval()
+
+    def make() -> dict[str, Tensor]:
+        batch = samples.everything().to(run.device)
+        inside = (batch.x >= space.low) & (batch.x <= space.high)
+        if not bool(inside.all()):
+            raise MethodError(
+                f"expected inputs in [{space.low}, {space.high}], got [{float(batch.x.min()):.4g}, "
+                f"{float(batch.x.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
+            )
+        options: dict[str, float] = {}
+        if search != "boundary":
+            options["radius"] = radius or initial_radius(model, batch.x, batch.y, space)
+        found = SEARCHES[search](model, batch.x, batch.y, space, **options)
+        return {"x": found.x, "y": found.y, "found": found.found, "distance": found.distance, "spent": found.gradients}
+
+    made = run.once("adversarial", make)
+    found = made["found"].cpu()
+    if not bool(found.any()):
+        raise MethodError(
+            f"expected adversarial examples of {len(samples)} samples, got none; "
+            "the model's prediction does not depend on its input: check the model"
+        )
+    run.notes |= {
+        "adversarial_found": float(found.float().mean()),
+        "adversarial_median_l2": float(made["distance"].cpu()[found].median()),
+        "gradients_per_sample": float(made["spent"].float().mean()),
+    }
+    ids = [f"{name}{SUFFIX}" for name in samples.ids[found.numpy()]]
+    return Samples.from_tensors(made["x"].cpu()[found], made["y"].cpu()[found], ids=ids)
+
+
+def _chosen(examples: Samples, forget: Samples) -> Samples:
+    """Pick the forget samples' examples out of a larger set, and make sure that none carries the true label."""
+    chosen = examples.select([f"{name}{SUFFIX}" for name in forget.ids])
+    same = chosen.everything().y.cpu() == forget.everything().y.cpu()
+    if bool(same.any()):
+        raise MethodError(
+            f"expected adversarial examples labelled by mispredictions, got the true label for {int(same.sum())} of "
+            f"{len(forget)}; make them with `adversarial_examples`"
+        )
+    return chosen

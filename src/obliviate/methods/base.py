@@ -1,0 +1,107 @@
+"""The method contract and the registry.
+
+A method is a frozen, keyword-only dataclass: its fields are hyperparameters, its `repr` is the experiment's id, and
+calling it with (a private copy of the model, the split, the run) returns the unlearned model.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+
+from torch import nn
+
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.training.run import Run
+
+ENTRY_POINTS: Final = "obliviate.methods"
+NEEDS: Final = frozenset({"retain", "reference", "labels", "recipe"})
+
+
+@runtime_checkable
+class Method(Protocol):
+    """An unlearning method.
+
+    `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
+    "reference", "labels" and "recipe"; `exact` methods give a model that never saw the forget set; `source` is the
+    publication.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
+    exact: ClassVar[bool]
+    source: ClassVar[str]
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module: ...
+
+
+def check_needs(method: Method, split: Split, run: Run) -> None:
+    """Refuse, before any work, a request that lacks what the method needs; raises MethodError."""
+    remedies = {
+        "retain": (split.retain is not None, "the retained training samples: give a split that has them"),
+        "reference": (split.reference is not None, "unseen reference samples: `Split.of(..., reference=...)`"),
+        "recipe": (run.recipe is not None, "the recipe that trained the original model: `recipe=...`"),
+    }
+    for need in sorted(method.needs & set(remedies)):
+        present, remedy = remedies[need]
+        if not present:
+            raise MethodError(
+                f"expected a {need} for {method.name}, got none; it needs {remedy}, or use another method"
+            )
+
+
+def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
+    """Add one method class to a registry, after checking that it keeps the contract; raises MethodError."""
+    problems = [
+        f"a class attribute `{name}`" for name in ("name", "needs", "exact", "source") if not hasattr(cls, name)
+    ]
+    if not dataclasses.is_dataclass(cls) or not getattr(cls, "__dataclass_params__").frozen:  # noqa: B009
+        problems.append("a frozen dataclass")
+    if problems:
+        raise MethodError(
+            f"expected a method with {' and '.join(problems)}, got {cls.__name__} without; "
+            "see docs/methods/README.md, 'Write your own'"
+        )
+    if unknown := cls.needs - NEEDS:
+        raise MethodError(f"expected needs of {sorted(NEEDS)}, got {sorted(unknown)} in {cls.__name__}; correct them")
+    if cls.name in known and known[cls.name] is not cls:
+        raise MethodError(f"expected a new method name, got {cls.name!r} twice; rename {cls.__name__}")
+    known[cls.name] = cls
+
+
+def with_plugins(built_in: tuple[type[Any], ...]) -> dict[str, type[Any]]:
+    """The built-in methods, then those that installed packages offer through the entry-point group."""
+    known: dict[str, type[Any]] = {}
+    for cls in built_in:
+        register(known, cls)
+    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda one: one.name):
+        register(known, point.load())
+    return known
+
+
+def describe(cls: type[Any]) -> dict[str, Any]:
+    """What a method says of itself: name, source, needs, exactness, one sentence, default hyperparameters."""
+    defaults = {
+        one.name: one.default
+        for one in dataclasses.fields(cls)
+        if one.default is not dataclasses.MISSING and isinstance(one.default, int | float | str | bool | None)
+    }
+    return {
+        "name": cls.name,
+        "summary": (inspect.getdoc(cls) or "").splitlines()[0],
+        "source": cls.source,
+        "needs": sorted(cls.needs),
+        "exact": cls.exact,
+        "defaults": defaults,
+    }
+
+
+def check_positive(method: Any, *names: str) -> None:
+    """Refuse hyperparameters that are not above 0; raises MethodError."""
+    for name in names:
+        value = getattr(method, name)
+        if not value > 0:
+            raise MethodError(f"expected {name} above 0, got {value}; correct the setting of {method.name}")

@@ -1,0 +1,41 @@
+"""Fine-tuning on the retain set: forgetting by not being reminded (Warnecke et al. 2023; Golatkar et al. 2020)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+from obliviate.data.split import Split
+from obliviate.methods.base import check_positive
+from obliviate.training.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class FineTune:
+    """Go on training on the retain set alone."""
+
+    name: ClassVar[str] = "fine_tune"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Warnecke et al., NDSS 2023; Golatkar et al., CVPR 2020"
+
+    epochs: int = 10
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "learning_rate", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        retain = run.augmented(split.kept)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        for epoch in run.epochs("fine_tune", self.epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(retain, self.batch_size, epoch), run.task.loss, optimizer)
+        return model

@@ -1,0 +1,1 @@
+"""Figures and their uncertainty as pure functions on numpy arrays; none of them imports torch."""

@@ -1,0 +1,1 @@
+"""Turns the audit's `results.json` into one self-contained page that people can decide by."""

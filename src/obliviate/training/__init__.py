@@ -1,0 +1,1 @@
+"""Recipes, the resumable training engine, checkpoints and inference."""

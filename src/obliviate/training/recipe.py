@@ -1,0 +1,141 @@
+"""How the original was trained: everything that reproduces it, its retrains and its references."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from obliviate.data.samples import Samples
+from obliviate.errors import RecipeError
+from obliviate.models import ARCHITECTURES
+from obliviate.training import schedules
+from obliviate.training.augmentation import AUGMENTATIONS
+
+OPTIMIZERS: Final = ("sgd", "adam", "adamw")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Architecture, optimiser, schedule, epochs and augmentation of a training.
+
+    `model` is the name of a built-in architecture or your own function (or class) that returns a fresh `nn.Module`;
+    `model_options` are its keyword arguments. The defaults train the demonstration in seconds.
+
+    >>> Recipe(model="mlp", model_options={"features": 4, "classes": 2}).build(seed=0)
+    MLP(...)
+    """
+
+    model: str | Callable[..., nn.Module] = "small_cnn"
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    epochs: int = 20
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "one_cycle"
+    augmentation: str = "none"
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.model, str) and ":" not in self.model and self.model not in ARCHITECTURES:
+            raise RecipeError(
+                f"expected an architecture of {', '.join(ARCHITECTURES)}, got {self.model!r}; "
+                "name one of them, or pass your own function that returns a model"
+            )
+        choices = {"optimizer": OPTIMIZERS, "schedule": schedules.SCHEDULES, "augmentation": AUGMENTATIONS}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise RecipeError(
+                    f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
+                )
+        for name in ("epochs", "batch_size", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise RecipeError(f"expected {name} above 0, got {getattr(self, name)}; change the recipe")
+
+    def build(self, *, seed: int) -> nn.Module:
+        """Make a fresh model whose initial weights are a function of the seed; global random state is left alone."""
+        factory = resolve(self.model)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            try:
+                return factory(**self.model_options)
+            except TypeError as error:
+                raise RecipeError(
+                    f"expected options that {self.model_name} takes, got {dict(self.model_options)} ({error}); "
+                    "correct `model_options`"
+                ) from error
+
+    def make_optimizer(self, model: nn.Module) -> Optimizer:
+        """Make the optimiser over the model's parameters."""
+        parameters = model.parameters()
+        if self.optimizer == "sgd":
+            return torch.optim.SGD(
+                parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+        adam = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
+        return adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+
+    def augmented(self, samples: Samples) -> Samples:
+        """Read the samples through this recipe's augmentation."""
+        return samples.transformed(AUGMENTATIONS[self.augmentation])
+
+    @property
+    def model_name(self) -> str:
+        """The built-in architecture's name, or "module:name" of the user's function."""
+        return self.model if isinstance(self.model, str) else f"{self.model.__module__}:{self.model.__qualname__}"
+
+    @property
+    def importable(self) -> bool:
+        """Whether another process can build the model: a built-in name, or a function that a module holds."""
+        if isinstance(self.model, str):
+            return True
+        module, name = self.model.__module__, self.model.__qualname__
+        return module != "__main__" and "<" not in name
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as JSON values."""
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        return values | {"model": self.model_name, "model_options": dict(self.model_options)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
+        """Read what `to_dict` returned; raises RecipeError for other keys."""
+        known = {one.name for one in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise RecipeError(
+                f"expected recipe fields {', '.join(sorted(known))}, got {', '.join(unknown)}; remove them"
+            )
+        return cls(**values)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of everything in the recipe."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+    """Find the function that builds a model; raises RecipeError where "module:name" cannot be imported."""
+    if not isinstance(model, str):
+        return model
+    if model in ARCHITECTURES:
+        return ARCHITECTURES[model]
+    module, _, name = model.partition(":")
+    try:
+        found: Any = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise RecipeError(
+            f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
+        ) from error
+    return found

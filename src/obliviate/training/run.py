@@ -1,0 +1,262 @@
+"""The engine that every training and every method runs on: resumable, deterministic, on any device."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import torch
+from jaxtyping import Bool
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from obliviate.data.loading import Batches, PairedBatches
+from obliviate.data.samples import Samples
+from obliviate.errors import MethodError, TrainingError
+from obliviate.files import write_atomically
+from obliviate.seeds import derive
+from obliviate.task import Task
+from obliviate.training import schedules
+from obliviate.training.precision import Precision
+from obliviate.training.recipe import Recipe
+from obliviate.types import Batch
+
+Mask = Mapping[str, Bool[Tensor, "..."]]
+"""For each parameter, by name, which weights may change."""
+
+Loss = Callable[..., Tensor]
+"""A scalar loss of (model, batch), or of (model, forget batch, retain batch) for paired batches."""
+
+TICK: Final = 0.1  # seconds between two reports of progress
+
+
+class Progress(Protocol):
+    """Is told what is being done, and how far it is."""
+
+    def __call__(self, stage: str, done: float, total: float) -> None: ...
+
+
+class Stateful(Protocol):
+    """Whatever can be saved and restored: models, optimisers, schedulers."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state_dict: dict[str, Any], /) -> object: ...
+
+
+def silent(stage: str, done: float, total: float) -> None:
+    """Report no progress."""
+
+
+class Run:
+    """What a method is given besides the model and the split: the task, a device, and four primitives.
+
+    `epochs`, `fit`, `paired` and `once` own checkpointing, devices, precision and progress, so that no method does.
+    With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted one:
+    batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
+    The folder must belong to this very run (same data, method, model and seed).
+
+    `save_every` is the least time, in seconds, between two saves of the state. `notes` are figures that a method
+    wants to see in the results, such as the share of adversarial examples found.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        *,
+        seed: int = 0,
+        recipe: Recipe | None = None,
+        device: torch.device | str | None = None,
+        precision: str = "auto",
+        folder: Path | None = None,
+        progress: Progress = silent,
+        workers: int = 0,
+        save_every: float = 5.0,
+    ) -> None:
+        self.task = task
+        self.seed = seed
+        self.recipe = recipe
+        self.device = torch.device(device) if device is not None else _best_device()
+        self.precision = Precision.choose(precision, self.device)
+        self.folder = folder
+        self.progress = progress
+        self.workers = workers
+        self.save_every = save_every
+        self.notes: dict[str, float] = {}
+        self._stage: tuple[str, int, int] = ("", 0, 1)
+        self._began = self._saved = time.monotonic()
+        self._before = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The time spent on this run so far, that before an interruption included."""
+        return self._before + time.monotonic() - self._began
+
+    def fresh_model(self) -> nn.Module:
+        """Build a model with new weights by the recipe."""
+        if self.recipe is None:
+            raise MethodError("expected a recipe, got none; pass the recipe that trained the original model")
+        return self.precision.prepare(self.recipe.build(seed=derive(self.seed, "weights")))
+
+    def batches(self, samples: Samples, size: int, epoch: int) -> Batches:
+        """Shuffled batches of one pass over the samples."""
+        seed = derive(self.seed, "batches")
+        return Batches(samples.to(self.device), size, seed=seed, epoch=epoch, workers=self.workers)
+
+    def augmented(self, samples: Samples) -> Samples:
+        """Read the samples through the original recipe's augmentation, if a recipe is known."""
+        return samples if self.recipe is None else self.recipe.augmented(samples)
+
+    def paired(
+        self,
+        forget: Samples,
+        retain: Samples,
+        size: int,
+        epoch: int,
+        *,
+        steps: Literal["forget", "longest"] = "forget",
+    ) -> PairedBatches:
+        """Pair shuffled forget batches with retain batches; the shorter set cycles."""
+        seed = derive(self.seed, "paired")
+        return PairedBatches(forget.to(self.device), retain.to(self.device), size, seed, epoch, steps)
+
+    def schedule(self, name: str, optimizer: Optimizer, *, steps: int) -> LRScheduler:
+        """Attach a learning-rate schedule (see `training.schedules`) that ends after `steps` optimiser steps."""
+        return schedules.make(name, optimizer, steps=steps)
+
+    def epochs(self, name: str, n: int, **state: Stateful | dict[str, Any]) -> Iterator[int]:
+        """Yield the epochs that are still to do, of 0 … n−1, with `state` restored from the last one that was done.
+
+        `state` names everything that changes from epoch to epoch: models, optimisers, schedulers, and dictionaries of
+        tensors and numbers. Each epoch begins with its own seed of torch's global generator; the generator's state
+        is given back at the end.
+        """
+        path = None if self.folder is None else self.folder / f"{name}.pt"
+        first = 0 if path is None or not path.exists() else self._restore(path, state)
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            for epoch in range(first, n):
+                torch.manual_seed(derive(self.seed, name, epoch))
+                self._stage = (name, epoch, n)
+                yield epoch
+                if path is not None and time.monotonic() - self._saved >= self.save_every:
+                    self._save(path, epoch + 1, state)
+                self.progress(name, epoch + 1, n)
+
+    def fit(
+        self,
+        model: nn.Module,
+        batches: Iterable[Batch | tuple[Batch, ...]],
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        scheduler: LRScheduler | None = None,
+        clip_norm: float | None = None,
+        mask: Mask | None = None,
+        training: bool = True,
+    ) -> float:
+        """Take one optimiser step per batch and return the mean loss.
+
+        `clip_norm` bounds the gradient's L2 norm. Where `mask` is false, weights stay bit-identical, whatever
+        momentum and weight decay say. `training=False` keeps batch-norm statistics and dropout frozen.
+
+        Raises TrainingError when the loss is not finite.
+        """
+        model.train(training)
+        parameters = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+        frozen = {name: one.detach().clone() for name, one in parameters} if mask is not None else {}
+        total, count, told = torch.zeros((), device=self.device), 0, time.monotonic()
+        steps = len(batches) if isinstance(batches, Sized) else 0
+        for item in batches:
+            parts = item if isinstance(item, tuple) else (item,)
+            with self.precision.autocast():
+                value = loss(model, *map(self._placed, parts))
+            optimizer.zero_grad(set_to_none=True)
+            value.backward()
+            if mask is not None:
+                for name, one in parameters:
+                    if one.grad is not None:
+                        one.grad.mul_(mask[name])
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_([one for _, one in parameters], clip_norm)
+            optimizer.step()
+            if mask is not None:
+                with torch.no_grad():
+                    for name, one in parameters:
+                        one.copy_(torch.where(mask[name], one, frozen[name]))
+            if scheduler is not None:
+                scheduler.step()
+            total += value.detach()
+            count += 1
+            if steps and (now := time.monotonic()) - told >= TICK:
+                told = now
+                name, epoch, n = self._stage
+                self.progress(name, epoch + count / steps, n)
+        mean = float(total) / max(count, 1)
+        if not math.isfinite(mean):
+            name, epoch, _ = self._stage
+            rate = optimizer.param_groups[0]["lr"]
+            raise TrainingError(
+                f"expected a finite loss, got {mean} in epoch {epoch + 1} of {name} (learning rate now {rate:.3g}); "
+                "lower the learning rate"
+            )
+        return mean
+
+    def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """Compute an artefact once, for example adversarial examples or a mask; a resumed run reads it back."""
+        path = None if self.folder is None else self.folder / f"{name}.safetensors"
+        if path is not None and path.exists():
+            with safe_open(path, framework="pt") as file:
+                self._before = max(self._before, float((file.metadata() or {}).get("seconds", 0)))
+            return {key: value.to(self.device) for key, value in load_file(path).items()}
+        made = make()
+        if path is not None:
+            whole = {key: value.detach().cpu().contiguous() for key, value in made.items()}
+            metadata = {"seconds": str(self.seconds)}
+            write_atomically(path, lambda temporary: save_file(whole, temporary, metadata))
+        return made
+
+    def train(self, samples: Samples) -> nn.Module:
+        """Train a fresh model on the samples by the recipe."""
+        model, recipe = self.fresh_model(), self.recipe
+        assert recipe is not None
+        source = recipe.augmented(samples.to(self.device))
+        optimizer = recipe.make_optimizer(model)
+        steps = recipe.epochs * len(self.batches(source, recipe.batch_size, 0))
+        scheduler = self.schedule(recipe.schedule, optimizer, steps=steps)
+        for epoch in self.epochs("train", recipe.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = self.batches(source, recipe.batch_size, epoch)
+            self.fit(model, batches, self.task.loss, optimizer, scheduler=scheduler)
+        return model.eval()
+
+    def _placed(self, batch: Batch) -> Batch:
+        return Batch(self.precision.inputs(batch.x), batch.y.to(self.device), batch.ids)
+
+    def _save(self, path: Path, done: int, state: Mapping[str, Stateful | dict[str, Any]]) -> None:
+        content = {
+            "done": done,
+            "seconds": self.seconds,
+            "state": {key: dict(one) if isinstance(one, dict) else one.state_dict() for key, one in state.items()},
+        }
+        write_atomically(path, lambda temporary: torch.save(content, temporary))
+        self._saved = time.monotonic()
+
+    def _restore(self, path: Path, state: Mapping[str, Stateful | dict[str, Any]]) -> int:
+        content = torch.load(path, map_location=self.device, weights_only=True)
+        for key, one in state.items():
+            if isinstance(one, dict):
+                one.clear()
+                one.update(content["state"][key])
+            else:
+                one.load_state_dict(content["state"][key])
+        self._before = max(self._before, float(content["seconds"]))
+        return int(content["done"])
+
+
+def _best_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,50 @@
+"""Which weights a forget set depends on most: the gradient saliency mask of SalUn."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from obliviate.data.loading import Batches
+from obliviate.data.samples import Samples
+from obliviate.errors import MethodError
+from obliviate.task import Task
+
+
+def saliency_mask(
+    model: nn.Module, forget: Samples, task: Task, *, share: float = 0.5, batch_size: int = 128
+) -> dict[str, Bool[Tensor, ...]]:
+    """Mark the top `share` of all weights by |Σ ∇ℓ(θ_o; D_F)| (Fan et al. 2024, SalUn, eq. 4–5; threshold γ = median).
+
+    Evaluation mode, float32, un-augmented samples. The mask holds exactly ⌈share · weights⌉ true entries.
+
+    >>> from obliviate.models import ARCHITECTURES
+    >>> from obliviate.task import Classification
+    >>> model = ARCHITECTURES["mlp"](features=4, classes=2, hidden=())
+    >>> forget = Samples.from_tensors(torch.rand(3, 4), torch.tensor([0, 1, 0]))
+    >>> mask = saliency_mask(model, forget, Classification(classes=2))
+    >>> sum(int(part.sum()) for part in mask.values())
+    5
+    """
+    if not 0 < share <= 1:
+        raise MethodError(f"expected a saliency share in (0, 1], got {share}; the paper's is 0.5")
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+    sums = [torch.zeros_like(one) for _, one in named]
+    for batch in Batches(forget, batch_size):
+        total = task.losses(model, batch.to(device)).sum()
+        gradients = torch.autograd.grad(total, [one for _, one in named], allow_unused=True)
+        for accumulated, gradient in zip(sums, gradients, strict=True):
+            if gradient is not None:
+                accumulated.add_(gradient)
+    model.train(training)
+    size = torch.cat([one.abs().flatten() for one in sums])
+    keep = torch.zeros_like(size, dtype=torch.bool)
+    keep[size.topk(math.ceil(share * len(size))).indices] = True
+    parts = keep.split([one.numel() for one in sums])
+    return {name: part.view_as(one) for (name, one), part in zip(named, parts, strict=True)}

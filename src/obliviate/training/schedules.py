@@ -1,0 +1,60 @@
+"""Learning-rate schedules as factors of the progress through training, in [0, 1]."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+
+def constant(_progress: float) -> float:
+    """Never change the learning rate."""
+    return 1.0
+
+
+def linear(progress: float) -> float:
+    """Fall from 1 to 0 in a straight line.
+
+    >>> linear(0.25)
+    0.75
+    """
+    return 1.0 - progress
+
+
+def cosine(progress: float) -> float:
+    """Fall from 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def one_cycle(progress: float) -> float:
+    """Rise from 1/25 to 1 in the first 30 %, then fall to nearly 0, both along half cosines (Smith & Topin 2018).
+
+    >>> round(one_cycle(0.3), 6), round(one_cycle(0.0), 6)
+    (1.0, 0.04)
+    """
+    if progress < 0.3:
+        return 1.0 - (1.0 - 1 / 25) * cosine(progress / 0.3)
+    return cosine((progress - 0.3) / 0.7)
+
+
+def step(progress: float) -> float:
+    """Divide by ten at 20, 40, 60 and 80 % (AMUN's training schedule: every 40 of 200 epochs)."""
+    return 0.1 ** int(progress * 5)
+
+
+SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
+    "constant": constant,
+    "linear": linear,
+    "cosine": cosine,
+    "one_cycle": one_cycle,
+    "step": step,
+}
+
+
+def make(name: str, optimizer: Optimizer, *, steps: int) -> LambdaLR:
+    """Attach the named schedule to an optimiser for a number of optimiser steps."""
+    factor = SCHEDULES[name]
+    return LambdaLR(optimizer, lambda done: factor(min(done / max(steps, 1), 1.0)))

@@ -1,0 +1,273 @@
+"""The use cases, in memory: train, unlearn, train references, audit, describe."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from obliviate.audit import AuditResult, AuditSettings, Candidate, Games, Pool, Role
+from obliviate.audit import audit as audit_candidates
+from obliviate.data.ids import shown
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import AuditError, MethodError, TrainingError
+from obliviate.methods.base import Method, check_needs
+from obliviate.metrics.cost import peak_rss_mb
+from obliviate.references.pool import ReferencePool, train_pool
+from obliviate.task import Task
+from obliviate.task import to_dict as describe_task
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Progress, Run, silent
+
+SCHEMA: Final = "obliviate.results/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model and how it came to be: by the recipe ("train") or by an unlearning method.
+
+    `seconds` is the time spent, an interrupted part included; `notes` are figures that the method reported.
+    """
+
+    model: nn.Module
+    role: Role
+    method: str
+    seed: int
+    seconds: float
+    notes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name in tables."""
+        return self.name or self.method.partition("(")[0]
+
+
+def train(
+    recipe: Recipe,
+    samples: Samples,
+    task: Task,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress = silent,
+) -> Trained:
+    """Train a model on the samples by the recipe; with a `folder`, an interrupted training resumes there.
+
+    Raises DataError or RecipeError, before any work, for samples that are not of the task or a model that does not
+    fit them.
+    """
+    task.check_samples(samples, what="training set")
+    task.check_model(recipe.build(seed=seed), samples)
+    run = Run(task, seed=seed, recipe=recipe, precision=recipe.precision, folder=folder, progress=progress)
+    model = run.train(samples)
+    return Trained(model, "original", "train", seed, run.seconds, name="original")
+
+
+def unlearn(
+    model: nn.Module,
+    split: Split,
+    method: Method,
+    task: Task,
+    *,
+    recipe: Recipe | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+    progress: Progress = silent,
+    name: str = "",
+) -> Trained:
+    """Make a copy of the model forget; the model that is passed in is never changed.
+
+    With a `folder`, an interrupted run resumes there; the folder must belong to this method, model, split and seed.
+
+    Raises MethodError, before any work, when the method needs what the split or the recipe does not give, and
+    afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task;
+    TrainingError when the loss or the weights are not finite.
+    """
+    run = Run(
+        task,
+        seed=seed,
+        recipe=recipe,
+        precision="auto" if recipe is None else recipe.precision,
+        folder=folder,
+        progress=progress,
+    )
+    check_needs(method, split, run)
+    for what, samples in (("forget set", split.forget), ("retain set", split.retain), ("reference", split.reference)):
+        if samples is not None:
+            task.check_samples(samples, what=what)
+    task.check_model(model, split.forget)
+    before = weights_sha256(model)
+    started = time.monotonic()
+    private = run.precision.prepare(copy.deepcopy(model))
+    unlearned = method(private, split, run).eval()
+    if not all(bool(torch.isfinite(one).all()) for one in unlearned.parameters()):
+        raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
+    if weights_sha256(unlearned) == before:
+        raise MethodError(
+            f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
+        )
+    role: Role = "retrained" if method.exact else "unlearned"
+    seconds = max(run.seconds, time.monotonic() - started)
+    return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name)
+
+
+def references(
+    recipe: Recipe,
+    train: Samples,
+    unseen: Samples,
+    task: Task,
+    *,
+    folder: Path,
+    models: int = 16,
+    seed: int = 0,
+    workers: int | None = None,
+    progress: Progress = silent,
+) -> ReferencePool:
+    """Train (or load) the reference pool over training and unseen samples, each in half of the references."""
+    task.check_samples(train, what="training set")
+    task.check_samples(unseen, what="unseen set")
+    task.check_model(recipe.build(seed=seed), train)
+    if len(shared := np.intersect1d(train.ids, unseen.ids)):
+        raise AuditError(
+            f"expected unseen samples outside the training set, got {shown(shared)} in both; remove the copies"
+        )
+    return train_pool(
+        recipe,
+        train.joined(unseen),
+        task,
+        folder=folder,
+        models=models,
+        seed=seed,
+        workers=workers,
+        progress=progress,
+    )
+
+
+def audit(
+    models: Sequence[Trained],
+    split: Split,
+    unseen: Samples,
+    pool: ReferencePool,
+    *,
+    settings: AuditSettings | None = None,
+) -> AuditResult:
+    """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
+
+    `models` holds at least two retrained ones (`retrain` with different seeds; three or more are better), usually the
+    original, and what is to be judged. Raises AuditError for samples outside the pool.
+    """
+    everything = split.forget.joined(split.kept, unseen)
+    place = {str(name): row for row, name in enumerate(pool.ids)}
+    if outside := [name for name in everything.ids if str(name) not in place]:
+        raise AuditError(
+            f"expected samples of the reference pool, got {shown(outside)} outside it; "
+            "train references over the training and the unseen samples that are audited"
+        )
+    rows = np.array([place[str(name)] for name in everything.ids])
+    counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
+    forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
+    games = Games(labels=everything.everything().y.cpu().numpy(), forget=forget, retain=retain, unseen=held_out)
+    candidates = [
+        Candidate(
+            name=one.label,
+            role=one.role,
+            method=one.method,
+            seed=one.seed,
+            logits=outputs(one.model, everything).numpy(),
+            seconds=one.seconds,
+            weights_sha256=weights_sha256(one.model),
+            settings=dict(one.notes),
+        )
+        for one in models
+    ]
+    return audit_candidates(
+        candidates,
+        Pool(logits=pool.logits[:, rows], included=pool.included[:, rows]),
+        games,
+        settings or AuditSettings(),
+    )
+
+
+def describe(
+    result: AuditResult,
+    split: Split,
+    unseen: Samples,
+    pool: ReferencePool,
+    task: Task,
+    recipe: Recipe,
+    *,
+    seed: int,
+    data_name: str,
+    data_sha256: str,
+    forget_rule: str,
+    wall_seconds: float,
+) -> dict[str, Any]:
+    """Put the audit beside its provenance: the content of `results.json` (see docs/results-schema.md)."""
+    reference = 0 if split.reference is None else len(split.reference)
+    sizes = {"forget": len(split.forget), "retain": len(split.kept), "reference": reference, "test": len(unseen)}
+    return {
+        "schema": SCHEMA,
+        "obliviate": version("obliviate"),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "task": describe_task(task),
+        "data": {
+            "name": data_name,
+            "train": len(split.forget) + len(split.kept),
+            **sizes,
+            "forget_rule": forget_rule,
+        },
+        "data_sha256": data_sha256,
+        "recipe": recipe.to_dict(),
+        "references": {"models": len(pool), "seconds": pool.seconds, "fingerprint": pool.fingerprint},
+        "wall_seconds": wall_seconds,
+        "peak_rss_mb": peak_rss_mb(),
+        "versions": {name: version(name) for name in ("torch", "numpy", "scipy", "safetensors")}
+        | {"python": platform.python_version()},
+        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system()},
+        **result.to_dict(),
+        "limits": limits(len(pool), len(split.forget), len(unseen)),
+    }
+
+
+def limits(models: int, forget: int, unseen: int) -> list[str]:
+    """Say in plain sentences what an audit of this size did not prove."""
+    width = 100 * 1.96 * np.sqrt((1 / forget + 1 / unseen) / 12)
+    return [
+        "No finite set of attacks proves that a model has forgotten. The verdict says that this attack, at this "
+        "resolution, could or could not tell the model from retrained ones.",
+        f"One attack family was used (RMIA, online and offline, {models} reference models); a stronger attack or more "
+        "references may find what this one does not.",
+        f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
+        f"±{width:.1f} points wide: smaller leaks cannot be seen.",
+        "The figures are averages over the forget set; single samples may be remembered better than the average says.",
+        "The attacker of this audit sees the model's outputs for chosen inputs, knows the training recipe and has "
+        "data like the training data. Attacks on weights or on gradients were not tried.",
+        "Copies of the forgotten samples elsewhere (caches, backups, other models) are outside this audit.",
+    ]
+
+
+def cpu_name() -> str:
+    """The processor's name, where the system tells it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,338 @@
+"""One folder holds one story: data, recipe, forget set, models, references, results.
+
+Every step keeps its outcome as a file and is skipped when the file is there, so an interrupted command is resumed by
+running it again, and ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from obliviate import workflow
+from obliviate.audit import AuditSettings
+from obliviate.data import sources
+from obliviate.data.split import Split, random_ids
+from obliviate.errors import DataError, WorkspaceError
+from obliviate.files import writable_folder, write_atomically, write_json
+from obliviate.methods.base import Method
+from obliviate.methods.retrain import Retrain
+from obliviate.report import html
+from obliviate.task import Classification, Task
+from obliviate.training import checkpoint
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Progress, silent
+from obliviate.types import SampleId
+from obliviate.workflow import Trained
+
+FORMAT: Final = "obliviate.workspace/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Workspace:
+    """A folder with a trained model in it, what it was trained on and how, and everything made from it since."""
+
+    folder: Path
+    source: str
+    recipe: Recipe
+    seed: int
+    progress: Progress = silent
+
+    @classmethod
+    def create(cls, folder: Path, *, source: str, recipe: Recipe, seed: int, progress: Progress = silent) -> Workspace:
+        """Begin in `folder`, or go on there if it holds the same data, recipe and seed.
+
+        Raises WorkspaceError where the folder cannot be written to or holds something else.
+        """
+        workspace = cls(folder, source, recipe, seed, progress)
+        facts = workspace._facts
+        if (folder / "workspace.json").exists():
+            there = _read(folder / "workspace.json")
+            if differing := sorted(key for key in facts if there.get(key) != facts[key]):
+                raise WorkspaceError(
+                    f"expected a new folder, or one with the same {', '.join(facts)}; got {folder} with another "
+                    f"{', '.join(differing)}: choose another --out, or delete the folder"
+                )
+        else:
+            writable_folder(folder)
+            if foreign := sorted(one.name for one in folder.iterdir())[:1]:
+                raise WorkspaceError(
+                    f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
+                )
+            write_json(folder / "workspace.json", facts)
+        writable_folder(folder)
+        return workspace
+
+    @classmethod
+    def open(cls, folder: Path, *, progress: Progress = silent) -> Workspace:
+        """Go on in a folder that `obliviate train` or `obliviate demo` made."""
+        path = folder / "workspace.json"
+        if not path.exists():
+            raise WorkspaceError(
+                f"expected a folder made by `obliviate train` or `obliviate demo`, got {folder} without "
+                "workspace.json; train there first"
+            )
+        facts = _read(path)
+        writable_folder(folder)
+        workspace = cls(folder, facts["source"], Recipe.from_dict(facts["recipe"]), facts["seed"], progress)
+        if workspace.data.sha256 != facts["data_sha256"]:
+            raise DataError(
+                f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
+                f"{workspace.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
+            )
+        return workspace
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "source": self.source,
+            "data_sha256": self.data.sha256,
+            "recipe": self.recipe.to_dict(),
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def data(self) -> sources.Data:
+        """The data, read when they are first needed."""
+        return sources.load(self.source)
+
+    @property
+    def task(self) -> Task:
+        """The task of the data."""
+        return Classification(classes=self.data.classes)
+
+    @property
+    def results(self) -> Path:
+        """Where `audit` puts its figures."""
+        return self.folder / "results.json"
+
+    @property
+    def report(self) -> Path:
+        """Where the report goes."""
+        return self.folder / "report.html"
+
+    # ------------------------------------------------------------------------------------------- the forget set
+
+    def choose(self, forget: str | Iterable[SampleId]) -> Split:
+        """Fix the forget set: ids, "random:SHARE", or "@FILE" with one id a line.
+
+        A folder has one forget set: another one is refused with WorkspaceError.
+        """
+        if isinstance(forget, str):
+            ids, rule = self._parse(forget)
+        else:
+            ids, rule = [str(one) for one in forget], "ids"
+        split = Split.of(self.data.train, forget=ids, reference=self.data.reference)
+        path = self.folder / "forget.json"
+        wanted = sorted(split.forget.ids.tolist())
+        if path.exists():
+            if sorted(_read(path)["ids"]) != wanted:
+                raise WorkspaceError(
+                    f"expected the forget set that {self.folder} has had from the start, got another; "
+                    "begin in a new folder, or leave out --forget"
+                )
+        else:
+            write_json(path, {"rule": rule, "ids": split.forget.ids.tolist()})
+        return split
+
+    @property
+    def split(self) -> Split:
+        """The split by the forget set that was chosen; raises WorkspaceError where none was."""
+        path = self.folder / "forget.json"
+        if not path.exists():
+            raise WorkspaceError(f"expected a forget set in {self.folder}, got none; choose one with --forget")
+        return Split.of(self.data.train, forget=_read(path)["ids"], reference=self.data.reference)
+
+    def _parse(self, text: str) -> tuple[list[SampleId], str]:
+        if text.startswith("random:"):
+            try:
+                share = float(text.removeprefix("random:"))
+            except ValueError as error:
+                raise DataError(
+                    f"expected random:SHARE with a share in (0, 1), got {text!r}; try random:0.1"
+                ) from error
+            return random_ids(self.data.train, share, seed=self.seed).tolist(), f"random {100 * share:g} %"
+        if text.startswith("@"):
+            try:
+                lines = Path(text[1:]).read_text(encoding="utf-8").split()
+            except (OSError, UnicodeDecodeError) as error:
+                raise DataError(
+                    f"expected a text file with one id a line, got {text[1:]} ({error}); check it"
+                ) from error
+            return lines, f"ids from {Path(text[1:]).name}"
+        return [one.strip() for one in text.split(",") if one.strip()], "ids"
+
+    # ------------------------------------------------------------------------------------------- models
+
+    def train(self) -> Trained:
+        """Train the original model, or read it back."""
+        return self._kept(
+            "original",
+            lambda work: workflow.train(
+                self.recipe, self.data.train, self.task, seed=self.seed, folder=work, progress=self._said("original")
+            ),
+            ids=self.data.train.ids.tolist(),
+        )
+
+    def unlearn(self, method: Method, *, seed: int | None = None, retain: bool = True, name: str = "") -> Trained:
+        """Make the original forget by a method, or read the outcome back.
+
+        `retain=False` hides the retain set from the method. The name defaults to the method's.
+        """
+        seed = self.seed if seed is None else seed
+        split = self.split if retain else self.split.without_retain()
+        name = name or (
+            f"{method.name} (seed {seed})" if method.exact else method.name + ("" if retain else ", no D_R")
+        )
+        original = self.train()
+        request = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {self._digest(original)}"
+        identity = f"{method.name}-{hashlib.sha256(request.encode()).hexdigest()[:10]}"
+        return self._kept(
+            identity,
+            lambda work: workflow.unlearn(
+                original.model,
+                split,
+                method,
+                self.task,
+                recipe=self.recipe,
+                seed=seed,
+                folder=work,
+                progress=self._said(name),
+                name=name,
+            ),
+            ids=self.split.kept.ids.tolist() if retain else [],
+        )
+
+    def retrained(self, count: int) -> list[Trained]:
+        """Retrain without the forget set under `count` seeds, or read them back."""
+        return [self.unlearn(Retrain(), seed=self.seed + 1 + one) for one in range(count)]
+
+    def models(self) -> list[Trained]:
+        """Every model of this folder: the original, then the others in the order of their making."""
+        paths = sorted((self.folder / "models").glob("*.safetensors"), key=lambda one: one.stat().st_mtime_ns)
+        return sorted((self._load(path) for path in paths), key=lambda one: one.role != "original")
+
+    # ------------------------------------------------------------------------------------------- evidence
+
+    def audit(
+        self,
+        *,
+        references: int = 16,
+        retrained: int = 3,
+        settings: AuditSettings | None = None,
+        workers: int | None = None,
+        since: float | None = None,
+    ) -> dict[str, Any]:
+        """Audit every model of this folder, and write `results.json` and `report.html`.
+
+        Missing retrained models and references are trained first. `since` is when the work began
+        (`time.monotonic()`), if that was before the audit.
+        """
+        since = time.monotonic() if since is None else since
+        split, unseen = self.split, self.data.test
+        self.retrained(retrained)
+        pool = workflow.references(
+            self.recipe,
+            self.data.train,
+            unseen,
+            self.task,
+            folder=self.folder / "references",
+            models=references,
+            seed=self.seed,
+            workers=workers,
+            progress=self.progress,
+        )
+        self.progress("audit", 0, 1)
+        result = workflow.audit(self.models(), split, unseen, pool, settings=settings)
+        values = workflow.describe(
+            result,
+            split,
+            unseen,
+            pool,
+            self.task,
+            self.recipe,
+            seed=self.seed,
+            data_name=self.data.name,
+            data_sha256=self.data.sha256,
+            forget_rule=_read(self.folder / "forget.json")["rule"],
+            wall_seconds=time.monotonic() - since,
+        )
+        write_json(self.results, values)
+        self.progress("audit", 1, 1)
+        write_report(self.folder)
+        return values
+
+    # ------------------------------------------------------------------------------------------- files
+
+    def _kept(self, identity: str, make: Any, *, ids: list[SampleId]) -> Trained:
+        path = self.folder / "models" / f"{identity}.safetensors"
+        if path.with_suffix(".json").exists():
+            return self._load(path)
+        work = self.folder / "work" / identity
+        path.parent.mkdir(exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
+        made: Trained = make(work)
+        checkpoint.save(
+            path,
+            made.model,
+            role=made.role,
+            method=made.method,
+            seed=made.seed,
+            recipe=self.recipe.to_dict(),
+            data_sha256=self.data.sha256,
+            ids=ids,
+            settings={"name": made.name, "notes": dict(made.notes)},
+            seconds=made.seconds,
+        )
+        shutil.rmtree(work)
+        return made
+
+    def _load(self, path: Path) -> Trained:
+        model = self.recipe.build(seed=self.seed)
+        manifest = checkpoint.load(path, model)
+        if manifest.data_sha256 != self.data.sha256:
+            raise WorkspaceError(
+                f"expected a model of this folder's data, got {path} of other data; remove it from {path.parent}"
+            )
+        model.eval()
+        notes, name = manifest.settings["notes"], manifest.settings["name"]
+        role: Any = manifest.role
+        return Trained(model, role, manifest.method, manifest.seed, manifest.seconds, notes, name)
+
+    def _digest(self, original: Trained) -> str:
+        return checkpoint.weights_sha256(original.model)
+
+    def _said(self, name: str) -> Progress:
+        def progress(stage: str, done: float, total: float) -> None:
+            self.progress(name if stage in {"train", name} else f"{name}: {stage}", done, total)
+
+        return progress
+
+
+def write_report(folder: Path) -> Path:
+    """Render `report.html` from the `results.json` of a folder; raises WorkspaceError or ReportError."""
+    results = folder / "results.json"
+    if not results.exists():
+        raise WorkspaceError(f"expected results.json in {folder}, got none; run `obliviate audit --out {folder}` first")
+    text = html.render(_read(results))
+    target = folder / "report.html"
+    write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return target
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"expected JSON in {path}, got {error}; the file is damaged") from error
+    if not isinstance(values, dict):
+        raise WorkspaceError(f"expected a JSON object in {path}, got {type(values).__name__}; the file is foreign")
+    return values

@@ -1,0 +1,248 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from jaxtyping import TypeCheckError
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from obliviate.attacks.membership import rmia
+from obliviate.audit import AuditResult, AuditSettings, Candidate, Games, Pool, Role, audit
+from obliviate.errors import AuditError
+
+FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(2400), [800, 1600])
+SIZE, CLASSES, MODELS = 2500, 3, 12  # 100 samples of the pool are in no game
+
+
+class World:
+    """Logits of simulated models: shared difficulty, noise per model, and a boost for what was trained on."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng(0)
+        self.labels = self.rng.integers(0, CLASSES, SIZE)
+        self.difficulty = self.rng.normal(1, 1.5, SIZE)
+        plan = np.tile(np.arange(MODELS)[:, None] < MODELS // 2, SIZE)
+        included = self.rng.permuted(plan, axis=0)
+        included[:, 2400:] = False
+        self.pool = Pool(logits=np.stack([self.train(row) for row in included]), included=included)
+        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
+
+    def train(self, members: np.ndarray, boost: float = 2.0) -> np.ndarray:
+        logits = self.rng.normal(0, 0.5, (SIZE, CLASSES))
+        logits[np.arange(SIZE), self.labels] += self.difficulty + boost * members
+        return logits.astype(np.float32)
+
+    def candidate(self, name: str, role: Role, logits: np.ndarray, seconds: float | None = 1.0) -> Candidate:
+        return Candidate(
+            name=name,
+            role=role,
+            method=name.partition(" ")[0],
+            seed=0,
+            logits=logits,
+            seconds=seconds,
+            weights_sha256="0" * 64,
+            settings={"epochs": 3},
+        )
+
+
+def indicator(*parts: np.ndarray) -> np.ndarray:
+    members = np.zeros(SIZE)
+    members[np.concatenate(parts)] = 1
+    return members
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+@pytest.fixture(scope="module")
+def candidates(world: World) -> list[Candidate]:
+    overdone = indicator(RETAIN) - indicator(FORGET)
+    return [
+        world.candidate("original", "original", world.train(indicator(FORGET, RETAIN)), seconds=50.0),
+        *(
+            world.candidate(f"retrain {seed}", "retrained", world.train(indicator(RETAIN)), seconds=seconds)
+            for seed, seconds in enumerate([30.0, 40.0, 60.0])
+        ),
+        world.candidate("perfect", "unlearned", world.train(indicator(RETAIN)), seconds=4.0),
+        world.candidate("overdone", "unlearned", world.train(overdone), seconds=None),
+        world.candidate("destroyed", "unlearned", world.rng.normal(size=(SIZE, CLASSES)).astype(np.float32)),
+    ]
+
+
+@pytest.fixture(scope="module")
+def result(world: World, candidates: list[Candidate]) -> AuditResult:
+    return audit(candidates, world.pool, world.games, AuditSettings())
+
+
+@pytest.fixture(scope="module")
+def models(result: AuditResult) -> dict[str, dict[str, Any]]:
+    return {model["name"]: model for model in result.to_dict()["models"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict"),
+    [
+        ("original", "not forgotten"),
+        ("retrain 0", "consistent with retraining"),
+        ("retrain 1", "consistent with retraining"),
+        ("retrain 2", "consistent with retraining"),
+        ("perfect", "consistent with retraining"),
+        ("overdone", "over-unlearned"),
+        ("destroyed", "utility lost"),
+    ],
+)
+def test_verdict_tells_the_original_from_a_retrain(models: dict[str, dict[str, Any]], name: str, verdict: str):
+    assert models[name]["verdict"] == verdict, models[name]["reason"]
+
+
+def test_few_samples_are_not_resolvable(world: World, candidates: list[Candidate]):
+    few = replace(world.games, forget=FORGET[:25], retain=RETAIN[:25], unseen=UNSEEN[:25])
+    perfect = audit(candidates[1:5], world.pool, few, AuditSettings()).models[-1]
+    assert perfect.verdict == "not resolvable", perfect.reason
+
+
+def test_a_destroyed_model_passes_no_forgetting_figure_off_as_success(models: dict[str, dict[str, Any]]):
+    destroyed = models["destroyed"]
+    assert destroyed["difference"]["test_accuracy"]["high"] < -20
+    assert "Test accuracy" in destroyed["reason"]
+
+
+def test_figures_are_percent_of_the_right_samples(
+    world: World, candidates: list[Candidate], models: dict[str, dict[str, Any]]
+):
+    original = candidates[0]
+    predicted = original.logits.argmax(axis=1)
+    for name, part in {"forget": FORGET, "retain": RETAIN, "test": UNSEEN}.items():
+        expected = 100 * accuracy_score(world.labels[part], predicted[part])
+        assert models["original"]["accuracy"][name] == pytest.approx(expected)
+        low, high = models["original"]["accuracy_interval"][name]
+        assert low < expected < high
+
+    points = np.concatenate([FORGET, RETAIN, UNSEEN])
+    scores = np.full(SIZE, np.nan)
+    scores[points] = rmia.online(
+        rmia.confidence(original.logits[points], world.labels[points]),
+        rmia.confidence(world.pool.logits[:, points], world.labels[points]),
+        world.pool.included[:, points],
+        np.arange(1600, 2400),
+    )
+    for game, (members, others) in {"ft": (FORGET, UNSEEN), "fr": (RETAIN, FORGET), "rt": (RETAIN, UNSEEN)}.items():
+        found = models["original"]["attacks"]["rmia"][game]
+        truth = np.repeat([1, 0], [len(members), len(others)])
+        assert found["auc"] == pytest.approx(100 * roc_auc_score(truth, np.r_[scores[members], scores[others]]))
+        assert found["low"] < found["auc"] < found["high"]
+
+
+def test_differences_and_gaps_are_taken_from_the_other_retrained_models(models: dict[str, dict[str, Any]]):
+    def figures(name: str) -> np.ndarray:
+        model = models[name]
+        return np.array(
+            [*(model["accuracy"][k] for k in ("forget", "retain", "test")), model["attacks"]["rmia"]["ft"]["auc"]]
+        )
+
+    for name, others in {
+        "perfect": ["retrain 0", "retrain 1", "retrain 2"],
+        "retrain 1": ["retrain 0", "retrain 2"],
+    }.items():
+        gap = figures(name) - np.mean([figures(other) for other in others], axis=0)
+        assert models[name]["difference"]["ft_auc"]["value"] == pytest.approx(gap[3])
+        assert models[name]["difference"]["test_accuracy"]["value"] == pytest.approx(gap[2])
+        assert models[name]["difference"]["forget_accuracy"]["value"] == pytest.approx(gap[0])
+        assert models[name]["average_gap"] == pytest.approx(np.abs(gap).mean())
+
+
+def test_floor_spans_the_retrained_models(result: AuditResult, models: dict[str, dict[str, Any]]):
+    retrained = [models[f"retrain {seed}"] for seed in range(3)]
+    gaps = [model["average_gap"] for model in retrained]
+    aucs = [model["attacks"]["rmia"]["ft"]["auc"] for model in retrained]
+    assert result.floor == {
+        "average_gap_mean": pytest.approx(np.mean(gaps)),
+        "average_gap_max": max(gaps),
+        "ft_auc_min": min(aucs),
+        "ft_auc_max": max(aucs),
+        "retrained": 3,
+    }
+    assert models["original"]["average_gap"] > 3 * max(gaps)
+
+
+def test_time_is_a_share_of_the_median_retraining(models: dict[str, dict[str, Any]]):
+    assert models["perfect"]["share_of_retraining"] == pytest.approx(4 / 40)
+    assert models["overdone"]["share_of_retraining"] is None
+
+
+def test_result_is_json_with_plottable_curves(result: AuditResult):
+    written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert len(written["margin_bins"]) == 41
+    assert written["settings"]["references"] == MODELS
+    width = written["margin_bins"][1] - written["margin_bins"][0]
+    for model in written["models"]:
+        roc = model["curves"]["roc_ft"]
+        assert len(roc["fpr"]) == len(roc["tpr"]) <= 150
+        assert (roc["fpr"][0], roc["fpr"][-1], roc["tpr"][-1]) == (pytest.approx(1e-4), pytest.approx(1), 1)
+        assert roc["tpr"] == sorted(roc["tpr"])
+        for heights in model["curves"]["margins"].values():
+            assert sum(heights) * width == pytest.approx(1)
+
+
+def test_settings_reach_the_verdict(world: World, candidates: list[Candidate]):
+    strict = audit(candidates[1:5], world.pool, world.games, AuditSettings(margin=0.001)).models[-1]
+    assert strict.verdict != "consistent with retraining"
+    assert "at margin 0.1 points" in strict.reason
+
+
+def test_audit_refuses_fewer_than_two_retrained_models(world: World, candidates: list[Candidate]):
+    with pytest.raises(AuditError, match="at least 2 retrained models, got 1"):
+        audit(candidates[:2], world.pool, world.games, AuditSettings())
+
+
+def test_audit_refuses_repeated_names(world: World, candidates: list[Candidate]):
+    with pytest.raises(AuditError, match="distinct names"):
+        audit([*candidates, candidates[0]], world.pool, world.games, AuditSettings())
+
+
+def test_audit_refuses_diverged_models(world: World, candidates: list[Candidate]):
+    broken = replace(candidates[0], name="broken", logits=np.full((SIZE, CLASSES), np.nan, np.float32))
+    with pytest.raises(AuditError, match="from broken"):
+        audit([*candidates, broken], world.pool, world.games, AuditSettings())
+    pool = replace(world.pool, logits=np.where(world.pool.included[..., None], np.inf, world.pool.logits))
+    with pytest.raises(AuditError, match="from a reference"):
+        audit(candidates, pool, world.games, AuditSettings())
+
+
+def test_audit_refuses_samples_that_no_reference_or_every_reference_trained_on(
+    world: World, candidates: list[Candidate]
+):
+    games = replace(world.games, unseen=np.arange(2400, SIZE))
+    with pytest.raises(AuditError, match="every unseen sample in some references and out of others, got 100 of 100"):
+        audit(candidates, world.pool, games, AuditSettings())
+    included = world.pool.included.copy()
+    included[:, RETAIN[:7]] = True
+    with pytest.raises(AuditError, match=r"every retain sample .* got 7 of 800"):
+        audit(candidates, replace(world.pool, included=included), world.games, AuditSettings())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"forget": UNSEEN}, "800 repeated"),
+        ({"forget": np.array([], dtype=int)}, "at least 2 indices .* for forget"),
+        ({"unseen": np.array([SIZE, 0])}, "for unseen"),
+        ({"retain": np.array([-1, 0])}, "for retain"),
+    ],
+)
+def test_audit_refuses_unfair_games(
+    world: World, candidates: list[Candidate], change: dict[str, np.ndarray], message: str
+):
+    with pytest.raises(AuditError, match=message):
+        audit(candidates, world.pool, replace(world.games, **change), AuditSettings())
+
+
+def test_audit_refuses_other_shapes(world: World, candidates: list[Candidate]):
+    short = replace(candidates[0], name="short", logits=candidates[0].logits[:-1])
+    with pytest.raises(AuditError, match="from short"):
+        audit([*candidates, short], world.pool, world.games, AuditSettings())
+    with pytest.raises((AuditError, TypeCheckError), match="pool"):
+        audit(candidates, replace(world.pool, included=world.pool.included[:-1]), world.games, AuditSettings())
