@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 from obliviate.attacks.membership import rmia
 from obliviate.audit import AuditResult, AuditSettings, Candidate, Games, Pool, Role, audit
 from obliviate.errors import AuditError
+from obliviate.metrics.intervals import delong
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(2400), [800, 1600])
 SIZE, CLASSES, MODELS = 2500, 3, 12  # 100 samples of the pool are in no game
@@ -133,7 +134,8 @@ def test_figures_are_percent_of_the_right_samples(
         found = models["original"]["attacks"]["rmia"][game]
         truth = np.repeat([1, 0], [len(members), len(others)])
         assert found["auc"] == pytest.approx(100 * roc_auc_score(truth, np.r_[scores[members], scores[others]]))
-        assert found["low"] < found["auc"] < found["high"]
+        interval = delong(scores[members], scores[others], confidence=0.95)
+        assert (found["low"], found["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
 
 
 def test_differences_and_gaps_are_taken_from_the_other_retrained_models(models: dict[str, dict[str, Any]]):

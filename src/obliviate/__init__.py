@@ -1,1 +1,96 @@
-"""Make a trained PyTorch model forget chosen training samples, and show with honest statistics how well it did."""
+"""Make a trained PyTorch model forget chosen training samples, and show with honest statistics how well it did.
+
+The public names are imported when they are first used, so that `import obliviate` and the command line answer at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from obliviate.audit import AuditResult, AuditSettings
+    from obliviate.data.samples import Samples
+    from obliviate.data.sources import load
+    from obliviate.data.split import Split, random_ids
+    from obliviate.errors import ObliviateError
+    from obliviate.methods.amun import AMUN, adversarial_examples
+    from obliviate.methods.base import Method
+    from obliviate.methods.fine_tune import FineTune
+    from obliviate.methods.gradient_ascent import GradientAscent
+    from obliviate.methods.retrain import Retrain
+    from obliviate.references.pool import ReferencePool
+    from obliviate.report.text import table
+    from obliviate.task import Classification, Task
+    from obliviate.training.recipe import Recipe
+    from obliviate.training.run import Run
+    from obliviate.types import Batch
+    from obliviate.workflow import Trained, audit, references, save_report, train, unlearn
+
+_HOMES = {
+    "AMUN": "methods.amun",
+    "AuditResult": "audit",
+    "AuditSettings": "audit",
+    "Batch": "types",
+    "Classification": "task",
+    "FineTune": "methods.fine_tune",
+    "GradientAscent": "methods.gradient_ascent",
+    "Method": "methods.base",
+    "ObliviateError": "errors",
+    "Recipe": "training.recipe",
+    "ReferencePool": "references.pool",
+    "Retrain": "methods.retrain",
+    "Run": "training.run",
+    "Samples": "data.samples",
+    "Split": "data.split",
+    "Task": "task",
+    "Trained": "workflow",
+    "adversarial_examples": "methods.amun",
+    "audit": "workflow",
+    "load": "data.sources",
+    "random_ids": "data.split",
+    "references": "workflow",
+    "save_report": "workflow",
+    "table": "report.text",
+    "train": "workflow",
+    "unlearn": "workflow",
+}
+
+__all__ = [
+    "AMUN",
+    "AuditResult",
+    "AuditSettings",
+    "Batch",
+    "Classification",
+    "FineTune",
+    "GradientAscent",
+    "Method",
+    "ObliviateError",
+    "Recipe",
+    "ReferencePool",
+    "Retrain",
+    "Run",
+    "Samples",
+    "Split",
+    "Task",
+    "Trained",
+    "adversarial_examples",
+    "audit",
+    "load",
+    "random_ids",
+    "references",
+    "save_report",
+    "table",
+    "train",
+    "unlearn",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'obliviate' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"obliviate.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -96,7 +96,10 @@ class ModelAudit:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditResult:
-    """The audit of every candidate, the retrain-vs-retrain floor and the edges of the margin histograms."""
+    """The audit of every candidate, the retrain-vs-retrain floor and the edges of the margin histograms.
+
+    Margins in `settings` are in percentage points, like the differences that they bound.
+    """
 
     settings: dict[str, Any]
     floor: dict[str, float]
@@ -174,7 +177,10 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     peers = [model for model in models if model.role == "retrained"]
     sizes = {name: len(part) for name, part in parts.items()}
     return AuditResult(
-        settings=asdict(settings) | {"offline_a": a, "references": len(references)} | sizes,
+        settings=asdict(settings)
+        | {"margin": 100 * settings.margin, "utility_margin": 100 * settings.utility_margin}
+        | {"offline_a": a, "references": len(references)}
+        | sizes,
         floor={
             "average_gap_mean": float(np.mean([model.average_gap for model in peers])),
             "average_gap_max": max(model.average_gap for model in peers),

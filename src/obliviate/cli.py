@@ -76,7 +76,7 @@ def train(
     with _progress(quiet=json_) as progress:
         workspace = Workspace.create(out, source=data, recipe=recipe, seed=seed, progress=progress)
         made = workspace.train()
-    facts = {"folder": str(out), "train": len(workspace.data.train), "seconds": round(made.seconds, 2)}
+    facts = {"folder": str(out), "train": len(workspace.data.train), "seconds": round(made.seconds or 0.0, 2)}
     _print(json.dumps(facts) if json_ else f"Trained on {facts['train']:,} samples in {facts['seconds']} s: {out}")
 
 
@@ -105,7 +105,12 @@ def unlearn(
         if forget is not None:
             workspace.choose(forget)
         made = workspace.unlearn(chosen, seed=seed, retain=retain)
-    facts = {"folder": str(out), "method": made.method, "seconds": round(made.seconds, 2), "notes": dict(made.notes)}
+    facts = {
+        "folder": str(out),
+        "method": made.method,
+        "seconds": round(made.seconds or 0.0, 2),
+        "notes": dict(made.notes),
+    }
     _print(
         json.dumps(facts) if json_ else f"{made.label}: done in {facts['seconds']} s; now `obliviate audit --out {out}`"
     )
@@ -210,25 +215,17 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
+    from obliviate.report.text import COLUMNS, rows
+
     data, floor = results["data"], results["floor"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
-    table.add_column("model", no_wrap=True)
-    for column in ("forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost"):
-        table.add_column(column, justify="right")
-    table.add_column("verdict")
+    for column in COLUMNS:
+        text = column in {COLUMNS[0], COLUMNS[-1]}
+        table.add_column(column, justify="left" if text else "right", no_wrap=column == COLUMNS[0])
     colours = {"consistent with retraining": "green", "not resolvable": "yellow"}
-    for model in results["models"]:
-        accuracy, attack, share = model["accuracy"], model["attacks"]["rmia"]["ft"], model["share_of_retraining"]
-        table.add_row(
-            model["name"],
-            *(f"{accuracy[part]:.1f}" for part in ("forget", "retain", "test")),
-            f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
-            f"{model['average_gap']:.2f}",
-            "" if model["seconds"] is None else f"{model['seconds']:.1f}",
-            "" if share is None else f"{100 * share:.0f} %",
-            f"[{colours.get(model['verdict'], 'red')}]{model['verdict']}[/]",
-        )
+    for *cells, verdict in rows(results):
+        table.add_row(*cells, f"[{colours.get(verdict, 'red')}]{verdict}[/]")
     console = _console()
     console.print(table)
     console.print(

@@ -26,7 +26,7 @@ def demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> dict[st
     workspace.choose(FORGET)
     workspace.train()
     workspace.retrained(RETRAINED)
-    workspace.unlearn(FineTune(epochs=3))
+    workspace.unlearn(FineTune())
     workspace.unlearn(GradientAscent())
     workspace.unlearn(AMUN())
     workspace.unlearn(AMUN(), retain=False)

@@ -98,9 +98,9 @@ class Classification(Task):
     def check_samples(self, samples: Samples, *, what: str) -> None:
         for places in torch.arange(len(samples)).split(CHUNK):
             y = samples.take(places).y
-            if y.is_floating_point() or y.ndim != 1:
+            if y.dtype != torch.int64 or y.ndim != 1:
                 raise DataError(
-                    f"expected one integer label per sample of the {what}, got {y.dtype} labels of shape "
+                    f"expected one int64 label per sample of the {what}, got {y.dtype} labels of shape "
                     f"{tuple(y.shape)}; convert them with `.long()`"
                 )
             wrong = ((y < 0) | (y >= self.classes)).nonzero()

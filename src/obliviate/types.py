@@ -28,8 +28,8 @@ class Batch:
     2
     """
 
-    x: Shaped[Tensor, n * features]
-    y: Shaped[Tensor, n * target]
+    x: Shaped[Tensor, " n ..."]
+    y: Shaped[Tensor, " n ..."]
     ids: Ids
 
     def __len__(self) -> int:

@@ -24,9 +24,11 @@ from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
-from obliviate.methods.base import Method, check_needs
+from obliviate.files import write_atomically
+from obliviate.methods.base import Method, check_needs, settle
 from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.pool import ReferencePool, train_pool
+from obliviate.report import html
 from obliviate.task import Task
 from obliviate.task import to_dict as describe_task
 from obliviate.training.checkpoint import weights_sha256
@@ -41,21 +43,28 @@ SCHEMA: Final = "obliviate.results/1"
 class Trained:
     """A model and how it came to be: by the recipe ("train") or by an unlearning method.
 
-    `seconds` is the time spent, an interrupted part included; `notes` are figures that the method reported.
+    `seconds` is the time spent, an interrupted part included, None where it is not known; `notes` are figures that
+    the method reported. `Trained.given` wraps a model that was trained elsewhere.
     """
 
     model: nn.Module
     role: Role
     method: str
     seed: int
-    seconds: float
+    seconds: float | None
     notes: Mapping[str, float] = dataclasses.field(default_factory=dict)
     name: str = ""
+
+    @classmethod
+    def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
+        """Wrap a model that was trained or unlearned elsewhere, so that it can be audited."""
+        return cls(model, role, "given", 0, None, name=name or role)
 
     @property
     def label(self) -> str:
         """The name in tables."""
-        return self.name or self.method.partition("(")[0]
+        base = self.name or self.method.partition("(")[0]
+        return f"{base} (seed {self.seed})" if self.role == "retrained" and not self.name else base
 
 
 def train(
@@ -108,6 +117,7 @@ def unlearn(
         progress=progress,
     )
     check_needs(method, split, run)
+    method = settle(method, split)
     for what, samples in (("forget set", split.forget), ("retain set", split.retain), ("reference", split.reference)):
         if samples is not None:
             task.check_samples(samples, what=what)
@@ -133,7 +143,7 @@ def references(
     unseen: Samples,
     task: Task,
     *,
-    folder: Path,
+    folder: Path | str,
     models: int = 16,
     seed: int = 0,
     workers: int | None = None,
@@ -151,7 +161,7 @@ def references(
         recipe,
         train.joined(unseen),
         task,
-        folder=folder,
+        folder=Path(folder),
         models=models,
         seed=seed,
         workers=workers,
@@ -244,6 +254,38 @@ def describe(
         **result.to_dict(),
         "limits": limits(len(pool), len(split.forget), len(unseen)),
     }
+
+
+def save_report(
+    path: Path | str,
+    result: AuditResult,
+    split: Split,
+    unseen: Samples,
+    pool: ReferencePool,
+    task: Task,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    data_name: str = "your data",
+    forget_rule: str = "ids",
+) -> dict[str, Any]:
+    """Write the self-contained HTML report of an audit to `path`, and return the values that it shows."""
+    values = describe(
+        result,
+        split,
+        unseen,
+        pool,
+        task,
+        recipe,
+        seed=seed,
+        data_name=data_name,
+        data_sha256=split.forget.joined(split.kept, unseen).sha256,
+        forget_rule=forget_rule,
+        wall_seconds=sum(model.seconds or 0.0 for model in result.models) + pool.seconds,
+    )
+    text = html.render(values)
+    write_atomically(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return values
 
 
 def limits(models: int, forget: int, unseen: int) -> list[str]:

@@ -290,7 +290,7 @@ class Workspace:
             data_sha256=self.data.sha256,
             ids=ids,
             settings={"name": made.name, "notes": dict(made.notes)},
-            seconds=made.seconds,
+            seconds=made.seconds or 0.0,
         )
         shutil.rmtree(work)
         return made

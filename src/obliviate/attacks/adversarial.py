@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +32,7 @@ class AdversarialExamples:
     ‖x − x₀‖₂, `radius` the ε at which a radius-bounded search succeeded, `gradients` the gradients spent.
     """
 
-    x: Float[Tensor, n * features]
+    x: Float[Tensor, " n ..."]
     y: Int[Tensor, " n"]
     found: Bool[Tensor, " n"]
     distance: Float[Tensor, " n"]
@@ -40,6 +40,7 @@ class AdversarialExamples:
     gradients: Int[Tensor, " n"]
 
 
+@runtime_checkable
 class Move(Protocol):
     """One step of a search, for the samples that are not yet mispredicted."""
 
@@ -50,12 +51,12 @@ class Move(Protocol):
 
 def boundary(
     model: Logits,
-    x: Float[Tensor, n * features],
+    x: Float[Tensor, " n ..."],
     y: Int[Tensor, " n"],
     space: InputSpace,
     *,
-    damping: float = 0.3,
-    damped_steps: int = 6,
+    damping: float = 0.5,
+    damped_steps: int = 4,
     overshoot: float = 0.02,
     max_steps: int = 100,
     batch_size: int = 256,
@@ -88,7 +89,7 @@ def boundary(
 
 def pgd(
     model: Logits,
-    x: Float[Tensor, n * features],
+    x: Float[Tensor, " n ..."],
     y: Int[Tensor, " n"],
     space: InputSpace,
     *,
@@ -123,7 +124,7 @@ def pgd(
 
 def fgsm(
     model: Logits,
-    x: Float[Tensor, n * features],
+    x: Float[Tensor, " n ..."],
     y: Int[Tensor, " n"],
     space: InputSpace,
     *,
@@ -161,7 +162,7 @@ SEARCHES: Final[dict[SearchName, Callable[..., AdversarialExamples]]] = {
 
 def initial_radius(
     model: Logits,
-    x: Float[Tensor, n * features],
+    x: Float[Tensor, " n ..."],
     y: Int[Tensor, " n"],
     space: InputSpace,
     *,
@@ -234,7 +235,10 @@ def _search(
             def grad(
                 values: Tensor, current: Tensor = current, stay: Tensor = stay
             ) -> Tensor:  # the values are per-sample, so the gradient of their sum is that of each
-                return torch.autograd.grad(values.sum(), current)[0][stay]
+                if not values.requires_grad:  # the model ignores its input and has no weights to train
+                    return torch.zeros_like(current)[stay]
+                gradient = torch.autograd.grad(values.sum(), current, allow_unused=True, materialize_grads=True)
+                return gradient[0][stay]
 
             with torch.enable_grad():
                 moved = move(which, current.detach()[stay], kept, grad)

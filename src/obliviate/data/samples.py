@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from obliviate.types import Batch, Ids, SampleId
 CHUNK = 1024  # rows that are hashed or checked together
 
 
+@runtime_checkable
 class Store(Protocol):
     """Where rows come from."""
 
@@ -35,8 +36,8 @@ class Store(Protocol):
 class TensorStore:
     """Rows in memory, batched by index on the device where they live."""
 
-    x: Shaped[Tensor, n * features]
-    y: Shaped[Tensor, n * target]
+    x: Shaped[Tensor, " n ..."]
+    y: Shaped[Tensor, " n ..."]
 
     def __len__(self) -> int:
         return len(self.x)
@@ -118,8 +119,8 @@ class Samples:
     @classmethod
     def from_tensors(
         cls,
-        x: Shaped[Tensor, n * features],
-        y: Shaped[Tensor, n * target],
+        x: Shaped[Tensor, " n ..."],
+        y: Shaped[Tensor, " n ..."],
         *,
         ids: Iterable[SampleId] | None = None,
     ) -> Samples:
@@ -140,9 +141,7 @@ class Samples:
         A dataset with random transforms must not be read into memory: pass `in_memory=False` together with `ids`.
         """
         store = DatasetStore(dataset)
-        if len(store) == 0:
-            raise DataError("expected at least one sample, got an empty dataset; check its folder or filter")
-        if not in_memory:
+        if not in_memory or len(store) == 0:
             return cls._of(store, ids)
         try:
             parts = [store.take(torch.arange(i, min(i + CHUNK, len(store)))) for i in range(0, len(store), CHUNK)]
@@ -156,6 +155,8 @@ class Samples:
 
     @classmethod
     def _of(cls, store: Store, ids: Iterable[SampleId] | None) -> Samples:
+        if len(store) == 0:
+            raise DataError("expected at least one sample, got none; check the folder, the filter or the arrays")
         rows = torch.arange(len(store))
         hashes: list[SampleId] = []
         for chunk in rows.split(CHUNK):

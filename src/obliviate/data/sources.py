@@ -79,24 +79,28 @@ def _read(path: Path, what: str) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return dict(file)
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"expected {what} to be a .npz file of plain arrays, got {error}; the file is damaged"
         ) from error
 
 
 def _from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Data:
-    needed = {f"{part}_{axis}" for part in ("train", "test") for axis in "xy"}
-    if missing := sorted(needed - set(arrays)):
-        raise DataError(
-            f"expected arrays train_x, train_y, test_x, test_y, got none named {', '.join(missing)}; add them"
-        )
+    used = [part for part in PARTS if part != "reference" or {"reference_x", "reference_y"} & set(arrays)]
+    needed = [f"{part}_{axis}" for part in used for axis in "xy"]
+    if missing := [one for one in needed if one not in arrays]:
+        raise DataError(f"expected arrays {', '.join(needed)}, got none named {', '.join(missing)}; add them")
+    for one in needed:
+        kinds, wanted = ("buif", "numbers") if one.endswith("x") else ("iu", "integer class numbers")
+        if arrays[one].dtype.kind not in kinds or arrays[one].ndim == 0:
+            raise DataError(
+                f"expected {wanted} in {one}, got {arrays[one].dtype} of shape {arrays[one].shape}; convert them"
+            )
     parts: dict[str, Samples] = {}
-    for part in PARTS:
-        if f"{part}_x" in arrays:
-            ids = arrays[f"{part}_ids"].astype(np.str_) if f"{part}_ids" in arrays else None
-            labels = torch.from_numpy(arrays[f"{part}_y"].astype(np.int64))
-            parts[part] = Samples.from_tensors(pixels(arrays[f"{part}_x"]), labels, ids=ids)
+    for part in used:
+        ids = arrays[f"{part}_ids"].astype(np.str_) if f"{part}_ids" in arrays else None
+        labels = torch.from_numpy(arrays[f"{part}_y"].astype(np.int64))
+        parts[part] = Samples.from_tensors(pixels(arrays[f"{part}_x"]), labels, ids=ids)
     shapes = {part: tuple(samples.take(torch.arange(1)).x.shape[1:]) for part, samples in parts.items()}
     if len(set(shapes.values())) != 1:
         raise DataError(f"expected samples of one shape, got {shapes}; resize them")
@@ -105,12 +109,12 @@ def _from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> Data:
     return Data(name, classes, parts["train"], parts["test"], parts.get("reference"), digest.hexdigest())
 
 
-def pixels(array: Shaped[np.ndarray, n * features]) -> Shaped[Tensor, n * features]:
+def pixels(array: Shaped[np.ndarray, " n ..."]) -> Shaped[Tensor, " n ..."]:
     """Turn bytes into floats in [0, 1], and "n height width" into "n 1 height width".
 
     >>> pixels(np.full((1, 2, 2), 255, dtype=np.uint8)).shape
     torch.Size([1, 1, 2, 2])
     """
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
     tensor = tensor.float() / 255 if tensor.dtype == torch.uint8 else tensor.float()
     return tensor[:, None] if tensor.ndim == 3 else tensor

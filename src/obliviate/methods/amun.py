@@ -6,8 +6,8 @@ ICML 2025, arXiv 2503.00917.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +20,20 @@ from obliviate.methods.base import check_positive
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 
-SUFFIX = "/adversarial"  # what the id of an adversarial example adds to that of its sample
+WITH_RETAIN: Final = {"epochs": 3, "learning_rate": 0.13, "batch_size": 128, "saliency": 1.0}
+WITHOUT_RETAIN: Final = {"epochs": 10, "learning_rate": 0.0125, "batch_size": 32, "saliency": 0.1}
+"""Defaults, chosen on other forget sets than those reported (docs/methods/amun.md says how)."""
+
+SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample
 
 
 @dataclass(frozen=True, kw_only=True)
 class AMUN:
     """Fine-tune on the closest adversarial examples of the forget samples, labelled as the model mispredicts them.
 
+    What is None is chosen by whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`.
     `keep_forget` trains on D_F with its true labels as well, as the paper does unless D_F is very large.
-    `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change.
+    `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change; 1 is all.
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
     sequence of requests (re-use); None searches on the model at hand (AMUN-A when the model was unlearned before).
     `radius` is the first ε of `pgd` and `fgsm`; None chooses it by the 95 % rule.
@@ -39,26 +44,36 @@ class AMUN:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al., ICML 2025, arXiv 2503.00917"
 
-    epochs: int = 3
-    learning_rate: float = 0.06
+    epochs: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    saliency: float | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    batch_size: int = 64
-    schedule: str = "linear"
+    schedule: str = "cosine"
     keep_forget: bool = False
-    saliency: float | None = None
     search: SearchName = "boundary"
     radius: float | None = None
     examples: Samples | None = None
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "batch_size")
+        check_positive(self, *(name for name in WITH_RETAIN if getattr(self, name) is not None))
         if self.search not in SEARCHES:
             raise MethodError(f"expected a search of {', '.join(SEARCHES)}, got {self.search!r}; name one of them")
         if self.radius is not None:
             check_positive(self, "radius")
 
+    def settled(self, split: Split) -> AMUN:
+        """Fill in the hyperparameters that are None."""
+        defaults = WITHOUT_RETAIN if split.retain is None else WITH_RETAIN
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        me = self.settled(split)
+        assert me.epochs is not None
+        assert me.learning_rate is not None
+        assert me.batch_size is not None
+        assert me.saliency is not None
         if self.examples is None:
             examples = adversarial_examples(model, split.forget, run, search=self.search, radius=self.radius)
         else:
@@ -71,15 +86,15 @@ class AMUN:
         data = parts[0].joined(*parts[1:])
 
         mask = None
-        if (share := self.saliency) is not None:
+        if (share := me.saliency) < 1:
             mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=share))
         optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            model.parameters(), lr=me.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        steps = self.epochs * len(run.batches(data, self.batch_size, 0))
+        steps = me.epochs * len(run.batches(data, me.batch_size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("amun", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            batches = run.batches(data, self.batch_size, epoch)
+        for epoch in run.epochs("amun", me.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = run.batches(data, me.batch_size, epoch)
             run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, mask=mask)
         return model
 

@@ -38,6 +38,18 @@ class Method(Protocol):
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module: ...
 
 
+@runtime_checkable
+class Adaptive(Protocol):
+    """A method whose unset hyperparameters depend on the split; `settled` fills them in."""
+
+    def settled(self, split: Split) -> Method: ...
+
+
+def settle(method: Method, split: Split) -> Method:
+    """Fill in the hyperparameters that depend on the split, so that the method's `repr` says what was done."""
+    return method.settled(split) if isinstance(method, Adaptive) else method
+
+
 def check_needs(method: Method, split: Split, run: Run) -> None:
     """Refuse, before any work, a request that lacks what the method needs; raises MethodError."""
     remedies = {

@@ -22,8 +22,8 @@ class FineTune:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Warnecke et al., NDSS 2023; Golatkar et al., CVPR 2020"
 
-    epochs: int = 10
-    learning_rate: float = 0.01
+    epochs: int = 5
+    learning_rate: float = 0.06
     momentum: float = 0.9
     weight_decay: float = 5e-4
     batch_size: int = 128

@@ -97,9 +97,12 @@ def judge(
     1. "utility lost": `test` lies wholly below 0 and its value more than `utility_margin` below.
     2. "consistent with retraining": `ft` lies inside +-`margin` (two one-sided tests at 5 %), and `forget` does not lie
        wholly outside +-`margin`.
-    3. "not forgotten": `ft` lies wholly above 0, or `forget` wholly above `margin`.
-    4. "over-unlearned": `ft` lies wholly below 0, or `forget` wholly below -`margin`.
+    3. "not forgotten": `ft` lies wholly above 0 and its value above `margin`, or `forget` lies wholly above `margin`.
+    4. "over-unlearned": the same on the other side.
     5. "not resolvable": the samples are too few to tell.
+
+    Rule 3 asks for more than a difference from 0, because two retrained models differ as well: the interval takes the
+    models as given, so a small shift between two seeds is "significant" more often than one time in ten.
 
     >>> judge(Interval(0.2, 0.18, 0.22), Interval(0.1, 0.08, 0.12), Interval(0.0, -0.01, 0.01))[0]
     'not forgotten'
@@ -111,11 +114,11 @@ def judge(
         return "utility lost", f"Test accuracy is {_points(test)} from the mean of the retrained models, {allowed}."
     if tost(ft, margin) and forget.low <= margin and forget.high >= -margin:
         return "consistent with retraining", f"{evidence}: no difference that matters {points}."
-    if ft.low > 0 or forget.low > margin:
+    if (ft.low > 0 and ft.value > margin) or forget.low > margin:
         return "not forgotten", f"{evidence}: the forget set is still recognised {points}."
-    if ft.high < 0 or forget.high < -margin:
+    if (ft.high < 0 and ft.value < -margin) or forget.high < -margin:
         return "over-unlearned", f"{evidence}: the forget set stands out as removed {points}."
-    return "not resolvable", f"{evidence}: too wide to decide {points}; audit more samples."
+    return "not resolvable", f"{evidence}: not clearly inside or outside {points}; audit more samples."
 
 
 def _points(interval: Interval) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from jaxtyping import Float
@@ -16,7 +17,7 @@ class MLP(nn.Module):
     torch.Size([2, 3])
     """
 
-    def __init__(self, *, features: int = 784, classes: int = 10, hidden: tuple[int, ...] = (256, 128)) -> None:
+    def __init__(self, *, features: int = 784, classes: int = 10, hidden: Sequence[int] = (256, 128)) -> None:
         super().__init__()
         widths = (features, *hidden)
         layers: list[nn.Module] = [nn.Flatten()]
@@ -24,5 +25,5 @@ class MLP(nn.Module):
             layers += [nn.Linear(before, after), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
-    def forward(self, x: Float[Tensor, n * features]) -> Float[Tensor, "n classes"]:
+    def forward(self, x: Float[Tensor, " n ..."]) -> Float[Tensor, "n classes"]:
         return self.layers(x)

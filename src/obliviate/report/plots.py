@@ -10,7 +10,7 @@ import unicodedata
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from matplotlib import rc_context
@@ -25,6 +25,9 @@ ORIGINAL, RETRAINED = "#d55e00", "#7f8790"
 UNLEARNED = ("#0072b2", "#009e73", "#b8589a", "#c98500", "#4aa8de", "#6f4fb0")
 MARKERS = ("D", "^", "v", "P", "X", "p")
 DASHES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
+
+Interval: TypeAlias = tuple[float | None, float | None, float | None]
+"""A figure and its bounds, each None where it is not known."""
 
 VARIABLES = {
     INK: "--ink",
@@ -259,7 +262,7 @@ def _roc(model: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(curve["fpr"], dtype=float), np.asarray(curve["tpr"], dtype=float)
 
 
-def _ft_auc(models: Iterable[Mapping[str, Any]]) -> list[tuple[float, float, float]]:
+def _ft_auc(models: Iterable[Mapping[str, Any]]) -> list[Interval]:
     return [(ft["auc"], ft["low"], ft["high"]) for ft in (m["attacks"]["rmia"]["ft"] for m in models)]
 
 
@@ -271,7 +274,7 @@ def _floor(results: Mapping[str, Any]) -> tuple[float, float] | None:
 def _dots(
     axes: Axes,
     results: Mapping[str, Any],
-    values: Sequence[tuple[float, float, float]],
+    values: Sequence[Interval],
     *,
     band: tuple[float, float] | None,
     guess: float | None,

@@ -11,7 +11,7 @@ from obliviate.data.samples import Samples
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Float[Tensor, n * output]:
+def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Float[Tensor, " n ..."]:
     """Return the model's outputs, on the processor, without autocast.
 
     >>> from obliviate.models import ARCHITECTURES

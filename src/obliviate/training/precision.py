@@ -42,7 +42,9 @@ class Precision:
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, convolution weights to channels-last order."""
-        return model.to(device=self.device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        volumes = any(one.ndim == 5 for one in model.state_dict().values())  # torch has no channels-last for them here
+        memory_format = None if volumes else torch.channels_last
+        return model.to(device=self.device, memory_format=memory_format)  # pyright: ignore[reportCallIssue]
 
     def inputs(self, x: Tensor) -> Tensor:
         """Move inputs to the device, images to channels-last order."""

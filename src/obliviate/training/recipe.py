@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
 from obliviate.models import ARCHITECTURES
-from obliviate.training import schedules
+from obliviate.training import precision, schedules
 from obliviate.training.augmentation import AUGMENTATIONS
 
 OPTIMIZERS: Final = ("sgd", "adam", "adamw")
@@ -52,7 +52,12 @@ class Recipe:
                 f"expected an architecture of {', '.join(ARCHITECTURES)}, got {self.model!r}; "
                 "name one of them, or pass your own function that returns a model"
             )
-        choices = {"optimizer": OPTIMIZERS, "schedule": schedules.SCHEDULES, "augmentation": AUGMENTATIONS}
+        choices = {
+            "optimizer": OPTIMIZERS,
+            "schedule": schedules.SCHEDULES,
+            "augmentation": AUGMENTATIONS,
+            "precision": precision.NAMES,
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise RecipeError(
@@ -134,7 +139,7 @@ def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise RecipeError(
             f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
         ) from error

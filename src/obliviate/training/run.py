@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
@@ -36,12 +36,14 @@ Loss = Callable[..., Tensor]
 TICK: Final = 0.1  # seconds between two reports of progress
 
 
+@runtime_checkable
 class Progress(Protocol):
     """Is told what is being done, and how far it is."""
 
     def __call__(self, stage: str, done: float, total: float) -> None: ...
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """Whatever can be saved and restored: models, optimisers, schedulers."""
 

@@ -1,0 +1,69 @@
+"""What several test modules share: the shipped data, a small part of it, and a model trained on that part."""
+
+import os
+
+# Two threads on a busy two-core machine wait for each other; one is faster, and gives the same sums everywhere.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import pytest
+import torch
+from torch import nn
+
+from obliviate import workflow
+from obliviate.data import sources
+from obliviate.data.samples import Samples
+from obliviate.task import Classification
+from obliviate.training.recipe import Recipe
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def data() -> sources.Data:
+    """The shipped images."""
+    return sources.embedded()
+
+
+@pytest.fixture(scope="session")
+def few(data: sources.Data) -> Samples:
+    """600 training samples."""
+    return data.train.select(data.train.ids[:600])
+
+
+@pytest.fixture(scope="session")
+def task() -> Classification:
+    return Classification(classes=10)
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    """A short training that reaches about 72 % on the shipped test set with 600 samples."""
+    return Recipe(epochs=4, batch_size=32)
+
+
+@pytest.fixture(scope="session")
+def original(few: Samples, task: Classification, recipe: Recipe) -> nn.Module:
+    """A model trained on the 600 samples; tests must not change it."""
+    return workflow.train(recipe, few, task).model
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Samples:
+    """60 rows of 6 numbers in [0, 1] in 3 classes, which a small network can tell apart; their ids are s00 … s59."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(60) % 3
+    centres = torch.rand(3, 6, generator=generator)
+    x = (centres[y] + 0.15 * torch.randn(60, 6, generator=generator)).clamp(0, 1)
+    return Samples.from_tensors(x, y, ids=[f"s{i:02d}" for i in range(60)])
+
+
+@pytest.fixture(scope="session")
+def three_classes() -> Classification:
+    return Classification(classes=3)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe() -> Recipe:
+    """Fits `tiny`."""
+    options = {"features": 6, "classes": 3, "hidden": (8,)}
+    return Recipe(model="mlp", model_options=options, epochs=3, batch_size=16, precision="float32")
