@@ -1,10 +1,12 @@
 """What several test modules share: the shipped data, a small part of it, and a model trained on that part."""
 
 import os
+from collections.abc import Iterator
 
 # Two threads on a busy two-core machine wait for each other; one is faster, and gives the same sums everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -67,3 +69,11 @@ def tiny_recipe() -> Recipe:
     """Fits `tiny`."""
     options = {"features": 6, "classes": 3, "hidden": (8,)}
     return Recipe(model="mlp", model_options=options, epochs=3, batch_size=16, precision="float32")
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No run-time checks of types and shapes, as for a user: what they would stop reaches our own messages."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -30,4 +30,6 @@ def demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> dict[st
     workspace.unlearn(GradientAscent())
     workspace.unlearn(AMUN())
     workspace.unlearn(AMUN(), retain=False)
-    return workspace.audit(references=REFERENCES, retrained=RETRAINED, since=began)
+    return workspace.audit(
+        references=REFERENCES, retrained=RETRAINED, since=began, command=f"obliviate demo --seed {seed}"
+    )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,8 +35,6 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
-
-SCHEMA: Final = "obliviate.results/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,13 +225,15 @@ def describe(
     data_sha256: str,
     forget_rule: str,
     wall_seconds: float,
+    command: str | None = None,
 ) -> dict[str, Any]:
     """Put the audit beside its provenance: the content of `results.json` (see docs/results-schema.md)."""
     reference = 0 if split.reference is None else len(split.reference)
     sizes = {"forget": len(split.forget), "retain": len(split.kept), "reference": reference, "test": len(unseen)}
     return {
-        "schema": SCHEMA,
+        "schema": html.SCHEMA,
         "obliviate": version("obliviate"),
+        **({} if command is None else {"command": command}),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "seed": seed,
         "task": describe_task(task),
@@ -298,7 +298,10 @@ def limits(models: int, forget: int, unseen: int) -> list[str]:
         "references may find what this one does not.",
         f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
-        "The figures are averages over the forget set; single samples may be remembered better than the average says.",
+        "The figures are averages over the forget set; single samples may be remembered better than the average says, "
+        "and a per-sample view is not given.",
+        "The audit does not know how hyperparameters were chosen. If many settings were tried on this very forget set, "
+        "the best of them looks better than it is.",
         "The attacker of this audit sees the model's outputs for chosen inputs, knows the training recipe and has "
         "data like the training data. Attacks on weights or on gradients were not tried.",
         "Copies of the forgotten samples elsewhere (caches, backups, other models) are outside this audit.",

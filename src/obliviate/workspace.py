@@ -230,11 +230,12 @@ class Workspace:
         settings: AuditSettings | None = None,
         workers: int | None = None,
         since: float | None = None,
+        command: str | None = None,
     ) -> dict[str, Any]:
         """Audit every model of this folder, and write `results.json` and `report.html`.
 
         Missing retrained models and references are trained first. `since` is when the work began
-        (`time.monotonic()`), if that was before the audit.
+        (`time.monotonic()`), if that was before the audit; `command` is what a reader types to repeat it.
         """
         since = time.monotonic() if since is None else since
         split, unseen = self.split, self.data.test
@@ -264,6 +265,7 @@ class Workspace:
             data_sha256=self.data.sha256,
             forget_rule=_read(self.folder / "forget.json")["rule"],
             wall_seconds=time.monotonic() - since,
+            command=command,
         )
         write_json(self.results, values)
         self.progress("audit", 1, 1)

@@ -21,6 +21,9 @@ from obliviate.task import InputSpace
 Logits = Callable[[Tensor], Tensor]
 """A model in evaluation mode, from inputs in the input space to logits."""
 
+Told = Callable[[int, int], object]
+"""Is told after every step how many samples are done, of how many."""
+
 SearchName = Literal["boundary", "pgd", "fgsm"]
 
 
@@ -38,6 +41,10 @@ class AdversarialExamples:
     distance: Float[Tensor, " n"]
     radius: Float[Tensor, " n"]
     gradients: Int[Tensor, " n"]
+
+
+def silent(done: int, total: int) -> None:
+    """Report no progress."""
 
 
 @runtime_checkable
@@ -60,6 +67,7 @@ def boundary(
     overshoot: float = 0.02,
     max_steps: int = 100,
     batch_size: int = 256,
+    progress: Told = silent,
 ) -> AdversarialExamples:
     """Step to the nearest decision boundary of the linearised model until the prediction flips.
 
@@ -84,7 +92,7 @@ def boundary(
         taken[which] += 1
         return point + shortest_step(point, normal, -deficit.detach() * share + 1e-5, space)
 
-    return _search(model, x, y, space, move, max_steps=max_steps, batch_size=batch_size)
+    return _search(model, x, y, space, move, max_steps=max_steps, batch_size=batch_size, progress=progress)
 
 
 def pgd(
@@ -98,6 +106,7 @@ def pgd(
     step_share: float = 0.1,
     doublings: int = 20,
     batch_size: int = 256,
+    progress: Told = silent,
 ) -> AdversarialExamples:
     """Search by untargeted L2 PGD in a ball whose radius ε doubles until the prediction flips (AMUN, Algorithm 1).
 
@@ -118,7 +127,9 @@ def pgd(
         offset = point + step_share * bound * direction - start[which]
         return start[which] + offset * (bound / offset.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp(max=1)
 
-    found = _search(model, x, y, space, move, max_steps=steps * (doublings + 1), batch_size=batch_size)
+    found = _search(
+        model, x, y, space, move, max_steps=steps * (doublings + 1), batch_size=batch_size, progress=progress
+    )
     return AdversarialExamples(found.x, found.y, found.found, found.distance, radii, found.gradients)
 
 
@@ -131,6 +142,7 @@ def fgsm(
     radius: float,
     doublings: int = 20,
     batch_size: int = 256,
+    progress: Told = silent,
 ) -> AdversarialExamples:
     """Step once along the sign of the gradient at the sample, with a length that doubles until the prediction flips.
 
@@ -148,7 +160,7 @@ def fgsm(
         taken[which] += 1
         return start[which] + length * sign[which]
 
-    found = _search(model, x, y, space, move, max_steps=doublings + 1, batch_size=batch_size)
+    found = _search(model, x, y, space, move, max_steps=doublings + 1, batch_size=batch_size, progress=progress)
     spent = found.gradients.clamp(max=1)
     return AdversarialExamples(found.x, found.y, found.found, found.distance, radius * 2.0 ** (taken - 1), spent)
 
@@ -212,6 +224,7 @@ def _search(
     *,
     max_steps: int,
     batch_size: int,
+    progress: Told,
 ) -> AdversarialExamples:
     """Drive `move` over all samples: those that flip or run out of steps leave, the next ones take their places."""
     n, device = len(x), x.device
@@ -247,6 +260,7 @@ def _search(
         arriving = torch.arange(waiting, min(waiting + batch_size - len(which), n), device=device)
         waiting += len(arriving)
         active = torch.cat([which, arriving])
+        progress(waiting - len(active), n)
     labels = _confirm(model, x, points, y, found, space, batch_size)
     distance = (points - x.flatten(1)).norm(dim=1)
     nowhere = torch.full((n,), torch.nan, device=device)

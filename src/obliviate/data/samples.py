@@ -241,13 +241,17 @@ class Samples:
         return self if transform is None else replace(self, store=TransformedStore(self.store, transform))
 
     def joined(self, *others: Samples) -> Samples:
-        """Join several sets of samples, whose ids must differ."""
+        """Join several sets of samples, whose ids must differ; what is in memory is copied into one store."""
         parts = (self, *others)
+        ids = as_ids(np.concatenate([part.ids for part in parts]), what="ids of the joined samples")
+        if all(isinstance(part.store, TensorStore) for part in parts):
+            batches = [part.everything() for part in parts]
+            store = TensorStore(torch.cat([one.x for one in batches]), torch.cat([one.y for one in batches]))
+            return Samples(store, ids, torch.arange(len(ids)))
         stores, rows, start = tuple(part.store for part in parts), [], 0
         for part in parts:
             rows.append(part.rows + start)
             start += len(part.store)
-        ids = as_ids(np.concatenate([part.ids for part in parts]), what="ids of the joined samples")
         return Samples(JoinedStore(stores), ids, torch.cat(rows))
 
 

@@ -7,7 +7,7 @@ ICML 2025, arXiv 2503.00917.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -123,10 +123,17 @@ def adversarial_examples(
                 f"expected inputs in [{space.low}, {space.high}], got [{float(batch.x.min()):.4g}, "
                 f"{float(batch.x.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
             )
-        options: dict[str, float] = {}
+        options: dict[str, Any] = {}
         if search != "boundary":
             options["radius"] = radius or initial_radius(model, batch.x, batch.y, space)
-        found = SEARCHES[search](model, batch.x, batch.y, space, **options)
+        found = SEARCHES[search](
+            model,
+            batch.x,
+            batch.y,
+            space,
+            progress=lambda done, total: run.progress("search", done, total),
+            **options,
+        )
         return {"x": found.x, "y": found.y, "found": found.found, "distance": found.distance, "spent": found.gradients}
 
     made = run.once("adversarial", make)

@@ -24,7 +24,7 @@ class GradientAscent:
     source: ClassVar[str] = "Thudi et al., EuroS&P 2022; Graves et al., AAAI 2021"
 
     epochs: int = 5
-    learning_rate: float = 0.012
+    learning_rate: float = 0.008
     momentum: float = 0.9
     clip_norm: float = 1.0
     batch_size: int = 128

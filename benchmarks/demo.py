@@ -1,0 +1,120 @@
+"""The demonstration under three seeds: how far each method goes towards retraining, and whether the verdicts are right.
+
+    python benchmarks/demo.py [--seeds 3] [--out runs/demo]
+
+A seed decides the forget set, the initial weights and every order. Finished seeds are read back, so the command can be
+interrupted. Writes `benchmarks/results/demo.json` and `docs/demo.svg` (seed 0).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from common import provenance, save, spread
+
+from obliviate.demo import demo
+from obliviate.metrics.forgetting import closure
+from obliviate.report.plots import summary_svg
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def ft_auc(model: Mapping[str, Any]) -> float:
+    """The attack figure of one model, in percent."""
+    return model["attacks"]["rmia"]["ft"]["auc"]
+
+
+def forget_accuracy(model: Mapping[str, Any]) -> float:
+    """Its accuracy on the forget set, in percent."""
+    return model["accuracy"]["forget"]
+
+
+def test_accuracy(model: Mapping[str, Any]) -> float:
+    """Its accuracy on the test set, in percent."""
+    return model["accuracy"]["test"]
+
+
+def summarise(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The figures of one seed, per model that is not retrained, and of the retrained ones together."""
+    models = results["models"]
+    original = next(one for one in models if one["role"] == "original")
+    retrained = [one for one in models if one["role"] == "retrained"]
+
+    def yardstick(figure: Callable[[Mapping[str, Any]], float]) -> float:
+        return sum(map(figure, retrained)) / len(retrained)
+
+    summary: dict[str, dict[str, Any]] = {}
+    for one in models:
+        name = "retrained" if one["role"] == "retrained" else one["name"]
+        if name in summary:
+            summary[name]["verdict"].append(one["verdict"])
+            continue
+        figures = {"accuracy": one["accuracy"], "ft_auc": ft_auc(one)}
+        if name == "retrained":
+            mean = {
+                part: sum(other["accuracy"][part] for other in retrained) / len(retrained) for part in one["accuracy"]
+            }
+            figures = {
+                "accuracy": mean,
+                "ft_auc": yardstick(ft_auc),
+                "average_gap": results["floor"]["average_gap_mean"],
+            }
+        else:
+            figures |= {
+                "average_gap": one["average_gap"],
+                "closure_ft_auc": closure(ft_auc(original), ft_auc(one), yardstick(ft_auc)),
+                "closure_forget_accuracy": closure(
+                    forget_accuracy(original), forget_accuracy(one), yardstick(forget_accuracy)
+                ),
+                "test_accuracy_difference": test_accuracy(one) - yardstick(test_accuracy),
+                "share_of_retraining": 100 * one["share_of_retraining"],
+            }
+        summary[name] = figures | {"verdict": [one["verdict"]]}
+    return summary
+
+
+def main() -> None:
+    """Run the demonstration under each seed and put the figures side by side."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/demo"))
+    arguments = parser.parse_args()
+
+    runs = []
+    for seed in range(arguments.seeds):
+        folder = arguments.out / f"seed-{seed}"
+        stored = folder / "results.json"
+        results = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else demo(folder, seed=seed)
+        runs.append(results)
+        print(f"seed {seed}: {results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB", flush=True)
+    summaries = [summarise(results) for results in runs]
+
+    table: dict[str, dict[str, Any]] = {}
+    for name in summaries[0]:
+        of_each = [summary[name] for summary in summaries]
+        flat = [
+            {**one["accuracy"], **{key: value for key, value in one.items() if key != "accuracy"}} for one in of_each
+        ]
+        table[name] = {key: spread([one[key] for one in flat]) for key in flat[0] if key != "verdict"}
+        table[name]["verdicts"] = [verdict for one in of_each for verdict in one["verdict"]]
+    for name, figures in table.items():
+        cells = [
+            f"{key} {v['mean']:.1f} [{v['min']:.1f}, {v['max']:.1f}]" for key, v in figures.items() if key != "verdicts"
+        ]
+        print(f"{name}: {'; '.join(cells)}; {', '.join(figures['verdicts'])}")
+    content = {
+        **provenance(f"python benchmarks/demo.py --seeds {arguments.seeds}"),
+        "seconds": spread([one["wall_seconds"] for one in runs]),
+        "peak_rss_mb": spread([one["peak_rss_mb"] for one in runs]),
+        "models": table,
+    }
+    print(save("demo", content))
+    (DOCS / "demo.svg").write_text(summary_svg(runs[0]), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+import hashlib
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from obliviate.data.ids import as_ids, content_id, distinct, shown
+from obliviate.errors import DataError
+
+
+def test_a_content_id_is_the_hash_of_type_shape_and_bytes():
+    x, y = torch.tensor([[0.5, -1.0]]), torch.tensor(3)
+    values = np.array([0.5, -1.0], dtype="<f4").tobytes(), np.array(3, dtype="<i8").tobytes()
+    text = b"<f4(1, 2)" + values[0] + b"<i8()" + values[1]
+    assert content_id(x, y) == hashlib.sha256(text).hexdigest()[:16]
+
+
+def test_a_content_id_changes_with_any_value_label_type_and_shape():
+    x, y = torch.rand(2, 3), torch.tensor(1)
+    changed = x.clone()
+    changed[1, 2] += 1e-6
+    variants = [(x, y), (changed, y), (x, y + 1), (x.view(3, 2), y), (x.double(), y), (x, y.int()), (x, y[None])]
+    assert len({content_id(*one) for one in variants}) == len(variants)
+
+
+def test_a_content_id_does_not_see_strides_or_gradients():
+    x = torch.rand(4, 3)
+    y = torch.tensor(0)
+    assert content_id(x.T, y) == content_id(x.T.contiguous(), y) == content_id(x.T.clone().requires_grad_(), y)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from("abc"), max_size=20))
+def test_distinct_numbers_copies_in_order(hashes: list[str]):
+    names = distinct(hashes).tolist()
+    assert len(set(names)) == len(hashes)
+    for i, (name, one) in enumerate(zip(names, hashes, strict=True)):
+        before = Counter(hashes[:i])[one]
+        assert name == (one if before == 0 else f"{one}-{before + 1}")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("abé ", min_size=1, max_size=3), max_size=8))
+def test_as_ids_keeps_order_and_refuses_exactly_the_duplicates(names: list[str]):
+    if len(set(names)) == len(names):
+        assert as_ids(names, what="ids").tolist() == names
+        assert as_ids(np.array(names, dtype=np.str_), what="ids").tolist() == names
+    else:
+        with pytest.raises(DataError, match=r"expected ids without duplicates, got .* more than once"):
+            as_ids(names, what="ids")
+
+
+def test_the_message_names_the_duplicates_and_nothing_else():
+    with pytest.raises(DataError, match="got 'b', 'd' more than once"):
+        as_ids(["a", "b", "b", "c", "d", "d", "d"], what="ids")
+
+
+def test_numbers_serve_as_ids():
+    assert as_ids(iter([7, 11]), what="ids").tolist() == ["7", "11"]  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, ""), (1, "'0'"), (3, "'0', '1', '2'"), (4, "'0', '1', '2' and 1 more"), (9, "and 6 more")]
+)
+def test_shown_quotes_three_and_counts_the_rest(n: int, text: str):
+    result = shown([str(i) for i in range(n)])
+    assert result == text or (n > 4 and result.endswith(text))

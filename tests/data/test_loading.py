@@ -1,0 +1,118 @@
+import math
+from typing import Literal
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from obliviate.data.loading import Batches, PairedBatches, order
+from obliviate.data.samples import Samples
+from obliviate.types import Batch
+
+Steps = Literal["forget", "longest"]
+sizes = st.integers(1, 12)
+
+
+def samples(n: int, name: str = "s") -> Samples:
+    return Samples.from_tensors(torch.arange(float(n))[:, None], torch.arange(n), ids=[f"{name}{i}" for i in range(n)])
+
+
+def ids(batches: list[Batch]) -> list[list[str]]:
+    return [one.ids.tolist() for one in batches]
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 50), seed=st.integers(0, 2**62), epoch=st.integers(0, 10**6))
+def test_an_order_is_a_permutation_that_repeats(n: int, seed: int, epoch: int):
+    found = order(n, seed=seed, epoch=epoch)
+    assert sorted(found.tolist()) == list(range(n))
+    assert torch.equal(found, order(n, seed=seed, epoch=epoch))
+
+
+def test_an_order_depends_on_seed_and_epoch_only():
+    found = {tuple(order(20, seed=seed, epoch=epoch).tolist()) for seed in range(3) for epoch in range(3)}
+    assert len(found) == 9
+    before = torch.get_rng_state()
+    torch.manual_seed(5)
+    assert tuple(order(20, seed=0, epoch=0).tolist()) in found
+    torch.set_rng_state(before)
+    order(20, seed=0, epoch=0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_orders_are_uniform():
+    """Of 3,000 shuffles of 4, each of the 24 orders comes 125 ± 5·11 times."""
+    counts: dict[tuple[int, ...], int] = {}
+    for epoch in range(3000):
+        one = tuple(order(4, seed=1, epoch=epoch).tolist())
+        counts[one] = counts.get(one, 0) + 1
+    assert len(counts) == 24
+    assert max(abs(count - 125) for count in counts.values()) < 55
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 30), size=sizes, epoch=st.integers(0, 3), seed=st.none() | st.integers(0, 3))
+def test_a_pass_gives_every_sample_once(n: int, size: int, epoch: int, seed: int | None):
+    batches = Batches(samples(n), size, seed=seed, epoch=epoch)
+    found = list(batches)
+    assert len(found) == len(batches) == math.ceil(n / size)
+    assert all(len(one) == size for one in found[:-1])
+    expected = torch.arange(n) if seed is None else order(n, seed=seed, epoch=epoch)
+    assert torch.cat([one.y for one in found]).tolist() == expected.tolist()
+    for one in found:
+        assert one.ids.tolist() == [f"s{int(y)}" for y in one.y]
+        assert torch.equal(one.x[:, 0], one.y.float())
+    assert ids(list(batches)) == ids(found)  # a pass can be repeated
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    forget=sizes, retain=st.integers(1, 30), size=sizes, seed=st.integers(0, 3), steps=st.sampled_from(Steps.__args__)
+)
+def test_both_streams_go_on_over_epochs_pass_by_pass(forget: int, retain: int, size: int, seed: int, steps: Steps):
+    """Over many epochs, each stream is a concatenation of whole passes, whatever the other's length."""
+    f, r = samples(forget, "f"), samples(retain, "r")
+    epochs = [list(PairedBatches(f, r, size, seed, epoch, steps)) for epoch in range(6)]
+    n = math.ceil(forget / size) if steps == "forget" else max(math.ceil(forget / size), math.ceil(retain / size))
+    assert [len(one) for one in epochs] == [n] * 6
+    assert len(PairedBatches(f, r, size, seed, 0, steps)) == n
+    for data, side in ((f, 0), (r, 1)):
+        per_pass = math.ceil(len(data) / size)
+        found = ids([pair[side] for epoch in epochs for pair in epoch])
+        assert len(found) == 6 * n
+        for i in range(0, len(found) - per_pass + 1, per_pass):
+            one_pass = found[i : i + per_pass]
+            assert sorted(name for batch in one_pass for name in batch) == sorted(data.ids)
+
+
+@pytest.mark.parametrize("steps", Steps.__args__)
+def test_the_shorter_set_cycles(steps: Steps):
+    f, r = samples(3, "f"), samples(10, "r")
+    pairs = list(PairedBatches(f, r, 2, 0, 0, steps))
+    assert len(pairs) == (2 if steps == "forget" else 5)
+    if steps == "longest":
+        assert sorted(name for _, batch in pairs for name in batch.ids) == sorted(r.ids)
+        counts = [sum(name in batch.ids for batch, _ in pairs) for name in f.ids]
+        assert min(counts) >= 2
+    longer_forget = list(PairedBatches(r, f, 2, 0, 0, steps))
+    assert len(longer_forget) == 5
+    assert sorted(name for batch, _ in longer_forget for name in batch.ids) == sorted(r.ids)
+
+
+def test_an_epoch_needs_nothing_of_those_before():
+    f, r = samples(5, "f"), samples(7, "r")
+    epochs = [list(PairedBatches(f, r, 2, 4, epoch)) for epoch in range(5)]
+    alone = list(PairedBatches(f, r, 2, 4, 3))
+    for side in (0, 1):
+        assert ids([pair[side] for pair in alone]) == ids([pair[side] for pair in epochs[3]])
+        assert ids([pair[side] for pair in epochs[2]]) != ids([pair[side] for pair in epochs[3]])
+
+
+def test_passes_and_seeds_and_the_two_streams_are_shuffled_differently():
+    same = samples(12)
+    first = list(PairedBatches(same, same, 3, 0, 0))
+    second = list(PairedBatches(same, same, 3, 0, 1))
+    other = list(PairedBatches(same, same, 3, 1, 0))
+    orders = [[name for pair in run for name in pair[side].ids] for run in (first, second, other) for side in (0, 1)]
+    assert len({tuple(one) for one in orders}) == 6

@@ -1,0 +1,289 @@
+import os
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from obliviate.data.ids import content_id
+from obliviate.data.loading import Batches
+from obliviate.data.samples import CHUNK, JoinedStore, Samples, TensorStore
+from obliviate.errors import DataError
+
+
+class Pairs(Dataset[Any]):
+    """A map-style dataset that counts its reads."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        self.x, self.y, self.reads = x, y, 0
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        self.reads += 1
+        return self.x[i], int(self.y[i])
+
+
+class FromAnotherProcess(Pairs):
+    """Adds 1 to what a worker process reads, so that a test can see who has read it."""
+
+    def __init__(self, x: Tensor, y: Tensor) -> None:
+        super().__init__(x, y)
+        self.parent = os.getpid()
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        x, y = super().__getitem__(i)
+        return x + (os.getpid() != self.parent), y
+
+
+def numbers(n: int, *, seed: int = 0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(n, 2, 3, generator=generator), torch.randint(0, 4, (n,), generator=generator)
+
+
+def named(n: int = 6) -> Samples:
+    return Samples.from_tensors(torch.arange(2.0 * n).view(n, 2), torch.arange(n), ids=[f"k{i}" for i in range(n)])
+
+
+# Construction
+
+
+def test_ids_are_the_content_hashes():
+    x, y = numbers(5)
+    assert Samples.from_tensors(x, y).ids.tolist() == [content_id(x[i], y[i]) for i in range(5)]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("ids", [None, [f"k{i}" for i in range(CHUNK + 3)]])
+def test_a_dataset_gives_the_samples_of_its_tensors(in_memory: bool, ids: list[str] | None):
+    x, y = numbers(CHUNK + 3)
+    expected = Samples.from_tensors(x, y, ids=ids)
+    found = Samples.from_dataset(Pairs(x, y), ids=ids, in_memory=in_memory)
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert found.sha256 == expected.sha256
+    batch = found.everything()
+    assert torch.equal(batch.x, x)
+    assert torch.equal(batch.y, y)
+
+
+def test_a_dataset_is_read_once_into_memory_and_on_demand_otherwise():
+    held, lazy = Pairs(*numbers(5)), Pairs(*numbers(5))
+    for dataset, in_memory in ((held, True), (lazy, False)):
+        samples = Samples.from_dataset(dataset, ids=list("abcde"), in_memory=in_memory)
+        dataset.reads = 0
+        samples.select(["b", "d"]).everything()
+    assert (held.reads, lazy.reads) == (0, 2)
+
+
+def test_a_dataset_of_tensors_gives_the_same_ids_too():
+    x, y = numbers(4)
+    found = Samples.from_dataset(TensorDataset(x, y))
+    assert found.ids.tolist() == Samples.from_tensors(x, y).ids.tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_give_the_batches_of_memory(workers: int):
+    x, y = numbers(23)
+    held = Samples.from_tensors(x, y).without([Samples.from_tensors(x, y).ids[4]])
+    lazy = Samples.from_dataset(FromAnotherProcess(x, y), in_memory=False).select(held.ids)
+    batches = list(Batches(lazy, 5, seed=3, epoch=1, workers=workers))
+    expected = list(Batches(held, 5, seed=3, epoch=1))
+    assert [len(one) for one in batches] == [5, 5, 5, 5, 2]
+    for got, want in zip(batches, expected, strict=True):
+        assert torch.equal(got.x, want.x + (workers > 0))
+        assert torch.equal(got.y, want.y)
+        assert got.ids.tolist() == want.ids.tolist()
+
+
+def test_workers_leave_the_global_random_state_alone():
+    lazy = Samples.from_dataset(Pairs(*numbers(4)), in_memory=False)
+    before = torch.get_rng_state()
+    list(Batches(lazy, 2, seed=3, workers=1))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("row", [0, CHUNK - 1, CHUNK, CHUNK + 2])
+def test_values_that_are_not_finite_are_refused_with_the_sample_number(value: float, row: int):
+    x, y = torch.zeros(CHUNK + 3, 2), torch.arange(CHUNK + 3)
+    x[row, 1] = x[-1, 0] = value
+    for make in (
+        lambda: Samples.from_tensors(x, y),
+        lambda: Samples.from_dataset(Pairs(x, y)),
+        lambda: Samples.from_dataset(Pairs(x, y), in_memory=False),
+    ):
+        with pytest.raises(DataError, match=f"expected finite values, got NaN or Inf in sample {row};"):
+            make()
+
+
+def test_targets_that_are_not_finite_are_refused():
+    with pytest.raises(DataError, match=r"expected finite values, got NaN or Inf in sample 1;"):
+        Samples.from_tensors(torch.zeros(3, 2), torch.tensor([0.0, float("nan"), 1.0]))
+
+
+class Ragged(Pairs):
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return torch.zeros(i + 1), 0
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Samples.from_tensors(torch.zeros(3, 2), torch.zeros(2)), "got 3 inputs and 2 targets"),
+        (lambda: Samples.from_tensors(torch.zeros(3, 2), torch.zeros(3), ids=["a", "b"]), "got 2 ids for 3 samples"),
+        (lambda: Samples.from_tensors(torch.zeros(2, 2), torch.zeros(2), ids=["a", "a"]), "got 'a' more than once"),
+        (lambda: Samples.from_tensors(torch.zeros(0, 2), torch.zeros(0)), "got none"),
+        (lambda: Samples.from_dataset(Pairs(torch.zeros(0, 2), torch.zeros(0))), "got none"),
+        (lambda: Samples.from_dataset(Pairs(torch.zeros(0, 2), torch.zeros(0)), in_memory=False), "got none"),
+        (lambda: Samples.from_dataset(Ragged(*numbers(3))), "got tuple items that do not"),
+        (lambda: named(3).joined(named(4)), "got 'k0', 'k1', 'k2' more than once"),
+    ],
+)
+def test_what_does_not_fit_is_refused(make: Any, message: str):
+    with pytest.raises(DataError, match=r"^expected .*, got .*; ") as error:
+        make()
+    assert message in str(error.value)
+
+
+# Selection
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_selecting_keeps_order_and_leaving_out_keeps_the_rest(draw: st.DataObject):
+    samples = named(8)
+    chosen = draw.draw(st.lists(st.sampled_from(samples.ids.tolist()), unique=True))
+    picked, rest = samples.select(chosen), samples.without(chosen)
+    assert picked.ids.tolist() == chosen
+    assert picked.everything().y.tolist() == [int(name[1:]) for name in chosen]
+    assert rest.ids.tolist() == [name for name in samples.ids if name not in chosen]
+    assert rest.everything().y.tolist() == [int(name[1:]) for name in rest.ids]
+    # Selection composes.
+    again = draw.draw(st.permutations(chosen))
+    assert picked.select(again).everything().y.tolist() == [int(name[1:]) for name in again]
+
+
+@pytest.mark.parametrize("how", ["select", "without", "places"])
+def test_unknown_and_duplicate_ids_are_refused(how: str):
+    samples = named().without(["k3"])
+    with pytest.raises(DataError, match=r"expected ids of these 5 samples, got 'k3', 'nope'; "):
+        getattr(samples, how)(["k1", "k3", "nope"])
+    with pytest.raises(DataError, match=r"expected ids without duplicates, got 'k1' more than once; "):
+        getattr(samples, how)(["k1", "k2", "k1"])
+
+
+def test_at_keeps_where_the_mask_is_true():
+    mask = np.array([True, False, False, True, True, False])
+    assert named().at(mask).ids.tolist() == ["k0", "k3", "k4"]
+    assert named().at(mask).everything().y.tolist() == [0, 3, 4]
+
+
+def test_selecting_does_not_copy():
+    samples = named()
+    assert samples.select(["k4"]).store is samples.without(["k4"]).store is samples.store
+
+
+# Joining
+
+
+@settings(max_examples=40, deadline=None)
+@given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4), draw=st.data())
+def test_joined_samples_come_from_the_right_place_in_any_order(sizes: list[int], draw: st.DataObject):
+    parts = [
+        Samples.from_tensors(torch.full((n, 2), float(i)), torch.arange(n), ids=[f"{i}-{j}" for j in range(n)])
+        for i, n in enumerate(sizes)
+    ]
+    joined = parts[0].joined(*parts[1:])
+    assert joined.ids.tolist() == [name for part in parts for name in part.ids]
+    names = draw.draw(st.lists(st.sampled_from(joined.ids.tolist()), unique=True, min_size=1))
+    batch = joined.select(names).everything()
+    assert [f"{int(x)}-{int(y)}" for x, y in zip(batch.x[:, 0], batch.y, strict=True)] == names
+    assert batch.ids.tolist() == names
+
+
+def test_joined_rows_may_repeat():
+    x, y = torch.arange(5.0)[:, None], torch.arange(5)
+    store = JoinedStore((TensorStore(x[:2], y[:2]), TensorStore(x[2:], y[2:])))
+    got = store.take(torch.tensor([4, 0, 4, 2, 0]))
+    assert got[0].flatten().tolist() == got[1].tolist() == [4, 0, 4, 2, 0]
+    assert len(store) == 5
+
+
+def test_joining_selections_brings_back_nothing_that_was_left_out():
+    first, second = named(4).without(["k1"]), named(6).select(["k5", "k4"])
+    joined = first.joined(second)
+    assert joined.ids.tolist() == ["k0", "k2", "k3", "k5", "k4"]
+    assert joined.everything().y.tolist() == [0, 2, 3, 5, 4]
+    seen = [name for batch in Batches(joined, 2, seed=0) for name in batch.ids]
+    assert sorted(seen) == sorted(joined.ids)
+
+
+def test_a_transform_changes_the_inputs_as_they_are_read():
+    doubled = named().transformed(lambda x: 2 * x).select(["k2"])
+    assert doubled.everything().x.tolist() == [[8.0, 10.0]]
+    assert doubled.everything().y.tolist() == [2]
+    samples = named()
+    assert samples.transformed(None) is samples
+
+
+def test_moving_to_another_device_moves_values_but_not_ids():
+    moved = named().select(["k5", "k0"]).to(torch.device("meta"))
+    assert moved.everything().x.device.type == "meta"
+    assert moved.ids.tolist() == ["k5", "k0"]
+    samples = named()
+    assert samples.to(torch.device("cpu")) is samples
+
+
+# Identity
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.permutations(range(7)))
+def test_ids_survive_reordering(order: list[int]):
+    x, y = numbers(7)
+    samples, shuffled = Samples.from_tensors(x, y), Samples.from_tensors(x[order], y[order])
+    assert shuffled.ids.tolist() == samples.ids[order].tolist()
+    assert shuffled.select(samples.ids).sha256 == samples.sha256
+    assert (shuffled.sha256 == samples.sha256) == (order == sorted(order))
+
+
+def test_copies_get_numbered_ids():
+    x, y = torch.zeros(4, 2), torch.tensor([0, 0, 1, 0])
+    ids = Samples.from_tensors(x, y).ids.tolist()
+    assert ids[1] == f"{ids[0]}-2"
+    assert ids[3] == f"{ids[0]}-3"
+    assert ids[2] != ids[0]
+    assert "-" not in ids[2]
+
+
+def test_sha256_changes_with_content_labels_ids_and_order():
+    x, y = torch.arange(6.0).view(3, 2), torch.arange(3)
+
+    def sha256(x: Tensor, y: Tensor, ids: str = "abc") -> str:
+        return Samples.from_tensors(x, y, ids=list(ids)).sha256
+
+    swapped = [1, 0, 2]
+    found = {
+        sha256(x, y),
+        sha256(x + 1e-6 * (x == 5), y),
+        sha256(x, y + (y == 2)),
+        sha256(x, y, "abd"),
+        sha256(x[swapped], y[swapped], "bac"),
+        sha256(x[swapped], y[swapped]),
+        sha256(x[:2], y[:2], "ab"),
+        sha256(x.view(3, 2, 1), y),
+        sha256(x.double(), y),
+    }
+    assert len(found) == 9
+    assert sha256(x.clone(), y.clone()) in found
+
+
+def test_repr_names_size_and_hash():
+    samples = named()
+    assert repr(samples) == f"Samples(n=6, sha256='{samples.sha256[:12]}')"

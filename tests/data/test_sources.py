@@ -1,0 +1,221 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from obliviate.data import sources
+from obliviate.data.sources import EMBEDDED, Data, load, pixels
+from obliviate.errors import DataError
+
+SHIPPED = Path(sources.__file__).parent / "embedded"
+
+
+def arrays(**changed: Any) -> dict[str, np.ndarray]:
+    """A small set; an array given as None is left out."""
+    rng = np.random.default_rng(0)
+    whole = {
+        "train_x": rng.random((6, 4)),
+        "train_y": np.array([0, 1, 2, 0, 1, 2]),
+        "test_x": rng.random((3, 4)),
+        "test_y": np.array([0, 1, 1]),
+    } | changed
+    return {key: value for key, value in whole.items() if value is not None}
+
+
+def loaded(folder: Path, **changed: Any) -> Data:
+    np.savez(folder / "mine.npz", **arrays(**changed))  # pyright: ignore[reportArgumentType]
+    return load(folder / "mine.npz")
+
+
+# The shipped set
+
+
+def test_the_shipped_set_has_its_sizes_shapes_and_classes(data: Data):
+    assert data.reference is not None
+    assert (len(data.train), len(data.reference), len(data.test)) == (5000, 500, 2500)
+    assert (data.name, data.classes) == (EMBEDDED, 10)
+    for part in (data.train, data.reference, data.test):
+        batch = part.everything()
+        assert batch.x.shape[1:] == (1, 28, 28)
+        assert batch.x.dtype == torch.float32
+        assert 0.0 == float(batch.x.min()) < float(batch.x.max()) == 1.0
+        assert set(batch.y.tolist()) == set(range(10))
+
+
+def test_no_image_of_the_shipped_set_is_in_two_roles(data: Data):
+    assert data.reference is not None
+    images = [
+        hash(one.numpy().tobytes())
+        for part in (data.train, data.reference, data.test)
+        for one in part.store.take(part.rows)[0]
+    ]
+    assert len(set(images)) == len(images)
+
+
+def test_the_shipped_checksum_is_that_of_its_arrays():
+    facts = json.loads((SHIPPED / f"{EMBEDDED}.json").read_text(encoding="utf-8"))
+    with np.load(SHIPPED / f"{EMBEDDED}.npz") as file:
+        content = b"".join(file[name].tobytes() for name in sorted(file.files))
+    assert facts["sha256"] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the shipped file, which `embedded` reads instead."""
+    shutil.copytree(SHIPPED, tmp_path / "embedded")
+    monkeypatch.setattr(sources.resources, "files", lambda package: tmp_path)
+    assert len(sources.embedded().train) == 5000
+    return tmp_path / "embedded" / f"{EMBEDDED}.npz"
+
+
+@pytest.mark.parametrize("where", [0.0, 0.3, 0.999])
+def test_a_flipped_byte_in_the_shipped_file_is_found(copy: Path, where: float):
+    content = bytearray(copy.read_bytes())
+    content[int(where * len(content))] ^= 0x40
+    copy.write_bytes(content)
+    with pytest.raises(DataError, match=r"^expected the embedded data .*, got .*damaged"):
+        sources.embedded()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9999])
+def test_a_truncated_shipped_file_is_found(copy: Path, share: float):
+    content = copy.read_bytes()
+    copy.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(DataError, match=r"^expected the embedded data .*, got .*damaged"):
+        sources.embedded()
+
+
+def test_other_content_in_the_shipped_file_is_found(copy: Path):
+    """A sound archive whose label was changed: only the checksum can tell."""
+    with np.load(copy) as file:
+        content = dict(file)
+    content["test_y"] = content["test_y"].copy()
+    content["test_y"][0] = (content["test_y"][0] + 1) % 10
+    np.savez(copy, **content)
+    with pytest.raises(DataError, match=r"^expected the embedded data with sha256 .*, got .*; .*install"):
+        sources.embedded()
+
+
+# A user's arrays
+
+
+def test_a_users_arrays_are_taken_as_they_are(tmp_path: Path):
+    given = arrays()
+    data = loaded(tmp_path)
+    assert (data.name, data.classes, data.reference) == ("mine", 3, None)
+    assert torch.equal(data.train.everything().x, torch.from_numpy(given["train_x"]).float())
+    assert data.train.everything().y.tolist() == given["train_y"].tolist()
+    assert data.test.everything().y.tolist() == given["test_y"].tolist()
+    assert data.train.everything().y.dtype == torch.int64
+
+
+def test_reference_arrays_and_training_ids_are_read(tmp_path: Path):
+    data = loaded(
+        tmp_path, reference_x=np.ones((2, 4)), reference_y=np.array([0, 5]), train_ids=np.array(list("abcdef"))
+    )
+    assert data.reference is not None
+    assert data.reference.everything().y.tolist() == [0, 5]
+    assert data.classes == 6
+    assert data.train.ids.tolist() == list("abcdef")
+
+
+def test_the_hash_of_a_set_changes_with_every_part(tmp_path: Path):
+    reference = {"reference_x": np.ones((2, 4)), "reference_y": np.array([0, 1])}
+    variants: list[dict[str, Any]] = [
+        {},
+        {"train_y": np.array([0, 1, 2, 0, 1, 1])},
+        {"test_x": np.zeros((3, 4))},
+        reference,
+        reference | {"reference_x": np.zeros((2, 4))},
+    ]
+    assert len({loaded(tmp_path, **one).sha256 for one in variants}) == len(variants)
+    assert loaded(tmp_path).sha256 == loaded(tmp_path).sha256
+
+
+@pytest.mark.parametrize(
+    ("changed", "got"),
+    [
+        ({"train_y": None}, "got none named train_y"),
+        ({"train_x": None, "test_y": None}, "got none named train_x, test_y"),
+        ({"reference_x": np.ones((2, 4))}, "got none named reference_y"),
+        ({"reference_y": np.ones(2, dtype=int)}, "got none named reference_x"),
+        ({"train_x": np.ones((5, 4))}, "got 5 inputs and 6 targets"),
+        ({"test_x": np.ones((3, 5))}, "(5,)"),
+        ({"test_x": np.ones((3, 4, 4))}, "(1, 4, 4)"),
+        ({"train_x": np.ones((0, 4)), "train_y": np.ones(0, dtype=int)}, "got none"),
+        ({"train_ids": np.array(["a", "b"])}, "got 2 ids for 6 samples"),
+        ({"train_ids": np.array(list("abcdea"))}, "got 'a' more than once"),
+        ({"train_y": np.array([0.0, 1.5, 2, 0, 1, 2])}, "got float64"),
+        ({"train_y": np.array(list("abcabc"))}, "got <U1"),
+        ({"train_x": np.full((6, 4), "a")}, "got <U1"),
+        ({"train_x": np.ones((6, 4), dtype=complex)}, "got complex128"),
+        ({"train_x": np.float32(1)}, "of shape ()"),
+        ({"train_x": np.full((6, 4), np.nan)}, "got NaN or Inf in sample 0"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, changed: dict[str, Any], got: str):
+    with pytest.raises(DataError, match=r"^expected .*, got .*; .") as error:
+        loaded(tmp_path, **changed)
+    assert got in str(error.value)
+
+
+def test_pickled_objects_are_refused_and_never_run(tmp_path: Path):
+    marker = tmp_path / "ran"
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (marker.touch, ())
+
+    with pytest.raises(DataError, match=r"^expected mine.npz to be a .npz file of plain arrays, got .*; "):
+        loaded(tmp_path, train_ids=np.array([Trap()] * 6, dtype=object))
+    assert not marker.exists()
+
+
+def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
+    """Whatever byte is damaged, the data are refused as damaged or are what they were (in unused header fields)."""
+    expected = loaded(tmp_path)
+    path = tmp_path / "mine.npz"
+    content = path.read_bytes()
+    rng = np.random.default_rng(0)
+    refused = 0
+    for place in range(0, len(content), 3):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            assert load(path).sha256 == expected.sha256
+        except DataError:
+            refused += 1
+    assert refused > len(content) / 6
+
+
+@pytest.mark.parametrize("name", ["nothing", "absent.npz", "there.csv", "folder.npz", ""])
+def test_an_unknown_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there.csv").touch()
+    (tmp_path / "folder.npz").mkdir()
+    with pytest.raises(DataError, match=r"^expected 'fashion_mnist_5k' or the path of a .npz file, got "):
+        load(name)
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (np.array([[0, 51, 255]], dtype=np.uint8), [[0.0, 0.2, 1.0]]),
+        (np.array([[0, 51, 255]], dtype=np.int64), [[0.0, 51.0, 255.0]]),
+        (np.array([[-1.5, 2.0]], dtype=">f8"), [[-1.5, 2.0]]),
+        (np.array([[True, False]]), [[1.0, 0.0]]),
+        (np.array([[[1.0, 2.0]]]), [[[[1.0, 2.0]]]]),
+        (np.array([[[[1.0, 2.0]]]]), [[[[1.0, 2.0]]]]),
+    ],
+)
+def test_pixels_scales_bytes_only_and_gives_images_a_channel(array: np.ndarray, expected: list[Any]):
+    tensor = pixels(array)
+    assert tensor.dtype == torch.float32
+    torch.testing.assert_close(tensor, torch.tensor(expected))

@@ -1,0 +1,158 @@
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy.special import log_softmax, logsumexp
+from torch import Tensor, nn
+
+from obliviate import task as tasks
+from obliviate.data.samples import CHUNK, Samples
+from obliviate.errors import DataError, RecipeError
+from obliviate.task import Classification, InputSpace
+from obliviate.types import Batch
+
+
+def logits(n: int = 50, classes: int = 4, *, scale: float = 3.0) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    return scale * torch.randn(n, classes, generator=generator), torch.arange(n) % classes
+
+
+def labelled(y: Tensor, features: int = 3) -> Samples:
+    return Samples.from_tensors(torch.zeros(len(y), features), y, ids=[str(i) for i in range(len(y))])
+
+
+def test_losses_are_cross_entropy_per_sample_and_loss_is_their_mean():
+    torch.manual_seed(0)
+    model, (x, y) = nn.Linear(4, 4), logits()
+    batch, task = Batch(x, y, np.arange(50).astype(str)), Classification(classes=4)
+    expected = torch.stack([F.cross_entropy(model(x[i : i + 1]), y[i : i + 1]) for i in range(50)])
+    torch.testing.assert_close(task.losses(model, batch), expected)
+    torch.testing.assert_close(task.loss(model, batch), F.cross_entropy(model(x), y))
+    task.loss(model, batch).backward()
+    assert model.weight.grad is not None
+    assert model.weight.grad.abs().sum() > 0
+
+
+def test_losses_are_float32_whatever_the_model_computes_in():
+    x, y = logits()
+    batch = Batch(x, y, np.arange(50).astype(str))
+    losses = Classification(classes=4).losses(nn.Linear(4, 4).bfloat16(), Batch(x.bfloat16(), y, batch.ids))
+    assert losses.dtype == torch.float32
+
+
+def test_score_is_the_logit_of_the_true_class_probability():
+    """φ = log p_y − log(1 − p_y), here in float64."""
+    z, y = logits()
+    log_p = log_softmax(z.double().numpy(), axis=1)
+    others = np.array([logsumexp(np.delete(row, label)) for row, label in zip(log_p, y.tolist(), strict=True)])
+    expected = log_p[np.arange(50), y.numpy()] - others
+    p = np.exp(log_p[np.arange(50), y.numpy()])
+    np.testing.assert_allclose(np.log(p) - np.log1p(-p), expected, atol=1e-9)
+    np.testing.assert_allclose(Classification(classes=4).score(z, y).numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_score_stays_exact_where_probabilities_round_to_0_and_1():
+    z = torch.tensor([[200.0, 0.0, -50.0], [-200.0, 100.0, 100.0], [1e30, 0.0, 0.0]])
+    expected = torch.tensor([200.0, -300.0 - np.log(2), 1e30])
+    torch.testing.assert_close(Classification(classes=3).score(z, torch.tensor([0, 0, 0])), expected)
+
+
+def test_correct_is_whether_the_largest_output_is_the_label():
+    z = torch.tensor([[1.0, 2.0], [3.0, 2.0], [-1.0, -2.0]])
+    assert Classification(classes=2).correct(z, torch.tensor([1, 1, 0])).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("y", "got"),
+    [
+        (torch.tensor([0.0, 1.0]), "got torch.float32 labels of shape (2,)"),
+        (torch.tensor([0, 1], dtype=torch.int32), "got torch.int32 labels"),
+        (torch.tensor([False, True]), "got torch.bool labels"),
+        (torch.tensor([[0], [1]]), "got torch.int64 labels of shape (2, 1)"),
+        (torch.tensor([0, 3, 5]), "got 3 in sample '1'"),
+        (torch.tensor([0, 2, -1]), "got -1 in sample '2'"),
+        (torch.cat([torch.zeros(CHUNK + 7).long(), torch.tensor([9])]), f"got 9 in sample '{CHUNK + 7}'"),
+    ],
+)
+def test_labels_of_another_kind_or_out_of_range_are_refused(y: Tensor, got: str):
+    with pytest.raises(DataError, match=r"^expected .* of the forget set.*, got .*; |^expected .*, got .*; ") as error:
+        Classification(classes=3).check_samples(labelled(y), what="forget set")
+    assert got in str(error.value)
+    assert "forget set" in str(error.value)
+
+
+def test_labels_that_are_accepted_can_be_trained_on():
+    samples = labelled(torch.tensor([0, 1, 2, 1]))
+    task = Classification(classes=3)
+    task.check_samples(samples, what="training set")
+    assert task.losses(nn.Linear(3, 3), samples.everything()).shape == (4,)
+
+
+class Tuple(nn.Module):
+    def forward(self, x: Tensor) -> Any:
+        return (x, x)
+
+
+@pytest.mark.parametrize(
+    ("model", "got"),
+    [
+        (nn.Linear(3, 4), "got (2, 4) from Linear"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Unflatten(1, (3, 1))), "got (2, 3, 1) from Sequential"),
+        (nn.Linear(3, 1), "got (2, 1) from Linear"),
+        (Tuple(), "got tuple from Tuple"),
+        (nn.Linear(5, 3), "got an error from Linear (mat1 and mat2"),
+        (nn.Conv2d(3, 3, 1), "got an error from Conv2d"),
+    ],
+)
+def test_a_model_that_does_not_fit_is_refused_and_keeps_its_mode(model: nn.Module, got: str):
+    for training in (True, False):
+        model.train(training)
+        with pytest.raises(RecipeError, match=r"(?s)^expected .*, got .*; ") as error:
+            Classification(classes=3).check_model(model, labelled(torch.tensor([0, 1, 2])))
+        assert got in str(error.value)
+        assert model.training is training
+
+
+def test_wrong_channels_are_refused_before_any_training():
+    images = Samples.from_tensors(torch.zeros(2, 3, 8, 8), torch.tensor([0, 1]), ids=["a", "b"])
+    model = nn.Sequential(nn.Conv2d(1, 2, 8), nn.Flatten())
+    with pytest.raises(RecipeError, match=r"got an error from Sequential.*; check the number of channels"):
+        Classification(classes=2).check_model(model, images)
+
+
+def test_checking_a_model_changes_nothing_in_it():
+    model = nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    Classification(classes=3).check_model(model, labelled(torch.tensor([0])))
+    assert model.training
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(one.grad is None for one in model.parameters())
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        Classification(classes=7),
+        Classification(classes=2, input_range=None),
+        Classification(classes=3, input_range=(-1.0, 2.0)),
+    ],
+)
+def test_a_task_survives_json(task: Classification):
+    assert tasks.from_dict(json.loads(json.dumps(tasks.to_dict(task)))) == task
+
+
+@pytest.mark.parametrize("values", [{}, {"kind": "regression"}])
+def test_an_unknown_task_is_refused(values: dict[str, Any]):
+    with pytest.raises(DataError, match=r"^expected a task of classification, got .*; "):
+        tasks.from_dict(values)
+
+
+def test_the_input_space_is_the_input_range():
+    assert Classification(classes=2).input_space == InputSpace(0.0, 1.0)
+    assert Classification(classes=2, input_range=(-2.0, 3.0)).input_space == InputSpace(-2.0, 3.0)
+    assert Classification(classes=2, input_range=None).input_space is None
