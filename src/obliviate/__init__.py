@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
     from obliviate.types import Batch
-    from obliviate.workflow import Trained, audit, references, save_report, train, unlearn
+    from obliviate.workflow import Trained, audit_models, save_report, train, train_references, unlearn
 
 _HOMES = {
     "AMUN": "methods.amun",
@@ -46,13 +46,13 @@ _HOMES = {
     "Task": "task",
     "Trained": "workflow",
     "adversarial_examples": "methods.amun",
-    "audit": "workflow",
+    "audit_models": "workflow",
     "load": "data.sources",
     "random_ids": "data.split",
-    "references": "workflow",
     "save_report": "workflow",
     "table": "report.text",
     "train": "workflow",
+    "train_references": "workflow",
     "unlearn": "workflow",
 }
 
@@ -75,13 +75,13 @@ __all__ = [
     "Task",
     "Trained",
     "adversarial_examples",
-    "audit",
+    "audit_models",
     "load",
     "random_ids",
-    "references",
     "save_report",
     "table",
     "train",
+    "train_references",
     "unlearn",
 ]
 

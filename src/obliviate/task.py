@@ -108,7 +108,8 @@ class Classification(Task):
                 place = int(wrong[0])
                 raise DataError(
                     f"expected labels in 0 … {self.classes - 1}, got {int(y[place])} in sample "
-                    f"{samples.ids[int(places[place])]!r} of the {what}; correct the label or the number of classes"
+                    f"{str(samples.ids[int(places[place])])!r} of the {what}; "
+                    "correct the label or the number of classes"
                 )
 
     def check_model(self, model: nn.Module, samples: Samples) -> None:

@@ -135,7 +135,7 @@ def unlearn(
     return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name)
 
 
-def references(
+def train_references(
     recipe: Recipe,
     train: Samples,
     unseen: Samples,
@@ -167,7 +167,7 @@ def references(
     )
 
 
-def audit(
+def audit_models(
     models: Sequence[Trained],
     split: Split,
     unseen: Samples,
@@ -234,7 +234,7 @@ def describe(
         "schema": html.SCHEMA,
         "obliviate": version("obliviate"),
         **({} if command is None else {"command": command}),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": seed,
         "task": describe_task(task),
         "data": {

@@ -190,7 +190,7 @@ class Workspace:
         seed = self.seed if seed is None else seed
         split = self.split if retain else self.split.without_retain()
         name = name or (
-            f"{method.name} (seed {seed})" if method.exact else method.name + ("" if retain else ", no D_R")
+            f"{method.name} (seed {seed})" if method.exact else method.name + ("" if retain else " (no retain set)")
         )
         original = self.train()
         request = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {self._digest(original)}"
@@ -240,7 +240,7 @@ class Workspace:
         since = time.monotonic() if since is None else since
         split, unseen = self.split, self.data.test
         self.retrained(retrained)
-        pool = workflow.references(
+        pool = workflow.train_references(
             self.recipe,
             self.data.train,
             unseen,
@@ -252,7 +252,7 @@ class Workspace:
             progress=self.progress,
         )
         self.progress("audit", 0, 1)
-        result = workflow.audit(self.models(), split, unseen, pool, settings=settings)
+        result = workflow.audit_models(self.models(), split, unseen, pool, settings=settings)
         values = workflow.describe(
             result,
             split,

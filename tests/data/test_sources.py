@@ -177,6 +177,13 @@ def test_pickled_objects_are_refused_and_never_run(tmp_path: Path):
     assert not marker.exists()
 
 
+def test_a_single_array_under_the_name_of_an_archive_is_refused(tmp_path: Path):
+    with (tmp_path / "mine.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    with pytest.raises(DataError, match=r"^expected mine.npz to be a .npz file of plain arrays, got .*; "):
+        load(tmp_path / "mine.npz")
+
+
 def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
     """Whatever byte is damaged, the data are refused as damaged or are what they were (in unused header fields)."""
     expected = loaded(tmp_path)

@@ -83,10 +83,18 @@ def test_verdict_follows_its_rules_in_order(ft: Interval, forget: Interval, test
     assert judge(ft, forget, test)[0] == verdict
 
 
+def test_a_small_significant_difference_is_not_resolvable_because_retrained_models_differ_too():
+    for sign in (1, -1):
+        small = Interval(sign * 0.04, sign * 0.04 - 0.03, sign * 0.04 + 0.03)
+        assert judge(small, NONE, NONE, margin=0.05)[0] == "not resolvable"
+        large = Interval(sign * 0.06, sign * 0.06 - 0.03, sign * 0.06 + 0.03)
+        assert judge(large, NONE, NONE, margin=0.05)[0] == ("not forgotten" if sign > 0 else "over-unlearned")
+
+
 def test_reason_names_the_figures_and_the_margin():
     reason = judge(around(0.12), NONE, NONE, margin=0.07)[1]
     assert "+12.0 points (90 % interval +11.0 to +13.0)" in reason
     assert "at margin 7 points" in reason
     reason = judge(NONE, NONE, around(-0.5), utility_margin=0.02)[1]
-    assert "-50.0 points" in reason
+    assert "−50.0 points" in reason
     assert "2 points allowed" in reason

@@ -58,6 +58,8 @@ class AMUN:
 
     def __post_init__(self) -> None:
         check_positive(self, *(name for name in WITH_RETAIN if getattr(self, name) is not None))
+        if self.saliency is not None and self.saliency > 1:
+            raise MethodError(f"expected saliency in (0, 1], got {self.saliency}; 1 lets every weight change")
         if self.search not in SEARCHES:
             raise MethodError(f"expected a search of {', '.join(SEARCHES)}, got {self.search!r}; name one of them")
         if self.radius is not None:

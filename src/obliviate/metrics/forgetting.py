@@ -122,4 +122,5 @@ def judge(
 
 
 def _points(interval: Interval) -> str:
-    return f"{100 * interval.value:+.1f} points (90 % interval {100 * interval.low:+.1f} to {100 * interval.high:+.1f})"
+    value, low, high = (f"{100 * one:+.1f}".replace("-", "−") for one in (interval.value, interval.low, interval.high))
+    return f"{value} points (90 % interval {low} to {high})"

@@ -97,12 +97,11 @@ def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
         for model, style in zip(results["models"], styles(results["models"]), strict=True)
         if (model.get("curves") or {}).get("roc_ft")
     ]
-    positive = [fpr[fpr > 0].min() for _, _, fpr, _ in drawn if (fpr > 0).any()]
-    left = min(0.1, max(1e-5, min(positive, default=1e-3)))
+    left = min(0.1, 1 / results["data"]["test"])  # lower rates cannot be told from none
     retrained = [(fpr, tpr) for model, _, fpr, tpr in drawn if model["role"] == "retrained"]
 
     width, height = (350, 400) if narrow else (620, 500)
-    figure, axes = _figure(width, height, left=62, right=28, top=12, bottom=50)
+    figure, axes = _figure(width, height, left=80, right=28, top=12, bottom=50)
     grid = np.geomspace(left, 1, 200)
     axes.plot(grid, grid, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     legend = [Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 3)), label="guessing")]

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
+
+from obliviate.audit import AuditResult
 
 COLUMNS: Final = ("model", "forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
-
-
-class HasResults(Protocol):
-    """Whatever turns into a result dictionary, such as `audit.AuditResult`."""
-
-    def to_dict(self) -> dict[str, Any]: ...
 
 
 def rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -19,7 +15,7 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
     return [_row(model) for model in results["models"]]
 
 
-def table(result: HasResults) -> str:
+def table(result: AuditResult) -> str:
     """Lay the results of an audit out in columns.
 
     `gap` is the mean distance to the retrained models in points, `cost` the share of the time of one retraining.

@@ -1,0 +1,344 @@
+import copy
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from obliviate import workflow
+from obliviate.attacks.adversarial import SearchName
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import DataError, MethodError
+from obliviate.methods.amun import AMUN, SUFFIX, WITH_RETAIN, WITHOUT_RETAIN, adversarial_examples
+from obliviate.task import Classification
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.training.saliency import saliency_mask
+
+QUICK = AMUN(epochs=1, learning_rate=0.02, batch_size=64, saliency=1.0)
+
+
+@pytest.fixture
+def split(few: Samples) -> Split:
+    return Split.of(few, forget=few.ids[40:100])
+
+
+@pytest.fixture
+def found(original: nn.Module, split: Split, task: Classification) -> Samples:
+    return adversarial_examples(original, split.forget, Run(task))
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, list[str]]]:
+    """Inputs, targets and ids of every batch that any run is trained on."""
+    seen: list[tuple[Tensor, Tensor, list[str]]] = []
+    fit = Run.fit
+
+    def recording(self: Run, model: nn.Module, items: Iterable[Any], *rest: Any, **options: Any) -> float:
+        kept = list(items)
+        seen.extend((one.x, one.y, one.ids.tolist()) for one in kept)
+        return fit(self, model, kept, *rest, **options)
+
+    monkeypatch.setattr(Run, "fit", recording)
+    return seen
+
+
+def ids_of(batches: list[tuple[Tensor, Tensor, list[str]]]) -> set[str]:
+    return {name for _, _, ids in batches for name in ids}
+
+
+def parents(samples: Samples) -> list[str]:
+    return [str(name).removesuffix(SUFFIX) for name in samples.ids]
+
+
+# ------------------------------------------------------------------------------------------- the adversarial set
+
+
+def test_examples_never_carry_the_true_label(original: nn.Module, found: Samples, few: Samples) -> None:
+    """Some authors' code once recorded the true labels, and nothing was unlearned."""
+    batch = found.everything()
+    assert (batch.y != few.select(parents(found)).everything().y).all()
+    assert outputs(original, found).argmax(1).equal(batch.y)
+
+
+def test_examples_stand_beside_their_own_samples(found: Samples, few: Samples, split: Split) -> None:
+    assert parents(found) == split.forget.ids.tolist()
+    assert all(str(name).endswith("/adversarial") for name in found.ids)
+    nearest = torch.cdist(found.everything().x.flatten(1), few.everything().x.flatten(1)).argmin(1)
+    assert few.ids[nearest.numpy()].tolist() == parents(found)
+
+
+def test_examples_follow_the_forget_ids_in_whatever_order(
+    original: nn.Module, few: Samples, split: Split, task: Classification, found: Samples
+) -> None:
+    shuffled = split.forget.ids[torch.randperm(60, generator=torch.Generator().manual_seed(3)).numpy()]
+    other = adversarial_examples(original, Split.of(few, forget=shuffled).forget, Run(task))
+    assert parents(other) == shuffled.tolist()
+    expected = found.select(other.ids).everything()
+    assert other.everything().y.equal(expected.y)
+    torch.testing.assert_close(other.everything().x, expected.x, atol=1e-3, rtol=0)
+
+
+def test_a_sample_that_is_already_mispredicted_stands_for_itself(
+    original: nn.Module, few: Samples, task: Classification
+) -> None:
+    wrong = few.at((outputs(original, few).argmax(1) != few.everything().y).numpy())
+    assert len(wrong) > 10
+    found = adversarial_examples(original, wrong, Run(task))
+    assert found.everything().x.equal(wrong.everything().x)
+
+
+def test_samples_without_an_example_are_left_out(task: Classification, few: Samples) -> None:
+    class Half(nn.Module):
+        """Its prediction depends on the input only where the first pixel is dark."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            dark = 1 - x[:, 0, 0, 0].detach()
+            first = 0.5 + torch.zeros_like(dark)
+            return torch.stack([first, dark * x[:, :, 1:].flatten(1).mean(1) * self.weight], 1)
+
+    x = torch.full((4, 1, 4, 4), 0.2)
+    x[:, 0, 0, 0] = torch.tensor([0.0, 1.0, 0.0, 1.0])
+    samples = Samples.from_tensors(x, torch.zeros(4).long(), ids=list("abcd"))
+    run = Run(task)
+    assert parents(adversarial_examples(Half(), samples, run)) == ["a", "c"]
+    assert run.notes["adversarial_found"] == 0.5
+
+
+@pytest.mark.parametrize("search", ["boundary", "fgsm", "pgd"])
+def test_every_search_can_make_the_examples(
+    search: SearchName, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    made = workflow.unlearn(original, split, replace(QUICK, search=search), task, recipe=recipe)
+    assert set(made.notes) == {"adversarial_found", "adversarial_median_l2", "gradients_per_sample"}
+    assert made.notes["adversarial_found"] == 1.0
+
+
+def test_a_weaker_attack_lies_further_out(original: nn.Module, split: Split, task: Classification) -> None:
+    distance = {}
+    for search in ("boundary", "fgsm"):
+        adversarial_examples(original, split.forget, run := Run(task), search=search)
+        distance[search] = run.notes["adversarial_median_l2"]
+    assert distance["fgsm"] > 1.5 * distance["boundary"]
+
+
+# ------------------------------------------------------------------------------------------- what is refused
+
+
+def test_inputs_outside_the_range_are_refused(original: nn.Module, few: Samples, recipe: Recipe) -> None:
+    batch = few.everything()
+    normalised = Samples.from_tensors((batch.x - 0.286) / 0.353, batch.y, ids=few.ids)
+    split = Split.of(normalised, forget=few.ids[:5])
+    with pytest.raises(MethodError, match=r"expected inputs in \[0.0, 1.0\], got \[-0.81.*\]; set the task's"):
+        workflow.unlearn(original, split, QUICK, Classification(classes=10), recipe=recipe)
+    wide = Classification(classes=10, input_range=(-0.82, 2.03))
+    workflow.unlearn(original, split, QUICK, wide, recipe=recipe)
+
+
+def test_a_task_without_an_input_range_is_refused(original: nn.Module, split: Split, recipe: Recipe) -> None:
+    with pytest.raises(MethodError, match=r"expected a task with continuous inputs, got .*; give the task an"):
+        workflow.unlearn(original, split, QUICK, Classification(classes=10, input_range=None), recipe=recipe)
+
+
+def test_a_model_that_ignores_its_input_is_refused(split: Split, task: Classification) -> None:
+    class Constant(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.arange(10.0))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.bias.expand(len(x), 10)
+
+    nines = split.forget.at((split.forget.everything().y == 9).numpy())
+    with pytest.raises(MethodError, match=r"expected adversarial examples of .* samples, got none"):
+        adversarial_examples(Constant(), nines, Run(task))
+
+
+def test_an_unknown_search_is_refused(unchecked: None) -> None:
+    with pytest.raises(MethodError, match="expected a search of boundary, pgd, fgsm, got 'guess'"):
+        AMUN(search="guess")  # pyright: ignore[reportArgumentType]
+
+
+# ------------------------------------------------------------------------------------------- what it trains on
+
+
+def test_trains_on_retained_samples_and_adversarial_examples(
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
+) -> None:
+    workflow.unlearn(original, split, QUICK, task, recipe=recipe)
+    assert ids_of(batches) == set(split.kept.ids.tolist()) | set(found.ids.tolist())
+    label = dict(zip(found.ids.tolist(), found.everything().y.tolist(), strict=True))
+    trained = {name: int(y) for _, ys, ids in batches for name, y in zip(ids, ys, strict=True) if name in label}
+    assert trained == label
+
+
+def test_keep_forget_adds_the_forget_samples_with_their_true_labels(
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
+) -> None:
+    workflow.unlearn(original, split, replace(QUICK, keep_forget=True), task, recipe=recipe)
+    assert ids_of(batches) == set(split.kept.ids.tolist()) | set(found.ids.tolist()) | set(split.forget.ids.tolist())
+    label = dict(zip(split.forget.ids.tolist(), split.forget.everything().y.tolist(), strict=True))
+    trained = {name: int(y) for _, ys, ids in batches for name, y in zip(ids, ys, strict=True) if name in label}
+    assert trained == label
+
+
+@pytest.mark.parametrize("keep_forget", [False, True])
+def test_without_retained_samples_only_those_to_forget_are_used(
+    keep_forget: bool,
+    original: nn.Module,
+    split: Split,
+    task: Classification,
+    recipe: Recipe,
+    batches: list[Any],
+    found: Samples,
+) -> None:
+    method = replace(QUICK, keep_forget=keep_forget)
+    workflow.unlearn(original, split.without_retain(), method, task, recipe=recipe)
+    expected = set(found.ids.tolist()) | (set(split.forget.ids.tolist()) if keep_forget else set())
+    assert ids_of(batches) == expected
+
+
+def test_real_images_are_augmented_and_adversarial_ones_are_not(
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
+) -> None:
+    workflow.unlearn(original, split, QUICK, task, recipe=replace(recipe, augmentation="crop_flip"))
+    image = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
+    assert all(image[str(name)].equal(x) for name, x in zip(found.ids, found.everything().x, strict=True))
+    same = [image[str(name)].equal(x) for name, x in zip(split.kept.ids, split.kept.everything().x, strict=True)]
+    assert sum(same) < len(same) / 10
+
+
+@pytest.mark.parametrize("retain", [True, False])
+def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
+    retain: bool, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    split = split if retain else split.without_retain()
+    settled = AMUN(learning_rate=0.01).settled(split)
+    expected = (WITH_RETAIN if retain else WITHOUT_RETAIN) | {"learning_rate": 0.01}
+    assert {name: getattr(settled, name) for name in expected} == expected
+    made = workflow.unlearn(original, split, AMUN(learning_rate=0.01), task, recipe=recipe)
+    assert made.method == repr(settled)
+    assert "None, learning_rate" not in made.method
+
+
+def test_the_true_label_loses_confidence_on_the_forget_set(
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    y = split.forget.everything().y
+
+    def score(model: nn.Module) -> float:
+        return float(task.score(outputs(model, split.forget), y).mean())
+
+    made = workflow.unlearn(original, split, AMUN(), task, recipe=recipe)
+    assert score(made.model) < score(original)
+
+
+# ------------------------------------------------------------------------------------------- variants
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1])
+def test_weights_outside_the_saliency_mask_stay_bit_identical(
+    share: float, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    method = replace(QUICK, epochs=2, saliency=share)
+    made = workflow.unlearn(original, split, method, task, recipe=recipe)
+    mask = saliency_mask(copy.deepcopy(original), split.forget, task, share=share)
+    total = moved = 0
+    for name, one in made.model.named_parameters():
+        same = one.detach() == original.get_parameter(name).detach()
+        assert same[~mask[name]].all()
+        moved += int((~same).sum())
+        total += one.numel()
+    assert 0.8 * share * total < moved <= -(-share * total // 1) + 1
+
+
+def test_a_saliency_share_of_one_is_plain_amun(
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    made = workflow.unlearn(original, split, QUICK, task, recipe=recipe)
+    assert not any(one.equal(original.get_parameter(name)) for name, one in made.model.named_parameters())
+
+
+@pytest.mark.parametrize("share", [1.5, -0.1])
+def test_a_saliency_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(MethodError, match=f"expected .*saliency.*, got {share}"):
+        AMUN(saliency=share)
+
+
+def test_a_second_request_never_sees_what_was_forgotten_first(
+    original: nn.Module, few: Samples, task: Classification, recipe: Recipe, batches: list[Any]
+) -> None:
+    first, second = few.ids[:30].tolist(), few.ids[30:60].tolist()
+    reused = adversarial_examples(original, few.select(second), Run(task))
+    once = workflow.unlearn(original, Split.of(few, forget=first), AMUN(), task, recipe=recipe).model
+    batches.clear()
+
+    rest = Split.of(few.without(first), forget=second)
+    fresh = adversarial_examples(once, rest.forget, Run(task))
+    workflow.unlearn(once, rest, QUICK, task, recipe=recipe)
+    forgotten = set(first) | {f"{name}{SUFFIX}" for name in first}
+    assert not ids_of(batches) & forgotten
+    assert ids_of(batches) == {*rest.kept.ids.tolist(), *(f"{name}{SUFFIX}" for name in second)}
+    trained = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
+    assert all(trained[str(name)].equal(x) for name, x in zip(fresh.ids, fresh.everything().x, strict=True))
+    moved = (fresh.everything().x - reused.everything().x).flatten(1).norm(dim=1)
+    assert float((moved > 1e-3).float().mean()) > 0.5  # AMUN-A searches on the updated model
+
+
+def test_transferred_examples_are_used_as_they_are(
+    few: Samples, original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any]
+) -> None:
+    other = workflow.train(recipe, few, task, seed=5).model
+    transferred = adversarial_examples(
+        other, few.select(few.ids[:150]), Run(task)
+    )  # of more samples than are forgotten
+    batches.clear()
+    made = workflow.unlearn(original, split, replace(QUICK, examples=transferred), task, recipe=recipe)
+    trained = {name: (x, y) for xs, ys, ids in batches for name, x, y in zip(ids, xs, ys, strict=True)}
+    wanted = transferred.select([f"{name}{SUFFIX}" for name in split.forget.ids])
+    assert set(trained) == set(wanted.ids.tolist()) | set(split.kept.ids.tolist())
+    for name, x, y in zip(wanted.ids, wanted.everything().x, wanted.everything().y, strict=True):
+        assert trained[str(name)][0].equal(x)
+        assert trained[str(name)][1] == y
+    assert not made.notes  # nothing was searched
+
+
+def test_examples_with_true_labels_are_refused(
+    original: nn.Module, split: Split, task: Classification, found: Samples
+) -> None:
+    batch, true = found.everything(), split.forget.everything().y
+    labels = batch.y.clone()
+    labels[:3] = true[:3]
+    wrong = Samples.from_tensors(batch.x, labels, ids=found.ids)
+    with pytest.raises(MethodError, match="labelled by mispredictions, got the true label for 3 of 60"):
+        workflow.unlearn(original, split, replace(QUICK, examples=wrong), task)
+
+
+def test_examples_of_other_samples_are_refused(
+    original: nn.Module, few: Samples, task: Classification, found: Samples
+) -> None:
+    with pytest.raises(DataError, match="expected ids of these 60 samples, got"):
+        workflow.unlearn(original, Split.of(few, forget=few.ids[:3]), replace(QUICK, examples=found), task)
+
+
+def test_a_resumed_run_trains_on_the_examples_that_were_found_first(
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, tmp_path: Path
+) -> None:
+    run = Run(task, recipe=recipe, folder=tmp_path)
+    first = adversarial_examples(copy.deepcopy(original), split.forget, run)
+    changed = copy.deepcopy(original)
+    with torch.no_grad():
+        for one in changed.parameters():
+            one.mul_(0.5)
+    again = adversarial_examples(changed, split.forget, Run(task, recipe=recipe, folder=tmp_path))
+    assert again.everything().x.equal(first.everything().x)
+    assert again.ids.tolist() == first.ids.tolist()
