@@ -50,10 +50,22 @@ def train(
     *,
     out: Out,
     data: Annotated[
-        str, Parameter(help="fashion_mnist_5k (shipped), or a .npz file with train_x, train_y, test_x, test_y.")
+        str,
+        Parameter(
+            help="fashion_mnist_5k (shipped), a .npz file with train_x, train_y, test_x, test_y, or a folder: idx, "
+            "CIFAR, SVHN, or images in train/CLASS and test/CLASS (docs/data.md)."
+        ),
     ] = "fashion_mnist_5k",
+    train_size: Annotated[int | None, Parameter(help="Train on a random part of this many samples.")] = None,
+    reference_size: Annotated[
+        int | None, Parameter(help="Hold out this many training samples as the unseen reference set.")
+    ] = None,
     model: Annotated[
-        str, Parameter(help="Architecture: small_cnn, mlp, or module:function of your own.")
+        str,
+        Parameter(
+            help="Architecture: small_cnn, mlp, resnet8, resnet18, resnet20, resnet56, vgg11, vgg16, vgg19, or "
+            "module:function of your own."
+        ),
     ] = "small_cnn",
     options: Annotated[str, Parameter(help="Keyword arguments of the architecture, as a JSON object.")] = "{}",
     epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
@@ -74,9 +86,25 @@ def train(
         batch_size=batch_size,
     )
     with _progress(quiet=json_) as progress:
-        workspace = Workspace.create(out, source=data, recipe=recipe, seed=seed, progress=progress)
+        workspace = Workspace.create(
+            out,
+            source=data,
+            recipe=recipe,
+            seed=seed,
+            progress=progress,
+            train_size=train_size,
+            reference_size=reference_size,
+        )
         made = workspace.train()
-    facts = {"folder": str(out), "train": len(workspace.data.train), "seconds": round(made.seconds or 0.0, 2)}
+    facts = {
+        "folder": str(out),
+        "train": len(workspace.data.train),
+        "seconds": round(made.seconds or 0.0, 2),
+        "notes": list(workspace.data.notes),
+    }
+    if not json_:
+        for note in workspace.data.notes:
+            _print(f"note: {note}")
     _print(json.dumps(facts) if json_ else f"Trained on {facts['train']:,} samples in {facts['seconds']} s: {out}")
 
 

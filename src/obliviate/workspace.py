@@ -44,14 +44,29 @@ class Workspace:
     recipe: Recipe
     seed: int
     progress: Progress = silent
+    train_size: int | None = None
+    reference_size: int | None = None
 
     @classmethod
-    def create(cls, folder: Path, *, source: str, recipe: Recipe, seed: int, progress: Progress = silent) -> Workspace:
+    def create(
+        cls,
+        folder: Path,
+        *,
+        source: str,
+        recipe: Recipe,
+        seed: int,
+        progress: Progress = silent,
+        train_size: int | None = None,
+        reference_size: int | None = None,
+    ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed.
+
+        `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them
+        (see `sources.load`).
 
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
-        workspace = cls(folder, source, recipe, seed, progress)
+        workspace = cls(folder, source, recipe, seed, progress, train_size, reference_size)
         facts = workspace._facts
         if (folder / "workspace.json").exists():
             there = _read(folder / "workspace.json")
@@ -81,7 +96,8 @@ class Workspace:
             )
         facts = _read(path)
         writable_folder(folder)
-        workspace = cls(folder, facts["source"], Recipe.from_dict(facts["recipe"]), facts["seed"], progress)
+        recipe, sizes = Recipe.from_dict(facts["recipe"]), (facts.get("train_size"), facts.get("reference_size"))
+        workspace = cls(folder, facts["source"], recipe, facts["seed"], progress, *sizes)
         if workspace.data.sha256 != facts["data_sha256"]:
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
@@ -94,6 +110,8 @@ class Workspace:
         return {
             "format": FORMAT,
             "source": self.source,
+            "train_size": self.train_size,
+            "reference_size": self.reference_size,
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
@@ -102,7 +120,7 @@ class Workspace:
     @cached_property
     def data(self) -> sources.Data:
         """The data, read when they are first needed."""
-        return sources.load(self.source)
+        return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
 
     @property
     def task(self) -> Task:
@@ -162,12 +180,12 @@ class Workspace:
             return random_ids(self.data.train, share, seed=self.seed).tolist(), f"random {100 * share:g} %"
         if text.startswith("@"):
             try:
-                lines = Path(text[1:]).read_text(encoding="utf-8").split()
+                lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
             except (OSError, UnicodeDecodeError) as error:
                 raise DataError(
                     f"expected a text file with one id a line, got {text[1:]} ({error}); check it"
                 ) from error
-            return lines, f"ids from {Path(text[1:]).name}"
+            return [one.strip() for one in lines if one.strip()], f"ids from {Path(text[1:]).name}"
         return [one.strip() for one in text.split(",") if one.strip()], "ids"
 
     # ------------------------------------------------------------------------------------------- models

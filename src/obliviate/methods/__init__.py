@@ -6,12 +6,41 @@ from typing import Any, Final
 
 from obliviate.errors import MethodError
 from obliviate.methods.amun import AMUN
+from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.methods.base import with_plugins
+from obliviate.methods.boundary_shrink import BoundaryShrink
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.methods.influence import Influence
+from obliviate.methods.l1_sparse import L1Sparse
+from obliviate.methods.mixunlearn import MixUnlearn
+from obliviate.methods.nabla_tau import NablaTau
+from obliviate.methods.neg_grad_plus import NegGradPlus
+from obliviate.methods.random_label import RandomLabel
 from obliviate.methods.retrain import Retrain
+from obliviate.methods.rum import RUM
+from obliviate.methods.salun import SalUn
+from obliviate.methods.scrub import Scrub
+from obliviate.methods.ssd import SSD
 
-BUILT_IN: Final[tuple[type[Any], ...]] = (Retrain, FineTune, GradientAscent, AMUN)
+BUILT_IN: Final[tuple[type[Any], ...]] = (
+    Retrain,
+    FineTune,
+    GradientAscent,
+    AMUN,
+    MixUnlearn,
+    NablaTau,
+    NegGradPlus,
+    RandomLabel,
+    SalUn,
+    L1Sparse,
+    Scrub,
+    BadTeacher,
+    SSD,
+    BoundaryShrink,
+    Influence,
+    RUM,
+)
 
 
 def registry() -> dict[str, type[Any]]:

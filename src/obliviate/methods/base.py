@@ -15,6 +15,7 @@ from torch import nn
 
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.task import Classification, Task
 from obliviate.training.run import Run
 
 ENTRY_POINTS: Final = "obliviate.methods"
@@ -117,3 +118,13 @@ def check_positive(method: Any, *names: str) -> None:
         value = getattr(method, name)
         if not value > 0:
             raise MethodError(f"expected {name} above 0, got {value}; correct the setting of {method.name}")
+
+
+def check_classification(method: Any, task: Task) -> Classification:
+    """Refuse every task but classification; raises MethodError."""
+    if not isinstance(task, Classification):
+        raise MethodError(
+            f"expected a classification task for {method.name}, got {task.kind}; "
+            "use a method that needs only a loss, such as nabla_tau or fine_tune"
+        )
+    return task

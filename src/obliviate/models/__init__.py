@@ -1,4 +1,4 @@
-"""Architectures by name: one per file."""
+"""Architectures by name: one family per file."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Final
 from torch import nn
 
 from obliviate.models.mlp import MLP
+from obliviate.models.resnet import resnet8, resnet18, resnet20, resnet56
 from obliviate.models.small_cnn import SmallCNN
+from obliviate.models.vgg import vgg11, vgg16, vgg19
 
 ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
     "mlp": MLP,
     "small_cnn": SmallCNN,
+    "resnet8": resnet8,
+    "resnet18": resnet18,
+    "resnet20": resnet20,
+    "resnet56": resnet56,
+    "vgg11": vgg11,
+    "vgg16": vgg16,
+    "vgg19": vgg19,
 }

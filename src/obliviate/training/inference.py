@@ -1,4 +1,4 @@
-"""Model outputs for audits: always float32, evaluation mode, in the order of the samples."""
+"""Model outputs and losses without gradients: always float32, evaluation mode, in the order of the samples."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
+from obliviate.task import Task
 
 
 @torch.no_grad()
@@ -24,5 +25,28 @@ def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Flo
     model.eval()
     try:
         return torch.cat([model(batch.x.to(device)).float().cpu() for batch in Batches(samples, batch_size)])
+    finally:
+        model.train(training)
+
+
+@torch.no_grad()
+def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int = 500) -> float:
+    """Return the mean of the task's per-sample losses over all samples.
+
+    >>> from obliviate.models import ARCHITECTURES
+    >>> from obliviate.task import Classification
+    >>> model = ARCHITECTURES["mlp"](features=4, classes=2, hidden=())
+    >>> for one in model.parameters():
+    ...     _ = nn.init.zeros_(one)
+    >>> samples = Samples.from_tensors(torch.rand(3, 4), torch.tensor([0, 1, 0]))
+    >>> round(mean_loss(model, samples, Classification(classes=2)), 4)  # log 2
+    0.6931
+    """
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    try:
+        losses = [task.losses(model, batch.to(device)) for batch in Batches(samples, batch_size)]
+        return float(torch.cat(losses).double().mean())
     finally:
         model.train(training)

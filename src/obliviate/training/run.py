@@ -57,11 +57,11 @@ def silent(stage: str, done: float, total: float) -> None:
 
 
 class Run:
-    """What a method is given besides the model and the split: the task, a device, and four primitives.
+    """What a method is given besides the model and the split: the task, a device, and five primitives.
 
-    `epochs`, `fit`, `paired` and `once` own checkpointing, devices, precision and progress, so that no method does.
-    With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted one:
-    batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
+    `epochs`, `fit`, `step`, `paired` and `once` own checkpointing, devices, precision and progress, so that no method
+    does. With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted
+    one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
     The folder must belong to this very run (same data, method, model and seed).
 
     `save_every` is the least time, in seconds, between two saves of the state. `notes` are figures that a method
@@ -161,39 +161,28 @@ class Run:
         clip_norm: float | None = None,
         mask: Mask | None = None,
         training: bool = True,
+        prepare: Callable[..., tuple[Any, ...]] | None = None,
     ) -> float:
         """Take one optimiser step per batch and return the mean loss.
 
         `clip_norm` bounds the gradient's L2 norm. Where `mask` is false, weights stay bit-identical, whatever
-        momentum and weight decay say. `training=False` keeps batch-norm statistics and dropout frozen.
+        momentum and weight decay say. `training=False` keeps batch-norm statistics and dropout frozen. `prepare`
+        turns the batches of each step into what the loss receives besides the model; a method that alternates between
+        two models takes the other one's `step` there.
 
         Raises TrainingError when the loss is not finite.
         """
         model.train(training)
-        parameters = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
-        frozen = {name: one.detach().clone() for name, one in parameters} if mask is not None else {}
         total, count, told = torch.zeros((), device=self.device), 0, time.monotonic()
         steps = len(batches) if isinstance(batches, Sized) else 0
         for item in batches:
-            parts = item if isinstance(item, tuple) else (item,)
-            with self.precision.autocast():
-                value = loss(model, *map(self._placed, parts))
-            optimizer.zero_grad(set_to_none=True)
-            value.backward()
-            if mask is not None:
-                for name, one in parameters:
-                    if one.grad is not None:
-                        one.grad.mul_(mask[name])
-            if clip_norm is not None:
-                nn.utils.clip_grad_norm_([one for _, one in parameters], clip_norm)
-            optimizer.step()
-            if mask is not None:
-                with torch.no_grad():
-                    for name, one in parameters:
-                        one.copy_(torch.where(mask[name], one, frozen[name]))
+            parts = tuple(map(self._placed, item if isinstance(item, tuple) else (item,)))
+            if prepare is not None:
+                parts = prepare(*parts)
+            value = self.step(model, parts, loss, optimizer, clip_norm=clip_norm, mask=mask)
             if scheduler is not None:
                 scheduler.step()
-            total += value.detach()
+            total += value
             count += 1
             if steps and (now := time.monotonic()) - told >= TICK:
                 told = now
@@ -208,6 +197,40 @@ class Run:
                 "lower the learning rate"
             )
         return mean
+
+    def step(
+        self,
+        model: nn.Module,
+        parts: tuple[Any, ...],
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float | None = None,
+        mask: Mask | None = None,
+    ) -> Tensor:
+        """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
+
+        It is what `fit` does with every batch, with the same `clip_norm` and `mask`; the parts are on the device.
+        """
+        parameters = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+        with self.precision.autocast():
+            value = loss(model, *parts)
+        optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        frozen: dict[str, Tensor] = {}
+        if mask is not None:
+            frozen = {name: one.detach().clone() for name, one in parameters}
+            for name, one in parameters:
+                if one.grad is not None:
+                    one.grad.mul_(mask[name])
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_([one for _, one in parameters], clip_norm)
+        optimizer.step()
+        if mask is not None:
+            with torch.no_grad():
+                for name, one in parameters:
+                    one.copy_(torch.where(mask[name], one, frozen[name]))
+        return value.detach()
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Compute an artefact once, for example adversarial examples or a mask; a resumed run reads it back."""

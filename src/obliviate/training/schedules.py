@@ -24,6 +24,15 @@ def linear(progress: float) -> float:
     return 1.0 - progress
 
 
+def linear_to_tenth(progress: float) -> float:
+    """Fall from 1 to 0.1 in a straight line.
+
+    >>> linear_to_tenth(0.5), round(linear_to_tenth(1.0), 6)
+    (0.55, 0.1)
+    """
+    return 1.0 - 0.9 * progress
+
+
 def cosine(progress: float) -> float:
     """Fall from 1 to 0 along half a cosine (Loshchilov & Hutter 2017)."""
     return 0.5 * (1.0 + math.cos(math.pi * progress))
@@ -48,6 +57,7 @@ def step(progress: float) -> float:
 SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
     "constant": constant,
     "linear": linear,
+    "linear_to_tenth": linear_to_tenth,
     "cosine": cosine,
     "one_cycle": one_cycle,
     "step": step,

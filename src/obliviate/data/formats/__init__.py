@@ -1,0 +1,39 @@
+"""The formats that data come in: one per file. Each gives the arrays that a `.npz` file would hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from obliviate.data.formats.base import Format
+from obliviate.data.formats.cifar import CIFAR_BINARY, CIFAR_PYTHON
+from obliviate.data.formats.folder import FOLDER
+from obliviate.data.formats.idx import IDX
+from obliviate.data.formats.mosaic import MOSAIC
+from obliviate.data.formats.npz import NPZ
+from obliviate.data.formats.svhn import SVHN
+from obliviate.errors import DataError
+
+FORMATS: Final[tuple[Format, ...]] = (NPZ, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER)
+
+
+def recognise(path: Path) -> Format:
+    """Find the one format whose files are there, by their names; raises DataError for none or several."""
+    try:
+        found = [one for one in FORMATS if one.recognises(path)]
+    except OSError as error:
+        raise DataError(f"expected a path that can be read, got {error}; check its name and its permissions") from error
+    if len(found) > 1:
+        raise DataError(
+            f"expected one data set in {path}, got files of several formats ({', '.join(one.name for one in found)}); "
+            "give each a folder of its own"
+        )
+    if not found and path.is_dir():
+        wanted = " or ".join(one.looks_for for one in FORMATS)
+        raise DataError(f"expected {wanted} in {path}, got a folder without any of these; see docs/data.md")
+    if not found:
+        got = "another file" if path.exists() else "no such path"
+        raise DataError(
+            f"expected a shipped set, a .npz file or a folder of data, got {str(path)!r} ({got}); see docs/data.md"
+        )
+    return found[0]

@@ -1,0 +1,87 @@
+"""A folder of images: `train/<class>/*.png`, `test/<class>/*.png`, and perhaps `reference/<class>/*.png`.
+
+The classes are the folders of `train` in alphabetical order; an image's id is its path, such as "train/cat/001.png".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from obliviate.data.formats.base import Arrays, Format
+from obliviate.data.formats.images import decode, header
+from obliviate.errors import DataError
+
+SUFFIXES: Final = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".ppm", ".pgm", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class _Part:
+    paths: list[Path]
+    labels: list[int]
+
+
+def read(folder: Path) -> Arrays:
+    """Read all images, which must have one size; they are grey if every one of them is, and RGB if not."""
+    if not (folder / "test").is_dir():
+        raise DataError(f"expected folders train and test in {folder}, got no test; add unseen images of each class")
+    classes = [one.name for one in _visible(folder / "train")]
+    names = [name for name in ("train", "test", "reference") if (folder / name).is_dir()]
+    parts = {name: _part(folder / name, classes) for name in names}
+    everything = [path for part in parts.values() for path in part.paths]
+    first, grey = everything[0], True
+    height, width, _ = header(first)
+    for path in everything:
+        size = header(path)
+        if size[:2] != (height, width):
+            raise DataError(
+                f"expected images of one size, got {height}×{width} pixels in {first} and {size[0]}×{size[1]} in "
+                f"{path}; resize them"
+            )
+        grey = grey and size[2]
+    arrays: Arrays = {}
+    for name, part in parts.items():
+        shape = (height, width) if grey else (3, height, width)
+        x = np.empty((len(part.paths), *shape), dtype=np.uint8)
+        for place, path in enumerate(part.paths):
+            pixels = decode(path, grey=grey)
+            x[place] = pixels if grey else pixels.transpose(2, 0, 1)
+        arrays |= {f"{name}_x": x, f"{name}_y": np.array(part.labels)}
+        arrays[f"{name}_ids"] = np.array([path.relative_to(folder).as_posix() for path in part.paths])
+    return arrays
+
+
+def _part(folder: Path, classes: list[str]) -> _Part:
+    part = _Part([], [])
+    for one in _visible(folder):
+        if not one.is_dir() or one.name not in classes:
+            raise DataError(
+                f"expected one folder per class of train in {folder}, got {one.name}; move it, or add it to train"
+            )
+        images = _visible(one)
+        for path in images:
+            if not path.is_file() or path.suffix.lower() not in SUFFIXES:
+                raise DataError(f"expected images ({', '.join(SUFFIXES)}) in {one}, got {path.name}; remove it")
+        if not images:
+            raise DataError(f"expected images in every class folder, got none in {one}; add some, or remove the folder")
+        part.paths.extend(images)
+        part.labels.extend([classes.index(one.name)] * len(images))
+    if not part.paths:
+        raise DataError(f"expected one folder per class in {folder}, got none; add them")
+    return part
+
+
+def _visible(folder: Path) -> list[Path]:
+    """What a folder holds, by name, but for files that systems hide in it."""
+    return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+
+
+FOLDER = Format(
+    name="folder of images",
+    looks_for="folders train/<class>/ and test/<class>/ of images",
+    recognises=lambda path: (path / "train").is_dir(),
+    read=read,
+)

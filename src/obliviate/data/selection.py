@@ -1,0 +1,99 @@
+"""Which samples of a source are used: a random part of the training samples, a reference set, and no copies across."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int, Shaped
+
+from obliviate.data.formats.base import Arrays
+from obliviate.errors import DataError
+from obliviate.seeds import derive
+from obliviate.types import Ids
+
+PARTS: Final = ("train", "reference", "test")
+AXES: Final = ("x", "y", "ids")
+
+
+def select(
+    arrays: Arrays, *, train_size: int | None, reference_size: int | None, seed: int
+) -> tuple[Arrays, tuple[str, ...]]:
+    """Return the arrays of the samples to use, and notes on what was left out.
+
+    The reference samples are drawn first, from the training samples that have no copy anywhere, so that their number
+    is exact and does not depend on `train_size`; a larger training set contains a smaller one. What is kept stays in
+    the order of the source. Of test samples that are copies of training samples, and of given reference samples that
+    are copies of either, none is kept: they are not unseen.
+
+    Raises DataError where there are too few samples.
+    """
+    contents = {part: hashes(arrays[f"{part}_x"]) for part in PARTS if f"{part}_x" in arrays}
+    rows = {part: np.arange(len(one)) for part, one in contents.items()}
+    arrays = dict(arrays)
+    if train_size is not None or reference_size is not None:
+        order = np.random.default_rng(derive(seed, "selection")).permutation(len(rows["train"]))
+        if reference_size is not None:
+            held_out = _held_out(contents, order, reference_size)
+            order = order[~np.isin(order, held_out)]
+            arrays |= {f"reference_{axis}": arrays[f"train_{axis}"] for axis in AXES if f"train_{axis}" in arrays}
+            contents["reference"], rows["reference"] = contents["train"], np.sort(held_out)
+        rows["train"] = np.sort(order[: _size(train_size, len(order), "train_size")])
+    notes: list[str] = []
+    seen = contents["train"][rows["train"]]
+    if copies := len(seen) - len(np.unique(seen)):
+        notes.append(f"train: {copies} of {len(seen)} inputs are exact copies of others; forgetting one keeps the rest")
+    for part in ("test", "reference"):
+        if part in rows:
+            content = contents[part][rows[part]]
+            unseen = ~np.isin(content, seen)
+            if dropped := int((~unseen).sum()):
+                earlier = "training" if part == "test" else "training or test"
+                notes.append(f"{part}: {dropped} of {len(content)} samples left out, copies of {earlier} samples")
+            if not unseen.any():
+                raise DataError(
+                    f"expected {part} samples that are not among the others, got only copies; give unseen samples"
+                )
+            rows[part] = rows[part][unseen]
+            seen = np.concatenate([seen, content])
+    chosen: Arrays = {}
+    for part, places in rows.items():
+        for name in (f"{part}_{axis}" for axis in AXES):
+            if (array := arrays.get(name)) is not None:
+                chosen[name] = array if len(places) == len(array) else array[places]
+    return chosen, tuple(notes)
+
+
+def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
+    """Hash each input by what a model receives: two inputs are copies if they are equal, whatever their labels.
+
+    >>> one, other, copy = hashes(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+    >>> bool(one == copy), bool(one == other)
+    (True, False)
+    """
+    whole = x if x.dtype == np.uint8 else x.astype(np.float32)
+    return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole], dtype=np.str_)
+
+
+def _held_out(contents: dict[str, Ids], order: Int[np.ndarray, " n"], size: int) -> Int[np.ndarray, " chosen"]:
+    """The first `size` training samples, in this order, that have no copy anywhere."""
+    if "reference" in contents:
+        raise DataError(
+            f"expected data without a reference set, to draw {size} samples for one, got {len(contents['reference'])} "
+            "reference samples; leave out reference_size"
+        )
+    content = contents["train"]
+    names, inverse, counts = np.unique(content, return_inverse=True, return_counts=True)
+    single = (counts == 1) & ~np.isin(names, contents["test"])
+    candidates = order[single[inverse][order]]
+    most = min(len(candidates), len(content) - 1)  # one sample at least is left to train on
+    return candidates[: _size(size, most, "reference_size")]
+
+
+def _size(size: int | None, most: int, name: str) -> int:
+    if size is None:
+        return most
+    if not 1 <= size <= most:
+        raise DataError(f"expected {name} in 1 … {most}, as many as there are to choose from, got {size}; change it")
+    return size

@@ -1,0 +1,55 @@
+"""Bad teacher: learn from an ignorant teacher on the forget set and from the original elsewhere (Chundawat 2023)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.split import Split
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.training.distillation import divergence
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class BadTeacher:
+    """Distil from a randomly initialised teacher on the forget set, and from the original model on the retain set.
+
+    Chundawat et al. 2023, eq. 3: KL(l · T_bad + (1 − l) · T_good ‖ student) with l = 1 on D_F, over shuffled batches of
+    both sets. Needs no labels.
+    """
+
+    name: ClassVar[str] = "bad_teacher"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "recipe"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Chundawat et al., AAAI 2023, arXiv 2205.08096"
+
+    epochs: int = 1
+    learning_rate: float = 1e-3
+    temperature: float = 1.0
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "learning_rate", "temperature", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        check_classification(self, run.task)
+        good = copy.deepcopy(model).eval().requires_grad_(False)
+        bad = run.fresh_model().eval().requires_grad_(False)
+
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            forget = torch.from_numpy(np.isin(batch.ids, split.forget.ids)).to(run.device)
+            taught = torch.where(forget[:, None], bad(batch.x), good(batch.x))
+            return divergence(model(batch.x), taught, temperature=self.temperature)
+
+        data = run.augmented(split.forget.joined(split.kept))
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
+        for epoch in run.epochs("bad_teacher", self.epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(data, self.batch_size, epoch), loss, optimizer)
+        return model

@@ -1,0 +1,102 @@
+"""Boundary Shrink: give every forget sample the label of its nearest other class.
+
+Chen, Gao, Liu, Peng, Wang, "Boundary Unlearning: Rapid Forgetting of Deep Networks via Shifting the Decision Boundary",
+CVPR 2023, arXiv 2303.11570.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import check_positive
+from obliviate.task import InputSpace
+from obliviate.training.run import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoundaryShrink:
+    """Fine-tune on the forget set with y' = argmax f_o(x + bound·sign ∇ₓ CE), the original's label one FGSM step away.
+
+    `bound` is the L∞ length of that step, as a share of the valid input range. Where the step does not change the
+    prediction, y' is the most likely of the other classes there.
+    """
+
+    name: ClassVar[str] = "boundary_shrink"
+    needs: ClassVar[frozenset[str]] = frozenset({"labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Chen et al., CVPR 2023, arXiv 2303.11570"
+
+    epochs: int = 10
+    learning_rate: float = 5e-5
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    bound: float = 0.1
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "learning_rate", "bound", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        space = run.task.input_space
+        if space is None:
+            raise MethodError(
+                "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
+                "give the task an `input_range`, or use a method that needs only a loss"
+            )
+        found = run.once("boundary_labels", lambda: self._labels(model, split.forget, space, run))
+        run.notes["flipped_share"] = float(found["flipped"].float().mean())
+        batch = split.forget.everything()
+        relabelled = Samples.from_tensors(batch.x, found["y"].to(batch.y.device), ids=split.forget.ids)
+        data = run.augmented(relabelled)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        for epoch in run.epochs("boundary_shrink", self.epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(data, self.batch_size, epoch), run.task.loss, optimizer)
+        return model
+
+    def _labels(self, model: nn.Module, forget: Samples, space: InputSpace, run: Run) -> dict[str, Tensor]:
+        bound = self.bound * (space.high - space.low)
+        parts = [
+            nearest_labels(model, batch.x, batch.y, space, bound=bound)
+            for batch in (forget.take(places).to(run.device) for places in torch.arange(len(forget)).split(256))
+        ]
+        y, flipped = (torch.cat(part) for part in zip(*parts, strict=True))
+        return {"y": y, "flipped": flipped}
+
+
+def nearest_labels(
+    model: nn.Module,
+    x: Float[Tensor, " n ..."],
+    y: Int[Tensor, " n"],
+    space: InputSpace,
+    *,
+    bound: float,
+) -> tuple[Int[Tensor, " n"], Bool[Tensor, " n"]]:
+    """For each sample, the wrong class that the model predicts after one FGSM step, and whether the step flipped it.
+
+    The step is x + bound·sign ∇ₓ CE(f(x), y), clipped to the valid range (Goodfellow et al. 2015). Where the prediction
+    there is still y, the label is the second most likely class there. Labels never equal y.
+    Raises MethodError for inputs outside the range.
+    """
+    if bool(((x < space.low) | (x > space.high)).any()):
+        raise MethodError(
+            f"expected inputs in [{space.low}, {space.high}], got [{float(x.min()):.4g}, {float(x.max()):.4g}]; "
+            "set the task's `input_range`, or move the normalisation into the model"
+        )
+    model.eval()
+    point = x.detach().clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(F.cross_entropy(model(point).float(), y, reduction="sum"), point)
+    with torch.no_grad():
+        logits = model((x + bound * gradient.sign()).clamp(space.low, space.high)).float()
+    others = logits.scatter(1, y[:, None], -torch.inf)
+    return others.argmax(1), logits.argmax(1) != y

@@ -1,0 +1,157 @@
+"""Influence unlearning: one Newton step from the training objective to that of the retain set.
+
+Koh and Liang, "Understanding Black-box Predictions via Influence Functions", ICML 2017, arXiv 1703.04730; for
+unlearning: Izzo et al., AISTATS 2021; Jia et al., "Model Sparsity Can Simplify Machine Unlearning", NeurIPS 2023.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from obliviate.data.loading import Batches, order
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import check_positive
+from obliviate.seeds import derive
+from obliviate.task import Task
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+CHUNK = 256  # samples whose graph is held at a time; the figures do not depend on it
+
+
+@dataclass(frozen=True, kw_only=True)
+class Influence:
+    """Move by α·(H + δI)⁻¹ (|D_F|/|D|)·(g_F − g_R), H the Hessian of the mean loss on D_R, by conjugate gradients.
+
+    (|D_F|/|D|)·(g_F − g_R) is g_D − g_R, so that the step climbs the forget loss. Where the model minimises the mean
+    loss on D plus ½δ‖θ‖², α = 1 is the Newton step towards retraining. `alpha` = α, `damping` = δ. H is taken over
+    `samples` retained samples, drawn by the seed, and `steps` bounds the iterations, which stop before a direction
+    where H curves down by more than ½δ: there the quadratic model has no minimum worth going to.
+    `radius` bounds the whole step as a share of ‖θ‖.
+    """
+
+    name: ClassVar[str] = "influence"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Koh and Liang, ICML 2017; Izzo et al., AISTATS 2021; Jia et al., NeurIPS 2023"
+
+    alpha: float = 10.0
+    damping: float = 0.1
+    steps: int = 5
+    samples: int = 500
+    radius: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_positive(self, "alpha", "damping", "steps", "samples", "radius")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        model.eval()
+        made = run.once("influence", lambda: self._solve(model, split, run))
+        parameters = [one for one in model.parameters() if one.requires_grad]
+        with torch.no_grad():
+            size = float(_flat(tuple(parameters)).norm())
+            length = float(made["direction"].norm())
+            scale = min(self.alpha, self.radius * size / length) if length else 0.0
+            for one, step in zip(parameters, _like(made["direction"], parameters), strict=True):
+                one.add_(step, alpha=scale)
+        run.notes |= {"alpha": scale, "cg_steps": float(made["steps"]), "cg_residual": float(made["residual"])}
+        return model
+
+    def _solve(self, model: nn.Module, split: Split, run: Run) -> dict[str, Tensor]:
+        forget, retain = split.forget.to(run.device), split.kept.to(run.device)
+        share = len(forget) / (len(forget) + len(retain))
+        difference = gradient(model, forget, run.task) - gradient(model, retain, run.task)
+        places = order(len(retain), seed=derive(run.seed, "influence"), epoch=0)[: self.samples]
+        batches = [retain.take(some).to(run.device) for some in places.split(CHUNK)]
+
+        def product(vector: Tensor) -> Tensor:
+            return curvature(model, batches, run.task, vector) + self.damping * vector
+
+        def told(done: int) -> None:
+            run.progress("curvature", done, self.steps)
+
+        direction, residual, done = conjugate_gradients(
+            product, share * difference, steps=self.steps, least=self.damping / 2, told=told
+        )
+        if not done:
+            raise MethodError(
+                f"expected the damped Hessian to curve up by {self.damping / 2:.3g} at least, got less "
+                "along the gradient; raise damping"
+            )
+        return {"direction": direction, "residual": torch.tensor(residual), "steps": torch.tensor(done)}
+
+
+def gradient(model: nn.Module, samples: Samples, task: Task) -> Float[Tensor, " d"]:
+    """The gradient of the mean loss, as one vector over all trainable parameters."""
+    parameters = [one for one in model.parameters() if one.requires_grad]
+    device = parameters[0].device
+    total = torch.zeros(sum(one.numel() for one in parameters), device=device)
+    for batch in Batches(samples, CHUNK):
+        loss = task.losses(model, batch.to(device)).sum() / len(samples)
+        total += _flat(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
+    return total
+
+
+def curvature(model: nn.Module, batches: list[Batch], task: Task, vector: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
+    """The product H·vector, H the Hessian of the mean loss over the batches (Pearlmutter 1994)."""
+    parameters = [one for one in model.parameters() if one.requires_grad]
+    count = sum(len(batch) for batch in batches)
+    total = torch.zeros_like(vector)
+    for batch in batches:
+        loss = task.losses(model, batch).sum() / count
+        first = torch.autograd.grad(loss, parameters, create_graph=True, allow_unused=True, materialize_grads=True)
+        total += _flat(
+            torch.autograd.grad(_flat(first) @ vector, parameters, allow_unused=True, materialize_grads=True)
+        )
+    return total
+
+
+def conjugate_gradients(
+    product: Callable[[Tensor], Tensor],
+    target: Float[Tensor, " d"],
+    *,
+    steps: int,
+    tolerance: float = 1e-5,
+    least: float = 0.0,
+    told: Callable[[int], object] = lambda _: None,
+) -> tuple[Float[Tensor, " d"], float, int]:
+    """Solve A·x = target for a symmetric A given by its products; return x, its relative residual, the steps taken.
+
+    Stops at `tolerance`, or before a direction v with vᵀAv ≤ least·‖v‖².
+
+    >>> x, residual, steps = conjugate_gradients(lambda v: 2 * v, torch.tensor([2.0, 4.0]), steps=5)
+    >>> x, steps
+    (tensor([1., 2.]), 1)
+    """
+    solution, residual, direction = torch.zeros_like(target), target.clone(), target.clone()
+    size = start = float(residual @ residual)
+    done = 0
+    while done < steps and size > tolerance**2 * start:
+        image = product(direction)
+        along = float(direction @ image)
+        if along <= least * float(direction @ direction):
+            break
+        solution += size / along * direction
+        residual -= size / along * image
+        before, size = size, float(residual @ residual)
+        direction = residual + size / before * direction
+        done += 1
+        told(done)
+    return solution, (size / start) ** 0.5 if start else 0.0, done
+
+
+def _flat(parts: tuple[Tensor, ...]) -> Float[Tensor, " d"]:
+    return torch.cat([one.flatten() for one in parts])
+
+
+def _like(vector: Float[Tensor, " d"], parameters: list[nn.Parameter]) -> list[Tensor]:
+    sizes = [one.numel() for one in parameters]
+    return [part.view_as(one) for part, one in zip(vector.split(sizes), parameters, strict=True)]

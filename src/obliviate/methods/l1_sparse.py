@@ -1,0 +1,62 @@
+"""ℓ1-sparse: fine-tune on the retain set while pulling weights towards zero (Jia et al. 2023)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.split import Split
+from obliviate.methods.base import check_positive
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class L1Sparse:
+    """Minimise L(D_R) + γ_e · ‖θ‖₁, with γ_e = γ (1 − e/E) falling from epoch to epoch.
+
+    Jia et al. 2023, eq. 3 ("ℓ1-sparse MU") with their best, linearly decreasing, schedule of γ. Works with any task.
+    """
+
+    name: ClassVar[str] = "l1_sparse"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Jia et al., NeurIPS 2023, arXiv 2304.04934"
+
+    gamma: float = 1e-4
+    epochs: int = 3
+    learning_rate: float = 0.08
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "gamma", "epochs", "learning_rate", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        retain = run.augmented(split.kept)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        for epoch in run.epochs("l1_sparse", self.epochs, model=model, optimizer=optimizer):
+            gamma = self.gamma * (1 - epoch / self.epochs)
+
+            def loss(model: nn.Module, batch: Batch, gamma: float = gamma) -> Tensor:
+                return run.task.loss(model, batch) + gamma * l1_norm(model)
+
+            run.fit(model, run.batches(retain, self.batch_size, epoch), loss, optimizer)
+        return model
+
+
+def l1_norm(model: nn.Module) -> Tensor:
+    """‖θ‖₁: the sum of all weights' absolute values.
+
+    >>> model = nn.Linear(2, 1, bias=False)
+    >>> _ = nn.init.constant_(model.weight, -3.0)
+    >>> l1_norm(model).item()
+    6.0
+    """
+    return torch.stack([one.abs().sum() for one in model.parameters() if one.requires_grad]).sum()

@@ -1,0 +1,290 @@
+"""MixUnlearn: unlearn on adversarial mixtures of forget and retain images.
+
+Peng, Tang, Yang, "Adversarial Mixup Unlearning", ICLR 2025, arXiv 2502.10288.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Final, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from obliviate.data.ids import shown
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.models.mix_block import MixBlock
+from obliviate.seeds import derive
+from obliviate.training.features import feature_layer, with_features
+from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
+from obliviate.training.run import Run, Stateful
+from obliviate.types import Batch, Ids
+
+Labels = Literal["aware", "agnostic"]
+Steps = Literal["forget", "longest"]
+
+LEAST_STEPS: Final = 24
+GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget image, the generator no longer mixes
+SPREAD: Final = "mask_spread"  # standard deviation over pixels and pairs; 0: the masks are flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixUnlearn:
+    """Pull mixtures of forget and retain images towards the retained targets, and away from the forgotten ones.
+
+    A generator learns, against the model, the pixel masks that bring the forgotten targets back. `labels="agnostic"`
+    takes the original model's sharpened predictions as targets; `unlabelled` names the ids for which only this is done.
+    τ is the strength of forgetting: the smaller, the stronger. `epochs` None is as many as take one pass over the retain
+    set, and no fewer than 2 epochs or `LEAST_STEPS` steps. `layer` names the layer of the original whose output the
+    generator sees; None chooses it (see `training.features.feature_layer`).
+    """
+
+    name: ClassVar[str] = "mixunlearn"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
+
+    epochs: int | None = None
+    learning_rate: float = 2e-3
+    batch_size: int = 128
+    schedule: str = "cosine"
+    steps: Steps = "forget"
+    labels: Labels = "aware"
+    unlabelled: tuple[str, ...] | None = None
+    tau_gen: float = 3.0
+    tau_mix: float = 3.0
+    tau_real: float = 2.5
+    omega: float = 1.0
+    alpha: float = 0.75
+    temperature: float = 0.3
+    layer: str | None = None
+    generator_learning_rate: float = 1e-2
+    generator_every: int = 4
+    adversary_momentum: float = 0.0
+    mask_penalty: float = 0.0
+    exclude_same_class: bool = False
+    mix: bool = True
+    real: bool = True
+    sharpen: bool = True
+    generator: bool = True
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None:
+            check_positive(self, "epochs")
+        check_positive(self, "learning_rate", "batch_size", "tau_gen", "tau_mix", "tau_real", "omega")
+        check_positive(self, "alpha", "temperature", "generator_learning_rate", "generator_every")
+        for name, known in (("labels", get_args(Labels)), ("steps", get_args(Steps))):
+            if getattr(self, name) not in known:
+                raise MethodError(
+                    f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
+                )
+        if not 0 <= self.adversary_momentum < 1:
+            raise MethodError(
+                f"expected adversary_momentum in [0, 1), got {self.adversary_momentum}; 0 is the current model, "
+                "0.999 a slow copy"
+            )
+        if not self.mask_penalty >= 0:
+            raise MethodError(f"expected mask_penalty of 0 or more, got {self.mask_penalty}; 0 is none")
+        if not (self.mix or self.real):
+            raise MethodError("expected a loss on mixed or on real images, got neither; set mix=True or real=True")
+        if self.labels == "agnostic" and self.unlabelled is not None:
+            raise MethodError(
+                f"expected no ids of unlabelled samples where no label is used, got {len(self.unlabelled)}; "
+                "use labels='aware'"
+            )
+
+    def settled(self, split: Split) -> MixUnlearn:
+        """Fill in the number of epochs if it is None."""
+        if self.epochs is not None:
+            return self
+        forget, retain = (math.ceil(len(one) / self.batch_size) for one in (split.forget, split.kept))
+        per_epoch = forget if self.steps == "forget" else max(forget, retain)
+        return replace(self, epochs=max(2, math.ceil(max(retain, LEAST_STEPS) / per_epoch)))
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        self.check(split, run)
+        epochs = self.settled(split).epochs
+        assert epochs is not None
+        mixing = _Mixing(self, model, split, run)
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
+        forget, retain = run.augmented(split.forget), run.augmented(split.kept)
+        per_epoch = len(run.paired(forget, retain, self.batch_size, 0, steps=self.steps))
+        scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
+
+        def loss(model: nn.Module, pairs: _Pairs, mixed: Tensor | None, lam: float) -> Tensor:
+            parts: list[Tensor] = []
+            if mixed is not None:
+                n = len(mixed)
+                targets = pairs.forget_target[:n], pairs.retain_target[:n]
+                parts.append(mixed_contrast(model(mixed), *targets, lam, self.tau_mix, pairs.kept))
+            if self.real:
+                logits = model(torch.cat([pairs.forget, pairs.retain]))
+                losses = sim_loss(logits, torch.cat([pairs.forget_target, pairs.retain_target]))
+                forget, retain = losses.split([len(pairs.forget), len(pairs.retain)])
+                parts.append(self.omega * contrast(retain, forget, self.tau_real))
+            return torch.stack(parts).sum()
+
+        state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler, **mixing.state}
+        for epoch in run.epochs("mixunlearn", epochs, **state):
+            batches = run.paired(forget, retain, self.batch_size, epoch, steps=self.steps)
+            prepare = partial(mixing.prepare, model)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare)
+        run.notes |= mixing.notes
+        return model
+
+    def check(self, split: Split, run: Run) -> None:
+        """Refuse tasks, inputs and ids that the method cannot use; raises MethodError."""
+        check_classification(self, run.task)
+        shape = tuple(split.forget.take(torch.arange(1)).x.shape[1:])
+        if len(shape) != 3:
+            raise MethodError(
+                f"expected images (channels height width) for {self.name}, got samples of shape {shape}; "
+                "reshape them, or use a method that needs only a loss"
+            )
+        known = np.concatenate([split.forget.ids, split.kept.ids])
+        if len(unknown := np.setdiff1d(np.array(self.unlabelled or (), dtype=str), known)):
+            raise MethodError(
+                f"expected unlabelled ids of the forget or the retain set, got {shown(unknown)} of neither; "
+                "correct the list"
+            )
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What one step works on: images, their targets p(x), and what the original's layer shows of those that are paired.
+
+    The pairs are one-to-one by position; where the sets differ in size, the last of the larger one have no partner.
+    """
+
+    forget: Float[Tensor, "f channels height width"]
+    retain: Float[Tensor, "r channels height width"]
+    forget_target: Float[Tensor, "f classes"]
+    retain_target: Float[Tensor, "r classes"]
+    features: tuple[Tensor, Tensor] | None
+    kept: Bool[Tensor, " n"] | None
+
+    def __len__(self) -> int:
+        return min(len(self.forget), len(self.retain))
+
+    def mixed(self, mask: Float[Tensor, "n 1 ..."] | float) -> Float[Tensor, "n channels height width"]:
+        """Mix as the mask says: 1 is the forget image."""
+        n = len(self)
+        return mask * self.forget[:n] + (1 - mask) * self.retain[:n]
+
+
+class _Mixing:
+    """Everything beside the model being unlearned: the frozen original f_D, the generator G and its adversary."""
+
+    def __init__(self, method: MixUnlearn, model: nn.Module, split: Split, run: Run) -> None:
+        self.method, self.run = method, run
+        self.classes = check_classification(method, run.task).classes
+        self.original = copy.deepcopy(model).eval().requires_grad_(False)
+        self.watch: dict[str, Any] = {
+            "steps": 0,
+            GAP: torch.zeros((), device=run.device),
+            SPREAD: torch.zeros((), device=run.device),
+        }
+        self.layer: str | None = None
+        if not (method.mix and method.generator):
+            return
+        x = run.precision.inputs(split.forget.take(torch.arange(min(2, len(split.forget)))).x)
+        self.layer = feature_layer(self.original, x, name=method.layer)
+        channels = with_features(self.original, x, self.layer)[1].shape[1]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(run.seed, "generator"))
+            self.generator = run.precision.prepare(MixBlock(channels))
+        self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=method.generator_learning_rate)
+        self.adversary = copy.deepcopy(self.original)
+
+    @property
+    def state(self) -> dict[str, Stateful | dict[str, Any]]:
+        """What a resumed run must find again."""
+        if self.layer is None:
+            return {}
+        return {
+            "generator": self.generator,
+            "generator_optimizer": self.optimizer,
+            "adversary": self.adversary,
+            "watch": self.watch,
+        }
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """What the masks were like, on average over the steps of the model."""
+        return (
+            {} if self.layer is None else {key: float(self.watch[key]) / self.watch["steps"] for key in (GAP, SPREAD)}
+        )
+
+    def prepare(self, model: nn.Module, forget: Batch, retain: Batch) -> tuple[_Pairs, Tensor | None, float]:
+        """Take the generator's step if it is its turn, and mix the pairs for the step of the model, with a new λ."""
+        pairs = self._pairs(forget, retain)
+        if not self.method.mix:
+            return pairs, None, 0.0
+        if self.layer is None:
+            lam = self._lambda()
+            return pairs, pairs.mixed(lam), lam
+        _follow(self.adversary, model, self.method.adversary_momentum)
+        if self.watch["steps"] % self.method.generator_every == 0:
+            self.run.step(self.generator, (pairs, self._lambda()), self._generator_loss, self.optimizer)
+        lam = self._lambda()
+        with torch.no_grad(), self.run.precision.autocast():
+            mask = self._mask(self.generator, pairs, lam)
+        self.watch["steps"] += 1
+        self.watch[GAP] = self.watch[GAP] + mask.mean() - lam
+        self.watch[SPREAD] = self.watch[SPREAD] + mask.std()
+        return pairs, pairs.mixed(mask), lam
+
+    def _generator_loss(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Tensor:
+        mask = self._mask(generator, pairs, lam)
+        logits, n = self.adversary(pairs.mixed(mask)), len(pairs)
+        targets = pairs.forget_target[:n], pairs.retain_target[:n]
+        value = -mixed_contrast(logits, *targets, lam, self.method.tau_gen, pairs.kept)
+        return value + self.method.mask_penalty * (mask.mean((1, 2, 3)) - lam).square().sum()
+
+    def _mask(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Float[Tensor, "n 1 height width"]:
+        assert pairs.features is not None
+        return generator(*pairs.features, lam, tuple(pairs.forget.shape[2:]))
+
+    def _lambda(self) -> float:
+        return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
+
+    def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
+        x, ids = torch.cat([forget.x, retain.x]), np.concatenate([forget.ids, retain.ids])
+        n, sizes = min(len(forget), len(retain)), [len(forget), len(retain)]
+        with torch.no_grad(), self.run.precision.autocast():
+            features = None
+            if self.layer is None:
+                logits = self.original(x)
+            else:
+                logits, maps = with_features(self.original, x, self.layer)
+                first, second = maps.split(sizes)
+                features = first[:n], second[:n]
+        p, q = self._targets(logits, torch.cat([forget.y, retain.y]), ids).split(sizes)
+        kept = p[:n].argmax(1) != q[:n].argmax(1) if self.method.exclude_same_class else None
+        return _Pairs(forget.x, retain.x, p, q, features, kept)
+
+    def _targets(self, logits: Tensor, y: Tensor, ids: Ids) -> Float[Tensor, "n classes"]:
+        predicted = logits.float().softmax(1)
+        if self.method.sharpen:
+            predicted = sharpen(predicted, self.method.temperature)
+        if self.method.labels == "agnostic":
+            return predicted
+        hidden = torch.from_numpy(np.isin(ids, np.array(self.method.unlabelled or (), dtype=str))).to(y.device)
+        return torch.where(hidden[:, None], predicted, F.one_hot(y, self.classes).float())
+
+
+@torch.no_grad()
+def _follow(copied: nn.Module, model: nn.Module, momentum: float) -> None:
+    """Move a copy's weights towards the model's, and take over its buffers."""
+    for mine, theirs in zip(copied.parameters(), model.parameters(), strict=True):
+        mine.lerp_(theirs, 1 - momentum)
+    for mine, theirs in zip(copied.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)

@@ -1,0 +1,154 @@
+"""∇τ: raise the forget set's loss to that of unseen samples, and no further.
+
+Trippa, Campagnano, Bucarelli, Tolomei, Silvestri, "∇τ: Gradient-based and Task-Agnostic Machine Unlearning", 2024,
+arXiv 2403.14339.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from obliviate.data.ids import shown
+from obliviate.data.loading import Batches
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.task import Task
+from obliviate.training.inference import mean_loss
+from obliviate.training.run import Run
+from obliviate.training.schedules import SCHEDULES
+from obliviate.types import Batch
+
+LOG_CLASSES: Final = "log_classes"  # τ = log K, the loss of a model that knows nothing
+MOST_ALPHA: Final = 0.9  # 5/3 · |D_F|/|D| passes 1 where more than 60 % are forgotten
+FEW_EPOCHS: Final = 5  # with fewer forget-epochs than this, α decays at every step instead of every epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class NablaTau:
+    """Ascend on the forget set until its loss is that of unseen samples, while descending on the retain set.
+
+    L = α · ReLU(τ − L̄_F)² + (1 − α) · L̄_R, section 3 of the paper. Works with any task that has a loss.
+
+    τ is the mean loss of the reference set D_V under the current model, taken anew every `refresh` forget-epochs.
+    D_V is whatever `split.reference` holds: for a biased forget set, give unseen samples that are like it. A number in
+    `tau`, or "log_classes" for the loss of a model that knows nothing, replaces it (for whole classes); then no
+    reference is needed. `alpha` is α_0; None is min(5/3 · |D_F|/|D|, 0.9). It falls linearly to 0 over the run.
+    `epochs` counts forget-epochs: passes over D_F, each batch beside the next batch of D_R. None makes
+    `retain_passes` passes over D_R of them, at least one and at most `most_epochs`.
+    `train_mode` is for models without batch norm whose dropout is wanted; otherwise the model stays in evaluation mode.
+    """
+
+    name: ClassVar[str] = "nabla_tau"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "reference", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Trippa et al., 2024, arXiv 2403.14339"
+
+    tau: float | str | None = None
+    alpha: float | None = None
+    epochs: int | None = None
+    retain_passes: float = 3.0
+    most_epochs: int = 80
+    refresh: int = 5
+    learning_rate: float = 2e-3
+    weight_decay: float = 0.01
+    schedule: str = "linear_to_tenth"
+    batch_size: int = 256
+    train_mode: bool = False
+
+    def __post_init__(self) -> None:
+        check_positive(self, "retain_passes", "most_epochs", "refresh", "learning_rate", "batch_size")
+        if self.epochs is not None:
+            check_positive(self, "epochs")
+        if self.alpha is not None and not 0 < self.alpha < 1:
+            raise MethodError(f"expected alpha in (0, 1), got {self.alpha}; leave it out for 5/3 · |D_F|/|D|")
+        if isinstance(self.tau, str) and self.tau != LOG_CLASSES:
+            raise MethodError(f"expected tau to be a number or {LOG_CLASSES!r}, got {self.tau!r}; correct it")
+        if not isinstance(self.tau, str | None) and not math.isfinite(self.tau):
+            raise MethodError(f"expected a finite tau, got {self.tau}; give a loss, or a reference set and no tau")
+        if self.schedule not in SCHEDULES:
+            raise MethodError(f"expected a schedule of {', '.join(SCHEDULES)}, got {self.schedule!r}; name one of them")
+        if self.tau is not None:  # this instance needs less than its class
+            object.__setattr__(self, "needs", type(self).needs - {"reference"})
+
+    def settled(self, split: Split) -> NablaTau:
+        """Fill in what depends on the sizes of the sets; raises MethodError for a reference set that will not do."""
+        if self.tau is None:
+            _check_reference(split)
+        alpha, epochs = self.alpha, self.epochs
+        if alpha is None:
+            alpha = min(5 / 3 * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
+        if epochs is None:
+            forget, retain = (len(Batches(one, self.batch_size)) for one in (split.forget, split.kept))
+            epochs = min(max(int(self.retain_passes * retain / forget), 1), self.most_epochs)
+        return replace(self, alpha=alpha, epochs=epochs)
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        me = self.settled(split)
+        assert me.alpha is not None
+        assert me.epochs is not None
+        alpha, target = me.alpha, {"tau": self._given(run.task)}
+        weights = iter(())
+
+        def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
+            return objective(run.task.loss(model, forget), run.task.loss(model, retain), target["tau"], next(weights))
+
+        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        scheduler = run.schedule(self.schedule, optimizer, steps=me.epochs)
+        state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "target": target}
+        for epoch in run.epochs("nabla_tau", me.epochs, **state):
+            if split.reference is not None and self.tau is None and epoch % self.refresh == 0:
+                target["tau"] = mean_loss(model, split.reference, run.task)
+            batches = run.paired(split.forget, split.kept, self.batch_size, epoch)
+            weights = iter(decay(alpha, epoch, me.epochs, len(batches)))
+            run.fit(model, batches, loss, optimizer, training=self.train_mode)
+            scheduler.step()
+        run.notes |= {"tau": target["tau"], "forget_epochs": float(me.epochs)}
+        return model
+
+    def _given(self, task: Task) -> float:
+        if self.tau == LOG_CLASSES:
+            return math.log(check_classification(self, task).classes)
+        return 0.0 if self.tau is None else float(self.tau)
+
+
+def objective(forget: Float[Tensor, ""], retain: Float[Tensor, ""], tau: float, alpha: float) -> Float[Tensor, ""]:
+    """Return α · ReLU(τ − L̄_F)² + (1 − α) · L̄_R.
+
+    >>> objective(torch.tensor(0.5), torch.tensor(1.0), tau=2.5, alpha=0.25)
+    tensor(1.7500)
+    """
+    return alpha * F.relu(tau - forget) ** 2 + (1 - alpha) * retain
+
+
+def decay(alpha: float, epoch: int, epochs: int, steps: int) -> list[float]:
+    """The weight α of each step of an epoch: α_0 (1 − i/E), where the progress i/E moves by steps if E is very small.
+
+    >>> decay(0.5, epoch=5, epochs=10, steps=2), decay(0.5, epoch=1, epochs=2, steps=2)
+    ([0.25, 0.25], [0.25, 0.125])
+    """
+    within = [step / steps if epochs < FEW_EPOCHS else 0.0 for step in range(steps)]
+    return [alpha * (1 - (epoch + part) / epochs) for part in within]
+
+
+def _check_reference(split: Split) -> None:
+    """Refuse a missing reference set, and one that the model has seen: its loss is no yardstick."""
+    if split.reference is None:
+        raise MethodError(
+            "expected a reference for nabla_tau, got none; it needs unseen reference samples: "
+            "`Split.of(..., reference=...)`, or a given `tau`"
+        )
+    trained = np.concatenate([split.forget.ids, split.kept.ids])
+    if len(shared := np.intersect1d(split.reference.ids, trained)):
+        raise MethodError(
+            f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
+            "use samples that the model has not seen, or give `tau`"
+        )

@@ -1,0 +1,56 @@
+"""Random labels: train on wrong labels for the forget set, then on the retain set (Graves et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.split import Split
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.training.relabel import relabelled
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomLabel:
+    """Train in each epoch on the forget set with random wrong labels, then on the retain set.
+
+    Graves et al. 2021, section 4; Golatkar et al. 2020, section 6. A sample keeps its wrong label for the whole run.
+    """
+
+    name: ClassVar[str] = "random_label"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Graves et al., AAAI 2021; Golatkar et al., CVPR 2020"
+
+    epochs: int = 3
+    learning_rate: float = 0.05
+    momentum: float = 0.5
+    weight_decay: float = 5e-4
+    schedule: str = "constant"
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "learning_rate", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        classes = check_classification(self, run.task).classes
+
+        def wrong(model: nn.Module, batch: Batch) -> Tensor:
+            return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
+
+        forget, retain = run.augmented(split.forget), run.augmented(split.kept)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        steps = self.epochs * sum(len(run.batches(one, self.batch_size, 0)) for one in (forget, retain))
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("random_label", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            for samples, loss in ((forget, wrong), (retain, run.task.loss)):
+                batches = run.batches(samples, self.batch_size, epoch)
+                run.fit(model, batches, loss, optimizer, scheduler=scheduler)
+        return model

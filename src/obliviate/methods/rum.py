@@ -1,0 +1,94 @@
+"""RUM: divide the forget set by how much of it is memorised, and treat each part as hard as it needs.
+
+Zhao, Kurmanji, Barbulescu, Triantafillou, Triantafillou, "What makes unlearning hard and what to do about it", NeurIPS
+2024, arXiv 2406.01257.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.loading import Batches
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.training.relabel import relabelled
+from obliviate.training.run import Run
+from obliviate.training.saliency import saliency_mask
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class RUM:
+    """Leave the least memorised third of D_F alone, fine-tune on D_R for the middle one, then SalUn for the most.
+
+    Memorisation is told by a proxy: the original model's loss on the sample, high for what it knows only by heart.
+    `medium_epochs` are passes over D_R (fine-tuning); each of `high_epochs` is one over the highest third with random
+    wrong labels, then one over D_R, with only the top share `saliency` of the weights free.
+    """
+
+    name: ClassVar[str] = "rum"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Zhao et al., NeurIPS 2024, arXiv 2406.01257"
+
+    medium_epochs: int = 1
+    high_epochs: int = 2
+    learning_rate: float = 0.08
+    momentum: float = 0.5
+    weight_decay: float = 5e-4
+    saliency: float = 0.5
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "medium_epochs", "high_epochs", "learning_rate", "saliency", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        classes = check_classification(self, run.task).classes
+
+        def wrong(model: nn.Module, batch: Batch) -> Tensor:
+            return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
+
+        def sgd() -> torch.optim.SGD:
+            return torch.optim.SGD(
+                model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+            )
+
+        scores = run.once("memorisation", lambda: memorisation(model, split.forget, run))["score"]
+        _, _, highest = thirds(split.forget, scores)
+        retain, optimizer = run.augmented(split.kept), sgd()
+        for epoch in run.epochs("rum_medium", self.medium_epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(retain, self.batch_size, epoch), run.task.loss, optimizer)
+
+        mask = run.once("saliency", lambda: saliency_mask(model, highest, run.task, share=self.saliency))
+        forget, optimizer = run.augmented(highest), sgd()
+        for epoch in run.epochs("rum_high", self.high_epochs, model=model, optimizer=optimizer):
+            for samples, loss in ((forget, wrong), (retain, run.task.loss)):
+                batches = run.batches(samples, self.batch_size, self.medium_epochs + epoch)
+                run.fit(model, batches, loss, optimizer, mask=mask)
+        return model
+
+
+@torch.no_grad()
+def memorisation(model: nn.Module, samples: Samples, run: Run) -> dict[str, Tensor]:
+    """A proxy of how much each sample is memorised: the model's loss on it, in evaluation mode."""
+    model.eval()
+    losses = [run.task.losses(model, batch.to(run.device)) for batch in Batches(samples, 500)]
+    return {"score": torch.cat(losses)}
+
+
+def thirds(samples: Samples, scores: Tensor) -> tuple[Samples, Samples, Samples]:
+    """Divide samples by their scores into the lowest, the middle and the highest third; a remainder goes upwards.
+
+    >>> samples = Samples.from_tensors(torch.zeros(4, 1), torch.zeros(4), ids=list("abcd"))
+    >>> [part.ids.tolist() for part in thirds(samples, torch.tensor([0.3, 0.1, 0.4, 0.2]))]
+    [['b'], ['d'], ['a', 'c']]
+    """
+    n = len(samples)
+    ranked = samples.ids[scores.cpu().argsort(stable=True).numpy()]
+    low, medium, high = ranked[: n // 3], ranked[n // 3 : 2 * n // 3], ranked[2 * n // 3 :]
+    return samples.select(low), samples.select(medium), samples.select(high)

@@ -1,0 +1,60 @@
+"""SalUn: random labels, changing only the weights that the forget set depends on most (Fan et al. 2024)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.split import Split
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.training.relabel import relabelled
+from obliviate.training.run import Run
+from obliviate.training.saliency import saliency_mask
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class SalUn:
+    """Train on random wrong labels of the forget set, then on the retain set, with salient weights free.
+
+    Fan et al. 2024, eq. 3–6 and Algorithm 1. Salient is the top share `saliency` of |Σ ∇ℓ(θ_o; D_F)|; all other
+    weights stay bit-identical to the original's.
+    """
+
+    name: ClassVar[str] = "salun"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Fan et al., ICLR 2024, arXiv 2310.12508"
+
+    saliency: float = 0.5
+    epochs: int = 3
+    learning_rate: float = 0.05
+    momentum: float = 0.5
+    weight_decay: float = 5e-4
+    schedule: str = "constant"
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "saliency", "epochs", "learning_rate", "batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        classes = check_classification(self, run.task).classes
+
+        def wrong(model: nn.Module, batch: Batch) -> Tensor:
+            return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
+
+        mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=self.saliency))
+        forget, retain = run.augmented(split.forget), run.augmented(split.kept)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        steps = self.epochs * sum(len(run.batches(one, self.batch_size, 0)) for one in (forget, retain))
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("salun", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            for samples, loss in ((forget, wrong), (retain, run.task.loss)):
+                batches = run.batches(samples, self.batch_size, epoch)
+                run.fit(model, batches, loss, optimizer, scheduler=scheduler, mask=mask)
+        return model

@@ -1,0 +1,62 @@
+"""SCRUB: leave the teacher on the forget set, stay with it on the retain set (Kurmanji et al. 2023)."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.split import Split
+from obliviate.methods.base import check_classification, check_positive
+from obliviate.training.distillation import divergence
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scrub:
+    """Alternate between maximising KL(teacher ‖ student) on D_F and minimising γ · CE + α · KL on D_R.
+
+    Kurmanji et al. 2023, eq. 3 and Algorithm 1. The teacher is a copy of the original model that never changes. Each of
+    the `epochs` ends with a pass over D_R; the first `max_epochs` of them begin with a pass over D_F.
+    """
+
+    name: ClassVar[str] = "scrub"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880"
+
+    epochs: int = 2
+    max_epochs: int = 2
+    gamma: float = 0.99
+    alpha: float = 0.05
+    temperature: float = 4.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-4
+    batch_size: int = 128
+    forget_batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epochs", "max_epochs", "temperature", "learning_rate", "batch_size", "forget_batch_size")
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        check_classification(self, run.task)
+        teacher = copy.deepcopy(model).eval().requires_grad_(False)
+
+        def away(model: nn.Module, batch: Batch) -> Tensor:
+            return -divergence(model(batch.x), teacher(batch.x), temperature=self.temperature)
+
+        def near(model: nn.Module, batch: Batch) -> Tensor:
+            distilled = divergence(model(batch.x), teacher(batch.x), temperature=self.temperature)
+            return self.gamma * run.task.loss(model, batch) + self.alpha * distilled
+
+        retain = run.augmented(split.kept)
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        for epoch in run.epochs("scrub", self.epochs, model=model, optimizer=optimizer):
+            if epoch < self.max_epochs:
+                run.fit(model, run.batches(split.forget, self.forget_batch_size, epoch), away, optimizer)
+            run.fit(model, run.batches(retain, self.batch_size, epoch), near, optimizer)
+        return model

@@ -1,0 +1,64 @@
+"""MixBlock: the generator that decides, pixel by pixel, how two images are mixed."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class MixBlock(nn.Module):
+    """Cross-attention between the feature maps of two images gives the mask with which they are mixed.
+
+    After the generator of Adversarial AutoMixup (Qin et al., ICLR 2024, arXiv 2312.11954, `AdaptiveMask`), as
+    MixUnlearn (arXiv 2502.10288) uses it. The mixing ratio λ is an extra channel of the first map, 1 − λ of the second;
+    1×1 convolutions shared by both give query and key (C → C/2) and value (C → 1). A position's value is the mean of
+    its image's values, weighted by how its query fits the other image's keys, softmax(q kᵀ / √(C/2)); both value maps
+    are enlarged to the image and put through a softmax over the two images. 66,306 weights for C = 256. The weights
+    begin small, so that the first masks are near ½. Maps larger than `side` are averaged down first, since attention
+    grows with the fourth power of the side; the published maps have 8×8 positions.
+
+    >>> a, b = torch.rand(2, 3, 8, 4, 4)
+    >>> MixBlock(8)(a, b, 0.3, (28, 28)).shape
+    torch.Size([3, 1, 28, 28])
+    """
+
+    def __init__(self, channels: int, *, side: int = 8) -> None:
+        super().__init__()
+        self.side = side
+        inner = max(channels // 2, 1)
+        self.query = nn.Conv2d(channels + 1, inner, kernel_size=1)
+        self.key = nn.Conv2d(channels + 1, inner, kernel_size=1)
+        self.value = nn.Conv2d(channels + 1, 1, kernel_size=1)
+        for one in (self.query, self.key, self.value):
+            nn.init.normal_(one.weight, std=0.01)
+            assert one.bias is not None
+            nn.init.zeros_(one.bias)
+
+    def forward(
+        self,
+        first: Float[Tensor, "n channels h w"],
+        second: Float[Tensor, "n channels h w"],
+        lam: float,
+        size: tuple[int, int],
+    ) -> Float[Tensor, "n 1 height width"]:
+        """Return the first image's share of every pixel, in (0, 1); the second image's is the rest."""
+        maps = [_with_channel(self._small(first), lam), _with_channel(self._small(second), 1 - lam)]
+        queries, keys, values = (
+            [layer(one).flatten(2) for one in maps] for layer in (self.query, self.key, self.value)
+        )
+        logits = []
+        for own, other in ((0, 1), (1, 0)):
+            fit = queries[own].transpose(1, 2) @ keys[other] / queries[own].shape[1] ** 0.5
+            logits.append(fit.float().softmax(-1) @ values[own].transpose(1, 2).float())
+        both = torch.cat(logits, dim=2).transpose(1, 2).unflatten(2, maps[0].shape[2:])
+        return F.interpolate(both, size, mode="bilinear").softmax(1)[:, :1]
+
+    def _small(self, features: Tensor) -> Tensor:
+        factor = -(-max(features.shape[2:]) // self.side)
+        return features if factor == 1 else F.avg_pool2d(features, factor, ceil_mode=True)
+
+
+def _with_channel(features: Tensor, value: float) -> Tensor:
+    return torch.cat([features, torch.full_like(features[:, :1], value)], dim=1)

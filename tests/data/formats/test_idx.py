@@ -1,0 +1,94 @@
+import gzip
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from obliviate.data.sources import load
+from obliviate.errors import DataError
+
+Draw = Callable[..., dict[str, np.ndarray]]
+
+
+def write(folder: Path, arrays: dict[str, np.ndarray], *, compress: bool) -> None:
+    folder.mkdir(exist_ok=True)
+    for part, prefix in (("train", "train"), ("test", "t10k")):
+        for axis, kind in (("x", "images-idx3"), ("y", "labels-idx1")):
+            array = arrays[f"{part}_{axis}"]
+            content = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+            name = f"{prefix}-{kind}-ubyte"
+            (folder / (f"{name}.gz" if compress else name)).write_bytes(gzip.compress(content) if compress else content)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, draw: Draw) -> Path:
+    write(tmp_path / "digits", draw(5, 4), compress=False)
+    return tmp_path / "digits"
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_idx_files_are_read_as_they_were_written(tmp_path: Path, draw: Draw, compress: bool):
+    arrays = draw(5, 4)
+    write(tmp_path / "digits", arrays, compress=compress)
+    data = load(tmp_path / "digits")
+    assert (data.name, data.classes, data.reference, data.notes) == ("digits", 10, None, ())
+    for part, samples in (("train", data.train), ("test", data.test)):
+        batch = samples.everything()
+        assert torch.equal(batch.x, torch.from_numpy(arrays[f"{part}_x"]).float()[:, None] / 255)
+        assert batch.y.tolist() == arrays[f"{part}_y"].tolist()
+
+
+def test_compressed_and_plain_files_are_the_same_data(tmp_path: Path, draw: Draw):
+    for compress in (True, False):
+        write(tmp_path / str(compress), draw(5, 4), compress=compress)
+    assert load(tmp_path / "True").sha256 == load(tmp_path / "False").sha256
+
+
+def test_other_files_beside_them_are_left_alone(folder: Path):
+    before = load(folder).sha256
+    (folder / "qmnist-train-labels-idx2-int.gz").write_bytes(b"other")
+    (folder / "LICENSE").write_text("MIT")
+    assert load(folder).sha256 == before
+
+
+def test_a_missing_file_is_named(folder: Path):
+    (folder / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"^expected t10k-labels-idx1-ubyte or .*\.gz in .*, got neither; "):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "got"),
+    [
+        (b"", "begins with nothing"),
+        (b"\x00\x00", "begins with 00 00"),
+        (b"<html>not found</html>", "begins with 3c 68 74 6d"),
+        (struct.pack(">BBBBI", 0, 0, 0x0C, 1, 0), "begins with 00 00 0c 01"),
+        (struct.pack(">BBBBIII", 0, 0, 8, 3, 10, 5, 4), "begins with 00 00 08 03"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(9), "got 9"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(11), "got 11"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 9) + bytes(9), "got 10 inputs and 9 targets"),
+    ],
+)
+def test_foreign_or_damaged_labels_are_refused(folder: Path, content: bytes, got: str):
+    (folder / "train-labels-idx1-ubyte").write_bytes(content)
+    with pytest.raises(DataError, match=r"^expected .*, got .*; .") as error:
+        load(folder)
+    assert got in str(error.value)
+
+
+def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Draw):
+    write(tmp_path / "digits", draw(3, 3), compress=True)
+    expected, path = load(tmp_path / "digits").sha256, tmp_path / "digits" / "train-images-idx3-ubyte.gz"
+    content, refused = path.read_bytes(), 0
+    variants = [content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :] for place in range(len(content))]
+    for damaged in (*variants, content[:-1], content[:20], b""):
+        path.write_bytes(damaged)
+        try:
+            assert load(tmp_path / "digits").sha256 == expected
+        except DataError:
+            refused += 1
+    assert refused > len(content) / 2

@@ -1,0 +1,83 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from obliviate import workflow
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.bad_teacher import BadTeacher
+from obliviate.seeds import derive
+from obliviate.task import Classification
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.distillation import divergence
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+
+
+@pytest.fixture(scope="module")
+def split(tiny: Samples) -> Split:
+    return Split.of(tiny, forget=tiny.ids[3:60:5])
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
+    return workflow.train(tiny_recipe, tiny, three_classes).model
+
+
+def test_training_is_that_of_the_formula_written_out(
+    model: nn.Module, split: Split, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    run = Run(three_classes, seed=3, recipe=tiny_recipe, precision="float32")
+    method = BadTeacher(epochs=2, learning_rate=0.01, temperature=2.0, batch_size=16)
+    made = method(copy.deepcopy(model), split, run)
+
+    expected, bad = copy.deepcopy(model), tiny_recipe.build(seed=derive(3, "weights"))
+    forgotten = set(split.forget.ids.tolist())
+    optimizer = torch.optim.Adam(expected.parameters(), lr=0.01)
+    for epoch in range(2):
+        for batch in run.batches(split.forget.joined(split.kept), 16, epoch):
+            total = torch.zeros(())
+            for x, name in zip(batch.x, batch.ids, strict=True):
+                teacher = bad if str(name) in forgotten else model
+                p = (teacher(x[None]).detach() / 2).softmax(1)
+                total = total + 4 * (p * (p.log() - (expected(x[None]) / 2).log_softmax(1))).sum() / len(batch)
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-2, msg=name)
+
+
+def test_predictions_go_to_the_ignorant_teachers_on_the_forget_set_and_stay_elsewhere(
+    model: nn.Module, split: Split, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    method = BadTeacher(epochs=60, learning_rate=0.01, batch_size=16)
+    made = workflow.unlearn(model, split, method, three_classes, recipe=tiny_recipe).model
+    bad = tiny_recipe.build(seed=derive(0, "weights"))
+    forget, retain = split.forget.everything(), split.kept.everything()
+    with torch.no_grad():
+        before, after = (float(divergence(one(forget.x), bad(forget.x))) for one in (model, made))
+        lost = float(divergence(made(forget.x), model(forget.x)))
+        kept = float(divergence(made(retain.x), model(retain.x)))
+    assert after < 0.8 * before
+    assert kept < lost
+
+
+def test_labels_are_never_read(
+    model: nn.Module, tiny: Samples, split: Split, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    batch = tiny.everything()
+    other = Split.of(Samples.from_tensors(batch.x, torch.zeros_like(batch.y), ids=batch.ids), forget=split.forget.ids)
+    made = [
+        weights_sha256(BadTeacher()(copy.deepcopy(model), one, Run(three_classes, recipe=tiny_recipe)))
+        for one in (split, other)
+    ]
+    assert made[0] == made[1]
+
+
+def test_temperature_must_be_positive() -> None:
+    with pytest.raises(MethodError, match="expected temperature above 0, got 0; correct the setting of bad_teacher"):
+        BadTeacher(temperature=0)

@@ -1,0 +1,377 @@
+import copy
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from obliviate import workflow
+from obliviate.data.samples import Samples, TensorStore
+from obliviate.data.sources import Data
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.mixunlearn import GAP, SPREAD, MixUnlearn
+from obliviate.models.mix_block import MixBlock
+from obliviate.seeds import derive
+from obliviate.task import Classification, Task
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+
+
+class Net(nn.Module):
+    """A convolution with batch norm, so that it matters which passes see which images in which mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # No bias: its gradient would be rounding alone, and Adam makes a step of it.
+        self.conv = nn.Conv2d(1, 4, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(4)
+        self.last = nn.Linear(4 * 6 * 6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(self.norm(self.conv(x))).flatten(1))
+
+
+@pytest.fixture(scope="module")
+def images() -> Samples:
+    """30 images in 3 classes, with the ids s00 … s29."""
+    generator = torch.Generator().manual_seed(1)
+    y = torch.arange(30) % 3
+    x = torch.rand(30, 1, 6, 6, generator=generator) + 0.3 * y[:, None, None, None]
+    return Samples.from_tensors(x, y, ids=[f"s{i:02d}" for i in range(30)])
+
+
+@pytest.fixture(scope="module")
+def net(images: Samples, three_classes: Classification) -> nn.Module:
+    return workflow.train(Recipe(model=Net, epochs=3, batch_size=8, precision="float32"), images, three_classes).model
+
+
+@pytest.fixture(scope="module")
+def split(images: Samples) -> Split:
+    return Split.of(images, forget=images.ids[:7])
+
+
+SMALL = MixUnlearn(epochs=3, batch_size=4, generator_every=2, learning_rate=5e-3, generator_learning_rate=0.05)
+HIDDEN = ("s03", "s11", "s20", "s29")
+
+
+def forget(method: MixUnlearn, net: nn.Module, split: Split, task: Task, **options: Any) -> tuple[nn.Module, Run]:
+    run = Run(task, seed=5, precision="float32", save_every=0.0, **options)
+    return method(copy.deepcopy(net), split, run), run
+
+
+# ------------------------------------------------------------------------------------------- what it computes
+
+
+def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run) -> tuple[nn.Module, list[Any]]:
+    """The method as one loop, after the formulas of the paper; also mean M − λ and the spread of M of each step."""
+
+    def similarity(logits: Tensor, p: Tensor) -> Tensor:
+        f = logits.softmax(1)
+        return 1 - (f * p).sum(1) / (f.norm(dim=1) * p.norm(dim=1))
+
+    def formula(near: Tensor, apart: Tensor, tau: float) -> Tensor:
+        return (near.exp() / (apart / tau).exp().sum()).log().sum()
+
+    def target(batch: Any) -> Tensor:
+        p = original(batch.x).softmax(1).detach()
+        if method.sharpen:
+            p = p ** (1 / method.temperature)
+            p = p / p.sum(1, keepdim=True)
+        if method.labels == "agnostic":
+            return p
+        known = torch.eye(3)[batch.y]
+        hidden = torch.tensor([name in (method.unlabelled or ()) for name in batch.ids])
+        return torch.where(hidden[:, None], p, known)
+
+    def ratio() -> float:
+        return float(torch.distributions.Beta(method.alpha, method.alpha).sample())
+
+    def conv(x: Tensor) -> Tensor:
+        # The batch norm is the deepest map of 6×6; nothing is deeper.
+        return original.norm(original.conv(x)).detach()  # pyright: ignore[reportCallIssue]
+
+    model, adversary = copy.deepcopy(original), copy.deepcopy(original).eval()
+    original.eval()
+    torch.manual_seed(derive(run.seed, "generator"))
+    generator = MixBlock(4)
+    optimizer = torch.optim.Adam(model.parameters(), lr=method.learning_rate)
+    other = torch.optim.Adam(generator.parameters(), lr=method.generator_learning_rate)
+    length = len(run.paired(split.forget, split.kept, method.batch_size, 0, steps=method.steps))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, method.epochs * length)
+    step, masks = 0, []
+    for epoch in range(method.epochs):
+        torch.manual_seed(derive(run.seed, "mixunlearn", epoch))
+        for f, r in run.paired(split.forget, split.kept, method.batch_size, epoch, steps=method.steps):
+            n = min(len(f), len(r))
+            p_f, p_r = target(f), target(r)
+            different = (p_f[:n].argmax(1) != p_r[:n].argmax(1)) | (not method.exclude_same_class)
+
+            def mixed_loss(net: nn.Module, mask: Any, lam: float, tau: float) -> Tensor:
+                logits = net(mask * f.x[:n] + (1 - mask) * r.x[:n])  # noqa: B023
+                near = (1 - lam) * similarity(logits, p_r[:n])  # noqa: B023
+                apart = lam * similarity(logits, p_f[:n])  # noqa: B023
+                return formula(near[different], apart[different], tau)  # noqa: B023
+
+            loss = torch.zeros(())
+            if method.mix:
+                lam = mask = ratio() if not method.generator else 0.0
+                if method.generator:
+                    keep = method.adversary_momentum
+                    state = model.state_dict()
+                    learnt = dict(model.named_parameters())
+                    mean = {
+                        key: keep * one + (1 - keep) * state[key] if key in learnt else state[key]
+                        for key, one in adversary.state_dict().items()
+                    }
+                    adversary.load_state_dict(mean)
+                    if step % method.generator_every == 0:
+                        lam = ratio()
+                        mask = generator(conv(f.x[:n]), conv(r.x[:n]), lam, (6, 6))
+                        value = -mixed_loss(adversary, mask, lam, method.tau_gen)
+                        value = value + method.mask_penalty * ((mask.mean((1, 2, 3)) - lam) ** 2).sum()
+                        other.zero_grad()
+                        value.backward()
+                        other.step()
+                    lam = ratio()
+                    mask = generator(conv(f.x[:n]), conv(r.x[:n]), lam, (6, 6)).detach()
+                    masks.append([float(mask.mean()) - lam, float(mask.std())])
+                model.train()
+                loss = loss + mixed_loss(model, mask, lam, method.tau_mix)
+            if method.real:
+                model.train()
+                logits = model(torch.cat([f.x, r.x]))
+                apart, near = similarity(logits[: len(f)], p_f), similarity(logits[len(f) :], p_r)
+                loss = loss + method.omega * formula(near, apart, method.tau_real)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            step += 1
+    return model, masks
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {},
+        {"generator_every": 3, "adversary_momentum": 0.9, "mask_penalty": 0.1, "omega": 0.5, "tau_gen": 0.5},
+        {"labels": "agnostic", "temperature": 0.5, "steps": "longest", "epochs": 1},
+        {"labels": "agnostic", "sharpen": False},
+        {"unlabelled": HIDDEN},
+        {"exclude_same_class": True, "tau_mix": 1.5, "alpha": 2.0},
+        {"generator": False},
+        {"mix": False},
+        {"real": False},
+    ],
+    ids=lambda one: ",".join(one) or "defaults",
+)
+def test_training_is_that_of_the_formulas_written_out(
+    changed: dict[str, Any], net: nn.Module, split: Split, three_classes: Classification
+) -> None:
+    method = replace(SMALL, **changed)
+    made, run = forget(method, net, split, three_classes)
+    with torch.random.fork_rng(devices=[]):
+        expected, masks = written_out(method, copy.deepcopy(net), split, run)
+    moved = 0.0
+    for key, one in made.state_dict().items():
+        torch.testing.assert_close(one, expected.state_dict()[key], atol=2e-5, rtol=2e-4, msg=key)
+        moved = max(moved, float((one - net.state_dict()[key]).abs().max()))
+    assert moved > 5e-3
+    if masks:
+        means = torch.tensor(masks).mean(0)
+        torch.testing.assert_close(torch.tensor([run.notes[GAP], run.notes[SPREAD]]), means, atol=1e-5, rtol=1e-4)
+        assert means[1] > 1e-3
+    else:
+        assert not run.notes
+
+
+def relabelled(split: Split, ids: Any) -> Split:
+    """The same request with other labels for these ids."""
+
+    def changed(samples: Samples) -> Samples:
+        batch = samples.everything()
+        wrong = torch.tensor([name in ids for name in batch.ids])
+        y = torch.where(wrong, (batch.y + 1) % 3, batch.y)
+        return Samples(TensorStore(batch.x, y), samples.ids, torch.arange(len(samples)))
+
+    return Split(changed(split.forget), changed(split.kept))
+
+
+def test_label_agnostic_unlearning_reads_no_label(net: nn.Module, split: Split, three_classes: Classification) -> None:
+    everybody = {*split.forget.ids, *split.kept.ids}
+    for method, same in ((replace(SMALL, labels="agnostic"), True), (SMALL, False)):
+        made = [forget(method, net, one, three_classes)[0] for one in (split, relabelled(split, everybody))]
+        assert (weights_sha256(made[0]) == weights_sha256(made[1])) is same
+
+
+def test_the_labels_of_unlabelled_samples_are_not_read_and_the_others_are(
+    net: nn.Module, split: Split, three_classes: Classification
+) -> None:
+    method = replace(SMALL, unlabelled=HIDDEN)
+    of = {
+        ids: weights_sha256(forget(method, net, relabelled(split, ids), three_classes)[0])
+        for ids in ((), HIDDEN, ("s00",), ("s15",))
+    }
+    assert of[()] == of[HIDDEN]
+    assert len(set(of.values())) == 3
+
+
+def test_pairs_of_one_class_teach_nothing_where_they_are_excluded(
+    net: nn.Module, images: Samples, three_classes: Classification
+) -> None:
+    zeros = images.select([name for name, y in zip(images.ids, images.everything().y, strict=True) if y == 0])
+    split = Split.of(zeros, forget=zeros.ids[:4])
+    for excluded in (False, True):
+        method = replace(SMALL, real=False, exclude_same_class=excluded)
+        made = forget(method, net, split, three_classes)[0]
+        same = all(one.equal(two) for one, two in zip(made.parameters(), net.parameters(), strict=True))
+        assert same is excluded
+
+
+def test_a_penalty_ties_the_mean_of_the_masks_to_the_ratio(
+    net: nn.Module, split: Split, three_classes: Classification
+) -> None:
+    """A generator that learns fast and nothing but the penalty: a mask of λ is within its reach."""
+    free = replace(SMALL, epochs=40, generator_every=1, generator_learning_rate=0.05, learning_rate=1e-6)
+    gaps = [
+        abs(forget(replace(free, mask_penalty=penalty), net, split, three_classes)[1].notes[GAP])
+        for penalty in (0.0, 100.0)
+    ]
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_bfloat16_gives_float32_weights_and_nearly_the_same_model(
+    net: nn.Module, split: Split, images: Samples, three_classes: Classification
+) -> None:
+    made = [
+        SMALL(copy.deepcopy(net), split, Run(three_classes, seed=5, precision=name)) for name in ("float32", "bfloat16")
+    ]
+    assert all(one.dtype == torch.float32 for one in made[1].parameters())
+    differences = outputs(made[0], images).softmax(1) - outputs(made[1], images).softmax(1)
+    assert 0 < differences.abs().mean() < 0.03
+
+
+@pytest.mark.parametrize("labels", ["aware", "agnostic"])
+def test_a_whole_class_is_forgotten_and_the_others_are_kept(
+    labels: Any, original: nn.Module, few: Samples, data: Data, task: Classification, recipe: Recipe
+) -> None:
+    y, test = few.everything().y, data.test.everything().y
+    split = Split.of(few, forget=few.ids[(y == 3).numpy()])
+    made = workflow.unlearn(original, split, MixUnlearn(labels=labels), task, recipe=recipe)
+    right = {
+        name: task.correct(outputs(one, data.test), test).float()
+        for name, one in (("before", original), ("after", made.model))
+    }
+    assert right["before"][test == 3].mean() > 0.5
+    assert right["after"][test == 3].mean() < 0.05
+    assert right["after"][test != 3].mean() > right["before"][test != 3].mean() - 0.05
+    assert abs(made.notes[GAP]) < 0.25
+
+
+# ------------------------------------------------------------------------------------------- interruptions
+
+
+def test_what_is_known_of_the_masks_survives_an_interruption(
+    net: nn.Module, split: Split, three_classes: Classification, tmp_path: Path
+) -> None:
+    class Killed(Exception):
+        pass
+
+    def dying(stage: str, done: float, total: float) -> None:
+        if done == 2:
+            raise Killed
+
+    method = replace(SMALL, adversary_momentum=0.9)
+    whole, run = forget(method, net, split, three_classes)
+    with pytest.raises(Killed):
+        forget(method, net, split, three_classes, folder=tmp_path, progress=dying)
+    resumed, again = forget(method, net, split, three_classes, folder=tmp_path)
+    assert weights_sha256(resumed) == weights_sha256(whole)
+    assert again.notes == run.notes
+    assert set(run.notes) == {GAP, SPREAD}
+    finished, third = forget(method, net, split, three_classes, folder=tmp_path)
+    assert weights_sha256(finished) == weights_sha256(whole)
+    assert third.notes == run.notes
+
+
+# ------------------------------------------------------------------------------------------- what it refuses
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"labels": "none"}, "expected labels of aware, agnostic, got 'none'; name one of them"),
+        ({"steps": "retain"}, "expected steps of forget, longest, got 'retain'; name one of them"),
+        ({"adversary_momentum": 1.0}, r"expected adversary_momentum in \[0, 1\), got 1.0; 0 is"),
+        ({"mask_penalty": -1.0}, "expected mask_penalty of 0 or more, got -1.0; 0 is none"),
+        ({"mask_penalty": float("nan")}, "expected mask_penalty of 0 or more, got nan"),
+        ({"mix": False, "real": False}, "expected a loss on mixed or on real images, got neither; set"),
+        ({"labels": "agnostic", "unlabelled": ("a",)}, "expected no ids of unlabelled samples .* got 1; use"),
+        *[
+            ({name: 0}, f"expected {name} above 0, got 0; correct the setting of mixunlearn")
+            for name in (
+                *("tau_gen", "tau_mix", "tau_real", "omega", "alpha", "temperature"),
+                *("generator_learning_rate", "generator_every"),
+            )
+        ],
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_settings_out_of_range_are_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        replace(MixUnlearn(), **changed)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_inputs_that_are_not_images_are_refused_before_any_work(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "epochs", lambda *_, **__: pytest.fail("work has begun"))
+    split = Split.of(tiny, forget=tiny.ids[:5])
+    with pytest.raises(MethodError, match=r"expected images .* for mixunlearn, got samples of shape \(6,\); reshape"):
+        forget(MixUnlearn(), tiny_recipe.build(seed=0), split, three_classes)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"layer": "norn"}, "expected a layer of Net, got 'norn'; close names are norm"),
+        ({"layer": "last"}, "expected a layer whose output is a feature map .*, got 'last' of Net; .*conv, norm"),
+        ({"unlabelled": ("s03", "x1", "x2")}, "expected unlabelled ids .*, got .*x1.*x2.* of neither; correct"),
+    ],
+)
+def test_layers_and_ids_that_are_not_there_are_refused_before_any_work(
+    changed: dict[str, Any],
+    message: str,
+    net: nn.Module,
+    split: Split,
+    three_classes: Classification,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Run, "epochs", lambda *_, **__: pytest.fail("work has begun"))
+    with pytest.raises(MethodError, match=message):
+        forget(replace(SMALL, **changed), net, split, three_classes)
+
+
+def test_a_model_without_feature_maps_is_refused_unless_there_is_no_generator(
+    images: Samples, split: Split, three_classes: Classification
+) -> None:
+    model = Recipe(model="mlp", model_options={"features": 36, "classes": 3, "hidden": (8,)}).build(seed=0)
+    with pytest.raises(MethodError, match=r"expected a model with feature maps .*, got MLP without; .* generator"):
+        forget(SMALL, model, split, three_classes)
+    made, _ = forget(replace(SMALL, generator=False), model, split, three_classes)
+    assert weights_sha256(made) != weights_sha256(model)
+
+
+def test_the_layer_can_be_named(net: nn.Module, split: Split, three_classes: Classification) -> None:
+    chosen, named, other = (
+        weights_sha256(forget(replace(SMALL, layer=layer), net, split, three_classes)[0])
+        for layer in (None, "norm", "conv")
+    )
+    assert chosen == named != other

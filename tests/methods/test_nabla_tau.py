@@ -1,0 +1,296 @@
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from obliviate import workflow
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods import nabla_tau
+from obliviate.methods.nabla_tau import NablaTau, decay, objective
+from obliviate.task import Classification, Task
+from obliviate.training.inference import mean_loss
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+
+@pytest.fixture(scope="module")
+def parts(tiny: Samples) -> tuple[Samples, Samples]:
+    """48 training samples, 12 unseen ones."""
+    return tiny.select(tiny.ids[:48]), tiny.select(tiny.ids[48:])
+
+
+@pytest.fixture(scope="module")
+def small(parts: tuple[Samples, Samples]) -> Split:
+    train, reference = parts
+    return Split.of(train, forget=train.ids[3:45:5], reference=reference)
+
+
+@pytest.fixture(scope="module")
+def model(parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
+    return workflow.train(tiny_recipe, parts[0], three_classes).model
+
+
+def named(model: nn.Module) -> dict[str, Tensor]:
+    return {name: one.detach() for name, one in model.named_parameters()}
+
+
+def sized(forget: int, retain: int) -> Split:
+    """A split of these sizes, without content."""
+    n = forget + retain
+    train = Samples.from_tensors(torch.zeros(n, 1), torch.zeros(n).long(), ids=[str(i) for i in range(n)])
+    return Split.of(train, forget=train.ids[:forget])
+
+
+# ------------------------------------------------------------------------------------------- the loss
+
+
+@pytest.mark.parametrize(("forget", "expected", "slope"), [(0.5, 0.3 * 2.25 + 0.7, -0.9), (2.0, 0.7, 0), (3, 0.7, 0)])
+def test_ascent_is_scaled_by_the_gap_and_off_from_tau_on(forget: float, expected: float, slope: float) -> None:
+    loss = torch.tensor(float(forget), requires_grad=True)
+    value = objective(loss, torch.tensor(1.0), tau=2.0, alpha=0.3)
+    value.backward()
+    assert float(value.detach()) == pytest.approx(expected)
+    assert float(loss.grad) == pytest.approx(slope)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("epochs", [3, 7])
+def test_training_is_that_of_the_formula_written_out(
+    epochs: int, model: nn.Module, small: Split, three_classes: Classification
+) -> None:
+    method = NablaTau(epochs=epochs, batch_size=8, refresh=2, learning_rate=0.02)
+    run = Run(three_classes, seed=5, precision="float32")
+    made = method(copy.deepcopy(model), small, run)
+
+    expected = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(expected.parameters(), lr=0.02, weight_decay=0.01)
+    scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.1, total_iters=epochs)
+    assert small.reference is not None
+    unseen, tau, alpha = small.reference.everything(), 0.0, 5 / 3 * 9 / 48
+    for i in range(epochs):
+        if i % 2 == 0:
+            tau = float(F.cross_entropy(expected(unseen.x), unseen.y).detach())
+        for s, (forget, retain) in enumerate(run.paired(small.forget, small.kept, 8, i)):
+            share = i / epochs if epochs >= 5 else (2 * i + s) / (2 * epochs)  # 9 samples are 2 batches
+            gap = tau - F.cross_entropy(expected(forget.x), forget.y)
+            if gap < 0:
+                gap = gap * 0
+            a = alpha * (1 - share)
+            total = a * gap**2 + (1 - a) * F.cross_entropy(expected(retain.x), retain.y)
+            optimizer.zero_grad()
+            total.backward()
+            optimizer.step()
+        scheduler.step()
+    for name, one in named(made).items():
+        torch.testing.assert_close(one, named(expected)[name], atol=1e-5, rtol=1e-4)
+    assert run.notes == {"tau": pytest.approx(tau, rel=1e-4), "forget_epochs": epochs}
+
+
+def test_alpha_falls_by_epoch_unless_there_are_very_few() -> None:
+    assert decay(0.5, 2, 8, 3) == pytest.approx([0.375] * 3)
+    assert decay(0.5, 0, 1, 4) == pytest.approx([0.5, 0.375, 0.25, 0.125])
+    assert decay(0.5, 3, 4, 2) == pytest.approx([0.125, 0.0625])
+
+
+def test_forget_loss_rises_to_that_of_unseen_samples(
+    original: nn.Module, few: Samples, data: Any, task: Classification
+) -> None:
+    split = Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
+    before = mean_loss(original, split.forget, task)
+    made = workflow.unlearn(original, split, NablaTau(), task).model
+    after, unseen = mean_loss(made, split.forget, task), mean_loss(made, data.test, task)
+    assert before < 0.8 * unseen
+    assert abs(after - unseen) < 0.5 * abs(before - unseen)
+    assert mean_loss(made, split.kept, task) < before
+
+
+# ------------------------------------------------------------------------------------------- what depends on the split
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "alpha"), [(30, 970, 0.05), (150, 850, 0.25), (300, 700, 0.5), (900, 100, 0.9)]
+)
+def test_alpha_starts_at_five_thirds_of_the_forgotten_share(forget: int, retain: int, alpha: float) -> None:
+    settled = NablaTau(tau=1.0).settled(sized(forget, retain))
+    assert settled.alpha == pytest.approx(alpha)
+    assert NablaTau(tau=1.0, alpha=0.2).settled(sized(forget, retain)).alpha == 0.2
+
+
+@pytest.mark.parametrize(
+    ("forget", "retain", "passes", "epochs"),
+    [
+        (100, 900, 3.0, 27),  # 10 and 90 batches
+        (95, 905, 3.0, 27),  # 10 and 91 batches: int(6 · 91 / 20)
+        (100, 900, 0.5, 4),  # the paper's rule for text: int(90 / 20)
+        (10, 990, 3.0, 80),  # 297 without the cap
+        (900, 100, 3.0, 1),  # 0 without the clamp
+    ],
+)
+def test_forget_epochs_make_so_many_passes_over_the_retain_set(
+    forget: int, retain: int, passes: float, epochs: int
+) -> None:
+    method = NablaTau(tau=1.0, batch_size=10, retain_passes=passes)
+    assert method.settled(sized(forget, retain)).epochs == epochs
+    assert NablaTau(tau=1.0, epochs=6).settled(sized(forget, retain)).epochs == 6
+
+
+# ------------------------------------------------------------------------------------------- τ
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Samples]:
+    asked: list[Samples] = []
+
+    def counting(model: nn.Module, samples: Samples, task: Task) -> float:
+        asked.append(samples)
+        return mean_loss(model, samples, task)
+
+    monkeypatch.setattr(nabla_tau, "mean_loss", counting)
+    return asked
+
+
+def test_tau_is_taken_of_the_reference_set_at_every_fifth_forget_epoch(
+    model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = counted(monkeypatch)
+    NablaTau(epochs=11)(copy.deepcopy(model), small, Run(three_classes))
+    assert len(asked) == 3
+    assert all(one is small.reference for one in asked)
+
+
+def test_resumption_between_two_refreshes_keeps_tau(
+    model: nn.Module, small: Split, three_classes: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = named(NablaTau(epochs=9)(copy.deepcopy(model), small, Run(three_classes)))
+
+    def dying(stage: str, done: float, total: float) -> None:
+        if done == 7:
+            raise KeyboardInterrupt
+
+    run = Run(three_classes, folder=tmp_path, save_every=0.0, progress=dying)
+    with pytest.raises(KeyboardInterrupt):
+        NablaTau(epochs=9)(copy.deepcopy(model), small, run)
+    asked = counted(monkeypatch)
+    run = Run(three_classes, folder=tmp_path, save_every=0.0)
+    again = named(NablaTau(epochs=9)(copy.deepcopy(model), small, run))
+    assert not asked
+    assert run.notes["tau"] > 0
+    assert all(one.equal(whole[name]) for name, one in again.items())
+
+
+def test_mean_loss_is_over_all_samples_without_gradients_and_leaves_the_mode_alone(
+    model: nn.Module, tiny: Samples, three_classes: Classification
+) -> None:
+    net = nn.Sequential(nn.Dropout(0.9), copy.deepcopy(model)).train()
+    batch = tiny.everything()
+    expected = float(F.cross_entropy(model(batch.x), batch.y).detach())
+    assert mean_loss(net, tiny, three_classes, batch_size=7) == pytest.approx(expected, rel=1e-5)
+    assert net.training
+    assert all(one.grad is None for one in net.parameters())
+
+
+@pytest.mark.parametrize(("tau", "value"), [(0.75, 0.75), (2, 2.0), ("log_classes", math.log(3))])
+def test_a_given_tau_needs_no_reference(
+    tau: float | str, value: float, model: nn.Module, small: Split, three_classes: Classification
+) -> None:
+    split = Split(small.forget, small.kept)
+    run = Run(three_classes)
+    NablaTau(tau=tau, epochs=2)(copy.deepcopy(model), split, run)
+    assert run.notes["tau"] == pytest.approx(value)
+    assert NablaTau(tau=tau).needs == {"retain", "labels"}
+    assert NablaTau().needs == NablaTau.needs == {"retain", "labels", "reference"}
+    assert workflow.unlearn(model, split, NablaTau(tau=tau, epochs=2), three_classes).role == "unlearned"
+
+
+@pytest.mark.parametrize("what", ["retain", "forget", "nothing"])
+def test_a_reference_that_is_no_yardstick_is_refused_before_any_work(
+    what: str, model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for work in ("fit", "epochs", "once"):
+        monkeypatch.setattr(Run, work, lambda *_, **__: pytest.fail("work has begun"))
+    if what == "nothing":
+        reference, message = None, "expected a reference for nabla_tau, got none; .+"
+    else:
+        assert small.reference is not None
+        seen = small.kept if what == "retain" else small.forget
+        reference = small.reference.joined(seen.select(seen.ids[:1]))
+        message = f"expected a reference set that was never trained on, got '{seen.ids[0]}' of the training set; .+"
+    split = Split(small.forget, small.kept, reference)
+    with pytest.raises(MethodError, match=message):
+        NablaTau()(copy.deepcopy(model), split, Run(three_classes))
+    with pytest.raises(MethodError, match=message):
+        workflow.unlearn(model, split, NablaTau(), three_classes)
+
+
+# ------------------------------------------------------------------------------------------- models and tasks
+
+
+@dataclass(frozen=True)
+class Regression(Task):
+    """A task of another kind: squared error."""
+
+    kind: ClassVar[str] = "squares"
+
+    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
+        return (model(batch.x)[:, 0].float() - batch.y) ** 2
+
+    def correct(self, output: Tensor, y: Tensor) -> Tensor:
+        return (output[:, 0] - y).abs() < 0.1
+
+    def score(self, output: Tensor, y: Tensor) -> Tensor:
+        return -((output[:, 0] - y) ** 2)
+
+    def check_samples(self, samples: Samples, *, what: str) -> None:
+        pass
+
+    def check_model(self, model: nn.Module, samples: Samples) -> None:
+        pass
+
+
+def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
+    def continuous(samples: Samples) -> Samples:
+        batch = samples.everything()
+        return Samples.from_tensors(batch.x, batch.x.sum(1) + batch.y.float(), ids=batch.ids)
+
+    assert small.reference is not None
+    split = Split(*map(continuous, (small.forget, small.kept, small.reference)))
+    task, net = Regression(), Recipe(model="mlp", model_options={"features": 6, "classes": 1}).build(seed=0)
+    before = mean_loss(net, split.kept, task)
+    made = workflow.unlearn(net, split, NablaTau(epochs=20), task)
+    assert mean_loss(made.model, split.kept, task) < before
+    with pytest.raises(MethodError, match="expected a classification task for nabla_tau, got squares"):
+        workflow.unlearn(net, split, NablaTau(tau="log_classes"), task)
+
+
+@pytest.mark.parametrize("train_mode", [False, True])
+def test_batch_norm_and_dropout_are_frozen_unless_training_mode_is_asked_for(
+    train_mode: bool, small: Split, three_classes: Classification
+) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3))
+    made = NablaTau(epochs=2, train_mode=train_mode)(copy.deepcopy(net), small, Run(three_classes))
+    assert made[0].running_mean.equal(net[0].running_mean) is not train_mode  # pyright: ignore
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"alpha": 1.0}, r"expected alpha in \(0, 1\), got 1.0"),
+        ({"alpha": 0.0}, r"expected alpha in \(0, 1\), got 0.0"),
+        ({"tau": "high"}, "expected tau to be a number or 'log_classes', got 'high'"),
+        ({"tau": math.nan}, "expected a finite tau, got nan"),
+        ({"schedule": "wavy"}, "expected a schedule of .*linear_to_tenth.*, got 'wavy'"),
+        ({"refresh": 0}, "expected refresh above 0, got 0"),
+        ({"retain_passes": -1}, "expected retain_passes above 0, got -1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(MethodError, match=message):
+        NablaTau(**options)

@@ -1,0 +1,88 @@
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from obliviate import workflow
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.random_label import RandomLabel
+from obliviate.methods.salun import SalUn
+from obliviate.task import Classification
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+
+
+@pytest.fixture(scope="module")
+def split(tiny: Samples) -> Split:
+    return Split.of(tiny, forget=tiny.ids[3:60:5])
+
+
+@pytest.fixture(scope="module")
+def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
+    return workflow.train(tiny_recipe, tiny, three_classes).model
+
+
+def flat(model: nn.Module) -> Tensor:
+    return torch.cat([one.detach().flatten() for one in model.parameters()])
+
+
+def salient(model: nn.Module, split: Split, task: Classification, share: float) -> Tensor:
+    """The weights of the largest summed gradients, found by sorting."""
+    net = copy.deepcopy(model)
+    task.losses(net, split.forget.everything()).sum().backward()
+    size = torch.cat([one.grad.abs().flatten() for one in net.parameters() if one.grad is not None])
+    ranked = size.argsort(descending=True)
+    chosen = torch.zeros(len(size), dtype=torch.bool)
+    chosen[ranked[: round(share * len(size))]] = True
+    return chosen
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25])
+def test_only_weights_that_the_forget_set_depends_on_change_and_the_rest_is_bit_identical(
+    share: float, model: nn.Module, split: Split, three_classes: Classification
+) -> None:
+    run = Run(three_classes, precision="float32")
+    made = SalUn(saliency=share, weight_decay=0.1, momentum=0.9, batch_size=8)(copy.deepcopy(model), split, run)
+    free = salient(model, split, three_classes, share)
+    changed = flat(made) != flat(model)
+    assert not bool((changed & ~free).any())
+    assert float(changed[free].float().mean()) > 0.95
+
+
+def test_with_every_weight_free_it_is_random_labels(
+    model: nn.Module, split: Split, three_classes: Classification
+) -> None:
+    made = [
+        method(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
+        for method in (SalUn(saliency=1.0), RandomLabel())
+    ]
+    torch.testing.assert_close(flat(made[0]), flat(made[1]))
+    half = SalUn()(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
+    assert not flat(half).allclose(flat(made[1]))
+
+
+def test_the_mask_of_a_resumed_run_is_the_original_models(
+    model: nn.Module, split: Split, three_classes: Classification, tmp_path: Path
+) -> None:
+    def dying(stage: str, done: float, total: float) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        SalUn()(copy.deepcopy(model), split, Run(three_classes, folder=tmp_path, save_every=0.0, progress=dying))
+    resumed = SalUn()(copy.deepcopy(model), split, Run(three_classes, folder=tmp_path, save_every=0.0))
+    assert flat(resumed).equal(flat(SalUn()(copy.deepcopy(model), split, Run(three_classes))))
+    frozen = ~salient(model, split, three_classes, 0.5)
+    assert flat(resumed)[frozen].equal(flat(model)[frozen])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_out_of_range_is_refused(
+    share: float, model: nn.Module, split: Split, three_classes: Classification
+) -> None:
+    with pytest.raises(MethodError, match=rf"expected a?.*saliency.*, got {share}"):
+        SalUn(saliency=share)(copy.deepcopy(model), split, Run(three_classes))

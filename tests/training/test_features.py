@@ -1,0 +1,90 @@
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from obliviate.errors import MethodError
+from obliviate.models import ARCHITECTURES
+from obliviate.training.features import feature_layer, with_features
+
+
+class Steps(nn.Module):
+    """Convolutions whose outputs have the given sides, for images of 16×16."""
+
+    def __init__(self, *sides: int, inplace: bool = False) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv2d(1, 1, 1) for _ in sides)
+        self.sides = sides
+        self.relu = nn.ReLU(inplace=inplace)
+        self.last = nn.Linear(1, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for side, convolution in zip(self.sides, self.convolutions, strict=True):
+            x = convolution(F.adaptive_avg_pool2d(x, side))
+        return self.last(self.relu(x).mean((2, 3)))
+
+
+IMAGES = torch.rand(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("sides", "chosen"),
+    [((16, 8, 7, 4), "convolutions.2"), ((16, 8, 6, 4), "convolutions.1"), ((5, 5, 3), "convolutions.1")],
+)
+def test_the_deepest_map_that_is_not_too_small_is_chosen(sides: tuple[int, ...], chosen: str):
+    class Bare(Steps):
+        def forward(self, x: Tensor) -> Tensor:
+            for side, convolution in zip(self.sides, self.convolutions, strict=True):
+                x = convolution(F.adaptive_avg_pool2d(x, side))
+            return self.last(x.mean((2, 3)))
+
+    assert feature_layer(Bare(*sides), IMAGES) == chosen
+
+
+def test_a_resnet_18_gives_the_maps_of_its_third_stage():
+    model, x = ARCHITECTURES["resnet18"](), torch.zeros(2, 3, 32, 32)
+    assert with_features(model.eval(), x, feature_layer(model, x))[1].shape == (2, 256, 8, 8)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_looking_for_the_layer_leaves_the_model_as_it_was(training: bool):
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(392, 3)).train(training)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    assert feature_layer(model, IMAGES) == "1"
+    assert feature_layer(model, IMAGES, name="0") == "0"
+    assert all(one.equal(before[name]) for name, one in model.state_dict().items())
+    assert all(one.training is training for one in model.modules())
+    assert not any(one._forward_hooks for one in model.modules())
+
+
+def test_features_and_output_are_those_of_the_model_even_where_a_layer_writes_into_its_input():
+    model = Steps(8, inplace=True)
+    with torch.no_grad():
+        for one in model.convolutions[0].parameters():
+            one.fill_(0.1)
+        output, features = with_features(model, IMAGES - 2.0, "convolutions.0")
+        expected = model.convolutions[0](F.adaptive_avg_pool2d(IMAGES - 2.0, 8))
+        assert (expected < 0).any()
+        assert features.equal(expected)
+        assert output.equal(model(IMAGES - 2.0))
+    assert not any(one._forward_hooks for one in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "message"),
+    [
+        (Steps(8), "convolution.0", r"expected a layer of Steps, got 'convolution\.0'; close .*convolutions\.0"),
+        (Steps(8), "xyz", r"expected a layer of Steps, got 'xyz'; close names are convolutions, "),
+        (
+            Steps(8),
+            "last",
+            r"expected a layer whose output is a feature map .*, got 'last' of Steps; .*convolutions\.0",
+        ),
+        (ARCHITECTURES["mlp"](features=256), None, "expected a model with feature maps .*, got MLP without; use"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_refused(model: nn.Module, name: Any, message: str):
+    with pytest.raises(MethodError, match=message):
+        feature_layer(model, IMAGES, name=name)
