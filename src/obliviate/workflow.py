@@ -79,11 +79,16 @@ def train(
     Raises DataError or RecipeError, before any work, for samples that are not of the task or a model that does not
     fit them.
     """
-    task.check_samples(samples, what="training set")
-    task.check_model(recipe.build(seed=seed), samples)
+    check(recipe, samples, task, seed=seed)
     run = Run(task, seed=seed, recipe=recipe, precision=recipe.precision, folder=folder, progress=progress)
     model = run.train(samples)
     return Trained(model, "original", "train", seed, run.seconds, name="original")
+
+
+def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:
+    """Refuse samples that are not of the task (DataError), or a model that does not fit them (RecipeError)."""
+    task.check_samples(samples, what="training set")
+    task.check_model(recipe.build(seed=seed), samples)
 
 
 def unlearn(
