@@ -80,7 +80,7 @@ def train(
     fit them.
     """
     check(recipe, samples, task, seed=seed)
-    run = Run(task, seed=seed, recipe=recipe, precision=recipe.precision, folder=folder, progress=progress)
+    run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
     model = run.train(samples)
     return Trained(model, "original", "train", seed, run.seconds, name="original")
 
@@ -111,14 +111,7 @@ def unlearn(
     afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task;
     TrainingError when the loss or the weights are not finite.
     """
-    run = Run(
-        task,
-        seed=seed,
-        recipe=recipe,
-        precision="auto" if recipe is None else recipe.precision,
-        folder=folder,
-        progress=progress,
-    )
+    run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
     check_needs(method, split, run)
     method = settle(method, split)
     for what, samples in (("forget set", split.forget), ("retain set", split.retain), ("reference", split.reference)):
