@@ -64,8 +64,8 @@ class Run:
     batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
     The folder must belong to this very run (same data, method, model and seed).
 
-    `precision` is that of the recipe if left out. `save_every` is the least time, in seconds, between two saves of the state. `notes` are figures that a method
-    wants to see in the results, such as the share of adversarial examples found.
+    `precision` is that of the recipe if left out. `save_every` is the least time, in seconds, between two saves of the
+    state. `notes` are figures that a method wants to see in the results, such as the share of examples found.
     """
 
     def __init__(
