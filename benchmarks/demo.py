@@ -77,6 +77,30 @@ def summarise(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return summary
 
 
+def markdown(table: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table of `docs/demo.md`: mean and range over the seeds."""
+    columns = {
+        "forget %": "forget",
+        "retain %": "retain",
+        "test %": "test",
+        "FT-AUC": "ft_auc",
+        "average gap": "average_gap",
+        "forget gap closed": "closure_forget_accuracy",
+        "FT-AUC gap closed": "closure_ft_auc",
+        "share of a retraining, %": "share_of_retraining",
+    }
+    lines = [["model", *columns, "verdicts"], ["---"] * (len(columns) + 2)]
+    for name, figures in table.items():
+        cells = []
+        for key in columns.values():
+            digits = 2 if key.startswith(("closure", "average")) else 1
+            one = figures.get(key)
+            cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})" if one else "")
+        counts = {verdict: figures["verdicts"].count(verdict) for verdict in dict.fromkeys(figures["verdicts"])}
+        lines.append([name, *cells, ", ".join(f"{count} × {verdict}" for verdict, count in counts.items())])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
 def main() -> None:
     """Run the demonstration under each seed and put the figures side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -101,11 +125,7 @@ def main() -> None:
         ]
         table[name] = {key: spread([one[key] for one in flat]) for key in flat[0] if key != "verdict"}
         table[name]["verdicts"] = [verdict for one in of_each for verdict in one["verdict"]]
-    for name, figures in table.items():
-        cells = [
-            f"{key} {v['mean']:.1f} [{v['min']:.1f}, {v['max']:.1f}]" for key, v in figures.items() if key != "verdicts"
-        ]
-        print(f"{name}: {'; '.join(cells)}; {', '.join(figures['verdicts'])}")
+    print(markdown(table))
     content = {
         **provenance(f"python benchmarks/demo.py --seeds {arguments.seeds}"),
         "seconds": spread([one["wall_seconds"] for one in runs]),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import App, Parameter
 
@@ -26,6 +26,7 @@ app = App(
     name="obliviate",
     help="Make a trained PyTorch model forget chosen training samples, and show with statistics how well it did.",
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 
 Out = Annotated[Path, Parameter(help="Folder for everything this command makes; run again to resume.")]
@@ -196,7 +197,8 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
     """Make a method with hyperparameters given as NAME=VALUE; raises MethodError for wrong names or values."""
     import dataclasses
 
-    fields = {one.name: one.default for one in dataclasses.fields(cls)}
+    kinds = _kinds(cls)
+    fields = {one.name: one.default for one in dataclasses.fields(cls) if kinds[one.name]}
     values: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
@@ -209,16 +211,25 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
             parsed = json.loads(value)
         except ValueError:
             parsed = value
-        default = fields[name]
-        if isinstance(default, float) and isinstance(parsed, int) and not isinstance(parsed, bool):
+        if float in kinds[name] and type(parsed) is int:
             parsed = float(parsed)
-        if default is not None and type(parsed) is not type(default):
-            kind = type(default).__name__
+        if type(parsed) not in kinds[name]:
+            kind = " or ".join("null" if one is type(None) else one.__name__ for one in kinds[name])
             raise MethodError(
-                f"expected {name} to be a {kind} such as {default!r}, got {value!r}; correct --set {text}"
+                f"expected {name} to be {kind} such as {json.dumps(fields[name])}, got {value!r}; correct --set {text}"
             )
         values[name] = parsed
     return cls(**values)
+
+
+def _kinds(cls: type[Any]) -> dict[str, list[type]]:
+    """The types that each field takes, of those that can be written on a command line; none for other fields."""
+    found: dict[str, list[type]] = {}
+    for name, hint in get_type_hints(cls).items():
+        parts = [type(one) if get_origin(hint) is Literal else one for one in get_args(hint) or (hint,)]
+        plain = [one for one in dict.fromkeys(parts) if one in {bool, int, float, str}]
+        found[name] = [*plain, *(one for one in parts if one is type(None))] if plain else []
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

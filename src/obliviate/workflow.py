@@ -79,11 +79,16 @@ def train(
     Raises DataError or RecipeError, before any work, for samples that are not of the task or a model that does not
     fit them.
     """
-    task.check_samples(samples, what="training set")
-    task.check_model(recipe.build(seed=seed), samples)
-    run = Run(task, seed=seed, recipe=recipe, precision=recipe.precision, folder=folder, progress=progress)
+    check(recipe, samples, task, seed=seed)
+    run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
     model = run.train(samples)
     return Trained(model, "original", "train", seed, run.seconds, name="original")
+
+
+def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:
+    """Refuse samples that are not of the task (DataError), or a model that does not fit them (RecipeError)."""
+    task.check_samples(samples, what="training set")
+    task.check_model(recipe.build(seed=seed), samples)
 
 
 def unlearn(
@@ -106,14 +111,7 @@ def unlearn(
     afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task;
     TrainingError when the loss or the weights are not finite.
     """
-    run = Run(
-        task,
-        seed=seed,
-        recipe=recipe,
-        precision="auto" if recipe is None else recipe.precision,
-        folder=folder,
-        progress=progress,
-    )
+    run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
     check_needs(method, split, run)
     method = settle(method, split)
     for what, samples in (("forget set", split.forget), ("retain set", split.retain), ("reference", split.reference)):

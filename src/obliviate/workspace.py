@@ -11,19 +11,21 @@ import json
 import shutil
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
-from obliviate.audit import AuditSettings
+from obliviate.audit import LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
 from obliviate.data.split import Split, random_ids
-from obliviate.errors import DataError, WorkspaceError
+from obliviate.errors import AuditError, DataError, WorkspaceError
 from obliviate.files import writable_folder, write_atomically, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
+from obliviate.references.plan import check_count
 from obliviate.report import html
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
@@ -76,11 +78,12 @@ class Workspace:
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
                 )
         else:
-            writable_folder(folder)
-            if foreign := sorted(one.name for one in folder.iterdir())[:1]:
+            if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
                 raise WorkspaceError(
                     f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
                 )
+            workflow.check(recipe, workspace.data.train, workspace.task, seed=seed)
+            writable_folder(folder)
             write_json(folder / "workspace.json", facts)
         writable_folder(folder)
         return workspace
@@ -95,6 +98,11 @@ class Workspace:
                 "workspace.json; train there first"
             )
         facts = _read(path)
+        if facts.get("format") != FORMAT:
+            raise WorkspaceError(
+                f"expected workspace.json of format {FORMAT}, got {facts.get('format')!r} in {folder}; "
+                "use a folder that `obliviate train` or `obliviate demo` made"
+            )
         writable_folder(folder)
         recipe, sizes = Recipe.from_dict(facts["recipe"]), (facts.get("train_size"), facts.get("reference_size"))
         workspace = cls(folder, facts["source"], recipe, facts["seed"], progress, *sizes)
@@ -235,8 +243,10 @@ class Workspace:
 
     def models(self) -> list[Trained]:
         """Every model of this folder: the original, then the others in the order of their making."""
-        paths = sorted((self.folder / "models").glob("*.safetensors"), key=lambda one: one.stat().st_mtime_ns)
-        return sorted((self._load(path) for path in paths), key=lambda one: one.role != "original")
+        # The manifest is written last: weights without one are those of an interrupted run.
+        manifests = sorted((self.folder / "models").glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
+        loaded = [self._load(path.with_suffix(".safetensors")) for path in manifests]
+        return sorted(loaded, key=lambda one: one.role != "original")
 
     # ------------------------------------------------------------------------------------------- evidence
 
@@ -255,6 +265,11 @@ class Workspace:
         Missing retrained models and references are trained first. `since` is when the work began
         (`time.monotonic()`), if that was before the audit; `command` is what a reader types to repeat it.
         """
+        check_count(references)
+        if retrained < LEAST_RETRAINED:
+            raise AuditError(
+                f"expected at least {LEAST_RETRAINED} retrained models, got {retrained}; three or more are better"
+            )
         since = time.monotonic() if since is None else since
         split, unseen = self.split, self.data.test
         self.retrained(retrained)
@@ -297,9 +312,14 @@ class Workspace:
         if path.with_suffix(".json").exists():
             return self._load(path)
         work = self.folder / "work" / identity
-        path.parent.mkdir(exist_ok=True)
         work.mkdir(parents=True, exist_ok=True)
-        made: Trained = make(work)
+        try:
+            made: Trained = make(work)
+        except BaseException:
+            with suppress(OSError):  # it holds what an interrupted run needs to go on
+                work.rmdir()
+            raise
+        path.parent.mkdir(exist_ok=True)
         checkpoint.save(
             path,
             made.model,

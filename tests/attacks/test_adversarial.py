@@ -129,7 +129,9 @@ def by_bisection(point: np.ndarray, normal: np.ndarray, rise: float) -> np.ndarr
     def step(multiplier: float) -> np.ndarray:
         return np.clip(multiplier * normal, -point, 1 - point)
 
-    return step(brentq(lambda multiplier: attained(normal, step(multiplier)) - rise, 0, 1e6, xtol=1e-12))
+    root = brentq(lambda multiplier: attained(normal, step(multiplier)) - rise, 0, 1e6, xtol=1e-12)
+    assert isinstance(root, float)
+    return step(root)
 
 
 @given(

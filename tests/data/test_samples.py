@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -193,12 +194,17 @@ def test_selecting_does_not_copy():
 
 
 @settings(max_examples=40, deadline=None)
-@given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4), draw=st.data())
-def test_joined_samples_come_from_the_right_place_in_any_order(sizes: list[int], draw: st.DataObject):
+@given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4), in_memory=st.booleans(), draw=st.data())
+def test_joined_samples_come_from_the_right_place_in_any_order(sizes: list[int], in_memory: bool, draw: st.DataObject):
+    """Also where some are read through a transform, as augmented images are, or from a dataset."""
     parts = [
         Samples.from_tensors(torch.full((n, 2), float(i)), torch.arange(n), ids=[f"{i}-{j}" for j in range(n)])
         for i, n in enumerate(sizes)
     ]
+    if not in_memory:
+        parts[0] = parts[0].transformed(lambda x: x + 0)
+        last = parts[-1].everything()
+        parts[-1] = Samples.from_dataset(Pairs(last.x, last.y), ids=last.ids, in_memory=False)
     joined = parts[0].joined(*parts[1:])
     assert joined.ids.tolist() == [name for part in parts for name in part.ids]
     names = draw.draw(st.lists(st.sampled_from(joined.ids.tolist()), unique=True, min_size=1))
@@ -215,8 +221,9 @@ def test_joined_rows_may_repeat():
     assert len(store) == 5
 
 
-def test_joining_selections_brings_back_nothing_that_was_left_out():
-    first, second = named(4).without(["k1"]), named(6).select(["k5", "k4"])
+@pytest.mark.parametrize("transform", [None, torch.neg])
+def test_joining_selections_brings_back_nothing_that_was_left_out(transform: Callable[[Tensor], Tensor] | None):
+    first, second = named(4).without(["k1"]).transformed(transform), named(6).select(["k5", "k4"])
     joined = first.joined(second)
     assert joined.ids.tolist() == ["k0", "k2", "k3", "k5", "k4"]
     assert joined.everything().y.tolist() == [0, 2, 3, 5, 4]

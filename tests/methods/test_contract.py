@@ -280,9 +280,10 @@ def test_works_with_no_more_than_it_needs(method: Any, bench: Bench, split: Spli
 
 @each_method
 def test_is_a_frozen_dataclass_with_keyword_only_fields(method: Any) -> None:
+    fields = dataclasses.fields(method)
     assert isinstance(method, base.Method)
-    assert all(one.kw_only for one in dataclasses.fields(method))
-    for one in dataclasses.fields(method):
+    assert all(one.kw_only for one in fields)
+    for one in fields:
         assert f"{one.name}=" in repr(method)
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(method, one.name, getattr(method, one.name))

@@ -1,6 +1,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,12 +94,12 @@ def test_weights_are_a_function_of_the_seed(images: Samples, recipe: Recipe):
 
 
 def test_training_learns(tiny: Samples, tiny_recipe: Recipe, three_classes: Classification):
-    one = run(recipe=tiny_recipe)
+    one = run(recipe=replace(tiny_recipe, epochs=20))
     before = one.fresh_model()
     model = one.train(tiny)
     batch = tiny.everything()
     assert not model.training
-    assert three_classes.loss(model, batch).item() < 0.7 * three_classes.loss(before, batch).item()
+    assert three_classes.loss(model, batch).item() < 0.5 * three_classes.loss(before, batch).item()
 
 
 def test_training_is_what_the_recipe_says(tiny: Samples):

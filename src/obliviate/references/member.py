@@ -87,7 +87,6 @@ def train_member(job: Job, folder: Path, member: int, *, progress: Progress = si
         job.task,
         seed=derive(job.seed, "reference", member),
         recipe=job.recipe,
-        precision=job.recipe.precision,
         folder=work,
         progress=progress,
     )

@@ -9,6 +9,12 @@ from obliviate.errors import AuditError
 from obliviate.seeds import derive
 
 
+def check_count(models: int) -> None:
+    """Refuse a number of reference models that no balanced plan has; raises AuditError."""
+    if models < 4 or models % 2:
+        raise AuditError(f"expected an even number of reference models, at least 4, got {models}; 16 is the default")
+
+
 def leave_half_out(models: int, samples: int, *, seed: int) -> Bool[np.ndarray, "models samples"]:
     """Plan a balanced matrix: every sample is in exactly half of the models, every model has half of the samples.
 
@@ -18,8 +24,7 @@ def leave_half_out(models: int, samples: int, *, seed: int) -> Bool[np.ndarray, 
     >>> leave_half_out(4, 6, seed=0).sum(axis=0).tolist()
     [2, 2, 2, 2, 2, 2]
     """
-    if models < 4 or models % 2:
-        raise AuditError(f"expected an even number of reference models, at least 4, got {models}; 16 is the default")
+    check_count(models)
     rows = []
     for pair in range(models // 2):
         generator = np.random.default_rng(derive(seed, "leave half out", pair))

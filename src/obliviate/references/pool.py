@@ -102,9 +102,10 @@ def _load(folder: Path, population: Samples, included: Bool[np.ndarray, "models 
             raise AuditError(
                 f"expected the outputs of a reference model, got {path} ({error}); delete the file to train it again"
             ) from error
-        if len(logits[-1]) != len(population):
+        shape = (len(population), *logits[0].shape[1:])
+        if logits[-1].shape != shape:
             raise AuditError(
-                f"expected outputs for {len(population)} samples, got {len(logits[-1])} in {path}; "
+                f"expected outputs of shape {shape}, got {logits[-1].shape} in {path}; "
                 "delete the file to train it again"
             )
     return ReferencePool(population.ids, np.stack(logits), included, name, seconds)

@@ -110,7 +110,8 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON values."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
-        return values | {"model": self.model_name, "model_options": dict(self.model_options)}
+        options = json.loads(json.dumps(dict(self.model_options)))  # tuples become lists, as in a file
+        return values | {"model": self.model_name, "model_options": options}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

@@ -64,8 +64,8 @@ class Run:
     one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
     The folder must belong to this very run (same data, method, model and seed).
 
-    `save_every` is the least time, in seconds, between two saves of the state. `notes` are figures that a method
-    wants to see in the results, such as the share of adversarial examples found.
+    `precision` is that of the recipe if left out. `save_every` is the least time, in seconds, between two saves of the
+    state. `notes` are figures that a method wants to see in the results, such as the share of examples found.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Run:
         seed: int = 0,
         recipe: Recipe | None = None,
         device: torch.device | str | None = None,
-        precision: str = "auto",
+        precision: str | None = None,
         folder: Path | None = None,
         progress: Progress = silent,
         workers: int = 0,
@@ -85,7 +85,7 @@ class Run:
         self.seed = seed
         self.recipe = recipe
         self.device = torch.device(device) if device is not None else _best_device()
-        self.precision = Precision.choose(precision, self.device)
+        self.precision = Precision.choose(precision or (recipe.precision if recipe else "auto"), self.device)
         self.folder = folder
         self.progress = progress
         self.workers = workers

@@ -45,6 +45,6 @@ def saliency_mask(
     model.train(training)
     size = torch.cat([one.abs().flatten() for one in sums])
     keep = torch.zeros_like(size, dtype=torch.bool)
-    keep[size.topk(math.ceil(share * len(size))).indices] = True
+    keep[size.topk(math.ceil(round(share * len(size), 6))).indices] = True
     parts = keep.split([one.numel() for one in sums])
     return {name: part.view_as(one) for (name, one), part in zip(named, parts, strict=True)}

@@ -1,0 +1,593 @@
+import hashlib
+import json
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from obliviate.cli import app, configure, main
+from obliviate.data.sources import Data
+from obliviate.errors import MethodError
+from obliviate.methods.amun import AMUN
+from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.training.run import Run
+
+ROOT = Path(__file__).parents[1]
+COMMAND = (sys.executable, "-c", "from obliviate.cli import main; main()")
+OPTIONS = ("--epochs", "3", "--batch-size", "32")
+
+Cli = Callable[..., tuple[int, str, str]]
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Every file and folder below, with its content."""
+    return {
+        str(one.relative_to(folder)): hashlib.sha256(one.read_bytes()).hexdigest() if one.is_file() else "folder"
+        for one in folder.rglob("*")
+    }
+
+
+def weights(folder: Path) -> dict[str, str]:
+    """The hash of every model of a folder, by its file."""
+    return {
+        one.name: json.loads(one.read_text(encoding="utf-8"))["weights_sha256"]
+        for one in (folder / "models").glob("*.json")
+    }
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run the command line in this process; return its exit code, and what it wrote to stdout and to stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            main([str(one) for one in arguments])
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's file: 300 training, 40 reference and 100 test images, as bytes."""
+    assert data.reference is not None
+    arrays: dict[str, np.ndarray] = {}
+    for part, samples, count in (
+        ("train", data.train, 300),
+        ("reference", data.reference, 40),
+        ("test", data.test, 100),
+    ):
+        batch = samples.select(samples.ids[:count]).everything()
+        arrays[f"{part}_x"] = (255 * batch.x[:, 0]).round().byte().numpy()
+        arrays[f"{part}_y"] = batch.y.numpy()
+    arrays["train_ids"] = np.array([f"image-{one}" for one in range(300)])
+    path = tmp_path_factory.mktemp("data") / "mine.npz"
+    np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+    return path
+
+
+@pytest.fixture(scope="session")
+def whole(mine: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the original was trained."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.raises(SystemExit, match="0"):
+        main(["train", "--out", str(folder), "--data", str(mine), *OPTIONS])
+    return folder
+
+
+@pytest.fixture
+def folder(whole: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
+def altered(mine: Path, path: Path, **changed: np.ndarray) -> Path:
+    with np.load(mine) as file:
+        np.savez(path, **(dict(file) | changed))  # pyright: ignore[reportArgumentType]
+    return path
+
+
+def refused(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert (code, out) == (1, "")
+    message = " ".join(err.split("error: ", 1)[1].split())
+    assert message.startswith("expected ")
+    assert re.search(r"[,;] got |\. got ", message)
+    for word in words:
+        assert word in message
+
+
+# ------------------------------------------------------------------------------------------- the whole path
+
+
+def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
+    code, out, _ = cli("unlearn", "amun", "--out", folder, "--forget", "random:0.2", "--set", "learning_rate=0.05")
+    assert code == 0
+    assert out.startswith("amun: done in ")
+    code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    assert set(facts) == {"folder", "method", "seconds", "notes"}
+    assert facts["method"].startswith("FineTune(epochs=1, ")
+
+    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
+    assert code == 0
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    documented = (ROOT / "docs" / "results-schema.md").read_text(encoding="utf-8")
+    table = documented.partition("Each of `models`")[0]
+    named = {key for row in re.findall(r"^\| (.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)}
+    assert set(results) <= named
+    assert named - set(results) <= {"command"}
+    assert [model["role"] for model in results["models"]].count("retrained") == 2
+    assert {model["name"] for model in results["models"]} > {"original", "amun", "fine_tune"}
+    assert results["data"]["train"] == 300
+    assert (results["data"]["forget"], results["data"]["forget_rule"]) == (60, "random 20 %")
+    assert results["references"]["models"] == 4
+    for model in results["models"]:
+        assert model["name"] in out
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
+    assert not list((folder / "work").iterdir())
+
+    before, models = weights(folder), {one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")}
+    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0, "--json")
+    assert code == 0
+    again = json.loads(out)
+    assert again["models"] == results["models"]
+    assert {
+        one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")
+    } == models  # nothing was retrained
+    assert weights(folder) == before
+
+    (folder / "report.html").unlink()
+    code, out, _ = cli("report", "--out", folder)
+    assert (code, out) == (0, f"Wrote {folder / 'report.html'}\n")
+    assert (folder / "report.html").exists()
+
+
+def test_running_a_command_again_makes_nothing_new(cli: Cli, folder: Path, mine: Path) -> None:
+    before = snapshot(folder)
+    assert cli("train", "--out", folder, "--data", mine, *OPTIONS)[0] == 0
+    assert snapshot(folder) == before
+    forget = ("unlearn", "gradient_ascent", "--out", folder, "--forget", "image-3,image-7")
+    assert cli(*forget)[0] == 0
+    before = snapshot(folder)
+    assert cli(*forget)[0] == 0
+    assert cli("unlearn", "gradient_ascent", "--out", folder)[0] == 0  # the forget set is remembered
+    assert snapshot(folder) == before
+
+
+def test_forget_ids_come_from_a_file(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_text("image-5\nimage-1\n\nimage-9\n")
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", f"@{tmp_path / 'ids.txt'}")[0] == 0
+    kept = json.loads((folder / "forget.json").read_text(encoding="utf-8"))
+    assert kept == {"rule": "ids from ids.txt", "ids": ["image-5", "image-1", "image-9"]}
+
+
+def test_models_that_differ_in_anything_are_kept_apart(cli: Cli, folder: Path) -> None:
+    base = ("unlearn", "gradient_ascent", "--out", folder)
+    assert cli(*base, "--forget", "random:0.1")[0] == 0
+    assert cli(*base, "--set", "epochs=2")[0] == 0
+    assert cli(*base, "--seed", 3)[0] == 0
+    assert cli(*base, "--no-retain")[0] == 0
+    assert len(weights(folder)) == 5
+
+
+# ------------------------------------------------------------------------------------------- bad inputs
+
+NOT_FINITE = np.full((300, 28, 28), 0.5, dtype=np.float32)
+NOT_FINITE[17, 3, 3] = np.nan
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"train_x": NOT_FINITE}, ["finite values", "NaN", "sample 17"]),
+        ({"train_y": np.where(np.arange(300) == 4, -1, 0)}, ["labels in 0 … ", "-1", "image-4"]),
+        ({"train_y": np.zeros(299, dtype=int)}, ["as many targets as inputs", "299"]),
+        ({"train_ids": np.array(["a"] * 300)}, ["without duplicates", "'a'"]),
+        ({"test_x": np.zeros((100, 14, 14), dtype=np.uint8)}, ["one shape", "14"]),
+    ],
+    ids=["NaN", "negative label", "missing label", "duplicate ids", "other shape"],
+)
+def test_bad_data_are_refused_before_anything_is_written(
+    cli: Cli, mine: Path, tmp_path: Path, changed: dict[str, np.ndarray], words: list[str], unchecked: None
+) -> None:
+    bad = altered(mine, tmp_path / "bad.npz", **changed)
+    before = snapshot(tmp_path)
+    refused(cli("train", "--out", tmp_path / "run", "--data", bad, *OPTIONS), *words)
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--model", "huge"], ["architecture of mlp, small_cnn", "'huge'"]),
+        (["--model", "nowhere:build"], ["importable model", "nowhere:build"]),
+        (["--options", '{"classes": 3}'], ["output of shape (2, 10)", "(2, 3)"]),
+        (["--options", '{"size": 14}'], ["takes inputs of shape (2, 1, 28, 28)", "SmallCNN"]),
+        (["--options", '{"colour": 3}'], ["options that small_cnn takes", "colour"]),
+        (["--options", "classes=3"], ["JSON object", "'classes=3'"]),
+        (["--options", "[3]"], ["JSON object", "'[3]'"]),
+        (["--epochs", "0"], ["epochs above 0", "got 0"]),
+        (["--learning-rate", "nan"], ["learning_rate above 0", "got nan"]),
+        (["--data", "mnist"], ["'fashion_mnist_5k'", "'mnist'"]),
+    ],
+    ids=lambda one: " ".join(one) if one[0].startswith("--") else "",
+)
+def test_a_bad_recipe_is_refused_before_anything_is_written(
+    cli: Cli, mine: Path, tmp_path: Path, options: list[str], words: list[str], unchecked: None
+) -> None:
+    arguments = options if "--data" in options else [*options, "--data", mine]
+    refused(cli("train", "--out", tmp_path / "run", *arguments), *words)
+    assert snapshot(tmp_path) == {}
+
+
+EVERYTHING = ",".join(f"image-{one}" for one in range(300))
+
+
+@pytest.mark.parametrize(
+    ("forget", "words"),
+    [
+        ("image-1,image-300", ["ids of these 300 samples", "'image-300'"]),
+        ("image-1,image-2,image-1", ["without duplicates", "'image-1' more than once"]),
+        ("", ["at least one id", "none"]),
+        (",", ["at least one id", "none"]),
+        (EVERYTHING, ["smaller than the training set", "all 300 samples"]),
+        ("random:0", ["a share of the training set in (0, 1)", "0.0"]),
+        ("random:1.5", ["a share of the training set in (0, 1)", "1.5"]),
+        ("random:nan", ["a share of the training set in (0, 1)", "nan"]),
+        ("random:some", ["random:SHARE", "'random:some'"]),
+        ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
+    ],
+    ids=["unknown", "duplicate", "empty", "comma", "everything", "none", "too many", "NaN", "word", "no file"],
+)
+def test_a_bad_forget_set_is_refused_before_anything_is_written(
+    cli: Cli, folder: Path, forget: str, words: list[str]
+) -> None:
+    before = snapshot(folder)
+    refused(cli("unlearn", "amun", "--out", folder, "--forget", forget), *words)
+    assert snapshot(folder) == before
+
+
+def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine: Path) -> None:
+    before = snapshot(folder)
+    refused(cli("unlearn", "amun", "--out", folder, "--forget", f"@{mine}"), "a text file", "mine.npz")
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["amnesia"], ["a method of retrain, fine_tune, gradient_ascent, amun", "'amnesia'"]),
+        (["amun", "--set", "epoch=3"], ["NAME=VALUE with a hyperparameter of amun", "'epoch=3'"]),
+        (["amun", "--set", "epochs"], ["NAME=VALUE", "'epochs'"]),
+        (["fine_tune", "--set", "epochs=many"], ["epochs to be int", "'many'"]),
+        (["fine_tune", "--set", "epochs=0"], ["epochs above 0", "got 0"]),
+        (["fine_tune", "--set", "epochs=1.5"], ["epochs to be int", "'1.5'"]),
+        (["amun", "--set", "search=guess"], ["a search of boundary, pgd, fgsm", "'guess'"]),
+        (["amun", "--set", "epochs=many"], ["epochs", "many"]),
+        (["amun", "--set", "examples=3"], ["examples", "3"]),
+        (["amun", "--set", "schedule=magic"], ["schedule", "'magic'"]),
+        (["fine_tune", "--no-retain"], ["a retain for fine_tune", "none"]),
+    ],
+    ids=lambda one: " ".join(one) if "--set" in one or len(one) == 1 else "",
+)
+def test_a_bad_method_is_refused_before_anything_is_written(
+    cli: Cli, folder: Path, arguments: list[str], words: list[str], unchecked: None
+) -> None:
+    cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.1")
+    before = snapshot(folder)
+    refused(cli("unlearn", *arguments, "--out", folder), *words)
+    assert snapshot(folder) == before
+
+
+def test_a_method_without_a_forget_set_is_refused(cli: Cli, folder: Path) -> None:
+    before = snapshot(folder)
+    refused(cli("unlearn", "amun", "--out", folder), "a forget set", "none")
+    refused(cli("audit", "--out", folder), "a forget set", "none")
+    assert snapshot(folder) == before
+
+
+def test_another_forget_set_is_refused(cli: Cli, folder: Path) -> None:
+    cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "image-1")
+    before = snapshot(folder)
+    refused(cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "image-2"), "the forget set that", "another")
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--references", "3"], ["an even number of reference models", "3"]),
+        (["--references", "2"], ["an even number of reference models, at least 4", "2"]),
+        (["--retrained", "1"], ["at least 2", "1"]),
+    ],
+    ids=lambda one: " ".join(one) if len(one) > 1 and one[0].startswith("--") else "",
+)
+def test_an_audit_that_cannot_be_made_is_refused_before_any_training(
+    cli: Cli, folder: Path, options: list[str], words: list[str]
+) -> None:
+    cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")
+    before = snapshot(folder)
+    refused(cli("audit", "--out", folder, *options), *words)
+    assert snapshot(folder) == before
+
+
+# ------------------------------------------------------------------------------------------- bad folders
+
+
+@pytest.mark.parametrize("command", [["train", "--data", "MINE"], ["demo"]], ids=lambda one: one[0])
+def test_a_folder_that_cannot_be_written_to_is_refused(
+    cli: Cli, mine: Path, tmp_path: Path, command: list[str]
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    before = snapshot(tmp_path)
+    arguments = [str(mine) if one == "MINE" else one for one in command]
+    refused(cli(*arguments, "--out", tmp_path / "file" / "run"), "a folder that can be written to", "file/run")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_folder_with_other_things_in_it_is_refused(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.tex").write_text("mine")
+    before = snapshot(tmp_path)
+    refused(cli("train", "--out", tmp_path / "run", "--data", mine), "an empty or new folder", "thesis.tex")
+    for command in (["unlearn", "amun"], ["audit"]):
+        refused(
+            cli(*command, "--out", tmp_path / "run"), "a folder made by `obliviate train`", "without workspace.json"
+        )
+    refused(cli("report", "--out", tmp_path / "run"), "results.json", "none")
+    assert snapshot(tmp_path) == before
+
+
+def test_another_recipe_in_the_same_folder_is_refused(cli: Cli, folder: Path, mine: Path) -> None:
+    before = snapshot(folder)
+    refused(cli("train", "--out", folder, "--data", mine, "--epochs", 4), "the same", "another recipe")
+    refused(cli("train", "--out", folder, "--data", mine, *OPTIONS, "--seed", 4), "the same", "another seed")
+    assert snapshot(folder) == before
+
+
+def test_data_that_changed_since_are_refused(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copy(mine, tmp_path / "data.npz"))
+    cli("train", "--out", tmp_path / "run", "--data", data, "--epochs", 1)
+    with np.load(mine) as file:
+        altered(mine, data, train_y=(file["train_y"] + 1) % 10)
+    before = snapshot(tmp_path)
+    refused(cli("unlearn", "amun", "--out", tmp_path / "run", "--forget", "image-1"), "the data that", "sha256")
+    assert snapshot(tmp_path) == before
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "words"),
+    [
+        ("models/original.safetensors", cut, ["weights with sha256", "damaged"]),
+        ("models/original.safetensors", flip, ["weights with sha256", "damaged"]),
+        ("models/original.safetensors", Path.unlink, ["a safetensors file", "missing"]),
+        ("models/original.json", cut, ["a manifest in JSON", "damaged"]),
+        ("models/original.json", lambda path: path.write_text("{}"), ["a manifest of format", "None"]),
+        ("models/original.json", lambda path: path.write_text("[]"), ["a manifest of format", "'list'"]),
+        (
+            "models/original.json",
+            lambda path: path.write_text('{"format": "obliviate.checkpoint/1"}'),
+            ["the fields of", "foreign"],
+        ),
+        ("workspace.json", lambda path: path.write_text("{"), ["JSON", "damaged"]),
+        ("workspace.json", lambda path: path.write_text("[]"), ["a JSON object", "list"]),
+        ("workspace.json", lambda path: path.write_text("{}"), ["workspace"]),
+    ],
+    ids=["cut", "flipped bit", "no weights", "cut manifest", "empty manifest", "list", "few fields", "a", "b", "c"],
+)
+def test_a_damaged_or_foreign_file_is_refused(
+    cli: Cli, folder: Path, name: str, spoil: Callable[[Path], object], words: list[str]
+) -> None:
+    (folder / "forget.json").write_text(json.dumps({"rule": "ids", "ids": ["image-1"]}))
+    spoil(folder / name)
+    before = snapshot(folder)
+    refused(cli("unlearn", "gradient_ascent", "--out", folder), *words)
+    assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", ["JSON", "damaged"]), ('{"schema": "other/1"}', ["other/1"]), ("{}", ["obliviate.results/1"])],
+)
+def test_foreign_results_are_not_shown(cli: Cli, folder: Path, text: str, words: list[str]) -> None:
+    (folder / "results.json").write_text(text)
+    before = snapshot(folder)
+    refused(cli("report", "--out", folder), *words)
+    assert snapshot(folder) == before
+
+
+def test_a_retrained_model_whose_loss_is_not_finite_leaves_no_model(cli: Cli, folder: Path) -> None:
+    cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")
+    before = set(weights(folder))
+    result = cli("unlearn", "fine_tune", "--out", folder, "--set", "learning_rate=1e30")
+    refused(result, "a finite loss", "lower the learning rate")
+    assert set(weights(folder)) == before
+
+
+# ------------------------------------------------------------------------------------------- interruptions
+
+
+def test_an_interrupted_command_is_resumed_with_the_same_weights(
+    cli: Cli, whole: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forget = ("unlearn", "fine_tune", "--set", "epochs=3")
+    reference = Path(shutil.copytree(whole, tmp_path / "reference"))
+    assert cli(*forget, "--out", reference, "--forget", "random:0.1")[0] == 0
+
+    fit, epochs = Run.fit, 0
+    init = Run.__init__
+
+    def interrupted(self: Run, *arguments: Any, **options: Any) -> float:
+        nonlocal epochs
+        epochs += 1
+        if epochs in {2, 6}:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **options)
+
+    def saving(self: Run, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options | {"save_every": 0.0})
+
+    monkeypatch.setattr(Run, "__init__", saving)
+    monkeypatch.setattr(Run, "fit", interrupted)
+    run = tmp_path / "run"
+    train = ("train", "--out", run, "--data", mine, *OPTIONS)
+    code, _, err = cli(*train)
+    assert code == 130
+    assert "run the same command again" in err
+    assert not (run / "models" / "original.json").exists()
+    assert cli(*train)[0] == 0
+    assert epochs == 4  # the epoch that was finished is not done again
+    assert cli(*forget, "--out", run, "--forget", "random:0.1")[0] == 130
+    assert cli(*forget, "--out", run)[0] == 0
+    assert weights(run) == weights(reference)
+    assert not list((run / "work").iterdir())
+
+
+def test_control_c_stops_a_process_that_then_goes_on_to_the_same_weights(mine: Path, tmp_path: Path, cli: Cli) -> None:
+    run = tmp_path / "run"
+    train = ["train", "--data", str(mine), "--epochs", "40", "--batch-size", "16", "--out"]
+    process = subprocess.Popen([*COMMAND, *train, str(run)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (run / "work" / "original").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.endswith("interrupted; run the same command again to go on where it stopped\n")
+    assert "Traceback" not in err
+    assert not (run / "models" / "original.json").exists()
+    assert cli(*train, run)[0] == 0
+    assert cli(*train, tmp_path / "uninterrupted")[0] == 0
+    assert weights(run) == weights(tmp_path / "uninterrupted")
+
+
+# ------------------------------------------------------------------------------------------- help and documentation
+
+
+def test_help_answers_at_once_and_without_torch() -> None:
+    check = "import sys\ntry:\n    from obliviate.cli import main; main(['--help'])\nfinally:\n"
+    check += "    print('HEAVY', [one for one in ('torch', 'numpy', 'scipy', 'matplotlib') if one in sys.modules])"
+    times = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert "HEAVY []" in done.stdout
+    assert min(times) < 0.5
+
+
+def commands() -> list[str]:
+    return [name for name in app if not name.startswith("-")]
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
+    documents = [(ROOT / one).read_text(encoding="utf-8") for one in ("README.md", "docs/cli.md")]
+    assert any(f"obliviate {name}" in one for one in documents)
+    code, out, _ = cli(name, "--help")
+    assert code == 0
+    assert name in out
+
+
+def test_the_commands_are_these() -> None:
+    assert set(commands()) == {"demo", "train", "unlearn", "audit", "report", "methods"}
+
+
+def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:
+    code, out, _ = cli("methods", "--json")
+    assert code == 0
+    assert [one["name"] for one in json.loads(out)] == ["retrain", "fine_tune", "gradient_ascent", "amun"]
+    code, table, _ = cli("methods")
+    assert code == 0
+    for one in json.loads(out):
+        assert one["name"] in table
+        assert one["summary"].split()[0] in table
+
+
+@pytest.mark.parametrize(
+    "arguments", [["forget"], ["train"], ["train", "--out", "x", "--epochs", "many"], ["audit", "-q"]]
+)
+def test_misused_options_are_errors_without_a_traceback(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, err = cli(*arguments)
+    assert code in {1, 2}
+    assert "Traceback" not in out + err
+    assert not list(tmp_path.iterdir())
+
+
+def test_exit_codes_reach_the_shell(mine: Path, tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "report", "--out", str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: expected results.json in ")
+
+
+# ------------------------------------------------------------------------------------------- hyperparameters
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        ([], FineTune()),
+        (["epochs=3", "learning_rate=0.05"], FineTune(epochs=3, learning_rate=0.05)),
+        (["learning_rate=1"], FineTune(learning_rate=1.0)),
+        (["learning_rate=1e-3"], FineTune(learning_rate=1e-3)),
+    ],
+)
+def test_hyperparameters_are_converted(assignments: list[str], expected: FineTune) -> None:
+    made = configure(FineTune, assignments)
+    assert made == expected
+    assert repr(made) == repr(expected)  # the integer 1 becomes 1.0, so that equal settings have one name
+
+
+def test_optional_hyperparameters_are_converted() -> None:
+    made = configure(AMUN, ["saliency=0.5", "search=pgd", "keep_forget=true", "radius=1", "epochs=2"])
+    assert repr(made) == repr(AMUN(saliency=0.5, search="pgd", keep_forget=True, radius=1.0, epochs=2))
+    assert configure(AMUN, ["saliency=null"]) == AMUN()
+
+
+OTHER = ["keep_forget=1", "keep_forget=yes", "epochs=true", "epochs=2.5", "learning_rate=fast", "saliency=half"]
+
+
+@pytest.mark.parametrize("text", OTHER)
+def test_values_of_another_type_are_refused(text: str) -> None:
+    name = text.partition("=")[0]
+    with pytest.raises(MethodError, match=f"expected {name} to be "):
+        configure(AMUN, [text])
+
+
+@pytest.mark.parametrize("text", ["clip_norm=true", "epochs=2.0", "momentum=null", 'batch_size="64"'])
+def test_values_of_another_type_than_the_default_are_refused(text: str) -> None:
+    with pytest.raises(MethodError, match=r"to be (int|float) such as "):
+        configure(GradientAscent, [text])

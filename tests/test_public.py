@@ -1,0 +1,59 @@
+import importlib
+import subprocess
+import sys
+
+import pytest
+
+import obliviate
+
+PUBLIC = [
+    "AMUN",
+    "AuditResult",
+    "AuditSettings",
+    "Batch",
+    "Classification",
+    "FineTune",
+    "GradientAscent",
+    "Method",
+    "ObliviateError",
+    "Recipe",
+    "ReferencePool",
+    "Retrain",
+    "Run",
+    "Samples",
+    "Split",
+    "Task",
+    "Trained",
+    "adversarial_examples",
+    "audit_models",
+    "load",
+    "random_ids",
+    "save_report",
+    "table",
+    "train",
+    "train_references",
+    "unlearn",
+]
+
+
+def test_the_public_names_are_these() -> None:
+    assert obliviate.__all__ == PUBLIC
+    assert dir(obliviate) == sorted(PUBLIC)
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_what_its_module_defines(name: str) -> None:
+    found = getattr(obliviate, name)
+    home = importlib.import_module(found.__module__)
+    assert getattr(home, found.__name__) is found
+    assert found.__doc__
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'obliviate' has no attribute 'forget_everything'"):
+        _ = obliviate.forget_everything
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    check = "import sys, obliviate; assert not {'torch', 'numpy', 'scipy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", check], check=True)

@@ -1,0 +1,186 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from obliviate import workflow
+from obliviate.audit import AuditSettings
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import AuditError, DataError, RecipeError, TrainingError
+from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.methods.retrain import Retrain
+from obliviate.references.pool import ReferencePool
+from obliviate.task import Classification
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.workflow import Trained
+
+
+@pytest.fixture(scope="module")
+def parts(tiny: Samples) -> tuple[Samples, Samples]:
+    """Forty training samples and twenty unseen ones."""
+    return tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
+
+
+@pytest.fixture(scope="module")
+def pool(
+    parts: tuple[Samples, Samples],
+    three_classes: Classification,
+    tiny_recipe: Recipe,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> ReferencePool:
+    folder = tmp_path_factory.mktemp("pool")
+    return workflow.train_references(tiny_recipe, *parts, three_classes, folder=folder, models=4, workers=0)
+
+
+@pytest.fixture(scope="module")
+def split(parts: tuple[Samples, Samples]) -> Split:
+    return Split.of(parts[0], forget=parts[0].ids[5:15])
+
+
+@pytest.fixture(scope="module")
+def models(
+    parts: tuple[Samples, Samples], split: Split, three_classes: Classification, tiny_recipe: Recipe
+) -> list[Trained]:
+    original = workflow.train(tiny_recipe, parts[0], three_classes)
+    retrained = [
+        workflow.unlearn(original.model, split, Retrain(), three_classes, recipe=tiny_recipe, seed=seed)
+        for seed in (1, 2)
+    ]
+    return [original, *retrained]
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("fit", "epochs", "once", "train"):
+        monkeypatch.setattr(Run, name, lambda *_, **__: pytest.fail("work has begun"))
+
+
+# ------------------------------------------------------------------------------------------- train and unlearn
+
+
+def test_training_is_a_function_of_the_seed(
+    parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    made = [
+        weights_sha256(workflow.train(tiny_recipe, parts[0], three_classes, seed=seed, folder=folder).model)
+        for seed, folder in ((0, None), (0, tmp_path), (1, None))
+    ]
+    assert made[0] == made[1] != made[2]
+
+
+@pytest.mark.usefixtures("no_work")
+@pytest.mark.parametrize(("classes", "error"), [(2, DataError), (4, RecipeError)])
+def test_samples_or_models_that_do_not_fit_are_refused_before_any_work(
+    classes: int, error: type[Exception], parts: tuple[Samples, Samples], tiny_recipe: Recipe, split: Split
+) -> None:
+    task = Classification(classes=classes)
+    with pytest.raises(error, match=r"expected .*, got "):
+        workflow.train(tiny_recipe, parts[0], task)
+    with pytest.raises(error, match=r"expected .*, got "):
+        workflow.unlearn(tiny_recipe.build(seed=0), split, GradientAscent(), task, recipe=tiny_recipe)
+
+
+def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, three_classes: Classification) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(6, 3)
+    before = copy.deepcopy(model.state_dict())
+    made = workflow.unlearn(model, split, FineTune(epochs=1), three_classes)
+    assert made.label == "FineTune"
+    assert made.method == repr(FineTune(epochs=1))
+    assert made.seconds is not None
+    assert made.seconds > 0
+    assert all(one.equal(before[name]) for name, one in model.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: Classification) -> None:
+    with pytest.raises(TrainingError, match=r"expected a finite loss, got .*; lower the learning rate"):
+        workflow.unlearn(nn.Linear(6, 3), split, FineTune(learning_rate=1e30), three_classes)
+
+
+# ------------------------------------------------------------------------------------------- audit
+
+
+def test_audit_compares_models_that_were_given(
+    models: list[Trained], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
+) -> None:
+    mine = Trained.given(models[0].model, role="unlearned", name="mine")
+    result = workflow.audit_models([*models, mine], split, parts[1], pool)
+    first, *retrained, last = result.models
+    assert [one.role for one in result.models] == ["original", "retrained", "retrained", "unlearned"]
+    assert (last.name, last.seconds) == ("mine", None)
+    assert last.attacks == first.attacks  # it is the same model
+    assert last.weights_sha256 == first.weights_sha256
+    assert {one.name for one in retrained} == {"Retrain (seed 1)", "Retrain (seed 2)"}
+
+
+def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
+    models: list[Trained], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
+) -> None:
+    order = np.random.default_rng(0).permutation(len(pool.ids))
+    shuffled = ReferencePool(
+        pool.ids[order], pool.logits[:, order], pool.included[:, order], pool.fingerprint, pool.seconds
+    )
+    unseen = parts[1].select(parts[1].ids[::-1])
+    one = workflow.audit_models(models, split, parts[1], pool)
+    other = workflow.audit_models(models, split, unseen, shuffled)
+    for a, b in zip(one.models, other.models, strict=True):
+        assert a.accuracy == b.accuracy
+        for game in ("ft", "fr", "rt"):
+            assert a.attacks["rmia"][game]["auc"] == pytest.approx(b.attacks["rmia"][game]["auc"])
+
+
+def test_audit_of_samples_outside_the_pool_is_refused(
+    models: list[Trained], parts: tuple[Samples, Samples], split: Split, pool: ReferencePool
+) -> None:
+    stranger = Samples.from_tensors(torch.rand(2, 6), torch.tensor([0, 1]), ids=["x", "y"])
+    with pytest.raises(AuditError, match="expected samples of the reference pool, got 'x', 'y' outside it"):
+        workflow.audit_models(models, split, parts[1].joined(stranger), pool)
+
+
+def test_references_over_samples_in_both_roles_are_refused(
+    parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    both = parts[1].joined(parts[0].select(["s03"]))
+    with pytest.raises(AuditError, match="expected unseen samples outside the training set, got 's03' in both"):
+        workflow.train_references(tiny_recipe, parts[0], both, three_classes, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_report_is_one_file_with_the_figures_of_the_audit(
+    models: list[Trained],
+    split: Split,
+    parts: tuple[Samples, Samples],
+    pool: ReferencePool,
+    three_classes: Classification,
+    tiny_recipe: Recipe,
+    tmp_path: Path,
+) -> None:
+    result = workflow.audit_models(models, split, parts[1], pool, settings=AuditSettings(margin=0.1))
+    path = tmp_path / "report.html"
+    values = workflow.save_report(path, result, split, parts[1], pool, three_classes, tiny_recipe, data_name="rows")
+    assert values["data"] == {
+        "name": "rows",
+        "train": 40,
+        "forget": 10,
+        "retain": 30,
+        "reference": 0,
+        "test": 20,
+        "forget_rule": "ids",
+    }
+    assert "rows" in path.read_text(encoding="utf-8")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("forget", "unseen", "width"), [(200, 200, 5.7), (1000, 1000, 2.5), (5000, 5000, 1.1)])
+def test_limits_state_the_resolution(forget: int, unseen: int, width: float) -> None:
+    text = " ".join(workflow.limits(16, forget, unseen))
+    assert f"±{width:.1f} points" in text
+    assert "16 reference models" in text
+    assert "No finite set of attacks proves" in text

@@ -1,0 +1,245 @@
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from obliviate import workflow, workspace
+from obliviate.data.samples import Samples
+from obliviate.errors import AuditError, DataError, WorkspaceError
+from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.methods.retrain import Retrain
+from obliviate.training import checkpoint
+from obliviate.training.recipe import Recipe
+from obliviate.workspace import Workspace
+
+ASCENT = GradientAscent(learning_rate=0.01)
+
+Open = Callable[..., Workspace]
+
+
+@pytest.fixture
+def source(tiny: Samples, tmp_path: Path) -> Path:
+    """Rows of numbers in a user's file: 40 to train on, 20 to test on."""
+    batch = tiny.everything()
+    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
+    path = tmp_path / "rows.npz"
+    np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
+    return path
+
+
+@pytest.fixture
+def begin(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> Open:
+    def begin(**changed: Any) -> Workspace:
+        given: dict[str, Any] = {"source": str(source), "recipe": tiny_recipe, "seed": 0} | changed
+        return Workspace.create(given.pop("folder", tmp_path / "run"), **given)
+
+    return begin
+
+
+def test_a_folder_is_opened_again_as_it_was(begin: Open) -> None:
+    first = begin()
+    trained = first.train()
+    first.choose(["s03", "s01"])
+    again = Workspace.open(first.folder)
+    assert (again.source, again.seed) == (first.source, 0)
+    assert again.recipe.fingerprint == first.recipe.fingerprint
+    assert again.split.forget.ids.tolist() == ["s03", "s01"]
+    assert checkpoint.weights_sha256(again.train().model) == checkpoint.weights_sha256(trained.model)
+
+
+def test_creating_it_again_goes_on_and_trains_nothing(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin().train()
+    monkeypatch.setattr(workflow, "train", lambda *_, **__: pytest.fail("trained again"))
+    again = begin()  # its recipe has a tuple among the model's options, which a file holds as a list
+    assert again.train().role == "original"
+
+
+def test_another_seed_data_or_recipe_is_refused(begin: Open, source: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
+    begin()
+    other = tmp_path / "other.npz"
+    with np.load(source) as file:
+        np.savez(other, **(dict(file) | {"test_x": file["test_x"] / 2}))
+    for change, name in (
+        ({"seed": 1}, "seed"),
+        ({"recipe": replace(tiny_recipe, epochs=4)}, "recipe"),
+        ({"source": str(other)}, "data_sha256, source"),
+    ):
+        with pytest.raises(WorkspaceError, match=f"with another {name}: choose another --out"):
+            begin(**change)
+
+
+# ------------------------------------------------------------------------------------------- the forget set
+
+
+def test_the_forget_set_is_the_same_in_any_order_and_cannot_be_changed(begin: Open) -> None:
+    work = begin()
+    assert work.choose("s01,s02").forget.ids.tolist() == ["s01", "s02"]
+    work.choose(["s02", "s01"])
+    with pytest.raises(WorkspaceError, match=r"expected the forget set that .* has had from the start, got another"):
+        work.choose("s01")
+    assert work.split.forget.ids.tolist() == ["s01", "s02"]
+    assert len(work.split.kept) == 38
+
+
+def test_a_random_forget_set_is_a_function_of_the_seed(begin: Open, tmp_path: Path) -> None:
+    chosen = [
+        begin(folder=tmp_path / str(place), seed=seed).choose("random:0.25").forget.ids.tolist()
+        for place, seed in enumerate((0, 0, 1))
+    ]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert len(chosen[0]) == 10
+
+
+def test_without_a_forget_set_there_is_no_split(begin: Open) -> None:
+    with pytest.raises(WorkspaceError, match=r"expected a forget set in .*, got none; choose one with --forget"):
+        _ = begin().split
+
+
+def test_a_refused_forget_set_is_not_kept(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(DataError):
+        work.choose("s01,s01")
+    assert not (work.folder / "forget.json").exists()
+
+
+# ------------------------------------------------------------------------------------------- models
+
+
+def test_a_manifest_says_where_the_weights_come_from(begin: Open) -> None:
+    work = begin()
+    work.train()
+    work.choose("s01,s02")
+    work.unlearn(FineTune(epochs=2), seed=7)
+    manifests = {
+        one.method: one for one in map(checkpoint.read_manifest, (work.folder / "models").glob("*.safetensors"))
+    }
+    original, tuned = manifests["train"], manifests[repr(FineTune(epochs=2))]
+    assert (original.role, tuned.role, tuned.seed) == ("original", "unlearned", 7)
+    assert original.ids == work.data.train.ids.tolist()
+    assert tuned.ids == work.split.kept.ids.tolist()
+    assert original.data_sha256 == tuned.data_sha256 == work.data.sha256
+    assert original.recipe == work.recipe.to_dict()
+    assert checkpoint.weights_sha256(work.train().model) == original.weights_sha256
+
+
+def test_models_are_the_original_and_then_the_others_in_the_order_of_their_making(begin: Open) -> None:
+    work = begin()
+    work.train()
+    work.choose("s01,s02")
+    work.unlearn(ASCENT)
+    work.retrained(2)
+    work.unlearn(ASCENT, retain=False)
+    assert [one.label for one in work.models()] == [
+        "original",
+        "gradient_ascent",
+        "retrain (seed 1)",
+        "retrain (seed 2)",
+        "gradient_ascent (no retain set)",
+    ]
+    assert [one.role for one in work.models()] == ["original", "unlearned", "retrained", "retrained", "unlearned"]
+
+
+def test_what_was_made_is_read_back_bit_equal(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = begin()
+    work.choose("s01,s02")
+    made = work.unlearn(ASCENT)
+    monkeypatch.setattr(workflow, "unlearn", lambda *_, **__: pytest.fail("done again"))
+    again = Workspace.open(work.folder).unlearn(ASCENT)
+    assert checkpoint.weights_sha256(again.model) == checkpoint.weights_sha256(made.model)
+    assert (again.label, again.method, again.seconds) == (made.label, made.method, made.seconds)
+
+
+def test_retrained_models_have_seeds_of_their_own(begin: Open) -> None:
+    work = begin(seed=5)
+    work.choose("s01,s02")
+    made = work.retrained(2)
+    assert [one.seed for one in made] == [6, 7]
+    assert len({checkpoint.weights_sha256(one.model) for one in made}) == 2
+    direct = workflow.unlearn(work.train().model, work.split, Retrain(), work.task, recipe=work.recipe, seed=6)
+    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made[0].model)
+
+
+def test_killed_between_weights_and_manifest_makes_the_model_again(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    work = begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work.train()
+    assert (work.folder / "models" / "original.safetensors").exists()
+    made = work.train()
+    assert checkpoint.weights_sha256(work.models()[0].model) == checkpoint.weights_sha256(made.model)
+
+
+def test_a_half_written_model_is_not_audited(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights without their manifest are those of an interrupted run; the other models can still be used."""
+
+    def killed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    work = begin()
+    work.train()
+    work.choose("s01,s02")
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "write_json", killed)
+        with pytest.raises(KeyboardInterrupt):
+            work.unlearn(ASCENT)
+    assert [one.label for one in work.models()] == ["original"]
+
+
+def test_a_model_of_other_data_is_refused(begin: Open) -> None:
+    work = begin()
+    work.train()
+    path = work.folder / "models" / "original.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(facts | {"data_sha256": "0" * 64}))
+    with pytest.raises(WorkspaceError, match=r"expected a model of this folder's data, got .* of other data"):
+        work.train()
+
+
+# ------------------------------------------------------------------------------------------- evidence
+
+
+def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -> None:
+    work = begin()
+    work.choose("random:0.25")
+    work.unlearn(ASCENT)
+    told: list[tuple[str, float, float]] = []
+    values = replace(work, progress=lambda *one: told.append(one)).audit(
+        references=4, retrained=2, workers=0, command="obliviate audit"
+    )
+    assert json.loads(work.results.read_text(encoding="utf-8")) == values
+    assert work.report.exists()
+    assert (values["command"], values["data"]["forget_rule"]) == ("obliviate audit", "random 25 %")
+    assert ("references", 4, 4) in told
+    assert told[-1] == ("audit", 1, 1)
+    assert {stage for stage, _, _ in told} == {"retrain (seed 1)", "retrain (seed 2)", "references", "audit"}
+    references = {one: one.stat().st_mtime_ns for one in (work.folder / "references").rglob("*.safetensors")}
+    assert len(references) == 8
+    work.unlearn(FineTune(epochs=1))
+    grown = work.audit(references=6, retrained=2, workers=0)
+    assert len(grown["models"]) == len(values["models"]) + 1
+    assert all(one.stat().st_mtime_ns == made for one, made in references.items())
+
+
+@pytest.mark.parametrize(("references", "retrained"), [(5, 2), (2, 2), (4, 1)])
+def test_an_audit_that_cannot_be_made_trains_nothing(begin: Open, references: int, retrained: int) -> None:
+    work = begin()
+    work.choose("s01,s02")
+    with pytest.raises(AuditError, match="at least "):
+        work.audit(references=references, retrained=retrained)
+    assert not (work.folder / "models").exists()
+
+
+def test_there_is_no_report_without_results(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"expected results.json in .*, got none; run `obliviate audit"):
+        workspace.write_report(tmp_path)

@@ -1,0 +1,41 @@
+import pytest
+import torch
+from torch import nn
+
+from obliviate.data.samples import Samples
+from obliviate.training.inference import outputs
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 500])
+@pytest.mark.parametrize("training", [True, False])
+def test_outputs_are_those_of_evaluation_mode_in_the_order_of_the_samples(
+    tiny: Samples, batch_size: int, training: bool
+):
+    model = network()
+    model(torch.rand(9, 6))  # running statistics that are not the initial ones
+    shuffled = tiny.select(tiny.ids[::-1])
+    expected = model.eval()(tiny.everything().x).detach()
+    model.train(training)
+    before = {name: one.clone() for name, one in model.state_dict().items()}
+    found = outputs(model, shuffled, batch_size=batch_size)
+    torch.testing.assert_close(found, expected.flip(0))
+    assert not found.requires_grad
+    assert model.training is training
+    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+
+
+def test_outputs_are_float32_even_of_a_bfloat16_model():
+    samples = Samples.from_tensors(torch.rand(4, 6).bfloat16(), torch.zeros(4).long(), ids=list("abcd"))
+    assert outputs(nn.Linear(6, 3).bfloat16(), samples).dtype is torch.float32
+
+
+def test_the_mode_is_restored_when_the_model_fails(tiny: Samples):
+    model = nn.Linear(5, 3)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        outputs(model, tiny)
+    assert model.training

@@ -1,0 +1,202 @@
+import dataclasses
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from obliviate.data.samples import Samples
+from obliviate.errors import RecipeError
+from obliviate.models.mlp import MLP
+from obliviate.training.augmentation import crop_flip
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.recipe import Recipe, resolve
+
+SMALL = {"features": 4, "classes": 2, "hidden": (3,)}
+
+
+def mine(*, width: int = 3) -> nn.Module:
+    return nn.Linear(width, 2)
+
+
+class Outer:
+    class Inner(nn.Linear):
+        def __init__(self) -> None:
+            super().__init__(2, 2)
+
+
+@pytest.mark.parametrize("name", ["model", "optimizer", "schedule", "augmentation", "precision"])
+def test_unknown_names_are_refused_and_the_known_ones_listed(name: str):
+    listed = {
+        "model": "mlp, small_cnn",
+        "optimizer": "sgd, adam, adamw",
+        "schedule": "constant, linear, cosine, one_cycle, step",
+        "augmentation": "none, crop_flip",
+        "precision": "auto, bfloat16, float32",
+    }[name]
+    options: dict[str, Any] = {name: "nothing"}
+    with pytest.raises(RecipeError, match=rf"^expected .* of {listed}, got 'nothing'; "):
+        Recipe(**options)
+
+
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_sizes_must_be_positive(name: str, value: int):
+    options: dict[str, Any] = {name: value}
+    with pytest.raises(RecipeError, match=rf"^expected {name} above 0, got {value}; "):
+        Recipe(**options)
+
+
+def test_a_learning_rate_that_is_no_number_is_refused():
+    with pytest.raises(RecipeError, match=r"^expected learning_rate above 0, got nan; "):
+        Recipe(learning_rate=math.nan)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        Recipe(),
+        Recipe(model="mlp", model_options={"features": 4}, optimizer="adamw", augmentation="crop_flip", momentum=0.5),
+        Recipe(epochs=1, batch_size=2, learning_rate=3.0, weight_decay=0.0, schedule="step", precision="float32"),
+    ],
+)
+def test_a_recipe_survives_json(recipe: Recipe):
+    restored = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert restored == recipe
+    assert restored.fingerprint == recipe.fingerprint
+
+
+def test_a_recipe_from_json_builds_the_same_model():
+    recipe = Recipe(model="mlp", model_options=SMALL)
+    restored = Recipe.from_dict(json.loads(json.dumps(recipe.to_dict())))
+    assert restored.fingerprint == recipe.fingerprint
+    assert weights_sha256(restored.build(seed=1)) == weights_sha256(recipe.build(seed=1))
+
+
+def test_unknown_fields_are_refused():
+    with pytest.raises(RecipeError, match=r"^expected recipe fields augmentation, .*, got dropout, lr; "):
+        Recipe.from_dict({"lr": 0.1, "epochs": 3, "dropout": 0.5})
+
+
+def test_the_fingerprint_changes_with_every_field():
+    other: dict[str, Any] = {
+        "model": "mlp",
+        "model_options": {"classes": 3},
+        "epochs": 3,
+        "batch_size": 3,
+        "optimizer": "adam",
+        "learning_rate": 0.3,
+        "momentum": 0.3,
+        "weight_decay": 0.3,
+        "schedule": "linear",
+        "augmentation": "crop_flip",
+        "precision": "float32",
+    }
+    assert other.keys() == {one.name for one in dataclasses.fields(Recipe)}
+    found = {Recipe().fingerprint, *(Recipe(**{name: value}).fingerprint for name, value in other.items())}
+    assert len(found) == len(other) + 1
+    assert Recipe(model_options={"classes": 3, "width": 4}).fingerprint == (
+        Recipe(model_options={"width": 4, "classes": 3}).fingerprint
+    )
+
+
+def test_building_is_a_function_of_the_seed_and_leaves_the_global_random_state_alone():
+    recipe = Recipe(model="mlp", model_options=SMALL)
+    torch.manual_seed(99)  # another seed than those below, whatever ran before
+    before = torch.get_rng_state()
+    first = weights_sha256(recipe.build(seed=1))
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    assert weights_sha256(recipe.build(seed=1)) == first
+    assert weights_sha256(recipe.build(seed=2)) != first
+
+
+@pytest.mark.parametrize("options", [{"width": 3}, {"features": "many"}])
+def test_options_that_the_architecture_does_not_take_are_refused(options: dict[str, Any]):
+    with pytest.raises(RecipeError, match=r"(?s)^expected options that mlp takes, got .*; correct `model_options`$"):
+        Recipe(model="mlp", model_options=options).build(seed=0)
+
+
+# Models of the user's own
+
+
+def test_a_users_function_is_called_with_the_options():
+    recipe = Recipe(model=mine, model_options={"width": 5})
+    model = recipe.build(seed=0)
+    assert isinstance(model, nn.Linear)
+    assert model.in_features == 5
+    assert recipe.model_name == f"{__name__}:mine"
+    assert recipe.to_dict()["model"] == recipe.model_name
+
+
+def test_a_module_and_a_name_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "my_models.py").write_text(
+        "from torch import nn\nclass A:\n    class B(nn.Linear):\n        def __init__(self): super().__init__(2, 3)\n",
+        encoding="utf-8",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = Recipe(model="my_models:A.B")
+    assert recipe.importable
+    assert type(recipe.build(seed=0)).__qualname__ == "A.B"
+    again = Recipe(model=resolve("my_models:A.B"))
+    assert again.to_dict() == recipe.to_dict()
+    assert again.fingerprint == recipe.fingerprint
+    sys.modules.pop("my_models")
+
+
+@pytest.mark.parametrize("name", ["no_such_module:f", "math:no_such_function", ":f", ".relative:f", "math:", ":"])
+def test_a_name_that_cannot_be_imported_is_refused(name: str):
+    with pytest.raises(RecipeError, match=r"^expected an importable model, got '.*; install its package"):
+        Recipe(model=name).build(seed=0)
+
+
+def main_function() -> nn.Module:
+    return nn.Linear(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "importable"),
+    [("mlp", True), ("a:b", True), (MLP, True), (mine, True), (Outer.Inner, True), (lambda: nn.Linear(1, 1), False)],
+)
+def test_only_what_a_module_holds_can_be_built_by_another_process(model: Any, importable: bool):
+    assert Recipe(model=model).importable is importable
+
+
+def test_what_the_main_module_holds_cannot_be_built_by_another_process(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(main_function, "__module__", "__main__")
+    assert not Recipe(model=main_function).importable
+
+
+# Optimiser and augmentation
+
+
+@pytest.mark.parametrize(
+    ("name", "cls", "group"),
+    [
+        ("sgd", torch.optim.SGD, {"lr": 0.3, "momentum": 0.4, "weight_decay": 0.2}),
+        ("adam", torch.optim.Adam, {"lr": 0.3, "weight_decay": 0.2}),
+        ("adamw", torch.optim.AdamW, {"lr": 0.3, "weight_decay": 0.2}),
+    ],
+)
+def test_the_optimiser_has_the_settings_of_the_recipe(name: str, cls: Callable[..., Any], group: dict[str, float]):
+    model = mine()
+    recipe = Recipe(model=mine, optimizer=name, learning_rate=0.3, momentum=0.4, weight_decay=0.2)
+    optimizer = recipe.make_optimizer(model)
+    assert type(optimizer) is cls
+    assert [id(one) for one in optimizer.param_groups[0]["params"]] == [id(one) for one in model.parameters()]
+    assert {key: optimizer.param_groups[0][key] for key in group} == group
+
+
+def test_samples_are_read_through_the_augmentation():
+    images = Samples.from_tensors(torch.rand(5, 1, 4, 4), torch.zeros(5).long())
+    assert Recipe().augmented(images) is images
+    torch.manual_seed(4)
+    found = Recipe(augmentation="crop_flip").augmented(images).everything()
+    torch.manual_seed(4)
+    assert torch.equal(found.x, crop_flip(images.everything().x))
+    assert found.ids.tolist() == images.ids.tolist()
