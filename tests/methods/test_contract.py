@@ -165,12 +165,14 @@ def test_killed_and_resumed_is_bit_equal_to_uninterrupted(
 ) -> None:
     whole = weights_sha256(bench.forget(method, split))
     total, power.taken = power.taken, 0
+    if not total:
+        pytest.skip("it takes no step of training that could be interrupted; see the next test")
     power.last = {"the first batch": 0, "a third": total // 3, "nine tenths": 9 * total // 10}.get(moment, total - 1)
     with pytest.raises(Killed):
         bench.forget(method, split, folder=tmp_path)
     power.taken, power.last = 0, None
     assert weights_sha256(bench.forget(method, split, folder=tmp_path)) == whole
-    if moment in {"nine tenths", "the last batch"}:
+    if moment in {"nine tenths", "the last batch"} and getattr(method, "epochs", None) != 1:
         assert power.taken < total  # epochs that were done are not done again
 
 
@@ -210,10 +212,10 @@ def test_a_finished_run_is_not_done_again(
 
 
 @each_method
-def test_reads_only_the_samples_that_it_may_see(method: Any, bench: Bench, few: Samples) -> None:
+def test_reads_only_the_samples_that_it_may_see(method: Any, bench: Bench, few: Samples, data: Data) -> None:
     train, read = recorded(few)
     outside, forget = few.ids[:50].tolist(), few.ids[50:110].tolist()
-    split = Split.of(train.without(outside), forget=forget)
+    split = Split.of(train.without(outside), forget=forget, reference=data.reference)
     assert not read()
     if "retain" in method.needs:
         bench.forget(method, split)
@@ -228,12 +230,13 @@ def test_reads_only_the_samples_that_it_may_see(method: Any, bench: Bench, few: 
 
 
 @each_method
-def test_works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, few: Samples) -> None:
+def test_works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, few: Samples, data: Data) -> None:
     batch = few.everything()
     dataset = TensorDataset(batch.x[:200], batch.y[:200])
     lazy = Samples.from_dataset(dataset, ids=few.ids[:200], in_memory=False)
     held = few.select(few.ids[:200])
-    made = [weights_sha256(bench.forget(method, Split.of(one, forget=few.ids[:20]))) for one in (lazy, held)]
+    splits = [Split.of(one, forget=few.ids[:20], reference=data.reference) for one in (lazy, held)]
+    made = [weights_sha256(bench.forget(method, split)) for split in splits]
     assert made[0] == made[1]
 
 
@@ -360,7 +363,7 @@ def test_a_method_of_another_package_is_found_and_runs(
     monkeypatch: pytest.MonkeyPatch, original: nn.Module, split: Split, task: Classification
 ) -> None:
     install(monkeypatch, Shrink)
-    assert list(methods.registry()) == ["retrain", "fine_tune", "gradient_ascent", "amun", "shrink"]
+    assert list(methods.registry()) == [*(cls.name for cls in methods.BUILT_IN), "shrink"]
     made = workflow.unlearn(original, split, methods.find("shrink")(factor=0.25), task)
     np.testing.assert_allclose(
         made.model.get_parameter("conv1.bias").detach().numpy(), original.get_parameter("conv1.bias").detach() / 4

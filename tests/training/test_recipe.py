@@ -12,10 +12,12 @@ from torch import nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
+from obliviate.models import ARCHITECTURES
 from obliviate.models.mlp import MLP
 from obliviate.training.augmentation import crop_flip
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe, resolve
+from obliviate.training.schedules import SCHEDULES
 
 SMALL = {"features": 4, "classes": 2, "hidden": (3,)}
 
@@ -33,9 +35,9 @@ class Outer:
 @pytest.mark.parametrize("name", ["model", "optimizer", "schedule", "augmentation", "precision"])
 def test_unknown_names_are_refused_and_the_known_ones_listed(name: str):
     listed = {
-        "model": "mlp, small_cnn",
+        "model": ", ".join(ARCHITECTURES),
         "optimizer": "sgd, adam, adamw",
-        "schedule": "constant, linear, cosine, one_cycle, step",
+        "schedule": ", ".join(SCHEDULES),
         "augmentation": "none, crop_flip",
         "precision": "auto, bfloat16, float32",
     }[name]

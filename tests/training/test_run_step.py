@@ -72,8 +72,7 @@ def test_fitting_is_a_step_for_every_batch(run: Run, tiny: Samples, three_classe
 def test_what_is_prepared_reaches_the_loss_and_another_model_may_step_there(run: Run, tiny: Samples):
     """Two weights that chase each other: a ← a − (a − b)/2 first, then b ← b − (b − a)/2."""
     a, b = linear(0.0), linear(8.0)
-    rates = {"lr": 0.5}
-    first, second = torch.optim.SGD(a.parameters(), **rates), torch.optim.SGD(b.parameters(), **rates)
+    first, second = torch.optim.SGD(a.parameters(), lr=0.5), torch.optim.SGD(b.parameters(), lr=0.5)
 
     def towards(model: nn.Module, aim: Tensor) -> Tensor:
         return F.mse_loss(model(torch.ones(1, 1)), aim, reduction="sum") / 2
