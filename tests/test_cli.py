@@ -483,6 +483,7 @@ def interrupted(self, *arguments, **options):
     return fit(self, *arguments, **options)
 
 Run.fit = interrupted
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell makes its children ignore it
 main()
 """
 
