@@ -103,6 +103,7 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
     optimizer = torch.optim.Adam(model.parameters(), lr=method.learning_rate)
     other = torch.optim.Adam(generator.parameters(), lr=method.generator_learning_rate)
     length = len(run.paired(split.forget, split.kept, method.batch_size, 0, steps=method.steps))
+    assert method.epochs is not None
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, method.epochs * length)
     step, masks = 0, []
     for epoch in range(method.epochs):

@@ -30,7 +30,7 @@ def written_out(block: MixBlock, first: Tensor, second: Tensor, lam: float) -> T
     inner = c // 2
     logits = torch.zeros(n, 2, h, w)
     weights = [one.weight[:, :, 0, 0] for one in (block.query, block.key, block.value)]
-    biases = [one.bias for one in (block.query, block.key, block.value)]
+    biases = [one.bias for one in (block.query, block.key, block.value) if one.bias is not None]
     for i in range(n):
         images = [torch.cat([first[i].flatten(1), torch.full((1, h * w), lam)])]
         images.append(torch.cat([second[i].flatten(1), torch.full((1, h * w), 1 - lam)]))
