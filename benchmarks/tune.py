@@ -1,12 +1,14 @@
 """Choose default hyperparameters: the same random search for every method, on forget sets that are never reported.
 
-    python benchmarks/tune.py [--methods amun,salun] [--trials 16] [--out runs/tune]
+    python benchmarks/tune.py [--methods amun,salun] [--trials 24] [--out runs/tune]
 
-Every method gets the same number of trials (its present defaults are the first) from the space below, on two forget
-sets of one model. A trial's score is its mean average gap to three retrained models, under the attack of the audit; a
-trial that takes more than the budget (15 % of one retraining) is kept in the record but cannot win. The forget sets
-come from seeds that no report uses; the models reported are trained from other seeds as well. Trials are appended to
-`<out>/trials.jsonl` as they end, so the search can be interrupted. Writes `benchmarks/results/tune.json`.
+Every method gets the same number of settings, drawn from the space below, each tried on two forget sets of one model;
+no earlier choice of defaults enters. A setting's score is its mean average gap to three retrained models, under the
+attack of the audit; one that takes more than the budget (15 % of one retraining, in processor time) is kept in the
+record but cannot win. The forget sets come from seeds that no report uses, and the model does too. Trials are appended
+to `<out>/trials.jsonl` as they end, so the search can be interrupted. Writes `benchmarks/results/tune.json`.
+
+"amun (no retain set)" stands for the method without access to D_R, whose defaults are its own.
 """
 
 from __future__ import annotations
@@ -15,114 +17,205 @@ import argparse
 import itertools
 import json
 import random
+import statistics
 from pathlib import Path
 from typing import Any
 
 from common import provenance, save
+from ground import Ground, Log, key_of
 
-from obliviate import workflow
 from obliviate.data.sources import EMBEDDED
-from obliviate.data.split import Split, random_ids
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
-from obliviate.methods.retrain import Retrain
 from obliviate.seeds import derive
 from obliviate.training.recipe import Recipe
-from obliviate.workspace import Workspace
 
 MODEL_SEED = 1000
 FORGET_SEEDS = (1001, 1002)
 SHARE = 0.1
-BUDGET = 0.15
+BUDGET = 15.0  # % of a retraining
+NO_RETAIN = " (no retain set)"
+
+RATES = [0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2]
+SLOW_RATES = [1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 3e-3, 5e-3, 8e-3, 0.012, 0.02]
+ADAM_RATES = [2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3]
+SCHEDULES = ["constant", "cosine"]
 
 # For every method the values that its fields may take; the search draws from the product.
 SPACES: dict[str, dict[str, list[Any]]] = {
     "amun": {
         "epochs": [2, 3],
-        "learning_rate": [0.08, 0.1, 0.13, 0.16, 0.2],
-        "batch_size": [128, 256],
-        "schedule": ["cosine", "linear"],
+        "learning_rate": RATES[4:],
+        "batch_size": [64, 128],
+        "schedule": SCHEDULES,
+        "keep_forget": [False, True],
     },
-    "fine_tune": {"epochs": [2, 3], "learning_rate": [0.01, 0.03, 0.06, 0.1, 0.15, 0.2], "batch_size": [64, 128]},
-    "gradient_ascent": {"epochs": [2, 5, 10], "learning_rate": [1e-3, 3e-3, 6e-3, 0.01, 0.015, 0.02]},
+    "fine_tune": {"epochs": [2, 3], "learning_rate": [*RATES, 0.3], "batch_size": [64, 128], "schedule": SCHEDULES},
+    "neg_grad_plus": {
+        "beta": [0.8, 0.85, 0.9, 0.95, 0.98, 0.99],
+        "epochs": [1, 2],
+        "learning_rate": RATES,
+        "batch_size": [64, 128],
+        "schedule": SCHEDULES,
+    },
+    "random_label": {
+        "epochs": [1, 2, 3],
+        "learning_rate": RATES,
+        "momentum": [0.5, 0.9],
+        "batch_size": [64, 128],
+        "schedule": SCHEDULES,
+    },
+    "salun": {
+        "saliency": [0.3, 0.5, 0.7],
+        "epochs": [1, 2, 3],
+        "learning_rate": RATES,
+        "momentum": [0.5, 0.9],
+        "batch_size": [64, 128],
+        "schedule": SCHEDULES,
+    },
+    "l1_sparse": {
+        "gamma": [1e-5, 3e-5, 1e-4, 2e-4, 5e-4],
+        "epochs": [2, 3],
+        "learning_rate": RATES,
+        "batch_size": [64, 128],
+        "schedule": SCHEDULES,
+    },
+    "scrub": {
+        "epochs": [1, 2, 3],
+        "max_epochs": [1, 2],
+        "alpha": [0.001, 0.05, 0.5],
+        "learning_rate": ADAM_RATES,
+        "batch_size": [64, 128],
+        "forget_batch_size": [64, 128, 256],
+        "schedule": SCHEDULES,
+    },
+    "bad_teacher": {
+        "epochs": [1, 2],
+        "learning_rate": ADAM_RATES,
+        "temperature": [1.0, 2.0, 4.0],
+        "batch_size": [64, 128, 256],
+    },
+    "ssd": {
+        "alpha": [1.0, 1.1, 1.2, 1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0],
+        "dampening": [0.1, 0.3, 0.5, 1.0],
+    },
+    "influence": {
+        "alpha": [1.0, 3.0, 10.0, 30.0, 100.0],
+        "damping": [0.03, 0.1, 0.3],
+        "steps": [3, 5, 10],
+        "samples": [500, 1000],
+        "radius": [0.02, 0.05, 0.1],
+    },
+    "rum": {
+        "medium_epochs": [1, 2],
+        "high_epochs": [1, 2],
+        "learning_rate": RATES,
+        "momentum": [0.5, 0.9],
+        "saliency": [0.3, 0.5, 0.7],
+        "batch_size": [64, 128],
+    },
+    "mixunlearn": {
+        "epochs": [None, 4, 6],
+        "learning_rate": [1e-3, 1.5e-3, 2e-3, 3e-3],
+        "batch_size": [64, 128],
+        "schedule": SCHEDULES,
+        "tau_mix": [2.0, 3.0, 5.0, 10.0],
+        "tau_real": [2.0, 2.5, 3.0, 4.0, 5.0],
+        "temperature": [0.3],
+        "omega": [1.0],
+    },
+    "nabla_tau": {
+        "retain_passes": [0.75, 1.0, 1.25, 1.5],
+        "learning_rate": [1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3],
+        "batch_size": [64, 128, 256],
+        "refresh": [1, 2, 5],
+        "schedule": ["linear_to_tenth", "cosine"],
+    },
+    "amun (no retain set)": {
+        "epochs": [5, 10, 15],
+        "learning_rate": [0.003, 0.005, 0.008, 0.01, 0.013, 0.016, 0.02, 0.03],
+        "batch_size": [32, 64, 128],
+        "saliency": [0.05, 0.1, 0.2, 0.5],
+        "keep_forget": [False, True],
+    },
+    "gradient_ascent (no retain set)": {
+        "epochs": [1, 2, 5, 10],
+        "learning_rate": SLOW_RATES,
+        "momentum": [0.0, 0.9],
+        "batch_size": [64, 128, 256],
+    },
+    "boundary_shrink (no retain set)": {
+        "epochs": [1, 2, 5, 10],
+        "learning_rate": SLOW_RATES,
+        "bound": [0.03, 0.1, 0.2],
+        "batch_size": [64, 128, 256],
+    },
 }
 
 
-def candidates(name: str, trials: int) -> list[dict[str, Any]]:
-    """The present defaults, then settings drawn without repetition from the method's space."""
+def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
+    """Settings drawn without repetition from the method's space."""
     space = SPACES[name]
     everything = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
     random.Random(derive(0, "tune", name)).shuffle(everything)
-    return [{}, *everything[: trials - 1]]
+    return everything[:trials]
 
 
 def main() -> None:
-    """Search, or go on searching, and print the best trial of every method."""
+    """Search, or go on searching, and print the best setting of every method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--methods", default=",".join(SPACES), help="names, separated by commas")
-    parser.add_argument("--trials", type=int, default=16, help="settings per method")
+    parser.add_argument("--trials", type=int, default=24, help="settings per method")
     parser.add_argument("--out", type=Path, default=Path("runs/tune"))
     arguments = parser.parse_args()
+    names = [one.strip() for one in arguments.methods.split(",")]
+    budget = f"{arguments.trials} settings × {len(FORGET_SEEDS)} forget sets"
+    print(f"every method: {budget}, at most {BUDGET:g} % of one retraining", flush=True)
 
-    workspace = Workspace.create(arguments.out / "model", source=EMBEDDED, recipe=Recipe(), seed=MODEL_SEED)
-    data, task, recipe = workspace.data, workspace.task, workspace.recipe
-    original = workspace.train()
-    pool = workflow.train_references(
-        recipe, data.train, data.test, task, folder=arguments.out / "references", seed=MODEL_SEED
-    )
-    splits = {
-        seed: Split.of(data.train, forget=random_ids(data.train, SHARE, seed=seed), reference=data.reference)
-        for seed in FORGET_SEEDS
-    }
-    retrained = {
-        seed: [
-            workflow.unlearn(original.model, split, Retrain(), task, recipe=recipe, seed=seed + 10 * (1 + one))
-            for one in range(3)
-        ]
-        for seed, split in splits.items()
-    }
-
-    record = arguments.out / "trials.jsonl"
-    done = [json.loads(line) for line in record.read_text("utf-8").splitlines()] if record.exists() else []
-    seen = {(one["method"], json.dumps(one["settings"], sort_keys=True)) for one in done}
+    ground = Ground(arguments.out, source=EMBEDDED, recipe=Recipe(), seed=MODEL_SEED)
+    requests = [ground.request(SHARE, seed) for seed in FORGET_SEEDS]
+    log = Log(arguments.out / "trials.jsonl")
     known = registry()
-    for name in arguments.methods.split(","):
-        for settings in candidates(name, arguments.trials):
-            if (name, json.dumps(settings, sort_keys=True)) in seen:
-                continue
-            trial: dict[str, Any] = {"method": name, "settings": settings}
-            try:
-                of_each = []
-                for seed, split in splits.items():
-                    method = known[name](**settings)
-                    made = workflow.unlearn(original.model, split, method, task, recipe=recipe, seed=seed)
-                    result = workflow.audit_models([made, *retrained[seed]], split, data.test, pool)
-                    of_each.append((made, result.models[0]))
-                trial |= {
-                    "described": of_each[0][0].method,
-                    "average_gap": sum(one.average_gap for _, one in of_each) / len(of_each),
-                    "share_of_retraining": sum(one.share_of_retraining or 0.0 for _, one in of_each) / len(of_each),
-                    "accuracy": [one.accuracy for _, one in of_each],
-                    "ft_auc": [one.attacks["rmia"]["ft"]["auc"] for _, one in of_each],
-                }
-            except ObliviateError as error:
-                trial |= {"failed": str(error)}
-            done.append(trial)
-            with record.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(trial) + "\n")
-            print(name, settings, {key: trial.get(key) for key in ("average_gap", "share_of_retraining", "failed")})
-
-    best = {}
-    for name in arguments.methods.split(","):
-        trials = [one for one in done if one["method"] == name]
+    found = {}
+    for name in names:
+        method, retain = known[name.removesuffix(NO_RETAIN)], not name.endswith(NO_RETAIN)
+        trials = []
+        for settings in settings_of(name, arguments.trials):
+            key = key_of(name, settings)
+            if key not in log.entries:
+                entry: dict[str, Any] = {"method": name, "settings": settings}
+                try:
+                    audits = [request.trial(method(**settings), retain=retain) for request in requests]
+                except ObliviateError as error:
+                    entry |= {"failed": str(error)}
+                else:
+                    entry["figures"] = audits
+                    for one in ("average_gap", "share_of_retraining"):
+                        entry[one] = statistics.fmean(audit[one] for audit in audits)
+                log.add(key, entry)
+                shown = {one: entry.get(one) for one in ("average_gap", "share_of_retraining", "failed")}
+                print(name, settings, shown, flush=True)
+            trials.append(log.entries[key])
         valid = [one for one in trials if "failed" not in one and one["share_of_retraining"] <= BUDGET]
         ranked = sorted(valid, key=lambda one: one["average_gap"])
-        best[name] = {"trials": len(trials), "failed": sum("failed" in one for one in trials), "best": ranked[:3]}
-        if ranked:
-            print(f"{name}: average gap {ranked[0]['average_gap']:.2f} with {ranked[0]['described']}")
-    command = f"python benchmarks/tune.py --trials {arguments.trials}"
-    content = {"budget": BUDGET, "model_seed": MODEL_SEED, "forget_seeds": FORGET_SEEDS, "spaces": SPACES}
-    print(save("tune", {**provenance(command), **content, "methods": best}))
+        found[name] = {
+            "space": SPACES[name],
+            "tried": len(trials),
+            "failed": sum("failed" in one for one in trials),
+            "too dear": len(trials) - len(valid) - sum("failed" in one for one in trials),
+            "best": ranked[:3],
+        }
+    for name, one in found.items():
+        line = "nothing within the budget"
+        if one["best"]:
+            best = one["best"][0]
+            line = f"average gap {best['average_gap']:.2f} at {best['share_of_retraining']:.1f} % with "
+            line += json.dumps(best["settings"])
+        print(f"{name}: {line} ({one['tried']} tried, {one['too dear']} too dear, {one['failed']} failed)")
+    content = {"budget": BUDGET, "model_seed": MODEL_SEED, "forget_seeds": FORGET_SEEDS, "trials": arguments.trials}
+    save_as = {**provenance(f"python benchmarks/tune.py --trials {arguments.trials}"), **content, "methods": found}
+    if names == list(SPACES):
+        print(save("tune", save_as))
 
 
 if __name__ == "__main__":

@@ -178,36 +178,51 @@ def audit_models(
     `models` holds at least two retrained ones (`retrain` with different seeds; three or more are better), usually the
     original, and what is to be judged. Raises AuditError for samples outside the pool.
     """
-    everything = split.forget.joined(split.kept, unseen)
-    place = {str(name): row for row, name in enumerate(pool.ids)}
-    if outside := [name for name in everything.ids if str(name) not in place]:
-        raise AuditError(
-            f"expected samples of the reference pool, got {shown(outside)} outside it; "
-            "train references over the training and the unseen samples that are audited"
+    evaluation = Evaluation.of(split, unseen, pool)
+    return evaluation.audit([evaluation.candidate(one) for one in models], settings or AuditSettings())
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a request is judged on: its samples, the pool's outputs for them, and which of them play which part."""
+
+    samples: Samples
+    pool: Pool
+    games: Games
+
+    @classmethod
+    def of(cls, split: Split, unseen: Samples, pool: ReferencePool) -> Evaluation:
+        """Look the forget, retain and unseen samples up in the pool; raises AuditError for samples outside it."""
+        everything = split.forget.joined(split.kept, unseen)
+        place = {str(name): row for row, name in enumerate(pool.ids)}
+        if outside := [name for name in everything.ids if str(name) not in place]:
+            raise AuditError(
+                f"expected samples of the reference pool, got {shown(outside)} outside it; "
+                "train references over the training and the unseen samples that are audited"
+            )
+        rows = np.array([place[str(name)] for name in everything.ids])
+        counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
+        forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
+        labels = everything.everything().y.cpu().numpy()
+        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out)
+        return cls(everything, Pool(logits=pool.logits[:, rows], included=pool.included[:, rows]), games)
+
+    def candidate(self, model: Trained) -> Candidate:
+        """Ask a model for its outputs: the part of an audit that takes time, and that can be kept."""
+        return Candidate(
+            name=model.label,
+            role=model.role,
+            method=model.method,
+            seed=model.seed,
+            logits=outputs(model.model, self.samples).numpy(),
+            seconds=model.seconds,
+            weights_sha256=weights_sha256(model.model),
+            settings=dict(model.notes),
         )
-    rows = np.array([place[str(name)] for name in everything.ids])
-    counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
-    forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
-    games = Games(labels=everything.everything().y.cpu().numpy(), forget=forget, retain=retain, unseen=held_out)
-    candidates = [
-        Candidate(
-            name=one.label,
-            role=one.role,
-            method=one.method,
-            seed=one.seed,
-            logits=outputs(one.model, everything).numpy(),
-            seconds=one.seconds,
-            weights_sha256=weights_sha256(one.model),
-            settings=dict(one.notes),
-        )
-        for one in models
-    ]
-    return audit_candidates(
-        candidates,
-        Pool(logits=pool.logits[:, rows], included=pool.included[:, rows]),
-        games,
-        settings or AuditSettings(),
-    )
+
+    def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
+        """Compare candidates with the retrained ones among them."""
+        return audit_candidates(candidates, self.pool, self.games, settings)
 
 
 def describe(

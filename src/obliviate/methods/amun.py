@@ -16,10 +16,9 @@ from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_positive
+from obliviate.methods.base import check_positive, check_schedule
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
-from obliviate.training.schedules import SCHEDULES
 
 WITH_RETAIN: Final = {"epochs": 3, "learning_rate": 0.13, "batch_size": 128, "saliency": 1.0}
 WITHOUT_RETAIN: Final = {"epochs": 10, "learning_rate": 0.011, "batch_size": 32, "saliency": 0.1}
@@ -63,8 +62,7 @@ class AMUN:
             raise MethodError(f"expected saliency in (0, 1], got {self.saliency}; 1 lets every weight change")
         if self.search not in SEARCHES:
             raise MethodError(f"expected a search of {', '.join(SEARCHES)}, got {self.search!r}; name one of them")
-        if self.schedule not in SCHEDULES:
-            raise MethodError(f"expected a schedule of {', '.join(SCHEDULES)}, got {self.schedule!r}; name one of them")
+        check_schedule(self)
         if self.radius is not None:
             check_positive(self, "radius")
 

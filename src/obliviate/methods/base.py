@@ -17,6 +17,7 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.task import Classification, Task
 from obliviate.training.run import Run
+from obliviate.training.schedules import SCHEDULES
 
 ENTRY_POINTS: Final = "obliviate.methods"
 NEEDS: Final = frozenset({"retain", "reference", "labels", "recipe"})
@@ -118,6 +119,12 @@ def check_positive(method: Any, *names: str) -> None:
         value = getattr(method, name)
         if not value > 0:
             raise MethodError(f"expected {name} above 0, got {value}; correct the setting of {method.name}")
+
+
+def check_schedule(method: Any) -> None:
+    """Refuse a learning-rate schedule that does not exist; raises MethodError."""
+    if method.schedule not in SCHEDULES:
+        raise MethodError(f"expected a schedule of {', '.join(SCHEDULES)}, got {method.schedule!r}; name one of them")
 
 
 def check_classification(method: Any, task: Task) -> Classification:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_positive
+from obliviate.methods.base import check_positive, check_schedule
 from obliviate.training.run import Run
 
 
@@ -26,16 +26,21 @@ class FineTune:
     learning_rate: float = 0.06
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: str = "constant"
     batch_size: int = 128
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate", "batch_size")
+        check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         retain = run.augmented(split.kept)
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        for epoch in run.epochs("fine_tune", self.epochs, model=model, optimizer=optimizer):
-            run.fit(model, run.batches(retain, self.batch_size, epoch), run.task.loss, optimizer)
+        steps = self.epochs * len(run.batches(retain, self.batch_size, 0))
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("fine_tune", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = run.batches(retain, self.batch_size, epoch)
+            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler)
         return model

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_positive
+from obliviate.methods.base import check_positive, check_schedule
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -31,23 +31,27 @@ class L1Sparse:
     learning_rate: float = 0.08
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: str = "constant"
     batch_size: int = 128
 
     def __post_init__(self) -> None:
         check_positive(self, "gamma", "epochs", "learning_rate", "batch_size")
+        check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         retain = run.augmented(split.kept)
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        for epoch in run.epochs("l1_sparse", self.epochs, model=model, optimizer=optimizer):
+        steps = self.epochs * len(run.batches(retain, self.batch_size, 0))
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("l1_sparse", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             gamma = self.gamma * (1 - epoch / self.epochs)
 
             def loss(model: nn.Module, batch: Batch, gamma: float = gamma) -> Tensor:
                 return run.task.loss(model, batch) + gamma * l1_norm(model)
 
-            run.fit(model, run.batches(retain, self.batch_size, epoch), loss, optimizer)
+            run.fit(model, run.batches(retain, self.batch_size, epoch), loss, optimizer, scheduler=scheduler)
         return model
 
 

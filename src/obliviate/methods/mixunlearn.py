@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from obliviate.data.ids import shown
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_classification, check_positive
+from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.training.features import feature_layer, with_features
@@ -79,6 +79,7 @@ class MixUnlearn:
     def __post_init__(self) -> None:
         if self.epochs is not None:
             check_positive(self, "epochs")
+        check_schedule(self)
         check_positive(self, "learning_rate", "batch_size", "tau_gen", "tau_mix", "tau_real", "omega")
         check_positive(self, "alpha", "temperature", "generator_learning_rate", "generator_every")
         for name, known in (("labels", get_args(Labels)), ("steps", get_args(Steps))):

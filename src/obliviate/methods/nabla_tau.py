@@ -20,11 +20,10 @@ from obliviate.data.ids import shown
 from obliviate.data.loading import Batches
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_classification, check_positive
+from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.task import Task
 from obliviate.training.inference import mean_loss
 from obliviate.training.run import Run
-from obliviate.training.schedules import SCHEDULES
 from obliviate.types import Batch
 
 LOG_CLASSES: Final = "log_classes"  # τ = log K, the loss of a model that knows nothing
@@ -74,8 +73,7 @@ class NablaTau:
             raise MethodError(f"expected tau to be a number or {LOG_CLASSES!r}, got {self.tau!r}; correct it")
         if not isinstance(self.tau, str | None) and not math.isfinite(self.tau):
             raise MethodError(f"expected a finite tau, got {self.tau}; give a loss, or a reference set and no tau")
-        if self.schedule not in SCHEDULES:
-            raise MethodError(f"expected a schedule of {', '.join(SCHEDULES)}, got {self.schedule!r}; name one of them")
+        check_schedule(self)
         if self.tau is not None:  # this instance needs less than its class
             object.__setattr__(self, "needs", type(self).needs - {"reference"})
 

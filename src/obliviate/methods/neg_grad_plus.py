@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_positive
+from obliviate.methods.base import check_positive, check_schedule
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -32,10 +32,12 @@ class NegGradPlus:
     learning_rate: float = 0.06
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    schedule: str = "constant"
     batch_size: int = 128
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate", "batch_size")
+        check_schedule(self)
         if not 0 <= self.beta < 1:
             raise MethodError(f"expected beta in [0, 1), got {self.beta}; 0.95 to 0.99 are usual")
 
@@ -47,7 +49,9 @@ class NegGradPlus:
         optimizer = torch.optim.SGD(
             model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
-        for epoch in run.epochs("neg_grad_plus", self.epochs, model=model, optimizer=optimizer):
+        steps = self.epochs * len(run.paired(forget, retain, self.batch_size, 0, steps="longest"))
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("neg_grad_plus", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = run.paired(forget, retain, self.batch_size, epoch, steps="longest")
-            run.fit(model, batches, loss, optimizer)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler)
         return model

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_classification, check_positive
+from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.training.relabel import relabelled
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
@@ -39,6 +39,7 @@ class SalUn:
 
     def __post_init__(self) -> None:
         check_positive(self, "saliency", "epochs", "learning_rate", "batch_size")
+        check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         classes = check_classification(self, run.task).classes

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_classification, check_positive
+from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.training.distillation import divergence
 from obliviate.training.run import Run
 from obliviate.types import Batch
@@ -36,11 +36,13 @@ class Scrub:
     temperature: float = 4.0
     learning_rate: float = 2e-3
     weight_decay: float = 5e-4
+    schedule: str = "constant"
     batch_size: int = 128
     forget_batch_size: int = 128
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "max_epochs", "temperature", "learning_rate", "batch_size", "forget_batch_size")
+        check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         check_classification(self, run.task)
@@ -55,8 +57,14 @@ class Scrub:
 
         retain = run.augmented(split.kept)
         optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        for epoch in run.epochs("scrub", self.epochs, model=model, optimizer=optimizer):
+        away_steps, near_steps = (
+            len(run.batches(*one, 0)) for one in ((split.forget, self.forget_batch_size), (retain, self.batch_size))
+        )
+        steps = min(self.max_epochs, self.epochs) * away_steps + self.epochs * near_steps
+        scheduler = run.schedule(self.schedule, optimizer, steps=steps)
+        for epoch in run.epochs("scrub", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             if epoch < self.max_epochs:
-                run.fit(model, run.batches(split.forget, self.forget_batch_size, epoch), away, optimizer)
-            run.fit(model, run.batches(retain, self.batch_size, epoch), near, optimizer)
+                batches = run.batches(split.forget, self.forget_batch_size, epoch)
+                run.fit(model, batches, away, optimizer, scheduler=scheduler)
+            run.fit(model, run.batches(retain, self.batch_size, epoch), near, optimizer, scheduler=scheduler)
         return model

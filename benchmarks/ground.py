@@ -1,0 +1,183 @@
+"""What methods are compared on: one original model, its reference pool, and retrained models per forget set."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from obliviate import workflow
+from obliviate.audit import AuditSettings, Candidate, ModelAudit
+from obliviate.data.split import Split, random_ids
+from obliviate.methods.base import Method
+from obliviate.methods.retrain import Retrain
+from obliviate.references.pool import ReferencePool
+from obliviate.training import checkpoint
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.workflow import Evaluation, Trained
+from obliviate.workspace import Workspace
+
+PACE = 2000  # samples of the piece of training that a cost is compared with
+
+
+class Ground:
+    """An original model of one seed, and whatever methods make of it on random forget sets.
+
+    A method's cost is its processor time, of one thread, as a share of a retraining's. Other work on the machine slows
+    processors down as well, so the yardstick is taken anew beside every method: a piece of a training by the recipe.
+    Models that are dear to make (the original, the references, the retrained ones) are kept in `folder`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        source: str,
+        recipe: Recipe,
+        seed: int,
+        train_size: int | None = None,
+        reference_size: int | None = None,
+        references: int = 16,
+        retrained: int = 3,
+        workers: int | None = None,
+    ) -> None:
+        torch.set_num_threads(1)
+        self.folder, self.recipe, self.seed, self.count = folder, recipe, seed, retrained
+        self.workspace = Workspace.create(
+            folder / "model",
+            source=source,
+            recipe=recipe,
+            seed=seed,
+            train_size=train_size,
+            reference_size=reference_size,
+        )
+        self.data, self.task = self.workspace.data, self.workspace.task
+        self.original = self.workspace.train()
+        self.pool: ReferencePool = workflow.train_references(
+            recipe,
+            self.data.train,
+            self.data.test,
+            self.task,
+            folder=folder / "references",
+            models=references,
+            seed=seed,
+            workers=workers,
+        )
+        self._requests: dict[tuple[float, int], Request] = {}
+
+    def request(self, share: float, forget_seed: int) -> Request:
+        """A random forget set with its retrained models."""
+        key = (share, forget_seed)
+        if key not in self._requests:
+            self._requests[key] = Request(self, *key)
+        return self._requests[key]
+
+    def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> Trained:
+        """Run a method; its notes hold `share_of_retraining`."""
+        paces = [self._pace()]
+        began = time.process_time()
+        made = workflow.unlearn(self.original.model, split, method, self.task, recipe=self.recipe, seed=seed, name=name)
+        spent = time.process_time() - began
+        paces.append(self._pace())
+        kept = len(self.data.train) - len(split.forget)
+        share = spent / (statistics.fmean(paces) * kept * self.recipe.epochs)
+        return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
+
+    def _pace(self) -> float:
+        """Processor seconds that the recipe takes per sample and epoch, now."""
+        few = self.data.train.at(torch.arange(min(PACE, len(self.data.train))))
+        began = time.process_time()
+        Run(self.task, seed=self.seed, recipe=replace(self.recipe, epochs=1)).train(few)
+        return (time.process_time() - began) / len(few)
+
+
+class Request:
+    """One random forget set on a ground: the split, the yardstick, and the audit of what a method makes."""
+
+    def __init__(self, ground: Ground, share: float, seed: int) -> None:
+        self.ground, self.seed = ground, seed
+        ids = random_ids(ground.data.train, share, seed=seed)
+        self.split = Split.of(ground.data.train, forget=ids, reference=ground.data.reference)
+        self.evaluation = Evaluation.of(self.split, ground.data.test, ground.pool)
+        folder = ground.folder / f"forget-{seed}-{share:g}"
+        self.yardstick = [
+            self.evaluation.candidate(self._retrained(folder, seed + 10 * (1 + one))) for one in range(ground.count)
+        ]
+
+    def candidate(self, method: Method, *, retain: bool = True, name: str = "") -> Candidate:
+        """Run a method on this request and ask its model for outputs."""
+        split = self.split if retain else self.split.without_retain()
+        return self.evaluation.candidate(self.ground.unlearn(method, split, seed=self.seed, name=name or method.name))
+
+    def audit(self, *candidates: Candidate) -> list[ModelAudit]:
+        """Audit candidates against the retrained models; these come last in the list."""
+        return list(self.evaluation.audit([*candidates, *self.yardstick], AuditSettings()).models)
+
+    def trial(self, method: Method, *, retain: bool = True) -> dict[str, Any]:
+        """Run one method and audit it: the figures of the tables."""
+        return figures(self.audit(self.candidate(method, retain=retain))[0])
+
+    def _retrained(self, folder: Path, seed: int) -> Trained:
+        path = folder / f"retrained-{seed}.safetensors"
+        ground = self.ground
+        if path.with_suffix(".json").exists():
+            model = ground.recipe.build(seed=0)
+            manifest = checkpoint.load(path, model)
+            notes = manifest.settings["notes"]
+            return Trained(model.eval(), "retrained", manifest.method, seed, manifest.seconds, notes)
+        made = ground.unlearn(Retrain(), self.split, seed=seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(
+            path,
+            made.model,
+            role="retrained",
+            method=made.method,
+            seed=seed,
+            recipe=ground.recipe.to_dict(),
+            data_sha256=ground.data.sha256,
+            ids=self.split.kept.ids.tolist(),
+            settings={"notes": dict(made.notes)},
+            seconds=made.seconds or 0.0,
+        )
+        return made
+
+
+def figures(audit: ModelAudit) -> dict[str, Any]:
+    """What the tables show of one audited model, in percent."""
+    share = audit.settings.get("share_of_retraining")
+    return {
+        **{part: audit.accuracy[part] for part in ("forget", "retain", "test")},
+        "ft_auc": audit.attacks["rmia"]["ft"]["auc"],
+        "average_gap": audit.average_gap,
+        "share_of_retraining": 100 * share if isinstance(share, float) else None,
+        "verdict": audit.verdict,
+    }
+
+
+class Log:
+    """Figures that are appended to a file as they are made, so that an interrupted command goes on where it was."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = path.read_text("utf-8").splitlines() if path.exists() else []
+        self.entries: dict[str, dict[str, Any]] = {one["key"]: one for one in map(json.loads, lines)}
+
+    def add(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
+        """Append one entry."""
+        self.entries[key] = {"key": key, **entry}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(self.entries[key]) + "\n")
+        return self.entries[key]
+
+
+def key_of(*parts: object) -> str:
+    """A short name of a combination of settings."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]

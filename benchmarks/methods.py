@@ -1,0 +1,163 @@
+"""Every method at its defaults, side by side: the same models, forget sets, attack and retrained models.
+
+    python benchmarks/methods.py [--model-seeds 0,1,2] [--forget-seeds 2001,2002] [--methods amun,salun]
+    python benchmarks/methods.py --data FOLDER --name cifar10 --train-size 20000 --reference-size 2000 \\
+        --model resnet8 --batch-size 128 --model-seeds 0 --out runs/methods-cifar10
+
+Defaults were chosen on another model and other forget sets (`benchmarks/tune.py`). Times are processor time of one
+thread, as a share of one retraining. Figures are appended to `<out>/figures.jsonl` as they are made, so the command can
+be interrupted; they are made again where a method's settings have changed. Writes
+`benchmarks/results/methods-<name>.json` and prints its tables: mean (least–greatest) over models and forget sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common import provenance, save, spread
+from ground import Ground, Log, Request, figures, key_of
+
+from obliviate.data.sources import EMBEDDED
+from obliviate.errors import ObliviateError
+from obliviate.methods import registry
+from obliviate.methods.base import Method, settle
+from obliviate.training.recipe import Recipe
+
+SHARE = 0.1
+EITHER = ("amun",)  # methods that use the retain set where there is one
+COLUMNS = {
+    "forget %": ("forget", 1),
+    "retain %": ("retain", 1),
+    "test %": ("test", 1),
+    "FT-AUC": ("ft_auc", 1),
+    "average gap": ("average_gap", 2),
+    "share of a retraining, %": ("share_of_retraining", 1),
+}
+
+
+def measure(
+    request: Request, log: Log, name: str, method: Method, *, retain: bool, where: Sequence[int]
+) -> dict[str, Any]:
+    """One method on one request, or what was found when it ran before."""
+    split = request.split if retain else request.split.without_retain()
+    key = key_of(*where, repr(settle(method, split)), retain)
+    if key not in log.entries:
+        entry: dict[str, Any] = {"name": name, "where": list(where), "method": repr(settle(method, split))}
+        try:
+            entry |= request.trial(method, retain=retain)
+        except ObliviateError as error:
+            entry |= {"failed": str(error)}
+        log.add(key, entry)
+        print(
+            name, where, {one: entry.get(one) for one in ("average_gap", "share_of_retraining", "failed")}, flush=True
+        )
+    return log.entries[key]
+
+
+def yardsticks(request: Request, ground: Ground, log: Log, where: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
+    """The original and the retrained models themselves, under the same audit."""
+    key = key_of(*where, "yardsticks")
+    if key not in log.entries:
+        original, *retrained = request.audit(request.evaluation.candidate(ground.original))
+        log.add(key, {"original": [figures(original)], "retrained": [figures(one) for one in retrained]})
+    return log.entries[key]
+
+
+def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
+    """A table: the mean, the least and the greatest value of every figure, and the verdicts counted."""
+    lines = [["method", *COLUMNS, "verdicts"], ["---"] * (len(COLUMNS) + 2)]
+    for name, entries in rows.items():
+        good = [one for one in entries if "failed" not in one]
+        if not good:
+            lines.append([f"`{name}`", *("" for _ in COLUMNS), f"failed: {entries[0]['failed']}"])
+            continue
+        cells = []
+        for figure, digits in COLUMNS.values():
+            values = [entry[figure] for entry in good if entry[figure] is not None]
+            if not values:
+                cells.append("")
+                continue
+            one = spread(values)
+            cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})")
+        verdicts = [entry["verdict"] for entry in good]
+        counts = {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts), key=verdicts.count)}
+        cells.append(", ".join(f"{count} × {verdict}" for verdict, count in reversed(counts.items())))
+        lines.append([name if name in ("original", "retrained") else f"`{name}`", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Run every method on every forget set of every model, and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model-seeds", default="0,1,2")
+    parser.add_argument("--forget-seeds", default="2001,2002")
+    parser.add_argument("--methods", default="", help="names, separated by commas; all of them if left out")
+    parser.add_argument("--data", default=EMBEDDED, help="a folder or file of data; the embedded set if left out")
+    parser.add_argument("--name", default="embedded", help="names the results file")
+    parser.add_argument("--train-size", type=int)
+    parser.add_argument("--reference-size", type=int)
+    parser.add_argument("--model", default="small_cnn")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--workers", type=int, help="processes that train references; one a core if left out")
+    parser.add_argument("--prepare", action="store_true", help="train the models to compare with, and stop")
+    parser.add_argument("--out", type=Path, default=Path("runs/methods"))
+    arguments = parser.parse_args()
+
+    recipe = Recipe(model=arguments.model, epochs=arguments.epochs, batch_size=arguments.batch_size)
+    model_seeds, forget_seeds = (
+        [int(one) for one in text.split(",")] for text in (arguments.model_seeds, arguments.forget_seeds)
+    )
+    known, log = registry(), Log(arguments.out / "figures.jsonl")
+    chosen = [one.strip() for one in arguments.methods.split(",") if one] or list(known)
+    approximate = {name: method for name, method in known.items() if name in chosen and not method.exact}
+    tables: dict[str, dict[str, list[dict[str, Any]]]] = {"with": {}, "without": {}}
+    for seed in model_seeds:
+        ground = Ground(
+            arguments.out / f"model-{seed}",
+            source=arguments.data,
+            recipe=recipe,
+            seed=seed,
+            train_size=arguments.train_size,
+            reference_size=arguments.reference_size,
+            workers=arguments.workers,
+        )
+        for forget_seed in forget_seeds:
+            request, where = ground.request(SHARE, forget_seed), (seed, forget_seed)
+            if arguments.prepare:
+                continue
+            for table in tables.values():
+                for name, entries in yardsticks(request, ground, log, where).items():
+                    if name in ("original", "retrained"):
+                        table.setdefault(name, []).extend(entries)
+            for name, method in approximate.items():
+                for kind, fits in (("with", "retain" in method.needs), ("without", "retain" not in method.needs)):
+                    if fits or name in EITHER:
+                        entry = measure(request, log, name, method(), retain=kind == "with", where=where)
+                        tables[kind].setdefault(name, []).append(entry)
+    if arguments.prepare:
+        return
+    for kind, rows in tables.items():
+        ranked = sorted(rows.items(), key=lambda one: _gap(one[1]))
+        tables[kind] = dict(ranked)
+        print(f"\n{kind} the retain set\n\n{markdown(tables[kind])}")
+    command = (
+        f"python benchmarks/methods.py --model-seeds {arguments.model_seeds} --forget-seeds {arguments.forget_seeds}"
+    )
+    if arguments.data != EMBEDDED:
+        command += f" --data FOLDER --name {arguments.name} --train-size {arguments.train_size} "
+        command += f"--reference-size {arguments.reference_size} --model {arguments.model} "
+        command += f"--epochs {arguments.epochs} --batch-size {arguments.batch_size}"
+    print(save(f"methods-{arguments.name}", {**provenance(command), "recipe": recipe.to_dict(), "tables": tables}))
+
+
+def _gap(entries: list[dict[str, Any]]) -> float:
+    return statistics.fmean(one.get("average_gap", float("inf")) for one in entries)
+
+
+if __name__ == "__main__":
+    main()
