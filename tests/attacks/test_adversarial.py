@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import brentq, minimize
@@ -67,8 +68,28 @@ def test_boundary_finds_the_nearest_point_of_a_linear_binary_model(seed: int) ->
     weight, x, y, distances = linear(2, 12, seed)
     found = boundary(lambda at: at @ weight.T, x, y, WIDE)
     assert found.found.all()
-    torch.testing.assert_close(found.distance, distances.amin(1), rtol=0.03, atol=1e-4)
+    torch.testing.assert_close(found.distance, distances.amin(1), rtol=0.02, atol=1e-4)
     assert (found.distance >= distances.amin(1) * (1 - 1e-4)).all()
+
+
+def test_boundary_finds_the_nearest_point_within_the_bounds_of_a_linear_binary_model() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(200, 30, generator=generator)
+    normal, bias = torch.randn(30, generator=generator), 5.0
+    logits = x @ normal + bias  # the label is 0 where this is negative, 1 elsewhere
+    y = (logits > 0).long()
+    most = torch.where((y == 1)[:, None], -normal, normal).clamp_min(0).sum(1)
+    x, y, logits = (one[logits.abs() < 0.9 * most] for one in (x, y, logits))
+    assert len(x) > 20
+    found = boundary(lambda at: F.pad((at @ normal + bias)[:, None], (1, 0)), x, y, UNIT)
+    assert found.found.all()
+    bounded = 0
+    for row, (at, side) in enumerate(zip(x.double().numpy(), 1 - 2 * y.numpy(), strict=True)):
+        outward = side * normal.double().numpy()
+        step = by_bisection(at, outward, -side * float(logits[row]))
+        bounded += int(np.isclose(at + step, 0).any() or np.isclose(at + step, 1).any())
+        assert 0.9999 <= float(found.distance[row]) / np.linalg.norm(step) < 1.03
+    assert bounded > 20
 
 
 def test_boundary_finds_the_nearest_class_of_a_linear_model() -> None:
@@ -209,42 +230,81 @@ def foolbox() -> Any:
         return importlib.import_module("foolbox")
 
 
+class Counted(nn.Module):
+    """A model that counts the rows whose gradient with respect to its input is taken."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.rows = 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.requires_grad:
+            x = x.view_as(x)
+            x.register_hook(self.count)
+        return self.model(x)
+
+    def count(self, gradient: Tensor) -> None:
+        self.rows += len(gradient)
+
+
+def test_the_gradients_reported_are_those_taken(original: nn.Module, correct: tuple[Tensor, Tensor]) -> None:
+    x, y = correct[0][:8], correct[1][:8]
+    counted = Counted(original)
+    found = boundary(counted, x, y, UNIT, batch_size=1)
+    assert int(found.gradients.sum()) == counted.rows
+
+
 @pytest.mark.parametrize(
-    ("attack", "options", "factor"), [("L2DeepFoolAttack", {}, 1.10), ("DDNAttack", {"steps": 100}, 1.15)]
+    ("attack", "options", "refinements", "factor"),
+    [
+        ("L2DeepFoolAttack", {"candidates": 10}, 4, 1.0),
+        ("DDNAttack", {"steps": 100}, 4, 1.07),
+        ("DDNAttack", {"steps": 100}, 20, 1.04),
+    ],
 )
-def test_boundary_is_nearly_as_close_as_attacks_of_twenty_times_its_cost(
+def test_boundary_is_about_as_close_as_attacks_of_several_times_its_gradients(
     foolbox: Any,
     original: nn.Module,
     correct: tuple[Tensor, Tensor],
-    ours: AdversarialExamples,
     attack: str,
     options: dict[str, int],
+    refinements: int,
     factor: float,
 ) -> None:
     x, y = correct
-    victim = foolbox.PyTorchModel(original, bounds=(0, 1), device="cpu")
+    counted = Counted(original).eval()
+    victim = foolbox.PyTorchModel(counted, bounds=(0, 1), device="cpu")
     _, clipped, success = getattr(foolbox.attacks, attack)(**options)(victim, x, y, epsilons=None)
     theirs = torch.where(success, (clipped - x).flatten(1).norm(dim=1), torch.inf)
+    ours = boundary(original, x, y, UNIT, refinements=refinements)
     assert ours.found.all()
-    assert float(ours.gradients.float().mean()) < 7
+    assert float(ours.gradients.float().mean()) < counted.rows / len(x) / 3
     assert float(ours.distance.median()) <= factor * float(theirs.median())
 
 
-def test_boundary_is_closer_than_the_search_of_the_paper_at_its_initial_radius(
-    original: nn.Module, correct: tuple[Tensor, Tensor], ours: AdversarialExamples
+@pytest.mark.parametrize("first", ["radius by the 95 % rule", "small radius"])
+def test_boundary_is_closer_than_the_search_of_the_paper_at_a_fraction_of_the_gradients_of_a_small_radius(
+    first: str, original: nn.Module, correct: tuple[Tensor, Tensor], ours: AdversarialExamples
 ) -> None:
-    published = pgd(original, *correct, UNIT, radius=initial_radius(original, *correct, UNIT))
+    radius = 0.04 if first == "small radius" else initial_radius(original, *correct, UNIT)
+    published = pgd(original, *correct, UNIT, radius=radius)
     assert published.found.all()
-    assert float(ours.distance.median()) <= 1.02 * float(published.distance.median())
+    assert float(ours.distance.median()) <= float(published.distance.median())
+    assert float(ours.gradients.float().mean()) < 9
+    if first == "small radius":
+        assert float(published.gradients.float().mean()) > 100
 
 
-def test_boundary_is_as_close_as_the_search_of_the_paper_from_a_small_radius_at_a_fraction_of_its_cost(
+def test_more_refinements_come_closer(
     original: nn.Module, correct: tuple[Tensor, Tensor], ours: AdversarialExamples
 ) -> None:
-    published = pgd(original, *correct, UNIT, radius=0.3)
-    assert published.found.all()
-    assert float(ours.distance.median()) <= 1.05 * float(published.distance.median())
-    assert float(ours.gradients.float().mean()) <= float(published.gradients.float().mean()) / 5
+    first, twenty = (boundary(original, *correct, UNIT, refinements=count) for count in (0, 20))
+    assert (ours.distance <= first.distance * (1 + 1e-4)).all()  # each search passes the point of the shorter one
+    assert ours.gradients.equal(first.gradients + 4)
+    assert twenty.gradients.equal(first.gradients + 20)
+    assert float(ours.distance.mean()) < 0.97 * float(first.distance.mean())
+    assert float(twenty.distance.mean()) < float(ours.distance.mean())
 
 
 @pytest.mark.parametrize("name", SEARCHES)
