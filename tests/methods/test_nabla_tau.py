@@ -94,6 +94,24 @@ def test_training_is_that_of_the_formula_written_out(
     assert run.notes == {"tau": pytest.approx(tau, rel=1e-4), "forget_epochs": epochs}
 
 
+def test_a_forget_batch_that_has_reached_tau_costs_no_backward_pass(
+    model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    def watching(forget: Tensor, retain: Tensor, tau: float, alpha: float) -> Tensor:
+        seen.append((forget.requires_grad, float(forget.detach()) < tau))
+        return objective(forget, retain, tau, alpha)
+
+    monkeypatch.setattr(nabla_tau, "objective", watching)
+    for tau in (-1.0, 0.9, 100.0):
+        NablaTau(epochs=6, batch_size=8, tau=tau, learning_rate=0.05)(copy.deepcopy(model), small, Run(three_classes))
+    assert all(costs is below for costs, below in seen)
+    assert {below for _, below in seen} == {True, False}
+    assert not any(below for _, below in seen[:12])
+    assert all(below for _, below in seen[-12:])
+
+
 def test_alpha_falls_by_epoch_unless_there_are_very_few() -> None:
     assert decay(0.5, 2, 8, 3) == pytest.approx([0.375] * 3)
     assert decay(0.5, 0, 1, 4) == pytest.approx([0.5, 0.375, 0.25, 0.125])

@@ -2,12 +2,13 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 from scipy.stats import binom, norm
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import (
     Interval,
     auc,
+    balanced_accuracy,
     clopper_pearson,
     delong,
     delong_difference,
@@ -152,3 +153,28 @@ def test_unusable_input_is_refused():
         delong(good, good, confidence=95.0)
     with pytest.raises(DataError, match="margin"):
         tost(Interval(0.0, 0.0, 0.0), 0.0)
+
+
+def test_balanced_accuracy_equals_sklearn_and_counts_ties_half():
+    rng = np.random.default_rng(5)
+    members, others = rng.normal(0.5, 1, 40), rng.normal(0, 1, 130)
+    truth = np.arange(170) < 40
+    for threshold in (0.0, 0.3):
+        guess = np.concatenate([members, others]) > threshold
+        found = balanced_accuracy(members, others, threshold=threshold)
+        assert found.value == pytest.approx(balanced_accuracy_score(truth, guess))
+    assert balanced_accuracy(np.zeros(3), np.zeros(5)).value == 0.5
+
+
+def test_interval_of_balanced_accuracy_covers_the_truth_as_often_as_it_says():
+    rng = np.random.default_rng(6)
+    truth = (norm.cdf(0.5) + 0.5) / 2
+    found = [balanced_accuracy(rng.normal(0.5, 1, 150), rng.normal(0, 1, 400)) for _ in range(600)]
+    assert np.mean([one.low <= truth <= one.high for one in found]) == pytest.approx(0.95, abs=0.025)
+
+
+def test_balanced_accuracy_of_too_few_or_nan_scores_is_refused():
+    with pytest.raises(DataError, match="at least 2 scores on each side, got 1 and 3"):
+        balanced_accuracy(np.zeros(1), np.zeros(3))
+    with pytest.raises(DataError, match="member scores without NaN"):
+        balanced_accuracy(np.array([np.nan, 1.0]), np.zeros(3))

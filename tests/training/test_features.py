@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from obliviate.errors import MethodError
 from obliviate.models import ARCHITECTURES
-from obliviate.training.features import feature_layer, with_features
+from obliviate.training.features import feature_layer, features, with_features
 
 
 class Steps(nn.Module):
@@ -64,12 +64,28 @@ def test_features_and_output_are_those_of_the_model_even_where_a_layer_writes_in
     with torch.no_grad():
         for one in model.convolutions[0].parameters():
             one.fill_(0.1)
-        output, features = with_features(model, IMAGES - 2.0, "convolutions.0")
+        output, found = with_features(model, IMAGES - 2.0, "convolutions.0")
         expected = model.convolutions[0](F.adaptive_avg_pool2d(IMAGES - 2.0, 8))
         assert (expected < 0).any()
-        assert features.equal(expected)
+        assert found.equal(expected)
         assert output.equal(model(IMAGES - 2.0))
     assert not any(one._forward_hooks for one in model.modules())
+
+
+def test_features_alone_spare_what_follows_their_layer(monkeypatch: pytest.MonkeyPatch):
+    model = Steps(8, 8)
+    found = with_features(model, IMAGES, "convolutions.0")[1]
+    for later in (model.convolutions[1], model.last):
+        monkeypatch.setattr(later, "forward", lambda *_: pytest.fail("a later layer was computed"))
+    assert features(model, IMAGES, "convolutions.0").equal(found)
+    assert not any(one._forward_hooks for one in model.modules())
+
+
+def test_features_of_a_layer_that_the_model_does_not_use_are_refused():
+    model = Steps(8)
+    model.add_module("spare", nn.Conv2d(1, 1, 1))
+    with pytest.raises(MethodError, match="expected Steps to use its layer 'spare', got an output without; name"):
+        features(model, IMAGES, "spare")
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ from obliviate.errors import MethodError
 from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
-from obliviate.training.features import feature_layer, with_features
+from obliviate.training.features import feature_layer, features, with_features
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
 from obliviate.training.run import Run, Stateful
-from obliviate.types import Batch, Ids
+from obliviate.types import Batch
 
 Labels = Literal["aware", "agnostic"]
 Steps = Literal["forget", "longest"]
@@ -188,6 +188,7 @@ class _Mixing:
         self.method, self.run = method, run
         self.classes = check_classification(method, run.task).classes
         self.original = copy.deepcopy(model).eval().requires_grad_(False)
+        self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
         self.watch: dict[str, Any] = {
             "steps": 0,
             GAP: torch.zeros((), device=run.device),
@@ -258,28 +259,34 @@ class _Mixing:
         return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
 
     def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
-        x, ids = torch.cat([forget.x, retain.x]), np.concatenate([forget.ids, retain.ids])
-        n, sizes = min(len(forget), len(retain)), [len(forget), len(retain)]
+        n = min(len(forget), len(retain))
+        ids = np.concatenate([forget.ids, retain.ids])
+        both = Batch(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]), ids)
+        maps, logits = None, None
         with torch.no_grad(), self.run.precision.autocast():
-            features = None
-            if self.layer is None:
-                logits = self.original(x)
+            if self.labels_suffice:
+                if self.layer is not None:
+                    maps = features(self.original, torch.cat([forget.x[:n], retain.x[:n]]), self.layer).split(n)
+            elif self.layer is None:
+                logits = self.original(both.x)
             else:
-                logits, maps = with_features(self.original, x, self.layer)
-                first, second = maps.split(sizes)
-                features = first[:n], second[:n]
-        p, q = self._targets(logits, torch.cat([forget.y, retain.y]), ids).split(sizes)
+                logits, found = with_features(self.original, both.x, self.layer)
+                maps = found[:n], found[len(forget) : len(forget) + n]
+        p, q = self._targets(both, logits).split([len(forget), len(retain)])
         kept = p[:n].argmax(1) != q[:n].argmax(1) if self.method.exclude_same_class else None
-        return _Pairs(forget.x, retain.x, p, q, features, kept)
+        return _Pairs(forget.x, retain.x, p, q, maps, kept)
 
-    def _targets(self, logits: Tensor, y: Tensor, ids: Ids) -> Float[Tensor, "n classes"]:
+    def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
+        known = F.one_hot(batch.y, self.classes).float()
+        if logits is None:
+            return known
         predicted = logits.float().softmax(1)
         if self.method.sharpen:
             predicted = sharpen(predicted, self.method.temperature)
         if self.method.labels == "agnostic":
             return predicted
-        hidden = torch.from_numpy(np.isin(ids, np.array(self.method.unlabelled or (), dtype=str))).to(y.device)
-        return torch.where(hidden[:, None], predicted, F.one_hot(y, self.classes).float())
+        hidden = np.isin(batch.ids, np.array(self.method.unlabelled or (), dtype=str))
+        return torch.where(torch.from_numpy(hidden).to(batch.y.device)[:, None], predicted, known)
 
 
 @torch.no_grad()

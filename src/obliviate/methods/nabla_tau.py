@@ -97,7 +97,10 @@ class NablaTau:
         weights = iter(())
 
         def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
-            return objective(run.task.loss(model, forget), run.task.loss(model, retain), target["tau"], next(weights))
+            reached = run.task.loss(model, forget)
+            if float(reached.detach()) >= target["tau"]:
+                reached = reached.detach()  # the gradient is 0: spares the backward pass through the forget batch
+            return objective(reached, run.task.loss(model, retain), target["tau"], next(weights))
 
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         scheduler = run.schedule(self.schedule, optimizer, steps=me.epochs)

@@ -113,6 +113,34 @@ def mean_difference(
     return _normal(float(difference.mean()), float(difference.var(ddof=1)) / len(difference), confidence, None)
 
 
+def balanced_accuracy(
+    members: Real[np.ndarray, " p"],
+    others: Real[np.ndarray, " n"],
+    *,
+    threshold: float = 0.0,
+    confidence: float = 0.95,
+) -> Interval:
+    """Mean of the shares of members above and of others below a threshold, a fraction in [0, 1]; 0.5 is guessing.
+
+    A score at the threshold counts half. The normal interval takes the scores as given: that an attack was fitted to
+    part of the samples is not in it. It shrinks to a point where every sample is on its side.
+    Raises DataError with fewer than two scores on a side and for NaN scores.
+
+    >>> balanced_accuracy(np.array([1.0, 2.0, -1.0, 3.0]), np.array([-1.0, -2.0])).value
+    0.875
+    """
+    _check_scores(members, "member")
+    _check_scores(others, "non-member")
+    above = np.heaviside(np.asarray(members, np.float64) - threshold, 0.5)
+    below = np.heaviside(threshold - np.asarray(others, np.float64), 0.5)
+    if min(len(above), len(below)) < 2:
+        raise DataError(
+            f"expected at least 2 scores on each side, got {len(above)} and {len(below)}; score more samples"
+        )
+    variance = float(above.var(ddof=1)) / len(above) + float(below.var(ddof=1)) / len(below)
+    return _normal(float(above.mean() + below.mean()) / 2, variance / 4, confidence, (0.0, 1.0))
+
+
 def clopper_pearson(successes: int, trials: int, *, confidence: float = 0.95) -> Interval:
     """Proportion of successes with its exact binomial interval (Clopper & Pearson 1934), as fractions in [0, 1].
 

@@ -52,8 +52,9 @@ class MixBlock(nn.Module):
         for own, other in ((0, 1), (1, 0)):
             fit = queries[own].transpose(1, 2) @ keys[other] / queries[own].shape[1] ** 0.5
             logits.append(fit.float().softmax(-1) @ values[own].transpose(1, 2).float())
-        both = torch.cat(logits, dim=2).transpose(1, 2).unflatten(2, maps[0].shape[2:])
-        return F.interpolate(both, size, mode="bilinear").softmax(1)[:, :1]
+        # A softmax over two is the sigmoid of their difference, and enlarging is linear: one map instead of two.
+        difference = (logits[0] - logits[1]).transpose(1, 2).unflatten(2, maps[0].shape[2:])
+        return F.interpolate(difference, size, mode="bilinear").sigmoid()
 
     def _small(self, features: Tensor) -> Tensor:
         factor = -(-max(features.shape[2:]) // self.side)

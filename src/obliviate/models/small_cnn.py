@@ -27,6 +27,7 @@ class SmallCNN(nn.Module):
 
     def forward(self, x: Float[Tensor, "n channels size size"]) -> Float[Tensor, "n classes"]:
         x = F.relu(self.conv1(x))
-        x = F.max_pool2d(F.relu(self.conv2(x)), 2)
+        # The same numbers as relu first, at three quarters of the time: a quarter of the values go through the relu.
+        x = F.relu(F.max_pool2d(self.conv2(x), 2))
         x = F.relu(self.linear1(x.flatten(1)))
         return self.linear2(x)

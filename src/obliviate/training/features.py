@@ -88,3 +88,32 @@ def with_features(
     finally:
         handle.remove()
     return output.float(), found[-1]
+
+
+def features(model: nn.Module, x: Float[Tensor, "n ..."], layer: str) -> Float[Tensor, "n channels h w"]:
+    """Return the output of one of the model's layers in float32, and spare the computation of what follows it.
+
+    >>> from obliviate.models import ARCHITECTURES
+    >>> features(ARCHITECTURES["small_cnn"](), torch.zeros(2, 1, 28, 28), "conv2").shape
+    torch.Size([2, 32, 14, 14])
+    """
+
+    def stop(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+        raise _Reached(output.float())
+
+    handle = model.get_submodule(layer).register_forward_hook(stop)
+    try:
+        model(x)
+    except _Reached as reached:
+        return reached.output
+    finally:
+        handle.remove()
+    raise MethodError(
+        f"expected {type(model).__name__} to use its layer {layer!r}, got an output without; name another"
+    )
+
+
+class _Reached(Exception):
+    def __init__(self, output: Tensor) -> None:
+        super().__init__()
+        self.output = output
