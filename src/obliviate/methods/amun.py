@@ -16,7 +16,7 @@ from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_positive
+from obliviate.methods.base import WhenNone, check_positive
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.training.schedules import SCHEDULES
@@ -44,6 +44,7 @@ class AMUN:
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al., ICML 2025, arXiv 2503.00917"
+    when_none: ClassVar[WhenNone] = {"with retain": WITH_RETAIN, "without retain": WITHOUT_RETAIN}
 
     epochs: int | None = None
     learning_rate: float | None = None

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from obliviate.data.ids import shown
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_classification, check_positive
+from obliviate.methods.base import WhenNone, check_classification, check_positive
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.training.features import feature_layer, with_features
@@ -51,6 +51,9 @@ class MixUnlearn:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
+    when_none: ClassVar[WhenNone] = {
+        "always": {"epochs": f"one pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
+    }
 
     epochs: int | None = None
     learning_rate: float = 2e-3
