@@ -17,6 +17,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_positive
+from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.training.schedules import SCHEDULES
@@ -119,7 +120,6 @@ def adversarial_examples(
             "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
             "give the task an `input_range`, or use a method that needs only a loss"
         )
-    model.eval()
 
     def make() -> dict[str, Tensor]:
         batch = samples.everything().to(run.device)
@@ -142,7 +142,8 @@ def adversarial_examples(
         )
         return {"x": found.x, "y": found.y, "found": found.found, "distance": found.distance, "spent": found.gradients}
 
-    made = run.once("adversarial", make)
+    with evaluating(model):
+        made = run.once("adversarial", make)
     found = made["found"].cpu()
     if not bool(found.any()):
         raise MethodError(
