@@ -25,6 +25,7 @@ from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.training.features import feature_layer, with_features
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
+from obliviate.training.randomness import seeded
 from obliviate.training.run import Run, Stateful
 from obliviate.types import Batch, Ids
 
@@ -201,8 +202,7 @@ class _Mixing:
         x = run.precision.inputs(split.forget.take(torch.arange(min(2, len(split.forget)))).x)
         self.layer = feature_layer(self.original, x, name=method.layer)
         channels = with_features(self.original, x, self.layer)[1].shape[1]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(run.seed, "generator"))
+        with seeded(derive(run.seed, "generator")):
             self.generator = run.precision.prepare(MixBlock(channels))
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=method.generator_learning_rate)
         self.adversary = copy.deepcopy(self.original)
