@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from obliviate.cli import app, configure, main
+from obliviate.cli import _console, app, configure, main
 from obliviate.data.sources import Data
 from obliviate.errors import MethodError
 from obliviate.methods import BUILT_IN
 from obliviate.methods.amun import AMUN
+from obliviate.methods.base import describe
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.training.run import Run
@@ -540,11 +541,26 @@ def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:
     code, out, _ = cli("methods", "--json")
     assert code == 0
     assert [one["name"] for one in json.loads(out)] == [cls.name for cls in BUILT_IN]
+    keys = {"name", "summary", "source", "needs", "exact", "defaults", "when_none"}
+    assert all(set(one) == keys for one in json.loads(out))
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_the_list_of_methods_fits_the_terminal_and_is_whole(
+    columns: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = type(_console())
+    monkeypatch.setattr("obliviate.cli._console", lambda: console(width=columns))
     code, table, _ = cli("methods")
     assert code == 0
-    for one in json.loads(out):
-        assert one["name"] in table
-        assert one["summary"].split()[0] in table
+    assert max(map(len, table.splitlines())) <= min(columns, 120)
+    words = " ".join(table.split())
+    for one in map(describe, BUILT_IN):
+        assert f"{one['name']} {'exact' if one['exact'] else 'approximate'}; needs " in words
+        for text in (one["summary"], one["source"], *(f"{key}={value}" for key, value in one["defaults"].items())):
+            assert text in words
+        for case, values in one["when_none"].items():
+            assert all((str(value) if case == "always" else f"{value} {case}") in words for value in values.values())
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,22 @@ if TYPE_CHECKING:
     from obliviate.data.split import Split, random_ids
     from obliviate.errors import ObliviateError
     from obliviate.methods.amun import AMUN, adversarial_examples
+    from obliviate.methods.bad_teacher import BadTeacher
     from obliviate.methods.base import Method
+    from obliviate.methods.boundary_shrink import BoundaryShrink
     from obliviate.methods.fine_tune import FineTune
     from obliviate.methods.gradient_ascent import GradientAscent
+    from obliviate.methods.influence import Influence
+    from obliviate.methods.l1_sparse import L1Sparse
+    from obliviate.methods.mixunlearn import MixUnlearn
+    from obliviate.methods.nabla_tau import NablaTau
+    from obliviate.methods.neg_grad_plus import NegGradPlus
+    from obliviate.methods.random_label import RandomLabel
     from obliviate.methods.retrain import Retrain
+    from obliviate.methods.rum import RUM
+    from obliviate.methods.salun import SalUn
+    from obliviate.methods.scrub import Scrub
+    from obliviate.methods.ssd import SSD
     from obliviate.references.pool import ReferencePool
     from obliviate.report.text import table
     from obliviate.task import Classification, Task
@@ -31,17 +43,29 @@ _HOMES = {
     "AMUN": "methods.amun",
     "AuditResult": "audit",
     "AuditSettings": "audit",
+    "BadTeacher": "methods.bad_teacher",
     "Batch": "types",
+    "BoundaryShrink": "methods.boundary_shrink",
     "Classification": "task",
     "FineTune": "methods.fine_tune",
     "GradientAscent": "methods.gradient_ascent",
+    "Influence": "methods.influence",
+    "L1Sparse": "methods.l1_sparse",
     "Method": "methods.base",
+    "MixUnlearn": "methods.mixunlearn",
+    "NablaTau": "methods.nabla_tau",
+    "NegGradPlus": "methods.neg_grad_plus",
     "ObliviateError": "errors",
+    "RUM": "methods.rum",
+    "RandomLabel": "methods.random_label",
     "Recipe": "training.recipe",
     "ReferencePool": "references.pool",
     "Retrain": "methods.retrain",
     "Run": "training.run",
+    "SSD": "methods.ssd",
+    "SalUn": "methods.salun",
     "Samples": "data.samples",
+    "Scrub": "methods.scrub",
     "Split": "data.split",
     "Task": "task",
     "Trained": "workflow",
@@ -58,19 +82,31 @@ _HOMES = {
 
 __all__ = [
     "AMUN",
+    "RUM",
+    "SSD",
     "AuditResult",
     "AuditSettings",
+    "BadTeacher",
     "Batch",
+    "BoundaryShrink",
     "Classification",
     "FineTune",
     "GradientAscent",
+    "Influence",
+    "L1Sparse",
     "Method",
+    "MixUnlearn",
+    "NablaTau",
+    "NegGradPlus",
     "ObliviateError",
+    "RandomLabel",
     "Recipe",
     "ReferencePool",
     "Retrain",
     "Run",
+    "SalUn",
     "Samples",
+    "Scrub",
     "Split",
     "Task",
     "Trained",

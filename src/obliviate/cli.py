@@ -29,6 +29,8 @@ app = App(
     suppress_keyboard_interrupt=False,  # `main` says how to go on
 )
 
+WIDEST = 120  # columns of running text
+
 Out = Annotated[Path, Parameter(help="Folder for everything this command makes; run again to resume.")]
 Seed = Annotated[int, Parameter(help="Seed of every random choice.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the results as JSON instead of a table.")]
@@ -181,16 +183,32 @@ def methods(*, json_: Json = False) -> None:
     if json_:
         _print(json.dumps(described, indent=1))
         return
-    from rich.table import Table
+    from rich.padding import Padding
+    from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 1, 0))
-    for column in ("method", "what it does", "needs", "kind", "defaults"):
-        table.add_column(column, no_wrap=column == "method")
+    console = _console()
+    console.width = min(console.width, WIDEST)
     for one in described:
-        defaults = ", ".join(f"{key}={value}" for key, value in one["defaults"].items())
-        needs, kind = ", ".join(one["needs"]), "exact" if one["exact"] else "approximate"
-        table.add_row(one["name"], f"{one['summary']}\n[dim]{one['source']}[/dim]", needs, kind, defaults)
-    _console().print(table)
+        needs = ", ".join(one["needs"]) or "nothing but the forget set"
+        heading = Text.assemble(
+            (one["name"], "bold"), f"   {'exact' if one['exact'] else 'approximate'}; needs {needs}"
+        )
+        console.print(heading)
+        for text in (Text(one["summary"]), Text(one["source"], "dim"), Text(_defaults(one))):
+            if text:
+                console.print(Padding(text, (0, 0, 0, 4), expand=False))
+        console.print()
+
+
+def _defaults(described: Mapping[str, Any]) -> str:
+    """Default hyperparameters as one text, with what becomes of those that are None."""
+    cases = described["when_none"]
+    parts = []
+    for name, value in described["defaults"].items():
+        chosen = [(case, values[name]) for case, values in cases.items() if name in values]
+        told = ", ".join(str(one) if case == "always" else f"{one} {case}" for case, one in chosen)
+        parts.append(f"{name}={value}" + (f" ({told})" if told else ""))
+    return ", ".join(parts)
 
 
 def configure(cls: type[Any], assignments: Sequence[str]) -> Any:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError, RecipeError
+from obliviate.modes import evaluating
 from obliviate.types import Batch
 
 
@@ -115,18 +116,14 @@ class Classification(Task):
     def check_model(self, model: nn.Module, samples: Samples) -> None:
         batch = samples.take(torch.arange(min(2, len(samples))))
         parameter = next(model.parameters(), None)
-        training = model.training
-        model.eval()
         try:
-            with torch.no_grad():
+            with torch.no_grad(), evaluating(model):
                 output = model(batch.x if parameter is None else batch.x.to(parameter.device))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             raise RecipeError(
                 f"expected a model that takes inputs of shape {tuple(batch.x.shape)}, got an error from "
                 f"{type(model).__name__} ({error}); check the number of channels and the image size"
             ) from error
-        finally:
-            model.train(training)
         wanted = (len(batch), self.classes)
         if not isinstance(output, Tensor) or tuple(output.shape) != wanted:
             got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__

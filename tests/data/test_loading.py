@@ -1,13 +1,20 @@
 import math
-from typing import Literal
+import os
+from typing import Any, Literal
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils.data import Dataset
 
 from obliviate.data.loading import Batches, PairedBatches, order
 from obliviate.data.samples import Samples
+from obliviate.task import Classification
+from obliviate.training.augmentation import crop_flip
+from obliviate.training.run import Run
 from obliviate.types import Batch
 
 Steps = Literal["forget", "longest"]
@@ -116,3 +123,73 @@ def test_passes_and_seeds_and_the_two_streams_are_shuffled_differently():
     other = list(PairedBatches(same, same, 3, 1, 0))
     orders = [[name for pair in run for name in pair[side].ids] for run in (first, second, other) for side in (0, 1)]
     assert len({tuple(one) for one in orders}) == 6
+
+
+# Workers
+
+
+class Images(Dataset[Any]):
+    """Images that say in which process they were read: the label is negative in a worker."""
+
+    def __init__(self, n: int) -> None:
+        self.x, self.parent = torch.rand(n, 1, 4, 4, generator=torch.Generator().manual_seed(n)), os.getpid()
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        return self.x[i], -i - 1 if os.getpid() != self.parent else i + 1
+
+
+def stored() -> dict[str, Samples]:
+    """The ways in which a dataset can be part of samples."""
+    one, two = (Samples.from_dataset(Images(n), ids=[f"{n}-{i}" for i in range(n)], in_memory=False) for n in (13, 9))
+    held = Samples.from_tensors(torch.rand(5, 1, 4, 4), torch.arange(5) + 1)
+    augmented = one.transformed(crop_flip)
+    return {
+        "dataset": one,
+        "augmented": augmented,
+        "joined": one.joined(two),
+        "augmented and joined": held.joined(augmented, two),
+        "joined and augmented": held.joined(one).transformed(crop_flip),
+    }
+
+
+@pytest.mark.parametrize("name", stored())
+def test_workers_read_every_dataset_and_give_the_same_batches(name: str) -> None:
+    whole = stored()[name]
+    samples = whole.without(whole.ids[3:5])
+
+    def read(workers: int) -> list[Batch]:
+        torch.manual_seed(1)
+        return list(Batches(samples, 4, seed=3, epoch=1, workers=workers))
+
+    for one, two in zip(read(0), read(2), strict=True):
+        assert torch.equal(one.x, two.x)  # whatever is drawn at random is drawn in this process
+        assert torch.equal(one.y, two.y.abs())
+        assert one.ids.tolist() == two.ids.tolist()
+        from_dataset = np.char.find(two.ids, "-") > 0
+        assert ((two.y < 0).numpy() == from_dataset).all()
+
+
+@pytest.mark.parametrize("steps", Steps.__args__)
+def test_workers_read_paired_batches_too(steps: Steps) -> None:
+    sets = stored()
+    forget, retain = sets["augmented"].select(sets["augmented"].ids[:5]), sets["augmented and joined"]
+
+    def read(workers: int) -> list[Batch]:
+        torch.manual_seed(1)
+        pairs = [pair for epoch in range(2) for pair in PairedBatches(forget, retain, 2, 4, epoch, steps, workers)]
+        return [one for pair in pairs for one in pair]
+
+    for one, two in zip(read(0), read(1), strict=True):
+        assert torch.equal(one.x, two.x)
+        assert one.ids.tolist() == two.ids.tolist()
+        assert ((two.y < 0).numpy() == (np.char.find(two.ids, "-") > 0)).all()
+
+
+def test_a_run_hands_its_workers_on() -> None:
+    sets = stored()
+    run = Run(Classification(classes=3), workers=1, device="cpu")
+    assert all((one.y < 0).all() for one in run.batches(sets["augmented"], 5, 0))
+    assert all((one.y < 0).all() for pair in run.paired(sets["augmented"], sets["joined"], 5, 0) for one in pair)

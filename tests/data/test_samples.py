@@ -128,8 +128,50 @@ def test_targets_that_are_not_finite_are_refused():
 
 
 class Ragged(Pairs):
+    """One sample, by its number, has another shape."""
+
+    def __init__(self, n: int, odd: int) -> None:
+        super().__init__(*numbers(n))
+        self.odd = odd
+
     def __getitem__(self, i: int) -> tuple[Tensor, int]:
-        return torch.zeros(i + 1), 0
+        return torch.zeros(3, 9 if i == self.odd else 8), 0
+
+
+class Odd(Pairs):
+    """Items that are no pair of tensors."""
+
+    def __init__(self, item: Any) -> None:
+        super().__init__(*numbers(3))
+        self.item = item
+
+    def __getitem__(self, i: int) -> Any:
+        return self.item
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize(("odd", "n"), [(2, 5), (CHUNK - 1, CHUNK), (CHUNK, CHUNK + 1), (CHUNK + 2, CHUNK + 3)])
+def test_samples_of_different_shapes_are_refused_with_the_first_odd_one(in_memory: bool, odd: int, n: int):
+    message = rf"^expected samples of one shape, got \(3, 9\) in sample {odd} and \(3, 8\) before it; resize them$"
+    with pytest.raises(DataError, match=message):
+        Samples.from_dataset(Ragged(n, odd), in_memory=in_memory)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+@pytest.mark.parametrize("item", [torch.zeros(2), (torch.zeros(2),), (torch.zeros(2), 1, 2), (object(), 1), {"x": 1}])
+def test_items_that_are_no_pairs_of_tensors_are_refused(in_memory: bool, item: Any):
+    with pytest.raises(DataError, match=rf"^expected pairs \(input, target\) .*, got {type(item).__name__}.*; return"):
+        Samples.from_dataset(Odd(item), in_memory=in_memory)
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_sets_of_different_shapes_cannot_be_joined(in_memory: bool):
+    one, two = (
+        Samples.from_dataset(Pairs(torch.zeros(3, *shape), torch.zeros(3)), ids=ids, in_memory=in_memory)
+        for shape, ids in (((1, 8, 8), "abc"), ((3, 8, 8), "def"))
+    )
+    with pytest.raises(DataError, match=r"^expected samples of one shape, got \(1, 8, 8\) and \(3, 8, 8\); resize"):
+        one.joined(two).everything()
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -142,7 +184,6 @@ class Ragged(Pairs):
         (lambda: Samples.from_tensors(torch.zeros(0, 2), torch.zeros(0)), "got none"),
         (lambda: Samples.from_dataset(Pairs(torch.zeros(0, 2), torch.zeros(0))), "got none"),
         (lambda: Samples.from_dataset(Pairs(torch.zeros(0, 2), torch.zeros(0)), in_memory=False), "got none"),
-        (lambda: Samples.from_dataset(Ragged(*numbers(3))), "got tuple items that do not"),
         (lambda: named(3).joined(named(4)), "got 'k0', 'k1', 'k2' more than once"),
     ],
 )

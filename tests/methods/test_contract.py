@@ -297,12 +297,25 @@ def test_is_a_frozen_dataclass_with_keyword_only_fields(method: Any) -> None:
 @each_method
 def test_describes_itself(method: Any) -> None:
     described = base.describe(type(method))
-    assert set(described) == {"name", "summary", "source", "needs", "exact", "defaults"}
+    assert set(described) == {"name", "summary", "source", "needs", "exact", "defaults", "when_none"}
     assert described["name"] == method.name
     assert described["summary"].endswith(".")
     assert described["source"]
     assert set(described["needs"]) == method.needs
     assert set(described["defaults"]) == {one.name for one in dataclasses.fields(method)}
+
+
+@each_method
+def test_says_what_becomes_of_settings_that_are_none(method: Any, split: Split) -> None:
+    described = base.describe(type(method))["when_none"]
+    assert set(described) <= {"always", "with retain", "without retain"}
+    assert bool(described) == isinstance(method, base.Adaptive)
+    unset = {name for name, value in vars(method).items() if value is None}
+    for case, values in described.items():
+        settled = vars(base.settle(method, split.without_retain() if case == "without retain" else split))
+        assert {name for name in unset if settled[name] is not None} <= set(values) <= unset
+        for name, value in values.items():
+            assert isinstance(value, str) or settled[name] == value
 
 
 @each_method

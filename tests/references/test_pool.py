@@ -188,6 +188,7 @@ def test_an_interrupt_ends_the_worker_processes(make: Make, tmp_path: Path, monk
         make(tmp_path, workers=2, progress=dying)
     assert len(started) == 2
     assert all(one.returncode is not None for one in started)
+    assert not [name for name in files(tmp_path) if "population" in name or "job" in name]
 
 
 def test_progress_counts_members(make: Make, tmp_path: Path) -> None:
@@ -235,6 +236,32 @@ def test_a_failing_worker_is_reported_with_its_message(
         make(tmp_path / "pool", recipe=recipe, workers=1)
     log = Path(str(info.value).rsplit(" ", 1)[1])
     assert "Traceback" in log.read_text(encoding="utf-8")
+    assert [Path(name).name for name in files(tmp_path / "pool")] == [log.name]  # no copy of the samples is left
+
+
+def test_nothing_of_a_failure_is_left_when_it_is_mended(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mended.py").write_text(
+        "from pathlib import Path\nfrom torch import nn\n\ndef build():\n"
+        "    assert Path(__file__).with_name('well').exists(), 'not yet'\n    return nn.Linear(6, 3)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = Recipe(model="mended:build", epochs=1)
+    with pytest.raises(TrainingError, match="not yet"):
+        make(tmp_path / "pool", recipe=recipe, workers=2)
+    (tmp_path / "well").touch()
+    make(tmp_path / "pool", recipe=recipe, workers=0)
+    assert all(name.endswith(".safetensors") and "population" not in name for name in files(tmp_path / "pool"))
+
+
+def test_samples_that_a_killed_process_left_are_removed(
+    folder: Path, trained: tuple[Path, ReferencePool], make: Make
+) -> None:
+    left = folder / trained[1].fingerprint / "population.safetensors"
+    left.write_bytes(b"samples")
+    make(folder)
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("damage", ["cut short", "other tensors", "other population", "other classes"])

@@ -150,14 +150,24 @@ def test_a_whole_file_that_is_no_safetensors_is_refused(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "other", [MLP(features=4, classes=3, hidden=(6,)), MLP(features=4, classes=3, hidden=(5, 5)), nn.Linear(4, 3)]
+    "other",
+    [
+        MLP(features=4, classes=3, hidden=(6,)),
+        MLP(features=4, classes=2, hidden=(5,)),
+        MLP(features=4, classes=3, hidden=(5, 5)),
+        MLP(features=4, classes=3, hidden=(5,)).double(),
+        nn.Linear(4, 3),
+    ],
+    ids=["first layer", "last layer", "more layers", "double precision", "other names"],
 )
-def test_weights_of_another_architecture_are_refused(tmp_path: Path, other: nn.Module):
+def test_weights_of_another_architecture_are_refused_and_none_is_copied(tmp_path: Path, other: nn.Module):
+    before = weights_sha256(other)
     saved(tmp_path / "m.safetensors", MLP(features=4, classes=3, hidden=(5,)))
     with pytest.raises(
         CheckpointError, match=rf"^expected weights of {type(other).__name__}, got others .*; load them"
     ):
         load(tmp_path / "m.safetensors", other)
+    assert weights_sha256(other) == before
 
 
 def test_a_write_that_fails_leaves_the_old_checkpoint_and_no_other_file(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
@@ -202,3 +202,23 @@ def test_samples_are_read_through_the_augmentation():
     torch.manual_seed(4)
     assert torch.equal(found.x, crop_flip(images.everything().x))
     assert found.ids.tolist() == images.ids.tolist()
+
+
+@pytest.mark.parametrize("made", [None, {"weight": 1}, nn.Linear, lambda x: x], ids=lambda one: type(one).__name__)
+def test_a_function_that_returns_no_module_is_refused(made: Any):
+    recipe = Recipe(model=lambda: made, epochs=1)
+    with pytest.raises(
+        RecipeError, match=rf"^expected a function that returns an nn.Module, got {type(made).__name__}"
+    ):
+        recipe.build(seed=0)
+
+
+def test_building_gives_the_state_of_every_gpu_back(monkeypatch: pytest.MonkeyPatch):
+    """What can be seen of it without one: each device's state is read before and set after."""
+    states = {0: torch.tensor([1]), 1: torch.tensor([2])}
+    given: dict[int, Tensor] = {}
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda i: states[i])
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, i: given.update({i: state}))
+    Recipe(model="mlp", model_options=SMALL).build(seed=1)
+    assert given == states

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 import torch
@@ -12,7 +13,7 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from obliviate.data.samples import DatasetStore, Samples
+from obliviate.data.samples import DatasetStore, JoinedStore, Samples, Store, TransformedStore
 from obliviate.seeds import derive
 from obliviate.types import Batch
 
@@ -31,7 +32,7 @@ def order(n: int, *, seed: int, epoch: int) -> Int[Tensor, " n"]:
 class Batches:
     """One pass over samples: a re-iterable of batches, `size` samples each, the last one possibly smaller.
 
-    Without a `seed` the samples come in their own order. `workers` read a dataset that is not held in memory.
+    Without a `seed` the samples come in their own order. `workers` processes read what is not held in memory.
     """
 
     samples: Samples
@@ -46,22 +47,8 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         n = len(self.samples)
         places = torch.arange(n) if self.seed is None else order(n, seed=self.seed, epoch=self.epoch)
-        chunks = list(places.split(self.size))
-        store = self.samples.store
-        if isinstance(store, DatasetStore) and self.workers:
-            yield from self._read_ahead(store, chunks)
-        else:
-            yield from map(self.samples.take, chunks)
-
-    def _read_ahead(self, store: DatasetStore, chunks: list[Tensor]) -> Iterator[Batch]:
-        loader: DataLoader[Any] = DataLoader(
-            store.dataset,
-            batch_sampler=[self.samples.rows[chunk].tolist() for chunk in chunks],
-            num_workers=self.workers,
-            generator=torch.Generator().manual_seed(derive(self.seed or 0, "workers", self.epoch)),
-        )
-        for chunk, (x, y) in zip(chunks, loader, strict=True):
-            yield Batch(x, y, self.samples.ids[chunk.numpy()])
+        seed = derive(self.seed or 0, "workers", self.epoch)
+        yield from read(self.samples, list(places.split(self.size)), workers=self.workers, seed=seed)
 
 
 @dataclass(frozen=True)
@@ -79,6 +66,7 @@ class PairedBatches:
     seed: int
     epoch: int
     steps: Literal["forget", "longest"] = "forget"
+    workers: int = 0
 
     def __len__(self) -> int:
         forget = len(Batches(self.forget, self.size))
@@ -91,10 +79,63 @@ class PairedBatches:
             yield next(forget), next(retain)
 
     def _stream(self, samples: Samples, name: str, position: int) -> Iterator[Batch]:
-        per_pass = len(Batches(samples, self.size))
         seed = derive(self.seed, name)
+        chunks = list(islice(self._places(samples, seed, position), len(self)))
+        yield from read(samples, chunks, workers=self.workers, seed=derive(seed, "workers", self.epoch))
+
+    def _places(self, samples: Samples, seed: int, position: int) -> Iterator[Tensor]:
+        per_pass = len(Batches(samples, self.size))
         while True:
             done, offset = divmod(position, per_pass)
             for places in order(len(samples), seed=seed, epoch=done).split(self.size)[offset:]:
-                yield samples.take(places)
+                yield places
                 position += 1
+
+
+def read(samples: Samples, chunks: list[Tensor], *, workers: int, seed: int) -> Iterator[Batch]:
+    """Read batches by their places; `workers` processes read ahead what is not held in memory.
+
+    Transforms are applied here, not in the workers, so that their random choices do not depend on the workers.
+    """
+    if workers:
+        store = _ahead(samples.store, [samples.rows[chunk] for chunk in chunks], workers, seed)
+        samples = replace(samples, store=store)
+    yield from map(samples.take, chunks)
+
+
+@dataclass(frozen=True, eq=False)
+class AheadStore:
+    """Rows of a dataset that other processes read, in the order in which they will be asked for."""
+
+    batches: Iterator[Any]
+    size: int
+
+    def __len__(self) -> int:
+        return self.size
+
+    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+        x, y = next(self.batches)
+        assert len(x) == len(rows)
+        return x, y
+
+
+def _ahead(store: Store, requests: list[Tensor], workers: int, seed: int) -> Store:
+    """The same store, with its datasets read ahead for these requests."""
+    if isinstance(store, DatasetStore):
+        generator = torch.Generator().manual_seed(seed)
+        rows = [one.tolist() for one in requests]
+        loader: DataLoader[Any] = DataLoader(
+            store.dataset, batch_sampler=rows, num_workers=workers, generator=generator
+        )
+        return AheadStore(iter(loader), len(store))
+    if isinstance(store, TransformedStore):
+        return replace(store, store=_ahead(store.store, requests, workers, seed))
+    if isinstance(store, JoinedStore):
+        asked: list[list[Tensor]] = [[] for _ in store.stores]
+        for rows in requests:
+            for place, (_, _, numbers) in enumerate(store.parts(rows)):
+                if len(numbers):
+                    asked[place].append(numbers)
+        stores = enumerate(store.stores)
+        return JoinedStore(tuple(_ahead(one, asked[i], workers, derive(seed, i)) for i, one in stores))
+    return store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, cast, runtime_checkable
@@ -57,8 +57,7 @@ class DatasetStore:
         return len(cast(Sequence[Any], self.dataset))
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        x, y = default_collate([self.dataset[int(row)] for row in rows])
-        return x, y
+        return _stacked([self.dataset[int(row)] for row in rows], rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,18 +85,25 @@ class JoinedStore:
         return sum(len(store) for store in self.stores)
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        places, xs, ys, start = [], [], [], 0
-        for store in self.stores:
-            here = ((rows >= start) & (rows < start + len(store))).nonzero().flatten()
+        places, xs, ys = [], [], []
+        for store, here, asked in self.parts(rows):
             if len(here):
-                x, y = store.take(rows[here] - start)
+                x, y = store.take(asked)
                 places.append(here)
                 xs.append(x)
                 ys.append(y)
-            start += len(store)
+        _refuse_other_shapes(xs)
         order = torch.cat(places).argsort()
         x, y = torch.cat(xs), torch.cat(ys)
         return x[order.to(x.device)], y[order.to(y.device)]
+
+    def parts(self, rows: Int[Tensor, " n"]) -> Iterator[tuple[Store, Tensor, Tensor]]:
+        """For each store: which of these rows, by their positions, are its own, and their numbers there."""
+        start = 0
+        for store in self.stores:
+            here = ((rows >= start) & (rows < start + len(store))).nonzero().flatten()
+            yield store, here, rows[here] - start
+            start += len(store)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -139,36 +145,28 @@ class Samples:
         """Wrap a map-style dataset of (input, target) pairs; read it into memory once unless `in_memory` is False.
 
         A dataset with random transforms must not be read into memory: pass `in_memory=False` together with `ids`.
+        Raises DataError for items that are no such pairs, or of different shapes, and as `from_tensors` does.
         """
         store = DatasetStore(dataset)
         if not in_memory or len(store) == 0:
             return cls._of(store, ids)
-        try:
-            parts = [store.take(torch.arange(i, min(i + CHUNK, len(store)))) for i in range(0, len(store), CHUNK)]
-            x, y = (torch.cat(part) for part in zip(*parts, strict=True))
-        except (RuntimeError, TypeError, ValueError) as error:
-            raise DataError(
-                f"expected pairs (input, target) that stack into tensors, got {type(dataset[0]).__name__} items that "
-                f"do not ({error}); return tensors of one shape from the dataset"
-            ) from error
+        x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in _chunks(store)), strict=True))
         return cls._of(TensorStore(x, y), ids)
 
     @classmethod
     def _of(cls, store: Store, ids: Iterable[SampleId] | None) -> Samples:
         if len(store) == 0:
             raise DataError("expected at least one sample, got none; check the folder, the filter or the arrays")
-        rows = torch.arange(len(store))
         hashes: list[SampleId] = []
-        for chunk in rows.split(CHUNK):
-            x, y = store.take(chunk)
-            _refuse_not_finite(x, int(chunk[0]))
-            _refuse_not_finite(y, int(chunk[0]))
+        for first, x, y in _chunks(store):
+            _refuse_not_finite(x, first)
+            _refuse_not_finite(y, first)
             if ids is None:
                 hashes.extend(content_id(*pair) for pair in zip(x.cpu(), y.cpu(), strict=True))
         names = distinct(hashes) if ids is None else as_ids(ids, what="ids")
         if len(names) != len(store):
             raise DataError(f"expected one id per sample, got {len(names)} ids for {len(store)} samples; align them")
-        return cls(store, names, rows)
+        return cls(store, names, torch.arange(len(store)))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -246,6 +244,7 @@ class Samples:
         ids = as_ids(np.concatenate([part.ids for part in parts]), what="ids of the joined samples")
         if all(isinstance(part.store, TensorStore) for part in parts):
             batches = [part.everything() for part in parts]
+            _refuse_other_shapes([one.x for one in batches])
             store = TensorStore(torch.cat([one.x for one in batches]), torch.cat([one.y for one in batches]))
             return Samples(store, ids, torch.arange(len(ids)))
         stores, rows, start = tuple(part.store for part in parts), [], 0
@@ -253,6 +252,51 @@ class Samples:
             rows.append(part.rows + start)
             start += len(part.store)
         return Samples(JoinedStore(stores), ids, torch.cat(rows))
+
+
+def _stacked(items: list[Any], rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+    """Stack pairs (input, target) into two tensors; raises DataError for items that do not stack."""
+    problem = ""
+    if odd := [one for one in items if not isinstance(one, tuple | list) or len(one) != 2]:
+        problem = f"{type(odd[0]).__name__} items" + (f" of length {len(odd[0])}" if isinstance(odd[0], tuple) else "")
+    else:
+        try:
+            x, y = default_collate(items)
+        except (RuntimeError, TypeError, ValueError) as error:
+            shapes = [tuple(np.shape(one[0])) for one in items]
+            for row, shape in zip(rows.tolist(), shapes, strict=True):
+                if shape != shapes[0]:
+                    raise _other_shape(shape, shapes[0], row) from error
+            problem = f"{type(items[0]).__name__} items that do not ({error})"
+        else:
+            if isinstance(x, Tensor) and isinstance(y, Tensor):
+                return x, y
+            problem = f"{type(items[0]).__name__} items of {type(x).__name__} and {type(y).__name__}"
+    raise DataError(
+        f"expected pairs (input, target) that stack into tensors, got {problem}; "
+        "return two tensors, arrays or numbers of one shape from the dataset"
+    )
+
+
+def _chunks(store: Store) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """Read everything, some rows at a time, with the number of the first; all must be of one shape."""
+    shape: tuple[int, ...] | None = None
+    for rows in torch.arange(len(store)).split(CHUNK):
+        x, y = store.take(rows)
+        shape = tuple(x.shape[1:]) if shape is None else shape
+        if x.shape[1:] != shape:
+            raise _other_shape(tuple(x.shape[1:]), shape, int(rows[0]))
+        yield int(rows[0]), x, y
+
+
+def _other_shape(got: tuple[int, ...], before: tuple[int, ...], row: int) -> DataError:
+    return DataError(f"expected samples of one shape, got {got} in sample {row} and {before} before it; resize them")
+
+
+def _refuse_other_shapes(parts: list[Tensor]) -> None:
+    shapes = list(dict.fromkeys(tuple(one.shape[1:]) for one in parts))
+    if len(shapes) > 1:
+        raise DataError(f"expected samples of one shape, got {shapes[0]} and {shapes[1]}; resize them")
 
 
 def _refuse_not_finite(values: Tensor, first: int) -> None:

@@ -16,7 +16,8 @@ from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_positive, check_schedule
+from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 
@@ -43,6 +44,7 @@ class AMUN:
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al., ICML 2025, arXiv 2503.00917"
+    when_none: ClassVar[WhenNone] = {"with retain": WITH_RETAIN, "without retain": WITHOUT_RETAIN}
 
     epochs: int | None = None
     learning_rate: float | None = None
@@ -116,7 +118,6 @@ def adversarial_examples(
             "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
             "give the task an `input_range`, or use a method that needs only a loss"
         )
-    model.eval()
 
     def make() -> dict[str, Tensor]:
         batch = samples.everything().to(run.device)
@@ -139,7 +140,8 @@ def adversarial_examples(
         )
         return {"x": found.x, "y": found.y, "found": found.found, "distance": found.distance, "spent": found.gradients}
 
-    made = run.once("adversarial", make)
+    with evaluating(model):
+        made = run.once("adversarial", make)
     found = made["found"].cpu()
     if not bool(found.any()):
         raise MethodError(

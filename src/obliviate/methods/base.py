@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+from collections.abc import Mapping
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 from torch import nn
 
@@ -20,6 +21,9 @@ from obliviate.training.run import Run
 from obliviate.training.schedules import SCHEDULES
 
 ENTRY_POINTS: Final = "obliviate.methods"
+WhenNone: TypeAlias = Mapping[str, Mapping[str, float | str]]
+"""What hyperparameters that are None become, by case ("always", "with retain", …): a value, or a few words."""
+
 NEEDS: Final = frozenset({"retain", "reference", "labels", "recipe"})
 
 
@@ -42,7 +46,10 @@ class Method(Protocol):
 
 @runtime_checkable
 class Adaptive(Protocol):
-    """A method whose unset hyperparameters depend on the split; `settled` fills them in."""
+    """A method whose unset hyperparameters depend on the split; `settled` fills them in.
+
+    A class attribute `when_none` (see `WhenNone`) tells `describe` what they become.
+    """
 
     def settled(self, split: Split) -> Method: ...
 
@@ -97,7 +104,10 @@ def with_plugins(built_in: tuple[type[Any], ...]) -> dict[str, type[Any]]:
 
 
 def describe(cls: type[Any]) -> dict[str, Any]:
-    """What a method says of itself: name, source, needs, exactness, one sentence, default hyperparameters."""
+    """What a method says of itself: name, source, needs, exactness, one sentence, default hyperparameters.
+
+    `when_none` says, by case, what becomes of the defaults that are None.
+    """
     defaults = {
         one.name: one.default
         for one in dataclasses.fields(cls)
@@ -110,6 +120,7 @@ def describe(cls: type[Any]) -> dict[str, Any]:
         "needs": sorted(cls.needs),
         "exact": cls.exact,
         "defaults": defaults,
+        "when_none": {case: dict(values) for case, values in getattr(cls, "when_none", {}).items()},
     }
 
 

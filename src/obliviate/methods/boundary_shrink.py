@@ -18,6 +18,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive
+from obliviate.modes import evaluating
 from obliviate.task import InputSpace
 from obliviate.training.run import Run
 
@@ -93,10 +94,10 @@ def nearest_labels(
             f"expected inputs in [{space.low}, {space.high}], got [{float(x.min()):.4g}, {float(x.max()):.4g}]; "
             "set the task's `input_range`, or move the normalisation into the model"
         )
-    model.eval()
     point = x.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(F.cross_entropy(model(point).float(), y, reduction="sum"), point)
-    with torch.no_grad():
-        logits = model((x + bound * gradient.sign()).clamp(space.low, space.high)).float()
+    with evaluating(model):
+        (gradient,) = torch.autograd.grad(F.cross_entropy(model(point).float(), y, reduction="sum"), point)
+        with torch.no_grad():
+            logits = model((x + bound * gradient.sign()).clamp(space.low, space.high)).float()
     others = logits.scatter(1, y[:, None], -torch.inf)
     return others.argmax(1), logits.argmax(1) != y

@@ -20,11 +20,12 @@ from torch import Tensor, nn
 from obliviate.data.ids import shown
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_classification, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.training.features import feature_layer, features, with_features
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
+from obliviate.training.randomness import seeded
 from obliviate.training.run import Run, Stateful
 from obliviate.types import Batch
 
@@ -51,6 +52,9 @@ class MixUnlearn:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
+    when_none: ClassVar[WhenNone] = {
+        "always": {"epochs": f"one pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
+    }
 
     epochs: int | None = None
     learning_rate: float = 2e-3
@@ -200,8 +204,7 @@ class _Mixing:
         x = run.precision.inputs(split.forget.take(torch.arange(min(2, len(split.forget)))).x)
         self.layer = feature_layer(self.original, x, name=method.layer)
         channels = with_features(self.original, x, self.layer)[1].shape[1]
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(run.seed, "generator"))
+        with seeded(derive(run.seed, "generator")):
             self.generator = run.precision.prepare(MixBlock(channels))
         self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=method.generator_learning_rate)
         self.adversary = copy.deepcopy(self.original)

@@ -20,7 +20,7 @@ from obliviate.data.ids import shown
 from obliviate.data.loading import Batches
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_classification, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
 from obliviate.task import Task
 from obliviate.training.inference import mean_loss
 from obliviate.training.run import Run
@@ -50,6 +50,13 @@ class NablaTau:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "reference", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Trippa et al., 2024, arXiv 2403.14339"
+    when_none: ClassVar[WhenNone] = {
+        "always": {
+            "tau": "the loss of the reference set",
+            "alpha": f"5/3 of the forgotten share, at most {MOST_ALPHA}",
+            "epochs": "retain_passes passes over the retain set, at most most_epochs",
+        }
+    }
 
     tau: float | str | None = None
     alpha: float | None = None

@@ -16,6 +16,7 @@ from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive
+from obliviate.modes import evaluating
 from obliviate.training.relabel import relabelled
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
@@ -76,8 +77,8 @@ class RUM:
 @torch.no_grad()
 def memorisation(model: nn.Module, samples: Samples, run: Run) -> dict[str, Tensor]:
     """A proxy of how much each sample is memorised: the model's loss on it, in evaluation mode."""
-    model.eval()
-    losses = [run.task.losses(model, batch.to(run.device)) for batch in Batches(samples, 500)]
+    with evaluating(model):
+        losses = [run.task.losses(model, batch.to(run.device)) for batch in Batches(samples, 500)]
     return {"score": torch.cat(losses)}
 
 

@@ -73,18 +73,22 @@ def train_pool(
     job = Job(recipe, task, population, models, seed)
     included = leave_half_out(models, len(population), seed=seed)
     missing = [member for member in range(models) if not logits_file(folder, member).exists()]
-    if missing:
-        done = models - len(missing)
-        count = _workers(recipe, workers)
-        progress("references", done, models)
-        if count == 0:
-            for place, member in enumerate(missing):
-                train_member(job, folder, member)
-                progress("references", done + place + 1, models)
-        else:
-            job.write(folder)
-            _train_in_processes(folder, missing, min(count, len(missing)), done, models, progress)
-        shutil.rmtree(folder / "work", ignore_errors=True)
+    try:
+        if missing:
+            done = models - len(missing)
+            count = _workers(recipe, workers)
+            progress("references", done, models)
+            if count == 0:
+                for place, member in enumerate(missing):
+                    train_member(job, folder, member)
+                    progress("references", done + place + 1, models)
+            else:
+                job.write(folder)
+                _train_in_processes(folder, missing, min(count, len(missing)), done, models, progress)
+            shutil.rmtree(folder / "work", ignore_errors=True)
+            for log in folder.glob("worker-*.log"):
+                log.unlink()
+    finally:  # whatever happened, no copy of the samples stays; it is written again when it is needed
         for name in (POPULATION, JOB):
             (folder / name).unlink(missing_ok=True)
     return _load(folder, population, included, fingerprint(recipe, population, seed))
@@ -147,8 +151,6 @@ def _train_in_processes(
         for process in processes:
             process.terminate()
             process.wait()
-    for log in logs:
-        log.unlink()
 
 
 def _refuse_failures(processes: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:

@@ -13,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from obliviate.errors import CheckpointError
 from obliviate.files import sha256_of, write_atomically, write_json
@@ -107,7 +108,8 @@ def read_manifest(path: Path) -> Manifest:
 def load(path: Path, model: nn.Module) -> Manifest:
     """Read the weights at `path` into `model`, after checking them against the manifest.
 
-    Raises CheckpointError for a damaged or foreign file, or for weights that do not fit the model.
+    Raises CheckpointError for a damaged or foreign file, or for weights that do not fit the model, which then is left
+    as it was.
     """
     manifest = read_manifest(path)
     try:
@@ -119,12 +121,23 @@ def load(path: Path, model: nn.Module) -> Manifest:
         state: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"expected a safetensors file, got {path} ({error}); it is damaged or missing") from error
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+    if difference := _difference(model, state):
         raise CheckpointError(
-            f"expected weights of {type(model).__name__}, got others in {path} "
-            f"({str(error).splitlines()[-1].strip()}); "
+            f"expected weights of {type(model).__name__}, got others in {path} ({difference}); "
             "load them into the architecture that was trained"
-        ) from error
+        )
+    model.load_state_dict(state)
     return manifest
+
+
+def _difference(model: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """Say in which name, shape or type the weights are not the model's; an empty text if in none."""
+    mine = model.state_dict()
+    if odd := sorted(set(mine) ^ set(state)):
+        return f"{odd[0]} is {'missing' if odd[0] in mine else 'unknown'}"
+    for name, value in mine.items():
+        theirs = state[name]
+        if not is_lazy(value) and (value.shape, value.dtype) != (theirs.shape, theirs.dtype):
+            wanted, got = (f"{one.dtype} {tuple(one.shape)}" for one in (value, theirs))
+            return f"{name} is {got}, not {wanted}"
+    return ""

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from obliviate.errors import MethodError
+from obliviate.modes import evaluating
 
 LEAST_SIDE: Final = 7  # positions: layer3 of a ResNet on 32×32 images has 8×8, layer4 on 224×224 images has 7×7
 
@@ -44,12 +45,10 @@ def feature_layer(model: nn.Module, x: Float[Tensor, "n channels height width"],
         return hook
 
     handles = [module.register_forward_hook(seen(key)) for key, module in modules.items()]
-    training = model.training
     try:
-        with torch.no_grad():
-            model.eval()(x)
+        with torch.no_grad(), evaluating(model):
+            model(x)
     finally:
-        model.train(training)
         for handle in handles:
             handle.remove()
     if name is not None and name not in shapes:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
+from obliviate.modes import evaluating
 from obliviate.task import Task
 
 
@@ -21,12 +22,8 @@ def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Flo
     torch.Size([3, 10])
     """
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         return torch.cat([model(batch.x.to(device)).float().cpu() for batch in Batches(samples, batch_size)])
-    finally:
-        model.train(training)
 
 
 @torch.no_grad()
@@ -43,10 +40,6 @@ def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int
     0.6931
     """
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    try:
+    with evaluating(model):
         losses = [task.losses(model, batch.to(device)) for batch in Batches(samples, batch_size)]
-        return float(torch.cat(losses).double().mean())
-    finally:
-        model.train(training)
+    return float(torch.cat(losses).double().mean())

@@ -19,6 +19,7 @@ from obliviate.errors import RecipeError
 from obliviate.models import ARCHITECTURES
 from obliviate.training import precision, schedules
 from obliviate.training.augmentation import AUGMENTATIONS
+from obliviate.training.randomness import seeded
 
 OPTIMIZERS: Final = ("sgd", "adam", "adamw")
 
@@ -68,17 +69,25 @@ class Recipe:
                 raise RecipeError(f"expected {name} above 0, got {getattr(self, name)}; change the recipe")
 
     def build(self, *, seed: int) -> nn.Module:
-        """Make a fresh model whose initial weights are a function of the seed; global random state is left alone."""
+        """Make a fresh model whose initial weights are a function of the seed; global random state is left alone.
+
+        Raises RecipeError for a function that cannot be imported, does not take the options, or returns no `nn.Module`.
+        """
         factory = resolve(self.model)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             try:
-                return factory(**self.model_options)
+                model = factory(**self.model_options)
             except TypeError as error:
                 raise RecipeError(
                     f"expected options that {self.model_name} takes, got {dict(self.model_options)} ({error}); "
                     "correct `model_options`"
                 ) from error
+        if not isinstance(model, nn.Module):
+            raise RecipeError(
+                f"expected a function that returns an nn.Module, got {type(model).__name__} from {self.model_name}; "
+                "return the model itself"
+            )
+        return model
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Make the optimiser over the model's parameters."""

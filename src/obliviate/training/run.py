@@ -126,7 +126,8 @@ class Run:
     ) -> PairedBatches:
         """Pair shuffled forget batches with retain batches; the shorter set cycles."""
         seed = derive(self.seed, "paired")
-        return PairedBatches(forget.to(self.device), retain.to(self.device), size, seed, epoch, steps)
+        forget, retain = forget.to(self.device), retain.to(self.device)
+        return PairedBatches(forget, retain, size, seed, epoch, steps, self.workers)
 
     def schedule(self, name: str, optimizer: Optimizer, *, steps: int) -> LRScheduler:
         """Attach a learning-rate schedule (see `training.schedules`) that ends after `steps` optimiser steps."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
+from obliviate.modes import evaluating
 from obliviate.task import Task
 
 
@@ -32,17 +33,15 @@ def saliency_mask(
     if not 0 < share <= 1:
         raise MethodError(f"expected a saliency share in (0, 1], got {share}; the paper's is 0.5")
     device = next(model.parameters()).device
-    training = model.training
-    model.eval()
     named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
     sums = [torch.zeros_like(one) for _, one in named]
-    for batch in Batches(forget, batch_size):
-        total = task.losses(model, batch.to(device)).sum()
-        gradients = torch.autograd.grad(total, [one for _, one in named], allow_unused=True)
-        for accumulated, gradient in zip(sums, gradients, strict=True):
-            if gradient is not None:
-                accumulated.add_(gradient)
-    model.train(training)
+    with evaluating(model):
+        for batch in Batches(forget, batch_size):
+            total = task.losses(model, batch.to(device)).sum()
+            gradients = torch.autograd.grad(total, [one for _, one in named], allow_unused=True)
+            for accumulated, gradient in zip(sums, gradients, strict=True):
+                if gradient is not None:
+                    accumulated.add_(gradient)
     size = torch.cat([one.abs().flatten() for one in sums])
     keep = torch.zeros_like(size, dtype=torch.bool)
     keep[size.topk(math.ceil(round(share * len(size), 6))).indices] = True
