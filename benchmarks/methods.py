@@ -2,7 +2,7 @@
 
     python benchmarks/methods.py [--model-seeds 0,1,2] [--forget-seeds 2001,2002] [--methods amun,salun]
     python benchmarks/methods.py --data FOLDER --name cifar10 --train-size 20000 --reference-size 2000 \\
-        --model resnet8 --batch-size 128 --model-seeds 0 --out runs/methods-cifar10
+        --model resnet8 --batch-size 128 --references 8 --model-seeds 0 --out runs/methods-cifar10
 
 Defaults were chosen on another model and other forget sets (`benchmarks/tune.py`). Times are processor time of one
 thread, as a share of one retraining. Figures are appended to `<out>/figures.jsonl` as they are made, so the command can
@@ -103,6 +103,7 @@ def main() -> None:
     parser.add_argument("--model", default="small_cnn")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--references", type=int, default=16)
     parser.add_argument("--workers", type=int, help="processes that train references; one a core if left out")
     parser.add_argument("--prepare", action="store_true", help="train the models to compare with, and stop")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
@@ -124,6 +125,7 @@ def main() -> None:
             seed=seed,
             train_size=arguments.train_size,
             reference_size=arguments.reference_size,
+            references=arguments.references,
             workers=arguments.workers,
         )
         for forget_seed in forget_seeds:
@@ -151,7 +153,9 @@ def main() -> None:
     if arguments.data != EMBEDDED:
         command += f" --data FOLDER --name {arguments.name} --train-size {arguments.train_size} "
         command += f"--reference-size {arguments.reference_size} --model {arguments.model} "
-        command += f"--epochs {arguments.epochs} --batch-size {arguments.batch_size}"
+        command += (
+            f"--epochs {arguments.epochs} --batch-size {arguments.batch_size} --references {arguments.references}"
+        )
     print(save(f"methods-{arguments.name}", {**provenance(command), "recipe": recipe.to_dict(), "tables": tables}))
 
 

@@ -4,9 +4,10 @@
 
 Every method gets the same number of settings, drawn from the space below, each tried on two forget sets of one model;
 no earlier choice of defaults enters. A setting's score is its mean average gap to three retrained models, under the
-attack of the audit; one that takes more than the budget (15 % of one retraining, in processor time) is kept in the
-record but cannot win. The forget sets come from seeds that no report uses, and the model does too. Trials are appended
-to `<out>/trials.jsonl` as they end, so the search can be interrupted. Writes `benchmarks/results/tune.json`.
+attack of the audit. From the best down, settings are timed again (the median of five runs); the first that takes no more
+than the budget (15 % of one retraining, in processor time) wins. The forget sets come from seeds that no report uses,
+and the model does too. What was tried is appended to `<out>/trials.jsonl` at once, so the search can be interrupted.
+Writes `benchmarks/results/tune.json`.
 
 "amun (no retain set)" stands for the method without access to D_R, whose defaults are its own.
 """
@@ -34,6 +35,7 @@ MODEL_SEED = 1000
 FORGET_SEEDS = (1001, 1002)
 SHARE = 0.1
 BUDGET = 15.0  # % of a retraining
+TIMED = 5  # runs whose median time counts
 NO_RETAIN = " (no retain set)"
 
 RATES = [0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2]
@@ -44,8 +46,8 @@ SCHEDULES = ["constant", "cosine"]
 # For every method the values that its fields may take; the search draws from the product.
 SPACES: dict[str, dict[str, list[Any]]] = {
     "amun": {
-        "epochs": [2, 3],
-        "learning_rate": RATES[4:],
+        "epochs": [1, 2],
+        "learning_rate": [*RATES[4:], 0.25, 0.3],
         "batch_size": [64, 128],
         "schedule": SCHEDULES,
         "keep_forget": [False, True],
@@ -115,7 +117,7 @@ SPACES: dict[str, dict[str, list[Any]]] = {
         "batch_size": [64, 128],
     },
     "mixunlearn": {
-        "epochs": [None, 4, 6],
+        "epochs": [None, 4, 6, 8],
         "learning_rate": [1e-3, 1.5e-3, 2e-3, 3e-3],
         "batch_size": [64, 128],
         "schedule": SCHEDULES,
@@ -132,7 +134,7 @@ SPACES: dict[str, dict[str, list[Any]]] = {
         "schedule": ["linear_to_tenth", "cosine"],
     },
     "amun (no retain set)": {
-        "epochs": [5, 10, 15],
+        "epochs": [3, 5, 10],
         "learning_rate": [0.003, 0.005, 0.008, 0.01, 0.013, 0.016, 0.02, 0.03],
         "batch_size": [32, 64, 128],
         "saliency": [0.05, 0.1, 0.2, 0.5],
@@ -196,22 +198,33 @@ def main() -> None:
                 shown = {one: entry.get(one) for one in ("average_gap", "share_of_retraining", "failed")}
                 print(name, settings, shown, flush=True)
             trials.append(log.entries[key])
-        valid = [one for one in trials if "failed" not in one and one["share_of_retraining"] <= BUDGET]
-        ranked = sorted(valid, key=lambda one: one["average_gap"])
+        ranked = sorted((one for one in trials if "failed" not in one), key=lambda one: one["average_gap"])
+        rejected = []
+        for trial in ranked:
+            key = key_of(name, trial["settings"], "timed")
+            if key not in log.entries:
+                made = method(**trial["settings"])
+                shares = [requests[0].trial(made, retain=retain)["share_of_retraining"] for _ in range(TIMED)]
+                log.add(key, {"timed": name, "settings": trial["settings"], "shares": shares})
+            trial |= {"share_of_retraining": statistics.median(log.entries[key]["shares"])}
+            if trial["share_of_retraining"] <= BUDGET:
+                break
+            rejected.append(trial)
         found[name] = {
             "space": SPACES[name],
             "tried": len(trials),
             "failed": sum("failed" in one for one in trials),
-            "too dear": len(trials) - len(valid) - sum("failed" in one for one in trials),
-            "best": ranked[:3],
+            "better but too dear": [
+                {one: trial[one] for one in ("settings", "average_gap", "share_of_retraining")} for trial in rejected
+            ],
+            "best": None if len(rejected) == len(ranked) else ranked[len(rejected)],
         }
     for name, one in found.items():
         line = "nothing within the budget"
-        if one["best"]:
-            best = one["best"][0]
+        if best := one["best"]:
             line = f"average gap {best['average_gap']:.2f} at {best['share_of_retraining']:.1f} % with "
             line += json.dumps(best["settings"])
-        print(f"{name}: {line} ({one['tried']} tried, {one['too dear']} too dear, {one['failed']} failed)")
+        print(f"{name}: {line} ({one['tried']} tried, {len(one['better but too dear'])} better but too dear)")
     content = {"budget": BUDGET, "model_seed": MODEL_SEED, "forget_seeds": FORGET_SEEDS, "trials": arguments.trials}
     save_as = {**provenance(f"python benchmarks/tune.py --trials {arguments.trials}"), **content, "methods": found}
     if names == list(SPACES):

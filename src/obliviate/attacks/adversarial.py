@@ -73,7 +73,7 @@ def boundary(
     y: Int[Tensor, " n"],
     space: InputSpace,
     *,
-    refinements: int = 4,
+    refinements: int = 2,
     pull: float = 0.5,
     damping: float = 0.5,
     damped_steps: int = 2,

@@ -20,6 +20,7 @@ from obliviate.methods.base import WhenNone, check_positive, check_schedule
 from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
+from obliviate.types import Batch
 
 WITH_RETAIN: Final = {"epochs": 3, "learning_rate": 0.13, "batch_size": 128, "saliency": 1.0}
 WITHOUT_RETAIN: Final = {"epochs": 10, "learning_rate": 0.011, "batch_size": 32, "saliency": 0.1}
@@ -120,7 +121,8 @@ def adversarial_examples(
         )
 
     def make() -> dict[str, Tensor]:
-        batch = samples.everything().to(run.device)
+        batch = samples.everything()
+        batch = Batch(run.precision.inputs(batch.x), batch.y.to(run.device), batch.ids)
         inside = (batch.x >= space.low) & (batch.x <= space.high)
         if not bool(inside.all()):
             raise MethodError(

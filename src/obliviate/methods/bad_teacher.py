@@ -31,8 +31,8 @@ class BadTeacher:
     source: ClassVar[str] = "Chundawat et al., AAAI 2023, arXiv 2205.08096"
 
     epochs: int = 1
-    learning_rate: float = 1e-3
-    temperature: float = 1.0
+    learning_rate: float = 1.5e-3
+    temperature: float = 2.0
     batch_size: int = 128
 
     def __post_init__(self) -> None:

@@ -36,11 +36,11 @@ class BoundaryShrink:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Chen et al., CVPR 2023, arXiv 2303.11570"
 
-    epochs: int = 10
-    learning_rate: float = 5e-5
+    epochs: int = 1
+    learning_rate: float = 2e-3
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    bound: float = 0.1
+    bound: float = 0.2
     batch_size: int = 64
 
     def __post_init__(self) -> None:

@@ -22,12 +22,12 @@ class FineTune:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Warnecke et al., NDSS 2023; Golatkar et al., CVPR 2020"
 
-    epochs: int = 5
-    learning_rate: float = 0.06
+    epochs: int = 2
+    learning_rate: float = 0.16
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    schedule: str = "constant"
-    batch_size: int = 128
+    schedule: str = "cosine"
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate", "batch_size")

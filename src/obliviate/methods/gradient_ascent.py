@@ -23,11 +23,11 @@ class GradientAscent:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Thudi et al., EuroS&P 2022; Graves et al., AAAI 2021"
 
-    epochs: int = 5
-    learning_rate: float = 0.008
-    momentum: float = 0.9
+    epochs: int = 10
+    learning_rate: float = 0.012
+    momentum: float = 0.0
     clip_norm: float = 1.0
-    batch_size: int = 128
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate", "clip_norm", "batch_size")

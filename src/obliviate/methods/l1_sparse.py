@@ -26,13 +26,13 @@ class L1Sparse:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Jia et al., NeurIPS 2023, arXiv 2304.04934"
 
-    gamma: float = 1e-4
-    epochs: int = 3
+    gamma: float = 2e-4
+    epochs: int = 2
     learning_rate: float = 0.08
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "constant"
-    batch_size: int = 128
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
         check_positive(self, "gamma", "epochs", "learning_rate", "batch_size")

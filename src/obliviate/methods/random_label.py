@@ -27,8 +27,8 @@ class RandomLabel:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Graves et al., AAAI 2021; Golatkar et al., CVPR 2020"
 
-    epochs: int = 3
-    learning_rate: float = 0.05
+    epochs: int = 1
+    learning_rate: float = 0.04
     momentum: float = 0.5
     weight_decay: float = 5e-4
     schedule: str = "constant"

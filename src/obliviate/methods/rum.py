@@ -38,8 +38,8 @@ class RUM:
     source: ClassVar[str] = "Zhao et al., NeurIPS 2024, arXiv 2406.01257"
 
     medium_epochs: int = 1
-    high_epochs: int = 2
-    learning_rate: float = 0.08
+    high_epochs: int = 1
+    learning_rate: float = 0.04
     momentum: float = 0.5
     weight_decay: float = 5e-4
     saliency: float = 0.5

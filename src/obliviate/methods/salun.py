@@ -29,13 +29,13 @@ class SalUn:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Fan et al., ICLR 2024, arXiv 2310.12508"
 
-    saliency: float = 0.5
-    epochs: int = 3
-    learning_rate: float = 0.05
+    saliency: float = 0.7
+    epochs: int = 2
+    learning_rate: float = 0.08
     momentum: float = 0.5
     weight_decay: float = 5e-4
-    schedule: str = "constant"
-    batch_size: int = 128
+    schedule: str = "cosine"
+    batch_size: int = 64
 
     def __post_init__(self) -> None:
         check_positive(self, "saliency", "epochs", "learning_rate", "batch_size")

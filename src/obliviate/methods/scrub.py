@@ -29,16 +29,16 @@ class Scrub:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880"
 
-    epochs: int = 2
-    max_epochs: int = 2
+    epochs: int = 1
+    max_epochs: int = 1
     gamma: float = 0.99
-    alpha: float = 0.05
+    alpha: float = 0.5
     temperature: float = 4.0
     learning_rate: float = 2e-3
     weight_decay: float = 5e-4
     schedule: str = "constant"
-    batch_size: int = 128
-    forget_batch_size: int = 128
+    batch_size: int = 64
+    forget_batch_size: int = 64
 
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "max_epochs", "temperature", "learning_rate", "batch_size", "forget_batch_size")

@@ -34,7 +34,7 @@ class SSD:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Foster et al., AAAI 2024, arXiv 2308.07707"
 
-    alpha: float = 1.2
+    alpha: float = 2.0
     dampening: float = 1.0
     batch_size: int = 64
 
