@@ -92,7 +92,7 @@ class Ground:
 
     def _pace(self) -> float:
         """Processor seconds that the recipe takes per sample and epoch, now."""
-        few = self.data.train.at(torch.arange(min(PACE, len(self.data.train))))
+        few = self.data.train.select(self.data.train.ids[:PACE])
         began = time.process_time()
         Run(self.task, seed=self.seed, recipe=replace(self.recipe, epochs=1)).train(few)
         return (time.process_time() - began) / len(few)

@@ -4,10 +4,10 @@
 
 Every method gets the same number of settings, drawn from the space below, each tried on two forget sets of one model;
 no earlier choice of defaults enters. A setting's score is its mean average gap to three retrained models, under the
-attack of the audit. From the best down, settings are timed again (the median of five runs); the first that takes no more
-than the budget (15 % of one retraining, in processor time) wins. The forget sets come from seeds that no report uses,
-and the model does too. What was tried is appended to `<out>/trials.jsonl` at once, so the search can be interrupted.
-Writes `benchmarks/results/tune.json`.
+attack of the audit. From the best down, settings are timed again (the median of five runs); the first that takes no
+more than the budget (15 % of one retraining, in processor time) wins. The forget sets come from seeds that no report
+uses, and the model does too. What was tried is appended to `<out>/trials.jsonl` at once, so the search can be
+interrupted. Writes `benchmarks/results/tune.json`.
 
 "amun (no retain set)" stands for the method without access to D_R, whose defaults are its own.
 """
@@ -19,15 +19,17 @@ import itertools
 import json
 import random
 import statistics
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from common import provenance, save
-from ground import Ground, Log, key_of
+from ground import Ground, Log, Request, key_of
 
 from obliviate.data.sources import EMBEDDED
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
+from obliviate.methods.base import Method
 from obliviate.seeds import derive
 from obliviate.training.recipe import Recipe
 
@@ -36,6 +38,7 @@ FORGET_SEEDS = (1001, 1002)
 SHARE = 0.1
 BUDGET = 15.0  # % of a retraining
 TIMED = 5  # runs whose median time counts
+SHOWN = ("average_gap", "share_of_retraining")
 NO_RETAIN = " (no retain set)"
 
 RATES = [0.01, 0.015, 0.02, 0.03, 0.04, 0.06, 0.08, 0.1, 0.13, 0.16, 0.2]
@@ -163,6 +166,49 @@ def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
     return everything[:trials]
 
 
+def search(
+    method: Callable[..., Method], name: str, choices: list[dict[str, Any]], requests: Sequence[Request], log: Log
+) -> dict[str, Any]:
+    """Try settings of one method, then time the best of them until one keeps to the budget."""
+    retain = not name.endswith(NO_RETAIN)
+    trials = []
+    for settings in choices:
+        key = key_of(name, settings)
+        if key not in log.entries:
+            entry: dict[str, Any] = {"method": name, "settings": settings}
+            try:
+                audits = [request.trial(method(**settings), retain=retain) for request in requests]
+            except ObliviateError as error:
+                entry |= {"failed": str(error)}
+            else:
+                entry["figures"] = audits
+                for one in ("average_gap", "share_of_retraining"):
+                    entry[one] = statistics.fmean(audit[one] for audit in audits)
+            log.add(key, entry)
+            print(name, settings, {one: entry.get(one) for one in (*SHOWN, "failed")}, flush=True)
+        trials.append(log.entries[key])
+    ranked = sorted((one for one in trials if "failed" not in one), key=lambda one: one["average_gap"])
+    rejected, best = [], None
+    for trial in ranked:
+        settings = trial["settings"]
+        key = key_of(name, settings, "timed")
+        if key not in log.entries:
+            shares = [requests[0].trial(method(**settings), retain=retain)[SHOWN[1]] for _ in range(TIMED)]
+            log.add(key, {"timed": name, "settings": settings, "shares": shares})
+        share = statistics.median(log.entries[key]["shares"])
+        if share <= BUDGET:
+            best = {**trial, "share_of_retraining": share}
+            break
+        rejected.append({"settings": settings, "average_gap": trial["average_gap"], "share_of_retraining": share})
+    return {
+        "space": SPACES[name],
+        "tried": len(trials),
+        "failed": sum("failed" in one for one in trials),
+        "better but too dear": rejected,
+        "best": best,
+    }
+
+
 def main() -> None:
     """Search, or go on searching, and print the best setting of every method."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -178,47 +224,16 @@ def main() -> None:
     requests = [ground.request(SHARE, seed) for seed in FORGET_SEEDS]
     log = Log(arguments.out / "trials.jsonl")
     known = registry()
-    found = {}
-    for name in names:
-        method, retain = known[name.removesuffix(NO_RETAIN)], not name.endswith(NO_RETAIN)
-        trials = []
-        for settings in settings_of(name, arguments.trials):
-            key = key_of(name, settings)
-            if key not in log.entries:
-                entry: dict[str, Any] = {"method": name, "settings": settings}
-                try:
-                    audits = [request.trial(method(**settings), retain=retain) for request in requests]
-                except ObliviateError as error:
-                    entry |= {"failed": str(error)}
-                else:
-                    entry["figures"] = audits
-                    for one in ("average_gap", "share_of_retraining"):
-                        entry[one] = statistics.fmean(audit[one] for audit in audits)
-                log.add(key, entry)
-                shown = {one: entry.get(one) for one in ("average_gap", "share_of_retraining", "failed")}
-                print(name, settings, shown, flush=True)
-            trials.append(log.entries[key])
-        ranked = sorted((one for one in trials if "failed" not in one), key=lambda one: one["average_gap"])
-        rejected = []
-        for trial in ranked:
-            key = key_of(name, trial["settings"], "timed")
-            if key not in log.entries:
-                made = method(**trial["settings"])
-                shares = [requests[0].trial(made, retain=retain)["share_of_retraining"] for _ in range(TIMED)]
-                log.add(key, {"timed": name, "settings": trial["settings"], "shares": shares})
-            trial |= {"share_of_retraining": statistics.median(log.entries[key]["shares"])}
-            if trial["share_of_retraining"] <= BUDGET:
-                break
-            rejected.append(trial)
-        found[name] = {
-            "space": SPACES[name],
-            "tried": len(trials),
-            "failed": sum("failed" in one for one in trials),
-            "better but too dear": [
-                {one: trial[one] for one in ("settings", "average_gap", "share_of_retraining")} for trial in rejected
-            ],
-            "best": None if len(rejected) == len(ranked) else ranked[len(rejected)],
-        }
+    found = {
+        name: search(
+            known[name.removesuffix(NO_RETAIN)],
+            name,
+            settings_of(name, arguments.trials),
+            requests,
+            log,
+        )
+        for name in names
+    }
     for name, one in found.items():
         line = "nothing within the budget"
         if best := one["best"]:

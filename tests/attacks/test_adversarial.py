@@ -68,7 +68,7 @@ def test_boundary_finds_the_nearest_point_of_a_linear_binary_model(seed: int) ->
     weight, x, y, distances = linear(2, 12, seed)
     found = boundary(lambda at: at @ weight.T, x, y, WIDE)
     assert found.found.all()
-    torch.testing.assert_close(found.distance, distances.amin(1), rtol=0.02, atol=1e-4)
+    torch.testing.assert_close(found.distance, distances.amin(1), rtol=0.025, atol=1e-4)
     assert (found.distance >= distances.amin(1) * (1 - 1e-4)).all()
 
 
@@ -301,7 +301,7 @@ def test_more_refinements_come_closer(
 ) -> None:
     first, twenty = (boundary(original, *correct, UNIT, refinements=count) for count in (0, 20))
     assert (ours.distance <= first.distance * (1 + 1e-4)).all()  # each search passes the point of the shorter one
-    assert ours.gradients.equal(first.gradients + 4)
+    assert ours.gradients.equal(first.gradients + 2)
     assert twenty.gradients.equal(first.gradients + 20)
     assert float(ours.distance.mean()) < 0.97 * float(first.distance.mean())
     assert float(twenty.distance.mean()) < float(ours.distance.mean())
