@@ -119,10 +119,12 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("unlearn", "amun", "--out", folder, "--forget", "random:0.2", "--set", "learning_rate=0.05")
     assert code == 0
     assert out.startswith("amun: done in ")
+    assert "; forgot 60 of 300 samples (random 20 %)" in out
     code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--json")
     assert code == 0
     facts = json.loads(out)
-    assert set(facts) == {"folder", "method", "seconds", "notes"}
+    assert set(facts) == {"folder", "method", "forget", "seconds", "notes"}
+    assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
     code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
@@ -253,9 +255,24 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         ("random:1.5", ["a share of the training set in (0, 1)", "1.5"]),
         ("random:nan", ["a share of the training set in (0, 1)", "nan"]),
         ("random:some", ["random:SHARE", "'random:some'"]),
+        ("class:10", ["a class of the training set (0 with ", ", 9 with ", "'10'"]),
+        ("class:shirt", ["a class of the training set (0 with ", "'shirt'"]),
         ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
     ],
-    ids=["unknown", "duplicate", "empty", "comma", "everything", "none", "too many", "NaN", "word", "no file"],
+    ids=[
+        "unknown",
+        "duplicate",
+        "empty",
+        "comma",
+        "everything",
+        "none",
+        "too many",
+        "NaN",
+        "word",
+        "class",
+        "name",
+        "no file",
+    ],
 )
 def test_a_bad_forget_set_is_refused_before_anything_is_written(
     cli: Cli, folder: Path, forget: str, words: list[str]
