@@ -314,6 +314,37 @@ def test_a_bad_method_is_refused_before_anything_is_written(
     assert snapshot(folder) == before
 
 
+@pytest.mark.parametrize("method", ["amun", "mixunlearn", "nabla_tau", "fine_tune", "scrub"])
+def test_a_learning_rate_that_is_too_high_leaves_the_folder_as_it_was(cli: Cli, folder: Path, method: str) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "class:7")[0] == 0
+    before = snapshot(folder)
+    code, out, err = cli("unlearn", method, "--out", folder, "--set", "learning_rate=1e30")
+    assert (code, out) == (1, "")
+    assert "error: expected a finite loss, got " in err
+    assert err.endswith("lower the learning rate\n")
+    assert "Traceback" not in err
+    assert snapshot(folder) == before
+
+
+def test_a_layer_that_the_model_does_not_have_is_refused_with_those_it_has(
+    cli: Cli, folder: Path, mine: Path, tmp_path: Path
+) -> None:
+    (folder / "forget.json").write_text(json.dumps({"rule": "ids", "ids": ["image-1"]}))
+    before = snapshot(folder)
+    asked = ("unlearn", "mixunlearn", "--out", folder, "--set")
+    refused(cli(*asked, "layer=layer3"), "the name of a layer", "'layer3' of SmallCNN", "conv1", "conv2")
+    refused(cli(*asked, "layer=linear1"), "a feature map", "'linear1' of SmallCNN", "conv1", "conv2")
+    assert snapshot(folder) == before
+    flat = tmp_path / "flat"
+    assert cli("train", "--out", flat, "--data", mine, "--model", "mlp", "--epochs", 1)[0] == 0
+    before = snapshot(flat)
+    asked = ("unlearn", "mixunlearn", "--out", flat, "--forget", "random:0.1")
+    result = cli(*asked)
+    refused(result, "a model with feature maps", "got MLP without", "generator=False")
+    assert {key: one for key, one in snapshot(flat).items() if key != "forget.json"} == before
+    assert cli(*asked, "--set", "generator=false")[0] == 0
+
+
 def test_a_method_without_a_forget_set_is_refused(cli: Cli, folder: Path) -> None:
     before = snapshot(folder)
     refused(cli("unlearn", "amun", "--out", folder), "a forget set", "none")

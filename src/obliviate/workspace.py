@@ -21,7 +21,7 @@ from obliviate import workflow
 from obliviate.audit import LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
 from obliviate.data.split import Split, class_ids, random_ids
-from obliviate.errors import AuditError, DataError, WorkspaceError
+from obliviate.errors import AuditError, DataError, ObliviateError, WorkspaceError
 from obliviate.files import writable_folder, write_atomically, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
@@ -335,6 +335,9 @@ class Workspace:
         work.mkdir(parents=True, exist_ok=True)
         try:
             made: Trained = make(work)
+        except ObliviateError:  # it would come again: nothing here is worth going on with
+            shutil.rmtree(work, ignore_errors=True)
+            raise
         except BaseException:
             with suppress(OSError):  # it holds what an interrupted run needs to go on
                 work.rmdir()
