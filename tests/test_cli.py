@@ -119,10 +119,12 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("unlearn", "amun", "--out", folder, "--forget", "random:0.2", "--set", "learning_rate=0.05")
     assert code == 0
     assert out.startswith("amun: done in ")
+    assert "; forgot 60 of 300 samples (random 20 %)" in out
     code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--json")
     assert code == 0
     facts = json.loads(out)
-    assert set(facts) == {"folder", "method", "seconds", "notes"}
+    assert set(facts) == {"folder", "method", "forget", "seconds", "notes"}
+    assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
     code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
@@ -253,9 +255,24 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         ("random:1.5", ["a share of the training set in (0, 1)", "1.5"]),
         ("random:nan", ["a share of the training set in (0, 1)", "nan"]),
         ("random:some", ["random:SHARE", "'random:some'"]),
+        ("class:10", ["a class of the training set (0 with ", ", 9 with ", "'10'"]),
+        ("class:shirt", ["a class of the training set (0 with ", "'shirt'"]),
         ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
     ],
-    ids=["unknown", "duplicate", "empty", "comma", "everything", "none", "too many", "NaN", "word", "no file"],
+    ids=[
+        "unknown",
+        "duplicate",
+        "empty",
+        "comma",
+        "everything",
+        "none",
+        "too many",
+        "NaN",
+        "word",
+        "class",
+        "name",
+        "no file",
+    ],
 )
 def test_a_bad_forget_set_is_refused_before_anything_is_written(
     cli: Cli, folder: Path, forget: str, words: list[str]
@@ -295,6 +312,37 @@ def test_a_bad_method_is_refused_before_anything_is_written(
     before = snapshot(folder)
     refused(cli("unlearn", *arguments, "--out", folder), *words)
     assert snapshot(folder) == before
+
+
+@pytest.mark.parametrize("method", ["amun", "mixunlearn", "nabla_tau", "fine_tune", "scrub"])
+def test_a_learning_rate_that_is_too_high_leaves_the_folder_as_it_was(cli: Cli, folder: Path, method: str) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "class:7")[0] == 0
+    before = snapshot(folder)
+    code, out, err = cli("unlearn", method, "--out", folder, "--set", "learning_rate=1e30")
+    assert (code, out) == (1, "")
+    assert "error: expected a finite loss, got " in err
+    assert err.endswith("lower the learning rate\n")
+    assert "Traceback" not in err
+    assert snapshot(folder) == before
+
+
+def test_a_layer_that_the_model_does_not_have_is_refused_with_those_it_has(
+    cli: Cli, folder: Path, mine: Path, tmp_path: Path
+) -> None:
+    (folder / "forget.json").write_text(json.dumps({"rule": "ids", "ids": ["image-1"]}))
+    before = snapshot(folder)
+    asked = ("unlearn", "mixunlearn", "--out", folder, "--set")
+    refused(cli(*asked, "layer=layer3"), "the name of a layer", "'layer3' of SmallCNN", "conv1", "conv2")
+    refused(cli(*asked, "layer=linear1"), "a feature map", "'linear1' of SmallCNN", "conv1", "conv2")
+    assert snapshot(folder) == before
+    flat = tmp_path / "flat"
+    assert cli("train", "--out", flat, "--data", mine, "--model", "mlp", "--epochs", 1)[0] == 0
+    before = snapshot(flat)
+    asked = ("unlearn", "mixunlearn", "--out", flat, "--forget", "random:0.1")
+    result = cli(*asked)
+    refused(result, "a model with feature maps", "got MLP without", "generator=False")
+    assert {key: one for key, one in snapshot(flat).items() if key != "forget.json"} == before
+    assert cli(*asked, "--set", "generator=false")[0] == 0
 
 
 def test_a_method_without_a_forget_set_is_refused(cli: Cli, folder: Path) -> None:

@@ -24,6 +24,7 @@ OTHERS = [
     "Trained",
     "adversarial_examples",
     "audit_models",
+    "class_ids",
     "load",
     "random_ids",
     "save_report",

@@ -67,7 +67,7 @@ def test_another_seed_data_or_recipe_is_refused(begin: Open, source: Path, tmp_p
     for change, name in (
         ({"seed": 1}, "seed"),
         ({"recipe": replace(tiny_recipe, epochs=4)}, "recipe"),
-        ({"source": str(other)}, "data_sha256, source"),
+        ({"source": str(other)}, "data_sha256"),
     ):
         with pytest.raises(WorkspaceError, match=f"with another {name}: choose another --out"):
             begin(**change)
@@ -243,3 +243,58 @@ def test_an_audit_that_cannot_be_made_trains_nothing(begin: Open, references: in
 def test_there_is_no_report_without_results(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match=r"expected results.json in .*, got none; run `obliviate audit"):
         workspace.write_report(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------- where the data are
+
+
+def test_a_folder_is_opened_from_anywhere(
+    begin: Open, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(source.parent)
+    made = begin(source=source.name)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert Workspace.open(made.folder).data.sha256 == made.data.sha256
+    (tmp_path / "run").rename(tmp_path / "elsewhere" / "moved")
+    assert Workspace.open(tmp_path / "elsewhere" / "moved").data.sha256 == made.data.sha256
+
+
+def test_data_that_are_gone_are_named_and_their_new_place_is_kept(begin: Open, source: Path, tmp_path: Path) -> None:
+    made = begin()
+    weights = checkpoint.weights_sha256(made.train().model)
+    moved = source.rename(tmp_path / "moved.npz")
+    with pytest.raises(DataError, match=rf"expected the data of .*run in {source}, got no such path; put them back"):
+        Workspace.open(made.folder)
+    again = begin(source=str(moved))
+    assert checkpoint.weights_sha256(again.train().model) == weights
+    assert Workspace.open(made.folder).source == str(moved)
+
+
+def test_a_report_does_not_tell_where_the_data_are(begin: Open, source: Path) -> None:
+    work = begin()
+    work.choose("random:0.25")
+    work.audit(references=4, retrained=2, workers=0)
+    for one in (work.results, work.report):
+        assert str(source.parent) not in one.read_text(encoding="utf-8")
+
+
+# ------------------------------------------------------------------------------------------- whole classes
+
+
+def test_a_class_is_forgotten(begin: Open) -> None:
+    work = begin()
+    chosen = work.choose("class:1").forget
+    assert chosen.ids.tolist() == [f"s{i:02d}" for i in range(1, 40, 3)]
+    assert json.loads((work.folder / "forget.json").read_text(encoding="utf-8"))["rule"] == "class 1"
+    assert Workspace.open(work.folder).choose("class:1").forget.ids.tolist() == chosen.ids.tolist()
+
+
+@pytest.mark.parametrize("text", ["class:3", "class:-1", "class:", "class:cat", "class:1.0", "class:1,2"])
+def test_a_class_that_does_not_exist_is_refused_with_those_that_do(begin: Open, text: str) -> None:
+    work = begin()
+    got = text.removeprefix("class:")
+    message = rf"expected a class of the training set \(0 with 14 samples, 1 with 13, 2 with 13\), got '{got}'; name"
+    with pytest.raises(DataError, match=message):
+        work.choose(text)
+    assert not (work.folder / "forget.json").exists()

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from obliviate.audit import AuditResult, AuditSettings
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
-    from obliviate.data.split import Split, random_ids
+    from obliviate.data.split import Split, class_ids, random_ids
     from obliviate.errors import ObliviateError
     from obliviate.methods.amun import AMUN, adversarial_examples
     from obliviate.methods.bad_teacher import BadTeacher
@@ -71,6 +71,7 @@ _HOMES = {
     "Trained": "workflow",
     "adversarial_examples": "methods.amun",
     "audit_models": "workflow",
+    "class_ids": "data.split",
     "load": "data.sources",
     "random_ids": "data.split",
     "save_report": "workflow",
@@ -112,6 +113,7 @@ __all__ = [
     "Trained",
     "adversarial_examples",
     "audit_models",
+    "class_ids",
     "load",
     "random_ids",
     "save_report",

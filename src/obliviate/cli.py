@@ -117,7 +117,8 @@ def unlearn(
     *,
     out: Out,
     forget: Annotated[
-        str | None, Parameter(help="What to forget: random:0.1, id,id,…, or @FILE with one id a line. Asked for once.")
+        str | None,
+        Parameter(help="What to forget: random:0.1, class:7, id,id,…, or @FILE with one id a line. Asked for once."),
     ] = None,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
@@ -139,12 +140,13 @@ def unlearn(
     facts = {
         "folder": str(out),
         "method": made.method,
+        "forget": len(workspace.split.forget),
         "seconds": round(made.seconds or 0.0, 2),
         "notes": dict(made.notes),
     }
-    _print(
-        json.dumps(facts) if json_ else f"{made.label}: done in {facts['seconds']} s; now `obliviate audit --out {out}`"
-    )
+    forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.rule})"
+    done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
+    _print(json.dumps(facts) if json_ else done)
 
 
 @app.command

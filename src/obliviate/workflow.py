@@ -23,7 +23,7 @@ from obliviate.audit import audit as audit_candidates
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, MethodError, TrainingError
+from obliviate.errors import AuditError, DataError, MethodError, TrainingError
 from obliviate.files import write_atomically
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.metrics.cost import peak_rss_mb
@@ -114,9 +114,7 @@ def unlearn(
     run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
     check_needs(method, split, run)
     method = settle(method, split)
-    for what, samples in (("forget set", split.forget), ("retain set", split.retain), ("reference", split.reference)):
-        if samples is not None:
-            task.check_samples(samples, what=what)
+    _check_split(split, task)
     task.check_model(model, split.forget)
     before = weights_sha256(model)
     started = time.monotonic()
@@ -131,6 +129,35 @@ def unlearn(
     role: Role = "retrained" if method.exact else "unlearned"
     seconds = max(run.seconds, time.monotonic() - started)
     return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name)
+
+
+def _check_split(split: Split, task: Task) -> None:
+    """Refuse sets that are not of the task, of one shape, and apart from each other; raises DataError."""
+
+    def shape(samples: Samples) -> tuple[int, ...]:
+        return tuple(samples.take(torch.arange(1)).x.shape[1:])
+
+    sets = {"forget set": split.forget, "retain set": split.retain, "reference set": split.reference}
+    for what, samples in sets.items():
+        if samples is None:
+            continue
+        if shape(samples) != shape(split.forget):
+            raise DataError(
+                f"expected samples of one shape, got {shape(split.forget)} to forget and {shape(samples)} in the "
+                f"{what}; resize them"
+            )
+        task.check_samples(samples, what=what)
+    if split.retain is not None and len(shared := np.intersect1d(split.forget.ids, split.retain.ids)):
+        raise DataError(
+            f"expected a retain set without the samples to forget, got {shown(shared)} in both; use `Split.of`"
+        )
+    if split.reference is not None:
+        trained = [one.ids for one in (split.forget, split.retain) if one is not None]
+        if len(shared := np.intersect1d(split.reference.ids, np.concatenate(trained))):
+            raise DataError(
+                f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
+                "use samples that the model has not seen"
+            )
 
 
 def train_references(

@@ -20,8 +20,8 @@ from typing import Any, Final
 from obliviate import workflow
 from obliviate.audit import LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
-from obliviate.data.split import Split, random_ids
-from obliviate.errors import AuditError, DataError, WorkspaceError
+from obliviate.data.split import Split, class_ids, random_ids
+from obliviate.errors import AuditError, DataError, ObliviateError, WorkspaceError
 from obliviate.files import writable_folder, write_atomically, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
@@ -61,22 +61,28 @@ class Workspace:
         train_size: int | None = None,
         reference_size: int | None = None,
     ) -> Workspace:
-        """Begin in `folder`, or go on there if it holds the same data, recipe and seed.
+        """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
         `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them
         (see `sources.load`).
 
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
+        if source != sources.EMBEDDED and Path(source).exists():
+            source = str(Path(source).absolute())  # the folder may be opened from elsewhere
         workspace = cls(folder, source, recipe, seed, progress, train_size, reference_size)
         facts = workspace._facts
         if (folder / "workspace.json").exists():
             there = _read(folder / "workspace.json")
-            if differing := sorted(key for key in facts if there.get(key) != facts[key]):
+            compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
+            if differing := sorted(key for key in compared if there.get(key) != facts[key]):
                 raise WorkspaceError(
-                    f"expected a new folder, or one with the same {', '.join(facts)}; got {folder} with another "
+                    f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
                 )
+            if there.get("source") != source:
+                writable_folder(folder)
+                write_json(folder / "workspace.json", facts)
         else:
             if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
                 raise WorkspaceError(
@@ -105,7 +111,13 @@ class Workspace:
             )
         writable_folder(folder)
         recipe, sizes = Recipe.from_dict(facts["recipe"]), (facts.get("train_size"), facts.get("reference_size"))
-        workspace = cls(folder, facts["source"], recipe, facts["seed"], progress, *sizes)
+        source = facts["source"]
+        if source != sources.EMBEDDED and not Path(source).exists():
+            raise DataError(
+                f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
+                "`obliviate train` with the same options and --data where they are now"
+            )
+        workspace = cls(folder, source, recipe, facts["seed"], progress, *sizes)
         if workspace.data.sha256 != facts["data_sha256"]:
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
@@ -148,7 +160,7 @@ class Workspace:
     # ------------------------------------------------------------------------------------------- the forget set
 
     def choose(self, forget: str | Iterable[SampleId]) -> Split:
-        """Fix the forget set: ids, "random:SHARE", or "@FILE" with one id a line.
+        """Fix the forget set: ids, "random:SHARE", "class:K", or "@FILE" with one id a line.
 
         A folder has one forget set: another one is refused with WorkspaceError.
         """
@@ -170,6 +182,11 @@ class Workspace:
         return split
 
     @property
+    def rule(self) -> str:
+        """How the forget set was chosen, in a few words."""
+        return _read(self.folder / "forget.json")["rule"]
+
+    @property
     def split(self) -> Split:
         """The split by the forget set that was chosen; raises WorkspaceError where none was."""
         path = self.folder / "forget.json"
@@ -186,6 +203,9 @@ class Workspace:
                     f"expected random:SHARE with a share in (0, 1), got {text!r}; try random:0.1"
                 ) from error
             return random_ids(self.data.train, share, seed=self.seed).tolist(), f"random {100 * share:g} %"
+        if text.startswith("class:"):
+            label = text.removeprefix("class:")
+            return class_ids(self.data.train, label).tolist(), f"class {label}"
         if text.startswith("@"):
             try:
                 lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
@@ -296,7 +316,7 @@ class Workspace:
             seed=self.seed,
             data_name=self.data.name,
             data_sha256=self.data.sha256,
-            forget_rule=_read(self.folder / "forget.json")["rule"],
+            forget_rule=self.rule,
             wall_seconds=time.monotonic() - since,
             command=command,
         )
@@ -315,6 +335,9 @@ class Workspace:
         work.mkdir(parents=True, exist_ok=True)
         try:
             made: Trained = make(work)
+        except ObliviateError:  # it would come again: nothing here is worth going on with
+            shutil.rmtree(work, ignore_errors=True)
+            raise
         except BaseException:
             with suppress(OSError):  # it holds what an interrupted run needs to go on
                 work.rmdir()

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split, random_ids
+from obliviate.data.split import Split, class_ids, random_ids
 from obliviate.errors import DataError
 
 NAMES = [f"k{i}" for i in range(8)]
@@ -95,3 +95,26 @@ def test_random_ids_depend_on_the_seed_and_leave_global_random_states_alone():
 def test_a_share_outside_the_open_unit_interval_is_refused(share: float):
     with pytest.raises(DataError, match=r"^expected a share of the training set in \(0, 1\), got .*; "):
         random_ids(train(), share, seed=0)
+
+
+def test_a_class_is_every_sample_with_its_label():
+    train = Samples.from_tensors(torch.zeros(5, 2), torch.tensor([2, 0, 2, 5, 2]), ids=list("abcde"))
+    assert class_ids(train, 2).tolist() == ["a", "c", "e"]
+    assert class_ids(train, 5).tolist() == ["d"]
+    message = (
+        r"^expected a class of the training set \(0 with 1 samples, 2 with 3, 5 with 1\), got 1; name one of them$"
+    )
+    with pytest.raises(DataError, match=message):
+        class_ids(train, 1)
+
+
+def test_a_class_is_asked_for_where_a_sample_has_one_label():
+    train = Samples.from_tensors(torch.zeros(2, 2), torch.zeros(2, 3), ids=list("ab"))
+    with pytest.raises(DataError, match=r"^expected one integer label per sample, got torch.float32 .*; name ids"):
+        class_ids(train, 1)
+
+
+def test_many_classes_are_not_all_listed():
+    train = Samples.from_tensors(torch.zeros(100, 2), torch.arange(100))
+    with pytest.raises(DataError, match=r"\(0 with 1 samples, 1 with 1, .* and 80 more\), got 100;"):
+        class_ids(train, 100)

@@ -17,7 +17,7 @@ from obliviate import methods, workflow
 from obliviate.data.samples import Samples, Store
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
-from obliviate.errors import DataError, MethodError
+from obliviate.errors import DataError, MethodError, TrainingError
 from obliviate.methods import base
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
@@ -238,6 +238,58 @@ def test_works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench
     splits = [Split.of(one, forget=few.ids[:20], reference=data.reference) for one in (lazy, held)]
     made = [weights_sha256(bench.forget(method, split)) for split in splits]
     assert made[0] == made[1]
+
+
+# ------------------------------------------------------------------------------------------- what it refuses
+
+
+@each_method
+def test_a_learning_rate_that_is_far_too_high_stops_with_an_error(
+    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    if "learning_rate" not in {one.name for one in dataclasses.fields(method)}:
+        pytest.skip("has none")
+    before = weights_sha256(original)
+    with pytest.raises(
+        TrainingError, match=r"expected (a finite loss|finite weights), got .*; lower the learning rate"
+    ):
+        workflow.unlearn(original, split, dataclasses.replace(method, learning_rate=1e30), task, recipe=recipe)
+    assert weights_sha256(original) == before
+
+
+@each_method
+@pytest.mark.parametrize("shared", ["forget", "retain"])
+def test_a_reference_set_that_was_trained_on_is_refused(
+    method: Any, shared: str, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    assert split.reference is not None
+    trained = split.forget if shared == "forget" else split.kept
+    mixed = Split(split.forget, split.retain, split.reference.joined(trained.select(trained.ids[:2])))
+    with pytest.raises((DataError, MethodError), match=r"expected a reference set that was never trained on, got '.*;"):
+        workflow.unlearn(original, mixed, method, task, recipe=recipe)
+
+
+@each_method
+def test_sets_that_overlap_are_refused(
+    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    both = Split(split.forget, split.kept.joined(split.forget.select(split.forget.ids[:1])), split.reference)
+    with pytest.raises(DataError, match=r"expected a retain set without the samples to forget, got '.*' in both; use"):
+        workflow.unlearn(original, both, method, task, recipe=recipe)
+
+
+@each_method
+@pytest.mark.parametrize("odd", ["retain", "reference"])
+def test_sets_of_different_image_sizes_are_refused(
+    method: Any, odd: str, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+) -> None:
+    assert split.reference is not None
+    batch = (split.kept if odd == "retain" else split.reference).everything()
+    larger = Samples.from_tensors(nn.functional.pad(batch.x, (2, 2, 2, 2)), batch.y, ids=batch.ids)
+    mixed = dataclasses.replace(split, **{odd: larger})
+    message = r"expected samples of one shape, got \(1, 28, 28\) to forget and \(1, 32, 32\) in the .*; resize them"
+    with pytest.raises(DataError, match=message):
+        workflow.unlearn(original, mixed, method, task, recipe=recipe)
 
 
 # ------------------------------------------------------------------------------------------- what it needs

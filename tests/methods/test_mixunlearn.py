@@ -342,7 +342,7 @@ def test_inputs_that_are_not_images_are_refused_before_any_work(
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"layer": "norn"}, "expected a layer of Net, got 'norn'; close names are norm"),
+        ({"layer": "norn"}, "expected the name of a layer, got 'norn' of Net; choose one of norm"),
         ({"layer": "last"}, "expected a layer whose output is a feature map .*, got 'last' of Net; .*conv, norm"),
         ({"unlabelled": ("s03", "x1", "x2")}, "expected unlabelled ids .*, got .*x1.*x2.* of neither; correct"),
     ],

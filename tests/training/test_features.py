@@ -91,8 +91,8 @@ def test_features_of_a_layer_that_the_model_does_not_use_are_refused():
 @pytest.mark.parametrize(
     ("model", "name", "message"),
     [
-        (Steps(8), "convolution.0", r"expected a layer of Steps, got 'convolution\.0'; close .*convolutions\.0"),
-        (Steps(8), "xyz", r"expected a layer of Steps, got 'xyz'; close names are convolutions, "),
+        (Steps(8), "convolution.0", r"expected the name of a layer, got 'convolution\.0' of Steps; .*convolutions\.0"),
+        (Steps(8), "xyz", r"expected the name of a layer, got 'xyz' of Steps; choose one of convolutions\.0, relu$"),
         (
             Steps(8),
             "last",

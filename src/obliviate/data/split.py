@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
+import torch
 
 from obliviate.data.ids import as_ids, shown
-from obliviate.data.samples import Samples
+from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError
 from obliviate.seeds import derive
 from obliviate.types import Ids, SampleId
+
+SHOWN: Final = 20  # classes that an error lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,3 +84,28 @@ def random_ids(train: Samples, share: float, *, seed: int) -> Ids:
     count = max(1, round(share * len(train)))
     generator = np.random.default_rng(derive(seed, "forget"))
     return train.ids[np.sort(generator.choice(len(train), size=count, replace=False))]
+
+
+def class_ids(train: Samples, label: int | str) -> Ids:
+    """Choose every training sample of one class; raises DataError for a class that does not exist.
+
+    >>> import torch
+    >>> train = Samples.from_tensors(torch.zeros(3, 2), torch.tensor([0, 1, 0]), ids=list("abc"))
+    >>> class_ids(train, 0).tolist()
+    ['a', 'c']
+    """
+    labels = torch.cat([train.take(places).y.cpu() for places in torch.arange(len(train)).split(CHUNK)])
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise DataError(
+            f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
+        )
+    known = dict(zip(*(one.tolist() for one in labels.unique(return_counts=True)), strict=True))
+    chosen = next((one for one in known if str(one) == str(label)), None)
+    if chosen is None:
+        (first, count), *others = known.items()
+        listed = [f"{first} with {count} samples", *(f"{one} with {n}" for one, n in others)][:SHOWN]
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        raise DataError(
+            f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
+        )
+    return train.ids[(labels == chosen).numpy()]

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from obliviate.errors import MethodError
 from obliviate.modes import evaluating
 
+SOME: Final = 6  # layers that an error names
 LEAST_SIDE: Final = 7  # positions: layer3 of a ResNet on 32×32 images has 8×8, layer4 on 224×224 images has 7×7
 
 
@@ -29,11 +30,6 @@ def feature_layer(model: nn.Module, x: Float[Tensor, "n channels height width"],
     'conv2'
     """
     modules = {key: module for key, module in model.named_modules() if key}
-    if name is not None and name not in modules:
-        close = difflib.get_close_matches(name, modules, n=3, cutoff=0.4) or list(modules)[:3]
-        raise MethodError(
-            f"expected a layer of {type(model).__name__}, got {name!r}; close names are {', '.join(close)}"
-        )
     shapes: dict[str, tuple[int, ...]] = {}
 
     def seen(key: str) -> Callable[..., None]:
@@ -52,16 +48,18 @@ def feature_layer(model: nn.Module, x: Float[Tensor, "n channels height width"],
         for handle in handles:
             handle.remove()
     if name is not None and name not in shapes:
+        what = "a layer whose output is a feature map (n channels h w)" if name in modules else "the name of a layer"
+        some = difflib.get_close_matches(name, shapes, n=SOME, cutoff=0.4) or list(shapes)[-SOME:]
         raise MethodError(
-            f"expected a layer whose output is a feature map (n channels h w), got {name!r} of {type(model).__name__}; "
-            f"choose one of {', '.join(shapes) or 'another model'}"
+            f"expected {what}, got {name!r} of {type(model).__name__}; "
+            f"choose one of {', '.join(some) or 'another model'}"
         )
     if name is not None:
         return name
     if not shapes:
         raise MethodError(
             f"expected a model with feature maps (n channels h w), got {type(model).__name__} without; "
-            "use a convolutional model, or mix without a generator"
+            "use a convolutional model, or generator=False"
         )
     least = min(LEAST_SIDE, max(min(sides) for sides in shapes.values()))
     return [key for key, sides in shapes.items() if min(sides) >= least][-1]
