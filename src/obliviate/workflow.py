@@ -122,6 +122,8 @@ def unlearn(
     unlearned = method(private, split, run).eval()
     if not all(bool(torch.isfinite(one).all()) for one in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
+    if not bool(torch.isfinite(outputs(unlearned, split.forget.select(split.forget.ids[:64]))).all()):
+        raise TrainingError(f"expected finite outputs, got NaN or Inf after {method!r}; lower the learning rate")
     if weights_sha256(unlearned) == before:
         raise MethodError(
             f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"

@@ -29,6 +29,7 @@ METHODS = [cls() for cls in methods.registry().values()]
 NEVER_READ_FORGET = {"retrain", "fine_tune"}
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
+SELECTIVE = {"ssd"}  # may leave whole tensors as they are
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda one: one.name)
 
 
@@ -133,7 +134,7 @@ def test_weights_change_and_the_model_that_was_passed_in_does_not(
     for name, value in original.state_dict().items():
         assert value.equal(before[name])
     changed = sum(not value.cpu().equal(before[name].cpu()) for name, value in made.model.state_dict().items())
-    assert changed == len(before)
+    assert changed == len(before) if method.name not in SELECTIVE else changed > 0
     assert all(
         one.data_ptr() != two.data_ptr()
         for one, two in zip(original.parameters(), made.model.parameters(), strict=True)
@@ -251,7 +252,7 @@ def test_a_learning_rate_that_is_far_too_high_stops_with_an_error(
         pytest.skip("has none")
     before = weights_sha256(original)
     with pytest.raises(
-        TrainingError, match=r"expected (a finite loss|finite weights), got .*; lower the learning rate"
+        TrainingError, match=r"expected (a finite loss|finite weights|finite outputs), got .*; lower the learning rate"
     ):
         workflow.unlearn(original, split, dataclasses.replace(method, learning_rate=1e30), task, recipe=recipe)
     assert weights_sha256(original) == before
