@@ -144,6 +144,17 @@ def test_audit_of_samples_outside_the_pool_is_refused(
         workflow.audit_models(models, split, parts[1].joined(stranger), pool)
 
 
+def test_audit_on_samples_that_methods_could_see_is_refused(
+    models: list[Trained], parts: tuple[Samples, Samples], pool: ReferencePool
+) -> None:
+    reference = parts[1].select(["s41", "s43"])
+    split = Split.of(parts[0], forget=parts[0].ids[5:15], reference=reference)
+    with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's41', 's43' of the ref"):
+        workflow.audit_models(models, split, parts[1], pool)
+    apart = parts[1].without(reference.ids)
+    assert len(workflow.audit_models(models, split, apart, pool).models) == 3
+
+
 def test_references_over_samples_in_both_roles_are_refused(
     parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:

@@ -205,7 +205,8 @@ def audit_models(
     """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
 
     `models` holds at least two retrained ones (`retrain` with different seeds; three or more are better), usually the
-    original, and what is to be judged. Raises AuditError for samples outside the pool.
+    original, and what is to be judged. Raises AuditError for samples outside the pool, and for unseen samples that are
+    in the split's reference set as well.
     """
     evaluation = Evaluation.of(split, unseen, pool)
     return evaluation.audit([evaluation.candidate(one) for one in models], settings or AuditSettings())
@@ -221,7 +222,16 @@ class Evaluation:
 
     @classmethod
     def of(cls, split: Split, unseen: Samples, pool: ReferencePool) -> Evaluation:
-        """Look the forget, retain and unseen samples up in the pool; raises AuditError for samples outside it."""
+        """Look the forget, retain and unseen samples up in the pool.
+
+        Raises AuditError for samples outside the pool, and for unseen samples that are in the reference set as well,
+        which methods may learn from.
+        """
+        if split.reference is not None and len(shared := np.intersect1d(split.reference.ids, unseen.ids)):
+            raise AuditError(
+                f"expected unseen samples that no method can see, got {shown(shared)} of the reference set; "
+                "draw the reference set from other samples"
+            )
         everything = split.forget.joined(split.kept, unseen)
         place = {str(name): row for row, name in enumerate(pool.ids)}
         if outside := [name for name in everything.ids if str(name) not in place]:

@@ -288,6 +288,27 @@ def test_unknown_role_is_refused():
         render(results)
 
 
+def test_what_a_method_reported_is_on_the_page_in_plain_words():
+    results = example()
+    found = {"adversarial_found": 0.998, "adversarial_median_l2": 0.53061, "gradients_per_sample": 8.214}
+    results["models"][4]["settings"] = found
+    results["models"][5]["settings"] = {"own_figure": -0.25}
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", render(results)))
+    assert "What the methods reported of their own work" in text
+    for words in (
+        "forget samples for which an adversarial example was found 99.8 %",
+        "median L2 distance of these examples from their samples 0.5306",
+        "gradients spent on the search, per forget sample 8.214",
+        "own figure −0.25",
+    ):
+        assert words in text
+    assert "adversarial_found" not in text
+
+
+def test_methods_that_reported_nothing_leave_no_heading(html: str):
+    assert "of their own work" not in html
+
+
 def test_absent_figures_show_as_a_dash():
     results = example()
     for m in results["models"]:

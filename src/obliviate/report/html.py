@@ -37,6 +37,22 @@ VERDICTS = {
     "not resolvable": ("open", "?", "The intervals are too wide for a statement either way."),
 }
 
+# what a method reported → plain words, and whether it is a share; what is not listed shows under its own name.
+NOTES = {
+    "adversarial_found": ("forget samples for which an adversarial example was found", True),
+    "adversarial_median_l2": ("median L2 distance of these examples from their samples", False),
+    "gradients_per_sample": ("gradients spent on the search, per forget sample", False),
+    "flipped_share": ("forget samples that a step across the boundary gave another class", True),
+    "dampened_share": ("weights that were dampened", True),
+    "tau": ("τ, the loss that the forget samples were to reach", False),
+    "forget_epochs": ("passes over the forget set", False),
+    "alpha": ("step along the influence (α)", False),
+    "cg_steps": ("conjugate-gradient steps", False),
+    "cg_residual": ("residual of the conjugate gradients", False),
+    "mask_mean_minus_lambda": ("mean of the masks minus λ", False),
+    "mask_spread": ("spread of the masks over pixels and pairs", False),
+}
+
 _TOP = (
     *("obliviate", "created", "seed", "task.kind", "data.name", "data.train", "data.forget", "data.retain"),
     *("data.test", "data.forget_rule", "data_sha256", "recipe", "references.models", "references.seconds"),
@@ -182,7 +198,20 @@ def _view(model: Mapping[str, Any], style: plots.Style) -> dict[str, Any]:
     optional = {"average_gap": model.get("average_gap"), "difference": model.get("difference") or {}}
     fraction = model["share_of_retraining"]
     bar = None if fraction is None else round(min(100.0, max(0.0, 100 * fraction)), 1)
+    optional["notes"] = _notes(model.get("settings") or {})
     return {**model, **optional, "badge": kind, "sign": sign, "variable": style.variable, "bar": bar}
+
+
+def _notes(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What the method reported, in plain words, with four digits."""
+    notes: dict[str, str] = {}
+    for key, value in settings.items():
+        words, is_share = NOTES.get(key, (key.replace("_", " "), False))
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            notes[words] = _plain(value)
+        else:
+            notes[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
+    return notes
 
 
 def _headline(unlearned: list[dict[str, Any]]) -> str:
