@@ -42,7 +42,6 @@ from obliviate.training.run import Run
 FORGET_SEED = 3001
 SHARES = (0.1, 0.5)
 OTHER = 500  # what the seed of the model that examples are transferred from adds to that of the model
-FIRST_STEP = 0.005  # of the weak attack, in L∞
 COLUMNS = {
     "forget %": ("forget", 1),
     "retain %": ("retain", 1),
@@ -94,7 +93,7 @@ def variants(ground: Ground, request: Request) -> dict[str, AMUN]:
         "A_RS": amun(elsewhere, there.y),
         "Adv + D_F": amun(there.x, there.y, keep_forget=True),
         "Adv + SalUn": amun(there.x, there.y, saliency=0.5),
-        "weak attack": AMUN(search="fgsm", radius=FIRST_STEP),
+        "weak attack": AMUN(search="fgsm"),
     }
     other = workflow.train(
         ground.recipe,

@@ -342,3 +342,9 @@ def test_a_resumed_run_trains_on_the_examples_that_were_found_first(
     again = adversarial_examples(changed, split.forget, Run(task, recipe=recipe, folder=tmp_path))
     assert again.everything().x.equal(first.everything().x)
     assert again.ids.tolist() == first.ids.tolist()
+
+
+def test_the_weak_attack_starts_from_a_short_step(original: nn.Module, split: Split, task: Classification) -> None:
+    weak = adversarial_examples(original, split.forget, Run(task), search="fgsm").everything()
+    step = (weak.x - split.forget.everything().x).flatten(1).abs().amax(1)
+    assert float(step.min()) < 0.1  # in a range of 1; the radius of the 95 % rule would be the least step otherwise

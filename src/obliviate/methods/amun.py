@@ -26,6 +26,7 @@ WITH_RETAIN: Final = {"epochs": 3, "learning_rate": 0.13, "batch_size": 128, "sa
 WITHOUT_RETAIN: Final = {"epochs": 10, "learning_rate": 0.011, "batch_size": 32, "saliency": 0.1}
 """Defaults, chosen on other forget sets than those reported (docs/methods/amun.md says how)."""
 
+FIRST_STEP: Final = 0.005  # of `fgsm`, as a share of the input range; it doubles until the prediction flips
 SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample
 
 
@@ -38,7 +39,7 @@ class AMUN:
     `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change; 1 is all.
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
     sequence of requests (re-use); None searches on the model at hand (AMUN-A when the model was unlearned before).
-    `radius` is the first ε of `pgd` and `fgsm`; None chooses it by the 95 % rule.
+    `radius` is the first ε of `pgd` (None chooses it by the 95 % rule) or the first step of `fgsm` in L∞.
     """
 
     name: ClassVar[str] = "amun"
@@ -130,8 +131,10 @@ def adversarial_examples(
                 f"{float(batch.x.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
             )
         options: dict[str, Any] = {}
-        if search != "boundary":
+        if search == "pgd":
             options["radius"] = radius or initial_radius(model, batch.x, batch.y, space)
+        elif search == "fgsm":  # a length in L∞, not the radius of the 95 % rule
+            options["radius"] = radius or FIRST_STEP * (space.high - space.low)
         found = SEARCHES[search](
             model,
             batch.x,
