@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -103,4 +104,4 @@ def test_the_model_leaves_its_old_predictions_on_a_forgotten_class_only(
 def test_settings_out_of_range_are_refused() -> None:
     for name in ("max_epochs", "temperature", "forget_batch_size"):
         with pytest.raises(MethodError, match=f"expected {name} above 0, got 0; correct the setting of scrub"):
-            Scrub(**{name: 0})
+            Scrub(**dict[str, Any]({name: 0}))
