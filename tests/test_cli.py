@@ -630,6 +630,18 @@ def test_exit_codes_reach_the_shell(mine: Path, tmp_path: Path) -> None:
     assert done.stderr.startswith("error: expected results.json in ")
 
 
+def test_a_model_of_ones_own_is_found_in_the_folder_where_the_command_is_run(mine: Path, tmp_path: Path) -> None:
+    """The installed command has its own folder on the path, and not this one."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "my_models.py").write_text(
+        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+    )
+    start = f"import sys; sys.path[0] = {str(tmp_path / 'bin')!r}; from obliviate.cli import main; main()"
+    command = [sys.executable, "-c", start, "train", "--data", str(mine), "--epochs", "1", "--model", "my_models:build"]
+    done = subprocess.run([*command, "--out", "run"], cwd=tmp_path / "own", capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.partition("error")[2]) == (0, "")
+
+
 # ------------------------------------------------------------------------------------------- hyperparameters
 
 

@@ -254,6 +254,8 @@ def _kinds(cls: type[Any]) -> dict[str, list[type]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; mistakes that a user can mend are printed without a traceback, with exit code 1."""
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # so that `--model module:function` finds a module of this folder
     try:
         app(arguments)
     except ObliviateError as error:
