@@ -142,7 +142,9 @@ class Tables:
                     **flat({"asr": self.bench.asr(model, split, test)}),  # noqa: B023
                 }
 
-            self.setting(f"class {one}", train, split, {**variants(split), **others}, figures)
+            methods = variants(split)
+            del methods["no pairs of one class"]  # there are none
+            self.setting(f"class {one}", train, split, {**methods, **others}, figures)
 
     def data_level(self) -> None:
         train, test = self.data.train, self.data.test
@@ -156,7 +158,7 @@ class Tables:
                 **flat({"asr": self.bench.asr(model, split, test)}),
             }
 
-        chosen = ("label-aware", "label-agnostic", "without L_mix", "vanilla mixup (no generator)")
+        chosen = [name for name in variants(split) if not name.startswith(("agnostic", "half"))]
         self.setting("data level", train, split, {name: variants(split)[name] for name in chosen}, figures)
 
     def noisy(self) -> None:

@@ -3,8 +3,9 @@
 Shen et al., "Label-Agnostic Forgetting", ICLR 2024, arXiv 2404.00506; Peng et al., ICLR 2025, arXiv 2502.10288.
 
 The attacker learns, on the audited model, how retained training samples differ from unseen ones, and is asked about
-the forget set. Neither 50 % nor the lowest rate is the goal: a retrained model has a rate of its own, above 50 % where
-one class is forgotten and below where memberships are hard to see. **Closer to retraining is better.**
+the forget set. Neither 50 % nor the lowest rate is the goal: a retrained model has a rate of its own, about 50 % for a
+random forget set and far from it where a whole class is forgotten, whose samples it finds strange. **Closer to
+retraining is better.**
 """
 
 from __future__ import annotations
