@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from obliviate.methods.gradient_ascent import GradientAscent
     from obliviate.methods.influence import Influence
     from obliviate.methods.l1_sparse import L1Sparse
+    from obliviate.methods.laf import LAF
     from obliviate.methods.mixunlearn import MixUnlearn
     from obliviate.methods.nabla_tau import NablaTau
     from obliviate.methods.neg_grad_plus import NegGradPlus
@@ -51,6 +52,7 @@ _HOMES = {
     "GradientAscent": "methods.gradient_ascent",
     "Influence": "methods.influence",
     "L1Sparse": "methods.l1_sparse",
+    "LAF": "methods.laf",
     "Method": "methods.base",
     "MixUnlearn": "methods.mixunlearn",
     "NablaTau": "methods.nabla_tau",
@@ -83,6 +85,7 @@ _HOMES = {
 
 __all__ = [
     "AMUN",
+    "LAF",
     "RUM",
     "SSD",
     "AuditResult",

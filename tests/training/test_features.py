@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from obliviate.errors import MethodError
 from obliviate.models import ARCHITECTURES
-from obliviate.training.features import feature_layer, features, with_features
+from obliviate.training.features import feature_layer, features, head_layer, representation, with_features
 
 
 class Steps(nn.Module):
@@ -104,3 +104,54 @@ def test_features_of_a_layer_that_the_model_does_not_use_are_refused():
 def test_a_layer_that_is_not_there_is_refused(model: nn.Module, name: Any, message: str):
     with pytest.raises(MethodError, match=message):
         feature_layer(model, IMAGES, name=name)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "shape", "head", "features"),
+    [
+        ("small_cnn", {}, (1, 28, 28), "linear2", 256),
+        ("mlp", {"features": 9, "hidden": (5, 4)}, (9,), "layers.5", 4),
+        ("resnet8", {}, (3, 16, 16), "linear", 64),
+        ("vgg11", {"width": 4}, (3, 16, 16), "linear", 32),
+    ],
+)
+def test_the_head_turns_the_representation_into_the_output(
+    name: str, options: dict[str, Any], shape: tuple[int, ...], head: str, features: int
+):
+    model, x = ARCHITECTURES[name](**options).eval(), torch.rand(2, *shape)
+    assert head_layer(model, x) == head
+    found = representation(model, x, head)
+    assert found.shape == (2, features)
+    torch.testing.assert_close(model.get_submodule(head)(found), model(x))
+    assert not any(one._forward_pre_hooks for one in model.modules())
+
+
+def test_the_head_is_the_linear_layer_that_runs_last_wherever_it_is_defined():
+    class Crossed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head, self.body, self.unused = nn.Linear(4, 3), nn.Linear(256, 4), nn.Linear(3, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.body(x.flatten(1)))
+
+    assert head_layer(Crossed(), IMAGES) == "head"
+    assert head_layer(Crossed(), IMAGES, name="body") == "body"
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "message"),
+    [
+        (Steps(8), "lost", "expected a layer of Steps, got 'lost'; close names are last"),
+        (Steps(8), "convolutions.0", r"expected a layer whose input is one vector .*, got 'convolutions\.0' .*last"),
+        (nn.Sequential(nn.Conv2d(1, 3, 16), nn.Flatten()), None, "expected a model whose output .*Sequential; name"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(256, 3), nn.Softmax(1)),
+            None,
+            "expected a model whose output is that of",
+        ),
+    ],
+)
+def test_a_head_that_is_not_there_is_refused(model: nn.Module, name: Any, message: str):
+    with pytest.raises(MethodError, match=message):
+        head_layer(model, IMAGES, name=name)

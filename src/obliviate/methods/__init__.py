@@ -13,6 +13,7 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.influence import Influence
 from obliviate.methods.l1_sparse import L1Sparse
+from obliviate.methods.laf import LAF
 from obliviate.methods.mixunlearn import MixUnlearn
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.neg_grad_plus import NegGradPlus
@@ -29,6 +30,7 @@ BUILT_IN: Final[tuple[type[Any], ...]] = (
     GradientAscent,
     AMUN,
     MixUnlearn,
+    LAF,
     NablaTau,
     NegGradPlus,
     RandomLabel,

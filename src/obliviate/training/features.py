@@ -1,4 +1,4 @@
-"""The feature maps inside an image model: which layer has them, and how they are read by a forward hook."""
+"""What a model computes inside: its feature maps, and the representation that its last layer classifies."""
 
 from __future__ import annotations
 
@@ -108,6 +108,74 @@ def features(model: nn.Module, x: Float[Tensor, "n ..."], layer: str) -> Float[T
     raise MethodError(
         f"expected {type(model).__name__} to use its layer {layer!r}, got an output without; name another"
     )
+
+
+def head_layer(model: nn.Module, x: Float[Tensor, "n ..."], *, name: str | None = None) -> str:
+    """Choose the classifier of a model, whose input is the representation: `name`, or the linear layer that runs last.
+
+    Raises MethodError when there is no layer of this name, when its input is not one vector a sample, or when the
+    model's output is not that of such a linear layer.
+
+    >>> from obliviate.models import ARCHITECTURES
+    >>> head_layer(ARCHITECTURES["small_cnn"](), torch.zeros(2, 1, 28, 28))
+    'linear2'
+    """
+    modules = {key: module for key, module in model.named_modules() if key}
+    if name is not None and name not in modules:
+        close = difflib.get_close_matches(name, modules, n=3, cutoff=0.4) or list(modules)[:3]
+        raise MethodError(
+            f"expected a layer of {type(model).__name__}, got {name!r}; close names are {', '.join(close)}"
+        )
+    ran: dict[str, Tensor] = {}
+
+    def seen(key: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+            if inputs and isinstance(inputs[0], Tensor) and inputs[0].ndim == 2 and len(inputs[0]) == len(x):
+                ran.pop(key, None)
+                ran[key] = output
+
+        return hook
+
+    watched = [key for key, module in modules.items() if key == name or isinstance(module, nn.Linear)]
+    handles = [modules[key].register_forward_hook(seen(key)) for key in watched]
+    try:
+        with torch.no_grad(), evaluating(model):
+            output = model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if name is not None and name not in ran:
+        raise MethodError(
+            f"expected a layer whose input is one vector a sample, got {name!r} of {type(model).__name__}; "
+            f"choose one of {', '.join(ran) or 'another model'}"
+        )
+    if name is not None:
+        return name
+    last = next(reversed(ran), None)
+    if last is None or not torch.equal(ran[last], output):
+        raise MethodError(
+            f"expected a model whose output is that of a linear layer over one vector a sample, got "
+            f"{type(model).__name__}; name the layer that classifies with `layer`, or use another method"
+        )
+    return last
+
+
+def representation(model: nn.Module, x: Float[Tensor, "n ..."], head: str) -> Float[Tensor, "n features"]:
+    """Return what the classifier of a model receives, in float32.
+
+    >>> from obliviate.models import ARCHITECTURES
+    >>> representation(ARCHITECTURES["small_cnn"](), torch.zeros(2, 1, 28, 28), "linear2").shape
+    torch.Size([2, 256])
+    """
+    found: list[Tensor] = []
+    handle = model.get_submodule(head).register_forward_pre_hook(
+        lambda _module, inputs: found.append(inputs[0].to(torch.float32, copy=True))
+    )
+    try:
+        model(x)
+    finally:
+        handle.remove()
+    return found[-1]
 
 
 class _Reached(Exception):

@@ -1,0 +1,166 @@
+"""LAF: unlearn at the level of representations, without labels.
+
+Shen et al., "Label-Agnostic Forgetting: A Supervision-Free Unlearning in Deep Models", ICLR 2024, arXiv 2404.00506.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.models.vae import VAE, elbo_loss
+from obliviate.seeds import derive
+from obliviate.training.features import head_layer, representation
+from obliviate.training.mixup_losses import contrast
+from obliviate.training.randomness import seeded
+from obliviate.training.run import Run, Stateful
+from obliviate.types import Batch
+
+Labels = Literal["aware", "agnostic"]
+
+LEAST_STEPS: Final = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class LAF:
+    """Move the forget set's representations off their distribution, and hold the retain set's where they were.
+
+    Two VAEs learn how the original represents the retain set and the forget set. `labels="agnostic"` reads no label
+    and leaves the classifier alone; "aware" (LAF+R) trains the classifier on the retain set afterwards. `epochs` None
+    is as many as take a third of a pass over the retain set, and no fewer than `LEAST_STEPS` steps. `layer` names the
+    classifier, whose input is the representation; None chooses it (see `training.features.head_layer`).
+    """
+
+    name: ClassVar[str] = "laf"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Shen et al., ICLR 2024, arXiv 2404.00506"
+    when_none: ClassVar[WhenNone] = {
+        "always": {"epochs": f"a third of a pass over the retain set, no fewer than {LEAST_STEPS} steps"}
+    }
+
+    epochs: int | None = None
+    learning_rate: float = 1e-4
+    align_learning_rate: float = 8e-3
+    batch_size: int = 128
+    schedule: str = "cosine"
+    labels: Labels = "aware"
+    tau: float = 1.5
+    latent: int = 8
+    vae_epochs: int = 2
+    vae_learning_rate: float = 1e-3
+    beta: float = 0.025
+    repair_epochs: int = 1
+    repair_learning_rate: float = 3e-3
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        names = ("learning_rate", "align_learning_rate", "batch_size", "tau", "latent", "vae_epochs")
+        check_positive(self, *names, "vae_learning_rate", "beta", "repair_epochs", "repair_learning_rate")
+        check_schedule(self)
+        if self.epochs is not None:
+            check_positive(self, "epochs")
+        if self.labels not in get_args(Labels):
+            raise MethodError(
+                f"expected labels of {', '.join(get_args(Labels))}, got {self.labels!r}; "
+                f"correct the setting of {self.name}"
+            )
+
+    def settled(self, split: Split) -> LAF:
+        """Fill in the number of epochs if it is None."""
+        if self.epochs is not None:
+            return self
+        forget, retain = (math.ceil(len(one) / self.batch_size) for one in (split.forget, split.kept))
+        return replace(self, epochs=math.ceil(max(retain / 3, LEAST_STEPS) / forget))
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        check_classification(self, run.task)
+        epochs = self.settled(split).epochs
+        assert epochs is not None
+        original = copy.deepcopy(model).eval().requires_grad_(False)
+        first = split.forget.take(torch.arange(min(2, len(split.forget))))
+        head = head_layer(original, run.precision.inputs(first.x), name=self.layer)
+        of_forget = self._vae("forget", split.forget, original, head, run)
+        of_retain = self._vae("retain", split.kept, original, head, run)
+
+        def unlearning(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
+            near, apart = representation(model, retain.x, head), representation(model, forget.x, head)
+            return misfit(of_retain(near)[0].float(), near).sum() - misfit(of_forget(apart)[0].float(), apart).sum()
+
+        def alignment(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
+            x, sizes = torch.cat([forget.x, retain.x]), [len(forget), len(retain)]
+            with torch.no_grad():
+                before = representation(original, x, head)
+            moved = 1 - F.cosine_similarity(representation(model, x, head), before, dim=1)
+            apart, near = moved.split(sizes)
+            return contrast(near, apart, self.tau)
+
+        unlearner = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
+        aligner = torch.optim.Adam(model.parameters(), lr=self.align_learning_rate)
+        forget, retain = run.augmented(split.forget), run.augmented(split.kept)
+        steps = epochs * len(run.paired(forget, retain, self.batch_size, 0))
+        falling, scheduler = (run.schedule(self.schedule, one, steps=steps) for one in (unlearner, aligner))
+
+        def first_unlearn(forget: Batch, retain: Batch) -> tuple[Batch, Batch]:
+            run.step(model, (forget, retain), unlearning, unlearner)
+            falling.step()
+            return forget, retain
+
+        state: dict[str, Stateful] = {"model": model, "unlearner": unlearner, "aligner": aligner}
+        for epoch in run.epochs("laf", epochs, **state, falling=falling, scheduler=scheduler):
+            batches = run.paired(forget, retain, self.batch_size, epoch)
+            run.fit(model, batches, alignment, aligner, scheduler=scheduler, training=False, prepare=first_unlearn)
+        return self._repaired(model, head, retain, run) if self.labels == "aware" else model
+
+    def _vae(self, name: str, samples: Samples, original: nn.Module, head: str, run: Run) -> nn.Module:
+        def make() -> dict[str, Tensor]:
+            parts = []
+            for places in torch.arange(len(samples)).split(500):
+                with torch.no_grad(), run.precision.autocast():
+                    parts.append(representation(original, run.precision.inputs(samples.take(places).x), head))
+            return {"representations": torch.cat(parts)}
+
+        x = run.once(f"laf_{name}", make)["representations"]
+        rows = Samples.from_tensors(x, torch.zeros(len(x)), ids=samples.ids)
+        with seeded(derive(run.seed, "vae", name)):
+            vae = run.precision.prepare(VAE(x.shape[1], latent=self.latent))
+        optimizer = torch.optim.Adam(vae.parameters(), lr=self.vae_learning_rate)
+
+        def loss(vae: nn.Module, batch: Batch) -> Tensor:
+            return elbo_loss(vae, batch.x, beta=self.beta)
+
+        for epoch in run.epochs(f"laf_vae_{name}", self.vae_epochs, vae=vae, optimizer=optimizer):
+            run.fit(vae, run.batches(rows, self.batch_size, epoch), loss, optimizer)
+        return vae.eval().requires_grad_(False)
+
+    def _repaired(self, model: nn.Module, head: str, retain: Samples, run: Run) -> nn.Module:
+        frozen = [one for one in model.parameters() if one.requires_grad]
+        optimizer = torch.optim.Adam(model.get_submodule(head).parameters(), lr=self.repair_learning_rate)
+        model.requires_grad_(False).get_submodule(head).requires_grad_(True)
+        for epoch in run.epochs("laf_repair", self.repair_epochs, model=model, optimizer=optimizer):
+            batches = run.batches(retain, self.batch_size, epoch)
+            run.fit(model, batches, run.task.loss, optimizer, training=False)
+        for one in frozen:
+            one.requires_grad_(True)
+        return model
+
+
+def misfit(reconstruction: Float[Tensor, "n features"], e: Float[Tensor, "n features"]) -> Float[Tensor, " n"]:
+    """Return exp(d / (d + 1)) with d = ‖ê − e‖², in [1, e): how far a representation is from what its VAE gives back.
+
+    >>> misfit(torch.zeros(2, 3), torch.tensor([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]))
+    tensor([1.0000, 1.6487])
+    """
+    distance = (reconstruction - e).square().sum(1)
+    return (distance / (distance + 1)).exp()
