@@ -128,6 +128,13 @@ SPACES: dict[str, dict[str, list[Any]]] = {
         "temperature": [0.3],
         "omega": [1.0],
     },
+    "laf": {
+        "learning_rate": [3e-5, 1e-4, 3e-4],
+        "align_learning_rate": [1e-3, 2e-3, 4e-3, 8e-3],
+        "batch_size": [64, 128],
+        "tau": [1.2, 1.5, 2.0, 3.0, 5.0],
+        "repair_learning_rate": [1e-3, 3e-3],
+    },
     "nabla_tau": {
         "retain_passes": [0.75, 1.0, 1.25, 1.5],
         "learning_rate": [1e-3, 1.5e-3, 2e-3, 3e-3, 4e-3],
