@@ -22,9 +22,9 @@ from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"epochs": 3, "learning_rate": 0.13, "batch_size": 128, "saliency": 1.0}
-WITHOUT_RETAIN: Final = {"epochs": 10, "learning_rate": 0.011, "batch_size": 32, "saliency": 0.1}
-"""Defaults, chosen on other forget sets than those reported (docs/methods/amun.md says how)."""
+WITH_RETAIN: Final = {"epochs": 2, "learning_rate": 0.16, "batch_size": 128, "saliency": 1.0}
+WITHOUT_RETAIN: Final = {"epochs": 5, "learning_rate": 0.02, "batch_size": 32, "saliency": 0.2}
+"""Defaults, from the search of `benchmarks/tune.py` (docs/methods/README.md)."""
 
 FIRST_STEP: Final = 0.005  # of `fgsm`, as a share of the input range; it doubles until the prediction flips
 SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample

@@ -43,11 +43,11 @@ class Influence:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Koh and Liang, ICML 2017; Izzo et al., AISTATS 2021; Jia et al., NeurIPS 2023"
 
-    alpha: float = 30.0
-    damping: float = 0.03
+    alpha: float = 100.0
+    damping: float = 0.1
     steps: int = 3
     samples: int = 500
-    radius: float = 0.1
+    radius: float = 0.05
 
     def __post_init__(self) -> None:
         check_positive(self, "alpha", "damping", "steps", "samples", "radius")

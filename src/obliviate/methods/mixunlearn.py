@@ -32,6 +32,7 @@ from obliviate.types import Batch
 Labels = Literal["aware", "agnostic"]
 Steps = Literal["forget", "longest"]
 
+RETAIN_SHARE: Final = 2 / 3
 LEAST_STEPS: Final = 24
 GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget image, the generator no longer mixes
 SPREAD: Final = "mask_spread"  # standard deviation over pixels and pairs; 0: the masks are flat
@@ -43,8 +44,8 @@ class MixUnlearn:
 
     A generator learns, against the model, the pixel masks that bring the forgotten targets back. `labels="agnostic"`
     takes the original model's sharpened predictions as targets; `unlabelled` names the ids for which only this is done.
-    τ is the strength of forgetting: the smaller, the stronger. `epochs` None is as many as take one pass over the
-    retain set, and no fewer than 2 epochs or `LEAST_STEPS` steps. `layer` names the layer of the original whose output
+    τ is the strength of forgetting: the smaller, the stronger. `epochs` None is as many as take two thirds of a pass
+    over the retain set, and no fewer than 2 epochs or `LEAST_STEPS` steps. `layer` names the layer of the original whose output
     the generator sees; None chooses it (see `training.features.feature_layer`).
     """
 
@@ -53,19 +54,19 @@ class MixUnlearn:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
     when_none: ClassVar[WhenNone] = {
-        "always": {"epochs": f"one pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
+        "always": {"epochs": f"two thirds of a pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
     }
 
     epochs: int | None = None
-    learning_rate: float = 2e-3
-    batch_size: int = 128
+    learning_rate: float = 1e-3
+    batch_size: int = 64
     schedule: str = "cosine"
     steps: Steps = "forget"
     labels: Labels = "aware"
     unlabelled: tuple[str, ...] | None = None
     tau_gen: float = 3.0
     tau_mix: float = 3.0
-    tau_real: float = 2.5
+    tau_real: float = 2.0
     omega: float = 1.0
     alpha: float = 0.75
     temperature: float = 0.3
@@ -112,7 +113,7 @@ class MixUnlearn:
             return self
         forget, retain = (math.ceil(len(one) / self.batch_size) for one in (split.forget, split.kept))
         per_epoch = forget if self.steps == "forget" else max(forget, retain)
-        return replace(self, epochs=max(2, math.ceil(max(retain, LEAST_STEPS) / per_epoch)))
+        return replace(self, epochs=max(2, math.ceil(max(RETAIN_SHARE * retain, LEAST_STEPS) / per_epoch)))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         self.check(split, run)

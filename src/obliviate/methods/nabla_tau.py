@@ -61,13 +61,13 @@ class NablaTau:
     tau: float | str | None = None
     alpha: float | None = None
     epochs: int | None = None
-    retain_passes: float = 3.0
+    retain_passes: float = 1.0
     most_epochs: int = 80
-    refresh: int = 5
-    learning_rate: float = 2e-3
+    refresh: int = 1
+    learning_rate: float = 4e-3
     weight_decay: float = 0.01
     schedule: str = "linear_to_tenth"
-    batch_size: int = 256
+    batch_size: int = 64
     train_mode: bool = False
 
     def __post_init__(self) -> None:

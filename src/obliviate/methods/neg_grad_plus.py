@@ -27,12 +27,12 @@ class NegGradPlus:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880"
 
-    beta: float = 0.8
+    beta: float = 0.98
     epochs: int = 2
     learning_rate: float = 0.13
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    schedule: str = "cosine"
+    schedule: str = "constant"
     batch_size: int = 128
 
     def __post_init__(self) -> None:

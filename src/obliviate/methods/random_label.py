@@ -27,11 +27,11 @@ class RandomLabel:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Graves et al., AAAI 2021; Golatkar et al., CVPR 2020"
 
-    epochs: int = 1
-    learning_rate: float = 0.04
+    epochs: int = 3
+    learning_rate: float = 0.06
     momentum: float = 0.5
     weight_decay: float = 5e-4
-    schedule: str = "constant"
+    schedule: str = "cosine"
     batch_size: int = 128
 
     def __post_init__(self) -> None:

@@ -39,7 +39,7 @@ class RUM:
 
     medium_epochs: int = 1
     high_epochs: int = 1
-    learning_rate: float = 0.04
+    learning_rate: float = 0.06
     momentum: float = 0.5
     weight_decay: float = 5e-4
     saliency: float = 0.5
