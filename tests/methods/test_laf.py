@@ -182,7 +182,7 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
         return 100 * float(task.correct(outputs(model, samples), samples.everything().y).float().mean())
 
     assert accuracy(original, y == 3) > 50
-    assert accuracy(made, y == 3) < 5
+    assert accuracy(made, y == 3) < 10
     assert accuracy(made, y != 3) > accuracy(original, y != 3) - 5
 
 

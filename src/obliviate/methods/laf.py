@@ -51,18 +51,18 @@ class LAF:
     }
 
     epochs: int | None = None
-    learning_rate: float = 1e-4
-    align_learning_rate: float = 8e-3
-    batch_size: int = 128
+    learning_rate: float = 3e-5
+    align_learning_rate: float = 4e-3
+    batch_size: int = 64
     schedule: str = "cosine"
     labels: Labels = "aware"
-    tau: float = 1.5
+    tau: float = 1.2
     latent: int = 8
     vae_epochs: int = 2
     vae_learning_rate: float = 1e-3
     beta: float = 0.025
     repair_epochs: int = 1
-    repair_learning_rate: float = 3e-3
+    repair_learning_rate: float = 1e-3
     layer: str | None = None
 
     def __post_init__(self) -> None:

@@ -45,8 +45,8 @@ class MixUnlearn:
     A generator learns, against the model, the pixel masks that bring the forgotten targets back. `labels="agnostic"`
     takes the original model's sharpened predictions as targets; `unlabelled` names the ids for which only this is done.
     τ is the strength of forgetting: the smaller, the stronger. `epochs` None is as many as take two thirds of a pass
-    over the retain set, and no fewer than 2 epochs or `LEAST_STEPS` steps. `layer` names the layer of the original whose output
-    the generator sees; None chooses it (see `training.features.feature_layer`).
+    over the retain set, and no fewer than 2 epochs or `LEAST_STEPS` steps. `layer` names the layer of the
+    original whose output the generator sees; None chooses it (see `training.features.feature_layer`).
     """
 
     name: ClassVar[str] = "mixunlearn"
