@@ -1,8 +1,6 @@
 """What every method is held to. A new method needs no line here: the registry is the list."""
 
-import copy
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,31 +8,23 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
-from torch.utils.data import TensorDataset
+from torch import nn
 
-from obliviate import methods, workflow
-from obliviate.data.samples import Samples, Store
+from obliviate import methods, testing, workflow
+from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, TrainingError
 from obliviate.methods import base
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.run import Run
 
 METHODS = [cls() for cls in methods.registry().values()]
-NEVER_READ_FORGET = {"retrain", "fine_tune"}
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
-SELECTIVE = {"ssd"}  # may leave whole tensors as they are
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda one: one.name)
-
-
-class Killed(Exception):
-    """Stands for a power cut."""
 
 
 @pytest.fixture
@@ -42,99 +32,39 @@ def split(few: Samples, data: Data) -> Split:
     return Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
 
 
-@dataclass
-class Bench:
-    """Runs a method the way `workflow.unlearn` does, but saves after every epoch."""
-
-    original: nn.Module
-    task: Classification
-    recipe: Recipe | None
-
-    def forget(
-        self, method: Any, split: Split, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0
-    ) -> nn.Module:
-        run = Run(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress, save_every=0.0)
-        return method(run.precision.prepare(copy.deepcopy(self.original)), split, run)
-
-
 @pytest.fixture
-def bench(original: nn.Module, task: Classification, recipe: Recipe) -> Bench:
-    return Bench(original, task, recipe)
-
-
-class Power:
-    """Counts the batches that `Run.fit` takes, and fails before the one numbered `last`."""
-
-    def __init__(self) -> None:
-        self.taken = 0
-        self.last: int | None = None
-
-    def limited(self, batches: Iterable[Any]) -> Iterator[Any]:
-        for batch in batches:
-            if self.taken == self.last:
-                raise Killed
-            self.taken += 1
-            yield batch
-
-
-@pytest.fixture
-def power(monkeypatch: pytest.MonkeyPatch) -> Power:
-    made, fit = Power(), Run.fit
-
-    def counted(self: Run, model: nn.Module, batches: Iterable[Any], *rest: Any, **options: Any) -> float:
-        return fit(self, model, made.limited(batches), *rest, **options)
-
-    monkeypatch.setattr(Run, "fit", counted)
-    return made
-
-
-class RecordingStore:
-    """A store that remembers which rows were read."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.read: set[int] = set()
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        self.read |= set(rows.tolist())
-        return self.store.take(rows)
-
-
-def recorded(samples: Samples) -> tuple[Samples, Callable[[], set[str]]]:
-    store = RecordingStore(samples.store)
-    by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
-    return Samples(store, samples.ids, samples.rows), lambda: {by_row[row] for row in store.read}
+def bench(
+    original: nn.Module, task: Classification, recipe: Recipe, few: Samples, split: Split, data: Data
+) -> testing.Bench:
+    return testing.Bench(original, task, recipe, few, split, data.test)
 
 
 # ------------------------------------------------------------------------------------------- what it computes
 
 
+CHECKS = [one for one in testing.CHECKS if one is not testing.killed_and_resumed_is_bit_equal]
+
+
 @each_method
-def test_same_seed_gives_the_same_weights_whatever_the_global_random_state(
-    method: Any, bench: Bench, split: Split
+@pytest.mark.parametrize("check", CHECKS, ids=lambda one: one.__name__)
+def test_keeps_the_contract(method: Any, check: testing.Check, bench: testing.Bench, tmp_path: Path) -> None:
+    check(method, bench, tmp_path)
+
+
+@each_method
+@pytest.mark.parametrize("moment", testing.MOMENTS)
+def test_killed_and_resumed_is_bit_equal_to_uninterrupted(
+    method: Any, moment: str, bench: testing.Bench, tmp_path: Path
 ) -> None:
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    first = weights_sha256(bench.forget(method, split))
-    assert torch.get_rng_state().equal(before)
-    torch.manual_seed(2)
-    assert weights_sha256(bench.forget(method, split)) == first
-    assert weights_sha256(bench.forget(method, split, seed=1)) != first
+    if not testing.resumes(method, bench, tmp_path, moment):
+        pytest.skip("it takes no step of training that could be interrupted")
 
 
 @each_method
-def test_weights_change_and_the_model_that_was_passed_in_does_not(
+def test_the_outcome_is_a_copy_in_evaluation_mode_with_its_role(
     method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
-    before = copy.deepcopy(original.state_dict())
     made = workflow.unlearn(original, split, method, task, recipe=recipe)
-    for name, value in original.state_dict().items():
-        assert value.equal(before[name])
-    changed = sum(not value.cpu().equal(before[name].cpu()) for name, value in made.model.state_dict().items())
-    assert changed == len(before) if method.name not in SELECTIVE else changed > 0
     assert all(
         one.data_ptr() != two.data_ptr()
         for one, two in zip(original.parameters(), made.model.parameters(), strict=True)
@@ -143,102 +73,11 @@ def test_weights_change_and_the_model_that_was_passed_in_does_not(
     assert made.role == ("retrained" if method.exact else "unlearned")
 
 
-@each_method
-def test_does_not_collapse_under_its_defaults(
-    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe, data: Data
-) -> None:
-    y = data.test.everything().y
-
-    def accuracy(model: nn.Module) -> float:
-        return 100 * float(task.correct(outputs(model, data.test), y).float().mean())
-
-    made = workflow.unlearn(original, split, method, task, recipe=recipe)
-    assert accuracy(made.model) > accuracy(original) - 15
-
-
-# ------------------------------------------------------------------------------------------- interruptions
-
-
-@each_method
-@pytest.mark.parametrize("moment", ["the first batch", "a third", "nine tenths", "the last batch"])
-def test_killed_and_resumed_is_bit_equal_to_uninterrupted(
-    method: Any, moment: str, bench: Bench, split: Split, power: Power, tmp_path: Path
-) -> None:
-    whole = weights_sha256(bench.forget(method, split))
-    total, power.taken = power.taken, 0
-    if not total:
-        pytest.skip("it takes no step of training that could be interrupted; see the next test")
-    power.last = {"the first batch": 0, "a third": total // 3, "nine tenths": 9 * total // 10}.get(moment, total - 1)
-    with pytest.raises(Killed):
-        bench.forget(method, split, folder=tmp_path)
-    power.taken, power.last = 0, None
-    assert weights_sha256(bench.forget(method, split, folder=tmp_path)) == whole
-    if moment in {"nine tenths", "the last batch"} and getattr(method, "epochs", None) != 1:
-        assert power.taken < total  # epochs that were done are not done again
-
-
-@each_method
-def test_killed_between_epochs_again_and_again_is_bit_equal_to_uninterrupted(
-    method: Any, bench: Bench, split: Split, tmp_path: Path
-) -> None:
-    whole = weights_sha256(bench.forget(method, split))
-    calls = 0
-
-    def dying(stage: str, done: float, total: float) -> None:
-        nonlocal calls
-        calls += 1
-        raise Killed
-
-    while True:
-        before = calls
-        try:
-            made = bench.forget(method, split, folder=tmp_path, progress=dying if calls < 3 else silent)
-        except Killed:
-            assert calls == before + 1
-        else:
-            break
-    assert weights_sha256(made) == whole
-
-
-@each_method
-def test_a_finished_run_is_not_done_again(
-    method: Any, bench: Bench, split: Split, power: Power, tmp_path: Path
-) -> None:
-    first = weights_sha256(bench.forget(method, split, folder=tmp_path))
-    power.taken, power.last = 0, 0
-    assert weights_sha256(bench.forget(method, split, folder=tmp_path)) == first
-
-
-# ------------------------------------------------------------------------------------------- what it reads
-
-
-@each_method
-def test_reads_only_the_samples_that_it_may_see(method: Any, bench: Bench, few: Samples, data: Data) -> None:
-    train, read = recorded(few)
-    outside, forget = few.ids[:50].tolist(), few.ids[50:110].tolist()
-    split = Split.of(train.without(outside), forget=forget, reference=data.reference)
-    assert not read()
-    if "retain" in method.needs:
-        bench.forget(method, split)
-        assert set(split.kept.ids.tolist()) <= read()
-    else:
-        bench.forget(method, split.without_retain())
-        assert read() == set(forget)
-        bench.forget(method, split)
-    assert not read() & set(outside)
-    if method.name in NEVER_READ_FORGET or method.exact:
-        assert not read() & set(forget)
-
-
-@each_method
-def test_works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, few: Samples, data: Data) -> None:
-    batch = few.everything()
-    dataset = TensorDataset(batch.x[:200], batch.y[:200])
-    lazy = Samples.from_dataset(dataset, ids=few.ids[:200], in_memory=False)
-    held = few.select(few.ids[:200])
-    splits = [Split.of(one, forget=few.ids[:20], reference=data.reference) for one in (lazy, held)]
-    made = [weights_sha256(bench.forget(method, split)) for split in splits]
-    assert made[0] == made[1]
+@pytest.mark.parametrize("name", ["retrain", "fine_tune"])
+def test_reads_nothing_of_the_forget_set(name: str, bench: testing.Bench, few: Samples) -> None:
+    train, read = testing.recorded(few)
+    bench.forget(methods.find(name)(), Split.of(train, forget=few.ids[:60]))
+    assert not read() & set(few.ids[:60].tolist())
 
 
 # ------------------------------------------------------------------------------------------- what it refuses
@@ -319,18 +158,6 @@ def test_a_missing_need_is_an_error_before_any_work(
     assert not list(tmp_path.iterdir())
 
 
-@each_method
-def test_works_with_no_more_than_it_needs(method: Any, bench: Bench, split: Split) -> None:
-    least = Split(
-        split.forget,
-        split.retain if "retain" in method.needs else None,
-        split.reference if "reference" in method.needs else None,
-    )
-    if "recipe" not in method.needs:
-        bench.recipe = None
-    assert weights_sha256(bench.forget(method, least)) != weights_sha256(bench.original)
-
-
 # ------------------------------------------------------------------------------------------- how it presents itself
 
 
@@ -375,15 +202,6 @@ def test_says_what_becomes_of_settings_that_are_none(method: Any, split: Split) 
 def test_has_a_page_that_lists_the_differences_from_the_paper(method: Any) -> None:
     page = (DOCS / f"{method.name}.md").read_text(encoding="utf-8")
     assert method.exact or "Differences from the paper" in page
-
-
-@each_method
-@pytest.mark.parametrize("name", ["epochs", "learning_rate", "batch_size", "clip_norm"])
-def test_refuses_hyperparameters_out_of_range(method: Any, name: str) -> None:
-    if name not in {one.name for one in dataclasses.fields(method)}:
-        pytest.skip("has none of this name")
-    with pytest.raises(MethodError, match=rf"expected {name} above 0, got 0; .+{method.name}"):
-        type(method)(**{name: 0})
 
 
 # ------------------------------------------------------------------------------------------- the registry

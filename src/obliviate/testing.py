@@ -1,0 +1,335 @@
+"""The contract that every method is held to, as checks that a package with methods of its own can run in its tests.
+
+A check is a function of (method, bench, an empty folder); it raises ContractError where the method breaks the contract.
+No test framework is needed. See docs/tutorials/write-your-own-method.md.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from obliviate import workflow
+from obliviate.data import sources
+from obliviate.data.samples import Samples, Store
+from obliviate.data.split import Split
+from obliviate.errors import MethodError, ObliviateError
+from obliviate.methods import base
+from obliviate.task import Classification
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Progress, Run, silent
+
+MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
+"""When a run is killed."""
+
+COLLAPSE: Final = 15.0  # points of test accuracy
+
+
+class ContractError(ObliviateError, AssertionError):
+    """A method breaks the contract."""
+
+
+class Killed(Exception):
+    """Stands for a power cut."""
+
+
+class CountedRun(Run):
+    """A run that counts the batches that `fit` takes, and is killed before the one numbered `last`."""
+
+    taken: int = 0
+    last: int | None = None
+
+    def fit(self, model: nn.Module, batches: Iterable[Any], *rest: Any, **options: Any) -> float:
+        """Fit as `Run` does, batch by batch under the count."""
+        return super().fit(model, self._counted(batches), *rest, **options)
+
+    def _counted(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in batches:
+            if self.taken == self.last:
+                raise Killed
+            self.taken += 1
+            yield batch
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What methods are tried on: an original and how it was trained, a request, and test samples."""
+
+    original: nn.Module
+    task: Classification
+    recipe: Recipe | None
+    train: Samples
+    split: Split
+    test: Samples
+
+    @classmethod
+    def small(cls) -> Bench:
+        """Train a network on 600 of the shipped images, of which 60 are to be forgotten; it takes a second or two."""
+        data, task, recipe = sources.embedded(), Classification(classes=10), Recipe(epochs=4, batch_size=32)
+        train = data.train.select(data.train.ids[:600])
+        split = Split.of(train, forget=train.ids[7:600:10], reference=data.reference)
+        return cls(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
+
+    def run(self, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0) -> CountedRun:
+        """Make a run as `workflow.unlearn` does, but one that saves its state after every epoch."""
+        return CountedRun(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress, save_every=0.0)
+
+    def forget(self, method: Any, split: Split | None = None, run: Run | None = None) -> nn.Module:
+        """Call the method with a private copy of the original."""
+        run = run or self.run()
+        return method(run.precision.prepare(copy.deepcopy(self.original)), split or self.split, run)
+
+    def accuracy(self, model: nn.Module) -> float:
+        """Test accuracy in percent."""
+        y = self.test.everything().y
+        return 100 * float(self.task.correct(outputs(model, self.test), y).float().mean())
+
+
+Check = Callable[[Any, Bench, Path], None]
+
+
+class _RecordingStore:
+    """A store that remembers which rows were read."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.read: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        self.read |= set(rows.tolist())
+        return self.store.take(rows)
+
+
+def recorded(samples: Samples) -> tuple[Samples, Callable[[], set[str]]]:
+    """The same samples, and a function that tells the ids of those that were read since."""
+    store = _RecordingStore(samples.store)
+    by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
+    return Samples(store, samples.ids, samples.rows), lambda: {by_row[row] for row in store.read}
+
+
+# ------------------------------------------------------------------------------------------- what it computes
+
+
+def same_seed_gives_the_same_weights(method: Any, bench: Bench, folder: Path) -> None:
+    """Whatever the state of torch's global generator, which stays as it was; another seed gives other weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        before = torch.get_rng_state()
+        first = weights_sha256(bench.forget(method))
+        _expect(torch.get_rng_state().equal(before), method, "to leave torch's global random state", "a changed one")
+        torch.manual_seed(2)
+        second = weights_sha256(bench.forget(method))
+    _expect(second == first, method, "the same weights from the same seed", "others; draw inside `run.epochs`")
+    other = weights_sha256(bench.forget(method, run=bench.run(seed=1)))
+    _expect(other != first, method, "other weights from another seed", "the same; take the order from `run.batches`")
+
+
+def changes_the_weights_of_its_copy_alone(method: Any, bench: Bench, folder: Path) -> None:
+    """Half of the tensors change at least, and nothing of the model that was passed in does."""
+    before = copy.deepcopy(bench.original.state_dict())
+    made = workflow.unlearn(bench.original, bench.split, method, bench.task, recipe=bench.recipe)
+    for name, value in bench.original.state_dict().items():
+        _expect(value.equal(before[name]), method, "to leave the model that is passed in", f"a changed {name}")
+    state = made.model.state_dict()
+    same = [name for name, value in state.items() if value.cpu().equal(before[name].cpu())]
+    _expect(2 * len(same) <= len(state), method, "to change the weights", f"the same {', '.join(same)}")
+
+
+def does_not_collapse_under_its_defaults(method: Any, bench: Bench, folder: Path) -> None:
+    """Test accuracy stays within 15 points of the original's."""
+    made = workflow.unlearn(bench.original, bench.split, method, bench.task, recipe=bench.recipe)
+    now, before = bench.accuracy(made.model), bench.accuracy(bench.original)
+    _expect(now > before - COLLAPSE, method, f"test accuracy above {before - COLLAPSE:.1f} %", f"{now:.1f} %")
+
+
+# ------------------------------------------------------------------------------------------- interruptions
+
+
+def killed_and_resumed_is_bit_equal(method: Any, bench: Bench, folder: Path) -> None:
+    """Killed at four moments of its training and resumed, it ends with the weights of an uninterrupted run."""
+    for moment in MOMENTS:
+        resumes(method, bench, folder / moment.replace(" ", "-"), moment)
+
+
+def resumes(method: Any, bench: Bench, folder: Path, moment: str) -> bool:
+    """Kill the method at one of the MOMENTS and resume it; returns False if it takes no batch at which to kill it."""
+    folder.mkdir(exist_ok=True)
+    run = bench.run()
+    whole, total = weights_sha256(bench.forget(method, run=run)), run.taken
+    if not total:
+        return False
+    killed = bench.run(folder=folder)
+    killed.last = {"the first batch": 0, "a third": total // 3, "nine tenths": 9 * total // 10}.get(moment, total - 1)
+    try:
+        bench.forget(method, run=killed)
+    except Killed:
+        pass
+    else:
+        raise ContractError(f"expected {method.name} to let a kill at {moment} through, got a finished run; let it")
+    resumed = bench.run(folder=folder)
+    same = weights_sha256(bench.forget(method, run=resumed)) == whole
+    _expect(same, method, f"bit-equal weights after a kill at {moment}", "others; name all state in `run.epochs`")
+    if moment in {"nine tenths", "the last batch"} and getattr(method, "epochs", None) != 1:
+        _expect(resumed.taken < total, method, "to go on where it was killed", "a run from the start; use `run.epochs`")
+    return True
+
+
+def killed_between_epochs_is_bit_equal(method: Any, bench: Bench, folder: Path) -> None:
+    """Killed whenever it reports progress, three times over, it ends with the weights of an uninterrupted run."""
+    whole = weights_sha256(bench.forget(method))
+    calls = 0
+
+    def dying(stage: str, done: float, total: float) -> None:
+        nonlocal calls
+        calls += 1
+        raise Killed
+
+    while True:
+        try:
+            made = bench.forget(method, run=bench.run(folder=folder, progress=dying if calls < 3 else silent))
+        except Killed:
+            continue
+        break
+    same = weights_sha256(made) == whole
+    _expect(same, method, "bit-equal weights after kills between epochs", "others; name all state in `run.epochs`")
+
+
+def a_finished_run_is_not_done_again(method: Any, bench: Bench, folder: Path) -> None:
+    """Called again in the folder of a finished run, it takes no batch and returns the same weights."""
+    first = weights_sha256(bench.forget(method, run=bench.run(folder=folder)))
+    again = bench.run(folder=folder)
+    same = weights_sha256(bench.forget(method, run=again)) == first
+    _expect(same and not again.taken, method, "to read a finished run back", f"{again.taken} more batches")
+
+
+# ------------------------------------------------------------------------------------------- what it reads
+
+
+def reads_only_what_it_may_see(method: Any, bench: Bench, folder: Path) -> None:
+    """It reads no sample outside the split: all of the retain set if it needs one, else none of it unless given."""
+    train, read = recorded(bench.train)
+    outside, forget = bench.train.ids[:50].tolist(), bench.train.ids[50:110].tolist()
+    split = Split.of(train.without(outside), forget=forget, reference=bench.split.reference)
+    if "retain" in method.needs:
+        bench.forget(method, split)
+        unread = set(split.kept.ids.tolist()) - read()
+        _expect(not unread, method, "to read the whole retain set, which it needs", f"{len(unread)} samples unread")
+    else:
+        bench.forget(method, split.without_retain())
+        _expect(read() == set(forget), method, "to read the forget set and nothing else", f"{len(read())} samples read")
+        bench.forget(method, split)
+    _expect(
+        not read() & set(outside), method, "to read no sample outside the split", f"{sorted(read() & set(outside))[:3]}"
+    )
+    if method.exact:
+        _expect(not read() & set(forget), method, "an exact method not to read the forget set", "some of it read")
+
+
+def works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, folder: Path) -> None:
+    """The same weights as from the same samples in memory."""
+    batch, ids = bench.train.everything(), bench.train.ids[:200]
+    lazy = Samples.from_dataset(TensorDataset(batch.x[:200], batch.y[:200]), ids=ids, in_memory=False)
+    splits = [
+        Split.of(one, forget=ids[:20], reference=bench.split.reference) for one in (lazy, bench.train.select(ids))
+    ]
+    made = [weights_sha256(bench.forget(method, split)) for split in splits]
+    _expect(made[0] == made[1], method, "the same weights from a dataset that is read sample by sample", "others")
+
+
+def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) -> None:
+    """Without a retain set, a reference set or a recipe, unless it says that it needs them."""
+    least = Split(
+        bench.split.forget,
+        bench.split.retain if "retain" in method.needs else None,
+        bench.split.reference if "reference" in method.needs else None,
+    )
+    poor = bench if "recipe" in method.needs else dataclasses.replace(bench, recipe=None)
+    same = weights_sha256(poor.forget(method, least)) == weights_sha256(bench.original)
+    _expect(not same, method, "to change the model with no more than it needs", "the same weights")
+
+
+# ------------------------------------------------------------------------------------------- how it presents itself
+
+
+def is_a_frozen_dataclass_with_keyword_only_fields(method: Any, bench: Bench, folder: Path) -> None:
+    """Its fields are hyperparameters with defaults, and its `repr` names them all."""
+    base.register({}, type(method))
+    _expect(isinstance(method, base.Method), method, "a method", "an object without `__call__`")
+    for one in dataclasses.fields(method):
+        _expect(one.kw_only is True, method, f"{one.name} to be keyword-only", "a positional field")
+        _expect(f"{one.name}=" in repr(method), method, f"a repr that shows {one.name}", repr(method))
+    _expect(method == type(method)(), method, "a default for every field", "a method that differs from its defaults")
+
+
+def describes_itself(method: Any, bench: Bench, folder: Path) -> None:
+    """Name, one sentence, source, and the defaults of all fields."""
+    described = base.describe(type(method))
+    _expect(described["summary"].endswith("."), method, "a docstring that begins with a sentence", described["summary"])
+    _expect(bool(described["source"]), method, "a source", "none; name the publication, or say that it is yours")
+    fields = {one.name for one in dataclasses.fields(method)}
+    shown = set(described["defaults"])
+    _expect(shown == fields, method, "a plain default for every field", f"none for {sorted(fields - shown)}")
+
+
+def refuses_hyperparameters_out_of_range(method: Any, bench: Bench, folder: Path) -> None:
+    """`epochs`, `learning_rate`, `batch_size` and `clip_norm` of 0, where it has them."""
+    for name in {"epochs", "learning_rate", "batch_size", "clip_norm"} & {
+        one.name for one in dataclasses.fields(method)
+    }:
+        try:
+            type(method)(**{name: 0})
+        except MethodError:
+            continue
+        raise ContractError(
+            f"expected {method.name} to refuse {name}=0 with a MethodError, got a method; "
+            "call `check_positive` in `__post_init__`"
+        )
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    same_seed_gives_the_same_weights,
+    changes_the_weights_of_its_copy_alone,
+    does_not_collapse_under_its_defaults,
+    killed_and_resumed_is_bit_equal,
+    killed_between_epochs_is_bit_equal,
+    a_finished_run_is_not_done_again,
+    reads_only_what_it_may_see,
+    works_on_a_dataset_that_is_not_held_in_memory,
+    works_with_no_more_than_it_needs,
+    is_a_frozen_dataclass_with_keyword_only_fields,
+    describes_itself,
+    refuses_hyperparameters_out_of_range,
+)
+
+
+def check_method(cls: type[Any], bench: Bench | None = None) -> None:
+    """Hold a method class, under its defaults, to the whole contract, on `Bench.small()` unless told otherwise.
+
+    Raises ContractError at the first check that the method does not pass; what the method raises itself is passed on.
+
+    >>> from obliviate.methods.gradient_ascent import GradientAscent
+    >>> check_method(GradientAscent)
+    """
+    bench = bench or Bench.small()
+    for check in CHECKS:
+        with tempfile.TemporaryDirectory() as folder:
+            check(cls(), bench, Path(folder))
+
+
+def _expect(condition: bool, method: Any, wanted: str, got: str) -> None:
+    if not condition:
+        raise ContractError(f"expected {wanted} of {method.name}, got {got}; see docs/methods/README.md")
