@@ -2,10 +2,12 @@
 
 import copy
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 
 METHODS = [cls() for cls in methods.registry().values()]
+ORIGINALS = {"sisa": "sharded"}  # the fixture of the model to unlearn, where it is not a plain one
 NEVER_READ_FORGET = {"retrain", "fine_tune"}
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
@@ -43,22 +46,72 @@ def split(few: Samples, data: Data) -> Split:
 
 @dataclass
 class Bench:
-    """Runs a method the way `workflow.unlearn` does, but saves after every epoch."""
+    """Runs a method the way `workflow.unlearn` does, but saves after every epoch.
+
+    `checkpoints` are those that the original's training left; every run gets them without what other runs have added.
+    """
 
     original: nn.Module
     task: Classification
     recipe: Recipe | None
+    checkpoints: Path | None
+    scratch: Path
+
+    def own_checkpoints(self, folder: Path | None) -> Path | None:
+        if self.checkpoints is None:
+            return None
+        own = self.scratch / (uuid4().hex if folder is None else folder.name)
+        if not own.exists():
+            shutil.copytree(self.checkpoints, own)
+        return own
 
     def forget(
         self, method: Any, split: Split, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0
     ) -> nn.Module:
-        run = Run(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress, save_every=0.0)
+        run = Run(
+            self.task,
+            seed=seed,
+            recipe=self.recipe,
+            folder=folder,
+            checkpoints=self.own_checkpoints(folder),
+            progress=progress,
+            save_every=0.0,
+        )
         return method(run.precision.prepare(copy.deepcopy(self.original)), split, run)
+
+    def unlearn(self, method: Any, split: Split, **options: Any) -> workflow.Trained:
+        given = {"recipe": self.recipe, "checkpoints": self.own_checkpoints(None)} | options
+        return workflow.unlearn(self.original, split, method, self.task, **given)
+
+
+@dataclass
+class Trained:
+    """An original model, how it was trained, and where its slice checkpoints are if it has any."""
+
+    model: nn.Module
+    recipe: Recipe
+    checkpoints: Path | None = None
+
+
+@pytest.fixture(scope="module")
+def plain(original: nn.Module, recipe: Recipe) -> Trained:
+    return Trained(original, recipe)
+
+
+@pytest.fixture(scope="module")
+def sharded(few: Samples, task: Classification, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """In shards that all hold a forget sample of `split`."""
+    recipe = dataclasses.replace(recipe, shards=2, slices=3)
+    checkpoints = tmp_path_factory.mktemp("checkpoints")
+    return Trained(workflow.train(recipe, few, task, checkpoints=checkpoints).model, recipe, checkpoints)
 
 
 @pytest.fixture
-def bench(original: nn.Module, task: Classification, recipe: Recipe) -> Bench:
-    return Bench(original, task, recipe)
+def bench(
+    method: Any, task: Classification, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Bench:
+    trained: Trained = request.getfixturevalue(ORIGINALS.get(method.name, "plain"))
+    return Bench(trained.model, task, trained.recipe, trained.checkpoints, tmp_path_factory.mktemp("bench"))
 
 
 class Power:
@@ -125,11 +178,10 @@ def test_same_seed_gives_the_same_weights_whatever_the_global_random_state(
 
 
 @each_method
-def test_weights_change_and_the_model_that_was_passed_in_does_not(
-    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
-) -> None:
+def test_weights_change_and_the_model_that_was_passed_in_does_not(method: Any, bench: Bench, split: Split) -> None:
+    original = bench.original
     before = copy.deepcopy(original.state_dict())
-    made = workflow.unlearn(original, split, method, task, recipe=recipe)
+    made = bench.unlearn(method, split)
     for name, value in original.state_dict().items():
         assert value.equal(before[name])
     changed = sum(not value.cpu().equal(before[name].cpu()) for name, value in made.model.state_dict().items())
@@ -139,20 +191,19 @@ def test_weights_change_and_the_model_that_was_passed_in_does_not(
         for one, two in zip(original.parameters(), made.model.parameters(), strict=True)
     )
     assert not made.model.training
-    assert made.role == ("retrained" if method.exact else "unlearned")
+    assert made.role == ("retrained" if method.name == "retrain" else "unlearned")
 
 
 @each_method
 def test_does_not_collapse_under_its_defaults(
-    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe, data: Data
+    method: Any, bench: Bench, split: Split, task: Classification, data: Data
 ) -> None:
     y = data.test.everything().y
 
     def accuracy(model: nn.Module) -> float:
         return 100 * float(task.correct(outputs(model, data.test), y).float().mean())
 
-    made = workflow.unlearn(original, split, method, task, recipe=recipe)
-    assert accuracy(made.model) > accuracy(original) - 15
+    assert accuracy(bench.unlearn(method, split).model) > accuracy(bench.original) - 15
 
 
 # ------------------------------------------------------------------------------------------- interruptions
@@ -249,10 +300,8 @@ NEEDS = [(method, need) for method in METHODS for need in sorted(method.needs - 
 def test_a_missing_need_is_an_error_before_any_work(
     method: Any,
     need: str,
-    original: nn.Module,
+    bench: Bench,
     split: Split,
-    task: Classification,
-    recipe: Recipe,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -262,7 +311,7 @@ def test_a_missing_need_is_an_error_before_any_work(
         split.forget, None if need == "retain" else split.retain, None if need == "reference" else split.reference
     )
     with pytest.raises(MethodError, match=rf"expected a {need} for {method.name}, got none; .+"):
-        workflow.unlearn(original, lacking, method, task, recipe=None if need == "recipe" else recipe, folder=tmp_path)
+        bench.unlearn(method, lacking, recipe=None if need == "recipe" else bench.recipe, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
