@@ -20,7 +20,7 @@ RESULTS = Path(__file__).parent / "results"
 def provenance(command: str) -> dict[str, Any]:
     """The command, the commit (with a mark if files differ from it) and the machine."""
     commit = _git("rev-parse", "--short=12", "HEAD")
-    changed = _git("status", "--porcelain", "--untracked-files=no", "--", "src")
+    changed = _git("status", "--porcelain", "--", ":/src")  # from the root, not from this folder
     return {
         "command": command,
         "commit": commit + (" with changes" if changed else ""),

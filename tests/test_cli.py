@@ -162,6 +162,18 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert (folder / "report.html").exists()
 
 
+def test_train_in_shards_and_unlearn_exactly(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    options = ["--shards", "2", "--slices", "3", *OPTIONS]
+    assert cli("train", "--out", out, "--data", mine, *options)[0] == 0
+    code, text, _ = cli("unlearn", "sisa", "--out", out, "--forget", "image-7", "--json")
+    assert code == 0
+    notes = json.loads(text)["notes"]
+    assert 1 <= notes["slices_retrained"] <= 3
+    assert 0 < notes["visits_share"] <= 0.6
+    assert len(list((out / "checkpoints").iterdir())) == 2
+
+
 def test_running_a_command_again_makes_nothing_new(cli: Cli, folder: Path, mine: Path) -> None:
     before = snapshot(folder)
     assert cli("train", "--out", folder, "--data", mine, *OPTIONS)[0] == 0
@@ -227,6 +239,8 @@ def test_bad_data_are_refused_before_anything_is_written(
         (["--options", "classes=3"], ["JSON object", "'classes=3'"]),
         (["--options", "[3]"], ["JSON object", "'[3]'"]),
         (["--epochs", "0"], ["epochs above 0", "got 0"]),
+        (["--shards", "0"], ["shards above 0", "got 0"]),
+        (["--shards", "200"], ["samples in each of 200 shards", "fewer shards"]),
         (["--learning-rate", "nan"], ["learning_rate above 0", "got nan"]),
         (["--data", "mnist"], ["a shipped set", "'mnist'"]),
     ],

@@ -9,10 +9,11 @@ import pytest
 
 from obliviate import workflow, workspace
 from obliviate.data.samples import Samples
-from obliviate.errors import AuditError, DataError, WorkspaceError
+from obliviate.errors import AuditError, DataError, MethodError, WorkspaceError
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
+from obliviate.methods.sisa import SISA
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import Workspace
@@ -162,6 +163,36 @@ def test_retrained_models_have_seeds_of_their_own(begin: Open) -> None:
     assert len({checkpoint.weights_sha256(one.model) for one in made}) == 2
     direct = workflow.unlearn(work.train().model, work.split, Retrain(), work.task, recipe=work.recipe, seed=6)
     assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made[0].model)
+
+
+def test_a_model_in_shards_forgets_exactly_and_is_not_the_yardstick(begin: Open, tiny_recipe: Recipe) -> None:
+    recipe = replace(tiny_recipe, shards=2, slices=2, batch_size=4)
+    first = begin(recipe=recipe)
+    first.choose(["s03"])
+    made = first.unlearn(SISA())
+    assert made.role == "unlearned"
+    assert made.label == "sisa"
+    assert len(list((first.folder / "checkpoints").glob("*/slices.json"))) == 2
+    again = Workspace.open(first.folder)
+    assert again.recipe == recipe or again.recipe.fingerprint == recipe.fingerprint
+    read = next(one for one in again.models() if one.method == "SISA()")
+    assert checkpoint.weights_sha256(read.model) == checkpoint.weights_sha256(made.model)
+    assert checkpoint.read_manifest(next(first.folder.glob("models/sisa-*.safetensors"))).ids == [
+        name for name in again.data.train.ids.tolist() if name != "s03"
+    ]
+    retrained = again.unlearn(Retrain(), seed=again.seed)
+    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)
+    assert retrained.role == "retrained"
+    assert len(list((first.folder / "checkpoints").iterdir())) == 2
+
+
+def test_a_plain_folder_keeps_no_slice_checkpoints_and_refuses_sisa(begin: Open) -> None:
+    plain = begin()
+    plain.choose(["s03"])
+    plain.train()
+    with pytest.raises(MethodError, match="expected a model trained in shards, got MLP; train with `obliviate train"):
+        plain.unlearn(SISA())
+    assert not (plain.folder / "checkpoints").exists()
 
 
 def test_killed_between_weights_and_manifest_makes_the_model_again(

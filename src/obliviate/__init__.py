@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from obliviate.methods.rum import RUM
     from obliviate.methods.salun import SalUn
     from obliviate.methods.scrub import Scrub
+    from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
     from obliviate.references.pool import ReferencePool
     from obliviate.report.text import table
@@ -64,6 +65,7 @@ _HOMES = {
     "ReferencePool": "references.pool",
     "Retrain": "methods.retrain",
     "Run": "training.run",
+    "SISA": "methods.sisa",
     "SSD": "methods.ssd",
     "SalUn": "methods.salun",
     "Samples": "data.samples",
@@ -87,6 +89,7 @@ __all__ = [
     "AMUN",
     "LAF",
     "RUM",
+    "SISA",
     "SSD",
     "AuditResult",
     "AuditSettings",

@@ -74,6 +74,8 @@ def train(
     epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
     learning_rate: Annotated[float, Parameter(help="Peak learning rate of SGD with momentum.")] = 0.1,
     batch_size: Annotated[int, Parameter(help="Samples per step.")] = 64,
+    shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
+    slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
     seed: Seed = 0,
     json_: Json = False,
 ) -> None:
@@ -87,6 +89,8 @@ def train(
         epochs=epochs,
         learning_rate=learning_rate,
         batch_size=batch_size,
+        shards=shards,
+        slices=slices,
     )
     with _progress(quiet=json_) as progress:
         workspace = Workspace.create(

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 import torch
 from torch import Tensor, nn
@@ -64,7 +67,10 @@ class CountedRun(Run):
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What methods are tried on: an original and how it was trained, a request, and test samples."""
+    """What methods are tried on: an original and how it was trained, a request, and test samples.
+
+    `checkpoints` are those that a training in shards left; every run gets a copy of its own, beside them.
+    """
 
     original: nn.Module
     task: Classification
@@ -72,6 +78,7 @@ class Bench:
     train: Samples
     split: Split
     test: Samples
+    checkpoints: Path | None = None
 
     @classmethod
     def small(cls) -> Bench:
@@ -83,12 +90,34 @@ class Bench:
 
     def run(self, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0) -> CountedRun:
         """Make a run as `workflow.unlearn` does, but one that saves its state after every epoch."""
-        return CountedRun(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress, save_every=0.0)
+        return CountedRun(
+            self.task,
+            seed=seed,
+            recipe=self.recipe,
+            folder=folder,
+            checkpoints=self._own_checkpoints(folder),
+            progress=progress,
+            save_every=0.0,
+        )
 
     def forget(self, method: Any, split: Split | None = None, run: Run | None = None) -> nn.Module:
         """Call the method with a private copy of the original."""
         run = run or self.run()
         return method(run.precision.prepare(copy.deepcopy(self.original)), split or self.split, run)
+
+    def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.Trained:
+        """Unlearn as a user does."""
+        given = {"recipe": self.recipe, "checkpoints": self._own_checkpoints(None)} | options
+        return workflow.unlearn(self.original, split or self.split, method, self.task, **given)
+
+    def _own_checkpoints(self, folder: Path | None) -> Path | None:
+        if self.checkpoints is None:
+            return None
+        name = uuid4().hex if folder is None else hashlib.sha256(str(folder).encode()).hexdigest()
+        own = self.checkpoints.parent / name
+        if not own.exists():
+            shutil.copytree(self.checkpoints, own)
+        return own
 
     def accuracy(self, model: nn.Module) -> float:
         """Test accuracy in percent."""
@@ -141,7 +170,7 @@ def same_seed_gives_the_same_weights(method: Any, bench: Bench, folder: Path) ->
 def changes_the_weights_of_its_copy_alone(method: Any, bench: Bench, folder: Path) -> None:
     """Half of the tensors change at least, and nothing of the model that was passed in does."""
     before = copy.deepcopy(bench.original.state_dict())
-    made = workflow.unlearn(bench.original, bench.split, method, bench.task, recipe=bench.recipe)
+    made = bench.unlearn(method)
     for name, value in bench.original.state_dict().items():
         _expect(value.equal(before[name]), method, "to leave the model that is passed in", f"a changed {name}")
     state = made.model.state_dict()
@@ -151,7 +180,7 @@ def changes_the_weights_of_its_copy_alone(method: Any, bench: Bench, folder: Pat
 
 def does_not_collapse_under_its_defaults(method: Any, bench: Bench, folder: Path) -> None:
     """Test accuracy stays within 15 points of the original's."""
-    made = workflow.unlearn(bench.original, bench.split, method, bench.task, recipe=bench.recipe)
+    made = bench.unlearn(method)
     now, before = bench.accuracy(made.model), bench.accuracy(bench.original)
     _expect(now > before - COLLAPSE, method, f"test accuracy above {before - COLLAPSE:.1f} %", f"{now:.1f} %")
 

@@ -223,7 +223,13 @@ class Workspace:
         return self._kept(
             "original",
             lambda work: workflow.train(
-                self.recipe, self.data.train, self.task, seed=self.seed, folder=work, progress=self._said("original")
+                self.recipe,
+                self.data.train,
+                self.task,
+                seed=self.seed,
+                folder=work,
+                checkpoints=self._checkpoints,
+                progress=self._said("original"),
             ),
             ids=self.data.train.ids.tolist(),
         )
@@ -236,7 +242,9 @@ class Workspace:
         seed = self.seed if seed is None else seed
         split = self.split if retain else self.split.without_retain()
         name = name or (
-            f"{method.name} (seed {seed})" if method.exact else method.name + ("" if retain else " (no retain set)")
+            f"{method.name} (seed {seed})"
+            if isinstance(method, Retrain)
+            else method.name + ("" if retain else " (no retain set)")
         )
         original = self.train()
         request = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {self._digest(original)}"
@@ -251,6 +259,7 @@ class Workspace:
                 recipe=self.recipe,
                 seed=seed,
                 folder=work,
+                checkpoints=self._checkpoints,
                 progress=self._said(name),
                 name=name,
             ),
@@ -369,6 +378,10 @@ class Workspace:
         notes, name = manifest.settings["notes"], manifest.settings["name"]
         role: Any = manifest.role
         return Trained(model, role, manifest.method, manifest.seed, manifest.seconds, notes, name)
+
+    @property
+    def _checkpoints(self) -> Path | None:
+        return self.folder / "checkpoints" if self.recipe.sharded else None
 
     def _digest(self, original: Trained) -> str:
         return checkpoint.weights_sha256(original.model)

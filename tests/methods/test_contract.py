@@ -22,9 +22,19 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 METHODS = [cls() for cls in methods.registry().values()]
+ORIGINALS = {"sisa": "sharded"}  # the fixture of the model to unlearn, where it is not a plain one
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda one: one.name)
+
+
+@dataclass
+class Made:
+    """A model, how it was trained, and where its slice checkpoints are if it has any."""
+
+    model: nn.Module
+    recipe: Recipe
+    checkpoints: Path | None = None
 
 
 @pytest.fixture
@@ -32,11 +42,25 @@ def split(few: Samples, data: Data) -> Split:
     return Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
 
 
+@pytest.fixture(scope="module")
+def plain(original: nn.Module, recipe: Recipe) -> Made:
+    return Made(original, recipe)
+
+
+@pytest.fixture(scope="module")
+def sharded(few: Samples, task: Classification, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """In shards that all hold a forget sample of `split`."""
+    recipe = dataclasses.replace(recipe, shards=2, slices=3)
+    checkpoints = tmp_path_factory.mktemp("checkpoints") / "original"
+    return Made(workflow.train(recipe, few, task, checkpoints=checkpoints).model, recipe, checkpoints)
+
+
 @pytest.fixture
 def bench(
-    original: nn.Module, task: Classification, recipe: Recipe, few: Samples, split: Split, data: Data
+    method: Any, task: Classification, few: Samples, split: Split, data: Data, request: pytest.FixtureRequest
 ) -> testing.Bench:
-    return testing.Bench(original, task, recipe, few, split, data.test)
+    made: Made = request.getfixturevalue(ORIGINALS.get(method.name, "plain"))
+    return testing.Bench(made.model, task, made.recipe, few, split, data.test, made.checkpoints)
 
 
 # ------------------------------------------------------------------------------------------- what it computes
@@ -61,22 +85,20 @@ def test_killed_and_resumed_is_bit_equal_to_uninterrupted(
 
 
 @each_method
-def test_the_outcome_is_a_copy_in_evaluation_mode_with_its_role(
-    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
-) -> None:
-    made = workflow.unlearn(original, split, method, task, recipe=recipe)
+def test_the_outcome_is_a_copy_in_evaluation_mode_with_its_role(method: Any, bench: testing.Bench) -> None:
+    original, made = bench.original, bench.unlearn(method)
     assert all(
         one.data_ptr() != two.data_ptr()
         for one, two in zip(original.parameters(), made.model.parameters(), strict=True)
     )
     assert not made.model.training
-    assert made.role == ("retrained" if method.exact else "unlearned")
+    assert made.role == ("retrained" if method.name == "retrain" else "unlearned")
 
 
-@pytest.mark.parametrize("name", ["retrain", "fine_tune"])
-def test_reads_nothing_of_the_forget_set(name: str, bench: testing.Bench, few: Samples) -> None:
+@pytest.mark.parametrize("method", [one for one in METHODS if one.name in {"retrain", "fine_tune"}])
+def test_reads_nothing_of_the_forget_set(method: Any, bench: testing.Bench, few: Samples) -> None:
     train, read = testing.recorded(few)
-    bench.forget(methods.find(name)(), Split.of(train, forget=few.ids[:60]))
+    bench.forget(method, Split.of(train, forget=few.ids[:60]))
     assert not read() & set(few.ids[:60].tolist())
 
 
@@ -85,51 +107,47 @@ def test_reads_nothing_of_the_forget_set(name: str, bench: testing.Bench, few: S
 
 @each_method
 def test_a_learning_rate_that_is_far_too_high_stops_with_an_error(
-    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+    method: Any, bench: testing.Bench, split: Split
 ) -> None:
     if "learning_rate" not in {one.name for one in dataclasses.fields(method)}:
         pytest.skip("has none")
-    before = weights_sha256(original)
+    before = weights_sha256(bench.original)
     with pytest.raises(
         TrainingError, match=r"expected (a finite loss|finite weights|finite outputs), got .*; lower the learning rate"
     ):
-        workflow.unlearn(original, split, dataclasses.replace(method, learning_rate=1e30), task, recipe=recipe)
-    assert weights_sha256(original) == before
+        bench.unlearn(dataclasses.replace(method, learning_rate=1e30), split)
+    assert weights_sha256(bench.original) == before
 
 
 @each_method
 @pytest.mark.parametrize("shared", ["forget", "retain"])
 def test_a_reference_set_that_was_trained_on_is_refused(
-    method: Any, shared: str, original: nn.Module, split: Split, task: Classification, recipe: Recipe
+    method: Any, shared: str, bench: testing.Bench, split: Split
 ) -> None:
     assert split.reference is not None
     trained = split.forget if shared == "forget" else split.kept
     mixed = Split(split.forget, split.retain, split.reference.joined(trained.select(trained.ids[:2])))
     with pytest.raises((DataError, MethodError), match=r"expected a reference set that was never trained on, got '.*;"):
-        workflow.unlearn(original, mixed, method, task, recipe=recipe)
+        bench.unlearn(method, mixed)
 
 
 @each_method
-def test_sets_that_overlap_are_refused(
-    method: Any, original: nn.Module, split: Split, task: Classification, recipe: Recipe
-) -> None:
+def test_sets_that_overlap_are_refused(method: Any, bench: testing.Bench, split: Split) -> None:
     both = Split(split.forget, split.kept.joined(split.forget.select(split.forget.ids[:1])), split.reference)
     with pytest.raises(DataError, match=r"expected a retain set without the samples to forget, got '.*' in both; use"):
-        workflow.unlearn(original, both, method, task, recipe=recipe)
+        bench.unlearn(method, both)
 
 
 @each_method
 @pytest.mark.parametrize("odd", ["retain", "reference"])
-def test_sets_of_different_image_sizes_are_refused(
-    method: Any, odd: str, original: nn.Module, split: Split, task: Classification, recipe: Recipe
-) -> None:
+def test_sets_of_different_image_sizes_are_refused(method: Any, odd: str, bench: testing.Bench, split: Split) -> None:
     assert split.reference is not None
     batch = (split.kept if odd == "retain" else split.reference).everything()
     larger = Samples.from_tensors(nn.functional.pad(batch.x, (2, 2, 2, 2)), batch.y, ids=batch.ids)
     mixed = dataclasses.replace(split, **{odd: larger})
     message = r"expected samples of one shape, got \(1, 28, 28\) to forget and \(1, 32, 32\) in the .*; resize them"
     with pytest.raises(DataError, match=message):
-        workflow.unlearn(original, mixed, method, task, recipe=recipe)
+        bench.unlearn(method, mixed)
 
 
 # ------------------------------------------------------------------------------------------- what it needs
@@ -141,10 +159,8 @@ NEEDS = [(method, need) for method in METHODS for need in sorted(method.needs - 
 def test_a_missing_need_is_an_error_before_any_work(
     method: Any,
     need: str,
-    original: nn.Module,
+    bench: testing.Bench,
     split: Split,
-    task: Classification,
-    recipe: Recipe,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -154,7 +170,7 @@ def test_a_missing_need_is_an_error_before_any_work(
         split.forget, None if need == "retain" else split.retain, None if need == "reference" else split.reference
     )
     with pytest.raises(MethodError, match=rf"expected a {need} for {method.name}, got none; .+"):
-        workflow.unlearn(original, lacking, method, task, recipe=None if need == "recipe" else recipe, folder=tmp_path)
+        bench.unlearn(method, lacking, recipe=None if need == "recipe" else bench.recipe, folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 

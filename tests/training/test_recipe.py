@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
 from obliviate.models import ARCHITECTURES
+from obliviate.models.ensemble import Ensemble
 from obliviate.models.mlp import MLP
 from obliviate.training.augmentation import crop_flip
 from obliviate.training.checkpoint import weights_sha256
@@ -46,7 +47,7 @@ def test_unknown_names_are_refused_and_the_known_ones_listed(name: str):
         Recipe(**options)
 
 
-@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate"])
+@pytest.mark.parametrize("name", ["epochs", "batch_size", "learning_rate", "shards", "slices"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_sizes_must_be_positive(name: str, value: int):
     options: dict[str, Any] = {name: value}
@@ -65,6 +66,8 @@ def test_a_learning_rate_that_is_no_number_is_refused():
         Recipe(),
         Recipe(model="mlp", model_options={"features": 4}, optimizer="adamw", augmentation="crop_flip", momentum=0.5),
         Recipe(epochs=1, batch_size=2, learning_rate=3.0, weight_decay=0.0, schedule="step", precision="float32"),
+        Recipe(shards=5, slices=10),
+        Recipe(slices=2),
     ],
 )
 def test_a_recipe_survives_json(recipe: Recipe):
@@ -98,6 +101,8 @@ def test_the_fingerprint_changes_with_every_field():
         "schedule": "linear",
         "augmentation": "crop_flip",
         "precision": "float32",
+        "shards": 3,
+        "slices": 3,
     }
     assert other.keys() == {one.name for one in dataclasses.fields(Recipe)}
     found = {Recipe().fingerprint, *(Recipe(**{name: value}).fingerprint for name, value in other.items())}
@@ -105,6 +110,20 @@ def test_the_fingerprint_changes_with_every_field():
     assert Recipe(model_options={"classes": 3, "width": 4}).fingerprint == (
         Recipe(model_options={"width": 4, "classes": 3}).fingerprint
     )
+
+
+def test_recipes_without_shards_are_written_and_read_as_before_there_were_any():
+    assert Recipe().fingerprint == "9099b4ae4258a37f"
+    assert not {"shards", "slices"} & Recipe().to_dict().keys()
+    assert Recipe(slices=2).to_dict()["shards"] == 1
+    assert Recipe.from_dict(Recipe().to_dict()) == Recipe(shards=1, slices=1)
+
+
+@pytest.mark.parametrize(("shards", "slices"), [(3, 1), (1, 2)])
+def test_a_recipe_in_shards_builds_an_ensemble_of_different_constituents(shards: int, slices: int):
+    model = Recipe(model="mlp", model_options=SMALL, shards=shards, slices=slices).build(seed=0)
+    assert isinstance(model, Ensemble)
+    assert len(model) == len({weights_sha256(one) for one in model.constituents}) == shards
 
 
 def test_building_is_a_function_of_the_seed_and_leaves_the_global_random_state_alone():

@@ -22,10 +22,12 @@ from obliviate.methods.retrain import Retrain
 from obliviate.methods.rum import RUM
 from obliviate.methods.salun import SalUn
 from obliviate.methods.scrub import Scrub
+from obliviate.methods.sisa import SISA
 from obliviate.methods.ssd import SSD
 
 BUILT_IN: Final[tuple[type[Any], ...]] = (
     Retrain,
+    SISA,
     FineTune,
     GradientAscent,
     AMUN,

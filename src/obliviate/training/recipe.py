@@ -17,6 +17,8 @@ from torch.optim import Optimizer
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
 from obliviate.models import ARCHITECTURES
+from obliviate.models.ensemble import Ensemble
+from obliviate.seeds import derive
 from obliviate.training import precision, schedules
 from obliviate.training.augmentation import AUGMENTATIONS
 from obliviate.training.randomness import seeded
@@ -30,6 +32,10 @@ class Recipe:
 
     `model` is the name of a built-in architecture or your own function (or class) that returns a fresh `nn.Module`;
     `model_options` are its keyword arguments. The defaults train the demonstration in seconds.
+
+    With `shards` above 1 the training set is cut into as many parts, each with a model of its own, and the model is the
+    `Ensemble` of them; with `slices` above 1 each of these is trained part by part, with a checkpoint after each, so
+    that `sisa` can forget exactly at a fraction of a retraining (see `training.shards`).
 
     >>> Recipe(model="mlp", model_options={"features": 4, "classes": 2}).build(seed=0)
     MLP(...)
@@ -46,6 +52,8 @@ class Recipe:
     schedule: str = "one_cycle"
     augmentation: str = "none"
     precision: str = "auto"
+    shards: int = 1
+    slices: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.model, str) and ":" not in self.model and self.model not in ARCHITECTURES:
@@ -64,7 +72,7 @@ class Recipe:
                 raise RecipeError(
                     f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
                 )
-        for name in ("epochs", "batch_size", "learning_rate"):
+        for name in ("epochs", "batch_size", "learning_rate", "shards", "slices"):
             if not getattr(self, name) > 0:
                 raise RecipeError(f"expected {name} above 0, got {getattr(self, name)}; change the recipe")
 
@@ -73,6 +81,11 @@ class Recipe:
 
         Raises RecipeError for a function that cannot be imported, does not take the options, or returns no `nn.Module`.
         """
+        if self.sharded:
+            return Ensemble([self._constituent(seed=derive(seed, "shard", shard)) for shard in range(self.shards)])
+        return self._constituent(seed=seed)
+
+    def _constituent(self, *, seed: int) -> nn.Module:
         factory = resolve(self.model)
         with seeded(seed):
             try:
@@ -104,6 +117,11 @@ class Recipe:
         return samples.transformed(AUGMENTATIONS[self.augmentation])
 
     @property
+    def sharded(self) -> bool:
+        """Whether the model is an ensemble that is trained in shards and slices."""
+        return self.shards > 1 or self.slices > 1
+
+    @property
     def model_name(self) -> str:
         """The built-in architecture's name, or "module:name" of the user's function."""
         return self.model if isinstance(self.model, str) else f"{self.model.__module__}:{self.model.__qualname__}"
@@ -117,8 +135,10 @@ class Recipe:
         return module != "__main__" and "<" not in name
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON values."""
+        """Return the recipe as JSON values; `shards` and `slices` are named only where the model is trained in them."""
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        if not self.sharded:
+            del values["shards"], values["slices"]
         options = json.loads(json.dumps(dict(self.model_options)))  # tuples become lists, as in a file
         return values | {"model": self.model_name, "model_options": options}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
 
@@ -18,13 +19,15 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from obliviate.data.loading import Batches, PairedBatches
 from obliviate.data.samples import Samples
-from obliviate.errors import MethodError, TrainingError
+from obliviate.errors import MethodError, RecipeError, TrainingError
 from obliviate.files import write_atomically
+from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import schedules
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
+from obliviate.training.shards import SliceCheckpoints, plan
 from obliviate.types import Batch
 
 Mask = Mapping[str, Bool[Tensor, "..."]]
@@ -64,6 +67,9 @@ class Run:
     one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
     The folder must belong to this very run (same data, method, model and seed).
 
+    `checkpoints` is the folder with the slice checkpoints of models that were trained in shards; `sisa` begins from
+    them, and leaves its own there.
+
     `precision` is that of the recipe if left out. `save_every` is the least time, in seconds, between two saves of the
     state. `notes` are figures that a method wants to see in the results, such as the share of examples found.
     """
@@ -77,6 +83,7 @@ class Run:
         device: torch.device | str | None = None,
         precision: str | None = None,
         folder: Path | None = None,
+        checkpoints: Path | None = None,
         progress: Progress = silent,
         workers: int = 0,
         save_every: float = 5.0,
@@ -87,7 +94,8 @@ class Run:
         self.device = torch.device(device) if device is not None else _best_device()
         self.precision = Precision.choose(precision or (recipe.precision if recipe else "auto"), self.device)
         self.folder = folder
-        self.progress = progress
+        self.checkpoints = checkpoints
+        self.progress: Progress = progress
         self.workers = workers
         self.save_every = save_every
         self.notes: dict[str, float] = {}
@@ -247,18 +255,69 @@ class Run:
             write_atomically(path, lambda temporary: save_file(whole, temporary, metadata))
         return made
 
-    def train(self, samples: Samples) -> nn.Module:
-        """Train a fresh model on the samples by the recipe."""
-        model, recipe = self.fresh_model(), self.recipe
-        assert recipe is not None
-        source = recipe.augmented(samples.to(self.device))
-        optimizer = recipe.make_optimizer(model)
-        steps = recipe.epochs * len(self.batches(source, recipe.batch_size, 0))
-        scheduler = self.schedule(recipe.schedule, optimizer, steps=steps)
-        for epoch in self.epochs("train", recipe.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            batches = self.batches(source, recipe.batch_size, epoch)
-            self.fit(model, batches, self.task.loss, optimizer, scheduler=scheduler)
+    def train(
+        self, samples: Samples, *, checkpoints: Path | None = None, begun: SliceCheckpoints | None = None
+    ) -> nn.Module:
+        """Train a fresh model on the samples by the recipe.
+
+        A recipe with shards trains an ensemble, one constituent after the other and each slice by slice; under
+        `checkpoints` it keeps the weights after every slice. `begun` are those of an earlier training: what they have
+        seen of just these samples is not trained again.
+
+        Raises RecipeError when a shard would be empty, or when checkpoints are asked of a recipe without shards.
+        """
+        recipe = self.recipe
+        if recipe is None or not recipe.sharded:
+            if checkpoints is not None:
+                raise RecipeError(
+                    "expected a recipe with shards or slices to keep checkpoints of, got one without; "
+                    "leave out `checkpoints`, or train by `Recipe(shards=5, slices=10)`"
+                )
+            model = self.fresh_model()
+            assert recipe is not None
+            self._fit_stage("train", model, samples.to(self.device), recipe.epochs)
+            return model.eval()
+        seed = self.seed if begun is None else begun.seed
+        stages = plan(samples.to(self.device), recipe, seed=seed)
+        model, kept = self.fresh_model(), None
+        assert isinstance(model, Ensemble)
+        root = checkpoints or (self.folder and self.folder / "slices")
+        if root is not None:
+            identity = recipe.fingerprint, seed, self.seed, begun and begun.folder.name
+            kept = SliceCheckpoints.begin(root, stages, identity)
+        done, total = 0, sum(one.epochs for row in stages for one in row)
+        told: Progress = self.progress
+        try:
+            for constituent, row in zip(model.constituents, stages, strict=True):
+                ready = 0 if kept is None else kept.ready(row, begun)
+                if kept is not None and ready:
+                    self._before = max(self._before, kept.read(row[ready - 1], constituent))
+                done += sum(stage.epochs for stage in row[:ready])
+                for stage in row[ready:]:
+                    self.progress = partial(_of_whole, told, done, total)
+                    self._fit_stage(stage.name, constituent, stage.samples, stage.epochs, first=stage.first_epoch)
+                    done += stage.epochs
+                    if kept is not None:
+                        kept.write(stage, constituent, seconds=self.seconds)
+        finally:
+            self.progress = told
+        if kept is not None and checkpoints is not None:
+            kept.finish(model, stages, recipe, seed=seed)
         return model.eval()
+
+    def _fit_stage(self, name: str, model: nn.Module, samples: Samples, epochs: int, *, first: int = 0) -> None:
+        """Train for some epochs by the recipe, with an optimiser and a schedule of their own."""
+        recipe = self.recipe
+        assert recipe is not None
+        if not epochs:
+            return
+        source = recipe.augmented(samples)
+        optimizer = recipe.make_optimizer(model)
+        steps = epochs * len(self.batches(source, recipe.batch_size, 0))
+        scheduler = self.schedule(recipe.schedule, optimizer, steps=steps)
+        for epoch in self.epochs(name, epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = self.batches(source, recipe.batch_size, first + epoch)
+            self.fit(model, batches, self.task.loss, optimizer, scheduler=scheduler)
 
     def _placed(self, batch: Batch) -> Batch:
         return Batch(self.precision.inputs(batch.x), batch.y.to(self.device), batch.ids)
@@ -282,6 +341,11 @@ class Run:
                 one.load_state_dict(content["state"][key])
         self._before = max(self._before, float(content["seconds"]))
         return int(content["done"])
+
+
+def _of_whole(told: Progress, before: int, total: int, _stage: str, done: float, _total: float) -> None:
+    """Report one stage of a training as a part of the whole training."""
+    told("train", before + done, total)
 
 
 def _best_device() -> torch.device:

@@ -1,0 +1,230 @@
+"""Training in shards and slices (SISA): which sample is where, and the checkpoint that every slice leaves.
+
+Bourtoule et al., "Machine Unlearning", IEEE S&P 2021, arXiv 1912.03817, sections IV and V.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from jaxtyping import Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from obliviate.data.samples import Samples
+from obliviate.errors import CheckpointError, RecipeError
+from obliviate.files import sha256_of, write_atomically, write_json
+from obliviate.seeds import derive
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.recipe import Recipe
+from obliviate.types import Ids
+
+FORMAT: Final = "obliviate.slices/1"
+MANIFEST: Final = "slices.json"
+
+Places = Int[np.ndarray, " n"]
+
+
+def assign(ids: Ids, *, shards: int, slices: int, seed: int) -> tuple[Places, Places]:
+    """Give every id its shard and its slice by a hash of (seed, id), so that no id moves when others go.
+
+    >>> whole = assign(np.array(["a", "b", "c"]), shards=5, slices=10, seed=0)
+    >>> part = assign(np.array(["c"]), shards=5, slices=10, seed=0)
+    >>> (whole[0][2], whole[1][2]) == (part[0][0], part[1][0])
+    True
+    """
+    drawn = [divmod(derive(seed, "shard", str(one)), shards) for one in ids]
+    return np.array([shard for _, shard in drawn], int), np.array([rest % slices for rest, _ in drawn], int)
+
+
+def slice_epochs(epochs: int, slices: int) -> tuple[int, ...]:
+    """Spread a recipe's epochs over the slices: how often the union of slices 1 … r is passed over, for each r.
+
+    Bourtoule et al., section V-B: 2e/(R+1) each, so that with equal slices as many samples are visited as in e epochs
+    over the whole shard. Whole numbers are chosen in order so that the visits up to each slice are as near as they can
+    be; the last slice gets one epoch at least, as it would never be seen otherwise.
+
+    >>> slice_epochs(20, 1), slice_epochs(20, 4), slice_epochs(20, 10)
+    ((20,), (8, 8, 8, 8), (4, 3, 4, 4, 3, 4, 4, 3, 4, 4))
+    """
+    share, given, visits = 2 * epochs / (slices + 1), [], 0
+    for r in range(1, slices + 1):
+        wanted = share * r * (r + 1) / 2
+        given.append(max(int((wanted - visits) / r + 0.5), 1 if r == slices else 0))
+        visits += r * given[-1]
+    return tuple(given)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """A constituent's training on slices 0 … `slice` of its shard; `digest` tells everything it has seen until then."""
+
+    shard: int
+    slice: int
+    samples: Samples
+    epochs: int
+    first_epoch: int
+    digest: str
+
+    @property
+    def name(self) -> str:
+        """The name of its files and of its random streams."""
+        return f"shard-{self.shard:02d}-slice-{self.slice:02d}"
+
+    @property
+    def visits(self) -> int:
+        """How many samples its training reads, repetitions counted."""
+        return self.epochs * len(self.samples)
+
+
+def plan(samples: Samples, recipe: Recipe, *, seed: int) -> list[list[Stage]]:
+    """Plan the training of every shard, slice by slice: a function of the set of samples, the recipe and the seed.
+
+    Raises RecipeError when a shard would be empty.
+    """
+    samples = samples.select(np.sort(samples.ids))
+    shard_of, slice_of = assign(samples.ids, shards=recipe.shards, slices=recipe.slices, seed=seed)
+    counts = np.bincount(shard_of, minlength=recipe.shards)
+    if not counts.all():
+        raise RecipeError(
+            f"expected samples in each of {recipe.shards} shards, got none in shard {int(counts.argmin())} of "
+            f"{len(samples)} samples; train with fewer shards"
+        )
+    epochs, stages = slice_epochs(recipe.epochs, recipe.slices), []
+    for shard in range(recipe.shards):
+        stages.append([])
+        digest = ""
+        for r in range(recipe.slices):
+            new = samples.at((shard_of == shard) & (slice_of == r))
+            digest = hashlib.sha256(f"{digest} {new.sha256 if len(new) else ''}".encode()).hexdigest()
+            seen = samples.at((shard_of == shard) & (slice_of <= r))
+            stages[-1].append(Stage(shard, r, seen, epochs[r] if len(seen) else 0, sum(epochs[:r]), digest))
+    return stages
+
+
+@dataclass(frozen=True)
+class SliceCheckpoints:
+    """A folder with the weights after every slice of one model's training, and, once all are there, a manifest.
+
+    Files are written whole or not at all, and never changed. What a later request can use of them is linked into its
+    own folder, so removing one folder leaves the others whole.
+    """
+
+    folder: Path
+
+    @classmethod
+    def begin(
+        cls, root: Path, stages: Sequence[Sequence[Stage]], identity: tuple[str | int | None, ...]
+    ) -> SliceCheckpoints:
+        """Go to the folder of this very training under `root`, told by its stages and whatever else decides it."""
+        facts = [*identity, *(row[-1].digest for row in stages)]
+        folder = root / hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        return cls(folder)
+
+    @classmethod
+    def of(cls, model: nn.Module, root: Path) -> SliceCheckpoints:
+        """Find the finished checkpoints of this very model, told by its weights; raises CheckpointError for none."""
+        wanted = weights_sha256(model)
+        for path in sorted(root.glob(f"*/{MANIFEST}")):
+            found = cls(path.parent)
+            if found.manifest["weights_sha256"] == wanted:
+                return found
+        raise CheckpointError(
+            f"expected the slice checkpoints of the model (weights {wanted[:12]}…) in {root}, got none; "
+            "name the folder where its training or its last request left them with `checkpoints`"
+        )
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What the finished training says of itself; raises CheckpointError for a damaged or foreign file."""
+        path = self.folder / MANIFEST
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"expected a manifest in JSON, got {path} ({error}); the file is damaged") from error
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise CheckpointError(f"expected a manifest of format {FORMAT}, got another in {path}; it is foreign")
+        return values
+
+    @property
+    def seed(self) -> int:
+        """The seed by which ids have their shards and slices."""
+        return int(self.manifest["seed"])
+
+    def path(self, stage: Stage) -> Path:
+        """Where the weights after this stage are."""
+        return self.folder / f"{stage.name}.safetensors"
+
+    def covers(self, stage: Stage) -> bool:
+        """Whether the finished training had seen just the same samples after this stage."""
+        return self.manifest["slices"].get(stage.name, {}).get("digest") == stage.digest
+
+    def ready(self, row: Sequence[Stage], begun: SliceCheckpoints | None) -> int:
+        """Count the stages of a shard that need no training, those of an earlier training taken over."""
+        for count, stage in enumerate(row):
+            if begun is not None and begun.covers(stage):
+                self.adopt(stage, begun)
+            if not self.path(stage).exists():
+                return count
+        return len(row)
+
+    def adopt(self, stage: Stage, begun: SliceCheckpoints) -> None:
+        """Take over the weights of a finished training, after checking the file; raises CheckpointError for damage."""
+        source, target = begun.path(stage), self.path(stage)
+        if target.exists():
+            return
+        wanted = begun.manifest["slices"][stage.name]["file_sha256"]
+        if not source.exists() or sha256_of(source) != wanted:
+            raise CheckpointError(
+                f"expected weights with sha256 {wanted[:12]}…, got {'others' if source.exists() else 'none'} in "
+                f"{source}; the file is damaged or was replaced: restore it, or train again"
+            )
+        try:
+            target.hardlink_to(source)
+        except OSError:  # a file system without links: a copy is as good
+            content = source.read_bytes()
+            write_atomically(target, lambda temporary: temporary.write_bytes(content))
+
+    def read(self, stage: Stage, model: nn.Module) -> float:
+        """Load the weights after this stage and return the seconds that this training had taken, 0 if adopted."""
+        path = self.path(stage)
+        try:
+            with safe_open(path, framework="pt") as file:
+                facts = file.metadata() or {}
+            model.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise CheckpointError(
+                f"expected the weights after {stage.name}, got {path} ({error}); delete {self.folder} to do it again"
+            ) from error
+        return float(facts["seconds"]) if facts.get("training") == self.folder.name else 0.0
+
+    def write(self, stage: Stage, model: nn.Module, *, seconds: float) -> None:
+        """Keep the weights after this stage."""
+        state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+        metadata = {"digest": stage.digest, "training": self.folder.name, "seconds": str(seconds)}
+        write_atomically(self.path(stage), lambda temporary: save_file(state, temporary, metadata))
+
+    def finish(self, model: nn.Module, stages: Sequence[Sequence[Stage]], recipe: Recipe, *, seed: int) -> None:
+        """Write the manifest, which so vouches for the whole."""
+        slices: Mapping[str, Any] = {
+            one.name: {"digest": one.digest, "file_sha256": sha256_of(self.path(one))} for row in stages for one in row
+        }
+        ids = np.sort(np.concatenate([row[-1].samples.ids for row in stages]))
+        facts = {
+            "format": FORMAT,
+            "seed": seed,
+            "recipe": recipe.to_dict(),
+            "weights_sha256": weights_sha256(model),
+            "ids": ids.tolist(),
+            "slices": slices,
+        }
+        write_json(self.folder / MANIFEST, facts)

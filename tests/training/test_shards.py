@@ -1,0 +1,165 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from obliviate import workflow
+from obliviate.data.samples import Samples
+from obliviate.data.sources import Data
+from obliviate.errors import RecipeError
+from obliviate.models.ensemble import Ensemble
+from obliviate.task import Classification
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.training.shards import assign, plan, slice_epochs
+
+
+@pytest.fixture
+def recipe(tiny_recipe: Recipe) -> Recipe:
+    return replace(tiny_recipe, shards=3, slices=2, batch_size=4)
+
+
+def test_every_part_gets_its_share_of_the_ids() -> None:
+    shard, part = assign(np.array([f"id{i}" for i in range(5000)]), shards=5, slices=10, seed=0)
+    counts = np.histogram2d(shard, part, bins=[np.arange(6), np.arange(11)])[0]
+    # 100 in each of 50 cells: χ² with 49 degrees of freedom is below 86 with probability 0.999
+    assert ((counts - 100) ** 2 / 100).sum() < 86
+
+
+def test_a_sample_stays_where_it_is_when_others_go_and_moves_with_the_seed() -> None:
+    ids = np.array([f"id{i}" for i in range(200)])
+    whole = np.stack(assign(ids, shards=4, slices=3, seed=7))
+    assert np.array_equal(whole[:, ::2], np.stack(assign(ids[::2], shards=4, slices=3, seed=7)))
+    assert np.array_equal(whole[:, ::-1], np.stack(assign(ids[::-1], shards=4, slices=3, seed=7)))
+    assert (whole != np.stack(assign(ids, shards=4, slices=3, seed=8))).any(0).mean() > 0.8
+
+
+@given(epochs=st.integers(1, 60), slices=st.integers(1, 30))
+def test_as_many_samples_are_visited_as_without_slices(epochs: int, slices: int) -> None:
+    given_epochs = slice_epochs(epochs, slices)
+    visits = sum(r * n for r, n in enumerate(given_epochs, start=1)) / slices  # in passes over the shard
+    assert len(given_epochs) == slices
+    assert min(given_epochs) >= 0
+    assert given_epochs[-1] >= 1
+    assert abs(visits - epochs) <= (0.5 if min(given_epochs) > 0 else 1.0)
+
+
+def test_stages_hold_the_union_of_the_slices_of_their_shard(tiny: Samples, recipe: Recipe) -> None:
+    shard, part = assign(tiny.ids, shards=3, slices=2, seed=5)
+    for one in (stage for row in plan(tiny, recipe, seed=5) for stage in row):
+        assert set(one.samples.ids) == set(tiny.ids[(shard == one.shard) & (part <= one.slice)])
+
+
+def test_the_plan_is_a_function_of_the_set_and_its_digests_tell_what_was_seen(tiny: Samples, recipe: Recipe) -> None:
+    def digests(samples: Samples) -> list[list[str]]:
+        return [[one.digest for one in row] for row in plan(samples, recipe, seed=0)]
+
+    whole = plan(tiny, recipe, seed=0)
+    assert digests(tiny.select(tiny.ids[::-1])) == digests(tiny)
+    gone = next(name for name in whole[1][1].samples.ids if name not in whole[1][0].samples.ids)
+    less = digests(tiny.without([gone]))
+    assert less[0] == digests(tiny)[0]
+    assert less[2] == digests(tiny)[2]
+    assert less[1][0] == digests(tiny)[1][0]
+    assert less[1][1] != digests(tiny)[1][1]
+    batch = tiny.everything()
+    changed = batch.x.clone()
+    changed[tiny.ids.tolist().index(gone)] += 0.01
+    assert digests(Samples.from_tensors(changed, batch.y, ids=tiny.ids)) != digests(tiny)
+
+
+def test_more_shards_than_the_samples_fill_are_refused_before_any_work(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
+    many = replace(tiny_recipe, shards=40)
+    message = r"expected samples in each of 40 shards, got none in shard \d+ of 60 samples; train with fewer shards"
+    with pytest.raises(RecipeError, match=message):
+        workflow.train(many, tiny, three_classes)
+    with pytest.raises(RecipeError, match=message):
+        workflow.check(many, tiny, three_classes)
+
+
+def test_each_constituent_is_trained_as_if_it_were_alone(
+    tiny: Samples, three_classes: Classification, recipe: Recipe
+) -> None:
+    model = workflow.train(recipe, tiny, three_classes, seed=3).model
+    assert isinstance(model, Ensemble)
+    assert len(model) == 3
+    shard, _ = assign(tiny.ids, shards=3, slices=2, seed=3)
+    other = tiny.without(tiny.ids[shard == 1][:4])
+    changed = workflow.train(recipe, other, three_classes, seed=3).model
+    assert isinstance(changed, Ensemble)
+    same = [
+        weights_sha256(one) == weights_sha256(two)
+        for one, two in zip(model.constituents, changed.constituents, strict=True)
+    ]
+    assert same == [True, False, True]
+    hashes = {weights_sha256(one) for one in model.constituents}
+    assert len(hashes) == 3
+
+
+def test_one_shard_with_one_slice_is_the_plain_training(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    plain = workflow.train(tiny_recipe, tiny, three_classes).model
+    assert not isinstance(plain, Ensemble)
+    assert not replace(tiny_recipe, shards=1, slices=1).sharded
+
+
+def test_checkpoints_are_kept_for_every_slice_and_hold_the_weights(
+    tiny: Samples, three_classes: Classification, recipe: Recipe, tmp_path: Path
+) -> None:
+    made = workflow.train(recipe, tiny, three_classes, checkpoints=tmp_path).model
+    assert isinstance(made, Ensemble)
+    (folder,) = tmp_path.iterdir()
+    names = sorted(one.name for one in folder.iterdir())
+    assert names == [*(f"shard-0{s}-slice-0{r}.safetensors" for s in range(3) for r in range(2)), "slices.json"]
+    for shard, constituent in enumerate(made.constituents):
+        last = load_file(folder / f"shard-0{shard}-slice-01.safetensors")
+        assert all(value.equal(last[name]) for name, value in constituent.state_dict().items())
+    bare = workflow.train(recipe, tiny, three_classes).model
+    assert weights_sha256(bare) == weights_sha256(made)
+
+
+def test_checkpoints_of_a_training_without_shards_are_refused(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    with pytest.raises(RecipeError, match="expected a recipe with shards or slices to keep checkpoints of"):
+        workflow.train(tiny_recipe, tiny, three_classes, checkpoints=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_runs_once_through_the_whole_training(
+    tiny: Samples, three_classes: Classification, recipe: Recipe
+) -> None:
+    told: list[tuple[str, float, float]] = []
+
+    def tell(stage: str, done: float, total: float) -> None:
+        told.append((stage, done, total))
+
+    workflow.train(recipe, tiny, three_classes, progress=tell)
+    total = 3 * sum(slice_epochs(recipe.epochs, 2))
+    assert {(name, end) for name, _, end in told} == {("train", total)}
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+    assert told[-1][1] == total
+
+
+def test_averaged_votes_are_better_than_one_constituent(few: Samples, task: Classification, data: Data) -> None:
+    model = workflow.train(Recipe(epochs=4, batch_size=32, shards=3), few, task).model
+    assert isinstance(model, Ensemble)
+    y = data.test.everything().y
+
+    def accuracy(one: torch.nn.Module) -> float:
+        return 100 * float(task.correct(outputs(one, data.test), y).float().mean())
+
+    alone = [accuracy(one) for one in model.constituents]
+    assert accuracy(model) > sum(alone) / 3
+    assert accuracy(model) > 50
