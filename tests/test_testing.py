@@ -195,7 +195,7 @@ DEFECTS = [
     (testing.same_seed_gives_the_same_weights, Random, "to leave torch's global random state"),
     (testing.same_seed_gives_the_same_weights, Entropic, "the same weights from the same seed"),
     (testing.same_seed_gives_the_same_weights, Seedless, "other weights from another seed"),
-    (testing.changes_the_weights_of_its_copy_alone, HeadOnly, "to change every weight of sound, got the same conv1"),
+    (testing.changes_the_weights_of_its_copy_alone, HeadOnly, "to change the weights of sound, got the same conv1"),
     (testing.does_not_collapse_under_its_defaults, Destructive, "test accuracy above"),
     (testing.killed_and_resumed_is_bit_equal, Forgetful, "bit-equal weights after a kill at"),
     (testing.killed_and_resumed_is_bit_equal, Restless, "to go on where it was killed"),

@@ -57,7 +57,7 @@ def settings(page: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def names(data: Data) -> dict[str, Any]:
+def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the examples take as given: a model, another one, a split with a reference set, the task, the recipe."""
     assert data.reference is not None
     batch = data.train.select(data.train.ids[:90]).everything()
@@ -66,6 +66,8 @@ def names(data: Data) -> dict[str, Any]:
     recipe = Recipe(model_options={"width": 4, "hidden": 16}, epochs=3, batch_size=16)
     return {
         "ob": obliviate,
+        "train": train,
+        "root": tmp_path_factory.mktemp("checkpoints"),
         "model": workflow.train(recipe, train, task).model,
         "other_model": workflow.train(recipe, train, task, seed=1).model,
         "split": Split.of(train, forget=train.ids[:6], reference=data.reference),

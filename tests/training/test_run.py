@@ -465,3 +465,11 @@ def test_augmentation_of_an_unknown_recipe_is_none(images: Samples):
     augmented = run(recipe=SGD).augmented(images).everything()
     assert augmented.ids.tolist() == images.ids.tolist()
     assert not torch.equal(augmented.x, images.everything().x)
+
+
+def test_a_folder_that_is_not_there_is_made_when_something_is_kept(tmp_path: Path) -> None:
+    run = Run(Classification(classes=2), folder=tmp_path / "new" / "run", save_every=0.0)
+    assert not (tmp_path / "new").exists()
+    run.once("artefact", lambda: {"x": torch.zeros(1)})
+    assert list(run.epochs("work", 2, model=nn.Linear(1, 1))) == [0, 1]
+    assert {one.name for one in (tmp_path / "new" / "run").iterdir()} == {"artefact.safetensors", "work.pt"}

@@ -252,6 +252,7 @@ class Run:
         if path is not None:
             whole = {key: value.detach().cpu().contiguous() for key, value in made.items()}
             metadata = {"seconds": str(self.seconds)}
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, lambda temporary: save_file(whole, temporary, metadata))
         return made
 
@@ -328,6 +329,7 @@ class Run:
             "seconds": self.seconds,
             "state": {key: dict(one) if isinstance(one, dict) else one.state_dict() for key, one in state.items()},
         }
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, lambda temporary: torch.save(content, temporary))
         self._saved = time.monotonic()
 
