@@ -30,6 +30,7 @@ from screened import (
     RETRAINED,
     Bench,
     cell,
+    cost,
     flat,
     insert,
     labels,
@@ -176,12 +177,12 @@ class Tables:
         methods = {name: variants(split)[name] for name in chosen}
         self.setting("noisy labels", train, split, methods, figures, what="noisy")
 
-    def cost(self, setting: str, label: str) -> str:
+    def cost(self, label: str, *settings: str) -> str:
         """CPU time as a share of a retraining."""
-        rows = self.rows[setting]
         if label in ("original", "retrained"):
             return ""
-        return f"{mean(rows[label], 'cpu_seconds') / mean(rows['retrained'], 'cpu_seconds'):.2f}"
+        some, retrained = ([row for one in settings for row in self.rows[one][name]] for name in (label, "retrained"))
+        return f"{cost(some, retrained):.2f}"
 
     def of_classes(self, label: str) -> Rows:
         return [row for one in CLASSES for row in self.rows[f"class {one}"][label]]
@@ -218,14 +219,16 @@ class Tables:
             reached = ""
             if label not in ("original", "retrained"):
                 reached = " / ".join(yes[met] for met in self.verdict(label).values())
-            lines.append([label, *cells, self.cost(f"class {CLASSES[0]}", label), reached, PAPER.get(label, "")])
+            lines.append(
+                [label, *cells, self.cost(label, *(f"class {one}" for one in CLASSES)), reached, PAPER.get(label, "")]
+            )
         heads = [f"class {one}: {name}" for one in CLASSES for name in ("forgotten", "others", "ASR")]
         tables["class level"] = markdown(["", *heads, "cost", "targets met", "paper: others"], lines)
         rows = self.rows["data level"]
         tables["data level"] = markdown(
             ["", "forget set", "test", "ASR", "cost"],
             [
-                [label, *(cell(some, name) for name in ("forget", "test", "asr")), self.cost("data level", label)]
+                [label, *(cell(some, name) for name in ("forget", "test", "asr")), self.cost(label, "data level")]
                 for label, some in rows.items()
             ],
         )
@@ -237,8 +240,8 @@ class Tables:
                     label,
                     cell(some, "forget"),
                     cell(some, "test"),
-                    f"{100 * self.gained(label):.0f} %",
-                    self.cost("noisy labels", label),
+                    f"{100 * self.gained(label):.0f} %".replace("-", "−"),
+                    self.cost(label, "noisy labels"),
                 ]
                 for label, some in rows.items()
             ],

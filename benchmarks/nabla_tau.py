@@ -22,6 +22,7 @@ from screened import (
     RETRAINED,
     Bench,
     cell,
+    cost,
     flat,
     insert,
     markdown,
@@ -75,7 +76,7 @@ def rows_of(bench: Bench, data: sources.Data, share: float, forget_seed: int) ->
 def targets(rows: dict[str, Rows], label: str) -> dict[str, float]:
     """Distances to the mean of the retrained models in points, and the share of a retraining's CPU time."""
     apart = {name: mean(rows[label], name) - mean(rows["retrained"], name) for name in ("mia_l", "mia_e", "test")}
-    return {**apart, "cost": mean(rows[label], "cpu_seconds") / mean(rows["retrained"], "cpu_seconds")}
+    return {**apart, "cost": cost(rows[label], rows["retrained"])}
 
 
 def main() -> None:

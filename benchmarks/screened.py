@@ -146,6 +146,11 @@ def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
     return float(np.mean([row[name] for row in rows]))
 
 
+def cost(rows: Sequence[Mapping[str, Any]], retrained: Sequence[Mapping[str, Any]]) -> float:
+    """Median CPU time as a share of the median of retraining: a busy machine makes single runs look dear."""
+    return float(np.median([row["cpu_seconds"] for row in rows]) / np.median([row["cpu_seconds"] for row in retrained]))
+
+
 def cell(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Mean and range of a figure over the rows."""
     values = [row[name] for row in rows]
