@@ -72,11 +72,11 @@ class Ground:
         )
         self._requests: dict[tuple[float, int], Request] = {}
 
-    def request(self, share: float, forget_seed: int) -> Request:
+    def request(self, share: float, forget_seed: int, *, retrained: int | None = None) -> Request:
         """A random forget set with its retrained models."""
         key = (share, forget_seed)
         if key not in self._requests:
-            self._requests[key] = Request(self, *key)
+            self._requests[key] = Request(self, *key, retrained or self.count)
         return self._requests[key]
 
     def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> Trained:
@@ -101,14 +101,14 @@ class Ground:
 class Request:
     """One random forget set on a ground: the split, the yardstick, and the audit of what a method makes."""
 
-    def __init__(self, ground: Ground, share: float, seed: int) -> None:
+    def __init__(self, ground: Ground, share: float, seed: int, retrained: int) -> None:
         self.ground, self.seed = ground, seed
         ids = random_ids(ground.data.train, share, seed=seed)
         self.split = Split.of(ground.data.train, forget=ids, reference=ground.data.reference)
         self.evaluation = Evaluation.of(self.split, ground.data.test, ground.pool)
         folder = ground.folder / f"forget-{seed}-{share:g}"
         self.yardstick = [
-            self.evaluation.candidate(self._retrained(folder, seed + 10 * (1 + one))) for one in range(ground.count)
+            self.evaluation.candidate(self._retrained(folder, seed + 10 * (1 + one))) for one in range(retrained)
         ]
 
     def candidate(self, method: Method, *, retain: bool = True, name: str = "") -> Candidate:

@@ -4,7 +4,9 @@
     python benchmarks/methods.py --data FOLDER --name cifar10 --train-size 20000 --reference-size 2000 \\
         --model resnet8 --batch-size 128 --references 8 --model-seeds 0 --out runs/methods-cifar10
 
-Defaults were chosen on another model and other forget sets (`benchmarks/tune.py`). Times are processor time of one
+Defaults were chosen on another model and other forget sets (`benchmarks/tune.py`). With `--factors 1,0.25` every method
+that has learning rates is first tried with these multiples of them on a forget set of its own (`--tuning-seed`, two
+retrained models), and the best is taken: what suits one network need not suit another. Times are processor time of one
 thread, as a share of one retraining. Figures are appended to `<out>/figures.jsonl` as they are made, so the command can
 be interrupted; they are made again where a method's settings have changed. Writes
 `benchmarks/results/methods-<name>.json` and prints its tables: mean (least–greatest) over models and forget sets.
@@ -13,8 +15,10 @@ be interrupted; they are made again where a method's settings have changed. Writ
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +26,7 @@ from common import provenance, save, spread
 from ground import Ground, Log, Request, figures, key_of
 
 from obliviate.data.sources import EMBEDDED
+from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
@@ -58,6 +63,36 @@ def measure(
     return log.entries[key]
 
 
+def scaled(method: Method, factor: float, split: Split) -> Method:
+    """The method with its learning rates multiplied."""
+    settled: Any = settle(method, split)
+    rates = [one for one in ("learning_rate", "align_learning_rate") if hasattr(settled, one)]
+    return method if factor == 1 else replace(settled, **{one: factor * getattr(settled, one) for one in rates})
+
+
+def best(
+    request: Request,
+    log: Log,
+    name: str,
+    method: Method,
+    factors: Sequence[float],
+    *,
+    retain: bool,
+    where: Sequence[int],
+) -> tuple[Method, float]:
+    """The method with those of its learning rates that come closest to retraining on a forget set of their own."""
+    if not hasattr(method, "learning_rate"):
+        return method, 1.0
+    split = request.split if retain else request.split.without_retain()
+    tried = {one: scaled(method, one, split) for one in factors}
+    gaps = {
+        one: measure(request, log, name, made, retain=retain, where=where).get("average_gap", float("inf"))
+        for one, made in tried.items()
+    }
+    factor = min(gaps, key=lambda one: gaps[one])
+    return tried[factor], factor
+
+
 def yardsticks(request: Request, ground: Ground, log: Log, where: Sequence[int]) -> dict[str, list[dict[str, Any]]]:
     """The original and the retrained models themselves, under the same audit."""
     key = key_of(*where, "yardsticks")
@@ -90,8 +125,8 @@ def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def main() -> None:
-    """Run every method on every forget set of every model, and print the tables."""
+def options() -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model-seeds", default="0,1,2")
     parser.add_argument("--forget-seeds", default="2001,2002")
@@ -105,19 +140,39 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--references", type=int, default=16)
     parser.add_argument("--workers", type=int, help="processes that train references; one a core if left out")
+    parser.add_argument("--factors", default="1", help="multiples of the learning rates to try")
+    parser.add_argument("--tuning-seed", type=int, default=1001, help="of the forget set that they are tried on")
     parser.add_argument("--prepare", action="store_true", help="train the models to compare with, and stop")
     parser.add_argument("--out", type=Path, default=Path("runs/methods"))
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    recipe = Recipe(model=arguments.model, epochs=arguments.epochs, batch_size=arguments.batch_size)
-    model_seeds, forget_seeds = (
-        [int(one) for one in text.split(",")] for text in (arguments.model_seeds, arguments.forget_seeds)
+
+def command_of(arguments: argparse.Namespace) -> str:
+    """What a reader types to repeat this."""
+    command = (
+        f"python benchmarks/methods.py --model-seeds {arguments.model_seeds} --forget-seeds {arguments.forget_seeds}"
     )
-    known, log = registry(), Log(arguments.out / "figures.jsonl")
-    chosen = [one.strip() for one in arguments.methods.split(",") if one] or list(known)
-    approximate = {name: method for name, method in known.items() if name in chosen and not method.exact}
+    if arguments.data != EMBEDDED:
+        command += f" --data FOLDER --name {arguments.name} --train-size {arguments.train_size} "
+        command += f"--reference-size {arguments.reference_size} --model {arguments.model} "
+        command += (
+            f"--epochs {arguments.epochs} --batch-size {arguments.batch_size} --references {arguments.references}"
+        )
+    if arguments.factors != "1":
+        command += f" --factors {arguments.factors} --tuning-seed {arguments.tuning_seed}"
+    return command
+
+
+def main() -> None:
+    """Run every method on every forget set of every model, and print the tables."""
+    arguments = options()
+    recipe = Recipe(model=arguments.model, epochs=arguments.epochs, batch_size=arguments.batch_size)
+    factors = [float(one) for one in arguments.factors.split(",")]
+    names = {one.strip() for one in arguments.methods.split(",") if one}
+    known = {name: made() for name, made in registry().items() if not made.exact and (not names or name in names)}
+    log, chosen = Log(arguments.out / "figures.jsonl"), dict[str, float]()
     tables: dict[str, dict[str, list[dict[str, Any]]]] = {"with": {}, "without": {}}
-    for seed in model_seeds:
+    for seed in (int(one) for one in arguments.model_seeds.split(",")):
         ground = Ground(
             arguments.out / f"model-{seed}",
             source=arguments.data,
@@ -128,35 +183,35 @@ def main() -> None:
             references=arguments.references,
             workers=arguments.workers,
         )
-        for forget_seed in forget_seeds:
-            request, where = ground.request(SHARE, forget_seed), (seed, forget_seed)
-            if arguments.prepare:
+        wanted = [int(one) for one in arguments.forget_seeds.split(",")]
+        requests = {(seed, forget_seed): ground.request(SHARE, forget_seed) for forget_seed in wanted}
+        if arguments.prepare:
+            continue
+        for where, request in requests.items():
+            for table, (name, entries) in itertools.product(
+                tables.values(), yardsticks(request, ground, log, where).items()
+            ):
+                if name in ("original", "retrained"):
+                    table.setdefault(name, []).extend(entries)
+        for (name, method), (kind, table) in itertools.product(known.items(), tables.items()):
+            retain = kind == "with"
+            if ("retain" in method.needs) != retain and name not in EITHER:
                 continue
-            for table in tables.values():
-                for name, entries in yardsticks(request, ground, log, where).items():
-                    if name in ("original", "retrained"):
-                        table.setdefault(name, []).extend(entries)
-            for name, method in approximate.items():
-                for kind, fits in (("with", "retain" in method.needs), ("without", "retain" not in method.needs)):
-                    if fits or name in EITHER:
-                        entry = measure(request, log, name, method(), retain=kind == "with", where=where)
-                        tables[kind].setdefault(name, []).append(entry)
+            made = method
+            if len(factors) > 1:
+                tuning, there = ground.request(SHARE, arguments.tuning_seed, retrained=2), (seed, arguments.tuning_seed)
+                made, factor = best(tuning, log, name, method, factors, retain=retain, where=there)
+                chosen[f"{name}, {kind} the retain set, model {seed}"] = factor
+            for where, request in requests.items():
+                entry = measure(request, log, name, made, retain=retain, where=where)
+                table.setdefault(name, []).append(entry)
     if arguments.prepare:
         return
     for kind, rows in tables.items():
-        ranked = sorted(rows.items(), key=lambda one: _gap(one[1]))
-        tables[kind] = dict(ranked)
+        tables[kind] = dict(sorted(rows.items(), key=lambda one: _gap(one[1])))
         print(f"\n{kind} the retain set\n\n{markdown(tables[kind])}")
-    command = (
-        f"python benchmarks/methods.py --model-seeds {arguments.model_seeds} --forget-seeds {arguments.forget_seeds}"
-    )
-    if arguments.data != EMBEDDED:
-        command += f" --data FOLDER --name {arguments.name} --train-size {arguments.train_size} "
-        command += f"--reference-size {arguments.reference_size} --model {arguments.model} "
-        command += (
-            f"--epochs {arguments.epochs} --batch-size {arguments.batch_size} --references {arguments.references}"
-        )
-    print(save(f"methods-{arguments.name}", {**provenance(command), "recipe": recipe.to_dict(), "tables": tables}))
+    content = {"recipe": recipe.to_dict(), "factors": chosen, "tables": tables}
+    print(save(f"methods-{arguments.name}", {**provenance(command_of(arguments)), **content}))
 
 
 def _gap(entries: list[dict[str, Any]]) -> float:
