@@ -107,6 +107,7 @@ def main() -> None:
         searches: dict[str, Search] = {
             "boundary": of_ours(boundary),
             "boundary, 0 refinements": of_ours(partial(boundary, refinements=0)),
+            "boundary, 4 refinements": of_ours(partial(boundary, refinements=4)),
             "boundary, 20 refinements": of_ours(partial(boundary, refinements=20)),
             "pgd, radius by the 95 % rule": of_ours(partial(pgd, radius=radius)),
             "pgd, radius 0.04": of_ours(partial(pgd, radius=0.04)),
