@@ -270,7 +270,8 @@ class _Mixing:
         with torch.no_grad(), self.run.precision.autocast():
             if self.labels_suffice:
                 if self.layer is not None:
-                    maps = features(self.original, torch.cat([forget.x[:n], retain.x[:n]]), self.layer).split(n)
+                    found = features(self.original, torch.cat([forget.x[:n], retain.x[:n]]), self.layer)
+                    maps = found[:n], found[n:]
             elif self.layer is None:
                 logits = self.original(both.x)
             else:
