@@ -71,7 +71,7 @@ def test_trains_on_the_wrong_labels_of_the_original_with_their_own_ids(
         return fit(self, model, kept, *rest, **options)
 
     monkeypatch.setattr(Run, "fit", recording)
-    BoundaryShrink(epochs=2)(model, split.without_retain(), run)
+    BoundaryShrink(epochs=2, bound=0.1)(model, split.without_retain(), run)
     assert seen == [dict(zip(map(str, split.forget.ids), expected.tolist(), strict=True))] * 2
     assert all(int(y) != seen[0][str(name)] for name, y in zip(batch.ids, batch.y, strict=True))
     assert run.notes["flipped_share"] == pytest.approx(float(flipped.float().mean()))
