@@ -305,7 +305,7 @@ def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["amnesia"], ["a method of retrain, fine_tune, gradient_ascent, amun", "'amnesia'"]),
+        (["amnesia"], ["a method of retrain, sisa, fine_tune, gradient_ascent, amun", "'amnesia'"]),
         (["amun", "--set", "epoch=3"], ["NAME=VALUE with a hyperparameter of amun", "'epoch=3'"]),
         (["amun", "--set", "epochs"], ["NAME=VALUE", "'epochs'"]),
         (["fine_tune", "--set", "epochs=many"], ["epochs to be int", "'many'"]),

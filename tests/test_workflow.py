@@ -101,7 +101,7 @@ def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, thr
 
 def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: Classification) -> None:
     with pytest.raises(TrainingError, match=r"expected a finite loss, got .*; lower the learning rate"):
-        workflow.unlearn(nn.Linear(6, 3), split, FineTune(learning_rate=1e30), three_classes)
+        workflow.unlearn(nn.Linear(6, 3), split, FineTune(learning_rate=1e30, epochs=5), three_classes)
 
 
 # ------------------------------------------------------------------------------------------- audit

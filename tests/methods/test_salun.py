@@ -1,5 +1,6 @@
 import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from obliviate.methods.salun import SalUn
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+
+SAME: dict[str, Any] = {"epochs": 2, "learning_rate": 0.05, "batch_size": 8}
 
 
 @pytest.fixture(scope="module")
@@ -58,24 +61,26 @@ def test_with_every_weight_free_it_is_random_labels(
 ) -> None:
     made = [
         method(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
-        for method in (SalUn(saliency=1.0), RandomLabel())
+        for method in (SalUn(saliency=1.0, **SAME), RandomLabel(**SAME))
     ]
     torch.testing.assert_close(flat(made[0]), flat(made[1]))
-    half = SalUn()(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
+    half = SalUn(saliency=0.5, **SAME)(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
     assert not flat(half).allclose(flat(made[1]))
 
 
 def test_the_mask_of_a_resumed_run_is_the_original_models(
     model: nn.Module, split: Split, three_classes: Classification, tmp_path: Path
 ) -> None:
+    method = SalUn(saliency=0.5, epochs=3)
+
     def dying(stage: str, done: float, total: float) -> None:
         if done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        SalUn()(copy.deepcopy(model), split, Run(three_classes, folder=tmp_path, save_every=0.0, progress=dying))
-    resumed = SalUn()(copy.deepcopy(model), split, Run(three_classes, folder=tmp_path, save_every=0.0))
-    assert flat(resumed).equal(flat(SalUn()(copy.deepcopy(model), split, Run(three_classes))))
+        method(copy.deepcopy(model), split, Run(three_classes, folder=tmp_path, save_every=0.0, progress=dying))
+    resumed = method(copy.deepcopy(model), split, Run(three_classes, folder=tmp_path, save_every=0.0))
+    assert flat(resumed).equal(flat(method(copy.deepcopy(model), split, Run(three_classes))))
     frozen = ~salient(model, split, three_classes, 0.5)
     assert flat(resumed)[frozen].equal(flat(model)[frozen])
 

@@ -87,13 +87,13 @@ def test_weights_are_damped_by_the_formula_and_others_stay_bit_identical(
 def test_importances_are_computed_once_and_read_back(
     linear: nn.Module, split: Split, three_classes: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = SSD(batch_size=1)(copy.deepcopy(linear), split, run_on(three_classes, tmp_path))
+    first = SSD(alpha=1.2, batch_size=1)(copy.deepcopy(linear), split, run_on(three_classes, tmp_path))
     assert {one.name for one in tmp_path.iterdir()} == {
         "importance_forget.safetensors",
         "importance_retain.safetensors",
     }
     monkeypatch.setattr(three_classes.__class__, "losses", lambda *_: pytest.fail("computed again"))
-    again = SSD(batch_size=1)(copy.deepcopy(linear), split, run_on(three_classes, tmp_path))
+    again = SSD(alpha=1.2, batch_size=1)(copy.deepcopy(linear), split, run_on(three_classes, tmp_path))
     for one, two in zip(first.parameters(), again.parameters(), strict=True):
         assert one.equal(two)
 

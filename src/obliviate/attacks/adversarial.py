@@ -94,7 +94,7 @@ def boundary(
     >>> weight = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     >>> found = boundary(lambda x: x @ weight.T, torch.tensor([[0.9, 0.1]]), torch.tensor([0]), InputSpace(0, 1))
     >>> round(float(found.distance), 2), int(found.y)
-    (0.57, 1)
+    (0.58, 1)
     """
     y = y.to(x.device)
     start = x.flatten(1)

@@ -53,7 +53,7 @@ def slice_epochs(epochs: int, slices: int) -> tuple[int, ...]:
     be; the last slice gets one epoch at least, as it would never be seen otherwise.
 
     >>> slice_epochs(20, 1), slice_epochs(20, 4), slice_epochs(20, 10)
-    ((20,), (8, 8, 8, 8), (4, 3, 4, 4, 3, 4, 4, 3, 4, 4))
+    ((20,), (8, 8, 8, 8), (4, 3, 4, 4, 3, 4, 4, 3, 4, 3))
     """
     share, given, visits = 2 * epochs / (slices + 1), [], 0
     for r in range(1, slices + 1):
