@@ -261,11 +261,15 @@ class _Mixing:
         n = min(len(forget), len(retain))
         ids = np.concatenate([forget.ids, retain.ids])
         both = Batch(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]), ids)
-        maps, logits = None, None
+        maps: tuple[Tensor, Tensor] | None = None
+        logits = None
         with torch.no_grad(), self.run.precision.autocast():
             if self.labels_suffice:
                 if self.layer is not None:
-                    maps = features(self.original, torch.cat([forget.x[:n], retain.x[:n]]), self.layer).split(n)
+                    first, second = features(self.original, torch.cat([forget.x[:n], retain.x[:n]]), self.layer).split(
+                        n
+                    )
+                    maps = first, second
             elif self.layer is None:
                 logits = self.original(both.x)
             else:

@@ -68,7 +68,7 @@ def scores(
         max_iter=trees,
         max_depth=depth,
         learning_rate=learning_rate,
-        early_stopping=False,
+        early_stopping=False,  # pyright: ignore[reportArgumentType]
         random_state=derive(seed, "boosted_trees") % 2**32,
     )
     attacker.fit(np.concatenate(drawn), np.arange(2 * size) < size)
