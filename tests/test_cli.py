@@ -144,7 +144,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
         assert model["name"] in out
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
-    assert not list((folder / "work").iterdir())
+    assert not (folder / "work").exists()
 
     before, models = weights(folder), {one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")}
     code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0, "--json")
@@ -340,6 +340,16 @@ def test_a_learning_rate_that_is_too_high_leaves_the_folder_as_it_was(cli: Cli, 
     assert snapshot(folder) == before
 
 
+def test_a_first_request_that_is_refused_does_not_choose_the_forget_set(cli: Cli, folder: Path) -> None:
+    before = snapshot(folder)
+    for method, *settings in (["sisa"], ["fine_tune", "--set", "learning_rate=1e30"]):
+        code, out, err = cli("unlearn", method, "--out", folder, "--forget", "class:7", *settings)
+        assert (code, out) == (1, "")
+        assert "error: expected " in err
+        assert snapshot(folder) == before
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.1")[0] == 0
+
+
 def test_a_layer_that_the_model_does_not_have_is_refused_with_those_it_has(
     cli: Cli, folder: Path, mine: Path, tmp_path: Path
 ) -> None:
@@ -530,7 +540,7 @@ def test_an_interrupted_command_is_resumed_with_the_same_weights(
     assert cli(*forget, "--out", run, "--forget", "random:0.1")[0] == 130
     assert cli(*forget, "--out", run)[0] == 0
     assert weights(run) == weights(reference)
-    assert not list((run / "work").iterdir())
+    assert not (run / "work").exists()
 
 
 INTERRUPTED = """

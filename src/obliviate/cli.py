@@ -138,9 +138,15 @@ def unlearn(
     chosen = configure(find(method), set_ or [])
     with _progress(quiet=json_) as progress:
         workspace = Workspace.open(out, progress=progress)
+        first = not workspace.chosen
         if forget is not None:
             workspace.choose(forget)
-        made = workspace.unlearn(chosen, seed=seed, retain=retain)
+        try:
+            made = workspace.unlearn(chosen, seed=seed, retain=retain)
+        except ObliviateError:
+            if first:  # the folder is not bound to a request that came to nothing
+                workspace.unchoose()
+            raise
     facts = {
         "folder": str(out),
         "method": made.method,

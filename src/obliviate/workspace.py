@@ -182,6 +182,15 @@ class Workspace:
         return split
 
     @property
+    def chosen(self) -> bool:
+        """Whether the forget set has been chosen."""
+        return (self.folder / "forget.json").exists()
+
+    def unchoose(self) -> None:
+        """Take the choice of the forget set back; for a request that was refused before a model came of it."""
+        (self.folder / "forget.json").unlink(missing_ok=True)
+
+    @property
     def rule(self) -> str:
         """How the forget set was chosen, in a few words."""
         return _read(self.folder / "forget.json")["rule"]
@@ -340,16 +349,11 @@ class Workspace:
         path = self.folder / "models" / f"{identity}.safetensors"
         if path.with_suffix(".json").exists():
             return self._load(path)
-        work = self.folder / "work" / identity
-        work.mkdir(parents=True, exist_ok=True)
+        work = self.folder / "work" / identity  # made by the run when it has something to keep
         try:
             made: Trained = make(work)
         except ObliviateError:  # it would come again: nothing here is worth going on with
-            shutil.rmtree(work, ignore_errors=True)
-            raise
-        except BaseException:
-            with suppress(OSError):  # it holds what an interrupted run needs to go on
-                work.rmdir()
+            _discard(work)
             raise
         path.parent.mkdir(exist_ok=True)
         checkpoint.save(
@@ -364,7 +368,7 @@ class Workspace:
             settings={"name": made.name, "notes": dict(made.notes)},
             seconds=made.seconds or 0.0,
         )
-        shutil.rmtree(work)
+        _discard(work)
         return made
 
     def _load(self, path: Path) -> Trained:
@@ -391,6 +395,13 @@ class Workspace:
             self.progress(name if stage in {"train", name} else f"{name}: {stage}", done, total)
 
         return progress
+
+
+def _discard(work: Path) -> None:
+    """Remove the folder of one run, which is not there if nothing was kept, and the one above it if it is empty."""
+    shutil.rmtree(work, ignore_errors=True)
+    with suppress(OSError):
+        work.parent.rmdir()
 
 
 def write_report(folder: Path) -> Path:

@@ -41,7 +41,7 @@ def _matlab(path: Path) -> dict[str, Any]:
 
     try:
         return loadmat(path, variable_names=["X", "y"])
-    except (
+    except (  # what the parser raises on damaged bytes; NotImplementedError stands for files of MATLAB 7.3
         *(MatReadError, NotImplementedError, OSError, EOFError, struct.error, zlib.error),
         *(LookupError, MemoryError, OverflowError, TypeError, ValueError),
     ) as error:
