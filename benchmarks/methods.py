@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,8 +120,8 @@ def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
             one = spread(values)
             cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})")
         verdicts = [entry["verdict"] for entry in good]
-        counts = {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts), key=verdicts.count)}
-        cells.append(", ".join(f"{count} × {verdict}" for verdict, count in reversed(counts.items())))
+        counts = Counter(sorted(verdicts)).most_common()
+        cells.append(", ".join(f"{count} × {verdict}" for verdict, count in counts))
         lines.append([name if name in ("original", "retrained") else f"`{name}`", *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
