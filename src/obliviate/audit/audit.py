@@ -1,0 +1,234 @@
+"""How every model of an audit compares with models that never saw the forget set, and the verdict on each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check
+from obliviate.audit.panel import DECISIVE, Ground, Panel
+from obliviate.audit.result import AuditResult, ModelAudit
+from obliviate.audit.verdict import Evidence, Margins, judge
+from obliviate.audit.yardstick import Pair, References, Retrained, Spread
+from obliviate.errors import AuditError
+from obliviate.metrics.cost import share_of_retraining
+from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at
+from obliviate.metrics.intervals import Interval, auc, clopper_pearson, delong, mean_difference
+
+# Below 1e-4 no audit has the samples to resolve a rate.
+ROC_FPR = np.logspace(-4, 0, 121)
+# The game of each attack figure: (members, non-members).
+GAMES = {"ft": ("forget", "unseen"), "fr": ("retain", "forget"), "rt": ("retain", "unseen")}
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """A candidate with its signals and its scores, each taken apart into forget, retain and unseen."""
+
+    candidate: Candidate
+    correct: dict[str, np.ndarray]
+    margin: dict[str, np.ndarray]
+    scores: dict[str, dict[str, np.ndarray]]
+
+    def pair(self, attack: str, game: str = "ft") -> Pair:
+        members, others = GAMES[game]
+        return self.scores[attack][members], self.scores[attack][others]
+
+    @property
+    def figures(self) -> list[float]:
+        """Forget, retain and test accuracy and FT-AUC in percent: what the average gap is made of."""
+        return [*(100 * float(one.mean()) for one in self.correct.values()), 100 * auc(*self.pair("rmia"))]
+
+
+@dataclass(frozen=True, eq=False)
+class _Yardsticks:
+    """What models are compared with."""
+
+    retrained: list[_Scored]
+    paired: dict[str, Retrained]
+    references: dict[str, References]
+    spread: dict[str, Spread]
+    original: _Scored | None
+    test_accuracy: float  # mean of the references, on what they never saw
+
+    def others(self, one: _Scored) -> list[_Scored]:
+        """The retrained models other than this one; none where there are too few to be a yardstick."""
+        return [other for other in self.retrained if other is not one] if self.paired else []
+
+    def evidence(self, one: _Scored) -> list[Evidence]:
+        """What every decisive attack says of a model."""
+        if not self.paired:
+            return [self.references[name].evidence(name, one.pair(name), self.spread[name]) for name in DECISIVE]
+        place = next((place for place, other in enumerate(self.retrained) if other is one), None)
+        return [
+            self.paired[name].evidence(name, one.pair(name), self.spread[name], leave_out=place) for name in DECISIVE
+        ]
+
+    def utility(self, one: _Scored, confidence: float) -> tuple[Interval, str]:
+        """How test accuracy differs, and from what."""
+        if others := self.others(one):
+            against = "the mean of the retrained models"
+            return mean_difference(
+                one.correct["unseen"], [other.correct["unseen"] for other in others], confidence=confidence
+            ), against
+        if self.original is not None:
+            return mean_difference(
+                one.correct["unseen"], [self.original.correct["unseen"]], confidence=confidence
+            ), "the original"
+        level = np.full(len(one.correct["unseen"]), self.test_accuracy)
+        return mean_difference(one.correct["unseen"], [level], confidence=confidence), "the references"
+
+
+def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: AuditSettings) -> AuditResult:
+    """Audit every candidate against models that never saw the forget set.
+
+    With 2 or more retrained candidates these are the yardstick, for each of them the others. With fewer it is the pool:
+    every reference is attacked, by the others, on the samples that it never saw; test accuracy is compared with the
+    original's, or with that of the references. The offline attack's `a` is fitted on the pool, whose unseen samples are
+    the population z. `share_of_retraining` is a fraction of the median time of the retrained candidates.
+    Raises AuditError, before any score is computed, unless names and games do not overlap, shapes agree and every sample
+    of a game is in 2 references and out of 2; for logits that are not finite; and, without retrained models, for a
+    forget set that leaves no sample of some class, for no reference went without that class.
+    """
+    check(candidates, pool, games)
+    retrained = [one for one in candidates if one.role == "retrained"]
+    if len(retrained) < LEAST_RETRAINED and len(gone := _classes_gone(games)):
+        raise AuditError(
+            f"expected retrained models where a whole class is forgotten, got {len(retrained)} and class "
+            f"{', '.join(map(str, gone))} without a retained sample; no reference went without it, so retrain "
+            f"{LEAST_RETRAINED} or more"
+        )
+    ground = Ground.of(pool, games, settings)
+    panel = ground.panel(pool)
+    scored = [_score(one, ground, panel) for one in candidates]
+    yardsticks = _yardsticks(scored, ground, panel, pool)
+    times = [one.seconds for one in retrained if one.seconds is not None]
+    context = _Context(
+        settings=settings,
+        yardsticks=yardsticks,
+        seconds=float(np.median(times)) if times else None,
+        bins=margin_bins(np.concatenate([part for one in scored for part in one.margin.values()])),
+    )
+    models = tuple(_audit_one(one, context) for one in scored)
+    return AuditResult(
+        settings=asdict(settings)
+        | {"margin": None if settings.margin is None else 100 * settings.margin}
+        | {"utility_margin": 100 * settings.utility_margin, "offline_a": panel.a, "references": len(pool.logits)}
+        | {name: len(part) for name, part in games.parts.items()},
+        yardstick="retrained" if yardsticks.paired else "references",
+        floor=_floor(models, yardsticks),
+        margin_bins=context.bins.tolist(),
+        models=models,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Context:
+    settings: AuditSettings
+    yardsticks: _Yardsticks
+    seconds: float | None  # of one retraining
+    bins: np.ndarray
+
+
+def _score(candidate: Candidate, ground: Ground, panel: Panel) -> _Scored:
+    signals = ground.signals(candidate.logits, whose=candidate.name)
+    scores = {attack: ground.by_part(values) for attack, values in panel.scores(signals).items()}
+    return _Scored(candidate, ground.by_part(signals.correct), ground.by_part(signals.margin), scores)
+
+
+def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool) -> _Yardsticks:
+    retrained = [one for one in scored if one.candidate.role == "retrained"]
+    pairs: dict[str, list[Pair]] = {name: [] for name in DECISIVE}
+    accuracy = []
+    for signals, included in ground.references(pool):
+        blind, scores = panel.blind(signals, included)
+        for name in DECISIVE:
+            parts = ground.by_part(scores[name], blind)
+            pairs[name].append((parts["forget"], parts["unseen"]))
+        accuracy.append(float(ground.by_part(signals.correct[blind], blind)["unseen"].mean()))
+    sizes = [len(one) for one in scored[0].pair("rmia")]
+    references = {name: References.of(found, *sizes) for name, found in pairs.items()}
+    paired = (
+        {name: Retrained.of([one.pair(name) for one in retrained]) for name in DECISIVE}
+        if len(retrained) >= LEAST_RETRAINED
+        else {}
+    )
+    spread = {
+        name: Spread.of(
+            (references[name].values, references[name].sampling),
+            *([(paired[name].values, paired[name].noise)] if paired else []),
+        )
+        for name in DECISIVE
+    }
+    original = next((one for one in scored if one.candidate.role == "original"), None)
+    return _Yardsticks(retrained if paired else [], paired, references, spread, original, float(np.mean(accuracy)))
+
+
+def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
+    candidate, settings, yardsticks = one.candidate, context.settings, context.yardsticks
+    exact = {
+        name: clopper_pearson(int(right.sum()), len(right), confidence=settings.confidence)
+        for name, right in zip(("forget", "retain", "test"), one.correct.values(), strict=True)
+    }
+    attacks = {}
+    for attack in one.scores:
+        found = {game: delong(*one.pair(attack, game), confidence=settings.confidence) for game in GAMES}
+        attacks[attack] = {
+            game: {"auc": 100 * i.value, "low": 100 * i.low, "high": 100 * i.high} for game, i in found.items()
+        }
+    evidence = yardsticks.evidence(one)
+    utility, against = yardsticks.utility(one, 0.9)
+    margins = Margins(preset=settings.margin, utility=settings.utility_margin)
+    compared = "the retrained models" if yardsticks.paired else "references that never saw it"
+    judged = judge(evidence, utility, margins, yardstick=compared, utility_yardstick=against)
+    others = [other.figures for other in yardsticks.others(one)]
+    spent, full = candidate.seconds, context.seconds
+    return ModelAudit(
+        name=candidate.name,
+        role=candidate.role,
+        method=candidate.method,
+        seed=candidate.seed,
+        settings=dict(candidate.settings),
+        accuracy={name: 100 * interval.value for name, interval in exact.items()},
+        accuracy_interval={name: [100 * interval.low, 100 * interval.high] for name, interval in exact.items()},
+        attacks=attacks,
+        average_gap=average_gap(one.figures, np.mean(others, axis=0).tolist()) if others else None,
+        difference={f"ft_{found.attack}": _percent(found.interval()) for found in evidence}
+        | {"test_accuracy": _percent(utility)},
+        seconds=spent,
+        share_of_retraining=share_of_retraining(spent, full) if spent is not None and full else None,
+        weights_sha256=candidate.weights_sha256,
+        verdict=judged.verdict,
+        margin=100 * judged.margin,
+        resolution=100 * judged.resolution,
+        reason=judged.reason,
+        curves={
+            "roc_ft": {"fpr": ROC_FPR.tolist(), "tpr": tpr_at(*one.pair("rmia"), ROC_FPR).tolist()},
+            "margins": {name: density(values, context.bins).tolist() for name, values in one.margin.items()},
+        },
+    )
+
+
+def _floor(models: Sequence[ModelAudit], yardsticks: _Yardsticks) -> dict[str, float | None]:
+    """How far models that never saw the forget set lie apart: retrained ones, or references where there are none."""
+    peers = [model for model in models if model.role == "retrained"] if yardsticks.paired else []
+    gaps = [model.average_gap for model in peers if model.average_gap is not None]
+    aucs = [model.attacks["rmia"]["ft"]["auc"] for model in peers] or list(100 * yardsticks.references["rmia"].values)
+    return {
+        "average_gap_mean": float(np.mean(gaps)) if gaps else None,
+        "average_gap_max": max(gaps) if gaps else None,
+        "ft_auc_min": float(min(aucs)),
+        "ft_auc_max": float(max(aucs)),
+        "retrained": len(peers),
+    }
+
+
+def _classes_gone(games: Games) -> np.ndarray:
+    """Classes of forget samples of which no sample is retained."""
+    return np.setdiff1d(games.labels[games.forget], games.labels[games.retain])
+
+
+def _percent(interval: Interval) -> dict[str, float]:
+    return {name: 100 * limit for name, limit in asdict(interval).items()}

@@ -1,0 +1,110 @@
+"""What an audit is given: models' outputs, the references, the samples of the games, and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from obliviate.errors import AuditError
+
+Role = Literal["original", "retrained", "unlearned"]
+
+LEAST_RETRAINED = 2  # fewer cannot be a yardstick: each is judged against the others
+LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Candidate:
+    """One model to audit: its logits over the pool population and where it comes from; `seconds` made it."""
+
+    name: str
+    role: Role
+    method: str
+    seed: int
+    logits: Float[np.ndarray, "pool c"]
+    seconds: float | None
+    weights_sha256: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pool:
+    """The reference models: logits over training and held-out samples, and who trained on what.
+
+    `logits` holds one array (samples, classes) a model; it is read in order, twice, and need not be in memory.
+    """
+
+    logits: Sequence[np.ndarray]
+    included: Bool[np.ndarray, "models pool"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Games:
+    """The labels of the pool population, and which of its indices are forget, retain and unseen samples."""
+
+    labels: Int[np.ndarray, " pool"]
+    forget: Int[np.ndarray, " f"]
+    retain: Int[np.ndarray, " r"]
+    unseen: Int[np.ndarray, " u"]
+
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """The indices of each part, by name."""
+        return {"forget": self.forget, "retain": self.retain, "unseen": self.unseen}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """Settings of the audit; `margin` is a fraction of AUC, `utility_margin` of test accuracy.
+
+    Without a `margin` the verdict is made at what the data resolve (`verdict.Margins`). `form` is that of the
+    probability that RMIA reads (`rmia.confidence`).
+    """
+
+    gamma: float = 2.0
+    temperature: float = 2.0
+    form: Literal["softmax", "taylor"] = "softmax"
+    confidence: float = 0.95
+    margin: float | None = None
+    utility_margin: float = 0.03
+
+
+def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
+    """Refuse what cannot be audited fairly, before any score is computed; raises AuditError."""
+    names = [candidate.name for candidate in candidates]
+    if len(set(names)) < len(names) or not names:
+        raise AuditError(f"expected at least 1 candidate and distinct names, got {names}; rename the candidates")
+    n, models = len(games.labels), len(pool.logits)
+    if models < LEAST_REFERENCES or pool.included.shape != (models, n):
+        raise AuditError(
+            f"expected at least {LEAST_REFERENCES} references and included (references, {n}), got {models} and "
+            f"{pool.included.shape}; score every reference on the {n} labelled samples"
+        )
+    shape = pool.logits[0].shape
+    for name, found in [("a reference", shape)] + [(one.name, one.logits.shape) for one in candidates]:
+        if len(found) != 2 or found[0] != n or found != shape:
+            raise AuditError(
+                f"expected logits of shape ({n}, {shape[-1]}), got {found} from {name}; score the pool's samples"
+            )
+    for name, part in games.parts.items():
+        if len(part) < 2 or part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= n:
+            raise AuditError(
+                f"expected at least 2 indices in [0, {n}) for {name}, got {part}; choose samples of the pool"
+            )
+    points = np.concatenate(list(games.parts.values()))
+    if shared := len(points) - len(np.unique(points)):
+        raise AuditError(
+            f"expected every sample in one game, got {shared} repeated; make forget, retain, unseen disjoint"
+        )
+    for name, part in games.parts.items():
+        seen = pool.included[:, part].sum(axis=0)
+        # One reference plays the target, so that two must have been trained with and without every sample.
+        if one_sided := int(((seen < 2) | (seen > models - 2)).sum()):
+            raise AuditError(
+                f"expected every {name} sample in at least 2 references and out of at least 2, got {one_sided} of "
+                f"{len(part)} that are not; such points bias the attack, so train references on a plan that covers them"
+            )

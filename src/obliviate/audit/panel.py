@@ -1,0 +1,124 @@
+"""The attacks of an audit, what they read of a model, and what they know from the references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from obliviate.attacks.membership import lira, rmia
+from obliviate.attacks.membership.moments import Moments
+from obliviate.audit.inputs import AuditSettings, Games, Pool
+from obliviate.errors import AuditError
+from obliviate.metrics.utility import correct, margin
+
+PARTS = ("forget", "retain", "unseen")
+# The attacks that a verdict rests on; the others are shown beside them.
+DECISIVE = ("rmia", "lira", "correctness")
+
+Scores = dict[str, Float[np.ndarray, " n"]]
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What attacks read of one model: RMIA's probability, LiRA's margin, and 1 where it is right, for each sample."""
+
+    confidence: Float[np.ndarray, " n"]
+    margin: Float[np.ndarray, " n"]
+    correct: Float[np.ndarray, " n"]
+
+    def at(self, index: Int[np.ndarray, " k"]) -> Signals:
+        """The signals of some of the samples."""
+        return Signals(self.confidence[index], self.margin[index], self.correct[index])
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Every attack on a set of samples, with the moments of the references and which part each sample plays.
+
+    `parts` are indices into `PARTS`; `a` is the parameter of offline RMIA, fitted on references.
+    """
+
+    parts: Int[np.ndarray, " n"]
+    confidence: Moments
+    margin: Moments
+    a: float
+    gamma: float
+
+    def scores(self, model: Signals) -> Scores:
+        """Membership scores of every attack on a model; higher means "member"."""
+        population = np.flatnonzero(self.parts == PARTS.index("unseen"))
+        return {
+            "rmia": rmia.online(model.confidence, self.confidence, population, gamma=self.gamma),
+            "lira": lira.online(model.margin, self.margin),
+            "correctness": model.correct,
+            "rmia_offline": rmia.offline(model.confidence, self.confidence, population, a=self.a, gamma=self.gamma),
+            "lira_offline": lira.offline(model.margin, self.margin),
+        }
+
+    def blind(self, member: Signals, included: Bool[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " k"], Scores]:
+        """A reference attacked by the others on the samples that it never saw: which these are, and their scores.
+
+        That is how the attacks behave on a model that has nothing to forget.
+        """
+        unseen = np.flatnonzero(~included)
+        rest = replace(
+            self,
+            parts=self.parts[unseen],
+            confidence=self.confidence.without(member.confidence, included).at(unseen),
+            margin=self.margin.without(member.margin, included).at(unseen),
+        )
+        return unseen, rest.scores(member.at(unseen))
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The samples of an audit in the order forget, retain, unseen, and how to read a model's outputs on them."""
+
+    points: Int[np.ndarray, " n"]
+    labels: Int[np.ndarray, " n"]
+    parts: Int[np.ndarray, " n"]
+    included: Bool[np.ndarray, "models n"]
+    settings: AuditSettings
+
+    @classmethod
+    def of(cls, pool: Pool, games: Games, settings: AuditSettings) -> Ground:
+        """Line the samples of the three parts up."""
+        points = np.concatenate([games.parts[name] for name in PARTS])
+        parts = np.repeat(np.arange(len(PARTS)), [len(games.parts[name]) for name in PARTS])
+        return cls(points, games.labels[points], parts, pool.included[:, points], settings)
+
+    def signals(self, logits: Float[np.ndarray, "pool c"], *, whose: str) -> Signals:
+        """Reduce a model's outputs to what attacks read; raises AuditError for NaN and infinity."""
+        chosen = logits[self.points]
+        if not np.isfinite(chosen).all():
+            raise AuditError(f"expected finite logits, got NaN or infinity from {whose}; the model has diverged")
+        return Signals(
+            rmia.confidence(chosen, self.labels, temperature=self.settings.temperature, form=self.settings.form),
+            margin(chosen, self.labels),
+            correct(chosen, self.labels).astype(np.float64),
+        )
+
+    def references(self, pool: Pool) -> Iterator[tuple[Signals, np.ndarray]]:
+        """Each reference's signals, and which samples it was trained on; one at a time."""
+        for place, (logits, row) in enumerate(zip(pool.logits, self.included, strict=True)):
+            yield self.signals(logits, whose=f"reference {place}"), row
+
+    def panel(self, pool: Pool) -> Panel:
+        """Read every reference once."""
+        confidence = moments = Moments.empty(len(self.points))
+        first = []
+        for signals, row in self.references(pool):
+            confidence, moments = confidence.add(signals.confidence, row), moments.add(signals.margin, row)
+            if len(first) < rmia.MOST_TARGETS:
+                first.append((signals.confidence, row))
+        population, gamma = np.flatnonzero(self.parts == PARTS.index("unseen")), self.settings.gamma
+        a = rmia.fit_offline_a(first, confidence, population, gamma=gamma)
+        return Panel(self.parts, confidence, moments, a, gamma)
+
+    def by_part(self, values: np.ndarray, index: np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Values of all samples, or of those of an index, taken apart."""
+        parts = self.parts if index is None else self.parts[index]
+        return {name: values[parts == place] for place, name in enumerate(PARTS)}
