@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from obliviate.attacks.membership import rmia
+from obliviate.attacks.membership.moments import Moments
 from obliviate.errors import AuditError
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import Verdict, average_gap, density, judge, margin_bins, tpr_at
@@ -145,18 +146,21 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     ends = np.cumsum([len(part) for part in parts.values()])
     positions = dict(zip(parts, np.split(np.arange(len(points)), ends[:-1]), strict=True))
     labels, included = games.labels[points], pool.included[:, points]
-    references = np.stack(
-        [rmia.confidence(logits[points], labels, temperature=settings.temperature) for logits in pool.logits]
-    )
+    moments, playing = Moments.empty(len(points)), []
+    for logits, row in zip(pool.logits, included, strict=True):
+        values = rmia.confidence(logits[points], labels, temperature=settings.temperature)
+        moments = moments.add(values, row)
+        if len(playing) < rmia.MOST_TARGETS:
+            playing.append((values, row))
     population, gamma = positions["unseen"], settings.gamma
-    a = rmia.fit_offline_a(references, included, population, gamma=gamma)
+    a = rmia.fit_offline_a(playing, moments, population, gamma=gamma)
 
     def score(candidate: Candidate) -> _Scored:
         logits = candidate.logits[points]
         target = rmia.confidence(logits, labels, temperature=settings.temperature)
         scores = {
-            "rmia": rmia.online(target, references, included, population, gamma=gamma),
-            "rmia_offline": rmia.offline(target, references, included, population, a=a, gamma=gamma),
+            "rmia": rmia.online(target, moments, population, gamma=gamma),
+            "rmia_offline": rmia.offline(target, moments, population, a=a, gamma=gamma),
         }
         return _Scored(
             candidate,
@@ -179,7 +183,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     return AuditResult(
         settings=asdict(settings)
         | {"margin": 100 * settings.margin, "utility_margin": 100 * settings.utility_margin}
-        | {"offline_a": a, "references": len(references)}
+        | {"offline_a": a, "references": moments.references}
         | sizes,
         floor={
             "average_gap_mean": float(np.mean([model.average_gap for model in peers])),
