@@ -8,6 +8,7 @@ from jaxtyping import TypeCheckError
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from obliviate.attacks.membership import rmia
+from obliviate.attacks.membership.moments import Moments
 from obliviate.audit import AuditResult, AuditSettings, Candidate, Games, Pool, Role, audit
 from obliviate.errors import AuditError
 from obliviate.metrics.intervals import delong
@@ -126,8 +127,7 @@ def test_figures_are_percent_of_the_right_samples(
     scores = np.full(SIZE, np.nan)
     scores[points] = rmia.online(
         rmia.confidence(original.logits[points], world.labels[points]),
-        rmia.confidence(world.pool.logits[:, points], world.labels[points]),
-        world.pool.included[:, points],
+        Moments.of(rmia.confidence(world.pool.logits[:, points], world.labels[points]), world.pool.included[:, points]),
         np.arange(1600, 2400),
     )
     for game, (members, others) in {"ft": (FORGET, UNSEEN), "fr": (RETAIN, FORGET), "rt": (RETAIN, UNSEEN)}.items():

@@ -1,41 +1,61 @@
 """RMIA, robust membership inference (Zarifzadeh, Liu & Shokri 2024, arXiv 2312.03262), as pure score functions.
 
 score(x) = share of population points z with ratio(x) / ratio(z) > gamma, ratio(x) = p(x | target) / p(x), where p(x)
-comes from reference models. All points share one z set, so the score is the empirical CDF of the z-ratios at
-ratio(x) / gamma and costs one sort. Shares tie often; each score therefore carries the rank of ratio(x) as a fraction
-of one population step: `floor(score * z) / z` is the published share, and scores order samples just as ratio(x) does.
-The AUC hence depends on neither gamma nor z; they set the share, and with it the scale on which a threshold is read.
+comes from the moments of reference models. All points share one z set, so the score is the empirical CDF of the
+z-ratios at ratio(x) / gamma and costs one sort. Shares tie often; each score therefore carries the rank of ratio(x) as
+a fraction of one population step: `floor(score * z) / z` is the published share, and scores order samples just as
+ratio(x) does. The AUC hence depends on neither gamma nor z; they set the share, and with it the scale on which a
+threshold is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import factorial
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 from scipy.stats import rankdata
 
+from obliviate.attacks.membership.moments import Moments
 from obliviate.errors import DataError
 
 MOST_TARGETS = 4
+# SM-Taylor: the soft margin, and the degree of the Taylor polynomial of exp.
+SOFT_MARGIN, DEGREE = 0.6, 4
 
 
 def confidence(
-    logits: Float[np.ndarray, "*models n c"], labels: Int[np.ndarray, " n"], *, temperature: float = 2.0
+    logits: Float[np.ndarray, "*models n c"],
+    labels: Int[np.ndarray, " n"],
+    *,
+    temperature: float = 2.0,
+    form: Literal["softmax", "taylor"] = "softmax",
 ) -> Float[np.ndarray, "*models n"]:
-    """Softmax probability of the true class at a temperature, as float64 in [0, 1] (RMIA, appendix B).
+    """Probability of the true class at a temperature, as float64 in [0, 1] (RMIA, appendix B).
 
-    Raises DataError for mismatched shapes, labels outside [0, c), logits that are not finite and temperatures <= 0.
+    `form` is the softmax, or "taylor" for SM-Taylor: with u = logits / temperature, the true class's u lowered by
+    m = 0.6, and exp replaced by the sum of u^i / i!, i <= 4. (As published the sum stops at i = 3, a cubic that is
+    negative below u = -1.6 and gives "probabilities" outside [0, 1]; a Taylor polynomial of even degree is positive.)
+    It falls again below u = -1.6, so that a very unlikely class counts as a likely one: prefer the softmax for models
+    whose logits are not near zero on average.
+    Raises DataError for mismatched shapes, labels outside [0, c), logits that are not finite, temperatures <= 0 and
+    unknown forms.
 
     >>> confidence(np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([0, 1])).round(3).tolist()
     [0.5, 0.269]
+    >>> confidence(np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([0, 1]), form="taylor").round(3).tolist()
+    [0.355, 0.169]
     """
     if logits.ndim < 2 or labels.shape != logits.shape[-2:-1] or not temperature > 0:
         raise DataError(
             f"expected logits (..., n, c), labels (n,) and temperature > 0, got {logits.shape}, {labels.shape} and "
             f"{temperature}; pass one label a sample"
         )
+    if form not in ("softmax", "taylor"):
+        raise DataError(f"expected form softmax or taylor, got {form}; the default is softmax")
     classes = logits.shape[-1]
     if len(labels) and (labels.min() < 0 or labels.max() >= classes):
         raise DataError(f"expected labels in [0, {classes}), got [{labels.min()}, {labels.max()}]; number from 0")
@@ -46,39 +66,38 @@ def confidence(
         scaled = logits[model].astype(np.float64) / temperature
         if not np.isfinite(scaled).all():
             raise DataError("expected finite logits, got NaN or infinity; check that the model has not diverged")
-        result[model] = np.exp(scaled[rows, labels] - np.asarray(logsumexp(scaled, axis=1)))
+        if form == "softmax":
+            result[model] = np.exp(scaled[rows, labels] - np.asarray(logsumexp(scaled, axis=1)))
+        else:
+            scaled[rows, labels] -= SOFT_MARGIN
+            weight = sum(scaled**i / factorial(i) for i in range(DEGREE + 1))
+            result[model] = weight[rows, labels] / weight.sum(axis=1)
     return result
 
 
 def online(
-    target: Float[np.ndarray, " n"],
-    references: Float[np.ndarray, "models n"],
-    included: Bool[np.ndarray, "models n"],
-    population: Int[np.ndarray, " z"],
-    *,
-    gamma: float = 2.0,
+    target: Float[np.ndarray, " n"], moments: Moments, population: Int[np.ndarray, " z"], *, gamma: float = 2.0
 ) -> Float[np.ndarray, " n"]:
     """Online RMIA scores in (0, 1 + 1/z): p(x) is half the mean over references with x, half over those without.
 
-    `target` and `references` are probabilities from `confidence`; `included` says which reference trained on which
-    sample; `population` indexes the points z. See the module docstring for the tie-break.
+    `target` holds probabilities from `confidence`, `moments` those of the references; `population` indexes the points
+    z. See the module docstring for the tie-break.
     Raises DataError for a sample that every reference or no reference trained on: its p(x) would lack a half, and on a
     perfect retrain FT-AUC would be 0.37 instead of 0.50. Also for mismatched shapes and NaN.
 
-    >>> references = np.array([[0.9, 0.3], [0.5, 0.8]])
     >>> included = np.array([[True, False], [False, True]])
-    >>> online(np.array([0.8, 0.1]), references, included, np.array([1])).round(3).tolist()
+    >>> moments = Moments.of(np.array([[0.9, 0.3], [0.5, 0.8]]), included)
+    >>> online(np.array([0.8, 0.1]), moments, np.array([1])).round(3).tolist()
     [1.667, 0.333]
     """
-    _check(target, references, included, population, gamma)
-    prior = (_mean(references, included) + _mean(references, ~included)) / 2
+    _check(target, moments, population, gamma)
+    prior = (moments.mean(inside=True) + moments.mean(inside=False)) / 2
     return _score(_ratio(target, prior), population, gamma)
 
 
 def offline(
     target: Float[np.ndarray, " n"],
-    references: Float[np.ndarray, "models n"],
-    included: Bool[np.ndarray, "models n"],
+    moments: Moments,
     population: Int[np.ndarray, " z"],
     *,
     a: float,
@@ -88,18 +107,18 @@ def offline(
 
     RMIA, appendix B.2.2; `a` comes from `fit_offline_a`. Arguments, range and errors as for `online`.
 
-    >>> references = np.array([[0.9, 0.3], [0.5, 0.8]])
     >>> included = np.array([[True, False], [False, True]])
-    >>> offline(np.array([0.8, 0.1]), references, included, np.array([1]), a=0.3).round(3).tolist()
+    >>> moments = Moments.of(np.array([[0.9, 0.3], [0.5, 0.8]]), included)
+    >>> offline(np.array([0.8, 0.1]), moments, np.array([1]), a=0.3).round(3).tolist()
     [1.667, 0.333]
     """
-    _check(target, references, included, population, gamma)
-    return _offline(target, _mean(references, ~included), population, a, gamma)
+    _check(target, moments, population, gamma)
+    return _offline(target, moments.mean(inside=False), population, a, gamma)
 
 
 def fit_offline_a(
-    references: Float[np.ndarray, "models n"],
-    included: Bool[np.ndarray, "models n"],
+    targets: Sequence[tuple[Float[np.ndarray, " n"], Bool[np.ndarray, " n"]]],
+    moments: Moments,
     population: Int[np.ndarray, " z"],
     *,
     gamma: float = 2.0,
@@ -107,32 +126,34 @@ def fit_offline_a(
 ) -> float:
     """The `a` of `offline` with the best mean AUC when up to four references in turn play the target.
 
-    Membership in a reference is known from `included`, so the audited model is never looked at. Samples that every
+    `targets` are (probabilities, row of the plan) of references that are in `moments`; the first four are used.
+    Membership in a reference is known from its row, so the audited model is never looked at. Samples that every
     remaining reference trained on are left out of that turn. The first `a` of the grid wins a tie.
-    Raises DataError when no reference can play the target (too few references) or `grid` is empty.
+    Raises DataError when no reference can play the target (too few references) or `grid` is empty, for a reference
+    that is not in `moments`, and as `online` does.
 
-    >>> references = np.array([[0.9, 0.3, 0.9], [0.5, 0.8, 0.7], [0.6, 0.7, 0.6], [0.8, 0.2, 0.9]])
+    >>> values = np.array([[0.9, 0.3, 0.9], [0.5, 0.8, 0.7], [0.6, 0.7, 0.6], [0.8, 0.2, 0.9]])
     >>> included = np.array([[1, 0, 1], [0, 1, 0], [0, 1, 0], [1, 0, 1]], dtype=bool)
-    >>> 0 <= fit_offline_a(references, included, np.array([1, 2])) <= 1
+    >>> 0 <= fit_offline_a(list(zip(values, included)), Moments.of(values, included), np.array([1, 2])) <= 1
     True
     """
-    _check(references[0], references, included, population, gamma)
     if not len(grid):
         raise DataError("expected at least one value of a to try, got an empty grid; leave grid out for 0, 0.1, ..., 1")
     turns: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    for target in range(min(MOST_TARGETS, len(references))):
-        rest = np.delete(np.arange(len(references)), target)
-        usable = np.asarray(~included[rest].all(axis=0))
+    for values, row in targets[:MOST_TARGETS]:
+        _check(values, moments, population, gamma)
+        rest = moments.without(values, row)
+        usable = np.asarray(rest.count[0] > 0)
         position = np.cumsum(usable) - 1
         points = position[population[usable[population]]]
-        member = included[target, usable]
+        member = row[usable]
         if len(points) and member.any() and not member.all():
-            p_out = _mean(references[rest][:, usable], ~included[rest][:, usable])
-            turns.append((references[target, usable], p_out, points, member))
+            turns.append((values[usable], rest.mean(inside=False)[usable], points, member))
     if not turns:
         raise DataError(
-            f"expected references that leave members and non-members when one plays the target, got {len(references)} "
-            "models; train at least 4 on a balanced leave-half-out plan"
+            "expected references that leave members and non-members when one plays the target, got "
+            f"{moments.references} models of which {len(targets)} could play it; train at least 4 on a balanced "
+            "leave-half-out plan"
         )
 
     def mean_auc(a: float) -> float:
@@ -152,10 +173,6 @@ def _offline(target: np.ndarray, p_out: np.ndarray, population: np.ndarray, a: f
     return _score(_ratio(target, ((1 + a) * p_out + (1 - a)) / 2), population, gamma)
 
 
-def _mean(references: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    return np.where(chosen, references, 0.0).sum(axis=0) / chosen.sum(axis=0)
-
-
 def _ratio(target: np.ndarray, prior: np.ndarray) -> np.ndarray:
     # The floor only matters where every reference underflows to 0, and turns 0 / 0 into 0.
     return target / np.maximum(prior, np.finfo(np.float64).tiny)
@@ -166,24 +183,9 @@ def _score(ratio: np.ndarray, population: np.ndarray, gamma: float) -> np.ndarra
     return (share + rankdata(ratio) / (len(ratio) + 1)) / len(population)
 
 
-def _check(
-    target: np.ndarray, references: np.ndarray, included: np.ndarray, population: np.ndarray, gamma: float
-) -> None:
-    if target.ndim != 1 or references.shape[1:] != target.shape or included.shape != references.shape:
-        raise DataError(
-            f"expected target (n,), references (models, n) and included (models, n), got {target.shape}, "
-            f"{references.shape} and {included.shape}; score every model on the same samples"
-        )
+def _check(target: np.ndarray, moments: Moments, population: np.ndarray, gamma: float) -> None:
     if not len(population) or population.min() < 0 or population.max() >= len(target):
         raise DataError(f"expected population indices in [0, {len(target)}), got {population}; index the samples")
     if not gamma > 0:
         raise DataError(f"expected gamma > 0, got {gamma}; the paper uses 2")
-    if np.isnan(target).any() or np.isnan(references).any():
-        raise DataError("expected probabilities without NaN, got NaN; check that no model has diverged")
-    one_sided = included.all(axis=0) | ~included.any(axis=0)
-    if one_sided.any():
-        raise DataError(
-            f"expected every sample in some references and out of others, got {int(one_sided.sum())} of {len(target)} "
-            f"in all or in none (first at index {int(one_sided.argmax())}); train references on a leave-half-out plan "
-            "over training and held-out samples alike"
-        )
+    moments.check(target)
