@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from obliviate import workflow
-from obliviate.audit import AuditSettings, Candidate, ModelAudit
+from obliviate.audit.inputs import AuditSettings, Candidate
+from obliviate.audit.result import ModelAudit
 from obliviate.data.split import Split, random_ids
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain

@@ -9,7 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from obliviate.audit import AuditResult, AuditSettings
+    from obliviate.audit.inputs import AuditSettings
+    from obliviate.audit.result import AuditResult
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
     from obliviate.data.split import Split, class_ids, random_ids
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AMUN": "methods.amun",
-    "AuditResult": "audit",
-    "AuditSettings": "audit",
+    "AuditResult": "audit.result",
+    "AuditSettings": "audit.inputs",
     "BadTeacher": "methods.bad_teacher",
     "Batch": "types",
     "BoundaryShrink": "methods.boundary_shrink",

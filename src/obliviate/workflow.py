@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from obliviate.audit import AuditResult, AuditSettings, Candidate, Games, Pool, Role
-from obliviate.audit import audit as audit_candidates
+from obliviate.audit.audit import audit as audit_candidates
+from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
+from obliviate.audit.result import AuditResult
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
-from obliviate.audit import LEAST_RETRAINED, AuditSettings
+from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
 from obliviate.data.split import Split, class_ids, random_ids
 from obliviate.errors import AuditError, DataError, ObliviateError, WorkspaceError

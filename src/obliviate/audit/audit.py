@@ -11,7 +11,7 @@ from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Ga
 from obliviate.audit.panel import DECISIVE, Ground, Panel
 from obliviate.audit.result import AuditResult, ModelAudit
 from obliviate.audit.verdict import Evidence, Margins, judge
-from obliviate.audit.yardstick import Pair, References, Retrained, Spread
+from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
 from obliviate.errors import AuditError
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at
@@ -88,9 +88,9 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     every reference is attacked, by the others, on the samples that it never saw; test accuracy is compared with the
     original's, or with that of the references. The offline attack's `a` is fitted on the pool, whose unseen samples are
     the population z. `share_of_retraining` is a fraction of the median time of the retrained candidates.
-    Raises AuditError, before any score is computed, unless names and games do not overlap, shapes agree and every sample
-    of a game is in 2 references and out of 2; for logits that are not finite; and, without retrained models, for a
-    forget set that leaves no sample of some class, for no reference went without that class.
+    Raises AuditError, before any score is computed, unless names and games do not overlap, shapes agree and every
+    sample of a game is in 2 references and out of 2; for logits that are not finite; and, without retrained models, for
+    a forget set that leaves no sample of some class, for no reference went without that class.
     """
     check(candidates, pool, games)
     retrained = [one for one in candidates if one.role == "retrained"]
@@ -140,16 +140,16 @@ def _score(candidate: Candidate, ground: Ground, panel: Panel) -> _Scored:
 
 def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool) -> _Yardsticks:
     retrained = [one for one in scored if one.candidate.role == "retrained"]
-    pairs: dict[str, list[Pair]] = {name: [] for name in DECISIVE}
+    blind: dict[str, list[Blind]] = {name: [] for name in DECISIVE}
     accuracy = []
     for signals, included in ground.references(pool):
-        blind, scores = panel.blind(signals, included)
+        index, scores = panel.blind(signals, included)
+        never = ground.by_part(~included)
         for name in DECISIVE:
-            parts = ground.by_part(scores[name], blind)
-            pairs[name].append((parts["forget"], parts["unseen"]))
-        accuracy.append(float(ground.by_part(signals.correct[blind], blind)["unseen"].mean()))
-    sizes = [len(one) for one in scored[0].pair("rmia")]
-    references = {name: References.of(found, *sizes) for name, found in pairs.items()}
+            parts = ground.by_part(scores[name], index)
+            blind[name].append(Blind.of((parts["forget"], parts["unseen"]), never["forget"], never["unseen"]))
+        accuracy.append(float(ground.by_part(signals.correct)["unseen"][never["unseen"]].mean()))
+    references = {name: References.of(found) for name, found in blind.items()}
     paired = (
         {name: Retrained.of([one.pair(name) for one in retrained]) for name in DECISIVE}
         if len(retrained) >= LEAST_RETRAINED

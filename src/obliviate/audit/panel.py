@@ -18,7 +18,8 @@ PARTS = ("forget", "retain", "unseen")
 # The attacks that a verdict rests on; the others are shown beside them.
 DECISIVE = ("rmia", "lira", "correctness")
 
-Scores = dict[str, Float[np.ndarray, " n"]]
+Scores = dict[str, np.ndarray]
+"""One score a sample, for each attack."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,8 +11,9 @@ from obliviate.audit.verdict import Verdict
 
 @dataclass(frozen=True, kw_only=True)
 class ModelAudit:
-    """What the audit found on one model; accuracies, AUCs, gaps, differences and margins in percent, curves in fractions.
+    """What the audit found on one model: accuracies, AUCs, gaps, differences and margins in percent.
 
+    Curves are in fractions.
     `average_gap` is None without retrained models. `difference` holds, for each decisive attack (`ft_rmia` …) and for
     test accuracy, the distance to the yardstick with its 90 % interval.
     """

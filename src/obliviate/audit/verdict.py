@@ -163,8 +163,8 @@ def judge(
     wanted = f"at margin {100 * margin:.1f} points" if resolvable else f"finer than {100 * resolution:.1f} points"
     return judged(
         "not resolvable with these data",
-        f"FT-AUC of {widest.attack} is {points(widest.interval())} from {yardstick}: neither a leak nor its absence can "
-        f"be shown {wanted}; audit more samples{'' if resolvable else ' or more models'}.",
+        f"FT-AUC of {widest.attack} is {points(widest.interval())} from {yardstick}: neither a leak nor its absence "
+        f"can be shown {wanted}; audit more samples{'' if resolvable else ' or more models'}.",
     )
 
 

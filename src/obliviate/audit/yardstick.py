@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from obliviate.audit.verdict import Evidence
 from obliviate.errors import AuditError
@@ -31,66 +31,128 @@ class Spread:
     df: int
 
     @classmethod
-    def of(cls, *groups: tuple[Float[np.ndarray, " k"], float]) -> Spread:
+    def of(cls, *groups: tuple[np.ndarray, float]) -> Spread:
         """Estimate from groups of AUCs, each with the mean sampling variance of its members; never below 0.
 
         Groups may have means of their own. Raises AuditError when no group has 2 models.
 
-        >>> Spread.of((np.array([0.48, 0.50, 0.52]), 0.0001))
-        Spread(variance=0.0003, df=2)
+        >>> spread = Spread.of((np.array([0.48, 0.50, 0.52]), 0.0001))
+        >>> round(spread.variance, 4), spread.df
+        (0.0003, 2)
         """
         df = sum(len(values) - 1 for values, _ in groups if len(values) > 1)
         if df < 1:
             raise AuditError("expected at least 2 models that never saw the forget set, got fewer; train more")
-        excess = sum((len(values) - 1) * (values.var(ddof=1) - sampling) for values, sampling in groups if len(values) > 1)
-        return cls(float(max(0.0, excess / df)), df)
+        found = sum((len(values) - 1) * float(values.var(ddof=1)) for values, _ in groups if len(values) > 1) / df
+        sampling = sum((len(values) - 1) * one for values, one in groups if len(values) > 1) / df
+        return cls(max(0.0, found - sampling), df)
 
     def degrees(self, total: float, weight: float) -> float:
         """Degrees of freedom of a total variance that holds `weight` times this one (Satterthwaite 1946)."""
         part = weight * self.variance
-        return self.df * (total / part) ** 2 if part > 0 else math.inf
+        return self.df * max(1.0, total / part) ** 2 if part > 0 else math.inf
 
 
-@dataclass(frozen=True)
-class References:
-    """References as the yardstick of one attack: AUC and sampling variance of each, on what it never saw.
+@dataclass(frozen=True, eq=False)
+class Blind:
+    """One reference on the samples that it never saw: the placements of its scores, and which samples they are of.
 
-    `shrinkage` is the ratio of the sampling variance on all samples to that on the half that one reference never saw.
+    `forget` and `unseen` mark these among all samples of the two kinds.
     """
 
-    values: Float[np.ndarray, " k"]
-    sampling: float
-    shrinkage: float
+    above: Float[np.ndarray, " p"]
+    below: Float[np.ndarray, " n"]
+    forget: Bool[np.ndarray, " f"]
+    unseen: Bool[np.ndarray, " u"]
 
     @classmethod
-    def of(cls, pairs: Sequence[Pair], members: int, others: int) -> References:
-        """Of the scores on each reference, and the numbers of samples that a candidate is scored on."""
-        ranked = [placements(*pair) for pair in pairs]
-        sizes = np.mean([1 / len(one) + 1 / len(other) for one, other in pairs])
+    def of(cls, pair: Pair, forget: Bool[np.ndarray, " f"], unseen: Bool[np.ndarray, " u"]) -> Blind:
+        """Of the reference's scores on the samples that are marked."""
+        return cls(*placements(*pair), forget, unseen)
+
+    @property
+    def auc(self) -> float:
+        """Its AUC."""
+        return float(self.above.mean())
+
+
+@dataclass(frozen=True, eq=False)
+class References:
+    """References as the yardstick of one attack: for every sample, its mean placement on those that never saw it.
+
+    `values` are the AUCs of the references and `sampling` the mean sampling variance of these, each on what it never
+    saw; `noise` is the part of the variance on all samples that is one model's own.
+    """
+
+    above: Float[np.ndarray, " f"]
+    below: Float[np.ndarray, " u"]
+    values: Float[np.ndarray, " k"]
+    sampling: float
+    noise: float
+
+    @classmethod
+    def of(cls, blind: Sequence[Blind]) -> References:
+        """Of every reference on what it never saw; each sample must be in at least 2 of them."""
+        above, below = _Means(len(blind[0].forget)), _Means(len(blind[0].unseen))
+        for one in blind:
+            above.add(one.above, one.forget)
+            below.add(one.below, one.unseen)
         return cls(
-            np.array([float(above.mean()) for above, _ in ranked]),
-            float(np.mean([variance(*one) for one in ranked])),
-            float((1 / members + 1 / others) / sizes),
+            above.mean,
+            below.mean,
+            np.array([one.auc for one in blind]),
+            float(np.mean([_sampling(one, above.variance, below.variance) for one in blind])),
+            above.variance / len(above.mean) + below.variance / len(below.mean),
         )
 
     def evidence(self, attack: str, pair: Pair, spread: Spread) -> Evidence:
-        """How a model's AUC differs from the mean of the references'."""
+        """How a model's AUC differs from what these references say, sample by sample."""
         above, below = placements(*pair)
-        mean_error = (spread.variance + self.sampling) / len(self.values)
-        null = self.shrinkage * self.sampling + spread.variance + mean_error
-        found = variance(above, below) + spread.variance + mean_error
+        weight = 1 + 1 / len(self.values)
+        null = self.noise * (1 + 2 / len(self.values)) + weight * spread.variance
+        found = variance(above - self.above, below - self.below) + weight * spread.variance
         return Evidence(
             attack=attack,
-            value=float(above.mean() - self.values.mean()),
+            value=float(above.mean() - (self.above.mean() + self.below.mean()) / 2),
             error=math.sqrt(found),
             null_error=math.sqrt(null),
-            df=spread.degrees(null, 1 + 1 / len(self.values)),
+            df=spread.degrees(null, weight),
         )
+
+
+def _sampling(one: Blind, above: float, below: float) -> float:
+    """The sampling variance of one reference's AUC around that of all: its own part, and that of drawing its samples.
+
+    The samples come from a finite set, of which it sees a good part: what they share with other models varies less.
+    """
+    parts = (one.above, one.forget, above), (one.below, one.unseen, below)
+    return sum(
+        (own + (1 - where.mean()) * max(0.0, float(ranked.var(ddof=1)) - own)) / len(ranked)
+        for ranked, where, own in parts
+    )
+
+
+class _Means:
+    """Running mean and squared deviations of values that are there for some samples at a time (Welford 1962)."""
+
+    def __init__(self, n: int) -> None:
+        self.count, self.mean, self._squares = np.zeros(n), np.zeros(n), np.zeros(n)
+
+    def add(self, values: np.ndarray, where: np.ndarray) -> None:
+        self.count[where] += 1
+        step = values - self.mean[where]
+        self.mean[where] += step / self.count[where]
+        self._squares[where] += step * (values - self.mean[where])
+
+    @property
+    def variance(self) -> float:
+        """The mean over samples of the variance between models."""
+        return float(self._squares.sum() / (self.count - 1).sum())
 
 
 @dataclass(frozen=True)
 class Retrained:
-    """Two or more retrained models as the yardstick of one attack: the placements of their scores on the same samples."""
+    """Two or more retrained models as the yardstick of one attack: placements of their scores on the same samples."""
 
     ranked: list[Pair]
 

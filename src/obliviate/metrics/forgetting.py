@@ -1,17 +1,14 @@
-"""How close an unlearned model comes to retrained ones, and the verdict on it."""
+"""How close an unlearned model comes to retrained ones."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Real
 
 from obliviate.errors import DataError
-from obliviate.metrics.intervals import Interval, tost
 
-Verdict = Literal["consistent with retraining", "not forgotten", "over-unlearned", "utility lost", "not resolvable"]
 Figures = Mapping[str, float] | Sequence[float]
 
 
@@ -84,43 +81,3 @@ def density(values: Float[np.ndarray, " n"], edges: Float[np.ndarray, " edges"])
     [1.5, 0.5]
     """
     return np.histogram(values.clip(edges[0], edges[-1]), edges, density=True)[0]
-
-
-def judge(
-    ft: Interval, forget: Interval, test: Interval, *, margin: float = 0.05, utility_margin: float = 0.03
-) -> tuple[Verdict, str]:
-    """The verdict on a model and its reason in one sentence, from its differences to the mean of retrained models.
-
-    `ft` is the difference of FT-AUC, `forget` that of forget accuracy, `test` that of test accuracy, each with a 90 %
-    interval and all, like the margins, as fractions. The first rule that holds decides:
-
-    1. "utility lost": `test` lies wholly below 0 and its value more than `utility_margin` below.
-    2. "consistent with retraining": `ft` lies inside +-`margin` (two one-sided tests at 5 %), and `forget` does not lie
-       wholly outside +-`margin`.
-    3. "not forgotten": `ft` lies wholly above 0 and its value above `margin`, or `forget` lies wholly above `margin`.
-    4. "over-unlearned": the same on the other side.
-    5. "not resolvable": the samples are too few to tell.
-
-    Rule 3 asks for more than a difference from 0, because two retrained models differ as well: the interval takes the
-    models as given, so a small shift between two seeds is "significant" more often than one time in ten.
-
-    >>> judge(Interval(0.2, 0.18, 0.22), Interval(0.1, 0.08, 0.12), Interval(0.0, -0.01, 0.01))[0]
-    'not forgotten'
-    """
-    points = f"at margin {100 * margin:g} points"
-    evidence = f"FT-AUC is {_points(ft)} and forget accuracy {_points(forget)} from the mean of the retrained models"
-    if test.high < 0 and test.value < -utility_margin:
-        allowed = f"more than the {100 * utility_margin:g} points allowed"
-        return "utility lost", f"Test accuracy is {_points(test)} from the mean of the retrained models, {allowed}."
-    if tost(ft, margin) and forget.low <= margin and forget.high >= -margin:
-        return "consistent with retraining", f"{evidence}: no difference that matters {points}."
-    if (ft.low > 0 and ft.value > margin) or forget.low > margin:
-        return "not forgotten", f"{evidence}: the forget set is still recognised {points}."
-    if (ft.high < 0 and ft.value < -margin) or forget.high < -margin:
-        return "over-unlearned", f"{evidence}: the forget set stands out as removed {points}."
-    return "not resolvable", f"{evidence}: not clearly inside or outside {points}; audit more samples."
-
-
-def _points(interval: Interval) -> str:
-    value, low, high = (f"{100 * one:+.1f}".replace("-", "−") for one in (interval.value, interval.low, interval.high))
-    return f"{value} points (90 % interval {low} to {high})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from obliviate.audit import AuditResult
+from obliviate.audit.result import AuditResult
 
 COLUMNS: Final = ("model", "forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
 

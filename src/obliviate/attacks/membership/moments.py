@@ -123,6 +123,14 @@ class Moments:
         squares[at] = np.where(left > 1, np.maximum(rest, 0.0), 0.0)
         return Moments(count, centre, squares)
 
+    def at(self, index: Int[np.ndarray, " k"]) -> Moments:
+        """The moments of some of the samples.
+
+        >>> Moments.empty(3).at(np.array([0, 2])).n
+        2
+        """
+        return Moments(self.count[:, index], self.centre[:, index], self.squares[:, index])
+
     def mean(self, inside: bool) -> Float[np.ndarray, " n"]:
         """Mean over the references inside or outside, a sample each; NaN where there is none.
 

@@ -1,0 +1,109 @@
+import math
+
+import pytest
+from scipy.stats import norm, t
+
+from obliviate.audit.verdict import ACCEPTANCE, Evidence, Margins, judge
+from obliviate.errors import DataError
+from obliviate.metrics.intervals import Interval
+
+SAME = Interval(0.0, -0.01, 0.01)
+ERROR = 0.01  # resolves 3.6 points alone
+
+
+def found(value: float, error: float = ERROR, attack: str = "rmia", df: float = math.inf) -> Evidence:
+    return Evidence(attack=attack, value=value, error=error, null_error=error, df=df)
+
+
+def around(value: float, half: float = 0.01) -> Interval:
+    return Interval(value, value - half, value + half)
+
+
+@pytest.mark.parametrize(
+    ("values", "utility", "verdict"),
+    [
+        ([0.0], SAME, "consistent with retraining"),
+        ([0.015], SAME, "consistent with retraining"),
+        ([-0.015], SAME, "consistent with retraining"),
+        ([0.2], SAME, "leaks"),
+        ([0.03], SAME, "leaks"),
+        ([-0.2], SAME, "over-unlearned"),
+        ([0.0, 0.2], SAME, "leaks"),
+        ([0.0, -0.2], SAME, "over-unlearned"),
+        ([-0.2, 0.2], SAME, "leaks"),
+        ([0.0], around(-0.04), "utility lost"),
+        ([0.2], around(-0.4), "utility lost"),
+        ([0.0], around(-0.02), "consistent with retraining"),
+        ([0.0], around(-0.04, 0.05), "consistent with retraining"),
+        ([0.0], around(0.4), "consistent with retraining"),
+    ],
+)
+def test_verdict_follows_its_rules_in_order(values: list[float], utility: Interval, verdict: str):
+    assert judge([found(value) for value in values], utility, Margins()).verdict == verdict
+
+
+def test_few_samples_neither_acquit_nor_convict():
+    judged = judge([found(0.0, error=0.05)], SAME, Margins())
+    assert judged.verdict == "not resolvable with these data"
+    assert judged.resolution == pytest.approx(0.05 * (norm.ppf(0.95) + norm.ppf(0.975)))
+    assert "finer than 18.0 points" in judged.reason
+    assert judge([found(0.3, error=0.05)], SAME, Margins()).verdict == "leaks"
+
+
+def test_a_preset_margin_is_kept_and_needs_data_that_resolve_it():
+    assert judge([found(0.03)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"
+    assert judge([found(0.03)], SAME, Margins(preset=0.05)).margin == 0.05
+    assert judge([found(0.0)], SAME, Margins(preset=0.03)).verdict == "not resolvable with these data"
+    assert judge([found(0.0, error=0.04)], SAME, Margins(preset=0.2)).verdict == "consistent with retraining"
+
+
+def test_the_margin_is_no_less_than_the_least_however_many_the_samples():
+    assert judge([found(0.0, error=1e-4)], SAME, Margins()).margin == 0.02
+    assert judge([found(0.015, error=1e-4)], SAME, Margins()).verdict == "consistent with retraining"
+    assert judge([found(0.025, error=1e-4)], SAME, Margins()).verdict == "leaks"
+
+
+def test_interval_and_p_values_are_those_of_the_t_distribution():
+    one = found(0.02, error=0.01, df=3)
+    low, high = t.interval(0.9, 3, loc=0.02, scale=0.01)
+    assert (one.interval().low, one.interval().high) == (pytest.approx(low), pytest.approx(high))
+    assert one.p_above() == pytest.approx(t.sf(2, 3))
+    assert one.p_below() == pytest.approx(t.cdf(2, 3))
+
+
+def test_without_error_a_difference_is_certain_and_none_is_none():
+    assert found(0.1, error=0.0).p_above() == 0
+    assert found(-0.1, error=0.0).p_above() == 1
+    assert found(0.0, error=0.0).p_above() == 0.5
+
+
+def test_at_the_resolution_a_retrain_passes_as_often_as_said():
+    one = found(0.0)
+    margin = one.resolution()
+    half = norm.ppf(0.95) * ERROR
+    passes = norm.cdf((margin - half) / ERROR) - norm.cdf((half - margin) / ERROR)
+    assert passes == pytest.approx(ACCEPTANCE)
+
+
+def test_more_attacks_ask_for_a_stronger_leak_and_a_wider_margin():
+    weak = 1.8 * ERROR  # p = 0.036 alone
+    alone = [found(weak, error=ERROR)]
+    assert judge(alone, SAME, Margins(preset=0.001)).verdict == "leaks"
+    among = [*alone, found(0.0, attack="lira"), found(0.0, attack="correctness")]
+    assert judge(among, SAME, Margins(preset=0.001)).verdict == "not resolvable with these data"
+    assert judge(among, SAME, Margins()).resolution > judge(alone, SAME, Margins()).resolution
+
+
+def test_reason_names_the_attack_the_figures_and_the_margin():
+    reason = judge([found(0.0), found(0.12, attack="lira")], SAME, Margins()).reason
+    assert "FT-AUC of lira is +12.0 points (90 % interval +10.4 to +13.6) from the retrained models" in reason
+    reason = judge([found(0.0)], SAME, Margins(), yardstick="references").reason
+    assert "No attack (rmia) tells it from references at margin 3.6 points" in reason
+    reason = judge([found(0.0)], around(-0.5), Margins(utility=0.02), utility_yardstick="the original").reason
+    assert "−50.0 points" in reason
+    assert "from the original, more than the 2 points allowed" in reason
+
+
+def test_a_verdict_needs_evidence():
+    with pytest.raises(DataError, match="at least 1 attack"):
+        judge([], SAME, Margins())

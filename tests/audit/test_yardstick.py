@@ -1,0 +1,130 @@
+import numpy as np
+import pytest
+from scipy.stats import kstest
+
+from obliviate.audit.verdict import Evidence
+from obliviate.audit.yardstick import Blind, References, Retrained, Spread, variance
+from obliviate.errors import AuditError
+from obliviate.metrics.intervals import delong, delong_difference, placements
+
+Pair = tuple[np.ndarray, np.ndarray]
+FORGET, UNSEEN = 100, 200
+DRAWS = 150
+
+
+def test_variance_is_that_of_delong():
+    rng = np.random.default_rng(0)
+    positive, negative = rng.normal(0.3, 1, 50), rng.normal(0, 1, 70)
+    interval = delong(positive, negative, confidence=0.6826894921370859)
+    assert variance(*placements(positive, negative)) == pytest.approx(((interval.high - interval.low) / 2) ** 2)
+
+
+def test_difference_to_retrained_models_without_spread_is_the_paired_delong_interval():
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=80), rng.normal(size=90)
+    pairs = [tuple(side + rng.normal(0, 0.3, len(side)) for side in shared) for _ in range(4)]
+    model, *others = [(one[0], one[1]) for one in pairs]
+    evidence = Retrained.of(others).evidence("rmia", model, Spread(0.0, 5))
+    expected = delong_difference(model, others, confidence=0.9)
+    interval = evidence.interval(0.9)
+    assert (interval.value, interval.low, interval.high) == pytest.approx((expected.value, expected.low, expected.high))
+
+
+def test_a_retrained_model_is_compared_with_the_others():
+    rng = np.random.default_rng(2)
+    pairs: list[Pair] = [(rng.normal(size=30), rng.normal(size=30)) for _ in range(3)]
+    evidence = Retrained.of(pairs).evidence("rmia", pairs[1], Spread(0.0, 5), leave_out=1)
+    expected = delong_difference(pairs[1], [pairs[0], pairs[2]])
+    assert evidence.value == pytest.approx(expected.value)
+
+
+def test_spread_is_the_excess_over_sampling_weighted_by_degrees_of_freedom():
+    few, many = np.array([0.4, 0.6]), np.array([0.50, 0.52, 0.54])
+    found = Spread.of((few, 0.001), (many, 0.0001))
+    assert found.variance == pytest.approx(((0.02 - 0.001) + 2 * (0.0004 - 0.0001)) / 3)
+    assert found.df == 3
+    assert Spread.of((many, 0.1)).variance == 0
+    with pytest.raises(AuditError, match="at least 2 models"):
+        Spread.of((np.array([0.5]), 0.1))
+
+
+def test_degrees_of_freedom_are_those_of_the_spread_where_it_is_all():
+    spread = Spread(0.04, 7)
+    assert spread.degrees(0.04, 1.0) == pytest.approx(7)
+    assert spread.degrees(0.08, 1.0) == pytest.approx(28)
+    assert Spread(0.0, 7).degrees(0.04, 1.0) == np.inf
+
+
+class World:
+    """Scores of models that never saw the samples: a model's own shift of all forget samples is the spread."""
+
+    def __init__(self, seed: int, spread: float) -> None:
+        self.rng, self.spread = np.random.default_rng(seed), spread
+        self.shared = self.rng.normal(size=FORGET), self.rng.normal(size=UNSEEN)
+
+    def model(self, boost: float = 0.0) -> Pair:
+        forget, unseen = (one + self.rng.normal(size=len(one)) for one in self.shared)
+        return forget + self.rng.normal(0, self.spread) + boost, unseen
+
+    def references(self, count: int) -> References:
+        blind = []
+        for place in range(count):
+            if place % 2 == 0:
+                forget, unseen = self.rng.permutation(FORGET) % 2 == 0, self.rng.permutation(UNSEEN) % 2 == 0
+            else:
+                forget, unseen = ~forget, ~unseen
+            scores = self.model()
+            blind.append(Blind.of((scores[0][forget], scores[1][unseen]), forget, unseen))
+        return References.of(blind)
+
+    def by_references(self, count: int, boost: float = 0.0) -> Evidence:
+        # A new set of samples each time: without retrained models these are part of what is not known.
+        self.shared = self.rng.normal(size=FORGET), self.rng.normal(size=UNSEEN)
+        references = self.references(count)
+        return references.evidence("rmia", self.model(boost), Spread.of((references.values, references.sampling)))
+
+    def by_retrained(self, count: int, references: int, boost: float = 0.0) -> Evidence:
+        retrained, others = Retrained.of([self.model() for _ in range(count)]), self.references(references)
+        spread = Spread.of((others.values, others.sampling), (retrained.values, retrained.noise))
+        return retrained.evidence("rmia", self.model(boost), spread)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+@pytest.mark.parametrize(("retrained", "references"), [(0, 4), (0, 16), (2, 4), (3, 8)])
+def test_a_model_that_never_saw_the_forget_set_is_seldom_called_a_leak(spread: float, retrained: int, references: int):
+    world = World(3, spread)
+    found = [
+        world.by_retrained(retrained, references) if retrained else world.by_references(references)
+        for _ in range(DRAWS)
+    ]
+    for alpha in (0.05, 0.1):
+        above, below = (
+            np.mean([one.p_above() < alpha for one in found]),
+            np.mean([one.p_below() < alpha for one in found]),
+        )
+        # So many draws are known to ±3.3 standard errors; too cautious is allowed, too bold is not.
+        limit = alpha + 3.3 * np.sqrt(alpha * (1 - alpha) / DRAWS)
+        assert max(above, below) < limit
+    accepted = np.mean([one.within(one.resolution()) for one in found])
+    assert accepted > 0.88
+
+
+def test_p_values_are_uniform_with_many_references():
+    world = World(4, 0.3)
+    values = [world.by_references(32).p_above() for _ in range(DRAWS)]
+    assert kstest(values, "uniform").pvalue > 0.01
+
+
+def test_leaving_the_spread_between_models_out_would_be_found():
+    world = World(4, 0.3)
+    values = []
+    for _ in range(DRAWS // 2):
+        references = world.references(32)
+        values.append(references.evidence("rmia", world.model(), Spread(0.0, 31)).p_above())
+    assert kstest(values, "uniform").pvalue < 1e-6
+
+
+def test_a_leak_is_found():
+    world = World(5, 0.1)
+    assert np.mean([world.by_references(16, boost=1.0).p_above() < 0.05 for _ in range(100)]) > 0.9
+    assert np.mean([world.by_retrained(3, 16, boost=1.0).p_above() < 0.05 for _ in range(100)]) > 0.95
