@@ -45,15 +45,15 @@ def test_draws_are_a_function_of_the_seed_and_do_not_depend_on_the_chunks(monkey
 
 def test_interval_covers_the_mean_over_seeds_where_one_of_samples_alone_does_not():
     rng = np.random.default_rng(3)
-    truth, trials = norm.cdf(0.5 / np.sqrt(2 + 0.6**2)), 150
+    truth, trials = norm.cdf(0.5 / np.sqrt(2 + 0.6**2)), 100
     covered, samples_only = 0, 0
     for trial in range(trials):
         data = scores(rng, seeds=10, between=0.6)
-        found = hierarchical_bootstrap(data, draws=250, seed=trial)
+        found = hierarchical_bootstrap(data, draws=200, seed=trial)
         covered += found.low <= truth <= found.high
-        flat = hierarchical_bootstrap([[pair] for pair in (_pooled(data),)], draws=250, seed=trial)
+        flat = hierarchical_bootstrap([[_pooled(data)]], draws=200, seed=trial)
         samples_only += flat.low <= truth <= flat.high
-    assert covered >= binom.ppf(1e-3, trials, 0.92), covered
+    assert covered >= binom.ppf(1e-3, trials, 0.90)
     assert samples_only < 0.8 * trials, "seeds do not matter here"
 
 
