@@ -70,7 +70,7 @@ def confidence(
             result[model] = np.exp(scaled[rows, labels] - np.asarray(logsumexp(scaled, axis=1)))
         else:
             scaled[rows, labels] -= SOFT_MARGIN
-            weight = sum(scaled**i / factorial(i) for i in range(DEGREE + 1))
+            weight = np.polyval([1 / factorial(i) for i in range(DEGREE, -1, -1)], scaled)
             result[model] = weight[rows, labels] / weight.sum(axis=1)
     return result
 
