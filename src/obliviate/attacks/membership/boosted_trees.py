@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import softmax
 
+from obliviate.attacks.membership import halves
 from obliviate.errors import DataError
 from obliviate.seeds import derive
 
@@ -84,9 +85,7 @@ def success(
 ) -> tuple[Float[np.ndarray, " f"], Float[np.ndarray, " t"]]:
     """Scores of forget and test samples; the ASR is their `metrics.intervals.balanced_accuracy`.
 
-    The attacker learns retain samples against one half of the test set, and is asked about one half of the forget set
-    and the other half of the test set; then the halves change places, so that every sample counts once. (Published:
-    one half of the test set only, and the whole forget set.) The halves are random.
+    Each comes from trees that learnt neither; `halves.crossed` says how.
     Raises DataError as `scores` does, and with fewer than 2 forget or test samples.
 
     >>> x = np.linspace(0, 1, 400)[:, None]
@@ -94,13 +93,4 @@ def success(
     >>> round(float((forget > 0).mean()), 1), round(float((test > 0).mean()), 1)
     (1.0, 0.0)
     """
-    if min(len(forget), len(test)) < 2:
-        raise DataError(f"expected at least 2 forget and 2 test samples, got {len(forget)} and {len(test)}; use more")
-    random = np.random.default_rng(derive(seed, "halves"))
-    found = np.empty(len(forget)), np.empty(len(test))
-    first, second = (np.array_split(random.permutation(len(one)), 2) for one in (forget, test))
-    for fold in range(2):
-        asked = np.concatenate([forget[first[fold]], test[second[fold]]])
-        answers = scores(retain, test[second[1 - fold]], asked, seed=derive(seed, "fold", fold))
-        found[0][first[fold]], found[1][second[fold]] = np.split(answers, [len(first[fold])])
-    return found
+    return halves.crossed(scores, forget, retain, test, seed=seed)

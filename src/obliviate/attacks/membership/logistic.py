@@ -1,4 +1,4 @@
-"""Logistic regression on a few numbers a sample: MIA_L on the loss and MIA_E on the entropy (∇τ, arXiv 2403.14339).
+"""Logistic regression on a few numbers a sample: MIA_L on the loss, MIA_E on the entropy (∇τ, arXiv 2403.14339).
 
 A cheap screen: it looks at one model, without references, and sees only what those numbers tell on average.
 
@@ -32,6 +32,19 @@ def loss(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Flo
             f"{labels[:5]}; number classes from 0"
         )
     return np.asarray(logsumexp(wide, axis=1)) - wide[np.arange(len(labels)), labels]
+
+
+def confidence(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Softmax probability of the true class, in [0, 1]: the feature of the confidence attack.
+
+    A function of the loss, but on a scale where samples that the model is sure of lie close together; a regression on
+    it hence weighs the others more.
+    Raises DataError as `loss` does.
+
+    >>> confidence(np.array([[0.0, 0.0], [800.0, 0.0]]), np.array([0, 1])).tolist()
+    [0.5, 0.0]
+    """
+    return np.exp(-loss(logits, labels))
 
 
 def entropy(logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
@@ -83,7 +96,7 @@ def scores(
     for repeat in range(repeats):
         splits = StratifiedKFold(folds, shuffle=True, random_state=derive(seed, "logistic", repeat) % 2**32)
         for fit, rest in splits.split(columns, members):
-            attacker = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+            attacker = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
             attacker.fit(columns[fit], members[fit])
             total[rest] += attacker.decision_function(columns[rest])
     return total / repeats

@@ -1,0 +1,36 @@
+"""U-LiRA, one attacker for each sample (Hayes et al. 2024, arXiv 2403.01218): unlearned x, or never seen it?
+
+The shadow models go through training *and unlearning*: half of them trained on x and were then made to forget it, by
+the method under audit and with a forget set of the audited kind; the others never saw it. The attack is LiRA between
+the two, so it knows what this method leaves behind at this sample, be it too little forgetting or too much. Attacks
+that use one threshold for all samples, or compare with models that kept x, find less of it and overstate forgetting.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from obliviate.attacks.membership import lira
+from obliviate.attacks.membership.moments import Moments
+
+
+def scores(
+    target: Float[np.ndarray, " n"], moments: Moments, *, variance: lira.Variance = "auto"
+) -> Float[np.ndarray, " n"]:
+    """Log likelihood ratio in nats, log p(phi | unlearned) - log p(phi | never saw); above 0 means "unlearned".
+
+    Hayes et al. 2024, algorithm 2. `target` holds margins (`metrics.utility.margin`) of the model after unlearning,
+    `moments` those of the shadow models after unlearning: "inside" had the sample and forgot it, "outside" never saw
+    it. Its game is samples that the audited model forgot against samples that it never saw; where unlearning equals
+    retraining both have one distribution and the AUC is 0.5. `variance` is that of `lira`.
+    `lira.p_values(target, moments)` needs only the outside half and says for each forget sample how strange the model
+    would be among those that never saw it: sort them for the worst 1 % and 5 %.
+    Raises DataError as `lira.online` does.
+
+    >>> had = np.arange(8)[:, None] < 4
+    >>> moments = Moments.of(np.array([[5.0, 6, 7, 6, 1, 2, 3, 2]]).T, had)
+    >>> scores(np.array([6.0]), moments).round(3).tolist()
+    [12.0]
+    """
+    return lira.online(target, moments, variance=variance)
