@@ -34,9 +34,10 @@ def hierarchical_bootstrap(
     the same order under every s: a draw then takes forget sets and samples once for all seeds, for noise of samples
     that seeds share does not average out over them.
 
-    With S seeds the top level understates its variance by (S - 1) / S and has few distinct draws: below 5 seeds read
-    the interval as coarse, and prefer `equivalence.difference`. Noise of the lower levels is counted again at the upper
-    ones, so that with many seeds the interval is rather wide. AUC is computed from counts, any other statistic by
+    With S seeds the top level understates its variance by (S - 1) / S and has few distinct draws: below 5 seeds the
+    interval is coarse and too narrow (a nominal 95 % covered 80 % at 3 seeds in simulation); prefer
+    `equivalence.difference` there. Noise of the lower levels is counted again at the upper ones, so that where seeds
+    hardly differ the interval is too wide. AUC is computed from counts, any other statistic by
     calling it seeds * sets * draws times.
     Raises DataError for an empty level, or unequal sizes where levels are crossed.
 

@@ -134,8 +134,9 @@ def difference(
     Give one of: `variance`, the sampling variance of `value` where every model is scored on samples of its own, or
     `paired_variance`, that of the whole difference where all are scored on the same samples.
     The total is between_variance * (1 + 1 / models) plus that: the model under test has a seed as well. It errs on the
-    wide side, since the between-model variance is cut at 0: for a model whose sampling variance is that of the
-    retrained ones, the interval is never inside the exact prediction interval of Student's t.
+    wide side, since the between-model variance is cut at 0, and the more so the fewer the models and the larger the
+    share of sampling: for a model whose sampling variance is that of the retrained ones, the interval is never inside
+    the exact prediction interval of Student's t.
     Raises DataError unless exactly one variance is given and >= 0.
 
     >>> retrained = Yardstick.of(np.array([0.48, 0.5, 0.52]), np.full(3, 1e-4))
