@@ -284,8 +284,8 @@ def train_shadows(
     Raises, before any work, MethodError when the method needs what the split does not give, AuditError for a request
     outside the training set, an unseen set that the method could see, or a pool that does not fit or lacks weights.
     """
-    method = settle(method, split)
     check_needs(method, split, Run(task, seed=seed, recipe=recipe))
+    method = settle(method, split)
     if len(strange := np.setdiff1d(split.forget.ids, train.ids)):
         raise AuditError(
             f"expected a request for training samples, got {shown(strange)} outside the training set; leave them out"

@@ -129,7 +129,6 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
     """
     work = folder / WORK / f"{job.kind}-{member:03d}"
     work.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(work)
     model, seconds = job.model(member, folder=work, progress=progress)
     logits = outputs(model, job.asked)
     if not bool(torch.isfinite(logits).all()):

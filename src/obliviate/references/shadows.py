@@ -180,7 +180,7 @@ def _reference(path: Path, recipe: Recipe, *, seed: int) -> nn.Module:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise AuditError(
-            f"expected the weights of a reference model, got {path} ({error}); "
+            f"expected the weights of a reference model, got {path} ({' '.join(str(error).split())}); "
             "delete it and the logits file beside it to train the reference again"
         ) from error
     return model.eval()
