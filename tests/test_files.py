@@ -1,11 +1,13 @@
 import hashlib
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from obliviate.errors import WorkspaceError
-from obliviate.files import sha256_of, writable_folder, write_atomically, write_json
+from obliviate.files import locked, remove_leftovers, sha256_of, writable_folder, write_atomically, write_json
 
 
 def fail_half_way(path: Path) -> None:
@@ -72,3 +74,44 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path):
     for path in (tmp_path / "file", tmp_path / "file" / "below"):
         with pytest.raises(WorkspaceError, match="expected a folder that can be written to, got"):
             writable_folder(path)
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
+    kept = [tmp_path / name for name in ("member-000.safetensors", ".gitignore", ".a.short", "plain")]
+    for one in kept:
+        one.touch()
+    names: list[str] = []
+
+    def write(temporary: Path) -> None:
+        names.append(temporary.name)
+        (tmp_path / f"{temporary.name[:-8]}abc_0123").touch()  # as if an earlier writer had been killed
+
+    write_atomically(tmp_path / "member-001.safetensors", write)
+    assert len(list(tmp_path.iterdir())) == len(kept) + 2
+    remove_leftovers(tmp_path)
+    assert {one.name for one in tmp_path.iterdir()} == {one.name for one in kept} | {"member-001.safetensors"}
+
+
+def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path):
+    with locked(tmp_path):
+        refusal = pytest.raises(
+            WorkspaceError, match=r"expected a folder that no other process works in, got .* in use"
+        )
+        with refusal, locked(tmp_path, patience=0):
+            pytest.fail("two hold the folder")
+    assert not list(tmp_path.iterdir())
+    with locked(tmp_path, patience=0):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_lock_of_a_killed_process_ends_with_it(tmp_path: Path):
+    child = os.fork()
+    if child == 0:
+        with locked(tmp_path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert [one.name for one in tmp_path.iterdir()] == ["lock"]
+    with locked(tmp_path, patience=0):
+        pass
+    assert not list(tmp_path.iterdir())

@@ -19,6 +19,7 @@ OTHERS = [
     "ReferencePool",
     "Run",
     "Samples",
+    "ShadowPool",
     "Split",
     "Task",
     "Trained",
@@ -26,11 +27,13 @@ OTHERS = [
     "audit_models",
     "class_ids",
     "load",
+    "load_references",
     "random_ids",
     "save_report",
     "table",
     "train",
     "train_references",
+    "train_shadows",
     "unlearn",
 ]
 PUBLIC = sorted([*OTHERS, *(cls.__name__ for cls in BUILT_IN)])

@@ -1,4 +1,5 @@
 import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,9 +125,7 @@ def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
     models: list[Trained], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
 ) -> None:
     order = np.random.default_rng(0).permutation(len(pool.ids))
-    shuffled = ReferencePool(
-        pool.ids[order], pool.logits[:, order], pool.included[:, order], pool.fingerprint, pool.seconds
-    )
+    shuffled = replace(pool, ids=pool.ids[order], logits=pool.logits.rows(order), included=pool.included[:, order])
     unseen = parts[1].select(parts[1].ids[::-1])
     one = workflow.audit_models(models, split, parts[1], pool)
     other = workflow.audit_models(models, split, unseen, shuffled)

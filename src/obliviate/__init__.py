@@ -35,12 +35,22 @@ if TYPE_CHECKING:
     from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
     from obliviate.references.pool import ReferencePool
+    from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
     from obliviate.task import Classification, Task
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
     from obliviate.types import Batch
-    from obliviate.workflow import Trained, audit_models, save_report, train, train_references, unlearn
+    from obliviate.workflow import (
+        Trained,
+        audit_models,
+        load_references,
+        save_report,
+        train,
+        train_references,
+        train_shadows,
+        unlearn,
+    )
 
 _HOMES = {
     "AMUN": "methods.amun",
@@ -71,6 +81,7 @@ _HOMES = {
     "SalUn": "methods.salun",
     "Samples": "data.samples",
     "Scrub": "methods.scrub",
+    "ShadowPool": "references.shadows",
     "Split": "data.split",
     "Task": "task",
     "Trained": "workflow",
@@ -78,11 +89,13 @@ _HOMES = {
     "audit_models": "workflow",
     "class_ids": "data.split",
     "load": "data.sources",
+    "load_references": "workflow",
     "random_ids": "data.split",
     "save_report": "workflow",
     "table": "report.text",
     "train": "workflow",
     "train_references": "workflow",
+    "train_shadows": "workflow",
     "unlearn": "workflow",
 }
 
@@ -115,6 +128,7 @@ __all__ = [
     "SalUn",
     "Samples",
     "Scrub",
+    "ShadowPool",
     "Split",
     "Task",
     "Trained",
@@ -122,11 +136,13 @@ __all__ = [
     "audit_models",
     "class_ids",
     "load",
+    "load_references",
     "random_ids",
     "save_report",
     "table",
     "train",
     "train_references",
+    "train_shadows",
     "unlearn",
 ]
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from obliviate.errors import WorkspaceError
+
+LOCK: Final = "lock"
+TEMPORARY: Final = re.compile(r"\..+\.[a-z0-9_]{8}")  # the names that `write_atomically` gives
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -56,3 +63,39 @@ def writable_folder(path: Path) -> Path:
             "choose another with --out"
         ) from error
     return path
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that killed processes left in `folder`, where no other process may be writing."""
+    for one in folder.iterdir():
+        if TEMPORARY.fullmatch(one.name) and one.is_file():
+            one.unlink()
+
+
+@contextmanager
+def locked(folder: Path, *, patience: float = 10.0) -> Iterator[int]:
+    """Hold `folder` for this process, and for the processes that inherit the file descriptor that is yielded.
+
+    The lock ends with the last of them, however they end. Others wait for `patience` seconds, in which what a killed
+    process left running stops by itself, and are then refused with WorkspaceError.
+    """
+    path, since = folder / LOCK, time.monotonic()
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                break  # the file that was locked is still the one that others find
+        except BlockingIOError as error:
+            if time.monotonic() - since > patience:
+                os.close(descriptor)
+                raise WorkspaceError(
+                    f"expected a folder that no other process works in, got {folder} in use; wait until it is done"
+                ) from error
+            time.sleep(0.1)
+        os.close(descriptor)
+    try:
+        yield descriptor
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -13,9 +13,10 @@ from torch import nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceError
-from obliviate.references import pool as pools
+from obliviate.files import sha256_of
+from obliviate.references import jobs
 from obliviate.references.plan import leave_half_out
-from obliviate.references.pool import ReferencePool, fingerprint, train_pool
+from obliviate.references.pool import ReferencePool, fingerprint, load_pool, pools_in, train_pool
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -57,8 +58,8 @@ def member(folder: Path, number: int) -> Path:
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "train_member", lambda *_, **__: pytest.fail("trained again"))
-    monkeypatch.setattr(pools, "_train_in_processes", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(jobs, "make", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
 
 
 # ------------------------------------------------------------------------------------------- what a pool is
@@ -70,16 +71,16 @@ def test_pool_holds_the_outputs_of_every_member_and_who_trained_on_what(
     _, pool = trained
     assert len(pool) == 4
     assert pool.logits.shape == (4, 60, 3)
-    assert pool.logits.dtype == np.float32
+    assert pool.logits[0].dtype == np.float32
     np.testing.assert_array_equal(pool.included, leave_half_out(4, 60, seed=1))
     assert pool.ids.tolist() == tiny.ids.tolist()
     assert pool.seconds > 0
-    assert len(np.unique(pool.logits[:, 0, 0])) == 4
+    assert len({float(one[0, 0]) for one in pool.logits}) == 4
 
 
-def test_finished_pool_leaves_only_weights_and_outputs(trained: tuple[Path, ReferencePool]) -> None:
+def test_finished_pool_leaves_weights_outputs_and_what_they_are_of(trained: tuple[Path, ReferencePool]) -> None:
     folder, pool = trained
-    wanted = {f"member-{one:03d}{kind}.safetensors" for one in range(4) for kind in ("", ".logits")}
+    wanted = {f"member-{one:03d}{kind}.safetensors" for one in range(4) for kind in ("", ".logits")} | {"pool.json"}
     assert set(files(folder)) == {f"{pool.fingerprint}/{name}" for name in wanted}
 
 
@@ -112,7 +113,7 @@ def test_members_fit_what_they_were_trained_on(tmp_path: Path) -> None:
         precision="float32",
     )
     pool = train_pool(recipe, noise, Classification(classes=3), folder=tmp_path, models=4, workers=0)
-    right = pool.logits.argmax(2) == noise.everything().y.numpy()
+    right = np.stack(list(pool.logits)).argmax(2) == noise.everything().y.numpy()
     assert right[pool.included].mean() > 0.95
     assert right[~pool.included].mean() < 0.55
 
@@ -148,12 +149,29 @@ def test_growing_the_pool_keeps_the_first_members(
     before = files(folder)
     grown = make(folder, models=8)
     after = files(folder)
-    assert len(after) == 16
+    assert len(after) == 17
     assert {name: after[name] for name in before} == before
     np.testing.assert_array_equal(grown.logits[:4], trained[1].logits)
     np.testing.assert_array_equal(grown.included[:4], trained[1].included)
     assert grown.fingerprint == trained[1].fingerprint
     np.testing.assert_array_equal(make(folder, models=6).logits, grown.logits[:6])
+
+
+def test_sixteen_references_grow_to_sixty_four_and_none_is_trained_twice(
+    make: Make, tmp_path: Path, tiny_recipe: Recipe
+) -> None:
+    recipe = replace(tiny_recipe, epochs=1)
+    before: dict[str, tuple[str, int]] = {}
+    for models in (16, 32, 64):
+        pool = make(tmp_path / "grown", models=models, recipe=recipe)
+        now = {one.name: (sha256_of(one), one.stat().st_mtime_ns) for one in pool.folder.iterdir()}
+        assert len(now) == 2 * models + 1
+        assert {name: now[name] for name in before} == before
+        before = now
+    assert pool.logits.shape == (64, 60, 3)
+    np.testing.assert_array_equal(pool.included.sum(axis=0), 32)
+    at_once = make(tmp_path / "at once", models=20, recipe=recipe)
+    np.testing.assert_array_equal(at_once.logits, pool.logits[:20])
 
 
 def test_killed_in_the_middle_of_a_member_goes_on_there(
@@ -188,7 +206,7 @@ def test_an_interrupt_ends_the_worker_processes(make: Make, tmp_path: Path, monk
         make(tmp_path, workers=2, progress=dying)
     assert len(started) == 2
     assert all(one.returncode is not None for one in started)
-    assert not [name for name in files(tmp_path) if "population" in name or "job" in name]
+    assert not [name for name in files(tmp_path) if "job" in name or "lock" in name]
 
 
 def test_progress_counts_members(make: Make, tmp_path: Path) -> None:
@@ -231,12 +249,12 @@ def test_a_failing_worker_is_reported_with_its_message(
     monkeypatch.syspath_prepend(tmp_path)
     recipe = Recipe(model="unlucky:build", epochs=1)
     with pytest.raises(
-        TrainingError, match=r"expected every reference to train, got .*no such luck.*whole message is in"
+        TrainingError, match=r"expected all references to be made, got .*no such luck.*whole message is in"
     ) as info:
         make(tmp_path / "pool", recipe=recipe, workers=1)
     log = Path(str(info.value).rsplit(" ", 1)[1])
     assert "Traceback" in log.read_text(encoding="utf-8")
-    assert [Path(name).name for name in files(tmp_path / "pool")] == [log.name]  # no copy of the samples is left
+    assert {Path(name).name for name in files(tmp_path / "pool")} == {log.name, "pool.json"}  # no copy of the samples
 
 
 def test_nothing_of_a_failure_is_left_when_it_is_mended(
@@ -249,19 +267,121 @@ def test_nothing_of_a_failure_is_left_when_it_is_mended(
     monkeypatch.syspath_prepend(tmp_path)
     recipe = Recipe(model="mended:build", epochs=1)
     with pytest.raises(TrainingError, match="not yet"):
-        make(tmp_path / "pool", recipe=recipe, workers=2)
+        make(tmp_path / "pool", recipe=recipe, workers=1)
     (tmp_path / "well").touch()
     make(tmp_path / "pool", recipe=recipe, workers=0)
-    assert all(name.endswith(".safetensors") and "population" not in name for name in files(tmp_path / "pool"))
+    kinds = {Path(name).name.partition("-")[0] for name in files(tmp_path / "pool")}
+    assert kinds == {"member", "pool.json"}
 
 
 def test_samples_that_a_killed_process_left_are_removed(
     folder: Path, trained: tuple[Path, ReferencePool], make: Make
 ) -> None:
-    left = folder / trained[1].fingerprint / "population.safetensors"
+    left = folder / trained[1].fingerprint / "job.pt"
     left.write_bytes(b"samples")
     make(folder)
     assert not left.exists()
+
+
+def test_a_pool_is_opened_without_training(
+    folder: Path, tiny: Samples, tiny_recipe: Recipe, trained: tuple[Path, ReferencePool]
+) -> None:
+    before = files(folder)
+    pool = load_pool(tiny_recipe, tiny, folder=folder, seed=1)
+    assert (len(pool), pool.fingerprint, pool.seconds) == (4, trained[1].fingerprint, trained[1].seconds)
+    np.testing.assert_array_equal(pool.logits, trained[1].logits)
+    np.testing.assert_array_equal(pool.included, trained[1].included)
+    assert files(folder) == before
+
+
+def test_a_pool_that_is_not_there_is_refused_with_what_is(folder: Path, tiny: Samples, tiny_recipe: Recipe) -> None:
+    before = files(folder)
+    for recipe, samples, seed, told in (
+        (replace(tiny_recipe, epochs=4), tiny, 1, "epochs 3, not 4; train"),
+        (tiny_recipe, tiny.without(["s00"]), 1, r"other samples \(60, not 59\); train"),
+        (tiny_recipe, tiny, 2, "seed 1, not 2; train"),
+    ):
+        with pytest.raises(AuditError, match=rf"expected references \w+ in .*, got \w+: {told}"):
+            load_pool(recipe, samples, folder=folder, seed=seed)
+    with pytest.raises(AuditError, match=r"expected 6 references in .*, got 4; train more"):
+        load_pool(tiny_recipe, tiny, folder=folder, models=6, seed=1)
+    with pytest.raises(AuditError, match=r"expected references .*, got none; train them first"):
+        load_pool(tiny_recipe, tiny, folder=folder / "elsewhere", seed=1)
+    assert files(folder) == before
+
+
+def test_a_folder_tells_which_pools_are_in_it(folder: Path, make: Make, tiny: Samples, tiny_recipe: Recipe) -> None:
+    make(folder, recipe=replace(tiny_recipe, epochs=1), keep_weights=False)
+    found = {one.recipe["epochs"]: one for one in pools_in(folder)}
+    assert {epochs: (one.members, one.weights, one.samples, one.seed) for epochs, one in found.items()} == {
+        3: (4, 4, 60, 1),
+        1: (4, 0, 60, 1),
+    }
+    assert found[1].bytes == sum(one.stat().st_size for one in found[1].folder.iterdir())
+    assert found[3].bytes > found[1].bytes
+    for text in ("{", "[]", '{"format": "other/1"}', '{"format": "obliviate.references/1"}'):
+        (found[1].folder / "pool.json").write_text(text)
+        with pytest.raises(
+            AuditError, match=r"expected the description of a reference pool, got .*; remove the folder"
+        ):
+            pools_in(folder)
+
+
+def test_weights_are_dropped_on_demand_and_only_they(folder: Path, make: Make) -> None:
+    pool = make(folder)
+    pool_weights = pool.weights
+    assert [path.name for path in pool_weights] == [f"member-{one:03d}.safetensors" for one in range(4)]
+    before = files(folder)
+    again = make(folder, keep_weights=False)
+    gone = set(before) - set(files(folder))
+    assert {Path(name).name for name in gone} == {path.name for path in pool_weights}
+    np.testing.assert_array_equal(again.logits, pool.logits)
+    with pytest.raises(AuditError, match=r"expected the weights of every reference, got none for 4 of 4 .*dropped"):
+        _ = again.weights
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_foreign_file_is_refused(folder: Path, make: Make) -> None:
+    foreign = next(folder.iterdir()) / "thesis.tex"
+    foreign.touch()
+    with pytest.raises(
+        AuditError, match=r"expected a folder with references and nothing else, got thesis.tex in .*; move"
+    ):
+        make(folder, models=6)
+    foreign.unlink()
+    make(folder)
+
+
+@pytest.mark.parametrize(
+    ("origin", "told"), [("other pool", r"those of 1 of \w+ in"), ("other member", r"those of 2 of ")]
+)
+def test_the_outputs_of_another_reference_are_refused(
+    origin: str, told: str, folder: Path, tmp_path: Path, make: Make
+) -> None:
+    strange = tmp_path / "strange"
+    make(strange, **({"seed": 2} if origin == "other pool" else {}))
+    shutil.copy(member(strange, 1 if origin == "other pool" else 2), member(folder, 1))
+    with pytest.raises(AuditError, match=rf"expected the outputs of model 1 of \w+, got {told}.*; delete the file"):
+        make(folder)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_a_population_that_is_too_small_is_refused(
+    count: int, tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    few = tiny.select(tiny.ids[:count])
+    with pytest.raises(AuditError, match=f"expected at least 6 samples to train references over, got {count}; "):
+        train_pool(tiny_recipe, few, three_classes, folder=tmp_path / "pool", models=4)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_reference_with_outputs_that_are_not_finite_is_not_kept(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "outputs", lambda model, samples: torch.full((len(samples), 3), torch.nan))
+    with pytest.raises(TrainingError, match="expected finite outputs, got NaN or Inf from member 0; lower"):
+        make(tmp_path)
+    assert not [name for name in files(tmp_path) if "logits" in name]
 
 
 @pytest.mark.parametrize("damage", ["cut short", "other tensors", "other population", "other classes"])

@@ -1,48 +1,123 @@
-"""Training and loading the reference pool: many independent jobs, each resumable by its file."""
+"""The reference pool: trained once, grown and resumed by its files, read one member at a time."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import subprocess
-import sys
-import time
+import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
+from jaxtyping import Bool
 
 from obliviate.data.samples import Samples
-from obliviate.errors import AuditError, RecipeError, TrainingError
-from obliviate.files import writable_folder
-from obliviate.references.member import JOB, POPULATION, Job, logits_file, train_member
-from obliviate.references.plan import leave_half_out
+from obliviate.errors import AuditError
+from obliviate.files import LOCK, writable_folder, write_json
+from obliviate.references import jobs
+from obliviate.references.jobs import JOB, WORK, Executor, logits_file, weights_file
+from obliviate.references.logits import REMEDY, StoredLogits, facts_of
+from obliviate.references.member import Members
+from obliviate.references.plan import check_count, leave_half_out
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import Ids
+
+FORMAT: Final = "obliviate.references/1"
+FACTS: Final = "pool.json"
+SHADOWS: Final = "shadows"
+LEAST_POPULATION: Final = 6  # two samples to forget, two to keep, two unseen
+OURS: Final = re.compile(
+    rf"{re.escape(FACTS)}|{LOCK}|{re.escape(JOB)}|{WORK}|{SHADOWS}|worker-\d+\.log|member-\d{{3,}}(\.logits)?\.safetensors"
+)
 
 
 @dataclass(frozen=True, eq=False)
 class ReferencePool:
     """Trained references: their outputs over the population, and which samples each was trained on.
 
+    `logits` reads one member at a time: its memory does not grow with their number. `folder` is where the files are;
     `seconds` is the training time of all members together.
     """
 
     ids: Ids
-    logits: Float[np.ndarray, "models n classes"]
+    logits: StoredLogits
     included: Bool[np.ndarray, "models n"]
     fingerprint: str
     seconds: float
+    folder: Path
+    seed: int
 
     def __len__(self) -> int:
         return len(self.logits)
+
+    @property
+    def weights(self) -> tuple[Path, ...]:
+        """The members' weights, in their order; raises AuditError where they were dropped."""
+        paths = tuple(weights_file(self.folder, Members.kind, member) for member in range(len(self)))
+        if dropped := [path.name for path in paths if not path.exists()]:
+            raise AuditError(
+                f"expected the weights of every reference, got none for {len(dropped)} of {len(self)} ({dropped[0]}) "
+                f"in {self.folder}; they were dropped: delete their logits files to train them again"
+            )
+        return paths
+
+    def drop_weights(self) -> None:
+        """Delete the members' weights, which only shadows need; the outputs stay."""
+        for member in range(len(self)):
+            weights_file(self.folder, Members.kind, member).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class PoolFacts:
+    """What a pool's folder says of itself: what its members depend on, and how many there are.
+
+    `members` are the outputs that are there, `weights` how many of these have their weights beside them.
+    """
+
+    folder: Path
+    fingerprint: str
+    recipe: Mapping[str, Any]
+    population_sha256: str
+    samples: int
+    seed: int
+
+    @cached_property
+    def members(self) -> int:
+        """How many members are there without a gap, from the first."""
+        count = 0
+        while logits_file(self.folder, Members.kind, count).exists():
+            count += 1
+        return count
+
+    @property
+    def weights(self) -> int:
+        """How many of the members have their weights beside them."""
+        return sum(weights_file(self.folder, Members.kind, one).exists() for one in range(self.members))
+
+    @property
+    def bytes(self) -> int:
+        """The size of all files, shadows included."""
+        return sum(one.stat().st_size for one in self.folder.rglob("*") if one.is_file())
+
+    def differences(self, recipe: Recipe, population: Samples, seed: int) -> str:
+        """Say in what this pool is another than that of a recipe, a population and a seed."""
+        mine = dict(self.recipe)
+        asked = recipe.to_dict()
+        told = [
+            f"{key} {mine.get(key)!r}, not {asked.get(key)!r}"
+            for key in sorted(set(mine) | set(asked))
+            if mine.get(key) != asked.get(key)
+        ]
+        if self.population_sha256 != population.sha256:
+            told.append(f"other samples ({self.samples:,}, not {len(population):,})")
+        if self.seed != seed:
+            told.append(f"seed {self.seed}, not {seed}")
+        return ", ".join(told)
 
 
 def fingerprint(recipe: Recipe, population: Samples, seed: int) -> str:
@@ -59,105 +134,125 @@ def train_pool(
     models: int = 16,
     seed: int = 0,
     workers: int | None = None,
+    executor: Executor | None = None,
+    keep_weights: bool = True,
     progress: Progress = silent,
 ) -> ReferencePool:
-    """Train the references that are not yet in `folder`, and load all of them.
+    """Train the references that are not yet in `folder`, and open all of them.
 
     The population is what may be audited: the training samples and the unseen ones that stand for non-members, each
-    in half of the references. `workers` processes train side by side, one thread each; 0 trains in this process,
-    which is the default for a model that other processes cannot import, and on a GPU.
+    in half of the references. A killed training goes on where it stopped; a pool grows by asking for more `models`,
+    without training any again. `workers` processes train side by side, one thread each; 0 trains in this process,
+    which is the default for a model that other processes cannot import, and on a GPU. An `executor`
+    (`concurrent.futures`, dask's `client.get_executor()`, …) is given one function call a member instead; its
+    processes must see `folder`. `keep_weights=False` drops the members' weights, which only shadows need.
 
-    Raises RecipeError when workers are asked for and the model cannot be imported.
+    Raises RecipeError when other processes are asked for and cannot import the model; AuditError for a number of
+    models that is not even or below 4, a population below 6 samples, and damaged or foreign files; WorkspaceError
+    for a folder that cannot be written to or that another process is training in; TrainingError when a member fails.
     """
-    folder = writable_folder(folder / fingerprint(recipe, population, seed))
-    job = Job(recipe, task, population, models, seed)
-    included = leave_half_out(models, len(population), seed=seed)
-    missing = [member for member in range(models) if not logits_file(folder, member).exists()]
-    try:
-        if missing:
-            done = models - len(missing)
-            count = _workers(recipe, workers)
-            progress("references", done, models)
-            if count == 0:
-                for place, member in enumerate(missing):
-                    train_member(job, folder, member)
-                    progress("references", done + place + 1, models)
-            else:
-                job.write(folder)
-                _train_in_processes(folder, missing, min(count, len(missing)), done, models, progress)
-            shutil.rmtree(folder / "work", ignore_errors=True)
-            for log in folder.glob("worker-*.log"):
-                log.unlink()
-    finally:  # whatever happened, no copy of the samples stays; it is written again when it is needed
-        for name in (POPULATION, JOB):
-            (folder / name).unlink(missing_ok=True)
-    return _load(folder, population, included, fingerprint(recipe, population, seed))
-
-
-def _load(folder: Path, population: Samples, included: Bool[np.ndarray, "models n"], name: str) -> ReferencePool:
-    logits, seconds = [], 0.0
-    for member in range(len(included)):
-        path = logits_file(folder, member)
-        try:
-            logits.append(load_file(path)["logits"].numpy())
-            with safe_open(path, framework="numpy") as file:
-                seconds += float((file.metadata() or {})["seconds"])
-        except (OSError, KeyError, SafetensorError) as error:
-            raise AuditError(
-                f"expected the outputs of a reference model, got {path} ({error}); delete the file to train it again"
-            ) from error
-        shape = (len(population), *logits[0].shape[1:])
-        if logits[-1].shape != shape:
-            raise AuditError(
-                f"expected outputs of shape {shape}, got {logits[-1].shape} in {path}; "
-                "delete the file to train it again"
-            )
-    return ReferencePool(population.ids, np.stack(logits), included, name, seconds)
-
-
-def _workers(recipe: Recipe, asked: int | None) -> int:
-    if asked is None:
-        return (os.cpu_count() or 1) if recipe.importable and not torch.cuda.is_available() else 0
-    if asked and not recipe.importable:
-        raise RecipeError(
-            f"expected a model that other processes can import, got {recipe.model_name}; "
-            "define it at the top level of a module, or pass workers=0 to train in this process"
+    check_count(models)
+    if len(population) < LEAST_POPULATION:
+        raise AuditError(
+            f"expected at least {LEAST_POPULATION} samples to train references over, got {len(population)}; "
+            "an audit needs some to forget, some to keep and some unseen"
         )
-    return asked
+    included = leave_half_out(models, len(population), seed=seed)
+    name = fingerprint(recipe, population, seed)
+    folder = writable_folder(folder / name)
+    _refuse_foreign(folder)
+    facts = {
+        "format": FORMAT,
+        "recipe": recipe.to_dict(),
+        "population_sha256": population.sha256,
+        "samples": len(population),
+        "seed": seed,
+    }
+    if not (folder / FACTS).exists():
+        write_json(folder / FACTS, facts)
+    job = Members(recipe, task, population, seed, name, keep_weights, models)
+    jobs.complete(job, folder, models, workers=workers, executor=executor, progress=progress)
+    pool = _open(folder, population, included, name, seed)
+    if not keep_weights:
+        pool.drop_weights()
+    return pool
 
 
-def _train_in_processes(
-    folder: Path, members: list[int], count: int, done: int, models: int, progress: Progress
-) -> None:
-    logs = [folder / f"worker-{worker}.log" for worker in range(count)]
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        for worker, log in enumerate(logs):
-            command = [sys.executable, "-m", "obliviate.references.member", str(folder)]
-            command += [str(member) for member in members[worker::count]]
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            with log.open("wb") as stream:
-                processes.append(
-                    subprocess.Popen(  # noqa: S603 - our own module, and a list of numbers
-                        command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, env=environment
-                    )
-                )
-        while any(process.poll() is None for process in processes):
-            time.sleep(0.1)
-            progress("references", done + sum(logits_file(folder, one).exists() for one in members), models)
-            _refuse_failures(processes, logs)
-        _refuse_failures(processes, logs)
-    finally:
-        for process in processes:
-            process.terminate()
-            process.wait()
+def load_pool(
+    recipe: Recipe, population: Samples, *, folder: Path, models: int | None = None, seed: int = 0
+) -> ReferencePool:
+    """Open a pool that is there, all of it or its first `models`, and train nothing.
+
+    Raises AuditError where there is none of this recipe, this population and this seed, with what there is instead,
+    or where it has fewer members.
+    """
+    name = fingerprint(recipe, population, seed)
+    known = {one.fingerprint: one for one in pools_in(folder)}
+    if name not in known:
+        others = "; ".join(f"{one}: {facts.differences(recipe, population, seed)}" for one, facts in known.items())
+        raise AuditError(
+            f"expected references {name} in {folder}, got {others or 'none'}; "
+            "train them first, or give the recipe, the samples and the seed that they were trained by"
+        )
+    there = known[name].members
+    if there < (wanted := models or max(4, there - there % 2)):
+        raise AuditError(
+            f"expected {wanted} references in {folder / name}, got {there}; train more, which keeps these as they are"
+        )
+    _refuse_foreign(folder / name)
+    included = leave_half_out(wanted, len(population), seed=seed)
+    return _open(folder / name, population, included, name, seed)
 
 
-def _refuse_failures(processes: list[subprocess.Popen[bytes]], logs: list[Path]) -> None:
-    for process, log in zip(processes, logs, strict=True):
-        if process.poll():
-            text = log.read_text(encoding="utf-8", errors="replace").strip() or "no message"
-            raise TrainingError(
-                f"expected every reference to train, got a failure ({text.splitlines()[-1]}); "
-                f"the whole message is in {log}"
+def pools_in(folder: Path) -> tuple[PoolFacts, ...]:
+    """List the pools of a folder by their fingerprints; raises AuditError for a damaged or foreign description."""
+    found = []
+    for path in sorted(folder.glob(f"*/{FACTS}")):
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            kind = values.pop("format")
+            if kind != FORMAT:
+                raise ValueError(f"format {kind!r}")
+            found.append(PoolFacts(path.parent, path.parent.name, **values))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AuditError(
+                f"expected the description of a reference pool, got {path} ({error}); remove the folder {path.parent}"
+            ) from error
+    return tuple(found)
+
+
+def _open(
+    folder: Path, population: Samples, included: Bool[np.ndarray, "models n"], name: str, seed: int
+) -> ReferencePool:
+    paths = [logits_file(folder, Members.kind, member) for member in range(len(included))]
+    logits = StoredLogits.open(paths, samples=len(population))
+    return ReferencePool(population.ids, logits, included, name, total_seconds(paths, name), folder, seed)
+
+
+def total_seconds(paths: list[Path], name: str) -> float:
+    """Add up the times of models, each of which must be the one that its place says; raises AuditError for others."""
+    seconds = 0.0
+    for member, path in enumerate(paths):
+        facts = facts_of(path)
+        whose = facts.get("fingerprint", name), facts.get("member", str(member))  # the folder's name vouches for others
+        if whose != (name, str(member)):
+            raise AuditError(
+                f"expected the outputs of model {member} of {name}, got those of {whose[1]} of {whose[0]} in {path}; "
+                f"{REMEDY}"
             )
+        try:
+            seconds += float(facts["seconds"])
+        except (KeyError, ValueError) as error:
+            raise AuditError(f"expected the time of a training, got none in {path} ({error}); {REMEDY}") from error
+    return seconds
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """Refuse a folder with files that are not a pool's, other than hidden ones; raises AuditError."""
+    foreign = sorted(
+        one.name for one in folder.iterdir() if not one.name.startswith(".") and not OURS.fullmatch(one.name)
+    )
+    if foreign:
+        raise AuditError(
+            f"expected a folder with references and nothing else, got {foreign[0]} in {folder}; move it elsewhere"
+        )

@@ -1,0 +1,114 @@
+"""The outputs of many models, one file a model, each read when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from jaxtyping import Float, Int
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from obliviate.errors import AuditError
+from obliviate.files import write_atomically
+
+KEY = "logits"
+REMEDY = "delete the file to train it again"
+
+
+def write_logits(path: Path, logits: Float[Tensor, "n ..."], facts: Mapping[str, str]) -> None:
+    """Write one model's outputs, with facts about them, atomically."""
+    write_atomically(path, lambda temporary: save_file({KEY: logits.contiguous()}, temporary, dict(facts)))
+
+
+@dataclass(frozen=True, eq=False)
+class StoredLogits(Sequence[Float[np.ndarray, "n ..."]]):
+    """Outputs of models, one array of float32 a model, of which at most one or two are in memory at a time.
+
+    `shape` is (models, samples, …). `rows` is a view that selects samples. Reading raises AuditError for a file that
+    is missing or damaged, of another shape, or with values that are not finite.
+
+    >>> import tempfile, torch
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     paths = [Path(folder) / f"{one}.safetensors" for one in range(2)]
+    ...     for one, path in enumerate(paths):
+    ...         write_logits(path, torch.full((3, 2), float(one)), {})
+    ...     logits = StoredLogits.open(paths, samples=3)
+    ...     print(logits.shape, logits.rows(np.array([2, 0]))[1].tolist())
+    (2, 3, 2) [[1.0, 1.0], [1.0, 1.0]]
+    """
+
+    paths: tuple[Path, ...]
+    outputs: tuple[int, ...]
+    stored: int
+    selected: Int[np.ndarray, " m"] | None = None
+
+    @classmethod
+    def open(cls, paths: Sequence[Path], *, samples: int) -> StoredLogits:
+        """Look at the head of every file, so that a missing, damaged or foreign one is named before any is needed.
+
+        Raises AuditError, as reading does.
+        """
+        found = [_shape(path) for path in paths]
+        for path, shape in zip(paths, found, strict=True):
+            if shape != (wanted := (samples, *found[0][1:])):
+                raise AuditError(f"expected outputs of shape {wanted}, got {shape} in {path}; {REMEDY}")
+        return cls(tuple(paths), found[0][1:], samples)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(models, samples, …), as of one array that held all."""
+        return len(self.paths), self.stored if self.selected is None else len(self.selected), *self.outputs
+
+    def rows(self, index: Int[np.ndarray, " m"]) -> StoredLogits:
+        """Select samples by their positions, in this order, without reading anything."""
+        return replace(self, selected=index if self.selected is None else self.selected[index])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    @overload
+    def __getitem__(self, member: int) -> Float[np.ndarray, "n ..."]: ...
+
+    @overload
+    def __getitem__(self, member: slice) -> StoredLogits: ...
+
+    def __getitem__(self, member: int | slice) -> Float[np.ndarray, "n ..."] | StoredLogits:
+        if isinstance(member, slice):
+            return replace(self, paths=self.paths[member])
+        path = self.paths[member]
+        if (shape := _shape(path)) != (wanted := (self.stored, *self.outputs)):
+            raise AuditError(f"expected outputs of shape {wanted}, got {shape} in {path}; {REMEDY}")
+        with safe_open(path, framework="numpy") as file:
+            logits = file.get_tensor(KEY)
+        if not np.isfinite(logits).all():
+            raise AuditError(f"expected finite outputs, got NaN or Inf in {path}; {REMEDY}")
+        return logits if self.selected is None else logits[self.selected]
+
+
+def facts_of(path: Path) -> Mapping[str, str]:
+    """Read the facts that were written beside a model's outputs; raises AuditError for a missing or damaged file."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _shape(path: Path) -> tuple[int, ...]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            stored = file.get_slice(KEY)
+            if stored.get_dtype() != "F32":
+                raise AuditError(f"expected outputs in float32, got {stored.get_dtype()} in {path}; {REMEDY}")
+            return tuple(stored.get_shape())
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> AuditError:
+    return AuditError(f"expected the outputs of a model, got {path} ({error}); {REMEDY}")

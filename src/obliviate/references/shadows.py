@@ -1,0 +1,186 @@
+"""Shadows for U-LiRA: every reference goes through the unlearning that is audited.
+
+Hayes, Shumailov, Triantafillou, Khalifa, Papernot 2024, "Inexact Unlearning Needs More Careful Evaluations to Avoid a
+False Sense of Privacy", arXiv 2403.01218.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Final, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Shaped
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from obliviate.data.ids import shown
+from obliviate.data.samples import Samples
+from obliviate.errors import AuditError
+from obliviate.files import writable_folder, write_json
+from obliviate.references import jobs
+from obliviate.references.jobs import Executor, Job, logits_file, pickled
+from obliviate.references.logits import StoredLogits
+from obliviate.references.pool import ReferencePool, fingerprint, total_seconds
+from obliviate.seeds import derive
+from obliviate.task import Task
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Progress, silent
+from obliviate.types import Ids
+
+FORMAT: Final = "obliviate.shadows/1"
+FACTS: Final = "shadows.json"
+
+
+@runtime_checkable
+class Unlearning(Protocol):
+    """Makes a model forget some of what it was trained on, and tells how many seconds that took.
+
+    Its `repr` says everything that the outcome depends on besides the arguments. An interrupted unlearning goes on in
+    `folder`.
+    """
+
+    def __call__(
+        self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
+    ) -> tuple[nn.Module, float]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class ShadowPool:
+    """Shadows: their outputs for the samples F ∪ V, and which of these each was trained on and made to forget.
+
+    `forget` marks the samples of the request, F; the others, V, are as many that were drawn from the unseen ones, so
+    that both are in half of the shadows. `logits` reads one shadow at a time; `seconds` is the time of all unlearning.
+    """
+
+    ids: Ids
+    logits: StoredLogits
+    included: Bool[np.ndarray, "shadows n"]
+    forget: Bool[np.ndarray, " n"]
+    fingerprint: str
+    seconds: float
+    folder: Path
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+
+@dataclass(frozen=True, eq=False)
+class Shadows(Job):
+    """The shadows of a pool: reference r forgets (F ∪ V) ∩ D_r and retains the rest of D_r."""
+
+    kind: ClassVar[str] = "shadow"
+    stage: ClassVar[str] = "shadows"
+
+    ids: Ids
+    included: Bool[np.ndarray, "shadows population"]
+    weights: tuple[Path, ...]
+    unlearning: Unlearning
+
+    @property
+    def asked(self) -> Samples:
+        return self.population.select(self.ids)
+
+    @property
+    def portable(self) -> str | None:
+        if pickled(self.unlearning):
+            return super().portable
+        return (
+            f"expected an unlearning that other processes can import, got {self.unlearning!r}; "
+            "define it at the top level of a module, or pass workers=0 to work in this process"
+        )
+
+    def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
+        trained = self.population.at(self.included[member])
+        gone = np.isin(trained.ids, self.ids)
+        model = _reference(self.weights[member], self.recipe, seed=self.seed)
+        seed = derive(self.seed, self.kind, member)
+        return self.unlearning(model, trained.at(gone), trained.at(~gone), seed=seed, folder=folder, progress=progress)
+
+
+def hold_out(unseen: Ids, count: int, *, seed: int) -> Shaped[np.ndarray, " count"]:
+    """Draw V, as many unseen ids as there are samples to forget; raises AuditError where there are fewer.
+
+    >>> len(hold_out(np.array(["a", "b", "c"]), 2, seed=0))
+    2
+    """
+    if len(unseen) < count:
+        raise AuditError(
+            f"expected at least as many unseen samples as there are to forget, got {len(unseen)} for {count}; "
+            "train references over more unseen samples, or ask for less"
+        )
+    generator = np.random.default_rng(derive(seed, "held out of the shadows"))
+    return np.sort(generator.choice(np.sort(unseen), size=count, replace=False))
+
+
+def make_shadows(
+    pool: ReferencePool,
+    recipe: Recipe,
+    population: Samples,
+    task: Task,
+    unlearning: Unlearning,
+    *,
+    forget: Shaped[np.ndarray, " f"],
+    unseen: Shaped[np.ndarray, " u"],
+    folder: Path,
+    seed: int = 0,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> ShadowPool:
+    """Make the shadows that are not yet in `folder`, one from every reference, and open all of them.
+
+    What is compared is "was trained on x and unlearned it" with "never saw x". So that this is fair to members and
+    non-members alike, the shadows forget V beside F: unseen samples of the same number, each in half of the references
+    too. Shadows are kept by a hash of the pool, the unlearning's `repr`, F, V and the seed; a pool that has grown
+    needs new ones for its new members only. `workers`, `executor` and interruptions are as in `train_pool`.
+
+    Raises AuditError for a pool whose weights were dropped, for samples outside it, and for a request so small that
+    some reference has nothing to forget.
+    """
+    held_out = hold_out(unseen, len(forget), seed=seed)
+    ids = np.concatenate([np.sort(forget), held_out])
+    if outside := sorted(set(ids.tolist()) - set(pool.ids.tolist())):
+        raise AuditError(f"expected samples of the reference pool, got {shown(outside)} outside it; use its samples")
+    if fingerprint(recipe, population, pool.seed) != pool.fingerprint:
+        raise AuditError(
+            f"expected the recipe and the samples that references {pool.fingerprint} were trained by, got others; "
+            "give those"
+        )
+    included = pool.included[:, population.places(ids).numpy()]
+    if idle := np.flatnonzero(~included.any(axis=1)).tolist():
+        raise AuditError(
+            f"expected something to forget in every reference, got none of the {len(ids)} samples in reference "
+            f"{idle[0]}; shadows need a request of {int(np.log2(len(pool))) // 2 + 3} samples or more"
+        )
+    request = f"{pool.fingerprint} {unlearning!r} {ids[: len(forget)].tolist()} {held_out.tolist()} {seed}"
+    name = hashlib.sha256(request.encode()).hexdigest()[:16]
+    weights = tuple(path.absolute() for path in pool.weights)
+    job = Shadows(
+        recipe, task, population, seed, name, False, ids=ids, included=pool.included, weights=weights,
+        unlearning=unlearning,
+    )  # fmt: skip
+    folder = writable_folder(folder / name)
+    if not (folder / FACTS).exists():
+        facts = {"format": FORMAT, "pool": pool.fingerprint, "unlearning": repr(unlearning), "seed": seed}
+        write_json(folder / FACTS, facts | {"forget": ids[: len(forget)].tolist(), "held_out": held_out.tolist()})
+    jobs.complete(job, folder, len(pool), workers=workers, executor=executor, progress=progress)
+    paths = [logits_file(folder, Shadows.kind, shadow) for shadow in range(len(pool))]
+    logits = StoredLogits.open(paths, samples=len(ids))
+    asked = np.arange(len(ids)) < len(forget)
+    return ShadowPool(ids, logits, included, asked, name, total_seconds(paths, name), folder)
+
+
+def _reference(path: Path, recipe: Recipe, *, seed: int) -> nn.Module:
+    model = recipe.build(seed=seed)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise AuditError(
+            f"expected the weights of a reference model, got {path} ({' '.join(str(error).split())}); "
+            "delete it and the logits file beside it to train the reference again"
+        ) from error
+    return model.eval()

@@ -1,0 +1,370 @@
+"""Shadows: what every reference forgets, what it keeps, and what is kept of the outcome."""
+
+import copy
+import json
+import pickle
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from obliviate import workflow
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import AuditError, MethodError, RecipeError
+from obliviate.methods.base import Method
+from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.methods.nabla_tau import NablaTau
+from obliviate.methods.retrain import Retrain
+from obliviate.references import jobs
+from obliviate.references.pool import ReferencePool
+from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
+from obliviate.seeds import derive
+from obliviate.task import Classification
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Progress, Run
+
+MEMBERS = 4
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Thirty training samples, eight of them to forget, twenty unseen ones, and ten that methods may learn from."""
+
+    train: Samples
+    unseen: Samples
+    reference: Samples
+    split: Split
+
+    @property
+    def population(self) -> Samples:
+        return self.train.joined(self.unseen)
+
+
+@pytest.fixture(scope="module")
+def parts(tiny: Samples) -> Parts:
+    train, unseen, reference = (tiny.select(tiny.ids[a:b]) for a, b in ((0, 30), (30, 50), (50, 60)))
+    return Parts(train, unseen, reference, Split.of(train, forget=train.ids[[20, 3, 5, 7, 11, 13, 17, 2]]))
+
+
+@pytest.fixture(scope="module")
+def trained(
+    parts: Parts, three_classes: Classification, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> ReferencePool:
+    folder = tmp_path_factory.mktemp("pool")
+    return workflow.train_references(
+        tiny_recipe, parts.train, parts.unseen, three_classes, folder=folder, models=MEMBERS, workers=0
+    )
+
+
+@pytest.fixture
+def pool(trained: ReferencePool, tmp_path: Path) -> ReferencePool:
+    """A copy of the references."""
+    return replace(trained, folder=Path(shutil.copytree(trained.folder, tmp_path / "pool" / trained.fingerprint)))
+
+
+Make = Callable[..., ShadowPool]
+
+
+@pytest.fixture
+def make(parts: Parts, three_classes: Classification, tiny_recipe: Recipe) -> Make:
+    """Shadows by a method, in this process."""
+
+    def make(pool: ReferencePool, method: Method, **options: Any) -> ShadowPool:
+        given: dict[str, Any] = {"split": parts.split, "recipe": tiny_recipe, "unseen": parts.unseen} | options
+        if "executor" not in given:
+            given = {"workers": 0} | given
+        recipe, unseen, split = (given.pop(name) for name in ("recipe", "unseen", "split"))
+        return workflow.train_shadows(pool, recipe, parts.train, unseen, split, method, three_classes, **given)
+
+    return make
+
+
+@dataclass(eq=False)
+class Recording:
+    """Forgets nothing, and writes down what it was asked."""
+
+    asked: list[tuple[set[str], set[str], int]] = field(default_factory=list)
+    models: list[dict[str, torch.Tensor]] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        return "Recording()"
+
+    def __call__(
+        self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
+    ) -> tuple[nn.Module, float]:
+        assert folder.is_dir()
+        assert not model.training
+        self.asked.append((set(forget.ids.tolist()), set(retain.ids.tolist()), seed))
+        self.models.append(copy.deepcopy(model.state_dict()))
+        return model, 2.5
+
+
+# ------------------------------------------------------------------------------------------- what is forgotten
+
+
+def test_every_reference_forgets_what_it_has_of_the_request_and_of_as_many_unseen_samples(
+    pool: ReferencePool, parts: Parts, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    recording = Recording()
+    shadows = make_shadows(
+        pool,
+        tiny_recipe,
+        parts.population,
+        three_classes,
+        recording,
+        forget=parts.split.forget.ids,
+        unseen=parts.unseen.ids,
+        folder=tmp_path / "shadows",
+        seed=3,
+        workers=0,
+    )
+    request = set(parts.split.forget.ids.tolist())
+    held_out = set(shadows.ids[~shadows.forget].tolist())
+    assert set(shadows.ids[shadows.forget].tolist()) == request
+    assert len(held_out) == len(request) == 8
+    assert held_out < set(parts.unseen.ids.tolist())
+    assert len(shadows) == len(recording.asked) == MEMBERS
+    for r, (forget, retain, seed) in enumerate(recording.asked):
+        mine = set(parts.population.ids[pool.included[r]].tolist())
+        assert forget == mine & (request | held_out)
+        assert retain == mine - (request | held_out)
+        assert set(shadows.ids[shadows.included[r]].tolist()) == forget
+        assert seed == derive(3, "shadow", r)
+        weights = load_file(pool.folder / f"member-{r:03d}.safetensors")
+        assert all(recording.models[r][name].equal(weights[name]) for name in weights)
+    # Nothing was forgotten, so the shadows answer as the references do.
+    places = parts.population.places(shadows.ids).numpy()
+    np.testing.assert_allclose(
+        np.stack(list(shadows.logits)), np.stack(list(pool.logits.rows(places))), rtol=1e-5, atol=1e-6
+    )
+    np.testing.assert_array_equal(shadows.included.sum(axis=0), MEMBERS // 2)
+    assert shadows.seconds == 2.5 * MEMBERS
+
+
+def test_retraining_makes_shadows_that_never_saw_the_request(
+    pool: ReferencePool, make: Make, parts: Parts, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    shadows = make(pool, Retrain())
+    population = parts.population
+    for r in range(MEMBERS):
+        kept = population.at(pool.included[r] & ~np.isin(population.ids, shadows.ids))
+        model = Run(three_classes, seed=derive(0, "shadow", r), recipe=tiny_recipe).train(kept)
+        np.testing.assert_array_equal(shadows.logits[r], outputs(model, population.select(shadows.ids)).numpy())
+
+
+def test_gradient_ascent_raises_the_loss_where_a_shadow_forgot(
+    pool: ReferencePool, make: Make, parts: Parts, three_classes: Classification
+) -> None:
+    shadows = make(pool, GradientAscent(epochs=3, learning_rate=0.05), split=parts.split.without_retain())
+    places = parts.population.places(shadows.ids).numpy()
+    y = parts.population.select(shadows.ids).everything().y
+    for r, (before, after) in enumerate(zip(pool.logits.rows(places), shadows.logits, strict=True)):
+        had = torch.from_numpy(shadows.included[r])
+        margins = [three_classes.score(torch.from_numpy(one), y)[had].mean() for one in (before, after)]
+        assert margins[1] < margins[0]
+
+
+@pytest.mark.parametrize("method", [FineTune(epochs=1), NablaTau(epochs=1)], ids=lambda one: one.name)
+def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: Make, parts: Parts) -> None:
+    split = replace(parts.split, reference=parts.reference)
+    assert make(pool, method, split=split).logits.shape == (MEMBERS, 16, 3)
+    if "retain" in method.needs:
+        with pytest.raises(MethodError, match=f"expected a retain for {method.name}, got none"):
+            make(pool, method, split=split.without_retain())
+    if "reference" in method.needs:
+        with pytest.raises(MethodError, match=f"expected a reference for {method.name}, got none"):
+            make(pool, method)
+
+
+# ------------------------------------------------------------------------------------------- what is kept
+
+
+def made(folder: Path) -> dict[str, int]:
+    return {str(one.relative_to(folder)): one.stat().st_mtime_ns for one in folder.rglob("shadow*") if one.is_file()}
+
+
+def test_shadows_are_kept_beside_the_pool_and_used_again(pool: ReferencePool, make: Make, parts: Parts) -> None:
+    first = make(pool, FineTune(epochs=1))
+    before = made(pool.folder)
+    assert {Path(name).name for name in before} == {
+        "shadows.json",
+        *(f"shadow-{one:03d}.logits.safetensors" for one in range(MEMBERS)),
+    }
+    kept = json.loads((first.folder / "shadows.json").read_text(encoding="utf-8"))
+    assert kept["unlearning"].startswith("ShadowUnlearning(FineTune(epochs=1, ")
+    assert sorted(kept["forget"]) == sorted(parts.split.forget.ids.tolist())
+    again = make(pool, FineTune(epochs=1))
+    assert (again.fingerprint, again.seconds) == (first.fingerprint, first.seconds)
+    assert made(pool.folder) == before
+    reordered = Split.of(parts.train, forget=parts.split.forget.ids[::-1])
+    assert make(pool, FineTune(epochs=1), split=reordered).fingerprint == first.fingerprint
+    assert made(pool.folder) == before
+
+
+def test_shadows_of_something_else_are_others(pool: ReferencePool, make: Make, parts: Parts) -> None:
+    other = Split.of(parts.train, forget=parts.train.ids[10:18])
+    names = {
+        make(pool, FineTune(epochs=1)).fingerprint,
+        make(pool, FineTune(epochs=2)).fingerprint,
+        make(pool, FineTune(epochs=1), seed=1).fingerprint,
+        make(pool, FineTune(epochs=1), split=other).fingerprint,
+        make(pool, FineTune(epochs=1), split=replace(parts.split, reference=parts.reference)).fingerprint,
+        make(pool, GradientAscent(epochs=1)).fingerprint,
+        make(pool, GradientAscent(epochs=1), split=parts.split.without_retain()).fingerprint,
+    }
+    assert len(names) == 7
+
+
+def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
+    pool: ReferencePool, make: Make, parts: Parts, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    first = make(pool, FineTune(epochs=1))
+    before = made(pool.folder)
+    grown = workflow.train_references(
+        tiny_recipe, parts.train, parts.unseen, three_classes, folder=pool.folder.parent, models=6, workers=0
+    )
+    more = make(grown, FineTune(epochs=1))
+    after = made(pool.folder)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 2
+    np.testing.assert_array_equal(np.stack(list(more.logits[:MEMBERS])), np.stack(list(first.logits)))
+
+
+def test_an_interrupted_making_goes_on_to_the_same_shadows(
+    pool: ReferencePool, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make(pool, FineTune(epochs=3), folder=tmp_path / "whole")
+    fit, epochs, init = Run.fit, 0, Run.__init__
+
+    def counting(self: Run, *arguments: Any, **options: Any) -> float:
+        nonlocal epochs
+        epochs += 1
+        if epochs == 6:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **options)
+
+    def saving(self: Run, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options | {"save_every": 0.0})
+
+    monkeypatch.setattr(Run, "__init__", saving)
+    monkeypatch.setattr(Run, "fit", counting)
+    with pytest.raises(KeyboardInterrupt):
+        make(pool, FineTune(epochs=3), folder=tmp_path / "resumed")
+    resumed = make(pool, FineTune(epochs=3), folder=tmp_path / "resumed")
+    assert epochs == 3 * MEMBERS + 1
+    np.testing.assert_array_equal(np.stack(list(resumed.logits)), np.stack(list(whole.logits)))
+    assert {one.name for one in resumed.folder.iterdir()} == {one.name for one in whole.folder.iterdir()}
+
+
+class AtOnce:
+    """An executor that does everything at once, from what another process would read."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
+        fn, args = pickle.loads(pickle.dumps((fn, args)))
+        future: Future[Any] = Future()
+        future.set_result(fn(*args))
+        return future
+
+
+def test_an_executor_makes_the_same_shadows(pool: ReferencePool, make: Make, tmp_path: Path) -> None:
+    here = make(pool, FineTune(epochs=1), folder=tmp_path / "here")
+    there = make(pool, FineTune(epochs=1), folder=tmp_path / "there", executor=AtOnce())
+    np.testing.assert_array_equal(np.stack(list(here.logits)), np.stack(list(there.logits)))
+
+
+# ------------------------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.fixture
+def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "make", lambda *_, **__: pytest.fail("work has begun"))
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_pool_without_weights_is_refused(pool: ReferencePool, make: Make) -> None:
+    pool.drop_weights()
+    with pytest.raises(AuditError, match=r"expected the weights of every reference, got none for 4 of 4 .*dropped"):
+        make(pool, FineTune())
+    assert not (pool.folder / "shadows").exists()
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_request_that_shadows_cannot_answer_is_refused(
+    pool: ReferencePool, make: Make, parts: Parts, tiny_recipe: Recipe
+) -> None:
+    single = Split.of(parts.train, forget=parts.train.ids[:1])
+    with pytest.raises(
+        AuditError, match=r"expected something to forget in every reference, got none of the 2 samples in"
+    ):
+        make(pool, FineTune(), split=single, seed=idle_seed(pool, parts))
+    many = Split.of(parts.train, forget=parts.train.ids[:21])
+    with pytest.raises(
+        AuditError, match="expected at least as many unseen samples as there are to forget, got 20 for 21"
+    ):
+        make(pool, FineTune(), split=many)
+    strange = Split.of(parts.train.joined(parts.reference), forget=["s01", "s55"])
+    with pytest.raises(AuditError, match="expected a request for training samples, got 's55' outside the training set"):
+        make(pool, FineTune(), split=strange)
+    seen = replace(parts.split, reference=parts.unseen.select(["s31"]))
+    with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's31'"):
+        make(pool, FineTune(), split=seen)
+    with pytest.raises(AuditError, match=r"expected the recipe and the samples that references .* were trained by"):
+        make(pool, FineTune(), recipe=replace(tiny_recipe, epochs=4))
+    with pytest.raises(AuditError, match=r"expected the recipe and the samples that references .* were trained by"):
+        make(pool, FineTune(), unseen=parts.unseen.without(["s31"]))
+
+
+def idle_seed(pool: ReferencePool, parts: Parts) -> int:
+    """A seed whose one unseen sample is in the same references as the first training sample."""
+    place = {name: row for row, name in enumerate(pool.ids.tolist())}
+    mine = pool.included[:, 0]
+    held = [hold_out(parts.unseen.ids, 1, seed=seed)[0] for seed in range(30)]
+    return next(seed for seed, one in enumerate(held) if (pool.included[:, place[str(one)]] == mine).all())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Local:
+    """A method that only this process knows."""
+
+    name: ClassVar[str] = "local"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "none"
+    change: Callable[[torch.Tensor], torch.Tensor] = lambda weight: weight + 1
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        with torch.no_grad():
+            for one in model.parameters():
+                one.copy_(self.change(one))
+        return model
+
+
+def test_a_method_that_other_processes_cannot_read_works_in_this_one(pool: ReferencePool, make: Make) -> None:
+    method = Local(change=lambda weight: weight + 1)
+    with pytest.raises(RecipeError, match=r"expected an unlearning that other processes can import, got .*workers=0"):
+        make(pool, method, workers=2)
+    assert len(make(pool, method, workers=0)) == MEMBERS
+
+
+def test_damaged_weights_are_named_with_a_remedy(pool: ReferencePool, make: Make) -> None:
+    path = pool.weights[1]
+    for spoil in (
+        lambda: path.write_bytes(path.read_bytes()[:-9]),
+        lambda: save_file({"strange": torch.zeros(2)}, path),
+    ):
+        spoil()
+        with pytest.raises(
+            AuditError, match=rf"expected the weights of a reference model, got .*{path.name}.*; delete it"
+        ):
+            make(pool, FineTune(epochs=1))
