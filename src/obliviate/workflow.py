@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from obliviate.audit.audit import audit as audit_candidates
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
+from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role, Shadows
 from obliviate.audit.result import AuditResult
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
@@ -361,12 +361,15 @@ class Evaluation:
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
         labels = everything.everything().y.cpu().numpy()
-        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out)
-        logits = np.stack(list(pool.logits.rows(rows)))  # the audit asks for all references in one array
-        return cls(everything, Pool(logits=logits, included=pool.included[:, rows]), games)
+        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out, ids=everything.ids)
+        return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games)
 
-    def candidate(self, model: Trained) -> Candidate:
-        """Ask a model for its outputs: the part of an audit that takes time, and that can be kept."""
+    def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:
+        """Ask a model for its outputs: the part of an audit that takes time, and that can be kept.
+
+        `shadows` are references that were unlearned by the model's method (`train_shadows`), for U-LiRA.
+        """
+        place = {str(name): row for row, name in enumerate(self.samples.ids)}
         return Candidate(
             name=model.label,
             role=model.role,
@@ -376,6 +379,14 @@ class Evaluation:
             seconds=model.seconds,
             weights_sha256=weights_sha256(model.model),
             settings=dict(model.notes),
+            shadows=None
+            if shadows is None
+            else Shadows(
+                logits=shadows.logits,
+                included=shadows.included,
+                index=np.array([place[str(name)] for name in shadows.ids]),
+                forget=shadows.forget,
+            ),
         )
 
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:

@@ -3,20 +3,13 @@ import pytest
 from scipy.stats import kstest
 
 from obliviate.audit.verdict import Evidence
-from obliviate.audit.yardstick import Blind, References, Retrained, Spread, variance
+from obliviate.audit.yardstick import Blind, References, Retrained, Spread
 from obliviate.errors import AuditError
-from obliviate.metrics.intervals import delong, delong_difference, placements
+from obliviate.metrics.intervals import delong_difference
 
 Pair = tuple[np.ndarray, np.ndarray]
 FORGET, UNSEEN = 120, 300
 DRAWS = 200
-
-
-def test_variance_is_that_of_delong():
-    rng = np.random.default_rng(0)
-    positive, negative = rng.normal(0.3, 1, 50), rng.normal(0, 1, 70)
-    interval = delong(positive, negative, confidence=0.6826894921370859)
-    assert variance(*placements(positive, negative)) == pytest.approx(((interval.high - interval.low) / 2) ** 2)
 
 
 def test_difference_to_retrained_models_without_spread_is_the_paired_delong_interval():

@@ -18,8 +18,25 @@ LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then i
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Shadows:
+    """References that were unlearned as a candidate was: their logits over the samples F ∪ V, for U-LiRA.
+
+    F is the forget set and V as many unseen samples; `index` says where these are in the pool population, `forget`
+    which of them are F, and `included` which of them each shadow was trained on and then made to forget.
+    """
+
+    logits: Sequence[np.ndarray]
+    included: Bool[np.ndarray, "shadows k"]
+    index: Int[np.ndarray, " k"]
+    forget: Bool[np.ndarray, " k"]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Candidate:
-    """One model to audit: its logits over the pool population and where it comes from; `seconds` made it."""
+    """One model to audit: its logits over the pool population and where it comes from; `seconds` made it.
+
+    With `shadows` the model is also attacked by U-LiRA, which its verdict then rests on as well.
+    """
 
     name: str
     role: Role
@@ -29,6 +46,7 @@ class Candidate:
     seconds: float | None
     weights_sha256: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    shadows: Shadows | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,12 +62,16 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Games:
-    """The labels of the pool population, and which of its indices are forget, retain and unseen samples."""
+    """The labels of the pool population, and which of its indices are forget, retain and unseen samples.
+
+    `ids` name the samples in the per-sample view; without them their indices do.
+    """
 
     labels: Int[np.ndarray, " pool"]
     forget: Int[np.ndarray, " f"]
     retain: Int[np.ndarray, " r"]
     unseen: Int[np.ndarray, " u"]
+    ids: np.ndarray | None = None
 
     @property
     def parts(self) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 
 from obliviate.audit.verdict import Evidence
 from obliviate.errors import AuditError
-from obliviate.metrics.intervals import placements
+from obliviate.metrics.intervals import placement_variance, placements
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Scores of members and of non-members."""
@@ -110,7 +110,7 @@ class References:
         above, below = placements(*pair)
         weight = 1 + 1 / len(self.values)
         null = self.noise * (1 + 2 / len(self.values)) + weight * spread.variance
-        found = variance(above - self.above, below - self.below) + weight * spread.variance
+        found = placement_variance(above - self.above, below - self.below) + weight * spread.variance
         return Evidence(
             attack=attack,
             value=float(above.mean() - (self.above.mean() + self.below.mean()) / 2),
@@ -145,61 +145,7 @@ class _Means:
         self._squares[where] += step * (values - self.mean[where])
 
     @property
-    def variance(self) -> float:
-        """The mean over samples of the variance between models."""
-        return float(self._squares.sum() / (self.count - 1).sum())
-
-
-@dataclass(frozen=True)
-class Retrained:
-    """Two or more retrained models as the yardstick of one attack: placements of their scores on the same samples."""
-
-    ranked: list[Pair]
-
-    @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> Retrained:
-        """Of the scores on each retrained model."""
-        return cls([placements(*pair) for pair in pairs])
-
-    @property
-    def values(self) -> Float[np.ndarray, " k"]:
-        """Their AUCs."""
-        return np.array([float(above.mean()) for above, _ in self.ranked])
-
-    @property
-    def noise(self) -> float:
-        """The sampling variance that is one model's own, on samples that all share."""
-        rest = len(self.ranked) - 1
-        differences = [
-            variance(*_minus(one, [other for other in self.ranked if other is not one])) for one in self.ranked
-        ]
-        return float(np.mean(differences)) / (1 + 1 / rest)
-
-    def evidence(self, attack: str, pair: Pair, spread: Spread, *, leave_out: int | None = None) -> Evidence:
-        """How a model's AUC differs from the mean of theirs; `leave_out` is its own place if it is one of them."""
-        others = [one for place, one in enumerate(self.ranked) if place != leave_out]
-        above, below = _minus(placements(*pair), others)
-        weight = 1 + 1 / len(others)
-        null = weight * (self.noise + spread.variance)
-        return Evidence(
-            attack=attack,
-            value=float(above.mean()),
-            error=math.sqrt(variance(above, below) + weight * spread.variance),
-            null_error=math.sqrt(null),
-            df=spread.degrees(null, weight),
-        )
-
-
-def variance(above: Float[np.ndarray, " p"], below: Float[np.ndarray, " n"]) -> float:
-    """The sampling variance of an AUC, or of a difference of AUCs, from placements (DeLong et al. 1988).
-
-    >>> round(variance(np.array([0.75, 1.0]), np.array([1.0, 0.75])), 4)
-    0.0312
-    """
-    return float(above.var(ddof=1)) / len(above) + float(below.var(ddof=1)) / len(below)
-
-
-def _minus(one: Pair, others: Sequence[Pair]) -> Pair:
+    def _minus(one: Pair, others: Sequence[Pair]) -> Pair:
     """Placements less the mean of those of other models on the same samples."""
     above, below = (np.mean([other[side] for other in others], axis=0) for side in (0, 1))
     return one[0] - above, one[1] - below

@@ -47,6 +47,17 @@ def placements(
     return (midranks[:p] - rankdata(positive)) / n, 1 - (midranks[p:] - rankdata(negative)) / p
 
 
+def placement_variance(above: Float[np.ndarray, " p"], below: Float[np.ndarray, " n"]) -> float:
+    """The sampling variance of an AUC, or of a difference of AUCs on one set of samples (DeLong et al. 1988, eq. 5).
+
+    The arguments are placements, or differences of them.
+
+    >>> round(placement_variance(np.array([0.75, 1.0]), np.array([1.0, 0.75])), 4)
+    0.0312
+    """
+    return float(above.var(ddof=1)) / len(above) + float(below.var(ddof=1)) / len(below)
+
+
 def auc(positive: Real[np.ndarray, " p"], negative: Real[np.ndarray, " n"]) -> float:
     """Probability that a random positive scores above a random negative, ties half (Mann-Whitney), in [0, 1].
 
@@ -177,8 +188,7 @@ def _from_placements(
 ) -> Interval:
     if min(len(p), len(n)) < 2:
         raise DataError(f"expected at least 2 scores on each side, got {len(p)} and {len(n)}; score more samples")
-    variance = float(p.var(ddof=1)) / len(p) + float(n.var(ddof=1)) / len(n)
-    return _normal(float(p.mean()), variance, confidence, limits)
+    return _normal(float(p.mean()), placement_variance(p, n), confidence, limits)
 
 
 def _normal(value: float, variance: float, confidence: float, limits: tuple[float, float] | None) -> Interval:

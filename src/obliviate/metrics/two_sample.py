@@ -13,8 +13,7 @@ from jaxtyping import Real
 from scipy.stats import norm
 
 from obliviate.errors import DataError
-from obliviate.metrics.equivalence import delong_covariance
-from obliviate.metrics.intervals import Interval, ScorePair, auc, balanced_accuracy
+from obliviate.metrics.intervals import Interval, ScorePair, auc, balanced_accuracy, placement_variance, placements
 from obliviate.seeds import derive
 
 
@@ -71,7 +70,7 @@ def classifier_two_sample(
     ]
     # Rounding must not tell equal sums apart.
     as_large = sum(one >= value - 1e-12 for one in by_chance)
-    variance = sum(float(delong_covariance([pair])[0, 0]) for pair in pairs) / folds**2
+    variance = sum(placement_variance(*placements(*pair)) for pair in pairs) / folds**2
     half = float(norm.ppf((1 + confidence) / 2)) * variance**0.5
     return TwoSample(
         Interval(value, max(value - half, 0.0), min(value + half, 1.0)),

@@ -1,0 +1,74 @@
+"""U-LiRA in an audit: a candidate attacked by shadows that went through the same unlearning (Hayes et al. 2024).
+
+The game is forget samples, which the candidate was made to forget, against as many that it never saw. Models that
+never saw either are the yardstick, under the same shadows: retrained ones, or the references before their unlearning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from obliviate.attacks.membership import ulira
+from obliviate.attacks.membership.moments import Moments
+from obliviate.audit.distances import klom_of_shadows
+from obliviate.audit.inputs import Candidate, Games, Pool, Shadows
+from obliviate.audit.yardstick import Blind, Pair, References
+from obliviate.errors import AuditError
+from obliviate.metrics.utility import margin
+
+NAME = "ulira"
+
+
+@dataclass(frozen=True, eq=False)
+class UnlearnedPanel:
+    """What U-LiRA knows of the samples F ∪ V from a candidate's shadows: one margin for each of both."""
+
+    shadows: Shadows
+    labels: np.ndarray
+    margins: np.ndarray  # (shadows, k)
+    moments: Moments
+
+    @classmethod
+    def of(cls, shadows: Shadows, games: Games) -> UnlearnedPanel:
+        """Read every shadow once; raises AuditError for shadows of other samples or that do not fit together."""
+        count = len(shadows.logits)
+        if shadows.included.shape != (count, len(shadows.index)) or shadows.forget.shape != shadows.index.shape:
+            raise AuditError(
+                f"expected included ({count}, k), index (k,) and forget (k,) of {count} shadows, got "
+                f"{shadows.included.shape}, {shadows.index.shape} and {shadows.forget.shape}; make them again"
+            )
+        if set(shadows.index[shadows.forget]) != set(games.forget):
+            raise AuditError("expected shadows of this forget set, got those of another; make them for this request")
+        labels = games.labels[shadows.index]
+        margins = np.stack([margin(logits, labels) for logits in shadows.logits])
+        return cls(shadows, labels, margins, Moments.of(margins, shadows.included))
+
+    def pair(self, candidate: Candidate) -> Pair:
+        """Scores of the forget samples, and of those that were never seen, on a model."""
+        return self._apart(self._scores(candidate.logits[self.shadows.index]))
+
+    def references(self, pool: Pool) -> References:
+        """The pool before its unlearning as the yardstick: each reference on what it never saw, under the other shadows."""
+        blind = []
+        forget = self.shadows.forget
+        for reference, shadow, row in zip(pool.logits, self.margins, self.shadows.included, strict=True):
+            never = np.flatnonzero(~row)
+            rest = self.moments.without(shadow, row).at(never)
+            scores = ulira.scores(margin(reference[self.shadows.index[never]], self.labels[never]), rest)
+            pair = scores[forget[never]], scores[~forget[never]]
+            blind.append(Blind.of(pair, ~row[forget], ~row[~forget]))
+        return References.of(blind)
+
+    @property
+    def klom(self) -> dict[str, dict[str, float]]:
+        """KLoM percentiles of the forget samples, and their floor."""
+        forget = self.shadows.forget
+        return klom_of_shadows(self.margins[:, forget], self.shadows.included[:, forget])
+
+    def _scores(self, logits: np.ndarray) -> np.ndarray:
+        return ulira.scores(margin(logits, self.labels), self.moments)
+
+    def _apart(self, scores: np.ndarray) -> Pair:
+        return scores[self.shadows.forget], scores[~self.shadows.forget]
