@@ -32,7 +32,7 @@ def prepare(job: Job) -> Callable[[], nn.Module]:
     fabric: Any = importlib.import_module("lightning.fabric").Fabric(accelerator="cpu", devices=1)
     options = dict(job.settings.get("options", {}))
     if "learning_rate" in job.settings:
-        options[job.settings["rate_is_called"]] = job.settings["learning_rate"]
+        options["sgda_learning_rate"] = job.settings["learning_rate"]  # only its `scrub` takes one
 
     def unlearn() -> nn.Module:
         loaders = {
