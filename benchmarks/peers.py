@@ -50,7 +50,7 @@ from obliviate.workflow import Trained
 OURS = "obliviate"
 ADAPTERS = Path(__file__).parent / "peers"
 SHARE = 0.1
-LIMIT = 900  # seconds of CPU time for one run of a peer
+LIMIT = 300  # seconds of CPU time for one run of a peer
 
 Pair = tuple[int, int]
 """The seed of the original model and the seed of the forget set."""
@@ -82,6 +82,8 @@ ALIKE = {
     "influence": {"torchunlearn": "Influence"},
 }
 """Our methods, and what the peers call the same idea."""
+OPTIONS = {"AMUN": {"attack": "pgd"}, "NegGrad": {"retain_lambda": 0.5}, "RandomLabel": {"retain_lambda": 0.5}}
+"""What torchunlearn's methods are given: a search that fits the time, and the weight that its README shows."""
 
 
 # ------------------------------------------------------------------------------------------- who takes part
@@ -103,11 +105,15 @@ class Entry:
         return cls(OURS, name, tuple({"factor": one} for one in tried), name)
 
     @classmethod
-    def theirs(cls, tool: str, name: str, like: str, factors: tuple[float, ...], **options: Any) -> Entry:
+    def theirs(cls, tool: str, name: str, like: str, factors: tuple[float, ...], options: Mapping[str, Any]) -> Entry:
         """A method of a peer; one without a learning rate, or with one that is written in its code, has one trial."""
         settings: dict[str, Any] = {"method": name}
         if tool == "torchunlearn" and name != "Influence":
-            settings |= {"options": options, "epochs": 5, "batch_size": 128}  # the epochs and the batch of its README
+            settings |= {
+                "options": dict(options),
+                "epochs": 5,
+                "batch_size": 128,
+            }  # the epochs and the batch of its README
         title = ", ".join([name, *(f"{key}={value}" for key, value in options.items())])
         if name in {"Influence", "SelectiveSynapticDampening"} or (tool == "supreme" and name != "scrub"):
             return cls(tool, title, (settings,), like)
@@ -143,10 +149,10 @@ class Arena:
         for like in self.methods:
             made.append(Entry.ours(like, self.factors))
             for tool, name in ALIKE[like].items():
-                options = {"attack": "pgd"} if (tool, name) == ("torchunlearn", "AMUN") else {}
-                made.append(Entry.theirs(tool, name, like, self.factors, **options))
+                options = OPTIONS.get(name, {}) if tool == "torchunlearn" else {}
+                made.append(Entry.theirs(tool, name, like, self.factors, options))
         if self.source != EMBEDDED:  # where 45 CPU seconds an epoch can be afforded
-            defaults = Entry.theirs("torchunlearn", "AMUN", "amun", (1,)).trials[0]
+            defaults = Entry.theirs("torchunlearn", "AMUN", "amun", (1,), {}).trials[0]
             fewer = ((0.001, 1), (0.003, 1), (0.003, 2))
             trials = [{**defaults, "learning_rate": rate, "epochs": epochs} for rate, epochs in fewer]
             made.append(Entry("torchunlearn", "AMUN", (defaults, *trials), "amun"))
