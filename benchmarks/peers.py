@@ -38,6 +38,7 @@ from ground import COLUMNS, Ground, Request, figures, markdown, scaled
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from obliviate.audit import ModelAudit
 from obliviate.data.sources import EMBEDDED
 from obliviate.errors import ObliviateError
 from obliviate.files import write_atomically, write_json
@@ -73,13 +74,8 @@ ALIKE = {
         "erasus": "negative_gradient",
         "supreme": "neg_grad",
     },
-    "neg_grad_plus": {"erasure": "AdvancedNegGrad", "erasus": "gradient_ascent"},
     "salun": {"torchunlearn": "SalUn", "erasus": "saliency_unlearning"},
     "ssd": {"erasure": "SelectiveSynapticDampening", "supreme": "ssd"},
-    "l1_sparse": {"torchunlearn": "L1Sparse"},
-    "bad_teacher": {"torchunlearn": "BadTeacher"},
-    "boundary_shrink": {"torchunlearn": "BoundaryShrink"},
-    "influence": {"torchunlearn": "Influence"},
 }
 """Our methods, and what the peers call the same idea."""
 OPTIONS = {"AMUN": {"attack": "pgd"}, "NegGrad": {"retain_lambda": 0.5}, "RandomLabel": {"retain_lambda": 0.5}}
@@ -108,14 +104,10 @@ class Entry:
     def theirs(cls, tool: str, name: str, like: str, factors: tuple[float, ...], options: Mapping[str, Any]) -> Entry:
         """A method of a peer; one without a learning rate, or with one that is written in its code, has one trial."""
         settings: dict[str, Any] = {"method": name}
-        if tool == "torchunlearn" and name != "Influence":
-            settings |= {
-                "options": dict(options),
-                "epochs": 5,
-                "batch_size": 128,
-            }  # the epochs and the batch of its README
+        if tool == "torchunlearn":  # the epochs and the batch of its README
+            settings |= {"options": dict(options), "epochs": 5, "batch_size": 128}
         title = ", ".join([name, *(f"{key}={value}" for key, value in options.items())])
-        if name in {"Influence", "SelectiveSynapticDampening"} or (tool == "supreme" and name != "scrub"):
+        if name == "SelectiveSynapticDampening" or (tool == "supreme" and name != "scrub"):
             return cls(tool, title, (settings,), like)
         tried = (float(f"{RATES[tool] * factor:.3g}") for factor in factors)
         return cls(tool, title, tuple({**settings, "learning_rate": rate} for rate in tried), like)
@@ -232,9 +224,7 @@ class Bench:
                 made = self._theirs(entry.tool, settings, request)
         except (ObliviateError, PeerError) as error:
             return {"failed": str(error)}
-        audit = request.audit(request.evaluation.candidate(made))[0]
-        found = figures(audit) | {"cpu_seconds": audit.seconds, "share_of_retraining": audit.share_of_retraining}
-        return {key: round(value, 4) if isinstance(value, float) else value for key, value in found.items()}
+        return found(request.audit(request.evaluation.candidate(made))[0])
 
     def _theirs(self, tool: str, settings: Mapping[str, Any], request: Request) -> Trained:
         """What a peer makes of the original, or made of it before."""
@@ -302,23 +292,30 @@ def version_of(checkout: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
+def found(audit: ModelAudit) -> dict[str, Any]:
+    """The figures of one model; its cost is compared with the mean of the retrained models that it is judged by."""
+    share = audit.share_of_retraining
+    cost = {"cpu_seconds": audit.seconds, "share_of_retraining": None if share is None else 100 * share}
+    return {key: round(one, 4) if isinstance(one, float) else one for key, one in (figures(audit) | cost).items()}
+
+
 def yardsticks(arena: Arena) -> dict[str, list[dict[str, Any]]]:
     """The originals and the retrained models under the same audit."""
     rows: dict[str, list[dict[str, Any]]] = {"original": [], "retrained": []}
     for pair in arena.pairs:
         request = arena.request(pair)
         for one in request.audit(request.evaluation.candidate(request.ground.original)):
-            rows[one.role].append(figures(one) | {"cpu_seconds": one.seconds})
+            rows[one.role].append(found(one))
     return rows
 
 
 def titles(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The runs of every row under the title that they have in the table, with the trial that was chosen."""
-    shown = ("factor", "learning_rate", "epochs")
+    shown = {"factor": "rate ×", "learning_rate": "rate", "epochs": "epochs"}
     made: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         chosen = row.get("chosen", {})
-        settings = [f"{key} {chosen[key]:g}" for key in shown if key in chosen]
+        settings = [f"{word} {chosen[key]:g}" for key, word in shown.items() if key in chosen]
         made[", ".join([f"{row['tool']} {row['name']}", *settings])] = row["runs"]
     return made
 
