@@ -182,6 +182,13 @@ def figures(audit: ModelAudit) -> dict[str, Any]:
     }
 
 
+def timed_figures(audit: ModelAudit) -> dict[str, Any]:
+    """The figures with the processor time, whole and as a share of the retrained models that the model is judged by."""
+    share = audit.share_of_retraining
+    cost = {"cpu_seconds": audit.seconds, "share_of_retraining": None if share is None else 100 * share}
+    return {key: round(one, 4) if isinstance(one, float) else one for key, one in (figures(audit) | cost).items()}
+
+
 def markdown(rows: Mapping[str, Sequence[Mapping[str, Any]]], columns: Mapping[str, tuple[str, int]] = COLUMNS) -> str:
     """A table: the mean, the least and the greatest value of every figure, and the verdicts counted."""
     lines = [["method", *columns, "verdicts"], ["---"] * (len(columns) + 2)]

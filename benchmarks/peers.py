@@ -34,11 +34,10 @@ from typing import Any
 import numpy as np
 import torch
 from common import RESULTS, provenance, save
-from ground import COLUMNS, Ground, Request, figures, markdown, scaled
+from ground import COLUMNS, Ground, Request, markdown, scaled, timed_figures
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from obliviate.audit import ModelAudit
 from obliviate.data.sources import EMBEDDED
 from obliviate.errors import ObliviateError
 from obliviate.files import write_atomically, write_json
@@ -224,7 +223,7 @@ class Bench:
                 made = self._theirs(entry.tool, settings, request)
         except (ObliviateError, PeerError) as error:
             return {"failed": str(error)}
-        return found(request.audit(request.evaluation.candidate(made))[0])
+        return timed_figures(request.audit(request.evaluation.candidate(made))[0])
 
     def _theirs(self, tool: str, settings: Mapping[str, Any], request: Request) -> Trained:
         """What a peer makes of the original, or made of it before."""
@@ -292,20 +291,13 @@ def version_of(checkout: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def found(audit: ModelAudit) -> dict[str, Any]:
-    """The figures of one model; its cost is compared with the mean of the retrained models that it is judged by."""
-    share = audit.share_of_retraining
-    cost = {"cpu_seconds": audit.seconds, "share_of_retraining": None if share is None else 100 * share}
-    return {key: round(one, 4) if isinstance(one, float) else one for key, one in (figures(audit) | cost).items()}
-
-
 def yardsticks(arena: Arena) -> dict[str, list[dict[str, Any]]]:
     """The originals and the retrained models under the same audit."""
     rows: dict[str, list[dict[str, Any]]] = {"original": [], "retrained": []}
     for pair in arena.pairs:
         request = arena.request(pair)
         for one in request.audit(request.evaluation.candidate(request.ground.original)):
-            rows[one.role].append(found(one))
+            rows[one.role].append(timed_figures(one))
     return rows
 
 
