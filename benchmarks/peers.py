@@ -152,14 +152,12 @@ class Arena:
 
 def arenas(out: Path) -> dict[str, Arena]:
     """Where the methods meet; both in float32, which is what the peers compute in."""
-    small = Recipe(model_options={"size": 8}, epochs=30, precision="float32")
+    small, large = Recipe(model_options={"size": 8}, epochs=30, precision="float32"), Recipe(precision="float32")
     common = ("amun", "fine_tune", "random_label", "scrub")
     three: tuple[Pair, ...] = ((0, 2001), (1, 2002), (2, 2001))
     return {
         "digits": Arena(out / "digits", str(digits(out)), small, common, (1, 0.1, 0.3, 3), three),
-        "embedded": Arena(
-            out / "embedded", EMBEDDED, Recipe(precision="float32"), tuple(ALIKE), (1, 0.3, 3), ((0, 2001),)
-        ),
+        "embedded": Arena(out / "embedded", EMBEDDED, large, tuple(ALIKE), (1, 0.3, 3), three[:2]),
     }
 
 
@@ -308,7 +306,8 @@ def titles(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     for row in rows:
         chosen = row.get("chosen", {})
         settings = [f"{word} {chosen[key]:g}" for key, word in shown.items() if key in chosen]
-        made[", ".join([f"{row['tool']} {row['name']}", *settings])] = row["runs"]
+        who = "AMUN's authors" if row["tool"] == "amun" else f"{row['tool']} {row['name']}"
+        made[", ".join([who, *settings])] = row["runs"]
     return made
 
 
