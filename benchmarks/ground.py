@@ -6,17 +6,20 @@ import hashlib
 import json
 import statistics
 import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from common import spread
 
 from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.audit.result import ModelAudit
 from obliviate.data.split import Split, random_ids
-from obliviate.methods.base import Method
+from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
 from obliviate.training import checkpoint
@@ -25,6 +28,15 @@ from obliviate.training.run import Run
 from obliviate.workflow import Evaluation, Trained
 from obliviate.workspace import Workspace
 
+COLUMNS = {
+    "forget %": ("forget", 1),
+    "retain %": ("retain", 1),
+    "test %": ("test", 1),
+    "FT-AUC": ("ft_auc", 1),
+    "average gap": ("average_gap", 2),
+    "share of a retraining, %": ("share_of_retraining", 1),
+}
+"""Titles of the tables' columns, with the figure of `figures` and its decimals."""
 PACE = 2000  # samples of the piece of training that a cost is compared with
 
 
@@ -33,7 +45,8 @@ class Ground:
 
     A method's cost is its processor time, of one thread, as a share of a retraining's. Other work on the machine slows
     processors down as well, so the yardstick is taken anew beside every method: a piece of a training by the recipe.
-    Models that are dear to make (the original, the references, the retrained ones) are kept in `folder`.
+    Models that are dear to make (the original, the references, the retrained ones) are kept in `folder`; references of
+    another ground with the same data and recipe can be given as `pool`.
     """
 
     def __init__(
@@ -48,6 +61,7 @@ class Ground:
         references: int = 16,
         retrained: int = 3,
         workers: int | None = None,
+        pool: ReferencePool | None = None,
     ) -> None:
         torch.set_num_threads(1)
         self.folder, self.recipe, self.seed, self.count = folder, recipe, seed, retrained
@@ -61,7 +75,7 @@ class Ground:
         )
         self.data, self.task = self.workspace.data, self.workspace.task
         self.original = self.workspace.train()
-        self.pool: ReferencePool = workflow.train_references(
+        self.pool = pool or workflow.train_references(
             recipe,
             self.data.train,
             self.data.test,
@@ -150,6 +164,13 @@ class Request:
         return made
 
 
+def scaled(method: Method, factor: float, split: Split) -> Method:
+    """The method with its learning rates multiplied."""
+    settled: Any = settle(method, split)
+    rates = [one for one in ("learning_rate", "align_learning_rate") if hasattr(settled, one)]
+    return method if factor == 1 else replace(settled, **{one: factor * getattr(settled, one) for one in rates})
+
+
 def figures(audit: ModelAudit) -> dict[str, Any]:
     """What the tables show of one audited model, in percent."""
     share = audit.settings.get("share_of_retraining")
@@ -160,6 +181,36 @@ def figures(audit: ModelAudit) -> dict[str, Any]:
         "share_of_retraining": 100 * share if isinstance(share, float) else None,
         "verdict": audit.verdict,
     }
+
+
+def timed_figures(audit: ModelAudit) -> dict[str, Any]:
+    """The figures with the processor time, whole and as a share of the retrained models that the model is judged by."""
+    share = audit.share_of_retraining
+    cost = {"cpu_seconds": audit.seconds, "share_of_retraining": None if share is None else 100 * share}
+    return {key: round(one, 4) if isinstance(one, float) else one for key, one in (figures(audit) | cost).items()}
+
+
+def markdown(rows: Mapping[str, Sequence[Mapping[str, Any]]], columns: Mapping[str, tuple[str, int]] = COLUMNS) -> str:
+    """A table: the mean, the least and the greatest value of every figure, and the verdicts counted."""
+    lines = [["method", *columns, "verdicts"], ["---"] * (len(columns) + 2)]
+    for name, entries in rows.items():
+        good = [one for one in entries if "failed" not in one]
+        if not good:
+            lines.append([f"`{name}`", *("" for _ in columns), f"failed: {entries[0]['failed']}"])
+            continue
+        cells = []
+        for figure, digits in columns.values():
+            values = [entry[figure] for entry in good if entry[figure] is not None]
+            if not values:
+                cells.append("")
+                continue
+            one = spread(values)
+            cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})")
+        verdicts = [entry["verdict"] for entry in good]
+        counts = Counter(sorted(verdicts)).most_common()
+        cells.append(", ".join(f"{count} × {verdict}" for verdict, count in counts))
+        lines.append([name if name in ("original", "retrained") else f"`{name}`", *cells])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 class Log:

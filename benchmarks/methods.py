@@ -17,17 +17,14 @@ from __future__ import annotations
 import argparse
 import itertools
 import statistics
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import provenance, save, spread
-from ground import Ground, Log, Request, figures, key_of
+from common import provenance, save
+from ground import Ground, Log, Request, figures, key_of, markdown, scaled
 
 from obliviate.data.sources import EMBEDDED
-from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
@@ -35,14 +32,6 @@ from obliviate.training.recipe import Recipe
 
 SHARE = 0.1
 EITHER = ("amun",)  # methods that use the retain set where there is one
-COLUMNS = {
-    "forget %": ("forget", 1),
-    "retain %": ("retain", 1),
-    "test %": ("test", 1),
-    "FT-AUC": ("ft_auc", 1),
-    "average gap": ("average_gap", 2),
-    "share of a retraining, %": ("share_of_retraining", 1),
-}
 
 
 def measure(
@@ -62,13 +51,6 @@ def measure(
             name, where, {one: entry.get(one) for one in ("average_gap", "share_of_retraining", "failed")}, flush=True
         )
     return log.entries[key]
-
-
-def scaled(method: Method, factor: float, split: Split) -> Method:
-    """The method with its learning rates multiplied."""
-    settled: Any = settle(method, split)
-    rates = [one for one in ("learning_rate", "align_learning_rate") if hasattr(settled, one)]
-    return method if factor == 1 else replace(settled, **{one: factor * getattr(settled, one) for one in rates})
 
 
 def best(
@@ -101,29 +83,6 @@ def yardsticks(request: Request, ground: Ground, log: Log, where: Sequence[int])
         original, *retrained = request.audit(request.evaluation.candidate(ground.original))
         log.add(key, {"original": [figures(original)], "retrained": [figures(one) for one in retrained]})
     return log.entries[key]
-
-
-def markdown(rows: dict[str, list[dict[str, Any]]]) -> str:
-    """A table: the mean, the least and the greatest value of every figure, and the verdicts counted."""
-    lines = [["method", *COLUMNS, "verdicts"], ["---"] * (len(COLUMNS) + 2)]
-    for name, entries in rows.items():
-        good = [one for one in entries if "failed" not in one]
-        if not good:
-            lines.append([f"`{name}`", *("" for _ in COLUMNS), f"failed: {entries[0]['failed']}"])
-            continue
-        cells = []
-        for figure, digits in COLUMNS.values():
-            values = [entry[figure] for entry in good if entry[figure] is not None]
-            if not values:
-                cells.append("")
-                continue
-            one = spread(values)
-            cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})")
-        verdicts = [entry["verdict"] for entry in good]
-        counts = Counter(sorted(verdicts)).most_common()
-        cells.append(", ".join(f"{count} × {verdict}" for verdict, count in counts))
-        lines.append([name if name in ("original", "retrained") else f"`{name}`", *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def options() -> argparse.Namespace:

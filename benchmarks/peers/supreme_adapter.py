@@ -8,7 +8,7 @@ from typing import Any
 
 from exchange import Job, serve
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 
 class Triples(Dataset[Any]):
@@ -31,13 +31,16 @@ def prepare(job: Job) -> Callable[[], nn.Module]:
     function = getattr(importlib.import_module(f"supreme.methods.unlearning_methods.{method}"), method)
     fabric: Any = importlib.import_module("lightning.fabric").Fabric(accelerator="cpu", devices=1)
     options = dict(job.settings.get("options", {}))
+    if method == "ssd":  # what its pipeline sets where random samples are to be forgotten
+        options |= {"dampening_constant": 1.0, "selection_weighting": 10.0}
     if "learning_rate" in job.settings:
-        options[job.settings["rate_is_called"]] = job.settings["learning_rate"]
+        options["sgda_learning_rate"] = job.settings["learning_rate"]  # only its `scrub` takes one
 
     def unlearn() -> nn.Module:
+        whole: Any = ConcatDataset([job.retain, job.forget])
         loaders = {
             name: DataLoader(Triples(part), batch_size=128, shuffle=True)
-            for name, part in (("retain", job.retain), ("forget", job.forget))
+            for name, part in (("retain", job.retain), ("forget", job.forget), ("full", whole))
         }
         function(
             fabric=fabric,

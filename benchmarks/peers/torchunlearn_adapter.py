@@ -20,9 +20,6 @@ def prepare(job: Job) -> Callable[[], nn.Module]:
         identity = {"mean": [0.0] * channels, "std": [1.0] * channels}
         wrapped = peer.RobModel(job.network, n_classes=job.classes, normalization_used=identity)
         loaders = {"Retain": job.loader(job.retain), "Forget": job.loader(job.forget)}
-        if "epochs" not in job.settings:  # its methods without training
-            method(wrapped).fit(loaders)
-            return wrapped.model
         trainer = method(wrapped, **job.settings["options"])
         if hasattr(trainer, "compute_saliency_mask"):
             trainer.compute_saliency_mask(loaders["Forget"])
