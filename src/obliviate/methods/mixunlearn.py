@@ -40,7 +40,9 @@ Pairing = Literal["nearest", "position"]
 RETAIN_SHARE: Final = 2 / 3
 LEAST_STEPS: Final = 24
 CHUNK: Final = 500  # images that the original looks at together
-LEVEL: Final = "forget_level"  # where forgetting stops, on average: 0, D_R tells the forget set's answers; 1, it does not
+LEVEL: Final = (
+    "forget_level"  # where forgetting stops, on average: 0, D_R tells the forget set's answers; 1, it does not
+)
 GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget image, the generator no longer mixes
 SPREAD: Final = "mask_spread"  # standard deviation over pixels and pairs; 0: the masks are flat
 
