@@ -40,9 +40,7 @@ Pairing = Literal["nearest", "position"]
 RETAIN_SHARE: Final = 2 / 3
 LEAST_STEPS: Final = 24
 CHUNK: Final = 500  # images that the original looks at together
-LEVEL: Final = (
-    "forget_level"  # where forgetting stops, on average: 0, D_R tells the forget set's answers; 1, it does not
-)
+LEVEL: Final = "forget_level"  # where forgetting stops, on average; 0: D_R knows the forgotten answers; 1: it does not
 GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget image, the generator no longer mixes
 SPREAD: Final = "mask_spread"  # standard deviation over pixels and pairs; 0: the masks are flat
 
@@ -141,15 +139,12 @@ class MixUnlearn:
         def loss(model: nn.Module, pairs: _Pairs, mixed: Tensor | None, lam: float) -> Tensor:
             parts: list[Tensor] = []
             if mixed is not None:
-                value = mixed_contrast(model(mixed), *pairs.targets, lam, self.tau_mix, pairs.kept, pairs.level)
-                parts.append(value)
+                parts.append(mixed_contrast(model(mixed), *pairs.targets, lam, self.tau_mix, pairs.kept, pairs.level))
             if self.real:
                 logits = model(torch.cat([pairs.forget, pairs.retain]))
                 losses = sim_loss(logits, torch.cat([pairs.forget_target, pairs.retain_target]))
                 forget, retain = losses.split([len(pairs.forget), len(pairs.retain)])
-                if pairs.level is not None:
-                    forget = forget.minimum(pairs.level)
-                parts.append(self.omega * contrast(retain, forget, self.tau_real))
+                parts.append(self.omega * contrast(retain, forget.minimum(pairs.level), self.tau_real))
             return torch.stack(parts).sum()
 
         state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler, **mixing.state}
@@ -189,7 +184,7 @@ class _Pairs:
     retain: Float[Tensor, "r channels height width"]
     forget_target: Float[Tensor, "f classes"]
     retain_target: Float[Tensor, "r classes"]
-    level: Float[Tensor, " f"] | None
+    level: Float[Tensor, " f"]
     partner: Int[Tensor, " n"]
     features: tuple[Tensor, Tensor]
     kept: Bool[Tensor, " n"] | None
@@ -212,18 +207,12 @@ class _Mixing:
         self.classes = check_classification(method, run.task).classes
         self.original = copy.deepcopy(model).eval().requires_grad_(False)
         self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
-        self.watch: dict[str, Any] = {
-            "steps": 0,
-            GAP: torch.zeros((), device=run.device),
-            SPREAD: torch.zeros((), device=run.device),
-        }
+        self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
         x = run.precision.inputs(split.forget.take(torch.arange(min(2, len(split.forget)))).x)
         self.layer: str | None = None
         if method.generator or method.layer is not None:
             self.layer = feature_layer(self.original, x, name=method.layer)
-        self.level: Tensor | None = None
-        if method.neighbours is not None:
-            self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
+        self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:
             assert self.layer is not None
@@ -238,19 +227,14 @@ class _Mixing:
         """What a resumed run must find again."""
         if not self.generates:
             return {}
-        return {
-            "generator": self.generator,
-            "generator_optimizer": self.optimizer,
-            "adversary": self.adversary,
-            "watch": self.watch,
-        }
+        generator = {"generator": self.generator, "generator_optimizer": self.optimizer}
+        return {**generator, "adversary": self.adversary, "watch": self.watch}
 
     @property
     def notes(self) -> dict[str, float]:
         """The mean level, and what the masks were like, on average over the steps of the model."""
-        level = {} if self.level is None else {LEVEL: float(self.level.mean())}
-        steps = self.watch["steps"]
-        return level | ({key: float(self.watch[key]) / steps for key in (GAP, SPREAD)} if self.generates else {})
+        masks = {key: float(self.watch[key]) / self.watch["steps"] for key in (GAP, SPREAD)} if self.generates else {}
+        return {LEVEL: float(self.level.mean()), **masks}
 
     def prepare(self, model: nn.Module, forget: Batch, retain: Batch) -> tuple[_Pairs, Tensor | None, float]:
         """Take the generator's step if it is its turn, and mix the pairs for the step of the model, with a new λ."""
@@ -267,8 +251,7 @@ class _Mixing:
         with torch.no_grad(), self.run.precision.autocast():
             mask = self._mask(self.generator, pairs, lam)
         self.watch["steps"] += 1
-        self.watch[GAP] = self.watch[GAP] + mask.mean() - lam
-        self.watch[SPREAD] = self.watch[SPREAD] + mask.std()
+        self.watch |= {GAP: self.watch[GAP] + mask.mean() - lam, SPREAD: self.watch[SPREAD] + mask.std()}
         return pairs, pairs.mixed(mask), lam
 
     def _generator_loss(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Tensor:
@@ -283,9 +266,10 @@ class _Mixing:
         return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
 
     def _levels(self, split: Split) -> Float[Tensor, " n"]:
-        """How far what the retain set says of the images beside it is from each forget image's target."""
+        """How far each forget image's target is from what the retained images beside it say; 1 is the most."""
+        if self.method.neighbours is None:
+            return torch.ones(len(split.forget), device=self.run.device)
         forget, targets = (torch.cat(parts) for parts in zip(*self._looked_at(split.forget), strict=True))
-        assert self.method.neighbours is not None
         said = nearest(forget, self._looked_at(split.kept), self.method.neighbours).mean(1)
         return 1 - F.cosine_similarity(said, targets)
 
@@ -316,7 +300,7 @@ class _Mixing:
         if self.method.mix and self.method.pairing == "nearest":
             partner = (direction(first) @ direction(second).T).argmax(1)
         kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
-        level = None if self.level is None else self.level[self.samples.places(forget.ids).to(x.device)]
+        level = self.level[self.samples.places(forget.ids).to(x.device)]
         return _Pairs(forget.x, retain.x, p, q, level, partner, (first[: len(partner)], second[partner]), kept)
 
     def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
