@@ -57,7 +57,9 @@ def split(images: Samples) -> Split:
     return Split.of(images, forget=images.ids[:7])
 
 
-SMALL = MixUnlearn(epochs=3, batch_size=4, generator_every=2, learning_rate=5e-3, generator_learning_rate=0.05)
+SMALL = MixUnlearn(
+    epochs=3, batch_size=4, generator_every=2, learning_rate=5e-3, generator_learning_rate=0.05, schedule="cosine"
+)
 HIDDEN = ("s03", "s11", "s20", "s29")
 
 
