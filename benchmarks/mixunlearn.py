@@ -67,7 +67,7 @@ def variants(split: Split) -> dict[str, Method]:
         "vanilla mixup (no generator)": MixUnlearn(generator=False, layer="conv2"),
         "paired by position": MixUnlearn(pairing="position"),
         "without levels": MixUnlearn(neighbours=None),
-        "as published: neither": MixUnlearn(neighbours=None, pairing="position"),
+        "neither, as published": MixUnlearn(neighbours=None, pairing="position"),
         "no pairs of one class": MixUnlearn(exclude_same_class=True),
     }
 
@@ -128,8 +128,9 @@ class Tables:
                 known = {"forgotten": accuracy(model, forgotten), "rest": accuracy(model, rest)}  # noqa: B023
                 return {**known, **asr(model, split, test)}  # noqa: B023
 
-            methods = variants(split)
-            del methods["no pairs of one class"]  # there are none
+            # There are no pairs of one class, and levels are at their most.
+            alike = ("no pairs of one class", "without levels", "neither, as published")
+            methods = {name: method for name, method in variants(split).items() if name not in alike}
             self.setting(f"class {one}", split, {**methods, **others}, figures)
 
     def data_level(self) -> None:
