@@ -54,6 +54,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         torch.set_num_threads(1)
+        self._pace()  # the first training of a process loads libraries, which is no part of any cost
 
     def unlearn(self, model: nn.Module, split: Split, method: Method, *, seed: int, name: str = "") -> Trained:
         """Run a method; its notes hold `share_of_retraining`."""
