@@ -209,9 +209,11 @@ class _Mixing:
         self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
         x = run.precision.inputs(split.forget.take(torch.arange(min(2, len(split.forget)))).x)
-        self.layer: str | None = None
+        self.layer, self.likeness = None, None
         if method.generator or method.layer is not None:
             self.layer = feature_layer(self.original, x, name=method.layer)
+            side = min(with_features(self.original, x, self.layer)[1].shape[2:])
+            self.likeness = feature_layer(self.original, x, least=2 * side)  # deeper ones know the forget set by heart
         self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:
@@ -276,23 +278,23 @@ class _Mixing:
     def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
         """What all samples are compared by, and their targets, chunk by chunk."""
         for batch in Batches(samples.to(self.run.device), CHUNK):
-            maps, logits = self._look(self.run.precision.inputs(batch.x), maps=True)
+            maps, logits = self._look(self.run.precision.inputs(batch.x), self.likeness)
             yield direction(maps), self._targets(batch, logits)
 
     @torch.no_grad()
-    def _look(self, x: Tensor, *, maps: bool) -> tuple[Tensor, Tensor | None]:
-        """What the original's layer shows of images (the images, if it shows nothing), and its logits if needed."""
+    def _look(self, x: Tensor, layer: str | None) -> tuple[Tensor, Tensor | None]:
+        """What a layer of the original shows of images (without one, the images), and the logits if they are needed."""
         with self.run.precision.autocast():
-            if maps and self.layer is not None:
-                if self.labels_suffice:
-                    return features(self.original, x, self.layer), None
-                logits, found = with_features(self.original, x, self.layer)
-                return found, logits
-            return x, None if self.labels_suffice else self.original(x)
+            if layer is None:
+                return x, None if self.labels_suffice else self.original(x)
+            if self.labels_suffice:
+                return features(self.original, x, layer), None
+            logits, found = with_features(self.original, x, layer)
+            return found, logits
 
     def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
         x, y, ids = torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
-        maps, logits = self._look(x, maps=self.method.mix)
+        maps, logits = self._look(x, self.layer if self.method.mix else None)
         sizes = [len(forget), len(retain)]
         p, q = self._targets(Batch(x, y, np.concatenate(ids)), logits).split(sizes)
         first, second = maps.split(sizes)
