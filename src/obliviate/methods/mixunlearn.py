@@ -53,7 +53,7 @@ class MixUnlearn:
     takes the original model's sharpened predictions as targets; `unlabelled` names the ids for which only this is done.
     τ is the strength of forgetting: the smaller, the stronger. A forget image is pushed no further than its level:
     the SimLoss, for its target, of the mean target of its nearest `neighbours` in the retain set; None never stops.
-    Images are compared by what the original's `layer` shows, which the generator sees too; None chooses it (see
+    `layer` names the layer of the original whose output the generator sees; None chooses it (see
     `training.features.feature_layer`). By `pairing` a forget image is mixed with the nearest retain image of the batch,
     or with that at its position. `epochs` None is as many as take two thirds of a pass over the retain set, and no
     fewer than 2 epochs or `LEAST_STEPS` steps.
