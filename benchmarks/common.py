@@ -1,4 +1,4 @@
-"""What every benchmark records beside its figures."""
+"""What every benchmark records beside its figures, and how tables are written."""
 
 from __future__ import annotations
 
@@ -39,6 +39,34 @@ def save(name: str, content: Mapping[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Of one figure over the rows."""
+    return statistics.fmean(row[name] for row in rows)
+
+
+def cell(rows: Sequence[Mapping[str, Any]], name: str) -> str:
+    """Mean and range of a figure over the rows."""
+    one = spread([row[name] for row in rows])
+    text = f"{one['mean']:.1f}"
+    return text if one["max"] - one["min"] < 0.05 else f"{text} ({one['min']:.1f}–{one['max']:.1f})"
+
+
+def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """In markdown."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])
+
+
+def insert(page: Path, name: str, text: str) -> None:
+    """Put the text between the marks of this name on a page of the documentation."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
+    if not found or end not in rest:
+        raise SystemExit(
+            f"expected the marks {begin} and {end} in {page.name}, got none; put them where the table goes"
+        )
+    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def _git(*arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What methods are compared on: one original model, its reference pool, and retrained models per forget set."""
+"""What the benchmarks stand on: models that are kept, methods run beside a yardstick of their cost, and figures."""
 
 from __future__ import annotations
 
@@ -7,22 +7,30 @@ import json
 import statistics
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import torch
 from common import spread
+from torch import nn
 
 from obliviate import workflow
+from obliviate.attacks.membership import boosted_trees, logistic
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.audit.result import ModelAudit
+from obliviate.data.samples import Samples
 from obliviate.data.split import Split, random_ids
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
+from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.references.pool import ReferencePool
+from obliviate.task import Task
 from obliviate.training import checkpoint
+from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.workflow import Evaluation, Trained
@@ -37,14 +45,73 @@ COLUMNS = {
     "share of a retraining, %": ("share_of_retraining", 1),
 }
 """Titles of the tables' columns, with the figure of `figures` and its decimals."""
-PACE = 2000  # samples of the piece of training that a cost is compared with
+PACE: Final = 2000  # samples of the piece of training that a cost is compared with
+MODEL_SEEDS: Final = (0, 1, 2)
+FORGET_SEED: Final = 2001
+RETRAINED: Final = 3
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Trains and unlearns by one recipe, and keeps what is dear to make.
+
+    A method's cost is its processor time, of one thread, as a share of a retraining's. Other work on the machine slows
+    processors down as well, so the yardstick is taken anew beside every method: a piece of a training by the recipe.
+    """
+
+    recipe: Recipe
+    task: Task
+    train: Samples
+
+    def __post_init__(self) -> None:
+        torch.set_num_threads(1)
+        self._pace()  # the first training of a process loads libraries, which is no part of any cost
+
+    def unlearn(self, model: nn.Module, split: Split, method: Method, *, seed: int, name: str = "") -> Trained:
+        """Run a method; its notes hold `share_of_retraining`."""
+        paces = [self._pace()]
+        began = time.process_time()
+        made = workflow.unlearn(model, split, method, self.task, recipe=self.recipe, seed=seed, name=name)
+        spent = time.process_time() - began
+        paces.append(self._pace())
+        share = spent / (statistics.fmean(paces) * len(split.kept) * self.recipe.epochs)
+        return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
+
+    def kept(self, path: Path, samples: Samples, make: Callable[[], Trained]) -> Trained:
+        """The model of this file; made of the samples and written if it is not there."""
+        if path.exists():
+            model = self.recipe.build(seed=0)
+            one = checkpoint.load(path, model)
+            notes = one.settings.get("notes", {})
+            return Trained(model.eval(), "retrained", one.method, one.seed, one.seconds, notes)
+        made = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.save(
+            path,
+            made.model,
+            role=made.role,
+            method=made.method,
+            seed=made.seed,
+            recipe=self.recipe.to_dict(),
+            data_sha256=samples.sha256,
+            ids=samples.ids.tolist(),
+            settings={"notes": dict(made.notes)},
+            seconds=made.seconds or 0.0,
+        )
+        return made
+
+    def _pace(self) -> float:
+        """Processor seconds that the recipe takes per sample and epoch, now."""
+        few = self.train.select(self.train.ids[:PACE])
+        began = time.process_time()
+        Run(self.task, recipe=replace(self.recipe, epochs=1)).train(few)
+        return (time.process_time() - began) / len(few)
 
 
 class Ground:
     """An original model of one seed, and whatever methods make of it on random forget sets.
 
-    A method's cost is its processor time, of one thread, as a share of a retraining's. Other work on the machine slows
-    processors down as well, so the yardstick is taken anew beside every method: a piece of a training by the recipe.
     Models that are dear to make (the original, the references, the retrained ones) are kept in `folder`; references of
     another ground with the same data and recipe can be given as `pool`.
     """
@@ -63,7 +130,6 @@ class Ground:
         workers: int | None = None,
         pool: ReferencePool | None = None,
     ) -> None:
-        torch.set_num_threads(1)
         self.folder, self.recipe, self.seed, self.count = folder, recipe, seed, retrained
         self.workspace = Workspace.create(
             folder / "model",
@@ -74,6 +140,7 @@ class Ground:
             reference_size=reference_size,
         )
         self.data, self.task = self.workspace.data, self.workspace.task
+        self.bench = Bench(recipe=recipe, task=self.task, train=self.data.train)
         self.original = self.workspace.train()
         self.pool = pool or workflow.train_references(
             recipe,
@@ -95,22 +162,8 @@ class Ground:
         return self._requests[key]
 
     def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> Trained:
-        """Run a method; its notes hold `share_of_retraining`."""
-        paces = [self._pace()]
-        began = time.process_time()
-        made = workflow.unlearn(self.original.model, split, method, self.task, recipe=self.recipe, seed=seed, name=name)
-        spent = time.process_time() - began
-        paces.append(self._pace())
-        kept = len(self.data.train) - len(split.forget)
-        share = spent / (statistics.fmean(paces) * kept * self.recipe.epochs)
-        return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
-
-    def _pace(self) -> float:
-        """Processor seconds that the recipe takes per sample and epoch, now."""
-        few = self.data.train.select(self.data.train.ids[:PACE])
-        began = time.process_time()
-        Run(self.task, seed=self.seed, recipe=replace(self.recipe, epochs=1)).train(few)
-        return (time.process_time() - began) / len(few)
+        """Run a method on the original; its notes hold `share_of_retraining`."""
+        return self.bench.unlearn(self.original.model, split, method, seed=seed, name=name)
 
 
 class Request:
@@ -140,28 +193,8 @@ class Request:
         return figures(self.audit(self.candidate(method, retain=retain))[0])
 
     def _retrained(self, folder: Path, seed: int) -> Trained:
-        path = folder / f"retrained-{seed}.safetensors"
-        ground = self.ground
-        if path.with_suffix(".json").exists():
-            model = ground.recipe.build(seed=0)
-            manifest = checkpoint.load(path, model)
-            notes = manifest.settings["notes"]
-            return Trained(model.eval(), "retrained", manifest.method, seed, manifest.seconds, notes)
-        made = ground.unlearn(Retrain(), self.split, seed=seed)
-        folder.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(
-            path,
-            made.model,
-            role="retrained",
-            method=made.method,
-            seed=seed,
-            recipe=ground.recipe.to_dict(),
-            data_sha256=ground.data.sha256,
-            ids=self.split.kept.ids.tolist(),
-            settings={"notes": dict(made.notes)},
-            seconds=made.seconds or 0.0,
-        )
-        return made
+        make = partial(self.ground.unlearn, Retrain(), self.split, seed=seed)
+        return self.ground.bench.kept(folder / f"retrained-{seed}.safetensors", self.split.kept, make)
 
 
 def scaled(method: Method, factor: float, split: Split) -> Method:
@@ -233,3 +266,72 @@ class Log:
 def key_of(*parts: object) -> str:
     """A short name of a combination of settings."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def compare(
+    bench: Bench,
+    log: Log,
+    where: Sequence[object],
+    split: Split,
+    originals: Mapping[int, Callable[[], nn.Module]],
+    methods: Mapping[str, Method],
+    figures: Callable[[nn.Module], Mapping[str, float]],
+) -> dict[str, Rows]:
+    """The figures of the originals, of three retrained models, and of every method from every original.
+
+    `where` names the request in the log; what is there is not made again.
+    """
+
+    def made(original: Callable[[], nn.Module], method: Method, seed: int) -> dict[str, float]:
+        one = bench.unlearn(original(), split, method, seed=seed)
+        return {"share_of_retraining": 100 * one.notes["share_of_retraining"], **figures(one.model)}
+
+    def row(label: str, method: Method | None, seed: int, make: Callable[[], Mapping[str, float]]) -> dict[str, Any]:
+        # Thousands of unlabelled ids stand in no key: the label says which they are.
+        named = replace(method, unlabelled=None) if getattr(method, "unlabelled", None) else method  # pyright: ignore
+        key = key_of(*where, split.forget.sha256, label, repr(named), seed)
+        if key not in log.entries:
+            print(log.add(key, {"where": list(where), "model": label, "method": repr(named), "seed": seed, **make()}))
+        return log.entries[key]
+
+    rows: dict[str, Rows] = {
+        "original": [row("original", None, seed, lambda: figures(one())) for seed, one in originals.items()],  # noqa: B023
+        "retrained": [
+            row("retrained", Retrain(), seed, partial(made, originals[0], Retrain(), seed))
+            for seed in range(100, 100 + RETRAINED)
+        ],
+    }
+    for label, method in methods.items():
+        settled = settle(method, split)
+        rows[label] = [
+            row(label, settled, seed, partial(made, original, method, seed)) for seed, original in originals.items()
+        ]
+    return rows
+
+
+def accuracy(model: nn.Module, samples: Samples) -> float:
+    """In percent."""
+    return 100 * float((outputs(model, samples).argmax(1) == samples.everything().y).float().mean())
+
+
+def asr(model: nn.Module, split: Split, test: Samples) -> dict[str, float]:
+    """The success rate of boosted trees in percent, with its 95 % interval."""
+    parts = (boosted_trees.sorted_softmax(outputs(model, one).numpy()) for one in (split.forget, split.kept, test))
+    return percent("asr", balanced_accuracy(*boosted_trees.success(*parts)))
+
+
+def mia(model: nn.Module, split: Split, test: Samples) -> dict[str, float]:
+    """MIA_L and MIA_E in percent, with their 95 % intervals."""
+    logits = np.concatenate([outputs(model, one).numpy() for one in (split.forget, test)])
+    y = np.concatenate([one.everything().y.numpy() for one in (split.forget, test)])
+    members = np.arange(len(logits)) < len(split.forget)
+    found: dict[str, float] = {}
+    for name, features in {"mia_l": logistic.loss(logits, y), "mia_e": logistic.entropy(logits)}.items():
+        scores = logistic.scores(features, members)
+        found |= percent(name, balanced_accuracy(scores[members], scores[~members]))
+    return found
+
+
+def percent(name: str, one: Interval) -> dict[str, float]:
+    """The value under its name, and its limits beside it, in percent."""
+    return {name: 100 * one.value, f"{name}_low": 100 * one.low, f"{name}_high": 100 * one.high}

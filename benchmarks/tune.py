@@ -124,9 +124,7 @@ SPACES: dict[str, dict[str, list[Any]]] = {
         "batch_size": [64, 128],
         "schedule": SCHEDULES,
         "tau_mix": [2.0, 3.0, 5.0, 10.0],
-        "tau_real": [2.0, 2.5, 3.0, 4.0, 5.0],
-        "temperature": [0.3],
-        "omega": [1.0],
+        "tau_real": [1.0, 1.5, 2.0, 3.0, 4.0],
     },
     "laf": {
         "learning_rate": [3e-5, 1e-4, 3e-4],

@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.mixunlearn import GAP, SPREAD, MixUnlearn
+from obliviate.methods.mixunlearn import GAP, LEVEL, SPREAD, MixUnlearn
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.task import Classification, Task
@@ -56,7 +57,9 @@ def split(images: Samples) -> Split:
     return Split.of(images, forget=images.ids[:7])
 
 
-SMALL = MixUnlearn(epochs=3, batch_size=4, generator_every=2, learning_rate=5e-3, generator_learning_rate=0.05)
+SMALL = MixUnlearn(
+    epochs=3, batch_size=4, generator_every=2, learning_rate=5e-3, generator_learning_rate=0.05, schedule="cosine"
+)
 HIDDEN = ("s03", "s11", "s20", "s29")
 
 
@@ -74,6 +77,20 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
     def similarity(logits: Tensor, p: Tensor) -> Tensor:
         f = logits.softmax(1)
         return 1 - (f * p).sum(1) / (f.norm(dim=1) * p.norm(dim=1))
+
+    def unit(maps: Tensor) -> Tensor:
+        small = F.adaptive_avg_pool2d(maps, 4).flatten(1)
+        return small / small.norm(dim=1, keepdim=True)
+
+    def levels() -> dict[str, Tensor]:
+        forget, retain = split.forget.everything(), split.kept.everything()
+        p, q = target(forget), target(retain)
+        found = {}
+        for name, one, fit in zip(forget.ids, p, unit(conv(forget.x)) @ unit(conv(retain.x)).T, strict=True):
+            said = q[fit.argsort(descending=True)[: method.neighbours]].mean(0)
+            level = 1 - (said @ one) / (said.norm() * one.norm())
+            found[str(name)] = torch.ones(()) if method.neighbours is None else level
+        return found
 
     def formula(near: Tensor, apart: Tensor, tau: float) -> Tensor:
         return (near.exp() / (apart / tau).exp().sum()).log().sum()
@@ -105,18 +122,25 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
     length = len(run.paired(split.forget, split.kept, method.batch_size, 0, steps=method.steps))
     assert method.epochs is not None
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, method.epochs * length)
-    step, masks = 0, []
+    step, masks, most = 0, [], levels()
     for epoch in range(method.epochs):
         torch.manual_seed(derive(run.seed, "mixunlearn", epoch))
         for f, r in run.paired(split.forget, split.kept, method.batch_size, epoch, steps=method.steps):
             n = min(len(f), len(r))
-            p_f, p_r = target(f), target(r)
-            different = (p_f[:n].argmax(1) != p_r[:n].argmax(1)) | (not method.exclude_same_class)
+            p_f, p_r, level = target(f), target(r), torch.stack([most[str(name)] for name in f.ids])
+            partner = torch.arange(n)
+            if method.pairing == "nearest":
+                n, partner = len(f), (unit(conv(f.x)) @ unit(conv(r.x)).T).argmax(1)
+            x_r, p_m = r.x[partner], p_r[partner]
+            different = (p_f[:n].argmax(1) != p_m.argmax(1)) | (not method.exclude_same_class)
 
             def mixed_loss(net: nn.Module, mask: Any, lam: float, tau: float) -> Tensor:
-                logits = net(mask * f.x[:n] + (1 - mask) * r.x[:n])  # noqa: B023
-                near = (1 - lam) * similarity(logits, p_r[:n])  # noqa: B023
-                apart = lam * similarity(logits, p_f[:n])  # noqa: B023
+                logits = net(mask * f.x[:n] + (1 - mask) * x_r)  # noqa: B023
+                near = (1 - lam) * similarity(logits, p_m)  # noqa: B023
+                apart = similarity(logits, p_f[:n])  # noqa: B023
+                if net is model:  # the generator looks for what brings the target back, whatever the level
+                    apart = torch.where(apart > level[:n], level[:n], apart)  # noqa: B023
+                apart = lam * apart
                 return formula(near[different], apart[different], tau)  # noqa: B023
 
             loss = torch.zeros(())
@@ -133,14 +157,14 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
                     adversary.load_state_dict(mean)
                     if step % method.generator_every == 0:
                         lam = ratio()
-                        mask = generator(conv(f.x[:n]), conv(r.x[:n]), lam, (6, 6))
+                        mask = generator(conv(f.x[:n]), conv(x_r), lam, (6, 6))
                         value = -mixed_loss(adversary, mask, lam, method.tau_gen)
                         value = value + method.mask_penalty * ((mask.mean((1, 2, 3)) - lam) ** 2).sum()
                         other.zero_grad()
                         value.backward()
                         other.step()
                     lam = ratio()
-                    mask = generator(conv(f.x[:n]), conv(r.x[:n]), lam, (6, 6)).detach()
+                    mask = generator(conv(f.x[:n]), conv(x_r), lam, (6, 6)).detach()
                     masks.append([float(mask.mean()) - lam, float(mask.std())])
                 model.train()
                 loss = loss + mixed_loss(model, mask, lam, method.tau_mix)
@@ -148,6 +172,7 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
                 model.train()
                 logits = model(torch.cat([f.x, r.x]))
                 apart, near = similarity(logits[: len(f)], p_f), similarity(logits[len(f) :], p_r)
+                apart = torch.where(apart > level, level, apart)
                 loss = loss + method.omega * formula(near, apart, method.tau_real)
             optimizer.zero_grad()
             loss.backward()
@@ -161,12 +186,14 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
     "changed",
     [
         {},
+        {"neighbours": None, "pairing": "position"},
+        {"neighbours": 3, "pairing": "position", "batch_size": 5},
         {"generator_every": 3, "adversary_momentum": 0.9, "mask_penalty": 0.1, "omega": 0.5, "tau_gen": 0.5},
         {"labels": "agnostic", "temperature": 0.5, "steps": "longest", "epochs": 1},
         {"labels": "agnostic", "sharpen": False},
         {"unlabelled": HIDDEN},
         {"exclude_same_class": True, "tau_mix": 1.5, "alpha": 2.0},
-        {"generator": False},
+        {"generator": False, "layer": "norm"},
         {"mix": False},
         {"real": False},
     ],
@@ -184,12 +211,13 @@ def test_training_is_that_of_the_formulas_written_out(
         torch.testing.assert_close(one, expected.state_dict()[key], atol=2e-5, rtol=2e-4, msg=key)
         moved = max(moved, float((one - net.state_dict()[key]).abs().max()))
     assert moved > 5e-3
+    assert (run.notes[LEVEL] == 1) is (method.neighbours is None)
     if masks:
         means = torch.tensor(masks).mean(0)
         torch.testing.assert_close(torch.tensor([run.notes[GAP], run.notes[SPREAD]]), means, atol=1e-5, rtol=1e-4)
         assert means[1] > 1e-3
     else:
-        assert not run.notes
+        assert set(run.notes) == {LEVEL}
 
 
 def relabelled(split: Split, ids: Any) -> Split:
@@ -275,6 +303,27 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
     assert abs(made.notes[GAP]) < 0.25
 
 
+def test_part_of_some_classes_is_forgotten_and_the_classes_are_kept(
+    original: nn.Module, few: Samples, data: Data, task: Classification, recipe: Recipe
+) -> None:
+    """Half of the samples of half of the classes: without levels, the classes go too."""
+    y, test = few.everything().y, data.test.everything().y
+    split = Split.of(few, forget=np.concatenate([few.ids[(y == one).numpy()][::2] for one in range(5)]))
+    right = {}
+    for neighbours in (None, 10):
+        made = workflow.unlearn(original, split, MixUnlearn(neighbours=neighbours), task, recipe=recipe).model
+        right[neighbours] = float(task.correct(outputs(made, data.test), test).float()[test < 5].mean())
+    assert right[10] > right[None] + 0.15
+
+
+def test_a_class_that_is_forgotten_as_a_whole_has_no_level_below_the_most(
+    net: nn.Module, images: Samples, three_classes: Classification
+) -> None:
+    zeros = images.ids[(images.everything().y == 0).numpy()]
+    assert forget(SMALL, net, Split.of(images, forget=zeros), three_classes)[1].notes[LEVEL] == 1
+    assert forget(SMALL, net, Split.of(images, forget=zeros[:2]), three_classes)[1].notes[LEVEL] < 0.9
+
+
 # ------------------------------------------------------------------------------------------- interruptions
 
 
@@ -295,7 +344,7 @@ def test_what_is_known_of_the_masks_survives_an_interruption(
     resumed, again = forget(method, net, split, three_classes, folder=tmp_path)
     assert weights_sha256(resumed) == weights_sha256(whole)
     assert again.notes == run.notes
-    assert set(run.notes) == {GAP, SPREAD}
+    assert set(run.notes) == {GAP, SPREAD, LEVEL}
     finished, third = forget(method, net, split, three_classes, folder=tmp_path)
     assert weights_sha256(finished) == weights_sha256(whole)
     assert third.notes == run.notes
@@ -309,6 +358,8 @@ def test_what_is_known_of_the_masks_survives_an_interruption(
     [
         ({"labels": "none"}, "expected labels of aware, agnostic, got 'none'; name one of them"),
         ({"steps": "retain"}, "expected steps of forget, longest, got 'retain'; name one of them"),
+        ({"pairing": "random"}, "expected pairing of nearest, position, got 'random'; name one of them"),
+        ({"neighbours": 0}, "expected neighbours above 0, got 0; correct the setting of mixunlearn"),
         ({"adversary_momentum": 1.0}, r"expected adversary_momentum in \[0, 1\), got 1.0; 0 is"),
         ({"mask_penalty": -1.0}, "expected mask_penalty of 0 or more, got -1.0; 0 is none"),
         ({"mask_penalty": float("nan")}, "expected mask_penalty of 0 or more, got nan"),

@@ -79,6 +79,17 @@ def test_pairs_that_do_not_count_are_left_out():
     torch.testing.assert_close(mixed_contrast(logits, forget, retain, 0.4, 2.0, keep), expected)
 
 
+def test_beyond_its_level_a_forget_image_counts_as_if_it_stood_there():
+    logits, forget, retain = random(6, 6)
+    level = torch.tensor([0.0, 1.0, 0.2, 1.0, 0.5, 1.0, 0.3])  # the last has no partner
+    apart = [min(cosine_loss(a, b), float(most)) for a, b, most in zip(logits, forget, level[:6], strict=True)]
+    below = sum(math.exp(0.4 * one / 2.0) for one in apart)
+    near = [0.6 * cosine_loss(a, b) for a, b in zip(logits, retain, strict=True)]
+    expected = torch.tensor(sum(math.log(math.exp(one) / below) for one in near))
+    torch.testing.assert_close(mixed_contrast(logits, forget, retain, 0.4, 2.0, level=level), expected)
+    assert expected != mixed_contrast(logits, forget, retain, 0.4, 2.0)
+
+
 def test_without_a_pair_that_counts_there_is_nothing_to_learn():
     logits, forget, retain = random(6, 5)
     logits.requires_grad_()

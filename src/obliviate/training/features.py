@@ -17,11 +17,17 @@ SOME: Final = 6  # layers that an error names
 LEAST_SIDE: Final = 7  # positions: layer3 of a ResNet on 32×32 images has 8×8, layer4 on 224×224 images has 7×7
 
 
-def feature_layer(model: nn.Module, x: Float[Tensor, "n channels height width"], *, name: str | None = None) -> str:
+def feature_layer(
+    model: nn.Module,
+    x: Float[Tensor, "n channels height width"],
+    *,
+    name: str | None = None,
+    least: int = LEAST_SIDE,
+) -> str:
     """Choose the layer whose output is read as a feature map: `name`, or the deepest one that is not too small.
 
     One forward pass finds the modules whose output is "n channels h w"; of these the last to finish with both sides
-    of at least `LEAST_SIDE` is chosen, or of the greatest side that there is where all are smaller.
+    of at least `least` is chosen, or of the greatest side that there is where all are smaller.
 
     Raises MethodError when there is no layer of this name, when it has no such output, or when no module has.
 
@@ -61,7 +67,7 @@ def feature_layer(model: nn.Module, x: Float[Tensor, "n channels height width"],
             f"expected a model with feature maps (n channels h w), got {type(model).__name__} without; "
             "use a convolutional model, or generator=False"
         )
-    least = min(LEAST_SIDE, max(min(sides) for sides in shapes.values()))
+    least = min(least, max(min(sides) for sides in shapes.values()))
     return [key for key, sides in shapes.items() if min(sides) >= least][-1]
 
 

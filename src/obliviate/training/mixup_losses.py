@@ -49,17 +49,20 @@ def mixed_contrast(
     lam: float,
     tau: float,
     keep: Bool[Tensor, " n"] | None = None,
+    level: Float[Tensor, " f"] | None = None,
 ) -> Float[Tensor, ""]:
     """Return L_mix for the outputs of n mixed images, with the targets of both images of each pair; L_gen is −L_mix.
 
-    `keep` says which pairs count; None is all.
+    `keep` says which pairs count; None is all. `level` is the SimLoss to the forget target beyond which nothing is
+    gained, of the first n or more forget images.
 
     >>> import torch
     >>> one = torch.eye(2)
     >>> mixed_contrast(100 * one, one.flip(0), one, lam=0.5, tau=1.0)  # 2 (0 − ½ − log 2): retained, and forgotten
     tensor(-2.3863)
     """
-    apart, near = lam * sim_loss(logits, forget), (1 - lam) * sim_loss(logits, retain)
+    apart, near = sim_loss(logits, forget), (1 - lam) * sim_loss(logits, retain)
+    apart = lam * (apart if level is None else apart.minimum(level[: len(apart)]))
     if keep is not None:
         apart, near = apart[keep], near[keep]
     return contrast(near, apart, tau)

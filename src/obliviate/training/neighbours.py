@@ -1,0 +1,48 @@
+"""Which samples are alike, by what a layer shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+SIDE: Final = 4  # maps are averaged down to so many positions a side: likeness need not be exact to the pixel
+
+
+def direction(maps: Float[Tensor, "n channels h w"]) -> Float[Tensor, "n d"]:
+    """Return feature maps or images as unit vectors, averaged down to `SIDE`×`SIDE` positions; inner product: likeness.
+
+    >>> direction(torch.ones(2, 1, 8, 8)).shape
+    torch.Size([2, 16])
+    """
+    return F.normalize(F.adaptive_avg_pool2d(maps.float(), SIDE).flatten(1))
+
+
+def nearest(
+    wanted: Float[Tensor, "n d"],
+    among: Iterable[tuple[Float[Tensor, "m d"], Float[Tensor, "m c"]]],
+    k: int,
+) -> Float[Tensor, "n k c"]:
+    """Return what the k samples with the greatest inner product have to say, the most alike first.
+
+    `among` are chunks of vectors, each with its saying; no more than one chunk need be held. Fewer than k samples: all.
+
+    >>> chunks = [(torch.eye(2), torch.tensor([[1.0], [2.0]])), (torch.tensor([[0.5, 0.6]]), torch.tensor([[3.0]]))]
+    >>> nearest(torch.tensor([[1.0, 0.0]]), chunks, k=2)
+    tensor([[[1.],
+             [3.]]])
+    """
+    likeness = wanted.new_empty(len(wanted), 0)
+    found, sayings, seen = torch.empty_like(likeness, dtype=torch.long), list[Tensor](), 0
+    for vectors, saying in among:
+        places = torch.arange(seen, seen + len(vectors), device=wanted.device).expand(len(wanted), -1)
+        likeness, found = torch.cat([likeness, wanted @ vectors.T], 1), torch.cat([found, places], 1)
+        likeness, order = likeness.topk(min(k, likeness.shape[1]), dim=1)
+        found = found.gather(1, order)
+        sayings.append(saying)
+        seen += len(vectors)
+    return torch.cat(sayings)[found]
