@@ -309,7 +309,11 @@ def main() -> None:
             if not found.get("max_rank_difference", found["max_value_difference"]) <= TOLERANCE:
                 wrong.append(f"{name}, {check}")
     if results:
-        save("crosscheck", provenance("python benchmarks/crosscheck.py") | {"tolerance": TOLERANCE, "peers": results})
+        given = " ".join(f"--{name.replace('_', '-')} CHECKOUT" for name in results)
+        save(
+            "crosscheck",
+            provenance(f"python benchmarks/crosscheck.py {given}") | {"tolerance": TOLERANCE, "peers": results},
+        )
     if wrong:
         raise SystemExit(f"expected ranks and figures equal to {TOLERANCE}, got differences in {wrong}; see above")
 
