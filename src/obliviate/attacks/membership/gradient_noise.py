@@ -1,4 +1,4 @@
-"""The gradient-noise test of Gaussian data poisoning (Pawelczyk et al. 2024, arXiv 2406.17216, section 4).
+"""The gradient-noise test of Gaussian data poisoning (Pawelczyk et al. 2024, arXiv 2406.17216).
 
 Before training, some samples get Gaussian noise xi of known scale; later they are to be forgotten. Whoever kept xi
 looks at the gradient of the loss at the *clean* input. A model that never trained on xi has a gradient independent of

@@ -17,7 +17,7 @@ from obliviate.seeds import derive
 
 
 def modified_entropy(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """-(1 - p_y) log p_y - sum_{j != y} p_j log(1 - p_j) in nats, >= 0 (Song & Mittal 2021, eq. 8).
+    """-(1 - p_y) log p_y - sum_{j != y} p_j log(1 - p_j) in nats, >= 0 (Song & Mittal 2021, arXiv 2003.10595).
 
     Low where the model is sure and right, high where it is sure and wrong. The public code of the unlearning papers
     indexes whole columns with the labels and so changes every class that occurs in the batch: its figure does not

@@ -20,7 +20,7 @@ def scores(
 ) -> Float[np.ndarray, " n"]:
     """Log likelihood ratio in nats, log p(phi | unlearned) - log p(phi | never saw); above 0 means "unlearned".
 
-    Hayes et al. 2024, algorithm 2. `target` holds margins (`metrics.utility.margin`) of the model after unlearning,
+    `target` holds margins (`metrics.utility.margin`) of the model after unlearning,
     `moments` those of the shadow models after unlearning: "inside" had the sample and forgot it, "outside" never saw
     it. Its game is samples that the audited model forgot against samples that it never saw; where unlearning equals
     retraining both have one distribution and the AUC is 0.5. `variance` is that of `lira`.
