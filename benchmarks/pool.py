@@ -2,11 +2,13 @@
 
     OMP_NUM_THREADS=1 python benchmarks/pool.py [--repeats 7] [--epochs 2] [--seed 0]
 
-Speed: the training of a pool's members (`Run.train` by the default recipe) on half of the shipped data against a loop
-as a tutorial has it: float32, default memory format, `DataLoader(TensorDataset, shuffle=True, num_workers=0)`, the same
-model, batch size, optimiser and schedule, no augmentation. Both run in turns in one process of one thread. Memory: the
-resident memory of a fresh process before and after it has gone through all outputs of 4, 16 and 32 references, one at a
-time and stacked in one array. Writes `benchmarks/results/pool.json`.
+Speed: the training of a pool's members (`Run.train`) on half of the shipped data, or on a part of it for models that
+take longer, against a loop as a tutorial has it: float32, default memory format, `DataLoader(TensorDataset,
+shuffle=True, num_workers=0)`, the same model, batch size, optimiser and schedule, no augmentation. Both run in turns in
+one process of one thread.
+
+Memory: by how much the resident memory of a fresh process grows while it goes through all outputs of 4, 16 and 32
+references, one at a time and stacked in one array. Writes `benchmarks/results/pool.json`.
 """
 
 from __future__ import annotations
@@ -40,6 +42,11 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 COUNTS: Final = (4, 16, 32)
+CASES: Final[dict[str, tuple[dict[str, Any], int]]] = {  # options of the architecture, and training samples
+    "small_cnn": ({}, 3_750),
+    "resnet8": ({"channels": 1}, 512),
+    "resnet20": ({"channels": 1}, 256),
+}
 SAMPLES, CLASSES = 60_000, 100  # outputs as of a CIFAR-100 with its test set: 24 MB a reference
 
 
@@ -66,10 +73,11 @@ def plain(recipe: Recipe, samples: Samples, *, seed: int) -> nn.Module:
     return model.eval()
 
 
-def speed(recipe: Recipe, *, repeats: int, seed: int) -> dict[str, Any]:
+def speed(recipe: Recipe, count: int, *, repeats: int, seed: int) -> dict[str, Any]:
     """Train by both in turns; samples per second of process CPU time and of wall time, and the test accuracy."""
     data, task = sources.embedded(), Classification(classes=10)
     half = data.train.joined(data.test).at(leave_half_out(4, len(data.train) + len(data.test), seed=seed)[0])
+    half = half.select(half.ids[:count])
     float32 = Recipe.from_dict(recipe.to_dict() | {"precision": "float32"})
     ways: dict[str, Callable[[int], nn.Module]] = {
         "plain": lambda one: plain(recipe, half, seed=one),
@@ -160,12 +168,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = Recipe(epochs=arguments.epochs)
-    values = {
-        "recipe": recipe.to_dict(),
-        "speed": speed(recipe, repeats=arguments.repeats, seed=arguments.seed),
-        "memory": memory(seed=arguments.seed),
-    }
+    values: dict[str, Any] = {"memory": memory(seed=arguments.seed), "speed": {}}
+    for model, (options, count) in CASES.items():
+        recipe = Recipe(model=model, model_options=options, epochs=arguments.epochs)
+        measured = speed(recipe, count, repeats=arguments.repeats, seed=arguments.seed)
+        values["speed"][model] = {"recipe": recipe.to_dict()} | measured
     command = f"python benchmarks/pool.py --repeats {arguments.repeats} --epochs {arguments.epochs}"
     print(json.dumps(values, indent=1))
     save("pool", provenance(f"{command} --seed {arguments.seed}") | values)

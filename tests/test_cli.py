@@ -202,6 +202,43 @@ def test_models_that_differ_in_anything_are_kept_apart(cli: Cli, folder: Path) -
     assert len(weights(folder)) == 5
 
 
+def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder: Path) -> None:
+    train = ("references", "--out", folder, "--workers", 0, "--references")
+    code, out, _ = cli(*train, 4, "--json")
+    assert code == 0
+    facts = json.loads(out)
+    (pool,) = facts["pools"]
+    assert pool["megabytes"] > 0
+    assert {key: pool[key] for key in ("fingerprint", "references", "with_weights", "samples", "used")} == {
+        "fingerprint": facts["fingerprint"],
+        "references": 4,
+        "with_weights": 4,
+        "samples": 400,
+        "used": True,
+    }
+    before = snapshot(folder)
+    code, out, _ = cli(*train, 6)
+    assert code == 0
+    assert out.startswith(f"{pool['fingerprint']}: 6 references over 400 samples, 6 with weights, ")
+    after = snapshot(folder)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(before) + 4
+    made = {one: one.stat().st_mtime_ns for one in folder.rglob("member-*")}
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")[0] == 0
+    assert cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)[0] == 0
+    assert {one: one.stat().st_mtime_ns for one in folder.rglob("member-*")} == made
+    code, out, _ = cli(*train, 4, "--no-keep-weights", "--json")
+    assert json.loads(out)["pools"][0]["with_weights"] == 2  # of the four that were asked for, none
+    assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
+
+
+def test_references_that_cannot_be_trained_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    before = snapshot(folder)
+    refused(cli("references", "--out", folder, "--references", 5), "an even number of reference models", "5")
+    refused(cli("references", "--out", tmp_path / "none"), "a folder made by `obliviate train`", "without workspace")
+    assert snapshot(folder) == before
+
+
 # ------------------------------------------------------------------------------------------- bad inputs
 
 NOT_FINITE = np.full((300, 28, 28), 0.5, dtype=np.float32)
@@ -606,7 +643,7 @@ def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(commands()) == {"demo", "train", "unlearn", "audit", "report", "methods"}
+    assert set(commands()) == {"demo", "train", "unlearn", "audit", "references", "report", "methods"}
 
 
 def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:

@@ -178,6 +178,45 @@ def audit(
 
 
 @app.command
+def references(
+    *,
+    out: Out,
+    references: References = 16,
+    workers: Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")] = None,
+    keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
+    json_: Json = False,
+) -> None:
+    """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
+    from obliviate.references.pool import pools_in
+    from obliviate.workspace import Workspace
+
+    with _progress(quiet=json_) as progress:
+        workspace = Workspace.open(out, progress=progress)
+        pool = workspace.references(references, workers=workers, keep_weights=keep_weights)
+    there = [
+        {
+            "fingerprint": one.fingerprint,
+            "references": one.members,
+            "with_weights": one.weights,
+            "samples": one.samples,
+            "megabytes": round(one.bytes / 1e6, 2),
+            "used": one.fingerprint == pool.fingerprint,
+        }
+        for one in pools_in(pool.folder.parent)
+    ]
+    facts = {"folder": str(out), "fingerprint": pool.fingerprint, "seconds": round(pool.seconds, 2), "pools": there}
+    if json_:
+        _print(json.dumps(facts))
+        return
+    for one in there:
+        _print(
+            f"{one['fingerprint']}: {one['references']} references over {one['samples']:,} samples, "
+            f"{one['with_weights']} with weights, {one['megabytes']} MB"
+            + ("" if one["used"] else "; of other data, recipe or seed than this folder's")
+        )
+
+
+@app.command
 def report(*, out: Out) -> None:
     """Write report.html again from the results of a folder."""
     from obliviate.workspace import write_report

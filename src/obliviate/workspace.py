@@ -26,6 +26,7 @@ from obliviate.files import writable_folder, write_atomically, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.plan import check_count
+from obliviate.references.pool import ReferencePool
 from obliviate.report import html
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
@@ -288,6 +289,24 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- evidence
 
+    def references(self, models: int = 16, *, workers: int | None = None, keep_weights: bool = True) -> ReferencePool:
+        """Train the references that are missing, over training and test samples, and open all of them.
+
+        They do not depend on the forget set, so they may be trained ahead of a request, and serve every later one.
+        """
+        return workflow.train_references(
+            self.recipe,
+            self.data.train,
+            self.data.test,
+            self.task,
+            folder=self.folder / "references",
+            models=models,
+            seed=self.seed,
+            workers=workers,
+            keep_weights=keep_weights,
+            progress=self.progress,
+        )
+
     def audit(
         self,
         *,
@@ -311,17 +330,7 @@ class Workspace:
         since = time.monotonic() if since is None else since
         split, unseen = self.split, self.data.test
         self.retrained(retrained)
-        pool = workflow.train_references(
-            self.recipe,
-            self.data.train,
-            unseen,
-            self.task,
-            folder=self.folder / "references",
-            models=references,
-            seed=self.seed,
-            workers=workers,
-            progress=self.progress,
-        )
+        pool = self.references(references, workers=workers)
         self.progress("audit", 0, 1)
         result = workflow.audit_models(self.models(), split, unseen, pool, settings=settings)
         values = workflow.describe(
