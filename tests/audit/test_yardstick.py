@@ -61,13 +61,11 @@ class World:
 
     def references(self, count: int) -> References:
         blind = []
-        for place in range(count):
-            if place % 2 == 0:
-                forget, unseen = self.rng.permutation(FORGET) % 2 == 0, self.rng.permutation(UNSEEN) % 2 == 0
-            else:
-                forget, unseen = ~forget, ~unseen
-            scores = self.model()
-            blind.append(Blind.of((scores[0][forget], scores[1][unseen]), forget, unseen))
+        for _ in range(count // 2):
+            half = self.rng.permutation(FORGET) % 2 == 0, self.rng.permutation(UNSEEN) % 2 == 0
+            for forget, unseen in (half, (~half[0], ~half[1])):
+                scores = self.model()
+                blind.append(Blind.of((scores[0][forget], scores[1][unseen]), forget, unseen))
         return References.of(blind)
 
     def by_references(self, count: int, boost: float = 0.0) -> Evidence:

@@ -5,6 +5,7 @@ from sklearn.metrics import roc_curve
 from obliviate.errors import DataError
 from obliviate.metrics.forgetting import average_gap, closure, density, margin_bins, tpr_at
 
+
 def test_average_gap_reproduces_a_row_by_hand():
     assert average_gap([99.0, 100.0, 94.0, 62.0], [94.0, 99.0, 95.0, 50.0]) == pytest.approx((5 + 1 + 1 + 12) / 4)
 

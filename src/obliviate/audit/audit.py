@@ -4,22 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from obliviate.audit.distances import to_retrained
 from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check
-from obliviate.audit.panel import DECISIVE, Ground, Panel
+from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel, Signals
 from obliviate.audit.result import AuditResult, ModelAudit
+from obliviate.audit.screens import screen
+from obliviate.audit.unlearned import NAME as ULIRA
+from obliviate.audit.unlearned import UnlearnedPanel
 from obliviate.audit.verdict import Evidence, Margins, judge
+from obliviate.audit.worst import worst
 from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
 from obliviate.errors import AuditError
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at
 from obliviate.metrics.intervals import Interval, auc, clopper_pearson, delong, mean_difference
+from obliviate.metrics.rates import tpr_at_fpr
+from obliviate.metrics.two_sample import classifier_two_sample
 
 # Below 1e-4 no audit has the samples to resolve a rate.
 ROC_FPR = np.logspace(-4, 0, 121)
 # The game of each attack figure: (members, non-members).
+RATES = (0.01, 0.001)
+PERMUTATIONS = 59  # of the two-sample test: p can be 1/60
+SUSPICIOUS = 0.02
+FOLDS = 5
+MOST_CLASSES = 50  # whose labels are features of that test
 GAMES = {"ft": ("forget", "unseen"), "fr": ("retain", "forget"), "rt": ("retain", "unseen")}
 
 
@@ -31,6 +44,8 @@ class _Scored:
     correct: dict[str, np.ndarray]
     margin: dict[str, np.ndarray]
     scores: dict[str, dict[str, np.ndarray]]
+    signals: Signals
+    unlearned: UnlearnedPanel | None
 
     def pair(self, attack: str, game: str = "ft") -> Pair:
         members, others = GAMES[game]
@@ -50,6 +65,8 @@ class _Yardsticks:
     paired: dict[str, Retrained]
     references: dict[str, References]
     spread: dict[str, Spread]
+    pool: Pool
+    games: Games
     original: _Scored | None
     test_accuracy: float  # mean of the references, on what they never saw
 
@@ -58,13 +75,23 @@ class _Yardsticks:
         return [other for other in self.retrained if other is not one] if self.paired else []
 
     def evidence(self, one: _Scored) -> list[Evidence]:
-        """What every decisive attack says of a model."""
-        if not self.paired:
-            return [self.references[name].evidence(name, one.pair(name), self.spread[name]) for name in DECISIVE]
+        """What every attack that the verdict rests on says of a model."""
         place = next((place for place, other in enumerate(self.retrained) if other is one), None)
-        return [
-            self.paired[name].evidence(name, one.pair(name), self.spread[name], leave_out=place) for name in DECISIVE
-        ]
+        if self.paired:
+            found = [
+                self.paired[name].evidence(name, one.pair(name), self.spread[name], leave_out=place)
+                for name in DECISIVE
+            ]
+        else:
+            found = [self.references[name].evidence(name, one.pair(name), self.spread[name]) for name in DECISIVE]
+        return found if one.unlearned is None else [*found, self._unlearned(one, one.unlearned)]
+
+    def _unlearned(self, one: _Scored, panel: UnlearnedPanel) -> Evidence:
+        """What U-LiRA says: the same yardstick models, under the shadows of this one."""
+        references = panel.references(self.pool)
+        paired = Retrained.of([panel.pair(other.candidate) for other in self.retrained]) if self.paired else None
+        spread = _spread(references, paired)
+        return (paired or references).evidence(ULIRA, panel.pair(one.candidate), spread)
 
     def utility(self, one: _Scored, confidence: float) -> tuple[Interval, str]:
         """How test accuracy differs, and from what."""
@@ -102,16 +129,20 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         )
     ground = Ground.of(pool, games, settings)
     panel = ground.panel(pool)
-    scored = [_score(one, ground, panel) for one in candidates]
-    yardsticks = _yardsticks(scored, ground, panel, pool)
+    scored = [_score(one, ground, panel, games) for one in candidates]
+    yardsticks = _yardsticks(scored, ground, panel, pool, games)
     times = [one.seconds for one in retrained if one.seconds is not None]
     context = _Context(
         settings=settings,
         yardsticks=yardsticks,
         seconds=float(np.median(times)) if times else None,
         bins=margin_bins(np.concatenate([part for one in scored for part in one.margin.values()])),
+        ground=ground,
+        panel=panel,
+        games=games,
     )
     models = tuple(_audit_one(one, context) for one in scored)
+    twin = _two_sample(panel, ground)
     return AuditResult(
         settings=asdict(settings)
         | {"margin": None if settings.margin is None else 100 * settings.margin}
@@ -119,6 +150,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         | {name: len(part) for name, part in games.parts.items()},
         yardstick="retrained" if yardsticks.paired else "references",
         floor=_floor(models, yardsticks),
+        two_sample=twin,
         margin_bins=context.bins.tolist(),
         models=models,
     )
@@ -130,15 +162,26 @@ class _Context:
     yardsticks: _Yardsticks
     seconds: float | None  # of one retraining
     bins: np.ndarray
+    ground: Ground
+    panel: Panel
+    games: Games
+
+    @property
+    def names(self) -> np.ndarray:
+        """What the samples are called."""
+        points = self.ground.points
+        return points.astype(str) if self.games.ids is None else self.games.ids[points]
 
 
-def _score(candidate: Candidate, ground: Ground, panel: Panel) -> _Scored:
+def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> _Scored:
     signals = ground.signals(candidate.logits, whose=candidate.name)
     scores = {attack: ground.by_part(values) for attack, values in panel.scores(signals).items()}
-    return _Scored(candidate, ground.by_part(signals.correct), ground.by_part(signals.margin), scores)
+    unlearned = None if candidate.shadows is None else UnlearnedPanel.of(candidate.shadows, games)
+    correct, margin = ground.by_part(signals.correct), ground.by_part(signals.margin)
+    return _Scored(candidate, correct, margin, scores, signals, unlearned)
 
 
-def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool) -> _Yardsticks:
+def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool, games: Games) -> _Yardsticks:
     retrained = [one for one in scored if one.candidate.role == "retrained"]
     blind: dict[str, list[Blind]] = {name: [] for name in DECISIVE}
     accuracy = []
@@ -155,15 +198,24 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
         if len(retrained) >= LEAST_RETRAINED
         else {}
     )
-    spread = {
-        name: Spread.of(
-            (references[name].values, references[name].sampling),
-            *([(paired[name].values, paired[name].noise)] if paired else []),
-        )
-        for name in DECISIVE
-    }
+    spread = {name: _spread(references[name], paired.get(name)) for name in DECISIVE}
     original = next((one for one in scored if one.candidate.role == "original"), None)
-    return _Yardsticks(retrained if paired else [], paired, references, spread, original, float(np.mean(accuracy)))
+    return _Yardsticks(
+        retrained=retrained if paired else [],
+        paired=paired,
+        references=references,
+        spread=spread,
+        pool=pool,
+        games=games,
+        original=original,
+        test_accuracy=float(np.mean(accuracy)),
+    )
+
+
+def _spread(references: References, retrained: Retrained | None) -> Spread:
+    """How far models that never saw the forget set lie apart beyond sampling, from all of them."""
+    groups = [(references.values, references.sampling)]
+    return Spread.of(*groups, *([] if retrained is None else [(retrained.values, retrained.noise)]))
 
 
 def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
@@ -175,15 +227,23 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
     attacks = {}
     for attack in one.scores:
         found = {game: delong(*one.pair(attack, game), confidence=settings.confidence) for game in GAMES}
-        attacks[attack] = {
-            game: {"auc": 100 * i.value, "low": 100 * i.low, "high": 100 * i.high} for game, i in found.items()
-        }
+        attacks[attack] = {game: _auc(interval) for game, interval in found.items()}
+    if one.unlearned is not None:
+        attacks[ULIRA] = {"ft": _auc(delong(*one.unlearned.pair(candidate), confidence=settings.confidence))}
     evidence = yardsticks.evidence(one)
     utility, against = yardsticks.utility(one, 0.9)
     margins = Margins(preset=settings.margin, utility=settings.utility_margin)
     compared = "the retrained models" if yardsticks.paired else "references that never saw it"
     judged = judge(evidence, utility, margins, yardstick=compared, utility_yardstick=against)
-    others = [other.figures for other in yardsticks.others(one)]
+    peers = yardsticks.others(one)
+    others = [other.figures for other in peers]
+    exposed = worst(
+        one.signals.margin,
+        context.panel.margin,
+        *(np.flatnonzero(context.ground.parts == PARTS.index(part)) for part in ("forget", "unseen")),
+        names=context.names,
+        labels=context.ground.labels,
+    )
     spent, full = candidate.seconds, context.seconds
     return ModelAudit(
         name=candidate.name,
@@ -194,6 +254,7 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
         accuracy={name: 100 * interval.value for name, interval in exact.items()},
         accuracy_interval={name: [100 * interval.low, 100 * interval.high] for name, interval in exact.items()},
         attacks=attacks,
+        rates={name: [_rate(one.pair(name), fpr) for fpr in RATES] for name in ("rmia", "lira")},
         average_gap=average_gap(one.figures, np.mean(others, axis=0).tolist()) if others else None,
         difference={f"ft_{found.attack}": _percent(found.interval()) for found in evidence}
         | {"test_accuracy": _percent(utility)},
@@ -204,6 +265,20 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
         margin=100 * judged.margin,
         resolution=100 * judged.resolution,
         reason=judged.reason,
+        worst={
+            "shares": {level: _percent(share) for level, share in exposed.shares.items()},
+            "samples": [asdict(sample) for sample in exposed.samples],
+        },
+        distances=to_retrained(candidate.logits, [other.candidate.logits for other in peers], context.games.parts)
+        if peers
+        else {},
+        screens={
+            name: _percent(interval)
+            for name, interval in screen(candidate.logits, context.games.labels, context.games.parts).items()
+        }
+        if settings.screens
+        else {},
+        klom={} if one.unlearned is None else one.unlearned.klom,
         curves={
             "roc_ft": {"fpr": ROC_FPR.tolist(), "tpr": tpr_at(*one.pair("rmia"), ROC_FPR).tolist()},
             "margins": {name: density(values, context.bins).tolist() for name, values in one.margin.items()},
@@ -232,3 +307,31 @@ def _classes_gone(games: Games) -> np.ndarray:
 
 def _percent(interval: Interval) -> dict[str, float]:
     return {name: 100 * limit for name, limit in asdict(interval).items()}
+
+
+def _auc(interval: Interval) -> dict[str, float]:
+    return {"auc": 100 * interval.value, "low": 100 * interval.low, "high": 100 * interval.high}
+
+
+def _rate(pair: Pair, fpr: float) -> dict[str, Any]:
+    """The true-positive rate at a false-positive rate, in percent, or how many samples would tell."""
+    found = tpr_at_fpr(*pair, fpr)
+    return {
+        "fpr": 100 * fpr,
+        "unseen_needed": found.negatives_needed,
+        "tpr": None if found.tpr is None else _percent(found.tpr),
+        "realised_fpr": None if found.realised_fpr is None else _percent(found.realised_fpr),
+    }
+
+
+def _two_sample(panel: Panel, ground: Ground) -> dict[str, Any]:
+    """Whether forget and unseen samples differ for models that never saw them, in difficulty or in class."""
+    features = [panel.confidence.mean(inside=False), panel.margin.mean(inside=False)]
+    classes = np.unique(ground.labels)
+    if len(classes) <= MOST_CLASSES:
+        features += [(ground.labels == one).astype(np.float64) for one in classes[1:]]
+    parts = [np.stack(features, axis=1)[ground.parts == PARTS.index(part)] for part in ("forget", "unseen")]
+    if min(map(len, parts)) < FOLDS * 2:
+        return {"auc": None, "p_value": None, "differs": None}
+    found = classifier_two_sample(*parts, folds=FOLDS, permutations=PERMUTATIONS)
+    return {"auc": _auc(found.auc), "p_value": found.p_value, "differs": found.p_value <= SUSPICIOUS}

@@ -84,7 +84,7 @@ class AuditSettings:
     """Settings of the audit; `margin` is a fraction of AUC, `utility_margin` of test accuracy.
 
     Without a `margin` the verdict is made at what the data resolve (`verdict.Margins`). `form` is that of the
-    probability that RMIA reads (`rmia.confidence`).
+    probability that RMIA reads (`rmia.confidence`). `screens` adds the cheap attacks of `audit.screens`.
     """
 
     gamma: float = 2.0
@@ -93,6 +93,7 @@ class AuditSettings:
     confidence: float = 0.95
     margin: float | None = None
     utility_margin: float = 0.03
+    screens: bool = False
 
 
 def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:

@@ -14,8 +14,12 @@ class ModelAudit:
     """What the audit found on one model: accuracies, AUCs, gaps, differences and margins in percent.
 
     Curves are in fractions.
-    `average_gap` is None without retrained models. `difference` holds, for each decisive attack (`ft_rmia` …) and for
-    test accuracy, the distance to the yardstick with its 90 % interval.
+    `attacks` hold AUCs with their 95 % intervals for each attack and game, `rates` the true-positive rate of the game
+    FT at fixed false-positive rates (None where the samples cannot resolve it). `difference` is the distance to the
+    yardstick with its 90 % interval, for each attack that the verdict rests on (`ft_rmia` …) and for test accuracy.
+    `worst` is the per-sample view (`audit.worst`): the shares of forget samples among the 1 % and 5 % of unseen samples
+    that look most like members, and the most exposed samples. `distances` to retrained models (`audit.distances`),
+    `average_gap` without them, `screens` and `klom` are empty or None where they were not asked for or cannot be had.
     """
 
     name: str
@@ -26,6 +30,7 @@ class ModelAudit:
     accuracy: dict[str, float]
     accuracy_interval: dict[str, list[float]]
     attacks: dict[str, dict[str, dict[str, float]]]
+    rates: dict[str, list[dict[str, Any]]]
     average_gap: float | None
     difference: dict[str, dict[str, float]]
     seconds: float | None
@@ -35,6 +40,10 @@ class ModelAudit:
     margin: float
     resolution: float
     reason: str
+    worst: dict[str, Any]
+    distances: dict[str, dict[str, float]]
+    screens: dict[str, dict[str, float]]
+    klom: dict[str, dict[str, float]]
     curves: dict[str, dict[str, list[float]]]
 
 
@@ -43,12 +52,15 @@ class AuditResult:
     """The audit of every candidate, what it was compared with, and the edges of the margin histograms.
 
     `floor` says how far models that never saw the forget set differ among themselves. Margins in `settings` are in
-    percentage points, like the differences that they bound.
+    percentage points, like the differences that they bound. `two_sample` says whether forget and unseen samples differ
+    by themselves, as references that never saw them show (`metrics.two_sample`; AUC in percent): `differs` is a warning
+    that an AUC of 50 is not what to expect.
     """
 
     settings: dict[str, Any]
     yardstick: Literal["retrained", "references"]
     floor: dict[str, float | None]
+    two_sample: dict[str, Any]
     margin_bins: list[float]
     models: tuple[ModelAudit, ...]
 

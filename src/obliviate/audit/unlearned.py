@@ -50,7 +50,7 @@ class UnlearnedPanel:
         return self._apart(self._scores(candidate.logits[self.shadows.index]))
 
     def references(self, pool: Pool) -> References:
-        """The pool before its unlearning as the yardstick: each reference on what it never saw, under the other shadows."""
+        """The pool before its unlearning as the yardstick: each on what it never saw, under the other shadows."""
         blind = []
         forget = self.shadows.forget
         for reference, shadow, row in zip(pool.logits, self.margins, self.shadows.included, strict=True):

@@ -145,7 +145,53 @@ class _Means:
         self._squares[where] += step * (values - self.mean[where])
 
     @property
-    def _minus(one: Pair, others: Sequence[Pair]) -> Pair:
+    def variance(self) -> float:
+        """The mean over samples of the variance between models."""
+        return float(self._squares.sum() / (self.count - 1).sum())
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """Two or more retrained models as the yardstick of one attack: placements of their scores on the same samples."""
+
+    ranked: list[Pair]
+
+    @classmethod
+    def of(cls, pairs: Sequence[Pair]) -> Retrained:
+        """Of the scores on each retrained model."""
+        return cls([placements(*pair) for pair in pairs])
+
+    @property
+    def values(self) -> Float[np.ndarray, " k"]:
+        """Their AUCs."""
+        return np.array([float(above.mean()) for above, _ in self.ranked])
+
+    @property
+    def noise(self) -> float:
+        """The sampling variance that is one model's own, on samples that all share."""
+        rest = len(self.ranked) - 1
+        differences = [
+            placement_variance(*_minus(one, [other for other in self.ranked if other is not one]))
+            for one in self.ranked
+        ]
+        return float(np.mean(differences)) / (1 + 1 / rest)
+
+    def evidence(self, attack: str, pair: Pair, spread: Spread, *, leave_out: int | None = None) -> Evidence:
+        """How a model's AUC differs from the mean of theirs; `leave_out` is its own place if it is one of them."""
+        others = [one for place, one in enumerate(self.ranked) if place != leave_out]
+        above, below = _minus(placements(*pair), others)
+        weight = 1 + 1 / len(others)
+        null = weight * (self.noise + spread.variance)
+        return Evidence(
+            attack=attack,
+            value=float(above.mean()),
+            error=math.sqrt(placement_variance(above, below) + weight * spread.variance),
+            null_error=math.sqrt(null),
+            df=spread.degrees(null, weight),
+        )
+
+
+def _minus(one: Pair, others: Sequence[Pair]) -> Pair:
     """Placements less the mean of those of other models on the same samples."""
     above, below = (np.mean([other[side] for other in others], axis=0) for side in (0, 1))
     return one[0] - above, one[1] - below

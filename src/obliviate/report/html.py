@@ -11,7 +11,7 @@ from markupsafe import Markup
 from obliviate.errors import ReportError
 from obliviate.report import plots
 
-SCHEMA = "obliviate.results/1"
+SCHEMA = "obliviate.results/2"
 MISSING = "–"
 
 # verdict → (class of its badge, sign, what it means); the sign carries the verdict where colour does not reach.
@@ -70,7 +70,7 @@ _MODEL = (
 def render(results: Mapping[str, Any]) -> str:
     """The report as one HTML page; equal results give equal bytes.
 
-    Raises `ReportError` where `results` is not a complete `obliviate.results/1`.
+    Raises `ReportError` where `results` is not a complete `obliviate.results/2`.
     """
     check(results)
     models = [_view(m, s) for m, s in zip(results["models"], plots.styles(results["models"]), strict=True)]
