@@ -256,7 +256,11 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
         attacks=attacks,
         rates={name: [_rate(one.pair(name), fpr) for fpr in RATES] for name in ("rmia", "lira")},
         average_gap=average_gap(one.figures, np.mean(others, axis=0).tolist()) if others else None,
-        difference={f"ft_{found.attack}": _percent(found.interval()) for found in evidence}
+        difference={
+            f"ft_{found.attack}": _percent(found.interval())
+            | {"p_above": found.p_above(), "p_below": found.p_below(), "resolution": 100 * found.resolution()}
+            for found in evidence
+        }
         | {"test_accuracy": _percent(utility)},
         seconds=spent,
         share_of_retraining=share_of_retraining(spent, full) if spent is not None and full else None,

@@ -16,7 +16,8 @@ class ModelAudit:
     Curves are in fractions.
     `attacks` hold AUCs with their 95 % intervals for each attack and game, `rates` the true-positive rate of the game
     FT at fixed false-positive rates (None where the samples cannot resolve it). `difference` is the distance to the
-    yardstick with its 90 % interval, for each attack that the verdict rests on (`ft_rmia` …) and for test accuracy.
+    yardstick with its 90 % interval, for each attack that the verdict rests on (`ft_rmia` …) and for test accuracy; the
+    attacks' have one-sided p-values beside it, and what each resolves alone.
     `worst` is the per-sample view (`audit.worst`): the shares of forget samples among the 1 % and 5 % of unseen samples
     that look most like members, and the most exposed samples. `distances` to retrained models (`audit.distances`),
     `average_gap` without them, `screens` and `klom` are empty or None where they were not asked for or cannot be had.
