@@ -190,9 +190,8 @@ def main() -> None:
                 entries += [one | {"forget_seed": 4001 + place} for one in found]
         print(f"forget set {place + 1} of {args.forget_seeds}", flush=True)
     table = summary(entries)
-    save(
-        "self-audit", {**provenance(), "settings": {"share": SHARE, "forget_seeds": args.forget_seeds}, "table": table}
-    )
+    command = f"python benchmarks/self_audit.py --forget-seeds {args.forget_seeds} --references {args.references}"
+    save("self-audit", {**provenance(command), "retrained": args.retrained, "table": table})
     (args.out / "entries.json").write_text(json.dumps(entries), encoding="utf-8")
     print(markdown(table))
 
