@@ -94,6 +94,14 @@ def test_more_attacks_ask_for_a_stronger_leak_and_a_wider_margin():
     assert judge(among, SAME, Margins()).resolution > judge(alone, SAME, Margins()).resolution
 
 
+def test_an_attack_that_resolves_little_does_not_excuse_what_another_finds():
+    sharp, blunt = found(0.035), found(0.0, error=0.02, attack="ulira")
+    assert blunt.within(blunt.resolution(2))
+    judged = judge([sharp, blunt], SAME, Margins())
+    assert judged.verdict == "leaks"
+    assert judge([found(0.0), blunt], SAME, Margins()).margin == pytest.approx(blunt.resolution(2))
+
+
 def test_reason_names_the_attack_the_figures_and_the_margin():
     reason = judge([found(0.0), found(0.12, attack="lira")], SAME, Margins()).reason
     assert "FT-AUC of lira is +12.0 points (90 % interval +10.4 to +13.6) from the retrained models" in reason

@@ -10,7 +10,7 @@ import numpy as np
 
 from obliviate.audit.distances import to_retrained
 from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check
-from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel, Signals
+from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel
 from obliviate.audit.result import AuditResult, ModelAudit
 from obliviate.audit.screens import screen
 from obliviate.audit.unlearned import NAME as ULIRA
@@ -44,7 +44,6 @@ class _Scored:
     correct: dict[str, np.ndarray]
     margin: dict[str, np.ndarray]
     scores: dict[str, dict[str, np.ndarray]]
-    signals: Signals
     unlearned: UnlearnedPanel | None
 
     def pair(self, attack: str, game: str = "ft") -> Pair:
@@ -137,8 +136,6 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         yardsticks=yardsticks,
         seconds=float(np.median(times)) if times else None,
         bins=margin_bins(np.concatenate([part for one in scored for part in one.margin.values()])),
-        ground=ground,
-        panel=panel,
         games=games,
     )
     models = tuple(_audit_one(one, context) for one in scored)
@@ -162,15 +159,13 @@ class _Context:
     yardsticks: _Yardsticks
     seconds: float | None  # of one retraining
     bins: np.ndarray
-    ground: Ground
-    panel: Panel
     games: Games
 
     @property
     def names(self) -> np.ndarray:
-        """What the samples are called."""
-        points = self.ground.points
-        return points.astype(str) if self.games.ids is None else self.games.ids[points]
+        """What the forget samples are called."""
+        forget = self.games.forget
+        return forget.astype(str) if self.games.ids is None else self.games.ids[forget]
 
 
 def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> _Scored:
@@ -178,7 +173,7 @@ def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> 
     scores = {attack: ground.by_part(values) for attack, values in panel.scores(signals).items()}
     unlearned = None if candidate.shadows is None else UnlearnedPanel.of(candidate.shadows, games)
     correct, margin = ground.by_part(signals.correct), ground.by_part(signals.margin)
-    return _Scored(candidate, correct, margin, scores, signals, unlearned)
+    return _Scored(candidate, correct, margin, scores, unlearned)
 
 
 def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool, games: Games) -> _Yardsticks:
@@ -186,11 +181,11 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
     blind: dict[str, list[Blind]] = {name: [] for name in DECISIVE}
     accuracy = []
     for signals, included in ground.references(pool):
-        index, scores = panel.blind(signals, included)
-        never = ground.by_part(~included)
+        scores, never = panel.blind(signals, included), ground.by_part(~included)
         for name in DECISIVE:
-            parts = ground.by_part(scores[name], index)
-            blind[name].append(Blind.of((parts["forget"], parts["unseen"]), never["forget"], never["unseen"]))
+            parts = ground.by_part(scores[name])
+            pair = parts["forget"][never["forget"]], parts["unseen"][never["unseen"]]
+            blind[name].append(Blind.of(pair, never["forget"], never["unseen"]))
         accuracy.append(float(ground.by_part(signals.correct)["unseen"][never["unseen"]].mean()))
     references = {name: References.of(found) for name, found in blind.items()}
     paired = (
@@ -237,13 +232,7 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
     judged = judge(evidence, utility, margins, yardstick=compared, utility_yardstick=against)
     peers = yardsticks.others(one)
     others = [other.figures for other in peers]
-    exposed = worst(
-        one.signals.margin,
-        context.panel.margin,
-        *(np.flatnonzero(context.ground.parts == PARTS.index(part)) for part in ("forget", "unseen")),
-        names=context.names,
-        labels=context.ground.labels,
-    )
+    exposed = worst(*one.pair("rmia"), context.names, context.games.labels[context.games.forget])
     spent, full = candidate.seconds, context.seconds
     return ModelAudit(
         name=candidate.name,

@@ -50,28 +50,29 @@ class Panel:
 
     def scores(self, model: Signals) -> Scores:
         """Membership scores of every attack on a model; higher means "member"."""
-        population = np.flatnonzero(self.parts == PARTS.index("unseen"))
-        return {
-            "rmia": rmia.online(model.confidence, self.confidence, population, gamma=self.gamma),
-            "lira": lira.online(model.margin, self.margin),
-            "correctness": model.correct,
-            "rmia_offline": rmia.offline(model.confidence, self.confidence, population, a=self.a, gamma=self.gamma),
-            "lira_offline": lira.offline(model.margin, self.margin),
-        }
+        return self._scores(model, self.parts == PARTS.index("unseen"))
 
-    def blind(self, member: Signals, included: Bool[np.ndarray, " n"]) -> tuple[Int[np.ndarray, " k"], Scores]:
-        """A reference attacked by the others on the samples that it never saw: which these are, and their scores.
+    def blind(self, member: Signals, included: Bool[np.ndarray, " n"]) -> Scores:
+        """A reference attacked by the others: what the attacks say of a model that never saw the samples.
 
-        That is how the attacks behave on a model that has nothing to forget.
+        That holds for the samples that the reference was not trained on; the scores of the others mean nothing.
         """
-        unseen = np.flatnonzero(~included)
         rest = replace(
             self,
-            parts=self.parts[unseen],
-            confidence=self.confidence.without(member.confidence, included).at(unseen),
-            margin=self.margin.without(member.margin, included).at(unseen),
+            confidence=self.confidence.without(member.confidence, included),
+            margin=self.margin.without(member.margin, included),
         )
-        return unseen, rest.scores(member.at(unseen))
+        return rest._scores(member, (self.parts == PARTS.index("unseen")) & ~included)
+
+    def _scores(self, model: Signals, population: Bool[np.ndarray, " n"]) -> Scores:
+        z = np.flatnonzero(population)
+        return {
+            "rmia": rmia.online(model.confidence, self.confidence, z, gamma=self.gamma),
+            "lira": lira.online(model.margin, self.margin),
+            "correctness": model.correct,
+            "rmia_offline": rmia.offline(model.confidence, self.confidence, z, a=self.a, gamma=self.gamma),
+            "lira_offline": lira.offline(model.margin, self.margin),
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,6 @@ class Ground:
         a = rmia.fit_offline_a(first, confidence, population, gamma=gamma)
         return Panel(self.parts, confidence, moments, a, gamma)
 
-    def by_part(self, values: np.ndarray, index: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Values of all samples, or of those of an index, taken apart."""
-        parts = self.parts if index is None else self.parts[index]
-        return {name: values[parts == place] for place, name in enumerate(PARTS)}
+    def by_part(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of all samples, taken apart."""
+        return {name: values[self.parts == place] for place, name in enumerate(PARTS)}

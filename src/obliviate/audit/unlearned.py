@@ -54,10 +54,9 @@ class UnlearnedPanel:
         blind = []
         forget = self.shadows.forget
         for reference, shadow, row in zip(pool.logits, self.margins, self.shadows.included, strict=True):
-            never = np.flatnonzero(~row)
-            rest = self.moments.without(shadow, row).at(never)
-            scores = ulira.scores(margin(reference[self.shadows.index[never]], self.labels[never]), rest)
-            pair = scores[forget[never]], scores[~forget[never]]
+            target = margin(reference[self.shadows.index], self.labels)
+            scores = ulira.scores(target, self.moments.without(shadow, row))
+            pair = scores[forget & ~row], scores[~forget & ~row]
             blind.append(Blind.of(pair, ~row[forget], ~row[~forget]))
         return References.of(blind)
 

@@ -78,7 +78,10 @@ class Evidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """A verdict, the margin that it was made at, what the data resolve (both fractions of AUC), and the reason."""
+    """A verdict, the margin that it was made at, what the data resolve (both fractions of AUC), and the reason.
+
+    Where attacks have margins of their own, these are the widest.
+    """
 
     verdict: Verdict
     margin: float
@@ -90,8 +93,9 @@ class Judgement:
 class Margins:
     """What counts as no difference: fractions of AUC, and of test accuracy for `utility`.
 
-    `preset` is a margin that was fixed before the audit. Where there is none, the verdict is made at what the data
-    resolve, but at no less than `least` and at no more than `most`.
+    `preset` is a margin that was fixed before the audit. Where there is none, each attack is judged at what it resolves
+    itself, but at no less than the first attack and `least`, and at no more than `most`: a further attack that resolves
+    little widens nothing for the others.
     """
 
     preset: float | None = None
@@ -127,18 +131,20 @@ def judge(
     """
     if not evidence:
         raise DataError("expected the evidence of at least 1 attack, got none; run one")
-    resolution = max(one.resolution(len(evidence)) for one in evidence)
-    margin = max(resolution, margins.least) if margins.preset is None else margins.preset
-    resolvable = resolution <= (margins.most if margins.preset is None else margins.preset)
+    own = [one.resolution(len(evidence)) for one in evidence]
+    resolution, preset = max(own), margins.preset
+    allowed = [max(one, own[0], margins.least) if preset is None else preset for one in own]
+    margin = max(allowed)
+    resolvable = resolution <= (margins.most if preset is None else preset)
     level = LEVEL / len(evidence)
 
     def judged(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(verdict=verdict, margin=margin, resolution=resolution, reason=reason)
 
     if utility.high < 0 and utility.value < -margins.utility:
-        allowed = f"more than the {100 * margins.utility:g} points allowed"
-        return judged("utility lost", f"Test accuracy is {points(utility)} from {utility_yardstick}, {allowed}.")
-    if resolvable and all(one.within(margin) for one in evidence):
+        limit = f"more than the {100 * margins.utility:g} points allowed"
+        return judged("utility lost", f"Test accuracy is {points(utility)} from {utility_yardstick}, {limit}.")
+    if resolvable and all(one.within(limit) for one, limit in zip(evidence, allowed, strict=True)):
         widest = max(evidence, key=lambda one: max(abs(one.interval().low), abs(one.interval().high)))
         return judged(
             "consistent with retraining",

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Shaped
+from jaxtyping import Float, Int, Shaped
 
-from obliviate.attacks.membership import lira
-from obliviate.attacks.membership.moments import Moments
 from obliviate.metrics.intervals import Interval, clopper_pearson
 
 LEVELS = (0.01, 0.05)
@@ -37,24 +35,25 @@ class Worst:
 
 
 def worst(
-    margins: Float[np.ndarray, " n"],
-    moments: Moments,
-    forget: Shaped[np.ndarray, " f"],
-    unseen: Shaped[np.ndarray, " u"],
-    names: Shaped[np.ndarray, " n"],
-    labels: Shaped[np.ndarray, " n"],
+    forget: Float[np.ndarray, " f"],
+    unseen: Float[np.ndarray, " u"],
+    names: Shaped[np.ndarray, " f"],
+    labels: Int[np.ndarray, " f"],
 ) -> Worst:
-    """Rank the forget samples by how much a model treats them as members, on the scale of unseen ones.
+    """Rank the forget samples by their membership scores, on the scale of the unseen ones.
 
-    A sample's strangeness is its p-value under the references that never saw it (`lira.p_values`); its rank among those
-    of the unseen samples is a p-value whatever the distribution of margins is (split conformal, Vovk et al. 2005), so
-    that a model that is surer than the references are, of everything, is not blamed for it.
+    The rank of a score among those of unseen samples is a p-value whatever their distribution is (split conformal, Vovk
+    et al. 2005), so that a model which is surer than the references are, of everything, is not blamed for it. `names`
+    and `labels` are those of the forget samples.
+
+    >>> found = worst(np.array([9.0, 0.5]), np.arange(9.0), np.array(["a", "b"]), np.array([3, 4]))
+    >>> found.samples[0], found.shares["0.05"].value
+    (Sample(name='a', label=3, p=0.1), 0.0)
     """
-    found = lira.p_values(margins, moments)
-    scale = np.sort(found[unseen])
-    p = (1 + np.searchsorted(scale, found[forget], side="right")) / (1 + len(scale))
-    order = np.argsort(p, kind="stable")[:NAMED]
+    scale = np.sort(unseen)
+    p = (1 + len(scale) - np.searchsorted(scale, forget, side="left")) / (1 + len(scale))
+    order = np.lexsort((-forget, p))[:NAMED]
     return Worst(
         {f"{level:g}": clopper_pearson(int((p <= level).sum()), len(p)) for level in LEVELS},
-        tuple(Sample(str(names[forget[one]]), int(labels[forget[one]]), float(p[one])) for one in order),
+        tuple(Sample(str(names[one]), int(labels[one]), float(p[one])) for one in order),
     )

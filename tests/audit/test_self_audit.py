@@ -1,0 +1,152 @@
+"""The audit on real models: every attack and verdict rejects what remembers or is ruined, and accepts a retrain.
+
+`benchmarks/self_audit.py` is the same at length.
+"""
+
+import copy
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from obliviate import workflow
+from obliviate.audit.audit import audit
+from obliviate.audit.inputs import AuditSettings, Candidate, Pool
+from obliviate.audit.result import ModelAudit
+from obliviate.data.sources import EMBEDDED, load
+from obliviate.data.split import Split, random_ids
+from obliviate.errors import AuditError
+from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.retrain import Retrain
+from obliviate.task import Classification
+from obliviate.training.recipe import Recipe
+from obliviate.workflow import Evaluation, Trained
+
+RECIPE = Recipe(epochs=12)
+TASK = Classification(classes=10)
+
+
+class Case:
+    """One request on shipped data, with everything that an audit could be shown."""
+
+    def __init__(self, folder: Path) -> None:
+        data = load(EMBEDDED)
+        self.train = data.train.select(np.sort(np.random.default_rng(0).choice(data.train.ids, 1500, replace=False)))
+        self.unseen = data.test.select(data.test.ids[:1500])
+        self.split = Split.of(self.train, forget=random_ids(self.train, 0.2, seed=0))
+        self.pool = workflow.train_references(RECIPE, self.train, self.unseen, TASK, folder=folder, models=8, workers=0)
+        self.evaluation = Evaluation.of(self.split, self.unseen, self.pool)
+        original = workflow.train(RECIPE, self.train, TASK)
+        ruined = copy.deepcopy(original.model)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            for one in ruined.parameters():
+                one.add_(one.std() * torch.randn_like(one) if one.dim() > 1 else 0)
+        untrained = RECIPE.build(seed=9).eval()
+        self.shadows = workflow.train_shadows(
+            self.pool, RECIPE, self.train, self.unseen, self.split, FineTune(), TASK, workers=0
+        )
+        of = self.evaluation.candidate
+        self.original = of(original)
+        # As if a method had changed nothing, and its shadows show what it leaves when it works.
+        self.unchanged = of(Trained.given(original.model, role="unlearned", name="unchanged"), self.shadows)
+        self.ruined = of(Trained.given(ruined, role="unlearned", name="destroyed"))
+        self.untrained = of(Trained.given(untrained, role="unlearned", name="untrained"))
+        self.retrained = [self._retrain(original, seed) for seed in (1, 2, 3)]
+
+    def _retrain(self, original: Trained, seed: int) -> Candidate:
+        made = workflow.unlearn(original.model, self.split, Retrain(), TASK, recipe=RECIPE, seed=seed)
+        return self.evaluation.candidate(made)
+
+    def judge(self, *candidates: Candidate, pool: Pool | None = None, screens: bool = False) -> dict[str, ModelAudit]:
+        settings = AuditSettings(screens=screens)
+        found = audit(candidates, pool or self.evaluation.pool, self.evaluation.games, settings)
+        return {one.name: one for one in found.models}
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
+    return Case(tmp_path_factory.mktemp("references"))
+
+
+@pytest.fixture(scope="module")
+def with_retrained(case: Case) -> dict[str, ModelAudit]:
+    return case.judge(case.original, *case.retrained, case.ruined, case.untrained)
+
+
+@pytest.fixture(scope="module")
+def without_retrained(case: Case) -> dict[str, ModelAudit]:
+    return case.judge(case.original, case.retrained[0], case.ruined, case.untrained)
+
+
+@pytest.mark.parametrize("yardstick", ["with_retrained", "without_retrained"])
+def test_what_remembers_or_is_ruined_is_rejected_and_a_retrain_accepted(yardstick: str, request: pytest.FixtureRequest):
+    models: dict[str, ModelAudit] = request.getfixturevalue(yardstick)
+    verdicts = {name: one.verdict for name, one in models.items()}
+    retrained = {name for name, one in models.items() if one.role == "retrained"}
+    assert len(retrained) == (3 if yardstick == "with_retrained" else 1)
+    assert verdicts == dict.fromkeys(retrained, "consistent with retraining") | {
+        "original": "leaks",
+        "destroyed": "utility lost",
+        "untrained": "utility lost",
+    }, {name: one.reason for name, one in models.items()}
+
+
+def test_every_shadow_attack_alone_finds_the_original(with_retrained: dict[str, ModelAudit]):
+    original = with_retrained["original"]
+    for attack in ("rmia", "lira", "correctness"):
+        assert original.difference[f"ft_{attack}"]["p_above"] < 1e-3
+    for attack in ("rmia", "rmia_offline", "lira", "lira_offline"):
+        retrained = [one.attacks[attack]["ft"]["auc"] for one in with_retrained.values() if one.role == "retrained"]
+        assert original.attacks[attack]["ft"]["low"] > max(retrained)
+
+
+def test_screens_find_the_original(case: Case):
+    models = case.judge(case.original, *case.retrained[:2], screens=True)
+    for name in ("mia_loss", "mia_confidence", "svc_correctness", "svc_confidence"):
+        found = {one.role: one.screens[name]["value"] for one in models.values()}
+        assert found["original"] > found["retrained"] + 1, name
+
+
+def test_the_most_exposed_samples_are_as_many_as_chance_makes_on_a_retrain(with_retrained: dict[str, ModelAudit]):
+    for one in with_retrained.values():
+        share = one.worst["shares"]["0.05"]
+        if one.role == "retrained":
+            assert share["low"] < 5
+        if one.role == "original":
+            assert share["low"] > 5
+            assert one.worst["samples"][0]["p"] <= one.worst["samples"][-1]["p"] < 0.05
+
+
+def test_distances_to_retrained_models_are_smallest_between_these(with_retrained: dict[str, ModelAudit]):
+    floor = max(one.distances["forget"]["js"] for one in with_retrained.values() if one.role == "retrained")
+    assert with_retrained["original"].distances["forget"]["js"] > floor
+    assert with_retrained["untrained"].distances["unseen"]["agreement"] < 0.5
+
+
+def test_u_lira_finds_a_model_that_was_not_changed_and_not_a_retrain(case: Case):
+    retrain = replace(case.retrained[0], role="unlearned", shadows=case.unchanged.shadows)
+    for yardstick in (case.retrained[1:], []):
+        models = case.judge(case.original, *yardstick, case.unchanged, retrain)
+        unchanged, again = models["unchanged"], models[retrain.name]
+        assert unchanged.difference["ft_ulira"]["p_above"] < 0.05 < again.difference["ft_ulira"]["p_above"]
+        assert unchanged.verdict == "leaks"
+        assert again.verdict == "consistent with retraining", again.reason
+        assert again.attacks["ulira"]["ft"]["low"] < 50 < again.attacks["ulira"]["ft"]["high"]
+        assert set(unchanged.klom) == {"unlearned", "floor"}
+
+
+def test_shadows_of_another_request_are_refused(case: Case):
+    assert case.unchanged.shadows is not None
+    shadows = replace(case.unchanged.shadows, forget=~case.unchanged.shadows.forget)
+    with pytest.raises(AuditError, match="shadows of this forget set"):
+        case.judge(case.original, replace(case.unchanged, shadows=shadows))
+
+
+def test_four_references_still_convict_the_original(case: Case):
+    few = Pool(logits=case.evaluation.pool.logits[:4], included=case.evaluation.pool.included[:4])
+    models = case.judge(case.original, case.retrained[0], pool=few)
+    assert models["original"].verdict == "leaks"
+    assert models[case.retrained[0].name].verdict in {"consistent with retraining", "not resolvable with these data"}
