@@ -36,7 +36,7 @@ from obliviate.workflow import Trained
 
 SHARE: Final = 0.1
 ORIGINALS: Final = (0, 1, 2)
-NOISE: Final = 0.5  # of a weight's own standard deviation: enough to destroy a small network
+NOISE: Final = 1.5  # of a weight's own standard deviation: enough to destroy a small network
 RIGHT: Final = {
     "original": ("leaks",),
     "retrained": ("consistent with retraining",),
@@ -164,6 +164,8 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--out", type=Path, default=Path("runs/self-audit"))
     args = parser.parse_args()
+    command = f"python benchmarks/self_audit.py --forget-seeds {args.forget_seeds} --references {args.references}"
+    made_by = provenance(command)  # the commit of the code that is loaded, whatever is committed meanwhile
     grounds = []
     for seed in ORIGINALS:
         pool = grounds[0].pool if grounds else None
@@ -190,8 +192,7 @@ def main() -> None:
                 entries += [one | {"forget_seed": 4001 + place} for one in found]
         print(f"forget set {place + 1} of {args.forget_seeds}", flush=True)
     table = summary(entries)
-    command = f"python benchmarks/self_audit.py --forget-seeds {args.forget_seeds} --references {args.references}"
-    save("self-audit", {**provenance(command), "retrained": args.retrained, "table": table})
+    save("self-audit", {**made_by, "retrained": args.retrained, "table": table})
     (args.out / "entries.json").write_text(json.dumps(entries), encoding="utf-8")
     print(markdown(table))
 
