@@ -35,7 +35,9 @@ def render(results: Mapping[str, Any]) -> str:
     Raises `ReportError` where `results` is not a complete `obliviate.results/2`.
     """
     check(results)
-    models = [_view(m, s) for m, s in zip(results["models"], plots.styles(results["models"]), strict=True)]
+    peers = [m for m in results["models"] if m["role"] == "retrained"]
+    styles = plots.styles(results["models"])
+    models = [_view(m, style, peers) for m, style in zip(results["models"], styles, strict=True)]
     by_role = {role: [m for m in models if m["role"] == role] for role in ("original", "retrained", "unlearned")}
     unlearned, retrained = by_role["unlearned"], by_role["retrained"]
     titles = {"original": "Original", "retrained": f"Retrained ({len(retrained)})", "unlearned": "Unlearned"}
@@ -130,8 +132,11 @@ def _at(value: Any, path: str, where: str) -> None:
         value = value[key]
 
 
-def _view(model: Mapping[str, Any], style: plots.Style) -> dict[str, Any]:
-    """A model as the template needs it: with its colour, its badge and its verdict at a margin."""
+def _view(model: Mapping[str, Any], style: plots.Style, peers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """A model as the template needs it: with its colour, its badge, its verdict at a margin, and what to look out for.
+
+    `peers` are the retrained models.
+    """
     kind, sign, _ = wording.VERDICTS.get(model["verdict"], ("open", "", ""))
     fraction = model["share_of_retraining"]
     return {
@@ -139,6 +144,7 @@ def _view(model: Mapping[str, Any], style: plots.Style) -> dict[str, Any]:
         "notes": wording.notes(model["settings"]),
         "badge": kind,
         "sign": sign,
+        "caution": wording.caution(model, peers),
         "said": wording.at_margin(model["verdict"], model["margin"]),
         "variable": style.variable,
         "bar": None if fraction is None else round(min(100.0, max(0.0, 100 * fraction)), 1),

@@ -176,16 +176,20 @@ def at_margin(verdict: str, margin: float) -> str:
 
 
 def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
-    """The outcome in one sentence, no stronger than the verdicts."""
+    """The outcome in one sentence, no stronger than the verdicts; each model has its `caution`.
+
+    >>> headline([{"verdict": "leaks"}])
+    'Not forgotten.'
+    """
     if not unlearned:
         return "No unlearned model was audited."
     passed = sum(one["verdict"] == PASSED for one in unlearned)
+    if len(unlearned) == 1 and passed:
+        if unlearned[0]["caution"]:
+            return "On average yes, as far as this audit can see, but single samples stand out."
+        return "Yes, as far as this audit can see."
     if len(unlearned) == 1:
-        return (
-            "Yes, as far as this audit can see."
-            if passed
-            else _OPENINGS.get(unlearned[0]["verdict"], "Not known:")[:-1] + "."
-        )
+        return f"{_OPENINGS.get(unlearned[0]['verdict'], 'Not known:')[:-1]}."
     if passed == 0:
         return f"None of the {len(unlearned)} unlearned models was shown to have forgotten them."
     models = "All" if passed == len(unlearned) else f"{passed} of"
@@ -193,10 +197,32 @@ def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
     return f"{models} {len(unlearned)} unlearned models {verb} forgotten them, as far as this audit can see."
 
 
+def caution(model: Mapping[str, Any], retrained: Sequence[Mapping[str, Any]]) -> str:
+    """A warning where single forget samples stand out more often than chance and than on every retrained model.
+
+    The whole 95 % interval of a share has to lie above what is expected, and above the retrained models' shares.
+    Empty where nothing stands out.
+    """
+    for level, found in model["worst"]["shares"].items():
+        expected = 100 * float(level)
+        others = [one["worst"]["shares"][level]["value"] for one in retrained]
+        if found["low"] > max([expected, *others]):
+            beside = f" (retrained models: {extent(others)} %)" if others else ""
+            said = (
+                f"{number(found['value'])} % of the forgotten samples look more like training samples than "
+                f"{number(100 - expected, 0)} % of unseen ones do, where {number(expected, 0)} % is expected{beside}: "
+                "some of them may still be remembered one by one."
+            )
+            return said.replace(" %", "\N{NO-BREAK SPACE}%")
+    return ""
+
+
 def answers(unlearned: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
     """A sentence per verdict that occurs, with the models that got it: class, sign, opening, and the rest.
 
-    >>> answers([{"name": "amun", "verdict": "consistent with retraining", "margin": 2.64}])[0][2]
+    `caution` of a model is that of `caution`.
+
+    >>> answers([{"name": "amun", "verdict": "consistent with retraining", "margin": 2.64, "caution": ""}])[0][2]
     'Forgotten, as far as this audit can see:'
     """
     found = []
@@ -205,6 +231,8 @@ def answers(unlearned: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str,
         if named:
             margin = extent([one["margin"] for one in named])
             rest = _ANSWERS[verdict].format(names=listed([str(one["name"]) for one in named]), margin=margin)
+            if verdict == PASSED and (still := [str(one["name"]) for one in named if one["caution"]]):
+                rest += f" Yet single samples stand out in {listed(still)}; see there."
             found.append((kind, sign, _OPENINGS[verdict], rest))
     return found
 
