@@ -167,7 +167,7 @@ def guessing_band(fpr: np.ndarray, forget: int, unseen: int) -> tuple[np.ndarray
     is Beta(k + 1, unseen - k), so that their number is beta-binomial. Rates are fractions.
 
     >>> [one.tolist() for one in guessing_band(np.array([0.1]), 100, 1000)]
-    [[0.05], [0.17]]
+    [[0.04], [0.17]]
     """
     above = np.minimum(np.floor(fpr * unseen + 1e-9), unseen - 1)
     low, high = (betabinom.ppf(level, forget, above + 1, unseen - above) / forget for level in (0.025, 0.975))
