@@ -325,23 +325,21 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from obliviate.report.text import COLUMNS, rows
+    from obliviate.report.text import COLUMNS, notes, rows
 
-    data, floor = results["data"], results["floor"]
+    data = results["data"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for column in COLUMNS:
         text = column in {COLUMNS[0], COLUMNS[-1]}
         table.add_column(column, justify="left" if text else "right", no_wrap=column == COLUMNS[0])
-    colours = {"consistent with retraining": "green", "not resolvable": "yellow"}
-    for *cells, verdict in rows(results):
-        table.add_row(*cells, f"[{colours.get(verdict, 'red')}]{verdict}[/]")
+    colours = {"consistent with retraining": "green", "not resolvable with these data": "yellow"}
+    for model, (*cells, verdict) in zip(results["models"], rows(results), strict=True):
+        table.add_row(*cells, f"[{colours.get(model['verdict'], 'red')}]{verdict}[/]")
     console = _console()
     console.print(table)
     console.print(
-        "FT-AUC: 50 means that forgotten samples cannot be told from unseen ones. gap: average distance to the "
-        f"retrained models,\nwhich differ by {floor['average_gap_mean']:.2f} among themselves. cost: share of the time "
-        "of one retraining.\n"
+        "\n".join(notes(results)) + " cost: share of the time of one retraining.\n"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )

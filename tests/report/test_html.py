@@ -3,14 +3,17 @@ import hashlib
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
+from obliviate.audit.verdict import Verdict
 from obliviate.errors import ReportError
+from obliviate.metrics.forgetting import tpr_at
 from obliviate.report.html import check, render
-from obliviate.report.plots import summary_svg
+from obliviate.report.plots import guessing_band, roc_plot, summary_svg
+from obliviate.report.wording import VERDICTS
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "area", "base", "col", "embed", "source", "track", "wbr"}
 EDGES = np.linspace(-10, 18, 41)
@@ -49,10 +52,15 @@ def model(
         return {"auc": auc, "low": auc - 2.8, "high": auc + 2.8}
 
     attack = {"ft": game(ft), "fr": game(113 - ft), "rt": game(63.4)}
-    difference = {
-        "ft_auc": {"value": ft - 50.4, "low": ft - 53.4, "high": ft - 47.4},
-        "test_accuracy": {"value": accuracy[2] - 87.1, "low": accuracy[2] - 88.4, "high": accuracy[2] - 85.8},
-    }
+
+    def around(value: float, half: float = 3.0) -> dict[str, float]:
+        return {"value": value, "low": value - half, "high": value + half}
+
+    difference = {"ft_rmia": around(ft - 50.4), "ft_lira": around(ft - 50.9), "ft_correctness": around(ft - 51.3)}
+    shares = {"0.01": {"value": 1.2, "low": 0.4, "high": 2.6}, "0.05": {"value": 5.2, "low": 3.4, "high": 7.5}}
+    resolved = {"fpr": 1.0, "unseen_needed": 1000, "tpr": around(ft / 40, 1.0), "realised_fpr": around(1.1, 0.3)}
+    unresolved = {"fpr": 0.1, "unseen_needed": 10000, "tpr": None, "realised_fpr": None}
+    distance = {"js": 0.03, "softmax": 0.09, "agreement": 0.935}
     return {
         "name": name,
         "role": role,
@@ -62,13 +70,23 @@ def model(
         "accuracy": parts,
         "accuracy_interval": {k: [max(0.0, v - 1.4), min(100.0, v + 1.4)] for k, v in parts.items()},
         "attacks": {"rmia": attack, "rmia_offline": {k: game(v["auc"] - 0.9) for k, v in attack.items()}},
+        "rates": {"rmia": [resolved, unresolved], "lira": [resolved, unresolved]},
         "average_gap": abs(ft - 50.4) / 2,
-        "difference": difference if role == "unlearned" else None,
+        "difference": difference | {"test_accuracy": around(accuracy[2] - 87.1, 1.3)},
         "seconds": seconds,
         "share_of_retraining": share,
         "weights_sha256": sha(name),
         "verdict": verdict,
+        "margin": 2.64,
+        "resolution": 2.64,
         "reason": reason,
+        "worst": {
+            "shares": shares,
+            "samples": [{"name": f"sample-{i}", "label": i % 10, "p": (i + 1) / 2501} for i in range(20)],
+        },
+        "distances": {part: distance for part in ("forget", "retain", "unseen")},
+        "screens": {},
+        "klom": {},
         "curves": {
             "roc_ft": roc(ft),
             "margins": {
@@ -84,7 +102,7 @@ def example() -> dict[str, Any]:
     """Results such as a run of four methods on 5,000 images leaves behind; a fresh dict on every call."""
     same = "consistent with retraining"
     models = [
-        model("original", "original", "train(epochs=20)", (100.0, 99.7, 88.0), 64.3, "not forgotten", 23.4, None),
+        model("original", "original", "train(epochs=20)", (100.0, 99.7, 88.0), 64.3, "leaks", 23.4, None),
         *(
             model(f"retrained-{i}", "retrained", "Retrain()", (87.2 + i / 2, 99.8, 87.0 + i / 4), ft, same, 22.9, 1.0)
             for i, ft in enumerate((50.4, 49.1, 51.6))
@@ -96,7 +114,7 @@ def example() -> dict[str, Any]:
         ),
         model(
             "fine-tune", "unlearned", "FineTune(epochs=3, learning_rate=0.05)", (97.2, 99.9, 88.1), 60.7,
-            "not forgotten", 3.6, 0.157, "FT-AUC is 10.3 points above the retrained models.",
+            "leaks", 3.6, 0.157, "FT-AUC is 10.3 points above the retrained models.",
         ),
         model(
             "gradient ascent", "unlearned", "GradientAscent(epochs=2)", (31.0, 74.2, 69.5), 38.2, "utility lost",
@@ -108,7 +126,7 @@ def example() -> dict[str, Any]:
         ),
     ]  # fmt: skip
     return {
-        "schema": "obliviate.results/1",
+        "schema": "obliviate.results/2",
         "obliviate": "0.1.0",
         "created": "2026-11-21T05:00:00Z",
         "seed": 0,
@@ -129,7 +147,17 @@ def example() -> dict[str, Any]:
         "peak_rss_mb": 900.1,
         "versions": {"python": "3.11.7", "torch": "2.13.0", "numpy": "2.3.1"},
         "machine": {"cpu": "Example CPU @ 2.60GHz", "cores": 2},
-        "settings": {"gamma": 2.0, "temperature": 2.0, "confidence": 0.95, "margin": 5.0, "utility_margin": 3.0},
+        "settings": {
+            "gamma": 2.0,
+            "temperature": 2.0,
+            "confidence": 0.95,
+            "margin": None,
+            "utility_margin": 3.0,
+            "forget": 500,
+            "unseen": 2500,
+        },
+        "yardstick": "retrained",
+        "two_sample": {"auc": {"auc": 50.3, "low": 47.5, "high": 53.1}, "p_value": 0.4, "differs": False},
         "floor": {
             "average_gap_mean": 0.62,
             "average_gap_max": 0.94,
@@ -201,7 +229,10 @@ def test_every_model_verdict_and_limit_is_on_the_page(html: str):
     for limit in results["limits"]:
         assert limit in text
     assert "forget 500 of its 5,000 training samples" in text
-    assert "1 of 4 unlearned models is consistent with a model retrained" in text
+    assert "1 of 4 unlearned models has forgotten them, as far as this audit can see." in text
+    assert "AMUN cannot be told from models that never saw these samples, at a margin of 2.6 points." in text
+    assert "consistent with retraining at margin 2.6 points" in text
+    assert "attacks on fine-tune still recognise these samples." in text
     assert results["data_sha256"] in text
 
 
@@ -217,7 +248,7 @@ def test_page_asks_for_nothing_from_outside(html: str):
     page = Page(html)
     assert "http" not in html
     assert not page.tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}
-    assert "@import" not in html
+    assert not re.search(r"@import|image-set|srcset", html)
     assert all(v.startswith("#") for k, v in page.attributes if k in ("src", "href", "xlink:href"))
     assert all(target.startswith("#") for target in re.findall(r"url\(([^)]*)\)", html))
 
@@ -255,14 +286,14 @@ def test_hostile_text_stays_text(name: str):
     ET.fromstring(summary_svg(results))
 
 
-@pytest.mark.parametrize("schema", [None, "obliviate.results/2", 1])
+@pytest.mark.parametrize("schema", [None, "obliviate.results/1", 1])
 def test_foreign_schema_is_refused(schema: object):
-    with pytest.raises(ReportError, match=r"expected schema 'obliviate.results/1', got .*; run the audit again"):
+    with pytest.raises(ReportError, match=r"expected schema 'obliviate.results/2', got .*; run the audit again"):
         render(example() | {"schema": schema})
 
 
 @pytest.mark.parametrize(
-    "path", ["data_sha256", "floor.ft_auc_min", "models.0.verdict", "models.4.attacks.rmia.ft.low"]
+    "path", ["data_sha256", "yardstick", "two_sample.differs", "models.0.margin", "models.4.attacks.rmia.ft.low"]
 )
 def test_missing_figure_is_named(path: str):
     results = example()
@@ -312,14 +343,14 @@ def test_methods_that_reported_nothing_leave_no_heading(html: str):
 def test_absent_figures_show_as_a_dash():
     results = example()
     for m in results["models"]:
-        m |= {"share_of_retraining": None, "average_gap": None, "difference": None, "curves": None, "verdict": None}
-        m |= {"seconds": None, "accuracy_interval": {"forget": None, "retain": None, "test": None}}
+        m |= {"share_of_retraining": None, "average_gap": None, "difference": {}, "distances": {}, "seconds": None}
         m["attacks"]["rmia"]["ft"] = {"auc": 50.0, "low": None, "high": None}
+        m["worst"] = {"shares": {}, "samples": []}
     results["floor"] = dict.fromkeys(results["floor"])
+    results["two_sample"] = dict.fromkeys(results["two_sample"])
     text = Page(render(results)).text
     assert "–" in text
-    assert "None of the 4 unlearned models" in text
-    assert "NoneType" not in text
+    assert "None" not in text.replace("None of the", "")
     assert "nan" not in text
     ET.fromstring(summary_svg(results))
 
@@ -355,3 +386,153 @@ def test_summary_is_standalone_and_names_every_model():
     assert "var(" not in svg
     text = " ".join(root.itertext())
     assert all(m["name"] in text for m in example()["models"])
+
+
+# ------------------------------------------------------------------------------------------- what was compared
+
+
+def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
+    page = Page(render(full))
+    stubborn, forgetful = full["models"][4], full["models"][3]
+    assert stubborn["verdict"] == "leaks"
+    for m in full["models"]:
+        for found in (*m["difference"].values(), *m["worst"]["shares"].values(), *m["screens"].values()):
+            assert f"{abs(found['value']):.1f}" in page.text
+        assert f"{m['rates']['rmia'][0]['tpr']['value']:.1f}" in page.text
+        assert f"{m['distances']['forget']['js']:.3f}" in page.text
+    for percentile in ("p50", "p90", "p99"):
+        assert (
+            f"{forgetful['klom']['unlearned'][percentile]:.2f} floor {forgetful['klom']['floor'][percentile]:.2f}"
+            in (page.text)
+        )
+    assert "needs 10,000 unseen" in page.text
+    assert "U-LiRA" in page.text
+    low, high = full["floor"]["ft_auc_min"], full["floor"]["ft_auc_max"]
+    assert page.text.count(f"{low:.1f}–{high:.1f}") >= 4  # beside every figure that 50 would be misread for
+
+
+def test_without_retrained_models_the_page_says_what_was_compared_with(by_references: dict[str, Any]):
+    text = Page(render(by_references)).text
+    assert by_references["yardstick"] == "references"
+    assert "not with retrained models, of which there was none" in text
+    assert "each trained on a random half of all samples and judged on the forget samples that it never saw" in text
+    assert "There is no average gap without retrained models." in text
+    assert "models that really were trained again" not in text
+    assert "the band that the retrained models span" not in text
+
+
+def test_a_single_retrained_model_is_said_to_be_too_few(by_references: dict[str, Any]):
+    by_references["models"].append(copy.deepcopy(by_references["models"][1]) | {"role": "retrained", "name": "retrain"})
+    assert "not with retrained models, of which one is too few" in Page(render(by_references)).text
+
+
+def test_a_margin_that_was_set_before_is_told_from_one_that_the_data_resolve():
+    assert "It is what these data can resolve" in render(example())
+    results = example()
+    results["settings"]["margin"] = 5.0
+    page = render(results)
+    assert "It was set before the audit" in page
+    assert "±5.0 points, was set before the audit" in page
+
+
+def test_samples_that_differ_by_themselves_are_warned_of():
+    results = example()
+    assert "differ from the unseen ones by themselves" not in Page(render(results)).text
+    results["two_sample"] = {"auc": {"auc": 91.2, "low": 90.0, "high": 92.4}, "p_value": 1 / 60, "differs": True}
+    results["floor"] |= {"ft_auc_min": 33.3, "ft_auc_max": 35.1}
+    text = Page(render(results)).text
+    assert "the forgotten samples differ from the unseen ones by themselves" in text
+    assert "models that never saw them get 33.3–35.1 %" in text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words"),
+    [
+        ("consistent with retraining", "Yes, as far as this audit can see. "),
+        ("leaks", "Not forgotten. "),
+        ("over-unlearned", "Forgotten too visibly. "),
+        ("utility lost", "Damaged. "),
+        ("not resolvable with these data", "Not known. "),
+    ],
+)
+def test_one_model_is_answered_by_its_verdict_which_is_explained(verdict: str, words: str):
+    results = example()
+    results["models"] = [m for m in results["models"] if m["role"] != "unlearned" or m["name"] == "AMUN"]
+    results["models"][-1]["verdict"] = verdict
+    text = Page(render(results)).text
+    assert f"training samples? {words}" in text
+    assert all(meaning in text for _, _, meaning in VERDICTS.values())
+    assert set(VERDICTS) == set(get_args(Verdict))
+
+
+def test_a_model_that_passes_on_average_is_not_praised_where_single_samples_stand_out():
+    results = example()
+    results["models"] = [m for m in results["models"] if m["role"] != "unlearned" or m["name"] == "AMUN"]
+    results["models"][-1]["worst"]["shares"]["0.01"] = {"value": 4.0, "low": 2.5, "high": 6.1}
+    text = Page(render(results)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "On average yes, as far as this audit can see, but single samples stand out." in text
+    assert "Yet single samples stand out in AMUN" in text
+    assert "4.0 % of the forgotten samples look more like training samples than 99 % of unseen ones do" in text
+    # Retrained models that have as many excuse it.
+    for m in results["models"]:
+        m["worst"]["shares"]["0.01"]["value"] = 4.0
+    assert "stand out in AMUN" not in Page(render(results)).text
+
+
+# ------------------------------------------------------------------------------------------- pictures
+
+
+def test_worst_samples_are_shown_as_pictures_where_they_are_pictures(full: dict[str, Any]):
+    page = Page(render(full))
+    assert "img" in page.tags
+    shown = [value for key, value in page.attributes if key == "src"]
+    assert shown
+    assert all(value.startswith("data:image/png;base64,") for value in shown)
+    assert set(shown) == set(full["pictures"].values())
+    alternatives = [value for key, value in page.attributes if key == "alt"]
+    assert len(alternatives) == len(shown)
+    worst = full["models"][3]["worst"]["samples"][0]
+    assert f"forget sample {worst['name']}, class {worst['label']}" in alternatives
+
+
+def test_without_pictures_the_samples_are_named(by_references: dict[str, Any]):
+    page = Page(render(by_references))
+    assert "img" not in page.tags
+    assert by_references["models"][1]["worst"]["samples"][0]["name"] in page.text
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://example.org/a.png", "data:image/svg+xml;base64,AAAA", 'data:image/png;base64,AA" onerror="x', 3]
+)
+def test_pictures_from_elsewhere_are_refused(full: dict[str, Any], uri: object):
+    full["pictures"]["x"] = uri
+    with pytest.raises(ReportError, match="expected the picture of 'x' as data:image/png;base64,…, got .*; make it"):
+        render(full)
+
+
+def test_unknown_yardstick_is_refused():
+    with pytest.raises(ReportError, match="expected results.yardstick as retrained or references, got 'hope'"):
+        render(example() | {"yardstick": "hope"})
+
+
+# ------------------------------------------------------------------------------------------- plots
+
+
+def test_guessing_band_holds_95_percent_of_guessing_curves():
+    rng = np.random.default_rng(0)
+    forget, unseen, fpr = 60, 400, np.array([0.01, 0.1, 0.5, 1.0])
+    curves = np.stack([tpr_at(rng.random(forget), rng.random(unseen), fpr) for _ in range(2000)])
+    low, high = guessing_band(fpr, forget, unseen)
+    inside = ((curves >= low - 1e-9) & (curves <= high + 1e-9)).mean(axis=0)
+    assert (inside >= 0.94).all()
+    assert (inside[1:3] <= 0.985).all()  # no wider than counts ask for
+    outside = (curves < low - 1e-9).mean(axis=0), (curves > high + 1e-9).mean(axis=0)
+    assert np.max(outside) < 0.035
+
+
+def test_roc_marks_what_the_unseen_samples_cannot_resolve():
+    assert "not resolvable" in roc_plot(example())
+    assert "guessing, 95 %" not in roc_plot(example())
+    results = example()
+    results["models"] = [m for m in results["models"] if m["role"] != "retrained"]
+    assert "guessing, 95 %" in roc_plot(results)

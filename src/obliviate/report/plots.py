@@ -18,6 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
+from scipy.stats import betabinom
+
+from obliviate.metrics.rates import LEAST_EXPECTED
 
 INK, MUTED, RULE, PAPER = "#1b1f24", "#5a636e", "#d5dae0", "#ffffff"
 ORIGINAL, RETRAINED = "#d55e00", "#7f8790"
@@ -91,33 +94,53 @@ def styles(models: Sequence[Mapping[str, Any]]) -> list[Style]:
 
 @rc_context(_RC)
 def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
-    """RMIA's ROC, forget (member) against unseen, on logarithmic axes; retrained models are a grey band."""
+    """RMIA's ROC, forget (member) against unseen, on logarithmic axes.
+
+    Grey is the band that retrained models span or, without them, where guessing ends up in 95 % of cases. False-positive
+    rates that fewer than 10 unseen samples stand for are marked as not resolvable.
+    """
     drawn = [
         (model, style, *_roc(model))
         for model, style in zip(results["models"], styles(results["models"]), strict=True)
         if (model.get("curves") or {}).get("roc_ft")
     ]
-    left = min(0.1, 1 / results["data"]["test"])  # lower rates cannot be told from none
+    forget, unseen = results["settings"]["forget"], results["settings"]["unseen"]
+    left = min(0.1, 1 / unseen)  # lower rates cannot be told from none
+    resolved = min(1.0, LEAST_EXPECTED / unseen)
     retrained = [(fpr, tpr) for model, _, fpr, tpr in drawn if model["role"] == "retrained"]
 
     width, height = (350, 400) if narrow else (620, 500)
     figure, axes = _figure(width, height, left=80, right=28, top=12, bottom=50)
     grid = np.geomspace(left, 1, 200)
+    axes.axvspan(left, resolved, color=MUTED, alpha=0.13, linewidth=0)
+    axes.axvline(resolved, color=MUTED, linewidth=1)
+    axes.annotate(
+        "not resolvable", (left, 1), (5, -6), xycoords=("data", "axes fraction"), textcoords="offset points",
+        va="top", rotation=90, color=MUTED, fontsize=10.5,
+    )  # fmt: skip
     axes.plot(grid, grid, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     legend = [Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 3)), label="guessing")]
     if retrained:
-        band = np.stack([np.interp(grid, fpr, tpr) for fpr, tpr in retrained]).clip(left / 10, 1)
-        axes.fill_between(grid, band.min(0), band.max(0), color=RETRAINED, alpha=0.3, linewidth=0)
-        for row in band:
+        curves = np.stack([np.interp(grid, fpr, tpr) for fpr, tpr in retrained]).clip(left / 10, 1)
+        low, high = curves.min(0), curves.max(0)
+        for row in curves:
             axes.plot(grid, row, color=RETRAINED, linewidth=1)
         label = f"retrained ({len(retrained)})" if len(retrained) > 1 else "retrained"
-        legend.append(Line2D([], [], color=RETRAINED, linewidth=5, alpha=0.6, label=label))
+    else:
+        low, high = (bound.clip(left / 10, 1) for bound in guessing_band(grid, forget, unseen))
+        label = "guessing, 95 %"
+    axes.fill_between(grid, low, high, color=RETRAINED, alpha=0.3, linewidth=0)
+    legend.append(Line2D([], [], color=RETRAINED, linewidth=5, alpha=0.6, label=label))
     for model, style, fpr, tpr in drawn:
         if model["role"] == "retrained":
             continue
         curve = np.interp(grid, fpr, tpr).clip(left / 10, 1)
         (line,) = axes.plot(grid, curve, color=style.colour, linewidth=2, linestyle=style.dashes)
+        (mark,) = axes.plot(
+            grid, curve, style.marker, color=style.colour, markersize=7, markeredgecolor=PAPER, markevery=(25, 50)
+        )
         handle = Line2D([], [], color=style.colour, linewidth=2, linestyle=line.get_linestyle())
+        handle.set(marker=mark.get_marker(), markersize=7, markeredgecolor=PAPER)
         handle.set_label(_short(model["name"]) or " ")
         legend.append(handle)
     axes.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(left, 1.05))
@@ -137,9 +160,23 @@ def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
     )
 
 
+def guessing_band(fpr: np.ndarray, forget: int, unseen: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where the true-positive rate lies in 95 % of cases at each rate, if the two kinds of samples are exchangeable.
+
+    With k of `unseen` scores above a threshold that is the next of them, the chance of a forget sample to lie above it
+    is Beta(k + 1, unseen - k), so that their number is beta-binomial. Rates are fractions.
+
+    >>> [one.tolist() for one in guessing_band(np.array([0.1]), 100, 1000)]
+    [[0.04], [0.17]]
+    """
+    above = np.minimum(np.floor(fpr * unseen + 1e-9), unseen - 1)
+    low, high = (betabinom.ppf(level, forget, above + 1, unseen - above) / forget for level in (0.025, 0.975))
+    return low, high
+
+
 @rc_context(_RC)
 def ft_auc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
-    """FT-AUC with its interval for every model; the range of the retrained models is a band."""
+    """FT-AUC with its interval for every model; the range of models that never saw the forget set is a band."""
     models = results["models"]
     if narrow:
         figure, axes = _figure(350, 46 * len(models) + 78, left=6, right=52, top=26, bottom=46)
@@ -150,7 +187,7 @@ def ft_auc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
     return _page_svg(
         figure,
         "dots-narrow" if narrow else "dots",
-        "FT-AUC with interval for every model beside the range of the retrained models",
+        "FT-AUC with interval for every model beside the range of models that never saw the forget set",
     )
 
 
@@ -295,7 +332,7 @@ def _dots(
     if band is not None:
         axes.axvspan(*band, color=RETRAINED, alpha=0.28, linewidth=0.8, zorder=1)
         if guess is not None:
-            _above(axes, max(band[1], guess), " retrained range", ha="left")
+            _above(axes, max(band[1], guess), " never saw them", ha="left")
     models = results["models"]
     for row, (model, style, (value, low, high)) in enumerate(zip(models, styles(models), values, strict=True)):
         if names:

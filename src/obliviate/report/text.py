@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from obliviate.audit.result import AuditResult
+from obliviate.report.wording import at_margin, extent
 
 COLUMNS: Final = ("model", "forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
 
@@ -16,31 +17,51 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def table(result: AuditResult) -> str:
-    """Lay the results of an audit out in columns.
+    """Lay the results of an audit out in columns, and say below what to compare them with.
 
-    `gap` is the mean distance to the retrained models in points, `cost` the share of the time of one retraining.
+    `gap` is the mean distance to the retrained models in points, empty without them; `cost` the share of the time of
+    one retraining.
     """
-    lines = [COLUMNS, *rows(result.to_dict())]
+    values = result.to_dict()
+    lines = [COLUMNS, *rows(values)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
     numbers = range(1, len(COLUMNS) - 1)
-    return "\n".join(
+    laid_out = [
         "  ".join(
             cell.rjust(width) if column in numbers else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
-    )
+    ]
+    return "\n".join([*laid_out, "", *notes(values)])
+
+
+def notes(results: Mapping[str, Any]) -> list[str]:
+    """What to compare the figures with, the margin of the verdicts, and a warning where the samples differ."""
+    floor = results["floor"]
+    against = "retrained models" if results["yardstick"] == "retrained" else "references that never saw them"
+    margin = extent([model["margin"] for model in results["models"]])
+    known = extent([floor["ft_auc_min"], floor["ft_auc_max"]])
+    gap = floor["average_gap_mean"]
+    lines = [
+        f"FT-AUC: how well forgotten samples are told from unseen ones; {against}: {known}. Verdicts at margin {margin} "
+        "points.",
+        *([] if gap is None else [f"gap: average distance to the {against}, which differ by {gap:.2f} themselves."]),
+    ]
+    if results["two_sample"]["differs"]:
+        lines.append("warning: forgotten and unseen samples differ by themselves, so that 50 is not what to expect.")
+    return lines
 
 
 def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
     accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
-    seconds, share = model["seconds"], model["share_of_retraining"]
+    gap, seconds, share = model["average_gap"], model["seconds"], model["share_of_retraining"]
     return (
         model["name"],
         *(f"{accuracy[part]:.1f}" for part in ("forget", "retain", "test")),
         f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
-        f"{model['average_gap']:.2f}",
+        "" if gap is None else f"{gap:.2f}",
         "" if seconds is None else f"{seconds:.1f}",
         "" if share is None else f"{100 * share:.0f} %",
-        model["verdict"],
+        at_margin(model["verdict"], model["margin"]),
     )

@@ -1,0 +1,259 @@
+"""Figures and verdicts in words that a reader without statistics understands."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+MISSING: Final = "–"
+PASSED: Final = "consistent with retraining"
+
+# verdict → (class of its badge, sign, what it means); the sign carries the verdict where colour does not reach.
+VERDICTS: Final = {
+    PASSED: (
+        "good",
+        "✓",
+        "No attack could tell the model from models that never saw these samples: whatever difference there is was "
+        "shown to be smaller than the margin. A leak smaller than the margin, or one that only another attack would "
+        "find, can still be there. This is a measurement, not a proof of deletion.",
+    ),
+    "leaks": (
+        "bad",
+        "✕",
+        "At least one attack recognises the forgotten samples more often than it does on models that never saw them, "
+        "by more than chance explains. The model still carries traces of them.",
+    ),
+    "over-unlearned": (
+        "warn",
+        "↓",
+        "The forgotten samples stand out because the model treats them worse than samples that it never saw. That "
+        "tells an attacker which samples were removed, so it is not what training without them would have given.",
+    ),
+    "utility lost": (
+        "warn",
+        "▽",
+        "The model gets fewer unseen samples right, by more than the utility margin allows. A model that has lost its "
+        "skill can look as if it had forgotten, so its forgetting is not credited.",
+    ),
+    "not resolvable with these data": (
+        "open",
+        "?",
+        "The audit had too few samples or models: it could show neither a leak nor its absence. This is not a pass. "
+        "More samples, or more models to compare with, would tell.",
+    ),
+}
+
+# verdict → the answer to "did the model forget?", about one model or several; the second form is for several.
+_ANSWERS: Final = {
+    PASSED: "{names} cannot be told from models that never saw these samples, at a margin of {margin} points.",
+    "leaks": "attacks on {names} still recognise these samples.",
+    "over-unlearned": "in {names} these samples stand out as removed.",
+    "utility lost": "{names} lost more accuracy than allowed, so that forgetting is not credited.",
+    "not resolvable with these data": "the audit is too coarse to show that {names} forgot, or did not.",
+}
+_OPENINGS: Final = {
+    PASSED: "Forgotten, as far as this audit can see:",
+    "leaks": "Not forgotten:",
+    "over-unlearned": "Forgotten too visibly:",
+    "utility lost": "Damaged:",
+    "not resolvable with these data": "Not known:",
+}
+
+# what a method reported → plain words, and whether it is a share; what is not listed shows under its own name.
+NOTES: Final = {
+    "adversarial_found": ("forget samples for which an adversarial example was found", True),
+    "adversarial_median_l2": ("median L2 distance of these examples from their samples", False),
+    "gradients_per_sample": ("gradients spent on the search, per forget sample", False),
+    "flipped_share": ("forget samples that a step across the boundary gave another class", True),
+    "dampened_share": ("weights that were dampened", True),
+    "tau": ("τ, the loss that the forget samples were to reach", False),
+    "forget_epochs": ("passes over the forget set", False),
+    "alpha": ("step along the influence (α)", False),
+    "cg_steps": ("conjugate-gradient steps", False),
+    "cg_residual": ("residual of the conjugate gradients", False),
+    "mask_mean_minus_lambda": ("mean of the masks minus λ", False),
+    "mask_spread": ("spread of the masks over pixels and pairs", False),
+}
+
+
+def number(value: float | None, digits: int = 1, *, signed: bool = False) -> str:
+    """A figure with thousands separators and a true minus; a dash where there is none.
+
+    >>> number(-1234.56), number(None)
+    ('−1,234.6', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:{'+' if signed else ''},.{digits}f}"
+    return text.replace("-", "" if float(text.replace(",", "")) == 0 else "−")
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that a reader would choose.
+
+    >>> duration(4.44), duration(150), duration(7200)
+    ('4.4 s', '2 min 30 s', '2.0 h')
+    """
+    if seconds is None or not math.isfinite(seconds):
+        return MISSING
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{round(seconds) // 60} min {round(seconds) % 60} s"
+    return f"{seconds / 3600:,.1f} h"
+
+
+def share(fraction: float | None) -> str:
+    """A fraction of a retraining in percent, with a digit more below 10 %.
+
+    >>> share(0.19), share(0.034), share(None)
+    ('19 %', '3.4 %', '–')
+    """
+    return MISSING if fraction is None else f"{number(100 * fraction, 1 if abs(fraction) < 0.1 else 0)} %"
+
+
+def span(interval: Any, between: str = " to ", digits: int = 1) -> str:
+    """An interval from `[low, high]` or `{"low": …, "high": …}`; empty where there is none.
+
+    >>> span([49.44, 50.8], "–"), span(None)
+    ('49.4–50.8', '')
+    """
+    low, high = (
+        (interval.get("low"), interval.get("high")) if isinstance(interval, Mapping) else interval or (None, None)
+    )
+    return "" if low is None or high is None else f"{number(low, digits)}{between}{number(high, digits)}"
+
+
+def extent(values: Sequence[float | None], digits: int = 1) -> str:
+    """Least and greatest of some figures, or the only one; a dash where there is none.
+
+    >>> extent([50.8, 49.4]), extent([50.8, 50.84]), extent([])
+    ('49.4–50.8', '50.8', '–')
+    """
+    known = [one for one in values if one is not None]
+    if not known:
+        return MISSING
+    low, high = number(min(known), digits), number(max(known), digits)
+    return low if low == high else f"{low}–{high}"
+
+
+def plain(value: Any) -> str:
+    """A setting as people write it: nested ones as JSON, a dash where there is none.
+
+    >>> plain({"a": 1}), plain(None), plain("x")
+    ('{"a": 1}', '–', 'x')
+    """
+    if value is None:
+        return MISSING
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else str(value)
+
+
+def notes(settings: Mapping[str, Any]) -> dict[str, str]:
+    """What a method reported, in plain words, with four digits.
+
+    >>> notes({"adversarial_found": 0.998})
+    {'forget samples for which an adversarial example was found': '99.8 %'}
+    """
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        words, is_share = NOTES.get(key, (key.replace("_", " "), False))
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            found[words] = plain(value)
+        else:
+            found[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
+    return found
+
+
+def at_margin(verdict: str, margin: float) -> str:
+    """A verdict with the margin that it holds at, where it is one of equivalence.
+
+    >>> at_margin("consistent with retraining", 2.64), at_margin("leaks", 2.64)
+    ('consistent with retraining at margin 2.6 points', 'leaks')
+    """
+    return f"{verdict} at margin {number(margin)} points" if verdict == PASSED else verdict
+
+
+def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
+    """The outcome in one sentence, no stronger than the verdicts; each model has its `caution`.
+
+    >>> headline([{"verdict": "leaks"}])
+    'Not forgotten.'
+    """
+    if not unlearned:
+        return "No unlearned model was audited."
+    passed = sum(one["verdict"] == PASSED for one in unlearned)
+    if len(unlearned) == 1 and passed:
+        if unlearned[0]["caution"]:
+            return "On average yes, as far as this audit can see, but single samples stand out."
+        return "Yes, as far as this audit can see."
+    if len(unlearned) == 1:
+        return f"{_OPENINGS.get(unlearned[0]['verdict'], 'Not known:')[:-1]}."
+    if passed == 0:
+        return f"None of the {len(unlearned)} unlearned models was shown to have forgotten them."
+    models = "All" if passed == len(unlearned) else f"{passed} of"
+    verb = "has" if passed == 1 else "have"
+    return f"{models} {len(unlearned)} unlearned models {verb} forgotten them, as far as this audit can see."
+
+
+def caution(model: Mapping[str, Any], retrained: Sequence[Mapping[str, Any]]) -> str:
+    """A warning where single forget samples stand out more often than chance and than on every retrained model.
+
+    The whole 95 % interval of a share has to lie above what is expected, and above the retrained models' shares.
+    Empty where nothing stands out.
+    """
+    for level, found in model["worst"]["shares"].items():
+        expected = 100 * float(level)
+        others = [one["worst"]["shares"][level]["value"] for one in retrained]
+        if found["low"] > max([expected, *others]):
+            beside = f" (retrained models: {extent(others)} %)" if others else ""
+            said = (
+                f"{number(found['value'])} % of the forgotten samples look more like training samples than "
+                f"{number(100 - expected, 0)} % of unseen ones do, where {number(expected, 0)} % is expected{beside}: "
+                "some of them may still be remembered one by one."
+            )
+            return said.replace(" %", "\N{NO-BREAK SPACE}%")
+    return ""
+
+
+def answers(unlearned: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+    """A sentence per verdict that occurs, with the models that got it: class, sign, opening, and the rest.
+
+    `caution` of a model is that of `caution`.
+
+    >>> answers([{"name": "amun", "verdict": "consistent with retraining", "margin": 2.64, "caution": ""}])[0][2]
+    'Forgotten, as far as this audit can see:'
+    """
+    found = []
+    for verdict, (kind, sign, _) in VERDICTS.items():
+        named = [one for one in unlearned if one["verdict"] == verdict]
+        if named:
+            margin = extent([one["margin"] for one in named])
+            rest = _ANSWERS[verdict].format(names=listed([str(one["name"]) for one in named]), margin=margin)
+            if verdict == PASSED and (still := [str(one["name"]) for one in named if one["caution"]]):
+                rest += f" Yet single samples stand out in {listed(still)}; see there."
+            found.append((kind, sign, _OPENINGS[verdict], rest))
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a list in a sentence.
+
+    >>> listed(["a"]), listed(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def control(models: Sequence[Mapping[str, Any]]) -> tuple[bool, str] | None:
+    """Whether the audit rejects the original and accepts retraining; without that its verdicts say little."""
+    original = [one for one in models if one["role"] == "original"]
+    retrained = [one for one in models if one["role"] == "retrained"]
+    if not original and not retrained:
+        return None
+    accepted = sum(one["verdict"] == PASSED for one in retrained)
+    rejected = all(one["verdict"] == "leaks" for one in original)
+    said = [f"the original was judged “{one['verdict']}”" for one in original]
+    said += [f"{accepted} of {len(retrained)} retrained models “{PASSED}”"] if retrained else []
+    return rejected and accepted == len(retrained), " and ".join(said)

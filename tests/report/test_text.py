@@ -1,0 +1,50 @@
+from typing import Any
+
+from obliviate.report.text import COLUMNS, notes, rows
+
+
+def test_a_row_holds_the_figures_of_its_model_and_the_margin_of_its_verdict(full: dict[str, Any]):
+    model = full["models"][1]
+    model |= {"verdict": "consistent with retraining", "margin": 2.64, "average_gap": 1.234}
+    model |= {"seconds": 12.3, "share_of_retraining": 0.456}
+    found = dict(zip(COLUMNS, rows(full)[1], strict=True))
+    accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
+    assert found == {
+        "model": "retrain 1",
+        "forget %": f"{accuracy['forget']:.1f}",
+        "retain %": f"{accuracy['retain']:.1f}",
+        "test %": f"{accuracy['test']:.1f}",
+        "FT-AUC ± 95 %": f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
+        "gap": "1.23",
+        "seconds": "12.3",
+        "cost": "46 %",
+        "verdict": "consistent with retraining at margin 2.6 points",
+    }
+
+
+def test_what_is_not_known_is_left_blank(by_references: dict[str, Any]):
+    by_references["models"][1]["seconds"] = None
+    found = dict(zip(COLUMNS, rows(by_references)[1], strict=True))
+    assert found["gap"] == found["cost"] == found["seconds"] == ""
+
+
+def test_notes_say_what_figures_are_compared_with_and_at_which_margin(full: dict[str, Any]):
+    full["floor"] |= {"ft_auc_min": 49.44, "ft_auc_max": 50.8, "average_gap_mean": 0.456}
+    full["two_sample"]["differs"] = False
+    for model in full["models"]:
+        model["margin"] = 2.64
+    assert notes(full) == [
+        "FT-AUC: how well forgotten samples are told from unseen ones; retrained models: 49.4–50.8. Verdicts at margin "
+        "2.6 points.",
+        "gap: average distance to the retrained models, which differ by 0.46 themselves.",
+    ]
+
+
+def test_notes_without_retrained_models_name_the_references_and_warn_of_samples_that_differ(
+    by_references: dict[str, Any],
+):
+    by_references["two_sample"]["differs"] = True
+    found = notes(by_references)
+    assert "references that never saw them: " in found[0]
+    assert not any(line.startswith("gap") for line in found)
+    assert found[-1].startswith("warning: forgotten and unseen samples differ by themselves")
