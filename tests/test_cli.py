@@ -127,7 +127,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
-    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
+    code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)
     assert code == 0
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     documented = (ROOT / "docs" / "results-schema.md").read_text(encoding="utf-8")
@@ -139,7 +139,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert {model["name"] for model in results["models"]} > {"original", "amun", "fine_tune"}
     assert results["data"]["train"] == 300
     assert (results["data"]["forget"], results["data"]["forget_rule"]) == (60, "random 20 %")
-    assert results["references"]["models"] == 4
+    assert results["references"]["models"] == 6
     for model in results["models"]:
         assert model["name"] in out
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -147,7 +147,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert not (folder / "work").exists()
 
     before, models = weights(folder), {one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")}
-    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0, "--json")
+    code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0, "--json")
     assert code == 0
     again = json.loads(out)
     assert again["models"] == results["models"]
@@ -230,6 +230,38 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     code, out, _ = cli(*train, 4, "--no-keep-weights", "--json")
     assert json.loads(out)["pools"][0]["with_weights"] == 2  # of the four that were asked for, none
     assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
+
+
+def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
+    audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
+    options = ("--margin", 4, "--utility-margin", 7, "--form", "taylor", "--screens", "--shadows")
+    code, out, _ = cli(*audit, *options, "--json")
+    assert code == 0
+    results = json.loads(out)
+    settings = results["settings"]
+    assert (settings["margin"], settings["utility_margin"]) == (pytest.approx(4), pytest.approx(7))
+    assert (settings["form"], settings["screens"]) == ("taylor", True)
+    original, unlearned = results["models"]
+    assert (original["role"], unlearned["role"]) == ("original", "unlearned")
+    assert "ulira" in unlearned["attacks"]
+    assert "ulira" not in original["attacks"]
+    assert unlearned["screens"]
+    code, out, _ = cli(*audit)
+    assert code == 0
+    assert "There are no retrained models: the references are the yardstick." in out
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert results["settings"]["margin"] is None
+    assert not results["models"][0]["screens"]
+
+
+def test_a_model_that_has_no_shadows_is_named(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert cli("train", "--out", out, "--data", mine, "--shards", 2, "--epochs", 2)[0] == 0
+    assert cli("unlearn", "sisa", "--out", out, "--forget", "random:0.3")[0] == 0
+    code, text, _ = cli("audit", "--out", out, "--references", 6, "--retrained", 0, "--workers", 0, "--shadows")
+    assert code == 0
+    assert "note: sisa was audited without U-LiRA" in text
 
 
 def test_references_that_cannot_be_trained_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
@@ -425,7 +457,10 @@ def test_another_forget_set_is_refused(cli: Cli, folder: Path) -> None:
     [
         (["--references", "3"], ["an even number of reference models", "3"]),
         (["--references", "2"], ["an even number of reference models, at least 4", "2"]),
-        (["--retrained", "1"], ["at least 2", "1"]),
+        (["--retrained", "1"], ["0 or at least 2", "1"]),
+        (["--margin", "0"], ["a margin above 0 and up to 50 points", "got 0"]),
+        (["--margin", "nan"], ["a margin above 0 and up to 50 points", "got nan"]),
+        (["--utility-margin", "101"], ["a utility margin from 0 to 100 points", "got 101"]),
     ],
     ids=lambda one: " ".join(one) if len(one) > 1 and one[0].startswith("--") else "",
 )

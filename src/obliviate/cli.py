@@ -6,6 +6,7 @@ Heavy modules are imported when a command runs, so that `--help` answers at once
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,14 @@ Out = Annotated[Path, Parameter(help="Folder for everything this command makes; 
 Seed = Annotated[int, Parameter(help="Seed of every random choice.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the results as JSON instead of a table.")]
 References = Annotated[int, Parameter(help="Number of reference models for the membership attack (even, at least 4).")]
-Retrained = Annotated[int, Parameter(help="Number of retrained models to compare with (at least 2).")]
+Retrained = Annotated[
+    int,
+    Parameter(
+        help="Number of retrained models to compare with: at least 2, or 0 to train none and compare with the "
+        "references; those that are in the folder take part all the same if there are at least 2."
+    ),
+]
+Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
 
 
 @app.command
@@ -165,15 +173,42 @@ def audit(
     out: Out,
     references: References = 16,
     retrained: Retrained = 3,
-    workers: Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")] = None,
+    margin: Annotated[
+        float | None,
+        Parameter(help="Largest difference of AUC that counts as none, in points; what the data resolve if left out."),
+    ] = None,
+    utility_margin: Annotated[float, Parameter(help="Largest loss of test accuracy that is allowed, in points.")] = 3.0,
+    form: Annotated[
+        Literal["softmax", "taylor"], Parameter(help="What the attack RMIA reads probabilities from logits by.")
+    ] = "softmax",
+    screens: Annotated[
+        bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
+    ] = False,
+    shadows: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Attack by U-LiRA too: every reference forgets by the method of every unlearned model (dear).",
+        ),
+    ] = False,
+    workers: Workers = None,
     json_: Json = False,
 ) -> None:
     """Audit every model of a folder against retrained ones; what is missing for that is trained first."""
+    from obliviate.audit.inputs import AuditSettings
     from obliviate.workspace import Workspace
 
+    settings = AuditSettings(
+        margin=None if margin is None else margin / 100,
+        utility_margin=utility_margin / 100,
+        form=form,
+        screens=screens,
+    )
     with _progress(quiet=json_) as progress:
         workspace = Workspace.open(out, progress=progress)
-        results = workspace.audit(references=references, retrained=retrained, workers=workers)
+        results = workspace.audit(
+            references=references, retrained=retrained, settings=settings, shadows=shadows, workers=workers
+        )
     _show(results, out, as_json=json_)
 
 
@@ -182,7 +217,7 @@ def references(
     *,
     out: Out,
     references: References = 16,
-    workers: Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")] = None,
+    workers: Workers = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
     json_: Json = False,
 ) -> None:
@@ -333,18 +368,31 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
     for column in COLUMNS:
         text = column in {COLUMNS[0], COLUMNS[-1]}
         table.add_column(column, justify="left" if text else "right", no_wrap=column == COLUMNS[0])
-    colours = {"consistent with retraining": "green", "not resolvable": "yellow"}
-    for *cells, verdict in rows(results):
+    colours = {"consistent with retraining": "green", "not resolvable with these data": "yellow"}
+    for *cells, verdict in rows(_with_gaps(results)):
         table.add_row(*cells, f"[{colours.get(verdict, 'red')}]{verdict}[/]")
     console = _console()
     console.print(table)
+    mean = floor["average_gap_mean"]
+    gap = (
+        "\nThere are no retrained models: the references are the yardstick.\n"
+        if mean is None
+        else f"gap: average distance to the retrained models,\nwhich differ by {mean:.2f} among themselves. "
+        "cost: share of the time of one retraining.\n"
+    )
+    for note in results.get("notes", []):
+        console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
-        "FT-AUC: 50 means that forgotten samples cannot be told from unseen ones. gap: average distance to the "
-        f"retrained models,\nwhich differ by {floor['average_gap_mean']:.2f} among themselves. cost: share of the time "
-        "of one retraining.\n"
+        f"FT-AUC: 50 means that forgotten samples cannot be told from unseen ones. {gap}"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )
+
+
+def _with_gaps(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The results with a number for every gap: without retrained models there is none, which a table shows as nan."""
+    models = [one if one["average_gap"] is not None else {**one, "average_gap": math.nan} for one in results["models"]]
+    return {**results, "models": models}
 
 
 def _console() -> Console:
