@@ -430,3 +430,59 @@ def test_models_of_one_name_are_told_apart(begin: Open) -> None:
     work.unlearn(ASCENT)
     work.unlearn(replace(ASCENT, epochs=2))
     assert [one.label for one in work.models()] == ["original", "gradient_ascent", "gradient_ascent #2"]
+
+
+# ------------------------------------------------------------------------------------------- coins
+
+
+def test_tails_are_never_trained_on_and_heads_are_forgotten(begin: Open) -> None:
+    work = begin(coins=30)
+    sides = json.loads((work.folder / "coins.json").read_text(encoding="utf-8"))
+    assert len(sides["heads"]) + len(sides["tails"]) == 30
+    assert len(work.data.train) == 40 - len(sides["tails"])
+    assert not set(work.data.train.ids) & set(sides["tails"])
+    assert checkpoint.read_manifest(_saved(work)).ids == work.data.train.ids.tolist()
+    assert work.choose("coins").forget.ids.tolist() == sides["heads"]
+    assert work.rule == f"the {len(sides['heads'])} heads of 30 coins"
+    again = Workspace.open(work.folder)
+    assert again.coins == 30
+    assert again.data.train.ids.tolist() == work.data.train.ids.tolist()
+    values = again.audit(references=6, retrained=2, workers=0)
+    found = values["coin_flips"]
+    assert (found["heads"], found["tails"]) == (len(sides["heads"]), len(sides["tails"]))
+    assert [one["name"] for one in found["models"]] == [one["name"] for one in values["models"]]
+    assert all(one["trials"] == 30 and 0 < one["p_value"] <= 1 for one in found["models"])
+
+
+def _saved(work: Workspace) -> Path:
+    work.train()
+    return work.folder / "models" / "original.safetensors"
+
+
+def test_coins_are_tested_only_where_the_heads_are_forgotten(begin: Open) -> None:
+    work = begin(coins=10)
+    work.choose("random:0.5")
+    values = work.audit(references=6, retrained=2, workers=0)
+    assert "coin_flips" not in values
+    assert values["notes"] == ["The coins were not tested: that needs a request for the heads (--forget coins)."]
+
+
+def test_other_coins_in_the_same_folder_are_refused(begin: Open) -> None:
+    work = begin(coins=10)
+    for other in (None, 12):
+        with pytest.raises(WorkspaceError, match="with another coins: choose another --out"):
+            begin(coins=other)
+    path = work.folder / "coins.json"
+    path.write_text(json.dumps({"heads": ["s01"], "tails": []}))
+    with pytest.raises(WorkspaceError, match=r"expected the coins that .* was made with, got others in coins.json"):
+        Workspace.open(work.folder)
+    path.unlink()  # as a kill before it was written leaves the folder
+    assert Workspace.open(work.folder).data.sha256 == work.data.sha256
+    assert path.exists()
+
+
+def test_heads_of_coins_that_were_not_tossed_are_refused(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(DataError, match=r"expected a folder with coins to forget the heads of, got .*run without;"):
+        work.choose("coins")
+    assert not (work.folder / "coins.json").exists()

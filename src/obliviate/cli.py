@@ -82,6 +82,13 @@ def train(
     epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
     learning_rate: Annotated[float, Parameter(help="Peak learning rate of SGD with momentum.")] = 0.1,
     batch_size: Annotated[int, Parameter(help="Samples per step.")] = 64,
+    coins: Annotated[
+        int | None,
+        Parameter(
+            help="Toss a fair coin for this many training samples and leave the tails out, for an exact test: "
+            "`unlearn --forget coins` then forgets the heads."
+        ),
+    ] = None,
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
     seed: Seed = 0,
@@ -109,6 +116,7 @@ def train(
             progress=progress,
             train_size=train_size,
             reference_size=reference_size,
+            coins=coins,
         )
         made = workspace.train()
     facts = {
@@ -130,7 +138,7 @@ def unlearn(
     out: Out,
     forget: Annotated[
         str | None,
-        Parameter(help="What to forget: random:0.1, class:7, id,id,…, or @FILE with one id a line. Asked for once."),
+        Parameter(help="What to forget: random:0.1, class:7, coins, id,id,…, or @FILE with one id a line. Asked once."),
     ] = None,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
@@ -380,11 +388,36 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
         else f"gap: average distance to the retrained models,\nwhich differ by {mean:.2f} among themselves. "
         "cost: share of the time of one retraining.\n"
     )
+    if "coin_flips" in results:
+        _show_coins(console, results["coin_flips"])
     for note in results.get("notes", []):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         f"FT-AUC: 50 means that forgotten samples cannot be told from unseen ones. {gap}"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
+        highlight=False,
+    )
+
+
+def _show_coins(console: Console, coins: Mapping[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    heads, tails = coins["heads"], coins["tails"]
+    table = Table(title=f"{heads + tails:,} coins, {heads:,} heads", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "guessed right", "95 %", "p-value"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in coins["models"]:
+        table.add_row(
+            one["name"],
+            f"{one['correct']:,} ({one['accuracy']:.1f} %)",
+            f"{one['low']:.1f} to {one['high']:.1f}",
+            f"{one['p_value']:.2g}",
+        )
+    console.print(table)
+    console.print(
+        "An exact test of each model: retrained ones guess half of the coins. Guesses that are right in 55 % of cases\n"
+        f"would be found with {100 * coins['power']:.0f} % power at level 5 %.",
         highlight=False,
     )
 

@@ -18,9 +18,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from obliviate import methods, workflow
+from obliviate import methods, planned, workflow
 from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
+from obliviate.data.coins import Coins, toss
 from obliviate.data.split import Split, class_ids, random_ids
 from obliviate.errors import AuditError, DataError, MethodError, ObliviateError, TrainingError, WorkspaceError
 from obliviate.files import writable_folder, write_atomically, write_json
@@ -53,6 +54,7 @@ class Workspace:
     progress: Progress = silent
     train_size: int | None = None
     reference_size: int | None = None
+    coins: int | None = None
 
     @classmethod
     def create(
@@ -65,17 +67,19 @@ class Workspace:
         progress: Progress = silent,
         train_size: int | None = None,
         reference_size: int | None = None,
+        coins: int | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
         `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them
-        (see `sources.load`).
+        (see `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on: what
+        the exact test of the audit needs (`data.coins.toss`).
 
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
         if source != sources.EMBEDDED and Path(source).exists():
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
-        workspace = cls(folder, source, recipe, seed, progress, train_size, reference_size)
+        workspace = cls(folder, source, recipe, seed, progress, train_size, reference_size, coins)
         facts = workspace._facts
         if (folder / "workspace.json").exists():
             there = _read(folder / "workspace.json")
@@ -97,6 +101,7 @@ class Workspace:
             writable_folder(folder)
             write_json(folder / "workspace.json", facts)
         writable_folder(folder)
+        workspace._keep_coins()
         return workspace
 
     @classmethod
@@ -122,12 +127,13 @@ class Workspace:
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
             )
-        workspace = cls(folder, source, recipe, facts["seed"], progress, *sizes)
+        workspace = cls(folder, source, recipe, facts["seed"], progress, *sizes, facts.get("coins"))
         if workspace.data.sha256 != facts["data_sha256"]:
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
                 f"{workspace.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
             )
+        workspace._keep_coins()
         return workspace
 
     @property
@@ -137,15 +143,42 @@ class Workspace:
             "source": self.source,
             "train_size": self.train_size,
             "reference_size": self.reference_size,
+            "coins": self.coins,
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
         }
 
     @cached_property
-    def data(self) -> sources.Data:
-        """The data, read when they are first needed."""
+    def _whole(self) -> sources.Data:
+        """The data as they are loaded, the samples with tails included."""
         return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
+
+    @cached_property
+    def data(self) -> sources.Data:
+        """The data, read when they are first needed, without the samples whose coins are tails."""
+        if self.tossed is None:
+            return self._whole
+        return replace(self._whole, train=self._whole.train.without(self.tossed.tails))
+
+    @cached_property
+    def tossed(self) -> Coins | None:
+        """How the coins fell, None where there are none."""
+        return None if self.coins is None else toss(self._whole.train.ids, self.coins, self.seed)
+
+    def _keep_coins(self) -> None:
+        """Write down how the coins fell; raises WorkspaceError where that was another time otherwise."""
+        if self.tossed is None:
+            return
+        path = self.folder / "coins.json"
+        sides = {"heads": self.tossed.heads.tolist(), "tails": self.tossed.tails.tolist()}
+        if not path.exists():
+            write_json(path, sides)
+        elif _read(path) != sides:
+            raise WorkspaceError(
+                f"expected the coins that {self.folder} was made with, got others in {path.name}; the file was "
+                "edited, or another version of numpy draws other numbers: begin in a new folder"
+            )
 
     @property
     def task(self) -> Task:
@@ -165,7 +198,7 @@ class Workspace:
     # ------------------------------------------------------------------------------------------- the forget set
 
     def choose(self, forget: str | Iterable[SampleId]) -> Split:
-        """Fix the forget set: ids, "random:SHARE", "class:K", or "@FILE" with one id a line.
+        """Fix the forget set: ids, "random:SHARE", "class:K", "coins" (the heads), or "@FILE" with one id a line.
 
         A folder has one forget set: another one is refused with WorkspaceError.
         """
@@ -220,6 +253,13 @@ class Workspace:
         if text.startswith("class:"):
             label = text.removeprefix("class:")
             return class_ids(self.data.train, label).tolist(), f"class {label}"
+        if text == "coins":
+            if self.tossed is None:
+                raise DataError(
+                    f"expected a folder with coins to forget the heads of, got {self.folder} without; "
+                    "train with `obliviate train --coins 1000` in a new one"
+                )
+            return self.tossed.heads.tolist(), f"the {len(self.tossed.heads)} heads of {self.coins} coins"
         if text.startswith("@"):
             try:
                 lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
@@ -364,7 +404,8 @@ class Workspace:
         pool = self.references(references, workers=workers)
         unlearned, notes = self._shadows(pool, workers) if shadows else ({}, [])
         self.progress("audit", 0, 1)
-        result = workflow.audit_models(self.models(), split, unseen, pool, settings=settings, shadows=unlearned)
+        models = self.models()
+        result = workflow.audit_models(models, split, unseen, pool, settings=settings, shadows=unlearned)
         values = workflow.describe(
             result,
             split,
@@ -379,6 +420,12 @@ class Workspace:
             wall_seconds=time.monotonic() - since,
             command=command,
         )
+        if self.tossed is not None:
+            if set(split.forget.ids) == set(self.tossed.heads):
+                tails = self._whole.train.select(self.tossed.tails)
+                values["coin_flips"] = planned.coin_flips(models, split.forget, tails).to_dict()
+            else:
+                notes.append("The coins were not tested: that needs a request for the heads (--forget coins).")
         values["notes"] = notes
         write_json(self.results, values)
         self.progress("audit", 1, 1)
