@@ -278,6 +278,33 @@ def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path) -> None
     assert "retrained ones guess half of the coins" in text
 
 
+def test_models_are_inspected(cli: Cli, folder: Path) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")[0] == 0
+    before = weights(folder)
+    inspect = ("inspect", "--out", folder, "--retrained", 2, "--epochs", 1)
+    code, out, _ = cli(*inspect)
+    assert code == 0
+    found = json.loads((folder / "inspection.json").read_text(encoding="utf-8"))
+    for one in found["models"]:
+        assert one["name"] in out
+        assert one["probe"]["low"] <= one["probe"]["value"] <= one["probe"]["high"]
+        assert 0 <= one["zrf"] <= 1
+    assert {one["name"] for one in found["models"]} >= {"original", "gradient_ascent"}
+    assert before.items() <= weights(folder).items()
+    code, out, _ = cli(*inspect, "--json")
+    assert code == 0
+    assert json.loads(out) == found
+
+
+def test_an_inspection_that_cannot_be_made_is_refused(cli: Cli, folder: Path) -> None:
+    refused(cli("inspect", "--out", folder), "a forget set", "none")
+    cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")
+    before = snapshot(folder)
+    refused(cli("inspect", "--out", folder, "--epochs", 0), "epochs >= 1", "got 0")
+    refused(cli("inspect", "--out", folder, "--learning-rate", 0), "a learning rate above 0", "0.0")
+    assert snapshot(folder) == before
+
+
 def test_a_model_that_has_no_shadows_is_named(cli: Cli, mine: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert cli("train", "--out", out, "--data", mine, "--shards", 2, "--epochs", 2)[0] == 0
@@ -705,7 +732,7 @@ def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(commands()) == {"demo", "train", "unlearn", "audit", "references", "report", "methods"}
+    assert set(commands()) == {"demo", "train", "unlearn", "audit", "inspect", "references", "report", "methods"}
 
 
 def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:

@@ -486,3 +486,34 @@ def test_heads_of_coins_that_were_not_tossed_are_refused(begin: Open) -> None:
     with pytest.raises(DataError, match=r"expected a folder with coins to forget the heads of, got .*run without;"):
         work.choose("coins")
     assert not (work.folder / "coins.json").exists()
+
+
+# ------------------------------------------------------------------------------------------- a look inside
+
+
+def test_an_inspection_is_written_down_and_changes_no_model(begin: Open) -> None:
+    work = begin()
+    work.choose("random:0.5")
+    work.unlearn(ASCENT)
+    made = work.inspect(retrained=2, epochs=2)
+    models = {one: one.read_bytes() for one in (work.folder / "models").iterdir()}
+    assert json.loads((work.folder / "inspection.json").read_text(encoding="utf-8")) == made
+    assert (made["schema"], made["data"]["forget"], made["epochs"]) == ("obliviate.inspection/1", 20, 2)
+    assert [one["role"] for one in made["models"]] == ["original", "unlearned", "retrained", "retrained"]
+    assert all(len(one["relearned"]["accuracy"]) == 3 for one in made["models"])
+    again = work.inspect(retrained=0, epochs=2)
+    assert again["models"] == made["models"]
+    assert {one: one.read_bytes() for one in (work.folder / "models").iterdir()} == models
+    assert not (work.folder / "references").exists()
+
+
+def test_an_inspection_that_cannot_be_made_trains_nothing(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(WorkspaceError, match="expected a forget set"):
+        work.inspect()
+    work.choose("s01,s02")
+    with pytest.raises(AuditError, match="expected 0 or more retrained models, got -1"):
+        work.inspect(retrained=-1)
+    with pytest.raises(AuditError, match="expected epochs >= 1"):
+        work.inspect(epochs=0)
+    assert not (work.folder / "models").exists()

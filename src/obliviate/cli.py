@@ -221,6 +221,31 @@ def audit(
 
 
 @app.command
+def inspect(
+    *,
+    out: Out,
+    retrained: Annotated[
+        int, Parameter(help="Number of retrained models to compare with; those in the folder take part all the same.")
+    ] = 3,
+    epochs: Annotated[int, Parameter(help="Passes over the retain set that each copy relearns from.")] = 3,
+    learning_rate: Annotated[
+        float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Look into every model of a folder: relearning from retained samples, a last-layer probe, an untrained model."""
+    from obliviate.workspace import Workspace
+
+    with _progress(quiet=json_) as progress:
+        workspace = Workspace.open(out, progress=progress)
+        found = workspace.inspect(retrained=retrained, epochs=epochs, learning_rate=learning_rate)
+    if json_:
+        _print(json.dumps(found, allow_nan=False))
+    else:
+        _show_inspection(found, out)
+
+
+@app.command
 def references(
     *,
     out: Out,
@@ -418,6 +443,39 @@ def _show_coins(console: Console, coins: Mapping[str, Any]) -> None:
     console.print(
         "An exact test of each model: retrained ones guess half of the coins. Guesses that are right in 55 % of cases\n"
         f"would be found with {100 * coins['power']:.0f} % power at level 5 %.",
+        highlight=False,
+    )
+
+
+def _show_inspection(found: Mapping[str, Any], out: Path) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    data, epochs = found["data"], found["epochs"]
+    title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "forget % by epoch", "ahead", "forget loss", "probe % ± 95 %", "ZRF"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in found["models"]:
+        curve, probed = one["relearned"], one["probe"]
+        table.add_row(
+            one["name"],
+            " → ".join(f"{value:.1f}" for value in curve["accuracy"]),
+            "" if curve["ahead"] is None else f"{curve['ahead']:+.1f}".replace("-", "−"),
+            f"{curve['loss'][0]:.3f} → {curve['loss'][-1]:.3f}",
+            "" if probed is None else f"{probed['value']:.1f} ± {(probed['high'] - probed['low']) / 2:.1f}",
+            f"{one['zrf']:.3f}",
+        )
+    console = _console()
+    console.print(table)
+    for note in found["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    console.print(
+        f"forget %: accuracy on the forget set before and in {passes} on retained samples only; ahead: by how many\n"
+        "points more than the retrained models. probe: telling forget from unseen samples by the last layer's input.\n"
+        "ZRF: 1 where outputs are those of an untrained model. Each means something beside retrained models only.\n"
+        f"Wrote {out / 'inspection.json'}",
         highlight=False,
     )
 

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from obliviate import methods, planned, workflow
+from obliviate import inspection, methods, planned, workflow
 from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
 from obliviate.data.coins import Coins, toss
@@ -41,6 +41,7 @@ from obliviate.types import SampleId
 from obliviate.workflow import Trained
 
 FORMAT: Final = "obliviate.workspace/1"
+INSPECTION: Final = "obliviate.inspection/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -430,6 +431,43 @@ class Workspace:
         write_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)
+        return values
+
+    def inspect(self, *, retrained: int = 3, epochs: int = 3, learning_rate: float | None = None) -> dict[str, Any]:
+        """Look into every model of this folder (`inspection.inspect`), and write `inspection.json`.
+
+        Missing retrained models are trained first; nothing else in the folder changes.
+        """
+        if retrained < 0:
+            raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
+        inspection.check_settings(epochs, learning_rate)
+        split = self.split
+        self.train()
+        self.retrained(retrained)
+        found = inspection.inspect(
+            self.models(),
+            split,
+            self.data.test,
+            self.task,
+            self.recipe,
+            seed=self.seed,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            progress=self.progress,
+        )
+        values = {
+            "schema": INSPECTION,
+            "seed": self.seed,
+            "data_sha256": self.data.sha256,
+            "data": {
+                "forget": len(split.forget),
+                "train": len(self.data.train),
+                "test": len(self.data.test),
+                "forget_rule": self.rule,
+            },
+            **found.to_dict(),
+        }
+        write_json(self.folder / "inspection.json", values)
         return values
 
     def _refuse_without_retrained(self, split: Split) -> None:
