@@ -127,19 +127,19 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
-    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
+    code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)
     assert code == 0
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     documented = (ROOT / "docs" / "results-schema.md").read_text(encoding="utf-8")
     table = documented.partition("Each of `models`")[0]
     named = {key for row in re.findall(r"^\| (.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)}
     assert set(results) <= named
-    assert named - set(results) <= {"command"}
+    assert named - set(results) <= {"command", "coin_flips"}
     assert [model["role"] for model in results["models"]].count("retrained") == 2
     assert {model["name"] for model in results["models"]} > {"original", "amun", "fine_tune"}
     assert results["data"]["train"] == 300
     assert (results["data"]["forget"], results["data"]["forget_rule"]) == (60, "random 20 %")
-    assert results["references"]["models"] == 4
+    assert results["references"]["models"] == 6
     for model in results["models"]:
         assert model["name"] in out
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -147,7 +147,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert not (folder / "work").exists()
 
     before, models = weights(folder), {one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")}
-    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0, "--json")
+    code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0, "--json")
     assert code == 0
     again = json.loads(out)
     assert again["models"] == results["models"]
@@ -232,6 +232,88 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
 
 
+def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
+    audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
+    options = ("--margin", 4, "--utility-margin", 7, "--form", "taylor", "--screens", "--shadows")
+    code, out, _ = cli(*audit, *options, "--json")
+    assert code == 0
+    results = json.loads(out)
+    settings = results["settings"]
+    assert (settings["margin"], settings["utility_margin"]) == (pytest.approx(4), pytest.approx(7))
+    assert (settings["form"], settings["screens"]) == ("taylor", True)
+    original, unlearned = results["models"]
+    assert (original["role"], unlearned["role"]) == ("original", "unlearned")
+    assert "ulira" in unlearned["attacks"]
+    assert "ulira" not in original["attacks"]
+    assert unlearned["screens"]
+    code, out, _ = cli(*audit)
+    assert code == 0
+    assert "There are no retrained models: the references are the yardstick." in out
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    assert results["settings"]["margin"] is None
+    assert not results["models"][0]["screens"]
+
+
+def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path) -> None:
+    """Of random labels, all that can be learnt is learnt by heart."""
+    out, generator = tmp_path / "run", np.random.default_rng(0)
+    arrays = {f"{part}_x": generator.random((count, 30)) for part, count in (("train", 200), ("test", 60))}
+    arrays |= {f"{part}_y": generator.integers(0, 2, count) for part, count in (("train", 200), ("test", 60))}
+    np.savez(tmp_path / "noise.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    options = ("--model", "mlp", "--options", '{"features": 30, "classes": 2, "hidden": [64]}', "--epochs", 60)
+    train = ("train", "--out", out, "--data", tmp_path / "noise.npz", *options, "--batch-size", 32, "--coins", 100)
+    assert cli(*train)[0] == 0
+    sides = json.loads((out / "coins.json").read_text(encoding="utf-8"))
+    assert cli("unlearn", "gradient_ascent", "--out", out, "--forget", "coins", "--set", "learning_rate=1e-6")[0] == 0
+    code, text, _ = cli("audit", "--out", out, "--references", 6, "--retrained", 2, "--workers", 0)
+    assert code == 0
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))["coin_flips"]
+    assert (found["heads"], found["tails"]) == (len(sides["heads"]), len(sides["tails"]))
+    p_values = {one["name"]: one["p_value"] for one in found["models"]}
+    assert p_values["original"] < 0.01
+    assert p_values["gradient_ascent"] < 0.01  # it has hardly moved
+    assert all(value > 0.01 for name, value in p_values.items() if name.startswith("retrain"))
+    assert f"100 coins, {len(sides['heads'])} heads" in text
+    assert "retrained ones guess half of the coins" in text
+
+
+def test_models_are_inspected(cli: Cli, folder: Path) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")[0] == 0
+    before = weights(folder)
+    inspect = ("inspect", "--out", folder, "--retrained", 2, "--epochs", 1)
+    code, out, _ = cli(*inspect)
+    assert code == 0
+    found = json.loads((folder / "inspection.json").read_text(encoding="utf-8"))
+    for one in found["models"]:
+        assert one["name"] in out
+        assert one["probe"]["low"] <= one["probe"]["value"] <= one["probe"]["high"]
+        assert 0 <= one["zrf"] <= 1
+    assert {one["name"] for one in found["models"]} >= {"original", "gradient_ascent"}
+    assert before.items() <= weights(folder).items()
+    code, out, _ = cli(*inspect, "--json")
+    assert code == 0
+    assert json.loads(out) == found
+
+
+def test_an_inspection_that_cannot_be_made_is_refused(cli: Cli, folder: Path) -> None:
+    refused(cli("inspect", "--out", folder), "a forget set", "none")
+    cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")
+    before = snapshot(folder)
+    refused(cli("inspect", "--out", folder, "--epochs", 0), "epochs >= 1", "got 0")
+    refused(cli("inspect", "--out", folder, "--learning-rate", 0), "a learning rate above 0", "0.0")
+    assert snapshot(folder) == before
+
+
+def test_a_model_that_has_no_shadows_is_named(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    assert cli("train", "--out", out, "--data", mine, "--shards", 2, "--epochs", 2)[0] == 0
+    assert cli("unlearn", "sisa", "--out", out, "--forget", "random:0.3")[0] == 0
+    code, text, _ = cli("audit", "--out", out, "--references", 6, "--retrained", 0, "--workers", 0, "--shadows")
+    assert code == 0
+    assert "note: sisa was audited without U-LiRA" in text
+
+
 def test_references_that_cannot_be_trained_are_refused(cli: Cli, folder: Path, tmp_path: Path) -> None:
     before = snapshot(folder)
     refused(cli("references", "--out", folder, "--references", 5), "an even number of reference models", "5")
@@ -276,6 +358,8 @@ def test_bad_data_are_refused_before_anything_is_written(
         (["--options", "classes=3"], ["JSON object", "'classes=3'"]),
         (["--options", "[3]"], ["JSON object", "'[3]'"]),
         (["--epochs", "0"], ["epochs above 0", "got 0"]),
+        (["--coins", "4"], ["coins for 5 samples or more and fewer than all 300", "got 4"]),
+        (["--coins", "300"], ["coins for 5 samples or more and fewer than all 300", "got 300"]),
         (["--shards", "0"], ["shards above 0", "got 0"]),
         (["--shards", "200"], ["samples in each of 200 shards", "fewer shards"]),
         (["--learning-rate", "nan"], ["learning_rate above 0", "got nan"]),
@@ -309,6 +393,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         ("class:10", ["a class of the training set (0 with ", ", 9 with ", "'10'"]),
         ("class:shirt", ["a class of the training set (0 with ", "'shirt'"]),
         ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
+        ("coins", ["a folder with coins", "without"]),
     ],
     ids=[
         "unknown",
@@ -323,6 +408,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         "class",
         "name",
         "no file",
+        "no coins",
     ],
 )
 def test_a_bad_forget_set_is_refused_before_anything_is_written(
@@ -425,7 +511,10 @@ def test_another_forget_set_is_refused(cli: Cli, folder: Path) -> None:
     [
         (["--references", "3"], ["an even number of reference models", "3"]),
         (["--references", "2"], ["an even number of reference models, at least 4", "2"]),
-        (["--retrained", "1"], ["at least 2", "1"]),
+        (["--retrained", "1"], ["0 or at least 2", "1"]),
+        (["--margin", "0"], ["a margin above 0 and up to 50 points", "got 0"]),
+        (["--margin", "nan"], ["a margin above 0 and up to 50 points", "got nan"]),
+        (["--utility-margin", "101"], ["a utility margin from 0 to 100 points", "got 101"]),
     ],
     ids=lambda one: " ".join(one) if len(one) > 1 and one[0].startswith("--") else "",
 )
@@ -643,7 +732,7 @@ def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    assert set(commands()) == {"demo", "train", "unlearn", "audit", "references", "report", "methods"}
+    assert set(commands()) == {"demo", "train", "unlearn", "audit", "inspect", "references", "report", "methods"}
 
 
 def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from obliviate import workflow
-from obliviate.audit import AuditSettings
+from obliviate.audit.inputs import AuditSettings
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, RecipeError, TrainingError
@@ -37,7 +37,7 @@ def pool(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ReferencePool:
     folder = tmp_path_factory.mktemp("pool")
-    return workflow.train_references(tiny_recipe, *parts, three_classes, folder=folder, models=4, workers=0)
+    return workflow.train_references(tiny_recipe, *parts, three_classes, folder=folder, models=6, workers=0)
 
 
 @pytest.fixture(scope="module")

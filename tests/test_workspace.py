@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from obliviate import workflow, workspace
+from obliviate.audit.inputs import AuditSettings
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, DataError, MethodError, WorkspaceError
 from obliviate.methods.fine_tune import FineTune
@@ -246,18 +247,18 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     work.unlearn(ASCENT)
     told: list[tuple[str, float, float]] = []
     values = replace(work, progress=lambda *one: told.append(one)).audit(
-        references=4, retrained=2, workers=0, command="obliviate audit"
+        references=6, retrained=2, workers=0, command="obliviate audit"
     )
     assert json.loads(work.results.read_text(encoding="utf-8")) == values
     assert work.report.exists()
     assert (values["command"], values["data"]["forget_rule"]) == ("obliviate audit", "random 25 %")
-    assert ("references", 4, 4) in told
+    assert ("references", 6, 6) in told
     assert told[-1] == ("audit", 1, 1)
     assert {stage for stage, _, _ in told} == {"retrain (seed 1)", "retrain (seed 2)", "references", "audit"}
     references = {one: one.stat().st_mtime_ns for one in (work.folder / "references").rglob("*.safetensors")}
-    assert len(references) == 8
+    assert len(references) == 12
     work.unlearn(FineTune(epochs=1))
-    grown = work.audit(references=6, retrained=2, workers=0)
+    grown = work.audit(references=8, retrained=2, workers=0)
     assert len(grown["models"]) == len(values["models"]) + 1
     assert all(one.stat().st_mtime_ns == made for one, made in references.items())
 
@@ -305,7 +306,7 @@ def test_data_that_are_gone_are_named_and_their_new_place_is_kept(begin: Open, s
 def test_a_report_does_not_tell_where_the_data_are(begin: Open, source: Path) -> None:
     work = begin()
     work.choose("random:0.25")
-    work.audit(references=4, retrained=2, workers=0)
+    work.audit(references=6, retrained=2, workers=0)
     for one in (work.results, work.report):
         assert str(source.parent) not in one.read_text(encoding="utf-8")
 
@@ -329,3 +330,190 @@ def test_a_class_that_does_not_exist_is_refused_with_those_that_do(begin: Open, 
     with pytest.raises(DataError, match=message):
         work.choose(text)
     assert not (work.folder / "forget.json").exists()
+
+
+# ------------------------------------------------------------------------------------------- what an audit is asked for
+
+
+def test_without_retrained_models_the_references_are_the_yardstick(begin: Open) -> None:
+    work = begin()
+    work.choose("random:0.5")
+    work.unlearn(ASCENT)
+    settings = AuditSettings(margin=0.2, utility_margin=0.5, form="taylor", screens=True)
+    values = work.audit(references=6, retrained=0, settings=settings, workers=0)
+    assert [one["role"] for one in values["models"]] == ["original", "unlearned"]
+    assert (values["yardstick"], values["notes"]) == ("references", [])
+    kept = values["settings"]
+    assert (kept["margin"], kept["utility_margin"], kept["form"], kept["screens"]) == (20, 50, "taylor", True)
+    assert {one["margin"] for one in values["models"]} == {20}
+    assert values["models"][0]["screens"]
+    work.retrained(2)
+    assert work.audit(references=6, retrained=0, workers=0)["yardstick"] == "retrained"
+
+
+def test_without_retrained_models_a_class_cannot_be_audited_and_nothing_is_trained(begin: Open) -> None:
+    work = begin()
+    work.choose("class:1")
+    with pytest.raises(
+        AuditError, match="expected at least 2 retrained models where every sample of a class is forgot"
+    ):
+        work.audit(references=6, retrained=0)
+    assert not (work.folder / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (AuditSettings(margin=0.0), "a margin above 0 and up to 50 points of AUC, got 0;"),
+        (AuditSettings(margin=float("nan")), "a margin above 0 and up to 50 points of AUC, got nan;"),
+        (AuditSettings(margin=0.6), "a margin above 0 and up to 50 points of AUC, got 60;"),
+        (AuditSettings(utility_margin=-0.01), "a utility margin from 0 to 100 points, got -1;"),
+    ],
+)
+def test_margins_that_cannot_be_are_refused_before_any_work(begin: Open, settings: AuditSettings, message: str) -> None:
+    work = begin()
+    work.choose("s01,s02")
+    with pytest.raises(AuditError, match=message):
+        work.audit(settings=settings)
+    assert not (work.folder / "models").exists()
+
+
+def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, bool]] = []
+    train_shadows = workflow.train_shadows
+
+    def recorded(*given: Any, **options: Any) -> Any:
+        asked.append((repr(given[5]), given[4].retain is not None))
+        return train_shadows(*given, **options)
+
+    monkeypatch.setattr(workflow, "train_shadows", recorded)
+    work = begin()
+    work.choose("random:0.5")
+    work.unlearn(FineTune(epochs=2, learning_rate=0.03))
+    work.unlearn(ASCENT, retain=False)
+    values = work.audit(references=6, retrained=2, shadows=True, workers=0)
+    assert asked == [(repr(FineTune(epochs=2, learning_rate=0.03)), True), (repr(ASCENT), False)]
+    assert values["notes"] == []
+    attacked = {one["role"] for one in values["models"] if "ulira" in one["attacks"]}
+    assert attacked == {"unlearned"}
+    made = {one: one.stat().st_mtime_ns for one in work.folder.rglob("shadow-*.logits.safetensors")}
+    assert len(made) == 12
+    again = work.audit(references=6, retrained=2, shadows=True, workers=0)
+    assert again["models"] == values["models"]
+    assert {one: one.stat().st_mtime_ns for one in work.folder.rglob("shadow-*.logits.safetensors")} == made
+
+
+def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin: Open, tiny_recipe: Recipe) -> None:
+    cut = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
+    cut.choose("random:0.5")
+    cut.unlearn(SISA())
+    cut.unlearn(ASCENT, name="old")
+    path = next(cut.folder.glob("models/gradient_ascent-*.json"))
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    del facts["settings"]["method"]  # as models of earlier versions are
+    path.write_text(json.dumps(facts))
+    values = cut.audit(references=6, retrained=0, shadows=True, workers=0)
+    first, second = values["notes"]
+    assert first.startswith("sisa was audited without U-LiRA, for it has no shadows: expected a method that works on")
+    assert second.startswith(
+        "old was audited without U-LiRA, for it has no shadows: expected the method in the model's"
+    )
+    assert all("ulira" not in one["attacks"] for one in values["models"])
+    assert not list(cut.folder.rglob("shadow-*"))
+
+
+def test_models_of_one_name_are_told_apart(begin: Open) -> None:
+    work = begin()
+    work.choose("s01,s02")
+    work.unlearn(ASCENT)
+    work.unlearn(replace(ASCENT, epochs=2))
+    assert [one.label for one in work.models()] == ["original", "gradient_ascent", "gradient_ascent #2"]
+
+
+# ------------------------------------------------------------------------------------------- coins
+
+
+def test_tails_are_never_trained_on_and_heads_are_forgotten(begin: Open) -> None:
+    work = begin(coins=30)
+    sides = json.loads((work.folder / "coins.json").read_text(encoding="utf-8"))
+    assert len(sides["heads"]) + len(sides["tails"]) == 30
+    assert len(work.data.train) == 40 - len(sides["tails"])
+    assert not set(work.data.train.ids) & set(sides["tails"])
+    assert checkpoint.read_manifest(_saved(work)).ids == work.data.train.ids.tolist()
+    assert work.choose("coins").forget.ids.tolist() == sides["heads"]
+    assert work.rule == f"the {len(sides['heads'])} heads of 30 coins"
+    again = Workspace.open(work.folder)
+    assert again.coins == 30
+    assert again.data.train.ids.tolist() == work.data.train.ids.tolist()
+    values = again.audit(references=6, retrained=2, workers=0)
+    found = values["coin_flips"]
+    assert (found["heads"], found["tails"]) == (len(sides["heads"]), len(sides["tails"]))
+    assert [one["name"] for one in found["models"]] == [one["name"] for one in values["models"]]
+    assert all(one["trials"] == 30 and 0 < one["p_value"] <= 1 for one in found["models"])
+
+
+def _saved(work: Workspace) -> Path:
+    work.train()
+    return work.folder / "models" / "original.safetensors"
+
+
+def test_coins_are_tested_only_where_the_heads_are_forgotten(begin: Open) -> None:
+    work = begin(coins=10)
+    work.choose("random:0.5")
+    values = work.audit(references=6, retrained=2, workers=0)
+    assert "coin_flips" not in values
+    assert values["notes"] == ["The coins were not tested: that needs a request for the heads (--forget coins)."]
+
+
+def test_other_coins_in_the_same_folder_are_refused(begin: Open) -> None:
+    work = begin(coins=10)
+    for other in (None, 12):
+        with pytest.raises(WorkspaceError, match="with another coins: choose another --out"):
+            begin(coins=other)
+    path = work.folder / "coins.json"
+    path.write_text(json.dumps({"heads": ["s01"], "tails": []}))
+    with pytest.raises(WorkspaceError, match=r"expected the coins that .* was made with, got others in coins.json"):
+        Workspace.open(work.folder)
+    path.unlink()  # as a kill before it was written leaves the folder
+    assert Workspace.open(work.folder).data.sha256 == work.data.sha256
+    assert path.exists()
+
+
+def test_heads_of_coins_that_were_not_tossed_are_refused(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(DataError, match=r"expected a folder with coins to forget the heads of, got .*run without;"):
+        work.choose("coins")
+    assert not (work.folder / "coins.json").exists()
+
+
+# ------------------------------------------------------------------------------------------- a look inside
+
+
+def test_an_inspection_is_written_down_and_changes_no_model(begin: Open) -> None:
+    work = begin()
+    work.choose("random:0.5")
+    work.unlearn(ASCENT)
+    made = work.inspect(retrained=2, epochs=2)
+    models = {one: one.read_bytes() for one in (work.folder / "models").iterdir()}
+    assert json.loads((work.folder / "inspection.json").read_text(encoding="utf-8")) == made
+    assert (made["schema"], made["data"]["forget"], made["epochs"]) == ("obliviate.inspection/1", 20, 2)
+    assert [one["role"] for one in made["models"]] == ["original", "unlearned", "retrained", "retrained"]
+    assert all(len(one["relearned"]["accuracy"]) == 3 for one in made["models"])
+    again = work.inspect(retrained=0, epochs=2)
+    assert again["models"] == made["models"]
+    assert {one: one.read_bytes() for one in (work.folder / "models").iterdir()} == models
+    assert not (work.folder / "references").exists()
+
+
+def test_an_inspection_that_cannot_be_made_trains_nothing(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(WorkspaceError, match="expected a forget set"):
+        work.inspect()
+    work.choose("s01,s02")
+    with pytest.raises(AuditError, match="expected 0 or more retrained models, got -1"):
+        work.inspect(retrained=-1)
+    with pytest.raises(AuditError, match="expected epochs >= 1"):
+        work.inspect(epochs=0)
+    assert not (work.folder / "models").exists()

@@ -35,7 +35,14 @@ Out = Annotated[Path, Parameter(help="Folder for everything this command makes; 
 Seed = Annotated[int, Parameter(help="Seed of every random choice.")]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the results as JSON instead of a table.")]
 References = Annotated[int, Parameter(help="Number of reference models for the membership attack (even, at least 4).")]
-Retrained = Annotated[int, Parameter(help="Number of retrained models to compare with (at least 2).")]
+Retrained = Annotated[
+    int,
+    Parameter(
+        help="Number of retrained models to compare with: at least 2, or 0 to train none and compare with the "
+        "references; those that are in the folder take part all the same if there are at least 2."
+    ),
+]
+Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
 
 
 @app.command
@@ -74,6 +81,13 @@ def train(
     epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
     learning_rate: Annotated[float, Parameter(help="Peak learning rate of SGD with momentum.")] = 0.1,
     batch_size: Annotated[int, Parameter(help="Samples per step.")] = 64,
+    coins: Annotated[
+        int | None,
+        Parameter(
+            help="Toss a fair coin for this many training samples and leave the tails out, for an exact test: "
+            "`unlearn --forget coins` then forgets the heads."
+        ),
+    ] = None,
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
     seed: Seed = 0,
@@ -101,6 +115,7 @@ def train(
             progress=progress,
             train_size=train_size,
             reference_size=reference_size,
+            coins=coins,
         )
         made = workspace.train()
     facts = {
@@ -122,7 +137,7 @@ def unlearn(
     out: Out,
     forget: Annotated[
         str | None,
-        Parameter(help="What to forget: random:0.1, class:7, id,id,…, or @FILE with one id a line. Asked for once."),
+        Parameter(help="What to forget: random:0.1, class:7, coins, id,id,…, or @FILE with one id a line. Asked once."),
     ] = None,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
@@ -165,16 +180,68 @@ def audit(
     out: Out,
     references: References = 16,
     retrained: Retrained = 3,
-    workers: Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")] = None,
+    margin: Annotated[
+        float | None,
+        Parameter(help="Largest difference of AUC that counts as none, in points; what the data resolve if left out."),
+    ] = None,
+    utility_margin: Annotated[float, Parameter(help="Largest loss of test accuracy that is allowed, in points.")] = 3.0,
+    form: Annotated[
+        Literal["softmax", "taylor"], Parameter(help="What the attack RMIA reads probabilities from logits by.")
+    ] = "softmax",
+    screens: Annotated[
+        bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
+    ] = False,
+    shadows: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Attack by U-LiRA too: every reference forgets by the method of every unlearned model (dear).",
+        ),
+    ] = False,
+    workers: Workers = None,
     json_: Json = False,
 ) -> None:
     """Audit every model of a folder against retrained ones; what is missing for that is trained first."""
+    from obliviate.audit.inputs import AuditSettings
+    from obliviate.workspace import Workspace
+
+    settings = AuditSettings(
+        margin=None if margin is None else margin / 100,
+        utility_margin=utility_margin / 100,
+        form=form,
+        screens=screens,
+    )
+    with _progress(quiet=json_) as progress:
+        workspace = Workspace.open(out, progress=progress)
+        results = workspace.audit(
+            references=references, retrained=retrained, settings=settings, shadows=shadows, workers=workers
+        )
+    _show(results, out, as_json=json_)
+
+
+@app.command
+def inspect(
+    *,
+    out: Out,
+    retrained: Annotated[
+        int, Parameter(help="Number of retrained models to compare with; those in the folder take part all the same.")
+    ] = 3,
+    epochs: Annotated[int, Parameter(help="Passes over the retain set that each copy relearns from.")] = 3,
+    learning_rate: Annotated[
+        float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Look into every model of a folder: relearning from retained samples, a last-layer probe, an untrained model."""
     from obliviate.workspace import Workspace
 
     with _progress(quiet=json_) as progress:
         workspace = Workspace.open(out, progress=progress)
-        results = workspace.audit(references=references, retrained=retrained, workers=workers)
-    _show(results, out, as_json=json_)
+        found = workspace.inspect(retrained=retrained, epochs=epochs, learning_rate=learning_rate)
+    if json_:
+        _print(json.dumps(found, allow_nan=False))
+    else:
+        _show_inspection(found, out)
 
 
 @app.command
@@ -182,7 +249,7 @@ def references(
     *,
     out: Out,
     references: References = 16,
-    workers: Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")] = None,
+    workers: Workers = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
     json_: Json = False,
 ) -> None:
@@ -338,9 +405,69 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
         table.add_row(*cells, f"[{colours.get(model['verdict'], 'red')}]{verdict}[/]")
     console = _console()
     console.print(table)
+    if "coin_flips" in results:
+        _show_coins(console, results["coin_flips"])
+    for note in results.get("notes", []):
+        console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "\n".join(notes(results)) + " cost: share of the time of one retraining.\n"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
+        highlight=False,
+    )
+
+
+def _show_coins(console: Console, coins: Mapping[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    heads, tails = coins["heads"], coins["tails"]
+    table = Table(title=f"{heads + tails:,} coins, {heads:,} heads", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "guessed right", "95 %", "p-value"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in coins["models"]:
+        table.add_row(
+            one["name"],
+            f"{one['correct']:,} ({one['accuracy']:.1f} %)",
+            f"{one['low']:.1f} to {one['high']:.1f}",
+            f"{one['p_value']:.2g}",
+        )
+    console.print(table)
+    console.print(
+        "An exact test of each model: retrained ones guess half of the coins. Guesses that are right in 55 % of cases\n"
+        f"would be found with {100 * coins['power']:.0f} % power at level 5 %.",
+        highlight=False,
+    )
+
+
+def _show_inspection(found: Mapping[str, Any], out: Path) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    data, epochs = found["data"], found["epochs"]
+    title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "forget % by epoch", "ahead", "forget loss", "probe % ± 95 %", "ZRF"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in found["models"]:
+        curve, probed = one["relearned"], one["probe"]
+        table.add_row(
+            one["name"],
+            " → ".join(f"{value:.1f}" for value in curve["accuracy"]),
+            "" if curve["ahead"] is None else f"{curve['ahead']:+.1f}".replace("-", "−"),
+            f"{curve['loss'][0]:.3f} → {curve['loss'][-1]:.3f}",
+            "" if probed is None else f"{probed['value']:.1f} ± {(probed['high'] - probed['low']) / 2:.1f}",
+            f"{one['zrf']:.3f}",
+        )
+    console = _console()
+    console.print(table)
+    for note in found["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    console.print(
+        f"forget %: accuracy on the forget set before and in {passes} on retained samples only; ahead: by how many\n"
+        "points more than the retrained models. probe: telling forget from unseen samples by the last layer's input.\n"
+        "ZRF: 1 where outputs are those of an untrained model. Each means something beside retrained models only.\n"
+        f"Wrote {out / 'inspection.json'}",
         highlight=False,
     )
 

@@ -28,6 +28,7 @@ from obliviate.errors import AuditError, DataError, MethodError, TrainingError
 from obliviate.files import write_atomically
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.retrain import Retrain
+from obliviate.methods.sisa import SISA
 from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
@@ -282,10 +283,16 @@ def train_shadows(
     if it is left out, and only what is missing is made. A method that adapts to the request is settled for it once, so
     that every shadow has the settings of the model that is audited.
 
-    Raises, before any work, MethodError when the method needs what the split does not give, AuditError for a request
-    outside the training set, an unseen set that the method could see, or a pool that does not fit or lacks weights.
+    Raises, before any work, MethodError for `sisa` and when the method needs what the split does not give, AuditError
+    for a request outside the training set, an unseen set that the method could see, or a pool that does not fit or
+    lacks weights.
     """
     check_needs(method, split, Run(task, seed=seed, recipe=recipe))
+    if isinstance(method, SISA):
+        raise MethodError(
+            "expected a method that works on any trained model, got sisa, which begins from slice checkpoints that "
+            "references do not keep; audit it without shadows"
+        )
     method = settle(method, split)
     if len(strange := np.setdiff1d(split.forget.ids, train.ids)):
         raise AuditError(
@@ -323,15 +330,40 @@ def audit_models(
     pool: ReferencePool,
     *,
     settings: AuditSettings | None = None,
+    shadows: Mapping[str, ShadowPool] | None = None,
 ) -> AuditResult:
     """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
 
-    `models` holds at least two retrained ones (`retrain` with different seeds; three or more are better), usually the
-    original, and what is to be judged. Raises AuditError for samples outside the pool, and for unseen samples that are
-    in the split's reference set as well.
+    `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
+    seeds; three or more are better); with fewer the pool is the yardstick. `shadows`, by the label of a model, are
+    references that were unlearned by its method (`train_shadows`), for U-LiRA. Raises AuditError for samples outside
+    the pool, for unseen samples that are in the split's reference set as well, for margins that cannot be, and for
+    shadows of no model.
     """
+    settings, shadows = settings or AuditSettings(), shadows or {}
+    check_margins(settings)
+    if strange := sorted(set(shadows) - {one.label for one in models}):
+        raise AuditError(
+            f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
+            f"{', '.join(strange)}; use `Trained.label`"
+        )
     evaluation = Evaluation.of(split, unseen, pool)
-    return evaluation.audit([evaluation.candidate(one) for one in models], settings or AuditSettings())
+    return evaluation.audit([evaluation.candidate(one, shadows.get(one.label)) for one in models], settings)
+
+
+def check_margins(settings: AuditSettings) -> None:
+    """Refuse margins that no difference of AUCs or accuracies can lie in; raises AuditError.
+
+    >>> check_margins(AuditSettings(margin=0.05))
+    """
+    if settings.margin is not None and not 0 < settings.margin <= 0.5:
+        raise AuditError(
+            f"expected a margin above 0 and up to 50 points of AUC, got {100 * settings.margin:g}; 5 is a usual one"
+        )
+    if not 0 <= settings.utility_margin <= 1:
+        raise AuditError(
+            f"expected a utility margin from 0 to 100 points, got {100 * settings.utility_margin:g}; the default is 3"
+        )
 
 
 @dataclass(frozen=True, eq=False)

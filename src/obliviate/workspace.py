@@ -10,32 +10,38 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from obliviate import workflow
-from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings
+from obliviate import inspection, methods, planned, workflow
+from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED, AuditSettings
 from obliviate.data import sources
+from obliviate.data.coins import Coins, toss
 from obliviate.data.split import Split, class_ids, random_ids
-from obliviate.errors import AuditError, DataError, ObliviateError, WorkspaceError
+from obliviate.errors import AuditError, DataError, MethodError, ObliviateError, TrainingError, WorkspaceError
 from obliviate.files import writable_folder, write_atomically, write_json
-from obliviate.methods.base import Method
+from obliviate.methods.base import Method, settle
+from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.plan import check_count
 from obliviate.references.pool import ReferencePool
+from obliviate.references.shadows import ShadowPool
 from obliviate.report import html
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
+from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import SampleId
 from obliviate.workflow import Trained
 
 FORMAT: Final = "obliviate.workspace/1"
+INSPECTION: Final = "obliviate.inspection/1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +55,7 @@ class Workspace:
     progress: Progress = silent
     train_size: int | None = None
     reference_size: int | None = None
+    coins: int | None = None
 
     @classmethod
     def create(
@@ -61,17 +68,19 @@ class Workspace:
         progress: Progress = silent,
         train_size: int | None = None,
         reference_size: int | None = None,
+        coins: int | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
         `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them
-        (see `sources.load`).
+        (see `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on: what
+        the exact test of the audit needs (`data.coins.toss`).
 
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
         if source != sources.EMBEDDED and Path(source).exists():
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
-        workspace = cls(folder, source, recipe, seed, progress, train_size, reference_size)
+        workspace = cls(folder, source, recipe, seed, progress, train_size, reference_size, coins)
         facts = workspace._facts
         if (folder / "workspace.json").exists():
             there = _read(folder / "workspace.json")
@@ -93,6 +102,7 @@ class Workspace:
             writable_folder(folder)
             write_json(folder / "workspace.json", facts)
         writable_folder(folder)
+        workspace._keep_coins()
         return workspace
 
     @classmethod
@@ -118,12 +128,13 @@ class Workspace:
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
             )
-        workspace = cls(folder, source, recipe, facts["seed"], progress, *sizes)
+        workspace = cls(folder, source, recipe, facts["seed"], progress, *sizes, facts.get("coins"))
         if workspace.data.sha256 != facts["data_sha256"]:
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
                 f"{workspace.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
             )
+        workspace._keep_coins()
         return workspace
 
     @property
@@ -133,15 +144,42 @@ class Workspace:
             "source": self.source,
             "train_size": self.train_size,
             "reference_size": self.reference_size,
+            "coins": self.coins,
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
         }
 
     @cached_property
-    def data(self) -> sources.Data:
-        """The data, read when they are first needed."""
+    def _whole(self) -> sources.Data:
+        """The data as they are loaded, the samples with tails included."""
         return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
+
+    @cached_property
+    def data(self) -> sources.Data:
+        """The data, read when they are first needed, without the samples whose coins are tails."""
+        if self.tossed is None:
+            return self._whole
+        return replace(self._whole, train=self._whole.train.without(self.tossed.tails))
+
+    @cached_property
+    def tossed(self) -> Coins | None:
+        """How the coins fell, None where there are none."""
+        return None if self.coins is None else toss(self._whole.train.ids, self.coins, self.seed)
+
+    def _keep_coins(self) -> None:
+        """Write down how the coins fell; raises WorkspaceError where that was another time otherwise."""
+        if self.tossed is None:
+            return
+        path = self.folder / "coins.json"
+        sides = {"heads": self.tossed.heads.tolist(), "tails": self.tossed.tails.tolist()}
+        if not path.exists():
+            write_json(path, sides)
+        elif _read(path) != sides:
+            raise WorkspaceError(
+                f"expected the coins that {self.folder} was made with, got others in {path.name}; the file was "
+                "edited, or another version of numpy draws other numbers: begin in a new folder"
+            )
 
     @property
     def task(self) -> Task:
@@ -161,7 +199,7 @@ class Workspace:
     # ------------------------------------------------------------------------------------------- the forget set
 
     def choose(self, forget: str | Iterable[SampleId]) -> Split:
-        """Fix the forget set: ids, "random:SHARE", "class:K", or "@FILE" with one id a line.
+        """Fix the forget set: ids, "random:SHARE", "class:K", "coins" (the heads), or "@FILE" with one id a line.
 
         A folder has one forget set: another one is refused with WorkspaceError.
         """
@@ -216,6 +254,13 @@ class Workspace:
         if text.startswith("class:"):
             label = text.removeprefix("class:")
             return class_ids(self.data.train, label).tolist(), f"class {label}"
+        if text == "coins":
+            if self.tossed is None:
+                raise DataError(
+                    f"expected a folder with coins to forget the heads of, got {self.folder} without; "
+                    "train with `obliviate train --coins 1000` in a new one"
+                )
+            return self.tossed.heads.tolist(), f"the {len(self.tossed.heads)} heads of {self.coins} coins"
         if text.startswith("@"):
             try:
                 lines = Path(text[1:]).read_text(encoding="utf-8").splitlines()
@@ -274,6 +319,7 @@ class Workspace:
                 name=name,
             ),
             ids=self.split.kept.ids.tolist() if retain else [],
+            settings={"method": describe_method(method), "retain": retain},
         )
 
     def retrained(self, count: int) -> list[Trained]:
@@ -281,11 +327,24 @@ class Workspace:
         return [self.unlearn(Retrain(), seed=self.seed + 1 + one) for one in range(count)]
 
     def models(self) -> list[Trained]:
-        """Every model of this folder: the original, then the others in the order of their making."""
+        """Every model of this folder: the original, then the others in the order of their making.
+
+        A label that is there already gets a number.
+        """
+        return [made for made, _ in self._entries()]
+
+    def _entries(self) -> list[tuple[Trained, Manifest]]:
+        """The models with their manifests."""
         # The manifest is written last: weights without one are those of an interrupted run.
         manifests = sorted((self.folder / "models").glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
-        loaded = [self._load(path.with_suffix(".safetensors")) for path in manifests]
-        return sorted(loaded, key=lambda one: one.role != "original")
+        loaded = [self._read(path.with_suffix(".safetensors")) for path in manifests]
+        loaded.sort(key=lambda one: one[0].role != "original")
+        told, entries = Counter[str](), []
+        for made, manifest in loaded:
+            told[made.label] += 1
+            again = told[made.label]
+            entries.append((made if again == 1 else replace(made, name=f"{made.label} #{again}"), manifest))
+        return entries
 
     # ------------------------------------------------------------------------------------------- evidence
 
@@ -313,26 +372,41 @@ class Workspace:
         references: int = 16,
         retrained: int = 3,
         settings: AuditSettings | None = None,
+        shadows: bool = False,
         workers: int | None = None,
         since: float | None = None,
         command: str | None = None,
     ) -> dict[str, Any]:
         """Audit every model of this folder, and write `results.json` and `report.html`.
 
-        Missing retrained models and references are trained first. `since` is when the work began
-        (`time.monotonic()`), if that was before the audit; `command` is what a reader types to repeat it.
+        Missing retrained models and references are trained first; with `retrained=0` the references are the yardstick,
+        unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
+        method of every unlearned model, for U-LiRA; which model that cannot be done for is told in "notes". `since` is
+        when the work began (`time.monotonic()`), if that was before the audit; `command` is what a reader types to
+        repeat it.
         """
         check_count(references)
-        if retrained < LEAST_RETRAINED:
+        settings = settings or AuditSettings()
+        workflow.check_margins(settings)
+        if references < LEAST_REFERENCES:
             raise AuditError(
-                f"expected at least {LEAST_RETRAINED} retrained models, got {retrained}; three or more are better"
+                f"expected at least {LEAST_REFERENCES} reference models, got {references}; 16 is the default"
+            )
+        if 0 != retrained < LEAST_RETRAINED:
+            raise AuditError(
+                f"expected 0 or at least {LEAST_RETRAINED} retrained models, got {retrained}; three or more are better"
             )
         since = time.monotonic() if since is None else since
         split, unseen = self.split, self.data.test
+        if not retrained:
+            self._refuse_without_retrained(split)
+        self.train()
         self.retrained(retrained)
         pool = self.references(references, workers=workers)
+        unlearned, notes = self._shadows(pool, workers) if shadows else ({}, [])
         self.progress("audit", 0, 1)
-        result = workflow.audit_models(self.models(), split, unseen, pool, settings=settings)
+        models = self.models()
+        result = workflow.audit_models(models, split, unseen, pool, settings=settings, shadows=unlearned)
         values = workflow.describe(
             result,
             split,
@@ -347,14 +421,110 @@ class Workspace:
             wall_seconds=time.monotonic() - since,
             command=command,
         )
+        if self.tossed is not None:
+            if set(split.forget.ids) == set(self.tossed.heads):
+                tails = self._whole.train.select(self.tossed.tails)
+                values["coin_flips"] = planned.coin_flips(models, split.forget, tails).to_dict()
+            else:
+                notes.append("The coins were not tested: that needs a request for the heads (--forget coins).")
+        values["notes"] = notes
         write_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)
         return values
 
+    def inspect(self, *, retrained: int = 3, epochs: int = 3, learning_rate: float | None = None) -> dict[str, Any]:
+        """Look into every model of this folder (`inspection.inspect`), and write `inspection.json`.
+
+        Missing retrained models are trained first; nothing else in the folder changes.
+        """
+        if retrained < 0:
+            raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
+        inspection.check_settings(epochs, learning_rate)
+        split = self.split
+        self.train()
+        self.retrained(retrained)
+        found = inspection.inspect(
+            self.models(),
+            split,
+            self.data.test,
+            self.task,
+            self.recipe,
+            seed=self.seed,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            progress=self.progress,
+        )
+        values = {
+            "schema": INSPECTION,
+            "seed": self.seed,
+            "data_sha256": self.data.sha256,
+            "data": {
+                "forget": len(split.forget),
+                "train": len(self.data.train),
+                "test": len(self.data.test),
+                "forget_rule": self.rule,
+            },
+            **found.to_dict(),
+        }
+        write_json(self.folder / "inspection.json", values)
+        return values
+
+    def _refuse_without_retrained(self, split: Split) -> None:
+        """Refuse, before references are trained, a request that only retrained models can be a yardstick for."""
+        labels = [set(one.everything().y.flatten().tolist()) for one in (split.forget, split.kept)]
+        manifests = map(checkpoint.read_manifest, (self.folder / "models").glob("*.safetensors"))
+        if labels[0] <= labels[1] or sum(one.role == "retrained" for one in manifests) >= LEAST_RETRAINED:
+            return
+        raise AuditError(
+            f"expected at least {LEAST_RETRAINED} retrained models where every sample of a class is forgotten, got 0; "
+            "no reference went without that class"
+        )
+
+    def _shadows(self, pool: ReferencePool, workers: int | None) -> tuple[dict[str, ShadowPool], list[str]]:
+        """Make shadows for every unlearned model, by its label; and say of which models there are none, and why."""
+        found: dict[str, ShadowPool] = {}
+        notes = []
+        for made, manifest in self._entries():
+            if made.role != "unlearned":
+                continue
+            try:
+                method, split = self._made_by(manifest)
+                found[made.label] = workflow.train_shadows(
+                    pool,
+                    self.recipe,
+                    self.data.train,
+                    self.data.test,
+                    split,
+                    method,
+                    self.task,
+                    seed=self.seed,
+                    workers=workers,
+                    progress=self._said(made.label),
+                )
+            except (MethodError, TrainingError) as error:
+                notes.append(f"{made.label} was audited without U-LiRA, for it has no shadows: {error}")
+        return found, notes
+
+    def _made_by(self, manifest: Manifest) -> tuple[Method, Split]:
+        """The method that made a model, as it was set, and the split that it was given."""
+        described = manifest.settings.get("method")
+        if described is None:
+            raise MethodError(
+                f"expected the method in the model's manifest, got {manifest.method} only, which is of an earlier "
+                "version or cannot be written down; unlearn again"
+            )
+        method = methods.from_dict(described)
+        split = self.split if manifest.settings["retain"] else self.split.without_retain()
+        if repr(made := settle(method, split)) != manifest.method:
+            raise MethodError(f"expected {manifest.method}, got {made!r} from this version; unlearn again")
+        return method, split
+
     # ------------------------------------------------------------------------------------------- files
 
-    def _kept(self, identity: str, make: Any, *, ids: list[SampleId]) -> Trained:
+    def _kept(
+        self, identity: str, make: Any, *, ids: list[SampleId], settings: Mapping[str, Any] | None = None
+    ) -> Trained:
         path = self.folder / "models" / f"{identity}.safetensors"
         if path.with_suffix(".json").exists():
             return self._load(path)
@@ -374,13 +544,16 @@ class Workspace:
             recipe=self.recipe.to_dict(),
             data_sha256=self.data.sha256,
             ids=ids,
-            settings={"name": made.name, "notes": dict(made.notes)},
+            settings={"name": made.name, "notes": dict(made.notes), **(settings or {})},
             seconds=made.seconds or 0.0,
         )
         _discard(work)
         return made
 
     def _load(self, path: Path) -> Trained:
+        return self._read(path)[0]
+
+    def _read(self, path: Path) -> tuple[Trained, Manifest]:
         model = self.recipe.build(seed=self.seed)
         manifest = checkpoint.load(path, model)
         if manifest.data_sha256 != self.data.sha256:
@@ -390,7 +563,7 @@ class Workspace:
         model.eval()
         notes, name = manifest.settings["notes"], manifest.settings["name"]
         role: Any = manifest.role
-        return Trained(model, role, manifest.method, manifest.seed, manifest.seconds, notes, name)
+        return Trained(model, role, manifest.method, manifest.seed, manifest.seconds, notes, name), manifest
 
     @property
     def _checkpoints(self) -> Path | None:

@@ -1,6 +1,7 @@
 """What every method is held to. A new method needs no line here: the registry is the list."""
 
 import dataclasses
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -199,6 +200,20 @@ def test_describes_itself(method: Any) -> None:
     assert described["source"]
     assert set(described["needs"]) == method.needs
     assert set(described["defaults"]) == {one.name for one in dataclasses.fields(method)}
+
+
+@each_method
+def test_is_made_again_from_what_a_manifest_holds(method: Any, split: Split) -> None:
+    settled = base.settle(method, split)
+    for one in (method, settled):
+        described = json.loads(json.dumps(base.to_dict(one)))
+        assert repr(methods.from_dict(described)) == repr(one)
+    with pytest.raises(MethodError, match=f"expected the hyperparameters of {method.name}, got .*older"):
+        methods.from_dict({"name": method.name, "settings": {"older": 1}})
+
+
+def test_a_method_that_holds_samples_is_not_written_down(few: Samples) -> None:
+    assert base.to_dict(methods.find("amun")(examples=few)) is None
 
 
 @each_method

@@ -84,7 +84,7 @@ def model(
             "shares": shares,
             "samples": [{"name": f"sample-{i}", "label": i % 10, "p": (i + 1) / 2501} for i in range(20)],
         },
-        "distances": {part: distance for part in ("forget", "retain", "unseen")},
+        "distances": dict.fromkeys(("forget", "retain", "unseen"), distance),
         "screens": {},
         "klom": {},
         "curves": {

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from obliviate.errors import MethodError
 from obliviate.methods.amun import AMUN
 from obliviate.methods.bad_teacher import BadTeacher
-from obliviate.methods.base import with_plugins
+from obliviate.methods.base import Method, with_plugins
 from obliviate.methods.boundary_shrink import BoundaryShrink
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -58,3 +59,19 @@ def find(name: str) -> type[Any]:
     if name not in known:
         raise MethodError(f"expected a method of {', '.join(known)}, got {name!r}; see `obliviate methods`")
     return known[name]
+
+
+def from_dict(values: Mapping[str, Any]) -> Method:
+    """Make the method that `base.to_dict` described; raises MethodError for an unknown one or other hyperparameters.
+
+    >>> from_dict({"name": "fine_tune", "settings": {"epochs": 3}}).epochs
+    3
+    """
+    cls = find(values["name"])
+    try:
+        return cls(**values["settings"])
+    except TypeError as error:
+        raise MethodError(
+            f"expected the hyperparameters of {cls.name}, got {dict(values['settings'])} ({error}); "
+            "they are of another version of the method"
+        ) from error

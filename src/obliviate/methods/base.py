@@ -124,6 +124,19 @@ def describe(cls: type[Any]) -> dict[str, Any]:
     }
 
 
+def to_dict(method: Method) -> dict[str, Any] | None:
+    """Name a method with all its hyperparameters in JSON values; None where one of these is not such a value.
+
+    `methods.from_dict` reads it.
+    """
+    if not dataclasses.is_dataclass(method):
+        return None
+    values = {one.name: getattr(method, one.name) for one in dataclasses.fields(method)}
+    if not all(isinstance(value, int | float | str | bool | None) for value in values.values()):
+        return None
+    return {"name": method.name, "settings": values}
+
+
 def check_positive(method: Any, *names: str) -> None:
     """Refuse hyperparameters that are not above 0; raises MethodError."""
     for name in names:
