@@ -731,6 +731,20 @@ def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
     assert name in out
 
 
+@pytest.mark.parametrize("name", commands())
+def test_every_option_is_documented(name: str, cli: Cli) -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    table = text.partition("## Options")[2].partition("\n## ")[0]
+    documented, command = {"--out", "--json", "--method"}, ""  # those of every command, and the argument of one
+    for first, options in re.findall(r"^\| (?:`(\w+)` )?\| (.*?) \|", table, re.M):
+        command = first or command
+        if command == name:
+            documented |= set(re.findall(r"--[a-z-]+", options))
+    documented |= {f"--{option[len('--no-') :]}" for option in documented if option.startswith("--no-")}
+    offered = {option for one in app[name].assemble_argument_collection() for option in one.names}
+    assert {one for one in offered if one.startswith("--")} <= documented
+
+
 def test_the_commands_are_these() -> None:
     assert set(commands()) == {"demo", "train", "unlearn", "audit", "inspect", "references", "report", "methods"}
 

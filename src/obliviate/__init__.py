@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from obliviate.audit.inputs import AuditSettings
     from obliviate.audit.result import AuditResult
+    from obliviate.data.coins import Coins, toss
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
     from obliviate.data.split import Split, class_ids, random_ids
     from obliviate.errors import ObliviateError
+    from obliviate.inspection import Inspection, inspect
     from obliviate.methods.amun import AMUN, adversarial_examples
     from obliviate.methods.bad_teacher import BadTeacher
     from obliviate.methods.base import Method
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from obliviate.methods.scrub import Scrub
     from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
+    from obliviate.planned import CoinFlips, coin_flips, noise_test, plant
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
@@ -60,9 +63,12 @@ _HOMES = {
     "Batch": "types",
     "BoundaryShrink": "methods.boundary_shrink",
     "Classification": "task",
+    "CoinFlips": "planned",
+    "Coins": "data.coins",
     "FineTune": "methods.fine_tune",
     "GradientAscent": "methods.gradient_ascent",
     "Influence": "methods.influence",
+    "Inspection": "inspection",
     "L1Sparse": "methods.l1_sparse",
     "LAF": "methods.laf",
     "Method": "methods.base",
@@ -88,11 +94,16 @@ _HOMES = {
     "adversarial_examples": "methods.amun",
     "audit_models": "workflow",
     "class_ids": "data.split",
+    "coin_flips": "planned",
+    "inspect": "inspection",
     "load": "data.sources",
     "load_references": "workflow",
+    "noise_test": "planned",
+    "plant": "planned",
     "random_ids": "data.split",
     "save_report": "workflow",
     "table": "report.text",
+    "toss": "data.coins",
     "train": "workflow",
     "train_references": "workflow",
     "train_shadows": "workflow",
@@ -111,9 +122,12 @@ __all__ = [
     "Batch",
     "BoundaryShrink",
     "Classification",
+    "CoinFlips",
+    "Coins",
     "FineTune",
     "GradientAscent",
     "Influence",
+    "Inspection",
     "L1Sparse",
     "Method",
     "MixUnlearn",
@@ -135,11 +149,16 @@ __all__ = [
     "adversarial_examples",
     "audit_models",
     "class_ids",
+    "coin_flips",
+    "inspect",
     "load",
     "load_references",
+    "noise_test",
+    "plant",
     "random_ids",
     "save_report",
     "table",
+    "toss",
     "train",
     "train_references",
     "train_shadows",

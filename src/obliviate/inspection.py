@@ -9,6 +9,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -106,10 +107,7 @@ def inspect(
     untrained = outputs(recipe.build(seed=derive(seed, "untrained")).eval(), split.forget).numpy()
     curves, found, notes = [], [], []
     for one in models:
-
-        def said(_stage: str, done: float, total: float, *, label: str = one.label) -> None:
-            progress(f"{label}: relearn", done, total)
-
+        said = partial(_of_model, progress, one.label)
         run = Run(task, seed=derive(seed, "relearn"), recipe=recipe, progress=said)
         curves.append(relearn(one.model, split.retain, split.forget, run, epochs=epochs, learning_rate=rate))
         try:
@@ -198,3 +196,8 @@ def represented(model: nn.Module, samples: Samples, head: str) -> Float[np.ndarr
     with evaluating(model):
         parts = [representation(model, batch.x.to(device), head).cpu() for batch in Batches(samples, 500)]
     return torch.cat(parts).numpy()
+
+
+def _of_model(told: Progress, label: str, stage: str, done: float, total: float) -> None:
+    """Report progress under a model's name."""
+    told(f"{label}: {stage}", done, total)
