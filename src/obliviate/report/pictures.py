@@ -41,7 +41,7 @@ def is_picture(shape: Sequence[int]) -> bool:
     return len(shape) in (2, 3) and min(sides) > 1 and (len(shape) == 2 or shape[0] in _COLOUR)
 
 
-def data_uri(image: Float[np.ndarray, "..."]) -> str:
+def data_uri(image: Float[np.ndarray, ...]) -> str:
     """A picture as `data:image/png;base64,…`: (h, w) or (1, h, w) in grey, (3, h, w) in red, green and blue, in [0, 1].
 
     Values outside [0, 1] are cut. A side of more than 96 pixels is averaged down by a whole factor. Equal pictures give
