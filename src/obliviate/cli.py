@@ -410,7 +410,7 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
     for note in results.get("notes", []):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
-        "\n".join(notes(results)) + " cost: share of the time of one retraining.\n"
+        "\n".join(notes(results)) + "\n"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )

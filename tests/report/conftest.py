@@ -103,7 +103,6 @@ def _full(make: Callable[..., dict[str, Any]]) -> dict[str, Any]:
         world.candidate("original", "original", FORGET, RETAIN),
         *(world.candidate(f"retrain {seed}", "retrained", RETAIN) for seed in (1, 2)),
         world.candidate("forgetful", "unlearned", RETAIN, shadows=world.shadows()),
-        world.candidate("stubborn", "unlearned", FORGET, RETAIN),
     ]
     values = make(candidates, world, AuditSettings(screens=True))
     rng = np.random.default_rng(0)

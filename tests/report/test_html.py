@@ -372,9 +372,9 @@ def test_many_methods_keep_apart_and_on_the_page():
     assert all(f"method {i}" in text for i in range(12))
 
 
-def test_a_failed_control_is_said():
+def test_a_failed_control_is_said(html: str):
     results = example()
-    assert "did not come out" not in render(results)
+    assert "did not come out" not in html
     results["models"][0]["verdict"] = "consistent with retraining"
     assert "did not come out as it should" in render(results)
 
@@ -393,8 +393,8 @@ def test_summary_is_standalone_and_names_every_model():
 
 def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
     page = Page(render(full))
-    stubborn, forgetful = full["models"][4], full["models"][3]
-    assert stubborn["verdict"] == "leaks"
+    original, forgetful = full["models"][0], full["models"][3]
+    assert original["verdict"] == "leaks"
     for m in full["models"]:
         for found in (*m["difference"].values(), *m["worst"]["shares"].values(), *m["screens"].values()):
             assert f"{abs(found['value']):.1f}" in page.text
@@ -426,18 +426,18 @@ def test_a_single_retrained_model_is_said_to_be_too_few(by_references: dict[str,
     assert "not with retrained models, of which one is too few" in Page(render(by_references)).text
 
 
-def test_a_margin_that_was_set_before_is_told_from_one_that_the_data_resolve():
-    assert "It is what these data can resolve" in render(example())
+def test_a_margin_that_was_set_before_is_told_from_one_that_the_data_resolve(html: str):
+    assert "The margin is what these data can resolve" in html
     results = example()
     results["settings"]["margin"] = 5.0
     page = render(results)
-    assert "It was set before the audit" in page
+    assert "The margin was set before the audit" in page
     assert "±5.0 points, was set before the audit" in page
 
 
-def test_samples_that_differ_by_themselves_are_warned_of():
+def test_samples_that_differ_by_themselves_are_warned_of(html: str):
     results = example()
-    assert "differ from the unseen ones by themselves" not in Page(render(results)).text
+    assert "differ from the unseen ones by themselves" not in html
     results["two_sample"] = {"auc": {"auc": 91.2, "low": 90.0, "high": 92.4}, "p_value": 1 / 60, "differs": True}
     results["floor"] |= {"ft_auc_min": 33.3, "ft_auc_max": 35.1}
     text = Page(render(results)).text
@@ -449,10 +449,10 @@ def test_samples_that_differ_by_themselves_are_warned_of():
     ("verdict", "words"),
     [
         ("consistent with retraining", "Yes, as far as this audit can see. "),
-        ("leaks", "Not forgotten. "),
-        ("over-unlearned", "Forgotten too visibly. "),
-        ("utility lost", "Damaged. "),
-        ("not resolvable with these data", "Not known. "),
+        ("leaks", "No. "),
+        ("over-unlearned", "Not as training again without them would have. "),
+        ("utility lost", "That is not credited: the model is damaged. "),
+        ("not resolvable with these data", "This audit cannot tell. "),
     ],
 )
 def test_one_model_is_answered_by_its_verdict_which_is_explained(verdict: str, words: str):
@@ -506,12 +506,12 @@ def test_without_pictures_the_samples_are_named(by_references: dict[str, Any]):
 )
 def test_pictures_from_elsewhere_are_refused(full: dict[str, Any], uri: object):
     full["pictures"]["x"] = uri
-    with pytest.raises(ReportError, match="expected the picture of 'x' as data:image/png;base64,…, got .*; make it"):
+    with pytest.raises(ReportError, match=r"expected the picture of 'x' as data:image/png;base64,…, got .*; make it"):
         render(full)
 
 
 def test_unknown_yardstick_is_refused():
-    with pytest.raises(ReportError, match="expected results.yardstick as retrained or references, got 'hope'"):
+    with pytest.raises(ReportError, match=r"expected results.yardstick as retrained or references, got 'hope'"):
         render(example() | {"yardstick": "hope"})
 
 

@@ -18,7 +18,8 @@ def documented() -> dict[str, bool]:
             for path in re.findall(r"`([^`]+)`", keys):
                 for one in expanded(path):
                     found[prefix + one] = content.startswith("optional")
-    return found
+    # A group is documented by its members.
+    return {path: may for path, may in found.items() if not any(one.startswith(f"{path}.") for one in found)}
 
 
 def expanded(path: str) -> list[str]:

@@ -96,8 +96,8 @@ def styles(models: Sequence[Mapping[str, Any]]) -> list[Style]:
 def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
     """RMIA's ROC, forget (member) against unseen, on logarithmic axes.
 
-    Grey is the band that retrained models span or, without them, where guessing ends up in 95 % of cases. False-positive
-    rates that fewer than 10 unseen samples stand for are marked as not resolvable.
+    Grey is the band that retrained models span or, without them, where guessing ends up in 95 % of cases.
+    False-positive rates that fewer than 10 unseen samples stand for are marked as not resolvable.
     """
     drawn = [
         (model, style, *_roc(model))

@@ -37,16 +37,27 @@ def table(result: AuditResult) -> str:
 
 
 def notes(results: Mapping[str, Any]) -> list[str]:
-    """What to compare the figures with, the margin of the verdicts, and a warning where the samples differ."""
+    """What to compare the figures with, the margin of the verdicts, and a warning where the samples differ.
+
+    Columns that are empty are not explained.
+    """
     floor = results["floor"]
     against = "retrained models" if results["yardstick"] == "retrained" else "references that never saw them"
     margin = extent([model["margin"] for model in results["models"]])
     known = extent([floor["ft_auc_min"], floor["ft_auc_max"]])
     gap = floor["average_gap_mean"]
-    lines = [
-        f"FT-AUC: how well forgotten samples are told from unseen ones; {against}: {known}. Verdicts at margin {margin} "
-        "points.",
+    parts = [
         *([] if gap is None else [f"gap: average distance to the {against}, which differ by {gap:.2f} themselves."]),
+        *(
+            ["cost: share of the time of one retraining."]
+            if any(model["share_of_retraining"] is not None for model in results["models"])
+            else []
+        ),
+    ]
+    lines = [
+        f"FT-AUC: how well forgotten samples are told from unseen ones; {against}: {known}.",
+        f"Verdicts at margin {margin} points of AUC: smaller differences count as none.",
+        *([" ".join(parts)] if parts else []),
     ]
     if results["two_sample"]["differs"]:
         lines.append("warning: forgotten and unseen samples differ by themselves, so that 50 is not what to expect.")

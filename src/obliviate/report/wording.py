@@ -61,6 +61,14 @@ _OPENINGS: Final = {
     "not resolvable with these data": "Not known:",
 }
 
+# verdict on the only model → the answer in a few words
+_ALONE: Final = {
+    "leaks": "No.",
+    "over-unlearned": "Not as training again without them would have.",
+    "utility lost": "That is not credited: the model is damaged.",
+    "not resolvable with these data": "This audit cannot tell.",
+}
+
 # what a method reported → plain words, and whether it is a share; what is not listed shows under its own name.
 NOTES: Final = {
     "adversarial_found": ("forget samples for which an adversarial example was found", True),
@@ -179,7 +187,7 @@ def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
     """The outcome in one sentence, no stronger than the verdicts; each model has its `caution`.
 
     >>> headline([{"verdict": "leaks"}])
-    'Not forgotten.'
+    'No.'
     """
     if not unlearned:
         return "No unlearned model was audited."
@@ -189,7 +197,7 @@ def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
             return "On average yes, as far as this audit can see, but single samples stand out."
         return "Yes, as far as this audit can see."
     if len(unlearned) == 1:
-        return f"{_OPENINGS.get(unlearned[0]['verdict'], 'Not known:')[:-1]}."
+        return _ALONE.get(unlearned[0]["verdict"], "This audit cannot tell.")
     if passed == 0:
         return f"None of the {len(unlearned)} unlearned models was shown to have forgotten them."
     models = "All" if passed == len(unlearned) else f"{passed} of"
