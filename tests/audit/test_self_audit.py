@@ -46,7 +46,14 @@ class Case:
                 one.add_(one.std() * torch.randn_like(one) if one.dim() > 1 else 0)
         untrained = RECIPE.build(seed=9).eval()
         self.shadows = workflow.train_shadows(
-            self.pool, RECIPE, self.train, self.unseen, self.split, FineTune(epochs=1, learning_rate=1e-7), TASK, workers=0
+            self.pool,
+            RECIPE,
+            self.train,
+            self.unseen,
+            self.split,
+            FineTune(epochs=1, learning_rate=1e-7),
+            TASK,
+            workers=0,
         )
         of = self.evaluation.candidate
         self.original = of(original)

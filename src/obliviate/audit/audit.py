@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from obliviate.audit.distances import to_retrained
-from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check
+from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check
 from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel
 from obliviate.audit.result import AuditResult, ModelAudit
 from obliviate.audit.screens import screen
@@ -31,6 +31,7 @@ ROC_FPR = np.logspace(-4, 0, 121)
 RATES = (0.01, 0.001)
 PERMUTATIONS = 59  # of the two-sample test: p can be 1/60
 SUSPICIOUS = 0.02
+LEAST_BLIND = 2  # samples of a kind that a reference must not have seen, to be a yardstick
 FOLDS = 5
 MOST_CLASSES = 50  # whose labels are features of that test
 GAMES = {"ft": ("forget", "unseen"), "fr": ("retain", "forget"), "rt": ("retain", "unseen")}
@@ -185,8 +186,15 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
         for name in DECISIVE:
             parts = ground.by_part(scores[name])
             pair = parts["forget"][never["forget"]], parts["unseen"][never["unseen"]]
-            blind[name].append(Blind.of(pair, never["forget"], never["unseen"]))
+            if min(map(len, pair)) >= LEAST_BLIND:
+                blind[name].append(Blind.of(pair, never["forget"], never["unseen"]))
         accuracy.append(float(ground.by_part(signals.correct)["unseen"][never["unseen"]].mean()))
+    if len(blind["rmia"]) < LEAST_REFERENCES:
+        few = len(scored[0].correct["forget"])
+        raise AuditError(
+            f"expected at least {LEAST_REFERENCES} references that never saw {LEAST_BLIND} forget samples or more, got "
+            f"{len(blind['rmia'])} with {few} forget samples; ask for more samples at once, or train more references"
+        )
     references = {name: References.of(found) for name, found in blind.items()}
     paired = (
         {name: Retrained.of([one.pair(name) for one in retrained]) for name in DECISIVE}

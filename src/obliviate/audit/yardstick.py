@@ -92,11 +92,18 @@ class References:
 
     @classmethod
     def of(cls, blind: Sequence[Blind]) -> References:
-        """Of every reference on what it never saw; each sample must be in at least 2 of them."""
+        """Of every reference on what it never saw, at least 2 samples of each kind.
+
+        Raises AuditError for a sample that fewer than 2 of them never saw.
+        """
         above, below = _Means(len(blind[0].forget)), _Means(len(blind[0].unseen))
         for one in blind:
             above.add(one.above, one.forget)
             below.add(one.below, one.unseen)
+        if (least := int(min(above.count.min(), below.count.min()))) < 2:
+            raise AuditError(
+                f"expected every sample unseen by at least 2 references, got one unseen by {least}; train more of them"
+            )
         return cls(
             above.mean,
             below.mean,
