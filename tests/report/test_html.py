@@ -479,6 +479,19 @@ def test_a_model_that_passes_on_average_is_not_praised_where_single_samples_stan
     assert "stand out in AMUN" not in Page(render(results)).text
 
 
+def test_coins_and_what_could_not_be_done_are_on_the_page(html: str):
+    assert "coin was tossed" not in html
+    coin = {"name": "AMUN", "role": "unlearned", "trials": 1000, "correct": 612, "accuracy": 61.2, "low": 58.1}
+    coin |= {"high": 64.2, "p_value": 6.4e-13, "calibrated": True}
+    results = example() | {"notes": ["No shadows of retrain were made."]}
+    results["coin_flips"] = {"heads": 502, "tails": 498, "power": 0.93, "models": [coin]}
+    text = Page(render(results)).text
+    assert "No shadows of retrain were made." in text
+    assert "tossed for each of 1,000 samples; the 502 heads" in text
+    assert "with 93 % power" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "AMUN 612 1,000 61.2 58.1–64.2 6.4e-13" in text
+
+
 # ------------------------------------------------------------------------------------------- pictures
 
 

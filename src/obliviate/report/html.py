@@ -62,6 +62,8 @@ def render(results: Mapping[str, Any]) -> str:
         distances=tables.distances(models),
         klom=tables.klom(models),
         screens=tables.screens(models),
+        coins=results.get("coin_flips"),
+        refused=results.get("notes") or [],
         exposed=[(m, _worst(m, results.get("pictures") or {})) for m in models if m["role"] != "retrained"],
         palette=[(variable, colour) for colour, variable in plots.VARIABLES.items()],
         roc=[_drawn(plots.roc_plot(results, narrow=narrow)) for narrow in (False, True)],
