@@ -198,6 +198,9 @@ def audit(
             help="Attack by U-LiRA too: every reference forgets by the method of every unlearned model (dear).",
         ),
     ] = False,
+    pictures: Annotated[
+        bool, Parameter(help="Whether the report shows the most exposed forget samples, where they are images.")
+    ] = True,
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
@@ -214,7 +217,12 @@ def audit(
     with _progress(quiet=json_) as progress:
         workspace = Workspace.open(out, progress=progress)
         results = workspace.audit(
-            references=references, retrained=retrained, settings=settings, shadows=shadows, workers=workers
+            references=references,
+            retrained=retrained,
+            settings=settings,
+            shadows=shadows,
+            workers=workers,
+            pictures=pictures,
         )
     _show(results, out, as_json=json_)
 

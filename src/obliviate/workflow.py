@@ -34,6 +34,7 @@ from obliviate.references.jobs import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
 from obliviate.references.shadows import ShadowPool, make_shadows
 from obliviate.report import html
+from obliviate.report import pictures as pictures_of
 from obliviate.task import Task
 from obliviate.task import to_dict as describe_task
 from obliviate.training.checkpoint import weights_sha256
@@ -440,8 +441,13 @@ def describe(
     forget_rule: str,
     wall_seconds: float,
     command: str | None = None,
+    pictures: bool = True,
 ) -> dict[str, Any]:
-    """Put the audit beside its provenance: the content of `results.json` (see docs/results-schema.md)."""
+    """Put the audit beside its provenance: the content of `results.json` (see docs/results-schema.md).
+
+    With `pictures`, the most exposed forget samples are in it as images where they are images.
+    """
+    images = _pictures(result, split.forget, task) if pictures else {}
     reference = 0 if split.reference is None else len(split.reference)
     sizes = {"forget": len(split.forget), "retain": len(split.kept), "reference": reference, "test": len(unseen)}
     return {
@@ -466,8 +472,20 @@ def describe(
         | {"python": platform.python_version()},
         "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system()},
         **result.to_dict(),
-        "limits": limits(len(pool), len(split.forget), len(unseen)),
+        **({"pictures": images} if images else {}),
+        "limits": limits(result, split, unseen, pictures=bool(images)),
     }
+
+
+def _pictures(result: AuditResult, forget: Samples, task: Task) -> dict[str, str]:
+    """The forget samples that a report names, as images; none where samples are not images."""
+    names = pictures_of.wanted(result.to_dict()["models"])
+    if not names or not pictures_of.is_picture(tuple(forget.take(torch.arange(1)).x.shape[1:])):
+        return {}
+    images = forget.select(names).everything().x.cpu().float()
+    low, high = getattr(task, "input_range", None) or (float(images.min()), float(images.max()))
+    scaled = ((images - low) / max(high - low, 1e-12)).clamp(0, 1).numpy()
+    return {name: pictures_of.data_uri(one) for name, one in zip(names, scaled, strict=True)}
 
 
 def save_report(
@@ -502,23 +520,30 @@ def save_report(
     return values
 
 
-def limits(models: int, forget: int, unseen: int) -> list[str]:
-    """Say in plain sentences what an audit of this size did not prove."""
-    width = 100 * 1.96 * np.sqrt((1 / forget + 1 / unseen) / 12)
+def limits(result: AuditResult, split: Split, unseen: Samples, *, pictures: bool = False) -> list[str]:
+    """Say in plain sentences what this audit did not prove."""
+    forget = len(split.forget)
+    width = 100 * 1.96 * np.sqrt((1 / forget + 1 / len(unseen)) / 12)
+    used = sorted({name.removeprefix("ft_") for one in result.models for name in one.difference if "ft_" in name})
+    alone = (
+        "There were no retrained models to compare with. The references are trained on training and unseen samples "
+        "alike: where these differ by themselves, a retrained model can differ from what the references say."
+    )
     return [
-        "No finite set of attacks proves that a model has forgotten. The verdict says that this attack, at this "
-        "resolution, could or could not tell the model from retrained ones.",
-        f"One attack family was used (RMIA, online and offline, {models} reference models); a stronger attack or more "
-        "references may find what this one does not.",
-        f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
+        "No finite set of attacks proves that a model has forgotten. The verdict says that these attacks "
+        f"({', '.join(used)}), with {result.settings['references']} reference models and at this margin, could or "
+        "could not tell the model from models that never saw the samples.",
+        *([alone] if result.yardstick == "references" else []),
+        f"With {forget:,} forget and {len(unseen):,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
-        "The figures are averages over the forget set; single samples may be remembered better than the average says, "
-        "and a per-sample view is not given.",
+        "The verdict is about the forget set as a whole. Single samples may be remembered better than it says: the "
+        "most exposed ones are named, and with one model no statement about one sample is certain.",
         "The audit does not know how hyperparameters were chosen. If many settings were tried on this very forget set, "
         "the best of them looks better than it is.",
         "The attacker of this audit sees the model's outputs for chosen inputs, knows the training recipe and has "
         "data like the training data. Attacks on weights or on gradients were not tried.",
-        "Copies of the forgotten samples elsewhere (caches, backups, other models) are outside this audit.",
+        "Copies of the forgotten samples elsewhere (caches, backups, other models) are outside this audit."
+        + (" The report itself shows some of them: `--no-pictures` leaves them out." if pictures else ""),
     ]
 
 

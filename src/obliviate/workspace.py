@@ -376,6 +376,7 @@ class Workspace:
         workers: int | None = None,
         since: float | None = None,
         command: str | None = None,
+        pictures: bool = True,
     ) -> dict[str, Any]:
         """Audit every model of this folder, and write `results.json` and `report.html`.
 
@@ -383,7 +384,7 @@ class Workspace:
         unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
         method of every unlearned model, for U-LiRA; which model that cannot be done for is told in "notes". `since` is
         when the work began (`time.monotonic()`), if that was before the audit; `command` is what a reader types to
-        repeat it.
+        repeat it. `pictures` shows the most exposed forget samples in the report, where they are images.
         """
         check_count(references)
         settings = settings or AuditSettings()
@@ -420,6 +421,7 @@ class Workspace:
             forget_rule=self.rule,
             wall_seconds=time.monotonic() - since,
             command=command,
+            pictures=pictures,
         )
         if self.tossed is not None:
             if set(split.forget.ids) == set(self.tossed.heads):
