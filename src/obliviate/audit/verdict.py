@@ -13,7 +13,7 @@ from typing import Literal
 from scipy.stats import t
 
 from obliviate.errors import DataError
-from obliviate.metrics.intervals import Interval
+from obliviate.metrics.intervals import Interval, tost
 
 Verdict = Literal[
     "consistent with retraining", "leaks", "over-unlearned", "utility lost", "not resolvable with these data"
@@ -49,8 +49,7 @@ class Evidence:
 
     def within(self, margin: float) -> bool:
         """Whether the difference is shown to lie inside ±margin."""
-        interval = self.interval()
-        return -margin < interval.low and interval.high < margin
+        return tost(self.interval(), margin)
 
     def p_above(self) -> float:
         """One-sided p-value of "no higher than on the others"."""
