@@ -188,6 +188,10 @@ def audit(
     form: Annotated[
         Literal["softmax", "taylor"], Parameter(help="What the attack RMIA reads probabilities from logits by.")
     ] = "softmax",
+    variance: Annotated[
+        Literal["auto", "per_sample", "pooled", "shrunk"],
+        Parameter(help="Where the attack LiRA takes a sample's variance from; auto is pooled below 64 references."),
+    ] = "auto",
     screens: Annotated[
         bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
     ] = False,
@@ -212,6 +216,7 @@ def audit(
         margin=None if margin is None else margin / 100,
         utility_margin=utility_margin / 100,
         form=form,
+        variance=variance,
         screens=screens,
     )
     with _progress(quiet=json_) as progress:

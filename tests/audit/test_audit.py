@@ -204,6 +204,15 @@ def test_settings_reach_the_verdict(world: World, candidates: list[Candidate]):
     assert strict.margin == pytest.approx(0.1)
 
 
+def test_the_form_and_the_variance_reach_the_attacks(world: World, candidates: list[Candidate]):
+    plain = audit(candidates[:4], world.pool, world.games, AuditSettings()).models[0]
+    other = audit(candidates[:4], world.pool, world.games, AuditSettings(form="taylor", variance="shrunk")).models[0]
+    assert other.attacks["rmia"] != plain.attacks["rmia"]
+    assert other.attacks["lira"] != plain.attacks["lira"]
+    assert other.attacks["correctness"] == plain.attacks["correctness"]
+    assert other.verdict == "leaks"
+
+
 @pytest.mark.parametrize("retrained", [0, 1])
 def test_references_are_the_yardstick_where_retrained_models_are_too_few(
     world: World, candidates: list[Candidate], retrained: int

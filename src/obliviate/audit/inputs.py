@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from obliviate.attacks.membership.lira import Variance
 from obliviate.errors import AuditError
 
 Role = Literal["original", "retrained", "unlearned"]
@@ -84,12 +85,14 @@ class AuditSettings:
     """Settings of the audit; `margin` is a fraction of AUC, `utility_margin` of test accuracy.
 
     Without a `margin` the verdict is made at what the data resolve (`verdict.Margins`). `form` is that of the
-    probability that RMIA reads (`rmia.confidence`). `screens` adds the cheap attacks of `audit.screens`.
+    probability that RMIA reads (`rmia.confidence`), `variance` that of LiRA's Gaussians (`lira`). `screens` adds the
+    cheap attacks of `audit.screens`.
     """
 
     gamma: float = 2.0
     temperature: float = 2.0
     form: Literal["softmax", "taylor"] = "softmax"
+    variance: Variance = "auto"
     confidence: float = 0.95
     margin: float | None = None
     utility_margin: float = 0.03

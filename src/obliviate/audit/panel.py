@@ -47,6 +47,7 @@ class Panel:
     margin: Moments
     a: float
     gamma: float
+    variance: lira.Variance
 
     def scores(self, model: Signals) -> Scores:
         """Membership scores of every attack on a model; higher means "member"."""
@@ -68,10 +69,10 @@ class Panel:
         z = np.flatnonzero(population)
         return {
             "rmia": rmia.online(model.confidence, self.confidence, z, gamma=self.gamma),
-            "lira": lira.online(model.margin, self.margin),
+            "lira": lira.online(model.margin, self.margin, variance=self.variance),
             "correctness": model.correct,
             "rmia_offline": rmia.offline(model.confidence, self.confidence, z, a=self.a, gamma=self.gamma),
-            "lira_offline": lira.offline(model.margin, self.margin),
+            "lira_offline": lira.offline(model.margin, self.margin, variance=self.variance),
         }
 
 
@@ -118,7 +119,7 @@ class Ground:
                 first.append((signals.confidence, row))
         population, gamma = np.flatnonzero(self.parts == PARTS.index("unseen")), self.settings.gamma
         a = rmia.fit_offline_a(first, confidence, population, gamma=gamma)
-        return Panel(self.parts, confidence, moments, a, gamma)
+        return Panel(self.parts, confidence, moments, a, gamma, self.settings.variance)
 
     def by_part(self, values: np.ndarray) -> dict[str, np.ndarray]:
         """Values of all samples, taken apart."""
