@@ -1,6 +1,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torch import nn
 
 from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
+from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, RecipeError, TrainingError
@@ -189,8 +191,16 @@ def test_a_report_is_one_file_with_the_figures_of_the_audit(
 
 
 @pytest.mark.parametrize(("forget", "unseen", "width"), [(200, 200, 5.7), (1000, 1000, 2.5), (5000, 5000, 1.1)])
-def test_limits_state_the_resolution(forget: int, unseen: int, width: float) -> None:
-    text = " ".join(workflow.limits(16, forget, unseen))
+@pytest.mark.parametrize("yardstick", ["retrained", "references"])
+def test_limits_state_the_resolution_and_what_was_compared_with(
+    forget: int, unseen: int, width: float, yardstick: Literal["retrained", "references"]
+) -> None:
+    settings = {"references": 16, "forget": forget, "unseen": unseen}
+    result = AuditResult(settings=settings, yardstick=yardstick, floor={}, two_sample={}, margin_bins=[], models=())
+    text = " ".join(workflow.limits(result))
     assert f"±{width:.1f} points" in text
     assert "16 reference models" in text
     assert "No finite set of attacks proves" in text
+    assert ("no retrained models" in text) == (yardstick == "references")
+    assert "--no-pictures" not in text
+    assert "--no-pictures" in " ".join(workflow.limits(result, pictures=True))

@@ -473,7 +473,7 @@ def describe(
         "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system()},
         **result.to_dict(),
         **({"pictures": images} if images else {}),
-        "limits": limits(result, split, unseen, pictures=bool(images)),
+        "limits": limits(result, pictures=bool(images)),
     }
 
 
@@ -520,10 +520,10 @@ def save_report(
     return values
 
 
-def limits(result: AuditResult, split: Split, unseen: Samples, *, pictures: bool = False) -> list[str]:
+def limits(result: AuditResult, *, pictures: bool = False) -> list[str]:
     """Say in plain sentences what this audit did not prove."""
-    forget = len(split.forget)
-    width = 100 * 1.96 * np.sqrt((1 / forget + 1 / len(unseen)) / 12)
+    forget, unseen = result.settings["forget"], result.settings["unseen"]
+    width = 100 * 1.96 * np.sqrt((1 / forget + 1 / unseen) / 12)
     used = sorted({name.removeprefix("ft_") for one in result.models for name in one.difference if "ft_" in name})
     alone = (
         "There were no retrained models to compare with. The references are trained on training and unseen samples "
@@ -534,7 +534,7 @@ def limits(result: AuditResult, split: Split, unseen: Samples, *, pictures: bool
         f"({', '.join(used)}), with {result.settings['references']} reference models and at this margin, could or "
         "could not tell the model from models that never saw the samples.",
         *([alone] if result.yardstick == "references" else []),
-        f"With {forget:,} forget and {len(unseen):,} unseen samples, the 95 % interval of an AUC near 50 % is about "
+        f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
         "The verdict is about the forget set as a whole. Single samples may be remembered better than it says: the "
         "most exposed ones are named, and with one model no statement about one sample is certain.",
