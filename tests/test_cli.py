@@ -235,13 +235,14 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
 def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
     audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
-    options = ("--margin", 4, "--utility-margin", 7, "--form", "taylor", "--screens", "--shadows")
+    options = ("--margin", 4, "--utility-margin", 7, "--form", "taylor", "--screens", "--shadows", "--no-pictures")
     code, out, _ = cli(*audit, *options, "--json")
     assert code == 0
     results = json.loads(out)
     settings = results["settings"]
     assert (settings["margin"], settings["utility_margin"]) == (pytest.approx(4), pytest.approx(7))
     assert (settings["form"], settings["screens"]) == ("taylor", True)
+    assert "pictures" not in results
     original, unlearned = results["models"]
     assert (original["role"], unlearned["role"]) == ("original", "unlearned")
     assert "ulira" in unlearned["attacks"]

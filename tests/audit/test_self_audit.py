@@ -157,3 +157,13 @@ def test_four_references_still_convict_the_original(case: Case):
     models = case.judge(case.original, case.retrained[0], pool=few)
     assert models["original"].verdict == "leaks"
     assert models[case.retrained[0].name].verdict in {"consistent with retraining", "not resolvable with these data"}
+
+
+def test_the_report_shows_the_most_exposed_samples(case: Case, tmp_path: Path):
+    evaluation = case.evaluation
+    result = evaluation.audit([case.original, *case.retrained[:2]], AuditSettings())
+    path = tmp_path / "report.html"
+    values = workflow.save_report(path, result, case.split, case.unseen, case.pool, TASK, RECIPE)
+    worst = [sample["name"] for sample in result.to_dict()["models"][0]["worst"]["samples"]]
+    assert set(values["pictures"]) <= set(worst) <= set(case.split.forget.ids)
+    assert values["pictures"][worst[0]] in path.read_text(encoding="utf-8")
