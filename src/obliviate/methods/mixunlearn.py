@@ -68,15 +68,15 @@ class MixUnlearn:
     }
 
     epochs: int | None = None
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     batch_size: int = 128
-    schedule: str = "cosine"
+    schedule: str = "constant"
     steps: Steps = "forget"
     labels: Labels = "aware"
     unlabelled: tuple[str, ...] | None = None
     tau_gen: float = 3.0
-    tau_mix: float = 3.0
-    tau_real: float = 2.0
+    tau_mix: float = 5.0
+    tau_real: float = 3.0
     omega: float = 1.0
     alpha: float = 0.75
     temperature: float = 0.3
