@@ -75,7 +75,8 @@ class Bench:
         made = workflow.unlearn(model, split, method, self.task, recipe=self.recipe, seed=seed, name=name)
         spent = time.process_time() - began
         paces.append(self._pace())
-        share = spent / (statistics.fmean(paces) * len(split.kept) * self.recipe.epochs)
+        retained = len(self.train) - len(split.forget)  # the method may have been given no retain set
+        share = spent / (statistics.fmean(paces) * retained * self.recipe.epochs)
         return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
 
     def kept(self, path: Path, samples: Samples, make: Callable[[], Trained]) -> Trained:
