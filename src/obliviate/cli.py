@@ -409,7 +409,7 @@ def _show(results: Mapping[str, Any], out: Path, *, as_json: bool) -> None:
 
     data = results["data"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     for column in COLUMNS:
         text = column in {COLUMNS[0], COLUMNS[-1]}
         table.add_column(column, justify="left" if text else "right", no_wrap=column == COLUMNS[0])

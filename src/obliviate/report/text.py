@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from obliviate.audit.result import AuditResult
-from obliviate.report.wording import at_margin, extent
+from obliviate.report.wording import extent
 
 COLUMNS: Final = ("model", "forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
 
@@ -74,5 +74,5 @@ def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
         "" if gap is None else f"{gap:.2f}",
         "" if seconds is None else f"{seconds:.1f}",
         "" if share is None else f"{100 * share:.0f} %",
-        at_margin(model["verdict"], model["margin"]),
+        model["verdict"],
     )
