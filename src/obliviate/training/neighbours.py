@@ -24,12 +24,12 @@ def direction(maps: Float[Tensor, "n channels h w"]) -> Float[Tensor, "n d"]:
 
 def nearest(
     wanted: Float[Tensor, "n d"],
-    among: Iterable[tuple[Float[Tensor, "m d"], Float[Tensor, "m c"]]],
+    among: Iterable[tuple[Float[Tensor, "_ d"], Float[Tensor, "_ c"]]],
     k: int,
 ) -> Float[Tensor, "n k c"]:
     """Return what the k samples with the greatest inner product have to say, the most alike first.
 
-    `among` are chunks of vectors, each with its saying; no more than one chunk need be held. Fewer than k samples: all.
+    `among` are chunks of vectors, each with its saying; chunks may differ in length and one at a time need be held. Fewer than k samples: all.
 
     >>> chunks = [(torch.eye(2), torch.tensor([[1.0], [2.0]])), (torch.tensor([[0.5, 0.6]]), torch.tensor([[3.0]]))]
     >>> nearest(torch.tensor([[1.0, 0.0]]), chunks, k=2)
