@@ -29,7 +29,8 @@ def nearest(
 ) -> Float[Tensor, "n k c"]:
     """Return what the k samples with the greatest inner product have to say, the most alike first.
 
-    `among` are chunks of vectors, each with its saying; chunks may differ in length and one at a time need be held. Fewer than k samples: all.
+    `among` are chunks of vectors, each with its saying; they may differ in length, and no more than one need be held.
+    Fewer than k samples: all.
 
     >>> chunks = [(torch.eye(2), torch.tensor([[1.0], [2.0]])), (torch.tensor([[0.5, 0.6]]), torch.tensor([[3.0]]))]
     >>> nearest(torch.tensor([[1.0, 0.0]]), chunks, k=2)
