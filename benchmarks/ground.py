@@ -29,11 +29,10 @@ from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Task
-from obliviate.training import checkpoint
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workflow import Evaluation, Trained
+from obliviate.workflow import Evaluation, Trained, models
 from obliviate.workspace import Workspace
 
 COLUMNS = {
@@ -82,24 +81,9 @@ class Bench:
     def kept(self, path: Path, samples: Samples, make: Callable[[], Trained]) -> Trained:
         """The model of this file; made of the samples and written if it is not there."""
         if path.exists():
-            model = self.recipe.build(seed=0)
-            one = checkpoint.load(path, model)
-            notes = one.settings.get("notes", {})
-            return Trained(model.eval(), "retrained", one.method, one.seed, one.seconds, notes)
+            return models.read(path, self.recipe)[0]
         made = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        checkpoint.save(
-            path,
-            made.model,
-            role=made.role,
-            method=made.method,
-            seed=made.seed,
-            recipe=self.recipe.to_dict(),
-            data_sha256=samples.sha256,
-            ids=samples.ids.tolist(),
-            settings={"notes": dict(made.notes)},
-            seconds=made.seconds or 0.0,
-        )
+        models.save(path, made, self.recipe, data_sha256=samples.sha256, ids=samples.ids.tolist())
         return made
 
     def _pace(self) -> float:

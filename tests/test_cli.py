@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from obliviate.cli import _console, app, configure, main
+from obliviate.cli import app, main
+from obliviate.cli.arguments import configure
+from obliviate.cli.printing import new_console
 from obliviate.data.sources import Data
 from obliviate.errors import MethodError
 from obliviate.methods import BUILT_IN
@@ -762,8 +764,8 @@ def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:
 def test_the_list_of_methods_fits_the_terminal_and_is_whole(
     columns: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    console = type(_console())
-    monkeypatch.setattr("obliviate.cli._console", lambda: console(width=columns))
+    console = type(new_console())
+    monkeypatch.setattr("obliviate.cli.printing.new_console", lambda: console(width=columns))
     code, table, _ = cli("methods")
     assert code == 0
     assert max(map(len, table.splitlines())) <= min(columns, 120)

@@ -55,7 +55,7 @@ def test_a_folder_made_before_there_were_sizes_is_opened(tmp_path: Path, source:
     facts = json.loads(path.read_text())
     path.write_text(json.dumps({key: one for key, one in facts.items() if not key.endswith("_size")}))
     assert len(Workspace.open(tmp_path / "run").data.train) == 60
-    assert created(tmp_path / "run", source).train_size is None
+    assert created(tmp_path / "run", source).origin.train_size is None
 
 
 def test_ids_in_a_file_may_hold_spaces(tmp_path: Path):

@@ -23,6 +23,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.workflow import Trained
+from obliviate.workflow.models import read, save
 
 
 @pytest.fixture(scope="module")
@@ -204,3 +205,19 @@ def test_limits_state_the_resolution_and_what_was_compared_with(
     assert ("no retrained models" in text) == (yardstick == "references")
     assert "--no-pictures" not in text
     assert "--no-pictures" in " ".join(workflow.limits(result, pictures=True))
+
+
+# ------------------------------------------------------------------------------------------- a model as a file
+
+
+def test_a_model_is_read_back_as_it_was_made(
+    parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    made = replace(workflow.train(tiny_recipe, parts[0], three_classes, seed=3), notes={"share": 0.5})
+    path = tmp_path / "new" / "model.safetensors"
+    save(path, made, tiny_recipe, data_sha256="0" * 64, ids=["a"], settings={"retain": True})
+    again, manifest = read(path, tiny_recipe)
+    assert weights_sha256(again.model) == weights_sha256(made.model)
+    assert not again.model.training
+    assert replace(again, model=made.model).__dict__ == made.__dict__
+    assert (manifest.data_sha256, manifest.ids, manifest.settings["retain"]) == ("0" * 64, ["a"], True)

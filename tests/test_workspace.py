@@ -17,7 +17,7 @@ from obliviate.methods.retrain import Retrain
 from obliviate.methods.sisa import SISA
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
-from obliviate.workspace import Workspace
+from obliviate.workspace import Workspace, forget
 
 ASCENT = GradientAscent(learning_rate=0.01)
 
@@ -48,7 +48,7 @@ def test_a_folder_is_opened_again_as_it_was(begin: Open) -> None:
     trained = first.train()
     first.choose(["s03", "s01"])
     again = Workspace.open(first.folder)
-    assert (again.source, again.seed) == (first.source, 0)
+    assert (again.origin.source, again.seed) == (first.origin.source, 0)
     assert again.recipe.fingerprint == first.recipe.fingerprint
     assert again.split.forget.ids.tolist() == ["s03", "s01"]
     assert checkpoint.weights_sha256(again.train().model) == checkpoint.weights_sha256(trained.model)
@@ -95,6 +95,31 @@ def test_a_random_forget_set_is_a_function_of_the_seed(begin: Open, tmp_path: Pa
     ]
     assert chosen[0] == chosen[1] != chosen[2]
     assert len(chosen[0]) == 10
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "ids"),
+    [
+        ("first:2", "the first 2", ["s00", "s01"]),
+        ("last", "the last", ["s39"]),
+        ("s05,last", "ids", ["s05", "last"]),
+        ("first", "ids", ["first"]),
+    ],
+)
+def test_a_rule_for_forget_sets_is_one_line_of_a_table(
+    begin: Open, monkeypatch: pytest.MonkeyPatch, text: str, rule: str, ids: list[str]
+) -> None:
+    def first(count: str, among: forget.Among) -> forget.Chosen:
+        return forget.Chosen(among.train.ids[: int(count)].tolist(), f"the first {count}")
+
+    def last(_: str, among: forget.Among) -> forget.Chosen:
+        return forget.Chosen(among.train.ids[-1:].tolist(), "the last")
+
+    monkeypatch.setitem(forget.RULES, "first:", first)
+    monkeypatch.setitem(forget.RULES, "last", last)
+    work = begin()
+    chosen = forget.read(text, forget.Among(work.folder, work.data.train, 0, None))
+    assert (list(chosen.ids), chosen.rule) == (ids, rule)
 
 
 def test_without_a_forget_set_there_is_no_split(begin: Open) -> None:
@@ -300,7 +325,7 @@ def test_data_that_are_gone_are_named_and_their_new_place_is_kept(begin: Open, s
         Workspace.open(made.folder)
     again = begin(source=str(moved))
     assert checkpoint.weights_sha256(again.train().model) == weights
-    assert Workspace.open(made.folder).source == str(moved)
+    assert Workspace.open(made.folder).origin.source == str(moved)
 
 
 def test_a_report_does_not_tell_where_the_data_are(begin: Open, source: Path) -> None:
@@ -355,7 +380,7 @@ def test_without_retrained_models_a_class_cannot_be_audited_and_nothing_is_train
     work = begin()
     work.choose("class:1")
     with pytest.raises(
-        AuditError, match="expected at least 2 retrained models where every sample of a class is forgot"
+        AuditError, match="expected at least 2 retrained models where a whole class is forgotten, got 0 and class 1"
     ):
         work.audit(references=6, retrained=0)
     assert not (work.folder / "models").exists()
@@ -445,7 +470,7 @@ def test_tails_are_never_trained_on_and_heads_are_forgotten(begin: Open) -> None
     assert work.choose("coins").forget.ids.tolist() == sides["heads"]
     assert work.rule == f"the {len(sides['heads'])} heads of 30 coins"
     again = Workspace.open(work.folder)
-    assert again.coins == 30
+    assert again.origin.coins == 30
     assert again.data.train.ids.tolist() == work.data.train.ids.tolist()
     values = again.audit(references=6, retrained=2, workers=0)
     found = values["coin_flips"]

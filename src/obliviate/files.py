@@ -42,6 +42,17 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises WorkspaceError for a file that holds something else."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WorkspaceError(f"expected JSON in {path}, got {error}; the file is damaged") from error
+    if not isinstance(values, dict):
+        raise WorkspaceError(f"expected a JSON object in {path}, got {type(values).__name__}; the file is foreign")
+    return values
+
+
 def sha256_of(path: Path) -> str:
     """Hash a file's bytes."""
     with path.open("rb") as file:

@@ -254,7 +254,7 @@ def test_a_forgotten_class_needs_retrained_models(world: World, candidates: list
     forget = np.flatnonzero(world.labels[:1600] == 2)
     games = replace(world.games, forget=forget, retain=np.flatnonzero(world.labels[:1600] != 2))
     games = replace(games, unseen=np.setdiff1d(np.arange(2400), np.r_[games.forget, games.retain]))
-    with pytest.raises(AuditError, match="a whole class is forgotten, got 0 and class 2"):
+    with pytest.raises(AuditError, match="retrained models where a whole class is forgotten, got 0 and class 2"):
         audit([candidates[0], candidates[4]], world.pool, games, AuditSettings())
     assert audit(candidates, world.pool, games, AuditSettings()).yardstick == "retrained"
 

@@ -292,7 +292,7 @@ def test_a_method_that_changes_nothing_is_refused(original: nn.Module, split: Sp
 
 
 def test_weights_that_are_not_finite_are_refused(original: nn.Module, split: Split, task: Classification) -> None:
-    with pytest.raises(workflow.TrainingError, match=r"expected finite weights, got NaN or Inf after Shrink\("):
+    with pytest.raises(TrainingError, match=r"expected finite weights, got NaN or Inf after Shrink\("):
         workflow.unlearn(original, split, Shrink(factor=float("nan")), task)
 
 

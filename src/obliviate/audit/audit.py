@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from obliviate.audit.distances import to_retrained
-from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check
+from obliviate.audit.inputs import (
+    LEAST_REFERENCES,
+    LEAST_RETRAINED,
+    AuditSettings,
+    Candidate,
+    Games,
+    Pool,
+    check,
+    check_classes,
+)
 from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel
 from obliviate.audit.result import AuditResult, ModelAudit
 from obliviate.audit.screens import screen
@@ -121,12 +130,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     """
     check(candidates, pool, games)
     retrained = [one for one in candidates if one.role == "retrained"]
-    if len(retrained) < LEAST_RETRAINED and len(gone := _classes_gone(games)):
-        raise AuditError(
-            f"expected retrained models where a whole class is forgotten, got {len(retrained)} and class "
-            f"{', '.join(map(str, gone))} without a retained sample; no reference went without it, so retrain "
-            f"{LEAST_RETRAINED} or more"
-        )
+    check_classes(games.labels[games.forget], games.labels[games.retain], retrained=len(retrained))
     ground = Ground.of(pool, games, settings)
     panel = ground.panel(pool)
     scored = [_score(one, ground, panel, games) for one in candidates]
@@ -299,11 +303,6 @@ def _floor(models: Sequence[ModelAudit], yardsticks: _Yardsticks) -> dict[str, f
         "ft_auc_max": float(max(aucs)),
         "retrained": len(peers),
     }
-
-
-def _classes_gone(games: Games) -> np.ndarray:
-    """Classes of forget samples of which no sample is retained."""
-    return np.setdiff1d(games.labels[games.forget], games.labels[games.retain])
 
 
 def _percent(interval: Interval) -> dict[str, float]:

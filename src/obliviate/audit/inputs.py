@@ -134,3 +134,19 @@ def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
                 f"expected every {name} sample in at least 2 references and out of at least 2, got {one_sided} of "
                 f"{len(part)} that are not; such points bias the attack, so train references on a plan that covers them"
             )
+
+
+def check_classes(forget: Int[np.ndarray, " f"], retain: Int[np.ndarray, " r"], *, retrained: int) -> None:
+    """Refuse labels of which none is retained where there are too few retrained models; raises AuditError.
+
+    References are no yardstick then, for none of them went without such a class.
+
+    >>> check_classes(np.array([0, 2]), np.array([0, 1, 2]), retrained=0)
+    >>> check_classes(np.array([0, 2]), np.array([0, 1]), retrained=2)
+    """
+    if retrained < LEAST_RETRAINED and len(gone := np.setdiff1d(forget, retain)):
+        raise AuditError(
+            f"expected at least {LEAST_RETRAINED} retrained models where a whole class is forgotten, got {retrained} "
+            f"and class {', '.join(map(str, gone))} without a retained sample; no reference went without it, so "
+            f"retrain {LEAST_RETRAINED} or more"
+        )

@@ -323,7 +323,7 @@ def _refuse_failure(job: Job, member: int, finished: Pending) -> None:
         finished.result()
     except ObliviateError:
         raise
-    except Exception as error:
+    except Exception as error:  # executors such as dask's and ray's raise types of their own, with no common base
         raise TrainingError(
             f"expected all {job.stage} to be made, got a failure ({type(error).__name__}: {error}) of the executor in "
             f"{job.kind} {member}; mend its cause and begin again: what is done is kept"

@@ -1,0 +1,76 @@
+"""What commands take: options that several of them share, and values that are written as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from cyclopts import Parameter
+
+from obliviate.errors import MethodError, RecipeError
+
+Out = Annotated[Path, Parameter(help="Folder for everything this command makes; run again to resume.")]
+Seed = Annotated[int, Parameter(help="Seed of every random choice.")]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print the results as JSON instead of a table.")]
+References = Annotated[int, Parameter(help="Number of reference models for the membership attack (even, at least 4).")]
+Retrained = Annotated[
+    int,
+    Parameter(
+        help="Number of retrained models to compare with: at least 2, or 0 to train none and compare with the "
+        "references; those that are in the folder take part all the same if there are at least 2."
+    ),
+]
+Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read a JSON object; raises RecipeError for anything else."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RecipeError(
+            f'expected a JSON object such as {{"classes": 10}}, got {text!r} ({error}); correct it'
+        ) from error
+    if not isinstance(value, dict):
+        raise RecipeError(f'expected a JSON object such as {{"classes": 10}}, got {text!r}; correct it')
+    return value
+
+
+def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
+    """Make a method with hyperparameters given as NAME=VALUE; raises MethodError for wrong names or values."""
+    kinds = _kinds(cls)
+    fields = {one.name: one.default for one in dataclasses.fields(cls) if kinds[one.name]}
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, equals, value = text.partition("=")
+        if not equals or name not in fields:
+            known = ", ".join(fields) or "none"
+            raise MethodError(
+                f"expected NAME=VALUE with a hyperparameter of {cls.name} ({known}), got {text!r}; correct it"
+            )
+        try:
+            parsed = json.loads(value)
+        except ValueError:
+            parsed = value
+        if float in kinds[name] and type(parsed) is int:
+            parsed = float(parsed)
+        if type(parsed) not in kinds[name]:
+            kind = " or ".join("null" if one is type(None) else one.__name__ for one in kinds[name])
+            raise MethodError(
+                f"expected {name} to be {kind} such as {json.dumps(fields[name])}, got {value!r}; correct --set {text}"
+            )
+        values[name] = parsed
+    return cls(**values)
+
+
+def _kinds(cls: type[Any]) -> dict[str, list[type]]:
+    """The types that each field takes, of those that can be written on a command line; none for other fields."""
+    found: dict[str, list[type]] = {}
+    for name, hint in get_type_hints(cls).items():
+        parts = [type(one) if get_origin(hint) is Literal else one for one in get_args(hint) or (hint,)]
+        plain = [one for one in dict.fromkeys(parts) if one in {bool, int, float, str}]
+        found[name] = [*plain, *(one for one in parts if one is type(None))] if plain else []
+    return found

@@ -1,0 +1,301 @@
+"""The commands: each reads its arguments, calls the work, and prints what came of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from obliviate.cli import printing
+from obliviate.cli.arguments import Json, Out, References, Retrained, Seed, Workers, configure, json_object
+from obliviate.cli.progress import progress
+from obliviate.errors import ObliviateError
+
+app = App(
+    name="obliviate",
+    help="Make a trained PyTorch model forget chosen training samples, and show with statistics how well it did.",
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `main` says how to go on
+)
+
+
+@app.command
+def demo(*, out: Out = Path("demo"), seed: Seed = 0, json_: Json = False) -> None:
+    """Do the whole job on shipped data in about two minutes: train, forget by four methods, audit, report."""
+    from obliviate.demo import demo as run
+
+    with progress(quiet=json_) as told:
+        results = run(out, seed=seed, progress=told)
+    if json_:
+        printing.line(json.dumps(results, allow_nan=False))
+    else:
+        printing.audit(results, out)
+
+
+@app.command
+def train(
+    *,
+    out: Out,
+    data: Annotated[
+        str,
+        Parameter(
+            help="fashion_mnist_5k (shipped), a .npz file with train_x, train_y, test_x, test_y, or a folder: idx, "
+            "CIFAR, SVHN, or images in train/CLASS and test/CLASS (docs/data.md)."
+        ),
+    ] = "fashion_mnist_5k",
+    train_size: Annotated[int | None, Parameter(help="Train on a random part of this many samples.")] = None,
+    reference_size: Annotated[
+        int | None, Parameter(help="Hold out this many training samples as the unseen reference set.")
+    ] = None,
+    model: Annotated[
+        str,
+        Parameter(
+            help="Architecture: small_cnn, mlp, resnet8, resnet18, resnet20, resnet56, vgg11, vgg16, vgg19, or "
+            "module:function of your own."
+        ),
+    ] = "small_cnn",
+    options: Annotated[str, Parameter(help="Keyword arguments of the architecture, as a JSON object.")] = "{}",
+    epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
+    learning_rate: Annotated[float, Parameter(help="Peak learning rate of SGD with momentum.")] = 0.1,
+    batch_size: Annotated[int, Parameter(help="Samples per step.")] = 64,
+    coins: Annotated[
+        int | None,
+        Parameter(
+            help="Toss a fair coin for this many training samples and leave the tails out, for an exact test: "
+            "`unlearn --forget coins` then forgets the heads."
+        ),
+    ] = None,
+    shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
+    slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
+    seed: Seed = 0,
+    json_: Json = False,
+) -> None:
+    """Train the original model and keep it in a folder, ready to be unlearned and audited."""
+    from obliviate.training.recipe import Recipe
+    from obliviate.workspace import Workspace
+
+    recipe = Recipe(
+        model=model,
+        model_options=json_object(options),
+        epochs=epochs,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        shards=shards,
+        slices=slices,
+    )
+    with progress(quiet=json_) as told:
+        workspace = Workspace.create(
+            out,
+            source=data,
+            recipe=recipe,
+            seed=seed,
+            progress=told,
+            train_size=train_size,
+            reference_size=reference_size,
+            coins=coins,
+        )
+        made = workspace.train()
+    facts = {
+        "folder": str(out),
+        "train": len(workspace.data.train),
+        "seconds": round(made.seconds or 0.0, 2),
+        "notes": list(workspace.data.notes),
+    }
+    if not json_:
+        for note in workspace.data.notes:
+            printing.line(f"note: {note}")
+    printing.line(
+        json.dumps(facts) if json_ else f"Trained on {facts['train']:,} samples in {facts['seconds']} s: {out}"
+    )
+
+
+@app.command
+def unlearn(
+    method: Annotated[str, Parameter(help="Name of the method; see `obliviate methods`.")],
+    *,
+    out: Out,
+    forget: Annotated[
+        str | None,
+        Parameter(help="What to forget: random:0.1, class:7, coins, id,id,…, or @FILE with one id a line. Asked once."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
+    ] = None,
+    retain: Annotated[bool, Parameter(help="Whether the method may use the retained samples.")] = True,
+    seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
+    json_: Json = False,
+) -> None:
+    """Make the model of a folder forget by one method, and keep the outcome there."""
+    from obliviate.methods import find
+    from obliviate.workspace import Workspace
+
+    chosen = configure(find(method), set_ or [])
+    with progress(quiet=json_) as told:
+        workspace = Workspace.open(out, progress=told)
+        first = not workspace.chosen
+        if forget is not None:
+            workspace.choose(forget)
+        try:
+            made = workspace.unlearn(chosen, seed=seed, retain=retain)
+        except ObliviateError:
+            if first:  # the folder is not bound to a request that came to nothing
+                workspace.unchoose()
+            raise
+    facts = {
+        "folder": str(out),
+        "method": made.method,
+        "forget": len(workspace.split.forget),
+        "seconds": round(made.seconds or 0.0, 2),
+        "notes": dict(made.notes),
+    }
+    forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.rule})"
+    done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
+    printing.line(json.dumps(facts) if json_ else done)
+
+
+@app.command
+def audit(
+    *,
+    out: Out,
+    references: References = 16,
+    retrained: Retrained = 3,
+    margin: Annotated[
+        float | None,
+        Parameter(help="Largest difference of AUC that counts as none, in points; what the data resolve if left out."),
+    ] = None,
+    utility_margin: Annotated[float, Parameter(help="Largest loss of test accuracy that is allowed, in points.")] = 3.0,
+    form: Annotated[
+        Literal["softmax", "taylor"], Parameter(help="What the attack RMIA reads probabilities from logits by.")
+    ] = "softmax",
+    variance: Annotated[
+        Literal["auto", "per_sample", "pooled", "shrunk"],
+        Parameter(help="Where the attack LiRA takes a sample's variance from; auto is pooled below 64 references."),
+    ] = "auto",
+    screens: Annotated[
+        bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
+    ] = False,
+    shadows: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Attack by U-LiRA too: every reference forgets by the method of every unlearned model (dear).",
+        ),
+    ] = False,
+    pictures: Annotated[
+        bool, Parameter(help="Whether the report shows the most exposed forget samples, where they are images.")
+    ] = True,
+    workers: Workers = None,
+    json_: Json = False,
+) -> None:
+    """Audit every model of a folder against retrained ones; what is missing for that is trained first."""
+    from obliviate.audit.inputs import AuditSettings
+    from obliviate.workspace import Workspace
+
+    settings = AuditSettings(
+        margin=None if margin is None else margin / 100,
+        utility_margin=utility_margin / 100,
+        form=form,
+        variance=variance,
+        screens=screens,
+    )
+    with progress(quiet=json_) as told:
+        workspace = Workspace.open(out, progress=told)
+        results = workspace.audit(
+            references=references,
+            retrained=retrained,
+            settings=settings,
+            shadows=shadows,
+            workers=workers,
+            pictures=pictures,
+        )
+    if json_:
+        printing.line(json.dumps(results, allow_nan=False))
+    else:
+        printing.audit(results, out)
+
+
+@app.command
+def inspect(
+    *,
+    out: Out,
+    retrained: Annotated[
+        int, Parameter(help="Number of retrained models to compare with; those in the folder take part all the same.")
+    ] = 3,
+    epochs: Annotated[int, Parameter(help="Passes over the retain set that each copy relearns from.")] = 3,
+    learning_rate: Annotated[
+        float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Look into every model of a folder: relearning from retained samples, a last-layer probe, an untrained model."""
+    from obliviate.workspace import Workspace
+
+    with progress(quiet=json_) as told:
+        workspace = Workspace.open(out, progress=told)
+        found = workspace.inspect(retrained=retrained, epochs=epochs, learning_rate=learning_rate)
+    if json_:
+        printing.line(json.dumps(found, allow_nan=False))
+    else:
+        printing.inspection(found, out)
+
+
+@app.command
+def references(
+    *,
+    out: Out,
+    references: References = 16,
+    workers: Workers = None,
+    keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
+    json_: Json = False,
+) -> None:
+    """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
+    from obliviate.references.pool import pools_in
+    from obliviate.workspace import Workspace
+
+    with progress(quiet=json_) as told:
+        workspace = Workspace.open(out, progress=told)
+        pool = workspace.references(references, workers=workers, keep_weights=keep_weights)
+    there = [
+        {
+            "fingerprint": one.fingerprint,
+            "references": one.members,
+            "with_weights": one.weights,
+            "samples": one.samples,
+            "megabytes": round(one.bytes / 1e6, 2),
+            "used": one.fingerprint == pool.fingerprint,
+        }
+        for one in pools_in(pool.folder.parent)
+    ]
+    facts = {"folder": str(out), "fingerprint": pool.fingerprint, "seconds": round(pool.seconds, 2), "pools": there}
+    if json_:
+        printing.line(json.dumps(facts))
+        return
+    for one in there:
+        printing.line(
+            f"{one['fingerprint']}: {one['references']} references over {one['samples']:,} samples, "
+            f"{one['with_weights']} with weights, {one['megabytes']} MB"
+            + ("" if one["used"] else "; of other data, recipe or seed than this folder's")
+        )
+
+
+@app.command
+def report(*, out: Out) -> None:
+    """Write report.html again from the results of a folder."""
+    from obliviate.workspace import write_report
+
+    printing.line(f"Wrote {write_report(out)}")
+
+
+@app.command
+def methods(*, json_: Json = False) -> None:
+    """List the methods: source, needs, exact or approximate, default hyperparameters."""
+    from obliviate.methods import registry
+    from obliviate.methods.base import describe
+
+    described = [describe(cls) for cls in registry().values()]
+    if json_:
+        printing.line(json.dumps(described, indent=1))
+        return
+    printing.methods(described)

@@ -1,0 +1,144 @@
+"""What commands print: tables for people; JSON is printed by the commands themselves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+WIDEST: Final = 120  # columns of running text
+
+
+def line(text: str) -> None:
+    """Print one line as it is."""
+    sys.stdout.write(f"{text}\n")
+
+
+def audit(results: Mapping[str, Any], out: Path) -> None:
+    """Print the results of an audit: the verdicts, exact tests where there are any, notes, and where the report is."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from obliviate.report.text import COLUMNS, notes, rows
+
+    data = results["data"]
+    title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    for column in COLUMNS:
+        text = column in {COLUMNS[0], COLUMNS[-1]}
+        table.add_column(column, justify="left" if text else "right", no_wrap=column == COLUMNS[0])
+    colours = {"consistent with retraining": "green", "not resolvable with these data": "yellow"}
+    for model, (*cells, verdict) in zip(results["models"], rows(results), strict=True):
+        table.add_row(*cells, f"[{colours.get(model['verdict'], 'red')}]{verdict}[/]")
+    console = new_console()
+    console.print(table)
+    if "coin_flips" in results:
+        _coins(console, results["coin_flips"])
+    for note in results.get("notes", []):
+        console.print(f"note: {note}", markup=False, highlight=False)
+    console.print(
+        "\n".join(notes(results)) + "\n"
+        f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
+        highlight=False,
+    )
+
+
+def _coins(console: Console, coins: Mapping[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    heads, tails = coins["heads"], coins["tails"]
+    table = Table(title=f"{heads + tails:,} coins, {heads:,} heads", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "guessed right", "95 %", "p-value"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in coins["models"]:
+        table.add_row(
+            one["name"],
+            f"{one['correct']:,} ({one['accuracy']:.1f} %)",
+            f"{one['low']:.1f} to {one['high']:.1f}",
+            f"{one['p_value']:.2g}",
+        )
+    console.print(table)
+    console.print(
+        "An exact test of each model: retrained ones guess half of the coins. Guesses that are right in 55 % of cases\n"
+        f"would be found with {100 * coins['power']:.0f} % power at level 5 %.",
+        highlight=False,
+    )
+
+
+def inspection(found: Mapping[str, Any], out: Path) -> None:
+    """Print what `Workspace.inspect` found."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    data, epochs = found["data"], found["epochs"]
+    title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "forget % by epoch", "ahead", "forget loss", "probe % ± 95 %", "ZRF"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in found["models"]:
+        curve, probed = one["relearned"], one["probe"]
+        table.add_row(
+            one["name"],
+            " → ".join(f"{value:.1f}" for value in curve["accuracy"]),
+            "" if curve["ahead"] is None else f"{curve['ahead']:+.1f}".replace("-", "−"),
+            f"{curve['loss'][0]:.3f} → {curve['loss'][-1]:.3f}",
+            "" if probed is None else f"{probed['value']:.1f} ± {(probed['high'] - probed['low']) / 2:.1f}",
+            f"{one['zrf']:.3f}",
+        )
+    console = new_console()
+    console.print(table)
+    for note in found["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
+    console.print(
+        f"forget %: accuracy on the forget set before and in {passes} on retained samples only; ahead: by how many\n"
+        "points more than the retrained models. probe: telling forget from unseen samples by the last layer's input.\n"
+        "ZRF: 1 where outputs are those of an untrained model. Each means something beside retrained models only.\n"
+        f"Wrote {out / 'inspection.json'}",
+        highlight=False,
+    )
+
+
+def new_console() -> Console:
+    """A console as wide as the terminal, and wide enough for every table where there is none."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDEST
+    return console
+
+
+def methods(described: Sequence[Mapping[str, Any]]) -> None:
+    """Print what `methods.base.describe` says of each method, as wide as the terminal at most."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console = new_console()
+    console.width = min(console.width, WIDEST)
+    for one in described:
+        needs = ", ".join(one["needs"]) or "nothing but the forget set"
+        heading = Text.assemble(
+            (one["name"], "bold"), f"   {'exact' if one['exact'] else 'approximate'}; needs {needs}"
+        )
+        console.print(heading)
+        for text in (Text(one["summary"]), Text(one["source"], "dim"), Text(_defaults(one))):
+            if text:
+                console.print(Padding(text, (0, 0, 0, 4), expand=False))
+        console.print()
+
+
+def _defaults(described: Mapping[str, Any]) -> str:
+    """Default hyperparameters as one text, with what becomes of those that are None."""
+    cases = described["when_none"]
+    parts = []
+    for name, value in described["defaults"].items():
+        chosen = [(case, values[name]) for case, values in cases.items() if name in values]
+        told = ", ".join(str(one) if case == "always" else f"{one} {case}" for case, one in chosen)
+        parts.append(f"{name}={value}" + (f" ({told})" if told else ""))
+    return ", ".join(parts)

@@ -1,0 +1,25 @@
+"""The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
+
+from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
+from obliviate.workflow.models import Trained
+from obliviate.workflow.references import load_references, train_references, train_shadows
+from obliviate.workflow.results import cpu_name, describe, limits, save_report
+from obliviate.workflow.training import check, train
+from obliviate.workflow.unlearning import unlearn
+
+__all__ = [
+    "Evaluation",
+    "Trained",
+    "audit_models",
+    "check",
+    "check_margins",
+    "cpu_name",
+    "describe",
+    "limits",
+    "load_references",
+    "save_report",
+    "train",
+    "train_references",
+    "train_shadows",
+    "unlearn",
+]

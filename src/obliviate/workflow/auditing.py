@@ -1,0 +1,125 @@
+"""Audit models: ask them for outputs on the samples of a request, and compare them with those that never saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from obliviate.audit.audit import audit as audit_candidates
+from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
+from obliviate.audit.result import AuditResult
+from obliviate.data.ids import shown
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import AuditError
+from obliviate.references.pool import ReferencePool
+from obliviate.references.shadows import ShadowPool
+from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.inference import outputs
+from obliviate.workflow.models import Trained
+from obliviate.workflow.references import refuse_seen
+
+
+def audit_models(
+    models: Sequence[Trained],
+    split: Split,
+    unseen: Samples,
+    pool: ReferencePool,
+    *,
+    settings: AuditSettings | None = None,
+    shadows: Mapping[str, ShadowPool] | None = None,
+) -> AuditResult:
+    """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
+
+    `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
+    seeds; three or more are better); with fewer the pool is the yardstick. `shadows`, by the label of a model, are
+    references that were unlearned by its method (`train_shadows`), for U-LiRA. Raises AuditError for samples outside
+    the pool, for unseen samples that are in the split's reference set as well, for margins that cannot be, and for
+    shadows of no model.
+    """
+    settings, shadows = settings or AuditSettings(), shadows or {}
+    check_margins(settings)
+    if strange := sorted(set(shadows) - {one.label for one in models}):
+        raise AuditError(
+            f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
+            f"{', '.join(strange)}; use `Trained.label`"
+        )
+    evaluation = Evaluation.of(split, unseen, pool)
+    return evaluation.audit([evaluation.candidate(one, shadows.get(one.label)) for one in models], settings)
+
+
+def check_margins(settings: AuditSettings) -> None:
+    """Refuse margins that no difference of AUCs or accuracies can lie in; raises AuditError.
+
+    >>> check_margins(AuditSettings(margin=0.05))
+    """
+    if settings.margin is not None and not 0 < settings.margin <= 0.5:
+        raise AuditError(
+            f"expected a margin above 0 and up to 50 points of AUC, got {100 * settings.margin:g}; 5 is a usual one"
+        )
+    if not 0 <= settings.utility_margin <= 1:
+        raise AuditError(
+            f"expected a utility margin from 0 to 100 points, got {100 * settings.utility_margin:g}; the default is 3"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a request is judged on: its samples, the pool's outputs for them, and which of them play which part."""
+
+    samples: Samples
+    pool: Pool
+    games: Games
+
+    @classmethod
+    def of(cls, split: Split, unseen: Samples, pool: ReferencePool) -> Evaluation:
+        """Look the forget, retain and unseen samples up in the pool.
+
+        Raises AuditError for samples outside the pool, and for unseen samples that are in the reference set as well,
+        which methods may learn from.
+        """
+        refuse_seen(split, unseen)
+        everything = split.forget.joined(split.kept, unseen)
+        place = {str(name): row for row, name in enumerate(pool.ids)}
+        if outside := [name for name in everything.ids if str(name) not in place]:
+            raise AuditError(
+                f"expected samples of the reference pool, got {shown(outside)} outside it; "
+                "train references over the training and the unseen samples that are audited"
+            )
+        rows = np.array([place[str(name)] for name in everything.ids])
+        counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
+        forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
+        labels = everything.everything().y.cpu().numpy()
+        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out, ids=everything.ids)
+        return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games)
+
+    def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:
+        """Ask a model for its outputs: the part of an audit that takes time, and that can be kept.
+
+        `shadows` are references that were unlearned by the model's method (`train_shadows`), for U-LiRA.
+        """
+        place = {str(name): row for row, name in enumerate(self.samples.ids)}
+        return Candidate(
+            name=model.label,
+            role=model.role,
+            method=model.method,
+            seed=model.seed,
+            logits=outputs(model.model, self.samples).numpy(),
+            seconds=model.seconds,
+            weights_sha256=weights_sha256(model.model),
+            settings=dict(model.notes),
+            shadows=None
+            if shadows is None
+            else Shadows(
+                logits=shadows.logits,
+                included=shadows.included,
+                index=np.array([place[str(name)] for name in shadows.ids]),
+                forget=shadows.forget,
+            ),
+        )
+
+    def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
+        """Compare candidates with the retrained ones among them."""
+        return audit_candidates(candidates, self.pool, self.games, settings)

@@ -1,0 +1,82 @@
+"""A model and how it came to be, in memory and as a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from obliviate.audit.inputs import Role
+from obliviate.training import checkpoint
+from obliviate.training.checkpoint import Manifest
+from obliviate.training.recipe import Recipe
+from obliviate.types import SampleId
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A model and how it came to be: by the recipe ("train") or by an unlearning method.
+
+    `seconds` is the time spent, an interrupted part included, None where it is not known; `notes` are figures that
+    the method reported. `Trained.given` wraps a model that was trained elsewhere.
+    """
+
+    model: nn.Module
+    role: Role
+    method: str
+    seed: int
+    seconds: float | None
+    notes: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    name: str = ""
+
+    @classmethod
+    def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
+        """Wrap a model that was trained or unlearned elsewhere, so that it can be audited."""
+        return cls(model, role, "given", 0, None, name=name or role)
+
+    @property
+    def label(self) -> str:
+        """The name in tables."""
+        base = self.name or self.method.partition("(")[0]
+        return f"{base} (seed {self.seed})" if self.role == "retrained" and not self.name else base
+
+
+def save(
+    path: Path,
+    made: Trained,
+    recipe: Recipe,
+    *,
+    data_sha256: str,
+    ids: list[SampleId],
+    settings: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a model to `path` (.safetensors) with a manifest beside it, which `read` makes the same of.
+
+    `ids` are the samples that it has seen, `settings` what else its manifest tells of its making.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(
+        path,
+        made.model,
+        role=made.role,
+        method=made.method,
+        seed=made.seed,
+        recipe=recipe.to_dict(),
+        data_sha256=data_sha256,
+        ids=ids,
+        settings={"name": made.name, "notes": dict(made.notes), **(settings or {})},
+        seconds=made.seconds or 0.0,
+    )
+
+
+def read(path: Path, recipe: Recipe) -> tuple[Trained, Manifest]:
+    """Read what `save` wrote, and what its manifest says; raises CheckpointError for a damaged or foreign file."""
+    model = recipe.build(seed=0)  # whose weights are replaced
+    manifest = checkpoint.load(path, model)
+    notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
+    role: Any = manifest.role
+    return Trained(model.eval(), role, manifest.method, manifest.seed, manifest.seconds, notes, name), manifest

@@ -1,0 +1,43 @@
+"""Train the original model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from obliviate.data.samples import Samples
+from obliviate.task import Task
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Progress, Run, silent
+from obliviate.training.shards import plan
+from obliviate.workflow.models import Trained
+
+
+def train(
+    recipe: Recipe,
+    samples: Samples,
+    task: Task,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    checkpoints: Path | None = None,
+    progress: Progress = silent,
+) -> Trained:
+    """Train a model on the samples by the recipe; with a `folder`, an interrupted training resumes there.
+
+    By a recipe with shards, `checkpoints` is where the weights after every slice are kept for `sisa`.
+
+    Raises DataError or RecipeError, before any work, for samples that are not of the task or a model that does not
+    fit them.
+    """
+    check(recipe, samples, task, seed=seed)
+    run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
+    model = run.train(samples, checkpoints=checkpoints)
+    return Trained(model, "original", "train", seed, run.seconds, name="original")
+
+
+def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:
+    """Refuse samples that are not of the task (DataError), or a model or shards that do not fit them (RecipeError)."""
+    task.check_samples(samples, what="training set")
+    task.check_model(recipe.build(seed=seed), samples)
+    if recipe.sharded:
+        plan(samples, recipe, seed=seed)

@@ -1,0 +1,80 @@
+"""What an audit of a folder rests on: how much of it is enough, and shadows for every unlearned model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from obliviate import methods, workflow
+from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED
+from obliviate.data.split import Split
+from obliviate.errors import AuditError, MethodError, TrainingError
+from obliviate.methods.base import Method, settle
+from obliviate.references.plan import check_count
+from obliviate.references.pool import ReferencePool
+from obliviate.references.shadows import ShadowPool
+from obliviate.training.checkpoint import Manifest
+from obliviate.training.run import Progress
+from obliviate.workflow import Trained
+from obliviate.workspace.origin import Origin
+
+
+def check_counts(*, references: int, retrained: int) -> None:
+    """Refuse numbers of references and of retrained models that no audit can be made with; raises AuditError.
+
+    >>> check_counts(references=16, retrained=0)
+    """
+    check_count(references)
+    if references < LEAST_REFERENCES:
+        raise AuditError(f"expected at least {LEAST_REFERENCES} reference models, got {references}; 16 is the default")
+    if 0 != retrained < LEAST_RETRAINED:
+        raise AuditError(
+            f"expected 0 or at least {LEAST_RETRAINED} retrained models, got {retrained}; three or more are better"
+        )
+
+
+def make_shadows(
+    entries: Sequence[tuple[Trained, Manifest]],
+    split: Split,
+    pool: ReferencePool,
+    origin: Origin,
+    workers: int | None,
+    said: Callable[[str], Progress],
+) -> tuple[dict[str, ShadowPool], list[str]]:
+    """Make shadows for every unlearned model, by its label; and say of which models there are none, and why."""
+    found: dict[str, ShadowPool] = {}
+    notes = []
+    for made, manifest in entries:
+        if made.role != "unlearned":
+            continue
+        try:
+            method, request = _made_by(manifest, split)
+            found[made.label] = workflow.train_shadows(
+                pool,
+                origin.recipe,
+                origin.data.train,
+                origin.data.test,
+                request,
+                method,
+                origin.task,
+                seed=origin.seed,
+                workers=workers,
+                progress=said(made.label),
+            )
+        except (MethodError, TrainingError) as error:
+            notes.append(f"{made.label} was audited without U-LiRA, for it has no shadows: {error}")
+    return found, notes
+
+
+def _made_by(manifest: Manifest, split: Split) -> tuple[Method, Split]:
+    """The method that made a model, as it was set, and the split that it was given."""
+    described = manifest.settings.get("method")
+    if described is None:
+        raise MethodError(
+            f"expected the method in the model's manifest, got {manifest.method} only, which is of an earlier "
+            "version or cannot be written down; unlearn again"
+        )
+    method = methods.from_dict(described)
+    request = split if manifest.settings["retain"] else split.without_retain()
+    if repr(made := settle(method, request)) != manifest.method:
+        raise MethodError(f"expected {manifest.method}, got {made!r} from this version; unlearn again")
+    return method, request

@@ -1,0 +1,155 @@
+"""What a folder was made from; everything else in it follows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from obliviate import workflow
+from obliviate.data import sources
+from obliviate.data.coins import Coins, toss
+from obliviate.data.samples import Samples
+from obliviate.errors import DataError, WorkspaceError
+from obliviate.files import read_json, writable_folder, write_json
+from obliviate.task import Classification, Task
+from obliviate.training.recipe import Recipe
+
+FORMAT: Final = "obliviate.workspace/1"
+FILE: Final = "workspace.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Origin:
+    """The data and the part of them in use, the recipe and the seed, and what was planned before training.
+
+    `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
+    `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on: what the exact
+    test of the audit needs (`data.coins.toss`).
+    """
+
+    source: str
+    recipe: Recipe
+    seed: int
+    train_size: int | None = None
+    reference_size: int | None = None
+    coins: int | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> Origin:
+        """Read what `write` left; raises WorkspaceError for a foreign folder, DataError where its data are gone."""
+        path = folder / FILE
+        if not path.exists():
+            raise WorkspaceError(
+                f"expected a folder made by `obliviate train` or `obliviate demo`, got {folder} without "
+                f"{FILE}; train there first"
+            )
+        facts = read_json(path)
+        if facts.get("format") != FORMAT:
+            raise WorkspaceError(
+                f"expected {FILE} of format {FORMAT}, got {facts.get('format')!r} in {folder}; "
+                "use a folder that `obliviate train` or `obliviate demo` made"
+            )
+        writable_folder(folder)
+        source = facts["source"]
+        if source != sources.EMBEDDED and not Path(source).exists():
+            raise DataError(
+                f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
+                "`obliviate train` with the same options and --data where they are now"
+            )
+        sizes = {name: facts.get(name) for name in ("train_size", "reference_size", "coins")}
+        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **sizes)
+        if origin.data.sha256 != facts["data_sha256"]:
+            raise DataError(
+                f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
+                f"{origin.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
+            )
+        origin._keep_coins(folder)
+        return origin
+
+    def write(self, folder: Path) -> None:
+        """Begin in `folder`, or go on there if it holds the same; the data may have moved since.
+
+        Raises WorkspaceError where the folder cannot be written to or holds something else, DataError and RecipeError
+        for data and a recipe that do not fit.
+        """
+        facts = self.facts
+        if (folder / FILE).exists():
+            there = read_json(folder / FILE)
+            compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
+            if differing := sorted(key for key in compared if there.get(key) != facts[key]):
+                raise WorkspaceError(
+                    f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
+                    f"{', '.join(differing)}: choose another --out, or delete the folder"
+                )
+            if there.get("source") != self.source:
+                writable_folder(folder)
+                write_json(folder / FILE, facts)
+        else:
+            if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
+                raise WorkspaceError(
+                    f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
+                )
+            workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
+            writable_folder(folder)
+            write_json(folder / FILE, facts)
+        writable_folder(folder)
+        self._keep_coins(folder)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `workspace.json` holds."""
+        return {
+            "format": FORMAT,
+            "source": self.source,
+            "train_size": self.train_size,
+            "reference_size": self.reference_size,
+            "coins": self.coins,
+            "data_sha256": self.data.sha256,
+            "recipe": self.recipe.to_dict(),
+            "seed": self.seed,
+        }
+
+    @cached_property
+    def _whole(self) -> sources.Data:
+        """The data as they are loaded, the samples with tails included."""
+        return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
+
+    @cached_property
+    def data(self) -> sources.Data:
+        """The data, read when they are first needed, without the samples whose coins are tails."""
+        if self.tossed is None:
+            return self._whole
+        return replace(self._whole, train=self._whole.train.without(self.tossed.tails))
+
+    @cached_property
+    def tossed(self) -> Coins | None:
+        """How the coins fell, None where there are none."""
+        return None if self.coins is None else toss(self._whole.train.ids, self.coins, self.seed)
+
+    @property
+    def tails(self) -> Samples:
+        """The samples whose coins are tails, which no model was trained on; raises DataError where there are none."""
+        if self.tossed is None:
+            raise DataError("expected a folder with coins, got one without; train with --coins")
+        return self._whole.train.select(self.tossed.tails)
+
+    @property
+    def task(self) -> Task:
+        """The task of the data."""
+        return Classification(classes=self.data.classes)
+
+    def _keep_coins(self, folder: Path) -> None:
+        """Write down how the coins fell; raises WorkspaceError where that was another time otherwise."""
+        if self.tossed is None:
+            return
+        path = folder / "coins.json"
+        sides = {"heads": self.tossed.heads.tolist(), "tails": self.tossed.tails.tolist()}
+        if not path.exists():
+            write_json(path, sides)
+        elif read_json(path) != sides:
+            raise WorkspaceError(
+                f"expected the coins that {folder} was made with, got others in {path.name}; the file was "
+                "edited, or another version of numpy draws other numbers: begin in a new folder"
+            )
