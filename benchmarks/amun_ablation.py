@@ -73,7 +73,7 @@ def variants(ground: Ground, request: Request) -> dict[str, AMUN]:
     """AMUN with every kind of example, on one request."""
     forget = request.split.forget
     found = adversarial_examples(ground.original.model, forget, Run(ground.task, seed=request.seed))
-    space, classes = ground.task.input_space, ground.data.classes
+    space, classes = ground.task.space(ground.original.model), ground.data.classes
     assert space is not None
     here, there = forget.everything(), found.everything()
     generator = torch.Generator().manual_seed(derive(request.seed, "ablation", ground.seed))

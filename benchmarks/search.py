@@ -101,7 +101,8 @@ def main() -> None:
     for seed in range(arguments.seeds):
         workspace = Workspace.create(arguments.out / f"seed-{seed}", source=EMBEDDED, recipe=Recipe(), seed=seed)
         forget = workspace.choose(FORGET).forget.everything()
-        model, space = workspace.train().model.eval(), workspace.task.input_space
+        model = workspace.train().model.eval()
+        space = workspace.task.space(model)
         assert space is not None
         radius = initial_radius(model, forget.x, forget.y, space)  # also the warm-up
         searches: dict[str, Search] = {

@@ -57,7 +57,7 @@ def test_trains_on_the_wrong_labels_of_the_original_with_their_own_ids(
 ) -> None:
     split = Split.of(few, forget=few.ids[40:100])
     batch = split.forget.everything()
-    space = task.input_space
+    space = task.space(original)
     assert space is not None
     run = Run(task, precision="float32")
     model = run.precision.prepare(copy.deepcopy(original))
@@ -108,5 +108,5 @@ def test_a_task_without_continuous_inputs_is_refused(original: nn.Module, few: S
 
 def test_inputs_outside_the_range_are_refused(original: nn.Module, few: Samples) -> None:
     split = Split.of(few, forget=few.ids[:5])
-    with pytest.raises(MethodError, match=r"expected inputs in \[0\.0, 0\.1\], got"):
+    with pytest.raises(MethodError, match=r"expected inputs in \[0, 0\.1\], got"):
         BoundaryShrink()(original, split, Run(Classification(classes=10, input_range=(0.0, 0.1))))

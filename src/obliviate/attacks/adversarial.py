@@ -209,14 +209,14 @@ def initial_radius(
 
     AMUN, Appendix E.1; the samples are the first `samples` rows. Steps are few here, since only the radius matters.
     """
-    chosen = pgd(model, x[:samples], y[:samples], space, radius=start * (space.high - space.low), steps=10)
+    chosen = pgd(model, x[:samples], y[:samples], space, radius=start * space.width, steps=10)
     return float(chosen.radius.quantile(share))
 
 
 def shortest_step(
     point: Float[Tensor, "n d"], normal: Float[Tensor, "n d"], rise: Float[Tensor, " n"], space: InputSpace
 ) -> Float[Tensor, "n d"]:
-    """Solve min ‖r‖₂ subject to normal·r ≥ rise and low ≤ point + r ≤ high.
+    """Solve min ‖r‖₂ subject to normal·r ≥ rise and low ≤ point + r ≤ high; what is not free stays.
 
     The solution moves every value along the normal by λ·|normal|, or as far as its bound lets it, for one λ per row.
     What that attains is concave in λ: Newton's method from 0 rises to the solution without passing it, and three
@@ -227,7 +227,7 @@ def shortest_step(
     tensor([[0.2500, 0.0000]])
     """
     size, weight = normal.abs(), normal.square()
-    room = torch.where(normal > 0, space.high - point, point - space.low)
+    room = space.room(point, normal)
     rise = rise.clamp_min(0)[:, None]
     multiplier = torch.zeros_like(rise)
     for _ in range(3):
@@ -285,11 +285,11 @@ def _search(
                 if not values.requires_grad:  # the model ignores its input and has no weights to train
                     return torch.zeros_like(current)[stay]
                 gradient = torch.autograd.grad(values.sum(), current, allow_unused=True, materialize_grads=True)
-                return gradient[0][stay]
+                return space.held(gradient[0])[stay]
 
             with torch.enable_grad():
                 moved = move(Stage(which, here[stay], logits[stay], spent[which], since[which], grad))
-            points[which] = moved.detach().clamp(space.low, space.high)
+            points[which] = space.clamp(moved.detach())
             spent[which] += 1
         arriving = torch.arange(waiting, min(waiting + batch_size - len(which), n), device=device)
         waiting += len(arriving)
@@ -316,7 +316,7 @@ def _confirm(
         lost = found & (labels == y)
         if not bool(lost.any()):
             break
-        points[lost] = (start[lost] + 1.01 * (points[lost] - start[lost])).clamp(space.low, space.high)
+        points[lost] = space.clamp(start[lost] + 1.01 * (points[lost] - start[lost]))
         labels = predict()
     found &= labels != y
     return labels

@@ -16,7 +16,7 @@ from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_inside, check_positive, check_schedule, input_space
 from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
@@ -85,11 +85,12 @@ class AMUN:
             examples = adversarial_examples(model, split.forget, run, search=self.search, radius=self.radius)
         else:
             examples = _chosen(self.examples, split.forget)
+        space = input_space(self, run.task, model)
         parts = [examples]
         if self.keep_forget:
-            parts.append(run.augmented(split.forget))
+            parts.append(space.lifted(run.augmented(split.forget)))
         if split.retain is not None:
-            parts.append(run.augmented(split.retain))
+            parts.append(space.lifted(run.augmented(split.retain)))
         data = parts[0].joined(*parts[1:])
 
         mask = None
@@ -112,29 +113,20 @@ def adversarial_examples(
     """Build D_A: the closest adversarial example of every sample, with the model's misprediction as its label.
 
     The ids are those of the samples with "/adversarial" added. A sample that the model already mispredicts stands
-    for itself. Raises MethodError when the task has no continuous inputs, or when no example was found.
+    for itself. Of texts it is the embeddings that are perturbed, and of tables the columns that may be.
+    Raises MethodError when the task has no continuous inputs, or when no example was found.
     """
-    space = run.task.input_space
-    if space is None:
-        raise MethodError(
-            "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
-            "give the task an `input_range`, or use a method that needs only a loss"
-        )
+    space = input_space(AMUN, run.task, model)
 
     def make() -> dict[str, Tensor]:
-        batch = samples.everything()
+        batch = space.lifted(samples).everything()
         batch = Batch(run.precision.inputs(batch.x), batch.y.to(run.device), batch.ids)
-        inside = (batch.x >= space.low) & (batch.x <= space.high)
-        if not bool(inside.all()):
-            raise MethodError(
-                f"expected inputs in [{space.low}, {space.high}], got [{float(batch.x.min()):.4g}, "
-                f"{float(batch.x.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
-            )
+        check_inside(space, batch.x)
         options: dict[str, Any] = {}
         if search == "pgd":
             options["radius"] = radius or initial_radius(model, batch.x, batch.y, space)
         elif search == "fgsm":  # a length in L∞, not the radius of the 95 % rule
-            options["radius"] = radius or FIRST_STEP * (space.high - space.low)
+            options["radius"] = radius or FIRST_STEP * space.width
         found = SEARCHES[search](
             model,
             batch.x,

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.errors import MethodError
-from obliviate.task import Classification, Task
+from obliviate.errors import DataError, MethodError
+from obliviate.task import Classification, InputSpace, Task
 from obliviate.training.run import Run
 from obliviate.training.schedules import SCHEDULES
 
@@ -149,6 +150,26 @@ def check_schedule(method: Any) -> None:
     """Refuse a learning-rate schedule that does not exist; raises MethodError."""
     if method.schedule not in SCHEDULES:
         raise MethodError(f"expected a schedule of {', '.join(SCHEDULES)}, got {method.schedule!r}; name one of them")
+
+
+def input_space(method: Any, task: Task, model: nn.Module) -> InputSpace:
+    """The continuous inputs of a classification task, on the model's device; raises MethodError if there are none."""
+    check_classification(method, task)
+    space = task.space(model)
+    if space is None:
+        raise MethodError(
+            "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
+            "give the task an `input_range`, or use a method that needs only a loss"
+        )
+    return space.to(next(model.parameters()).device)
+
+
+def check_inside(space: InputSpace, x: Float[Tensor, " n ..."]) -> None:
+    """Refuse inputs outside the valid range; raises MethodError."""
+    try:
+        space.check(x)
+    except DataError as error:
+        raise MethodError(str(error)) from error
 
 
 def check_classification(method: Any, task: Task) -> Classification:

@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.errors import MethodError
-from obliviate.methods.base import check_positive
+from obliviate.methods.base import check_inside, check_positive, input_space
 from obliviate.modes import evaluating
 from obliviate.task import InputSpace
 from obliviate.training.run import Run
@@ -47,15 +46,11 @@ class BoundaryShrink:
         check_positive(self, "epochs", "learning_rate", "bound", "batch_size")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        space = run.task.input_space
-        if space is None:
-            raise MethodError(
-                "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
-                "give the task an `input_range`, or use a method that needs only a loss"
-            )
-        found = run.once("boundary_labels", lambda: self._labels(model, split.forget, space, run))
+        space = input_space(self, run.task, model)
+        forget = space.lifted(split.forget)
+        found = run.once("boundary_labels", lambda: self._labels(model, forget, space, run))
         run.notes["flipped_share"] = float(found["flipped"].float().mean())
-        batch = split.forget.everything()
+        batch = forget.everything()
         relabelled = Samples.from_tensors(batch.x, found["y"].to(batch.y.device), ids=split.forget.ids)
         data = run.augmented(relabelled)
         optimizer = torch.optim.SGD(
@@ -66,7 +61,7 @@ class BoundaryShrink:
         return model
 
     def _labels(self, model: nn.Module, forget: Samples, space: InputSpace, run: Run) -> dict[str, Tensor]:
-        bound = self.bound * (space.high - space.low)
+        bound = self.bound * space.width
         parts = [
             nearest_labels(model, batch.x, batch.y, space, bound=bound)
             for batch in (forget.take(places).to(run.device) for places in torch.arange(len(forget)).split(256))
@@ -89,15 +84,12 @@ def nearest_labels(
     there is still y, the label is the second most likely class there. Labels never equal y.
     Raises MethodError for inputs outside the range.
     """
-    if bool(((x < space.low) | (x > space.high)).any()):
-        raise MethodError(
-            f"expected inputs in [{space.low}, {space.high}], got [{float(x.min()):.4g}, {float(x.max()):.4g}]; "
-            "set the task's `input_range`, or move the normalisation into the model"
-        )
+    check_inside(space, x)
     point = x.detach().clone().requires_grad_()
     with evaluating(model):
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(point).float(), y, reduction="sum"), point)
         with torch.no_grad():
-            logits = model((x + bound * gradient.sign()).clamp(space.low, space.high)).float()
+            step = bound * space.held(gradient.flatten(1)).sign()
+            logits = model(space.clamp(x.flatten(1) + step).view_as(x)).float()
     others = logits.scatter(1, y[:, None], -torch.inf)
     return others.argmax(1), logits.argmax(1) != y

@@ -1,4 +1,3 @@
-import json
 import math
 from typing import Any
 
@@ -9,9 +8,8 @@ import torch.nn.functional as F
 from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 
-from obliviate import task as tasks
 from obliviate.data.samples import CHUNK, Samples
-from obliviate.errors import DataError, RecipeError
+from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.task import Classification, InputSpace
 from obliviate.types import Batch
 
@@ -135,25 +133,59 @@ def test_checking_a_model_changes_nothing_in_it():
     assert all(one.grad is None for one in model.parameters())
 
 
-@pytest.mark.parametrize(
-    "task",
-    [
-        Classification(classes=7),
-        Classification(classes=2, input_range=None),
-        Classification(classes=3, input_range=(-1.0, 2.0)),
-    ],
-)
-def test_a_task_survives_json(task: Classification):
-    assert tasks.from_dict(json.loads(json.dumps(tasks.to_dict(task)))) == task
-
-
-@pytest.mark.parametrize("values", [{}, {"kind": "regression"}])
-def test_an_unknown_task_is_refused(values: dict[str, Any]):
-    with pytest.raises(DataError, match=r"^expected a task of classification, got .*; "):
-        tasks.from_dict(values)
-
-
 def test_the_input_space_is_the_input_range():
-    assert Classification(classes=2).input_space == InputSpace(0.0, 1.0)
-    assert Classification(classes=2, input_range=(-2.0, 3.0)).input_space == InputSpace(-2.0, 3.0)
-    assert Classification(classes=2, input_range=None).input_space is None
+    model = nn.Linear(3, 2)
+    assert Classification(classes=2).space(model) == InputSpace(0.0, 1.0)
+    assert Classification(classes=2, input_range=(-2.0, 3.0)).space(model) == InputSpace(-2.0, 3.0)
+    assert Classification(classes=2, input_range=None).space(model) is None
+
+
+def test_of_a_table_only_what_may_be_perturbed_is_free_and_each_column_has_its_range():
+    task = Classification(classes=2, input_range=((0.0, -1.0, 5.0), (1.0, 1.0, 9.0)), perturbable=(0, 2))
+    space = task.space(nn.Linear(3, 2))
+    assert space is not None
+    assert space.free is not None
+    assert space.free.tolist() == [True, False, True]
+    assert space.clamp(torch.tensor([[3.0, 7.0, 4.0]])).tolist() == [[1.0, 7.0, 5.0]]
+    assert space.width == (1 + 4) / 2
+
+
+class Words(nn.Module):
+    """Mean of embeddings, of which id 0 is padding."""
+
+    vocabulary = 5
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 2, padding_idx=0)
+        self.head = nn.Linear(2, 3)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.table(tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head((x if x.is_floating_point() else self.embed(x)).mean(1))
+
+
+def test_texts_are_perturbed_in_the_embeddings_that_the_model_has_when_it_is_asked():
+    model, tokens = Words(), torch.tensor([[1, 4, 0], [2, 2, 3]])
+    space = Classification(classes=3, tokens=True).space(model)
+    assert space is not None
+    samples = Samples.from_tensors(tokens, torch.tensor([0, 1]))
+    lifted = space.lifted(samples).everything()
+    torch.testing.assert_close(lifted.x, model.embed(tokens).detach())
+    torch.testing.assert_close(model(lifted.x), model(tokens))
+    assert not lifted.x.requires_grad
+    assert not lifted.x[0, 2].any()
+    assert float(lifted.x.min()) >= space.low
+    assert float(lifted.x.max()) <= space.high
+    with torch.no_grad():
+        model.table.weight += 1
+    torch.testing.assert_close(space.lifted(samples).everything().x, lifted.x)
+
+
+def test_a_model_without_embeddings_is_refused_where_they_would_be_perturbed():
+    with pytest.raises(
+        MethodError, match=r"^expected a text model with `embed` and `vocabulary`, got Linear without; "
+    ):
+        Classification(classes=3, tokens=True).space(nn.Linear(3, 3))

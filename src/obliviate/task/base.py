@@ -1,0 +1,116 @@
+"""The contract of a task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Final
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from obliviate.data.samples import CHUNK, Samples
+from obliviate.errors import DataError, RecipeError
+from obliviate.modes import evaluating
+from obliviate.task.space import InputSpace
+from obliviate.types import Batch
+
+EVIDENCE: Final = ("nll", "score", "correct")
+"""What audits keep of each sample where there are no logits of classes."""
+
+LEAST_NLL: Final = 1e-12  # a prediction that is exact to the last bit has finite odds all the same
+
+
+class Task(ABC):
+    """A learning task: it turns (model, batch) into per-sample losses, and outputs into correctness and scores.
+
+    `right` says in a few words what counts as right.
+    """
+
+    kind: ClassVar[str]
+    right: ClassVar[str]
+
+    @abstractmethod
+    def per_sample(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
+        """Return the loss of each sample, with gradients."""
+
+    @abstractmethod
+    def nll(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
+        """Return −log of the likelihood of each sample's target, up to a constant, 0 or more."""
+
+    @abstractmethod
+    def correct(self, output: Tensor, y: Tensor) -> Shaped[Tensor, " n"]:
+        """Return the share of each sample that the model predicts right, in [0, 1], or whether it does."""
+
+    @abstractmethod
+    def check_targets(self, batch: Batch) -> tuple[int, str] | None:
+        """Find what is wrong with a batch of samples: the place of one in it, and "expected …, got …"; None if nothing.
+
+        A problem of all samples alike has place −1.
+        """
+
+    @abstractmethod
+    def check_output(self, output: Tensor, batch: Batch) -> str | None:
+        """Find what is wrong with the shape of a model's output: "expected …"; None if nothing."""
+
+    def space(self, model: nn.Module) -> InputSpace | None:  # noqa: ARG002 - texts need it
+        """Return the continuous input space that a method may perturb; None where there is none."""
+        return None
+
+    def score(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
+        """Return the score that members and non-members differ in, higher for members: log p − log(1 − p), p = e^−nll.
+
+        Carlini et al. 2022 (LiRA), section V.B, with the likelihood of the whole target for that of a class.
+        """
+        nll = self.nll(output, y).double().clamp_min(LEAST_NLL)
+        return (-nll - torch.log(-torch.expm1(-nll))).float()
+
+    def observe(self, output: Tensor, y: Tensor) -> Float[Tensor, "n k"]:
+        """Return what an audit keeps of each sample: the columns of `EVIDENCE`, or logits of classes."""
+        columns = self.nll(output, y), self.score(output, y), self.correct(output, y).float()
+        return torch.stack(columns, dim=1)
+
+    def losses(self, model: nn.Module, batch: Batch) -> Float[Tensor, " n"]:
+        """Return one loss per sample, in float32, with gradients."""
+        return self.per_sample(model(batch.x).float(), batch.y)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        """Return the mean loss of a batch."""
+        return self.losses(model, batch).mean()
+
+    def check_samples(self, samples: Samples, *, what: str) -> None:
+        """Refuse samples that are not of this task; raises DataError."""
+        for places in torch.arange(len(samples)).split(CHUNK):
+            if (found := self.check_targets(samples.take(places))) is not None:
+                place, problem = found
+                where = "" if place < 0 else f" in sample {str(samples.ids[int(places[place])])!r}"
+                expected, _, remedy = problem.partition("; ")
+                raise DataError(f"{expected}{where} of the {what}; {remedy}")
+
+    def check_model(self, model: nn.Module, samples: Samples) -> None:
+        """Refuse a model or a loss that does not fit the task; raises RecipeError."""
+        batch = samples.take(torch.arange(min(2, len(samples))))
+        parameter = next(model.parameters(), None)
+        if parameter is not None:
+            batch = batch.to(parameter.device)
+        name, shape = type(model).__name__, tuple(batch.x.shape)
+        try:
+            with torch.no_grad(), evaluating(model):
+                output = model(batch.x)
+        except (RuntimeError, TypeError, ValueError, IndexError) as error:
+            hint = "the number of channels and the image size" if len(shape) == 4 else "what it was built for"
+            raise RecipeError(
+                f"expected a model that takes inputs of shape {shape}, got an error from {name} ({error}); check {hint}"
+            ) from error
+        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        if not isinstance(output, Tensor):
+            raise RecipeError(f"expected a tensor, got {got} from {name}; wrap the model so that it returns one")
+        if (wanted := self.check_output(output, batch)) is not None:
+            raise RecipeError(f"{wanted}, got {got} from {name}; change the last layer or the task")
+        with torch.no_grad():
+            losses = self.per_sample(output.float(), batch.y)
+        if tuple(losses.shape) != (len(batch),):
+            raise RecipeError(
+                f"expected one loss a sample, ({len(batch)},), got {tuple(losses.shape)} from {type(self).__name__}; "
+                "leave out the mean: losses are needed sample by sample"
+            )

@@ -1,0 +1,127 @@
+"""One class of several: images, rows of a table, texts."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from obliviate.errors import MethodError
+from obliviate.task.base import Task
+from obliviate.task.space import InputSpace
+from obliviate.types import Batch
+
+Range = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
+"""The least and the greatest value of all inputs, or of each."""
+
+
+@runtime_checkable
+class TextModel(Protocol):
+    """A model that takes token ids "n length" (integers, `vocabulary` of them) or their embeddings "n length d" (floats).
+
+    Padding is embedded as zeros, and whatever is all zeros is padding.
+    """
+
+    vocabulary: int
+
+    def embed(self, tokens: Int[Tensor, "n length"]) -> Float[Tensor, "n length d"]:
+        """Return the embeddings of tokens, before positions are added."""
+        ...
+
+
+@dataclass(frozen=True)
+class Classification(Task):
+    """Classification into `classes` classes, with cross-entropy; labels are integers in [0, classes).
+
+    `input_range` is the valid range of input values, as the model receives them, one for all or one for each column of
+    a table; None forbids perturbing inputs. Of a table, `perturbable` are the columns that may be perturbed, which are
+    the numeric ones; None is all. With `tokens` inputs are token ids, and methods perturb their embeddings: the model
+    has a method `embed` that turns token ids into these (`TextModel`), and takes both; `input_range` is not used.
+
+    >>> task = Classification(classes=2)
+    >>> task.score(torch.tensor([[0.0, 3.0]]), torch.tensor([1]))
+    tensor([3.])
+    """
+
+    kind: ClassVar[str] = "classification"
+    right: ClassVar[str] = "the true class has the largest output"
+    classes: int
+    input_range: Range | None = (0.0, 1.0)
+    perturbable: tuple[int, ...] | None = None
+    tokens: bool = False
+
+    def space(self, model: nn.Module) -> InputSpace | None:
+        """Pixels, numeric columns or the embeddings of tokens; raises MethodError for a model without `embed`."""
+        if self.tokens:
+            return _embeddings(model)
+        if self.input_range is None:
+            return None
+        low, high = (one if isinstance(one, float | int) else torch.tensor(one) for one in self.input_range)
+        if self.perturbable is None:
+            return InputSpace(low, high)
+        width = len(low) if isinstance(low, Tensor) else max(self.perturbable, default=-1) + 1
+        free = torch.zeros(width, dtype=torch.bool)
+        free[list(self.perturbable)] = True
+        return InputSpace(low, high, free)
+
+    def per_sample(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return F.cross_entropy(output, y, reduction="none")
+
+    def nll(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        return self.per_sample(output, y)
+
+    def correct(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Bool[Tensor, " n"]:
+        return output.argmax(1) == y
+
+    def score(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+        """Return the margin φ = z_y − log Σ_{j≠y} exp z_j (Carlini et al. 2022, LiRA, eq. 5)."""
+        true = output.gather(1, y[:, None])
+        others = output.scatter(1, y[:, None], -torch.inf)
+        return true[:, 0] - others.logsumexp(1)
+
+    def observe(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, "n classes"]:  # noqa: ARG002
+        """Return the logits, from which the audit reads everything else."""
+        return output
+
+    def check_targets(self, batch: Batch) -> tuple[int, str] | None:
+        y = batch.y
+        if y.dtype != torch.int64 or y.ndim != 1:
+            return -1, (
+                f"expected one int64 label per sample, got {y.dtype} labels of shape {tuple(y.shape)}; "
+                "convert them with `.long()`"
+            )
+        wrong = ((y < 0) | (y >= self.classes)).nonzero()
+        if len(wrong):
+            place = int(wrong[0])
+            return place, (
+                f"expected labels in 0 … {self.classes - 1}, got {int(y[place])}; "
+                "correct the label or the number of classes"
+            )
+        return None
+
+    def check_output(self, output: Tensor, batch: Batch) -> str | None:
+        wanted = (len(batch), self.classes)
+        return None if tuple(output.shape) == wanted else f"expected an output of shape {wanted} (samples × classes)"
+
+
+def _embeddings(model: nn.Module) -> InputSpace:
+    """The space of a model's token embeddings as they are now, in the range that those of its vocabulary span."""
+    if not isinstance(model, TextModel):
+        raise MethodError(
+            f"expected a text model with `embed` and `vocabulary`, got {type(model).__name__} without; "
+            "wrap the model like `obliviate.models.text_transformer`, or use a method that needs only a loss"
+        )
+    frozen = copy.deepcopy(model).eval().requires_grad_(False)
+    device = next(model.parameters()).device
+    table = frozen.embed(torch.arange(model.vocabulary, device=device)[:, None]).float()
+
+    def lift(tokens: Tensor) -> Tensor:
+        with torch.no_grad():
+            return frozen.embed(tokens.to(device)).float()
+
+    return InputSpace(float(table.min()), float(table.max()), lift=lift)

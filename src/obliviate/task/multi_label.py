@@ -1,0 +1,60 @@
+"""Several labels at once, each there or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from obliviate.task.base import Task
+from obliviate.types import Batch
+
+
+@dataclass(frozen=True)
+class MultiLabel(Task):
+    """Which of `labels` labels a sample has, with binary cross-entropy; targets are 0 or 1, "n labels".
+
+    A sample is right when all its labels are (subset accuracy); a model answers with one logit a label.
+
+    >>> task, y = MultiLabel(labels=2), torch.tensor([[1.0, 0.0]])
+    >>> task.correct(torch.tensor([[2.0, -1.0]]), y).tolist(), task.per_sample(torch.zeros(1, 2), y)
+    ([True], tensor([0.6931]))
+    """
+
+    kind: ClassVar[str] = "multi-label"
+    right: ClassVar[str] = "every label of the sample is predicted right"
+    labels: int
+
+    def per_sample(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, " n"]:
+        """Return the mean over the labels."""
+        return self._each(output, y).mean(1)
+
+    def nll(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, " n"]:
+        """Return the sum over the labels."""
+        return self._each(output, y).sum(1)
+
+    def correct(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Bool[Tensor, " n"]:
+        return ((output > 0) == (y > 0.5)).all(1)
+
+    def _each(self, output: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(output, y.to(output.dtype), reduction="none")
+
+    def check_targets(self, batch: Batch) -> tuple[int, str] | None:
+        y = batch.y
+        if y.ndim != 2 or y.shape[1] != self.labels:
+            return -1, (
+                f"expected targets of shape (n, {self.labels}), got {tuple(y.shape)}; give each sample a 0 or 1 for "
+                "every label"
+            )
+        wrong = ((y != 0) & (y != 1)).any(1).nonzero()
+        if len(wrong):
+            place = int(wrong[0])
+            return place, f"expected labels of 0 or 1, got {y[place].tolist()}; correct them"
+        return None
+
+    def check_output(self, output: Tensor, batch: Batch) -> str | None:
+        wanted = (len(batch), self.labels)
+        return None if tuple(output.shape) == wanted else f"expected an output of shape {wanted} (samples × labels)"
