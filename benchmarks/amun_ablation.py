@@ -64,9 +64,9 @@ def random_points(x: Tensor, distance: Tensor, space: InputSpace, generator: tor
     low, high = torch.zeros(len(x)), 100 * distance / direction.norm(dim=1)
     for _ in range(40):
         middle = (low + high) / 2
-        short = ((start + middle[:, None] * direction).clamp(space.low, space.high) - start).norm(dim=1) < distance
+        short = (space.clamp(start + middle[:, None] * direction) - start).norm(dim=1) < distance
         low, high = torch.where(short, middle, low), torch.where(short, high, middle)
-    return (start + high[:, None] * direction).clamp(space.low, space.high).view_as(x)
+    return space.clamp(start + high[:, None] * direction).view_as(x)
 
 
 def variants(ground: Ground, request: Request) -> dict[str, AMUN]:

@@ -65,7 +65,7 @@ class World:
             half = self.rng.permutation(FORGET) % 2 == 0, self.rng.permutation(UNSEEN) % 2 == 0
             for forget, unseen in (half, (~half[0], ~half[1])):
                 scores = self.model()
-                blind.append(Blind.of((scores[0][forget], scores[1][unseen]), forget, unseen))
+                blind.append(Blind((scores[0][forget], scores[1][unseen]), forget, unseen))
         return References.of(blind)
 
     def by_references(self, count: int, boost: float = 0.0) -> Evidence:

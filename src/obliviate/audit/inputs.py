@@ -14,6 +14,8 @@ from obliviate.errors import AuditError
 
 Role = Literal["original", "retrained", "unlearned"]
 
+NLL, SCORE, RIGHT = range(3)  # the columns of outputs that are not logits
+
 LEAST_RETRAINED = 2  # fewer cannot be a yardstick: each is judged against the others
 LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others
 
@@ -34,7 +36,10 @@ class Shadows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Candidate:
-    """One model to audit: its logits over the pool population and where it comes from; `seconds` made it.
+    """One model to audit: its outputs over the pool population and where it comes from; `seconds` made it.
+
+    Outputs are called logits, which they are where samples have one class each. For other tasks they have three columns
+    a sample: −log of the target's likelihood, the score that LiRA reads, and the share that the model has right.
 
     With `shadows` the model is also attacked by U-LiRA, which its verdict then rests on as well.
     """
@@ -43,7 +48,7 @@ class Candidate:
     role: Role
     method: str
     seed: int
-    logits: Float[np.ndarray, "pool c"]
+    logits: Float[np.ndarray, "pool k"]
     seconds: float | None
     weights_sha256: str
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -54,7 +59,8 @@ class Candidate:
 class Pool:
     """The reference models: logits over training and held-out samples, and who trained on what.
 
-    `logits` holds one array (samples, classes) a model; it is read in order, twice, and need not be in memory.
+    `logits` holds one array (samples, k) of outputs a model (see `Candidate`); it is read in order, twice, and need not
+    be in memory.
     """
 
     logits: Sequence[np.ndarray]
@@ -63,12 +69,13 @@ class Pool:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Games:
-    """The labels of the pool population, and which of its indices are forget, retain and unseen samples.
+    """The classes of the pool population, and which of its indices are forget, retain and unseen samples.
 
-    `ids` name the samples in the per-sample view; without them their indices do.
+    `labels` None says that samples have no classes, and outputs are not logits (see `Candidate`). `ids` name the
+    samples in the per-sample view; without them their indices do.
     """
 
-    labels: Int[np.ndarray, " pool"]
+    labels: Int[np.ndarray, " pool"] | None
     forget: Int[np.ndarray, " f"]
     retain: Int[np.ndarray, " r"]
     unseen: Int[np.ndarray, " u"]
@@ -78,6 +85,10 @@ class Games:
     def parts(self) -> dict[str, np.ndarray]:
         """The indices of each part, by name."""
         return {"forget": self.forget, "retain": self.retain, "unseen": self.unseen}
+
+    def classes(self, index: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"] | None:
+        """The classes of some of the samples."""
+        return None if self.labels is None else self.labels[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,13 +115,22 @@ def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names) or not names:
         raise AuditError(f"expected at least 1 candidate and distinct names, got {names}; rename the candidates")
-    n, models = len(games.labels), len(pool.logits)
-    if models < LEAST_REFERENCES or pool.included.shape != (models, n):
+    n, models = pool.included.shape[1], len(pool.logits)
+    if games.labels is not None and len(games.labels) != n:
+        raise AuditError(
+            f"expected a label for each of the {n} samples of the pool, got {len(games.labels)}; align them"
+        )
+    if models < LEAST_REFERENCES or len(pool.included) != models:
         raise AuditError(
             f"expected at least {LEAST_REFERENCES} references and included (references, {n}), got {models} and "
-            f"{pool.included.shape}; score every reference on the {n} labelled samples"
+            f"{pool.included.shape}; score every reference on the {n} samples"
         )
     shape = pool.logits[0].shape
+    if games.labels is None and shape[1:] != (3,):
+        raise AuditError(
+            "expected the columns −log-likelihood, score and share right of a task without classes, got outputs of "
+            f"shape {shape}; give `labels` where they are logits"
+        )
     for name, found in [("a reference", shape)] + [(one.name, one.logits.shape) for one in candidates]:
         if len(found) != 2 or found[0] != n or found != shape:
             raise AuditError(

@@ -11,8 +11,7 @@ from jaxtyping import Bool, Float, Int
 from obliviate.attacks.membership import lira, rmia
 from obliviate.attacks.membership.moments import Moments
 from obliviate.audit.inputs import AuditSettings, Games, Pool
-from obliviate.errors import AuditError
-from obliviate.metrics.utility import correct, margin
+from obliviate.audit.signals import Labels, Signals, read
 
 PARTS = ("forget", "retain", "unseen")
 # The attacks that a verdict rests on; the others are shown beside them.
@@ -20,19 +19,6 @@ DECISIVE = ("rmia", "lira", "correctness")
 
 Scores = dict[str, np.ndarray]
 """One score a sample, for each attack."""
-
-
-@dataclass(frozen=True, eq=False)
-class Signals:
-    """What attacks read of one model: RMIA's probability, LiRA's margin, and 1 where it is right, for each sample."""
-
-    confidence: Float[np.ndarray, " n"]
-    margin: Float[np.ndarray, " n"]
-    correct: Float[np.ndarray, " n"]
-
-    def at(self, index: Int[np.ndarray, " k"]) -> Signals:
-        """The signals of some of the samples."""
-        return Signals(self.confidence[index], self.margin[index], self.correct[index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +67,7 @@ class Ground:
     """The samples of an audit in the order forget, retain, unseen, and how to read a model's outputs on them."""
 
     points: Int[np.ndarray, " n"]
-    labels: Int[np.ndarray, " n"]
+    labels: Labels
     parts: Int[np.ndarray, " n"]
     included: Bool[np.ndarray, "models n"]
     settings: AuditSettings
@@ -91,18 +77,11 @@ class Ground:
         """Line the samples of the three parts up."""
         points = np.concatenate([games.parts[name] for name in PARTS])
         parts = np.repeat(np.arange(len(PARTS)), [len(games.parts[name]) for name in PARTS])
-        return cls(points, games.labels[points], parts, pool.included[:, points], settings)
+        return cls(points, games.classes(points), parts, pool.included[:, points], settings)
 
-    def signals(self, logits: Float[np.ndarray, "pool c"], *, whose: str) -> Signals:
+    def signals(self, logits: Float[np.ndarray, "pool k"], *, whose: str) -> Signals:
         """Reduce a model's outputs to what attacks read; raises AuditError for NaN and infinity."""
-        chosen = logits[self.points]
-        if not np.isfinite(chosen).all():
-            raise AuditError(f"expected finite logits, got NaN or infinity from {whose}; the model has diverged")
-        return Signals(
-            rmia.confidence(chosen, self.labels, temperature=self.settings.temperature, form=self.settings.form),
-            margin(chosen, self.labels),
-            correct(chosen, self.labels).astype(np.float64),
-        )
+        return read(logits[self.points], self.labels, self.settings, whose=whose)
 
     def references(self, pool: Pool) -> Iterator[tuple[Signals, np.ndarray]]:
         """Each reference's signals, and which samples it was trained on; one at a time."""

@@ -14,9 +14,9 @@ from obliviate.attacks.membership import ulira
 from obliviate.attacks.membership.moments import Moments
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import Candidate, Games, Pool, Shadows
+from obliviate.audit.signals import Labels, margins
 from obliviate.audit.yardstick import Blind, Pair, References
 from obliviate.errors import AuditError
-from obliviate.metrics.utility import margin
 
 NAME = "ulira"
 
@@ -26,7 +26,7 @@ class UnlearnedPanel:
     """What U-LiRA knows of the samples F ∪ V from a candidate's shadows: one margin for each of both."""
 
     shadows: Shadows
-    labels: np.ndarray
+    labels: Labels
     margins: np.ndarray  # (shadows, k)
     moments: Moments
 
@@ -41,9 +41,9 @@ class UnlearnedPanel:
             )
         if set(shadows.index[shadows.forget]) != set(games.forget):
             raise AuditError("expected shadows of this forget set, got those of another; make them for this request")
-        labels = games.labels[shadows.index]
-        margins = np.stack([margin(logits, labels) for logits in shadows.logits])
-        return cls(shadows, labels, margins, Moments.of(margins, shadows.included))
+        labels = games.classes(shadows.index)
+        stacked = np.stack([margins(logits, labels) for logits in shadows.logits])
+        return cls(shadows, labels, stacked, Moments.of(stacked, shadows.included))
 
     def pair(self, candidate: Candidate) -> Pair:
         """Scores of the forget samples, and of those that were never seen, on a model."""
@@ -54,10 +54,10 @@ class UnlearnedPanel:
         blind = []
         forget = self.shadows.forget
         for reference, shadow, row in zip(pool.logits, self.margins, self.shadows.included, strict=True):
-            target = margin(reference[self.shadows.index], self.labels)
+            target = margins(reference[self.shadows.index], self.labels)
             scores = ulira.scores(target, self.moments.without(shadow, row))
             pair = scores[forget & ~row], scores[~forget & ~row]
-            blind.append(Blind.of(pair, ~row[forget], ~row[~forget]))
+            blind.append(Blind(pair, ~row[forget], ~row[~forget]))
         return References.of(blind)
 
     @property
@@ -67,7 +67,7 @@ class UnlearnedPanel:
         return klom_of_shadows(self.margins[:, forget], self.shadows.included[:, forget])
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
-        return ulira.scores(margin(logits, self.labels), self.moments)
+        return ulira.scores(margins(logits, self.labels), self.moments)
 
     def _apart(self, scores: np.ndarray) -> Pair:
         return scores[self.shadows.forget], scores[~self.shadows.forget]

@@ -18,7 +18,7 @@ class Sample:
     """A forget sample, and the share of unseen samples that look as much like a member as it does, a fraction."""
 
     name: str
-    label: int
+    label: int | None
     p: float
 
 
@@ -38,13 +38,13 @@ def worst(
     forget: Float[np.ndarray, " f"],
     unseen: Float[np.ndarray, " u"],
     names: Shaped[np.ndarray, " f"],
-    labels: Int[np.ndarray, " f"],
+    labels: Int[np.ndarray, " f"] | None,
 ) -> Worst:
     """Rank the forget samples by their membership scores, on the scale of the unseen ones.
 
     The rank of a score among those of unseen samples is a p-value whatever their distribution is (split conformal, Vovk
     et al. 2005), so that a model which is surer than the references are, of everything, is not blamed for it. `names`
-    and `labels` are those of the forget samples.
+    and `labels` are those of the forget samples; without classes there are no labels.
 
     >>> found = worst(np.array([9.0, 0.5]), np.arange(9.0), np.array(["a", "b"]), np.array([3, 4]))
     >>> found.samples[0], found.shares["0.05"].value
@@ -55,5 +55,5 @@ def worst(
     order = np.lexsort((-forget, p))[:NAMED]
     return Worst(
         {f"{level:g}": clopper_pearson(int((p <= level).sum()), len(p)) for level in LEVELS},
-        tuple(Sample(str(names[one]), int(labels[one]), float(p[one])) for one in order),
+        tuple(Sample(str(names[one]), None if labels is None else int(labels[one]), float(p[one])) for one in order),
     )

@@ -11,16 +11,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from obliviate.audit.inputs import LEAST_REFERENCES
 from obliviate.audit.verdict import Evidence
 from obliviate.errors import AuditError
 from obliviate.metrics.intervals import placement_variance, placements
 
 Pair = tuple[np.ndarray, np.ndarray]
 """Scores of members and of non-members."""
+
+LEAST_BLIND: Final = 2  # samples of a kind that a reference must not have seen, to be a yardstick
 
 
 @dataclass(frozen=True)
@@ -55,25 +60,26 @@ class Spread:
 
 @dataclass(frozen=True, eq=False)
 class Blind:
-    """One reference on the samples that it never saw: the placements of its scores, and which samples they are of.
+    """One reference on the samples that it never saw: its scores, and which of all samples they are of."""
 
-    `forget` and `unseen` mark these among all samples of the two kinds.
-    """
-
-    above: Float[np.ndarray, " p"]
-    below: Float[np.ndarray, " n"]
+    pair: Pair
     forget: Bool[np.ndarray, " f"]
     unseen: Bool[np.ndarray, " u"]
 
-    @classmethod
-    def of(cls, pair: Pair, forget: Bool[np.ndarray, " f"], unseen: Bool[np.ndarray, " u"]) -> Blind:
-        """Of the reference's scores on the samples that are marked."""
-        return cls(*placements(*pair), forget, unseen)
+    @property
+    def enough(self) -> bool:
+        """Whether there are samples enough of both kinds to say how it ranks them."""
+        return min(map(len, self.pair)) >= LEAST_BLIND
+
+    @cached_property
+    def ranked(self) -> Pair:
+        """The placements of its scores."""
+        return placements(*self.pair)
 
     @property
     def auc(self) -> float:
         """Its AUC."""
-        return float(self.above.mean())
+        return float(self.ranked[0].mean())
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,14 +98,20 @@ class References:
 
     @classmethod
     def of(cls, blind: Sequence[Blind]) -> References:
-        """Of every reference on what it never saw, at least 2 samples of each kind.
+        """Of every reference that never saw at least `LEAST_BLIND` samples of each kind.
 
-        Raises AuditError for a sample that fewer than 2 of them never saw.
+        Raises AuditError where these are fewer than `LEAST_REFERENCES`, and for a sample that fewer than 2 never saw.
         """
+        many, blind = len(blind[0].forget), [one for one in blind if one.enough]
+        if len(blind) < LEAST_REFERENCES:
+            raise AuditError(
+                f"expected at least {LEAST_REFERENCES} references that never saw {LEAST_BLIND} forget samples or more, "
+                f"got {len(blind)} with {many} forget samples; ask for more samples at once, or train more references"
+            )
         above, below = _Means(len(blind[0].forget)), _Means(len(blind[0].unseen))
         for one in blind:
-            above.add(one.above, one.forget)
-            below.add(one.below, one.unseen)
+            above.add(one.ranked[0], one.forget)
+            below.add(one.ranked[1], one.unseen)
         if (least := int(min(above.count.min(), below.count.min()))) < 2:
             raise AuditError(
                 f"expected every sample unseen by at least 2 references, got one unseen by {least}; train more of them"
@@ -132,7 +144,7 @@ def _sampling(one: Blind, above: float, below: float) -> float:
 
     The samples come from a finite set, of which it sees a good part: what they share with other models varies less.
     """
-    parts = (one.above, one.forget, above), (one.below, one.unseen, below)
+    parts = (one.ranked[0], one.forget, above), (one.ranked[1], one.unseen, below)
     return sum(
         (own + (1 - where.mean()) * max(0.0, float(ranked.var(ddof=1)) - own)) / len(ranked)
         for ranked, where, own in parts

@@ -28,7 +28,7 @@ from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingEr
 from obliviate.files import locked, remove_leftovers, sha256_of, write_atomically
 from obliviate.references.logits import write_logits
 from obliviate.task import Task
-from obliviate.training.inference import outputs
+from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import TICK, Progress, silent
 
@@ -130,7 +130,7 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
     work = folder / WORK / f"{job.kind}-{member:03d}"
     work.mkdir(parents=True, exist_ok=True)
     model, seconds = job.model(member, folder=work, progress=progress)
-    logits = outputs(model, job.asked)
+    logits = observed(model, job.asked, job.task)
     if not bool(torch.isfinite(logits).all()):
         raise TrainingError(
             f"expected finite outputs, got NaN or Inf from {job.kind} {member}; lower the recipe's learning rate"

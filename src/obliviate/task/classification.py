@@ -22,7 +22,7 @@ Range = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
 
 @runtime_checkable
 class TextModel(Protocol):
-    """A model that takes token ids "n length" (integers, `vocabulary` of them) or their embeddings "n length d" (floats).
+    """A model that takes token ids "n length" (integers below `vocabulary`) or embeddings "n length d" (floats).
 
     Padding is embedded as zeros, and whatever is all zeros is padding.
     """

@@ -19,6 +19,7 @@ class MultiLabel(Task):
 
     A sample is right when all its labels are (subset accuracy); a model answers with one logit a label.
 
+    >>> import torch
     >>> task, y = MultiLabel(labels=2), torch.tensor([[1.0, 0.0]])
     >>> task.correct(torch.tensor([[2.0, -1.0]]), y).tolist(), task.per_sample(torch.zeros(1, 2), y)
     ([True], tensor([0.6931]))

@@ -21,6 +21,7 @@ class Regression(Task):
     Gaussian, and the loss ½ (error / scale)². A prediction is right when every error is at most `tolerance`, in units
     of the target, by default the scale. Standardised targets suit the defaults.
 
+    >>> import torch
     >>> task = Regression(tolerance=0.5)
     >>> task.per_sample(torch.tensor([[1.0]]), torch.tensor([3.0])), task.correct(torch.tensor([[1.0]]), torch.ones(1))
     (tensor([2.]), tensor([True]))

@@ -27,6 +27,25 @@ def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Flo
 
 
 @torch.no_grad()
+def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int = 500) -> Float[Tensor, "n k"]:
+    """Return what an audit keeps of the model's outputs (`Task.observe`), on the processor, without autocast.
+
+    >>> from obliviate.models import ARCHITECTURES
+    >>> from obliviate.task import Regression
+    >>> samples = Samples.from_tensors(torch.zeros(3, 784), torch.zeros(3, 10))
+    >>> observed(ARCHITECTURES["mlp"](), samples, Regression(outputs=10)).shape
+    torch.Size([3, 3])
+    """
+    device = next(model.parameters()).device
+    with evaluating(model):
+        parts = [
+            task.observe(model(batch.x).float(), batch.y)
+            for batch in (one.to(device) for one in Batches(samples, batch_size))
+        ]
+    return torch.cat([one.cpu() for one in parts])
+
+
+@torch.no_grad()
 def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int = 500) -> float:
     """Return the mean of the task's per-sample losses over all samples.
 

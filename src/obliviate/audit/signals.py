@@ -1,0 +1,55 @@
+"""What attacks read of a model's outputs: of logits of classes, or of likelihoods where a task has no classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from obliviate.attacks.membership import rmia
+from obliviate.audit.inputs import NLL, RIGHT, SCORE, AuditSettings
+from obliviate.errors import AuditError
+from obliviate.metrics.utility import correct, margin
+
+Labels = Int[np.ndarray, " n"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Signals:
+    """What attacks read of one model: RMIA's probability, LiRA's margin, and the share that it has right, by sample."""
+
+    confidence: Float[np.ndarray, " n"]
+    margin: Float[np.ndarray, " n"]
+    correct: Float[np.ndarray, " n"]
+
+
+def read(outputs: Float[np.ndarray, "n k"], labels: Labels, settings: AuditSettings, *, whose: str) -> Signals:
+    """Reduce a model's outputs to what attacks read; raises AuditError for NaN and infinity.
+
+    With `labels` outputs are logits; without, the columns −log-likelihood, score and share right. The settings of the
+    softmax (temperature, form) play no part then: RMIA's probability is the likelihood.
+
+    >>> seen = read(np.array([[0.5, 0.4, 1.0]]), None, AuditSettings(), whose="a model")
+    >>> seen.confidence.round(3).tolist(), seen.margin.tolist()
+    ([0.607], [0.4])
+    """
+    if not np.isfinite(outputs).all():
+        raise AuditError(f"expected finite logits, got NaN or infinity from {whose}; the model has diverged")
+    if labels is None:
+        wide = outputs.astype(np.float64)
+        return Signals(np.exp(-wide[:, NLL]), wide[:, SCORE], wide[:, RIGHT])
+    return Signals(
+        rmia.confidence(outputs, labels, temperature=settings.temperature, form=settings.form),
+        margin(outputs, labels),
+        correct(outputs, labels).astype(np.float64),
+    )
+
+
+def margins(outputs: Float[np.ndarray, "n k"], labels: Labels) -> Float[np.ndarray, " n"]:
+    """LiRA's margin alone.
+
+    >>> margins(np.array([[2.0, 0.0]]), np.array([0])).tolist()
+    [2.0]
+    """
+    return outputs[:, SCORE].astype(np.float64) if labels is None else margin(outputs, labels)

@@ -1,0 +1,98 @@
+"""Outputs without classes: likelihood, score and share right. Written of classes, they must say what logits say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from obliviate.attacks.membership import logistic
+from obliviate.audit.audit import audit
+from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
+from obliviate.errors import AuditError
+from obliviate.metrics.utility import correct, margin
+
+FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(450), [150, 300])
+SIZE, CLASSES, MODELS = 450, 4, 8
+SETTINGS = AuditSettings(temperature=1.0, screens=True)
+
+
+def candidate(name: str, role: Role, outputs: np.ndarray) -> Candidate:
+    return Candidate(name=name, role=role, method=name, seed=0, logits=outputs, seconds=1.0, weights_sha256="0" * 64)
+
+
+class World:
+    """Logits of simulated models, and the same as likelihoods."""
+
+    def __init__(self) -> None:
+        rng = np.random.default_rng(3)
+        self.labels, difficulty = rng.integers(0, CLASSES, SIZE), rng.normal(1, 1.5, SIZE)
+        included = rng.permuted(np.tile(np.arange(MODELS)[:, None] < MODELS // 2, SIZE), axis=0)
+
+        def train(members: np.ndarray) -> np.ndarray:
+            logits = rng.normal(0, 0.5, (SIZE, CLASSES))
+            logits[np.arange(SIZE), self.labels] += difficulty + 2 * members
+            return logits
+
+        kept = np.isin(np.arange(SIZE), RETAIN)
+        self.pool = Pool(logits=[train(row) for row in included], included=included)
+        self.candidates = [
+            candidate("original", "original", train(kept | np.isin(np.arange(SIZE), FORGET))),
+            *(candidate(f"retrain {seed}", "retrained", train(kept)) for seed in range(3)),
+            candidate("perfect", "unlearned", train(kept)),
+        ]
+        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
+
+    def likelihoods(self, logits: np.ndarray) -> np.ndarray:
+        right = correct(logits, self.labels).astype(float)
+        return np.stack([logistic.loss(logits, self.labels), margin(logits, self.labels), right], axis=1)
+
+    def without_classes(self) -> tuple[list[Candidate], Pool, Games]:
+        given = [replace(one, logits=self.likelihoods(one.logits)) for one in self.candidates]
+        pool = replace(self.pool, logits=[self.likelihoods(one) for one in self.pool.logits])
+        return given, pool, replace(self.games, labels=None)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World()
+
+
+def test_likelihoods_of_classes_are_audited_as_their_logits_are(world: World):
+    of_logits = audit(world.candidates, world.pool, world.games, SETTINGS)
+    of_likelihoods = audit(*world.without_classes(), SETTINGS)
+    for one, other in zip(of_logits.models, of_likelihoods.models, strict=True):
+        assert (one.verdict, one.accuracy, one.accuracy_interval) == (
+            other.verdict,
+            other.accuracy,
+            other.accuracy_interval,
+        )
+        assert one.attacks.keys() == other.attacks.keys()
+        for attack, games in one.attacks.items():
+            for game, figures in games.items():
+                assert other.attacks[attack][game] == pytest.approx(figures), (attack, game)
+        assert other.screens["mia_loss"] == pytest.approx(one.screens["mia_loss"])
+        assert set(other.screens) == {"mia_loss", "mia_confidence"}
+        assert other.distances == {}
+        assert all(sample["label"] is None for sample in other.worst["samples"])
+    assert of_likelihoods.models[0].verdict == "leaks"
+    assert of_likelihoods.models[-1].verdict != "leaks"
+
+
+def test_a_share_of_a_sample_may_be_right(world: World):
+    given, pool, games = world.without_classes()
+    shared = [replace(one, logits=one.logits * [1, 1, 0] + [0, 0, 0.25]) for one in given]
+    found = audit(shared, pool, games, AuditSettings())
+    assert found.models[0].accuracy == {"forget": 25.0, "retain": 25.0, "test": 25.0}
+    assert found.models[0].accuracy_interval["test"] == [25.0, 25.0]
+
+
+def test_logits_without_labels_are_refused(world: World):
+    games = replace(world.games, labels=None)
+    with pytest.raises(AuditError, match=r"^expected the columns .*, got outputs of shape \(450, 4\); "):
+        audit(world.candidates, world.pool, games, AuditSettings())
+
+
+def test_labels_of_other_samples_are_refused(world: World):
+    games = replace(world.games, labels=world.labels[:-1])
+    with pytest.raises(AuditError, match=r"^expected a label for each of the 450 samples of the pool, got 449; "):
+        audit(world.candidates, world.pool, games, AuditSettings())
