@@ -18,7 +18,6 @@ from obliviate.audit.unlearned import UnlearnedPanel
 from obliviate.audit.verdict import Evidence, Margins, judge
 from obliviate.audit.worst import worst
 from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
-from obliviate.errors import AuditError
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at
 from obliviate.metrics.intervals import Interval, auc, clopper_pearson, delong, mean_difference

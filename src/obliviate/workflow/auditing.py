@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from obliviate.audit.audit import audit as audit_candidates
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
@@ -16,8 +17,9 @@ from obliviate.data.split import Split
 from obliviate.errors import AuditError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
+from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.inference import outputs
+from obliviate.training.inference import observed, outputs
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import refuse_seen
 
@@ -30,13 +32,14 @@ def audit_models(
     *,
     settings: AuditSettings | None = None,
     shadows: Mapping[str, ShadowPool] | None = None,
+    task: Task | None = None,
 ) -> AuditResult:
     """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
 
     `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
     seeds; three or more are better); with fewer the pool is the yardstick. `shadows`, by the label of a model, are
-    references that were unlearned by its method (`train_shadows`), for U-LiRA. Raises AuditError for samples outside
-    the pool, for unseen samples that are in the split's reference set as well, for margins that cannot be, and for
+    references that were unlearned by its method (`train_shadows`), for U-LiRA. `task` is what models and references
+    were trained for, classification if left out. Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well, for margins that cannot be, and for
     shadows of no model.
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
@@ -46,7 +49,7 @@ def audit_models(
             f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
             f"{', '.join(strange)}; use `Trained.label`"
         )
-    evaluation = Evaluation.of(split, unseen, pool)
+    evaluation = Evaluation.of(split, unseen, pool, task)
     return evaluation.audit([evaluation.candidate(one, shadows.get(one.label)) for one in models], settings)
 
 
@@ -72,10 +75,11 @@ class Evaluation:
     samples: Samples
     pool: Pool
     games: Games
+    task: Task | None
 
     @classmethod
-    def of(cls, split: Split, unseen: Samples, pool: ReferencePool) -> Evaluation:
-        """Look the forget, retain and unseen samples up in the pool.
+    def of(cls, split: Split, unseen: Samples, pool: ReferencePool, task: Task | None = None) -> Evaluation:
+        """Look the forget, retain and unseen samples up in the pool; a task left out is classification.
 
         Raises AuditError for samples outside the pool, and for unseen samples that are in the reference set as well,
         which methods may learn from.
@@ -91,9 +95,10 @@ class Evaluation:
         rows = np.array([place[str(name)] for name in everything.ids])
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
-        labels = everything.everything().y.cpu().numpy()
+        classes = task is None or isinstance(task, Classification)
+        labels = everything.everything().y.cpu().numpy() if classes else None
         games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out, ids=everything.ids)
-        return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games)
+        return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games, task)
 
     def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:
         """Ask a model for its outputs: the part of an audit that takes time, and that can be kept.
@@ -106,7 +111,7 @@ class Evaluation:
             role=model.role,
             method=model.method,
             seed=model.seed,
-            logits=outputs(model.model, self.samples).numpy(),
+            logits=self._asked(model.model),
             seconds=model.seconds,
             weights_sha256=weights_sha256(model.model),
             settings=dict(model.notes),
@@ -119,6 +124,10 @@ class Evaluation:
                 forget=shadows.forget,
             ),
         )
+
+    def _asked(self, model: nn.Module) -> np.ndarray:
+        found = outputs(model, self.samples) if self.task is None else observed(model, self.samples, self.task)
+        return found.numpy()
 
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
         """Compare candidates with the retrained ones among them."""
