@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
-    from obliviate.task import Classification, Task
+    from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
     from obliviate.types import Batch
@@ -62,7 +62,10 @@ _HOMES = {
     "BadTeacher": "methods.bad_teacher",
     "Batch": "types",
     "BoundaryShrink": "methods.boundary_shrink",
+    "CausalLM": "task",
     "Classification": "task",
+    "MultiLabel": "task",
+    "Regression": "task",
     "CoinFlips": "planned",
     "Coins": "data.coins",
     "FineTune": "methods.fine_tune",
@@ -121,6 +124,7 @@ __all__ = [
     "BadTeacher",
     "Batch",
     "BoundaryShrink",
+    "CausalLM",
     "Classification",
     "CoinFlips",
     "Coins",
@@ -131,12 +135,14 @@ __all__ = [
     "L1Sparse",
     "Method",
     "MixUnlearn",
+    "MultiLabel",
     "NablaTau",
     "NegGradPlus",
     "ObliviateError",
     "RandomLabel",
     "Recipe",
     "ReferencePool",
+    "Regression",
     "Retrain",
     "Run",
     "SalUn",

@@ -399,12 +399,13 @@ def test_another_input_range_is_respected(
 ) -> None:
     x, y = correct[0][:16], correct[1][:16]
     mean, deviation = 0.2860, 0.3530
-    space = InputSpace(-mean / deviation, (1 - mean) / deviation)
+    low, high = -mean / deviation, (1 - mean) / deviation
+    space = InputSpace(low, high)
 
     def normalised(at: Tensor) -> Tensor:
         return original(at * deviation + mean)
 
-    shifted = ((x - mean) / deviation).clamp(space.low, space.high)
+    shifted = ((x - mean) / deviation).clamp(low, high)
     found = SEARCHES[name](normalised, shifted, y, space, **options(name, 1 / deviation))
     assert found.found.all()
     assert (found.x >= space.low).all()  # as float32, like the values

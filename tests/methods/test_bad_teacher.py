@@ -11,8 +11,8 @@ from obliviate.errors import MethodError
 from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.seeds import derive
 from obliviate.task import Classification
+from obliviate.task.divergence import divergence
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.distillation import divergence
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 

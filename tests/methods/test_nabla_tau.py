@@ -1,8 +1,7 @@
 import copy
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -15,11 +14,10 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods import nabla_tau
 from obliviate.methods.nabla_tau import NablaTau, decay, objective
-from obliviate.task import Classification, Task
+from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import mean_loss
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.types import Batch
 
 
 @pytest.fixture(scope="module")
@@ -252,28 +250,6 @@ def test_a_reference_that_is_no_yardstick_is_refused_before_any_work(
 # ------------------------------------------------------------------------------------------- models and tasks
 
 
-@dataclass(frozen=True)
-class Regression(Task):
-    """A task of another kind: squared error."""
-
-    kind: ClassVar[str] = "squares"
-
-    def losses(self, model: nn.Module, batch: Batch) -> Tensor:
-        return (model(batch.x)[:, 0].float() - batch.y) ** 2
-
-    def correct(self, output: Tensor, y: Tensor) -> Tensor:
-        return (output[:, 0] - y).abs() < 0.1
-
-    def score(self, output: Tensor, y: Tensor) -> Tensor:
-        return -((output[:, 0] - y) ** 2)
-
-    def check_samples(self, samples: Samples, *, what: str) -> None:
-        pass
-
-    def check_model(self, model: nn.Module, samples: Samples) -> None:
-        pass
-
-
 def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
     def continuous(samples: Samples) -> Samples:
         batch = samples.everything()
@@ -285,7 +261,7 @@ def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
     before = mean_loss(net, split.kept, task)
     made = workflow.unlearn(net, split, NablaTau(epochs=20), task)
     assert mean_loss(made.model, split.kept, task) < before
-    with pytest.raises(MethodError, match="expected a classification task for nabla_tau, got squares"):
+    with pytest.raises(MethodError, match="expected a classification task for nabla_tau, got regression"):
         workflow.unlearn(net, split, NablaTau(tau="log_classes"), task)
 
 

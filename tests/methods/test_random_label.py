@@ -1,6 +1,5 @@
 import copy
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import torch
@@ -12,7 +11,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.random_label import RandomLabel
-from obliviate.task import Classification, Task
+from obliviate.task import Classification, Regression
 from obliviate.training.recipe import Recipe
 from obliviate.training.relabel import wrong_labels
 from obliviate.training.run import Run
@@ -98,15 +97,7 @@ def test_training_is_that_of_the_formula_written_out(
 def test_tasks_without_classes_are_refused_before_any_work(
     model: nn.Module, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Other(Task):
-        kind = "other"
-        losses: Any = None
-        correct: Any = None
-        score: Any = None
-        check_samples: Any = None
-        check_model: Any = None
-
     for work in ("fit", "epochs", "once"):
         monkeypatch.setattr(Run, work, lambda *_, **__: pytest.fail("work has begun"))
-    with pytest.raises(MethodError, match="expected a classification task for random_label, got other; use"):
-        RandomLabel()(model, split, Run(Other()))
+    with pytest.raises(MethodError, match="expected a classification task for random_label, got regression; use"):
+        RandomLabel()(model, split, Run(Regression()))

@@ -10,10 +10,9 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods import scrub
 from obliviate.methods.scrub import Scrub
 from obliviate.task import Classification
-from obliviate.training.distillation import divergence
+from obliviate.task.divergence import divergence
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
@@ -40,7 +39,7 @@ def test_training_is_that_of_the_formula_written_out(
 
     def kl(x: Tensor) -> Tensor:
         # At the first step the student is the teacher, the gradient is rounding alone, and Adam makes a step of it:
-        # only the same function gives the same step. `test_distillation.py` holds it to the formula.
+        # only the same function gives the same step. `test_divergence.py` holds it to the formula.
         return divergence(expected(x), model(x).detach(), temperature=2.0)
 
     for epoch in range(3):
@@ -64,13 +63,13 @@ def test_the_teacher_is_a_copy_that_never_changes_and_the_student_leaves_it(
 ) -> None:
     seen: list[tuple[Tensor, float]] = []
 
-    def watching(student: Tensor, teacher: Tensor, *, temperature: float) -> Tensor:
+    def watching(task: Classification, student: Tensor, teacher: Tensor, y: Tensor, *, temperature: float) -> Tensor:
         value = divergence(student, teacher, temperature=temperature)
         assert not teacher.requires_grad
         seen.append((teacher.clone(), float(value.detach())))
         return value
 
-    monkeypatch.setattr(scrub, "divergence", watching)
+    monkeypatch.setattr(Classification, "divergence", watching)
     run = Run(three_classes, precision="float32")
     Scrub(epochs=2, max_epochs=2, batch_size=60, forget_batch_size=4)(copy.deepcopy(model), split, run)
     with torch.no_grad():

@@ -8,7 +8,7 @@ from typing import Any, Final
 from obliviate.errors import MethodError
 from obliviate.methods.amun import AMUN
 from obliviate.methods.bad_teacher import BadTeacher
-from obliviate.methods.base import Method, with_plugins
+from obliviate.methods.base import Method, serves, with_plugins
 from obliviate.methods.boundary_shrink import BoundaryShrink
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -25,6 +25,7 @@ from obliviate.methods.salun import SalUn
 from obliviate.methods.scrub import Scrub
 from obliviate.methods.sisa import SISA
 from obliviate.methods.ssd import SSD
+from obliviate.task import TASKS, Task
 
 BUILT_IN: Final[tuple[type[Any], ...]] = (
     Retrain,
@@ -59,6 +60,18 @@ def find(name: str) -> type[Any]:
     if name not in known:
         raise MethodError(f"expected a method of {', '.join(known)}, got {name!r}; see `obliviate methods`")
     return known[name]
+
+
+def check_task(method: Method, task: Task) -> None:
+    """Refuse a kind of task that the method does not serve; raises MethodError, which names methods that do.
+
+    >>> from obliviate.task import Classification
+    >>> check_task(AMUN(), Classification(classes=10))
+    """
+    if not serves(method, task.kind):
+        served = ", ".join(kind for kind in TASKS if serves(method, kind))
+        able = ", ".join(name for name, cls in registry().items() if serves(cls, task.kind))
+        raise MethodError(f"expected a task that {method.name} serves ({served}), got {task.kind}; use one of {able}")
 
 
 def from_dict(values: Mapping[str, Any]) -> Method:

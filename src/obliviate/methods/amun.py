@@ -46,6 +46,7 @@ class AMUN:
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al., ICML 2025, arXiv 2503.00917"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     when_none: ClassVar[WhenNone] = {"with retain": WITH_RETAIN, "without retain": WITHOUT_RETAIN}
 
     epochs: int | None = None

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_classification, check_positive
-from obliviate.training.distillation import divergence
+from obliviate.methods.base import check_positive
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -39,14 +38,14 @@ class BadTeacher:
         check_positive(self, "epochs", "learning_rate", "temperature", "batch_size")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        check_classification(self, run.task)
         good = copy.deepcopy(model).eval().requires_grad_(False)
         bad = run.fresh_model().eval().requires_grad_(False)
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
             forget = torch.from_numpy(np.isin(batch.ids, split.forget.ids)).to(run.device)
-            taught = torch.where(forget[:, None], bad(batch.x), good(batch.x))
-            return divergence(model(batch.x), taught, temperature=self.temperature)
+            known, ignorant = good(batch.x), bad(batch.x)
+            taught = torch.where(forget.view(-1, *[1] * (known.ndim - 1)), ignorant, known)
+            return run.task.divergence(model(batch.x), taught, batch.y, temperature=self.temperature)
 
         data = run.augmented(split.forget.joined(split.kept))
         optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)

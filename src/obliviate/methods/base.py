@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
-from obliviate.task import Classification, InputSpace, Task
+from obliviate.task import TASKS, Classification, InputSpace, Task
 from obliviate.training.run import Run
 from obliviate.training.schedules import SCHEDULES
 
@@ -34,7 +34,7 @@ class Method(Protocol):
 
     `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
     "reference", "labels" and "recipe"; `exact` methods give a model that never saw the forget set; `source` is the
-    publication.
+    publication. A class attribute `tasks` may name the kinds of task that it serves; without one it serves all.
     """
 
     name: ClassVar[str]
@@ -104,8 +104,13 @@ def with_plugins(built_in: tuple[type[Any], ...]) -> dict[str, type[Any]]:
     return known
 
 
+def serves(method: Any, kind: str) -> bool:
+    """Whether a method, or its class, serves a kind of task."""
+    return kind in getattr(method, "tasks", {kind})
+
+
 def describe(cls: type[Any]) -> dict[str, Any]:
-    """What a method says of itself: name, source, needs, exactness, one sentence, default hyperparameters.
+    """What a method says of itself: name, source, needs, exactness, tasks, one sentence, default hyperparameters.
 
     `when_none` says, by case, what becomes of the defaults that are None.
     """
@@ -120,6 +125,7 @@ def describe(cls: type[Any]) -> dict[str, Any]:
         "source": cls.source,
         "needs": sorted(cls.needs),
         "exact": cls.exact,
+        "tasks": [kind for kind in TASKS if serves(cls, kind)],
         "defaults": defaults,
         "when_none": {case: dict(values) for case, values in getattr(cls, "when_none", {}).items()},
     }

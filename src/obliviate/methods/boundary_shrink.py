@@ -34,6 +34,7 @@ class BoundaryShrink:
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Chen et al., CVPR 2023, arXiv 2303.11570"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     epochs: int = 1
     learning_rate: float = 2e-3
@@ -47,10 +48,9 @@ class BoundaryShrink:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         space = input_space(self, run.task, model)
-        forget = space.lifted(split.forget)
-        found = run.once("boundary_labels", lambda: self._labels(model, forget, space, run))
+        found = run.once("boundary_labels", lambda: self._labels(model, space.lifted(split.forget), space, run))
         run.notes["flipped_share"] = float(found["flipped"].float().mean())
-        batch = forget.everything()
+        batch = split.forget.everything()
         relabelled = Samples.from_tensors(batch.x, found["y"].to(batch.y.device), ids=split.forget.ids)
         data = run.augmented(relabelled)
         optimizer = torch.optim.SGD(

@@ -46,6 +46,7 @@ class LAF:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Shen et al., ICLR 2024, arXiv 2404.00506"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     when_none: ClassVar[WhenNone] = {
         "always": {"epochs": f"a third of a pass over the retain set, no fewer than {LEAST_STEPS} steps"}
     }

@@ -63,6 +63,7 @@ class MixUnlearn:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     when_none: ClassVar[WhenNone] = {
         "always": {"epochs": f"two thirds of a pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
     }

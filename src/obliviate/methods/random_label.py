@@ -26,6 +26,7 @@ class RandomLabel:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Graves et al., AAAI 2021; Golatkar et al., CVPR 2020"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     epochs: int = 3
     learning_rate: float = 0.06

@@ -36,6 +36,7 @@ class RUM:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Zhao et al., NeurIPS 2024, arXiv 2406.01257"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     medium_epochs: int = 1
     high_epochs: int = 1

@@ -28,6 +28,7 @@ class SalUn:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Fan et al., ICLR 2024, arXiv 2310.12508"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     saliency: float = 0.7
     epochs: int = 2

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_classification, check_positive, check_schedule
-from obliviate.training.distillation import divergence
+from obliviate.methods.base import check_positive, check_schedule
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -45,14 +44,13 @@ class Scrub:
         check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        check_classification(self, run.task)
         teacher = copy.deepcopy(model).eval().requires_grad_(False)
 
         def away(model: nn.Module, batch: Batch) -> Tensor:
-            return -divergence(model(batch.x), teacher(batch.x), temperature=self.temperature)
+            return -run.task.divergence(model(batch.x), teacher(batch.x), batch.y, temperature=self.temperature)
 
         def near(model: nn.Module, batch: Batch) -> Tensor:
-            distilled = divergence(model(batch.x), teacher(batch.x), temperature=self.temperature)
+            distilled = run.task.divergence(model(batch.x), teacher(batch.x), batch.y, temperature=self.temperature)
             return self.gamma * run.task.loss(model, batch) + self.alpha * distilled
 
         retain = run.augmented(split.kept)

@@ -32,6 +32,7 @@ class SISA:
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels", "recipe"})
     exact: ClassVar[bool] = True
     source: ClassVar[str] = "Bourtoule et al., IEEE S&P 2021, arXiv 1912.03817"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         begun = self.check(model, split, run)

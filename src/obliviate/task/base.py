@@ -10,7 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from obliviate.data.samples import CHUNK, Samples
-from obliviate.errors import DataError, RecipeError
+from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.modes import evaluating
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
@@ -24,36 +24,48 @@ LEAST_NLL: Final = 1e-12  # a prediction that is exact to the last bit has finit
 class Task(ABC):
     """A learning task: it turns (model, batch) into per-sample losses, and outputs into correctness and scores.
 
-    `right` says in a few words what counts as right.
+    A task of your own says at least what the loss of each sample is and what is right. `right` tells the latter in a
+    few words.
     """
 
     kind: ClassVar[str]
-    right: ClassVar[str]
+    right: ClassVar[str] = "what the task calls right"
 
     @abstractmethod
     def per_sample(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
         """Return the loss of each sample, with gradients."""
 
     @abstractmethod
-    def nll(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
-        """Return −log of the likelihood of each sample's target, up to a constant, 0 or more."""
-
-    @abstractmethod
     def correct(self, output: Tensor, y: Tensor) -> Shaped[Tensor, " n"]:
         """Return the share of each sample that the model predicts right, in [0, 1], or whether it does."""
 
-    @abstractmethod
+    def nll(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
+        """Return −log of the likelihood of each sample's target, up to a constant, 0 or more; the loss, unless told."""
+        return self.per_sample(output, y)
+
+    def divergence(self, student: Tensor, teacher: Tensor, y: Tensor, *, temperature: float = 1.0) -> Float[Tensor, ""]:
+        """Return how far a student's outputs are from a teacher's: KL(teacher ‖ student), the mean over samples.
+
+        The temperature softens both; the factor T² keeps the size of gradients. `y` says which positions count, if
+        not all do. Raises MethodError for a task that does not say.
+        """
+        raise MethodError(
+            f"expected a task that says how far outputs are from a teacher's, got {self.kind} without `divergence`; "
+            "define it, or use a method that does not distil"
+        )
+
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         """Find what is wrong with a batch of samples: the place of one in it, and "expected …, got …"; None if nothing.
 
         A problem of all samples alike has place −1.
         """
+        return None
 
-    @abstractmethod
     def check_output(self, output: Tensor, batch: Batch) -> str | None:
         """Find what is wrong with the shape of a model's output: "expected …"; None if nothing."""
+        return None
 
-    def space(self, model: nn.Module) -> InputSpace | None:  # noqa: ARG002 - texts need it
+    def space(self, model: nn.Module) -> InputSpace | None:
         """Return the continuous input space that a method may perturb; None where there is none."""
         return None
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from obliviate.task.base import Task
+from obliviate.task.divergence import divergence
 from obliviate.types import Batch
 
 IGNORED: Final = -100
@@ -46,6 +47,13 @@ class CausalLM(Task):
     def correct(self, output: Float[Tensor, "n length tokens"], y: Int[Tensor, "n length"]) -> Float[Tensor, " n"]:
         """Return the share of next tokens that have the largest logit."""
         return (output.argmax(2) == y).sum(1) / (y != IGNORED).sum(1)
+
+    def divergence(
+        self, student: Tensor, teacher: Tensor, y: Int[Tensor, "n length"], *, temperature: float = 1.0
+    ) -> Float[Tensor, ""]:
+        """Return KL of the next tokens, the mean over the positions that count."""
+        counts = y != IGNORED
+        return divergence(student[counts], teacher[counts], temperature=temperature)
 
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         x, y = batch.x, batch.y

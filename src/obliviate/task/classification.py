@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from obliviate.errors import MethodError
 from obliviate.task.base import Task
+from obliviate.task.divergence import divergence
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 
@@ -84,9 +85,19 @@ class Classification(Task):
         others = output.scatter(1, y[:, None], -torch.inf)
         return true[:, 0] - others.logsumexp(1)
 
-    def observe(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, "n classes"]:  # noqa: ARG002
+    def observe(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, "n classes"]:
         """Return the logits, from which the audit reads everything else."""
         return output
+
+    def divergence(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        y: Tensor,
+        *,
+        temperature: float = 1.0,
+    ) -> Float[Tensor, ""]:
+        return divergence(student, teacher, temperature=temperature)
 
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         y = batch.y

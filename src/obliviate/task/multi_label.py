@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from obliviate.task.base import Task
+from obliviate.task.divergence import divergence
 from obliviate.types import Batch
 
 
@@ -19,7 +21,6 @@ class MultiLabel(Task):
 
     A sample is right when all its labels are (subset accuracy); a model answers with one logit a label.
 
-    >>> import torch
     >>> task, y = MultiLabel(labels=2), torch.tensor([[1.0, 0.0]])
     >>> task.correct(torch.tensor([[2.0, -1.0]]), y).tolist(), task.per_sample(torch.zeros(1, 2), y)
     ([True], tensor([0.6931]))
@@ -42,6 +43,18 @@ class MultiLabel(Task):
 
     def _each(self, output: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, y.to(output.dtype), reduction="none")
+
+    def divergence(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        y: Tensor,
+        *,
+        temperature: float = 1.0,
+    ) -> Float[Tensor, ""]:
+        """Return KL of the labels, each there or not, the mean over labels and samples."""
+        pairs = (torch.stack([one, torch.zeros_like(one)], 2).flatten(0, 1) for one in (student, teacher))
+        return divergence(*pairs, temperature=temperature)
 
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         y = batch.y

@@ -53,6 +53,17 @@ class Regression(Task):
     def _errors(self, output: Tensor, y: Tensor) -> Tensor:
         return output.reshape(len(output), self.outputs) - y.reshape(len(y), self.outputs)
 
+    def divergence(
+        self,
+        student: Tensor,
+        teacher: Tensor,
+        y: Tensor,
+        *,
+        temperature: float = 1.0,
+    ) -> Float[Tensor, ""]:
+        """Return KL of the Gaussians around both predictions; softening both by T divides it by T², which T² undoes."""
+        return 0.5 * ((student.float() - teacher.float()) / self.scale).square().mean()
+
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         y = batch.y
         shapes = [(self.outputs,)] + [()] * (self.outputs == 1)

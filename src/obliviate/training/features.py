@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from obliviate.errors import MethodError
@@ -72,7 +72,7 @@ def feature_layer(
 
 
 def with_features(
-    model: nn.Module, x: Float[Tensor, "n ..."], layer: str
+    model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str
 ) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n channels h w"]]:
     """Return the model's output together with the output of one of its layers, in float32.
 
@@ -93,7 +93,7 @@ def with_features(
     return output.float(), found[-1]
 
 
-def features(model: nn.Module, x: Float[Tensor, "n ..."], layer: str) -> Float[Tensor, "n channels h w"]:
+def features(model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str) -> Float[Tensor, "n channels h w"]:
     """Return the output of one of the model's layers in float32, and spare the computation of what follows it.
 
     >>> from obliviate.models import ARCHITECTURES
@@ -116,7 +116,7 @@ def features(model: nn.Module, x: Float[Tensor, "n ..."], layer: str) -> Float[T
     )
 
 
-def head_layer(model: nn.Module, x: Float[Tensor, "n ..."], *, name: str | None = None) -> str:
+def head_layer(model: nn.Module, x: Shaped[Tensor, "n ..."], *, name: str | None = None) -> str:
     """Choose the classifier of a model, whose input is the representation: `name`, or the linear layer that runs last.
 
     Raises MethodError when there is no layer of this name, when its input is not one vector a sample, or when the
@@ -166,7 +166,7 @@ def head_layer(model: nn.Module, x: Float[Tensor, "n ..."], *, name: str | None 
     return last
 
 
-def representation(model: nn.Module, x: Float[Tensor, "n ..."], head: str) -> Float[Tensor, "n features"]:
+def representation(model: nn.Module, x: Shaped[Tensor, "n ..."], head: str) -> Float[Tensor, "n features"]:
     """Return what the classifier of a model receives, in float32.
 
     >>> from obliviate.models import ARCHITECTURES

@@ -39,8 +39,9 @@ def audit_models(
     `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
     seeds; three or more are better); with fewer the pool is the yardstick. `shadows`, by the label of a model, are
     references that were unlearned by its method (`train_shadows`), for U-LiRA. `task` is what models and references
-    were trained for, classification if left out. Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well, for margins that cannot be, and for
-    shadows of no model.
+    were trained for, classification if left out.
+    Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
+    for margins that cannot be, and for shadows of no model.
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)

@@ -54,7 +54,7 @@ def describe(
         **({} if command is None else {"command": command}),
         "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "seed": seed,
-        "task": describe_task(task),
+        "task": describe_task(task) | {"right": task.right},
         "data": {
             "name": data_name,
             "train": len(split.forget) + len(split.kept),

@@ -15,6 +15,7 @@ from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, TrainingError
+from obliviate.methods import check_task
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.task import Task
@@ -48,6 +49,7 @@ def unlearn(
     TrainingError when the loss or the weights are not finite.
     """
     run = Run(task, seed=seed, recipe=recipe, folder=folder, checkpoints=checkpoints, progress=progress)
+    check_task(method, task)
     check_needs(method, split, run)
     method = settle(method, split)
     _check_split(split, task)

@@ -19,7 +19,7 @@ from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
-from obliviate.task import Task
+from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
@@ -273,7 +273,7 @@ class Workspace:
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
         split, unseen = self.split, self.data.test
-        if not retrained:  # before references are trained that cannot be a yardstick
+        if not retrained and isinstance(self.task, Classification):  # before references are trained in vain
             labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
             check_classes(*labels, retrained=self._kept.count("retrained"))
         self.train()
@@ -285,7 +285,9 @@ class Workspace:
             unlearned, notes = evidence.make_shadows(entries, split, pool, self.origin, workers, self._said)
         self.progress("audit", 0, 1)
         models = self.models()
-        result = workflow.audit_models(models, split, unseen, pool, settings=settings, shadows=unlearned)
+        result = workflow.audit_models(
+            models, split, unseen, pool, settings=settings, shadows=unlearned, task=self.task
+        )
         values = workflow.describe(
             result,
             split,
