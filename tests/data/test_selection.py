@@ -23,8 +23,15 @@ def numbers(chosen: dict[str, np.ndarray], part: str) -> list[int]:
     return chosen[f"{part}_x"][:, 0].tolist()
 
 
-def drawn(seed: int = 0, **sizes: int | None) -> dict[str, np.ndarray]:
-    return select(arrays(), **{"train_size": None, "reference_size": None} | sizes, seed=seed)[0]
+def drawn(seed: int = 0, *, train_size: int | None = None, reference_size: int | None = None) -> dict[str, np.ndarray]:
+    return selected(arrays(), train_size=train_size, reference_size=reference_size, seed=seed)[0]
+
+
+def selected(
+    given: dict[str, np.ndarray], *, train_size: int | None = None, reference_size: int | None = None, seed: int = 0
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    result = select(given, train_size=train_size, reference_size=reference_size, seed=seed)
+    return result.arrays, result.notes
 
 
 def loaded(folder: Path, given: dict[str, np.ndarray], **sizes: int) -> Data:
@@ -37,7 +44,7 @@ def loaded(folder: Path, given: dict[str, np.ndarray], **sizes: int) -> Data:
 
 def test_nothing_is_changed_or_copied_where_nothing_is_asked_for():
     given = arrays()
-    chosen, notes = select(given, train_size=None, reference_size=None, seed=0)
+    chosen, notes = selected(given)
     assert notes == ()
     assert chosen.keys() == given.keys()
     assert all(chosen[name] is given[name] for name in given)
@@ -133,7 +140,7 @@ def test_reference_samples_that_are_in_train_or_test_are_left_out():
     mine = np.full((1, 4), 255, dtype=np.uint8)
     given["reference_x"] = np.concatenate([given["train_x"][:1], mine, given["test_x"][:2]])
     given["reference_y"] = np.array([0, 1, 2, 0])
-    chosen, notes = select(given, train_size=None, reference_size=None, seed=0)
+    chosen, notes = selected(given)
     assert np.array_equal(chosen["reference_x"], mine)
     assert chosen["reference_y"].tolist() == [1]
     assert notes == ("reference: 3 of 4 samples left out, copies of training or test samples",)
@@ -155,7 +162,7 @@ def test_a_test_sample_whose_copy_was_not_drawn_is_unseen_and_stays():
     given = arrays()
     given["test_x"] = np.concatenate([given["test_x"], given["train_x"]])
     given["test_y"] = np.concatenate([given["test_y"], given["train_y"]])
-    chosen, _ = select(given, train_size=6, reference_size=None, seed=0)
+    chosen, _ = selected(given, train_size=6)
     assert len(chosen["test_x"]) == 8 + 20 - 6
     assert not set(numbers(chosen, "test")) & set(numbers(chosen, "train"))
 
@@ -168,7 +175,7 @@ def test_the_drawn_reference_holds_no_copy_of_any_other_sample():
     given["test_y"] = np.append(given["test_y"], [0, 0])
     single = {6, 7, 8, 9, 14, 15, 16, 17, 18, 19}
     for seed in range(20):
-        chosen, _ = select(given, train_size=None, reference_size=10, seed=seed)
+        chosen, _ = selected(given, reference_size=10, seed=seed)
         assert set(numbers(chosen, "reference")) == single
         assert len(chosen["train_x"]) == 10
     with pytest.raises(DataError, match=r"^expected reference_size in 1 … 10, "):

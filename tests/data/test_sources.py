@@ -202,6 +202,48 @@ def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
     assert refused > len(content) / 6
 
 
+# Owners
+
+
+def test_owners_stay_with_their_samples_through_the_selection(tmp_path: Path):
+    owners = np.array(["ann", "bob", "ann", "cy", "bob", "ann"])
+    ids = np.array([f"{owner}-{row}" for row, owner in enumerate(owners)])
+    np.savez(tmp_path / "mine.npz", **arrays(train_owner=owners, train_ids=ids))  # pyright: ignore[reportArgumentType]
+    data = load(tmp_path / "mine.npz", train_size=4, reference_size=1, seed=3)
+    assert data.owner == "owner"
+    assert len(data.train) == 4
+    assert data.metadata["owner"].tolist() == [name.partition("-")[0] for name in data.train.ids]
+    assert data.ids_of("ann").tolist() == [name for name in data.train.ids if name.startswith("ann")]
+
+
+def test_samples_that_are_left_out_leave_the_columns_too(tmp_path: Path):
+    data = loaded(tmp_path, train_owner=np.array(list("xyxyzz")), train_ids=np.array(list("abcdef")))
+    less = data.without(["e", "b"])
+    assert less.train.ids.tolist() == ["a", "c", "d", "f"]
+    assert less.metadata["owner"].tolist() == ["x", "x", "y", "z"]
+    assert (less.test, less.sha256) == (data.test, data.sha256)
+    assert data.metadata["owner"].tolist() == list("xyxyzz")
+
+
+def test_owners_may_be_numbers_and_other_columns_are_asked_by_name(tmp_path: Path):
+    data = loaded(tmp_path, train_owner=np.array([7, 7, 12, 12, 12, 1]))
+    assert data.ids_of("12").tolist() == data.train.ids[2:5].tolist()
+    assert data.ids_of("7", column="owner").tolist() == data.train.ids[:2].tolist()
+    with pytest.raises(
+        DataError, match=r"^expected owner to be one of .* \(3 in all: 12 with 3, 7 with 2, 1 with 1\), got '9'; "
+    ):
+        data.ids_of("9")
+    with pytest.raises(DataError, match=r"^expected a column of owner, got 'group'; "):
+        data.ids_of("7", column="group")
+    with pytest.raises(DataError, match=r"^expected data with columns .*, got data without an owner; "):
+        loaded(tmp_path).ids_of("7")
+
+
+def test_owners_that_are_not_one_a_sample_are_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"^expected one owner per training sample, got 5 entries for 6 samples; "):
+        loaded(tmp_path, train_owner=np.array(list("xyxyz")))
+
+
 @pytest.mark.parametrize("name", ["nothing", "absent.npz", "there.csv", "folder.npz", ""])
 def test_an_unknown_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.chdir(tmp_path)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,17 +19,31 @@ PARTS: Final = ("train", "reference", "test")
 AXES: Final = ("x", "y", "ids")
 
 
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """The arrays of the samples to use, the columns of those to train on, and notes on what was left out."""
+
+    arrays: Arrays
+    metadata: Mapping[str, np.ndarray]
+    notes: tuple[str, ...]
+
+
 def select(
-    arrays: Arrays, *, train_size: int | None, reference_size: int | None, seed: int
-) -> tuple[Arrays, tuple[str, ...]]:
-    """Return the arrays of the samples to use, and notes on what was left out.
+    arrays: Arrays,
+    *,
+    train_size: int | None,
+    reference_size: int | None,
+    seed: int,
+    metadata: Mapping[str, np.ndarray] | None = None,
+) -> Selection:
+    """Choose the samples to use.
 
     The reference samples are drawn first, from the training samples that have no copy anywhere, so that their number
     is exact and does not depend on `train_size`; a larger training set contains a smaller one. What is kept stays in
     the order of the source. Of test samples that are copies of training samples, and of given reference samples that
     are copies of either, none is kept: they are not unseen.
 
-    Raises DataError where there are too few samples.
+    `metadata` are columns of the training samples. Raises DataError where there are too few samples.
     """
     contents = {part: hashes(arrays[f"{part}_x"]) for part in PARTS if f"{part}_x" in arrays}
     rows = {part: np.arange(len(one)) for part, one in contents.items()}
@@ -62,7 +78,8 @@ def select(
         for name in (f"{part}_{axis}" for axis in AXES):
             if (array := arrays.get(name)) is not None:
                 chosen[name] = array if len(places) == len(array) else array[places]
-    return chosen, tuple(notes)
+    columns = {name: column[rows["train"]] for name, column in (metadata or {}).items()}
+    return Selection(chosen, columns, tuple(notes))
 
 
 def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
@@ -72,7 +89,7 @@ def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
     >>> bool(one == copy), bool(one == other)
     (True, False)
     """
-    whole = x if x.dtype == np.uint8 else x.astype(np.float32)
+    whole = x if x.dtype == np.uint8 else x.astype(np.float32)  # exact for tokens too: their numbers are below 2²⁴
     return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole], dtype=np.str_)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,20 +16,35 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from obliviate.data import formats
-from obliviate.data.formats.base import Arrays
+from obliviate.data.features import Features, Targets
+from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
 from obliviate.data.samples import Samples
-from obliviate.data.selection import PARTS, select
+from obliviate.data.selection import AXES, PARTS, select
+from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
+from obliviate.types import Ids, SampleId
 
 EMBEDDED = "fashion_mnist_5k"
+SHOWN: Final = 10  # owners that an error lists
+TARGETS: Final = {
+    "classification": np.int64,
+    "multi-label": np.float32,
+    "regression": np.float32,
+    "causal-lm": np.int64,
+}
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
     """One data set in its three roles: training, unseen reference (may be None) and test.
 
-    `notes` are sentences on what was left out, and on exact copies.
+    `kind` is "classification" (targets int64 "n"), "multi-label" (0 or 1, float32 "n classes"), "regression" (float32
+    "n classes", scaled by `targets`) or "causal-lm" (int64 "n length", −100 where there is none); `classes` is the
+    number of classes, of labels, of outputs, or of tokens of the vocabulary. `metadata` are columns with one entry for
+    each of `train.ids`; `owner` names the one that tells whom a sample is about. `features` describes tabular inputs;
+    with a `vocabulary`, inputs are tokens, int64 "n length". `notes` are sentences on what was left out, and on exact
+    copies. The hash is that of samples and ids, not of the columns.
     """
 
     name: str
@@ -37,6 +54,42 @@ class Data:
     reference: Samples | None
     sha256: str
     notes: tuple[str, ...] = ()
+    kind: str = "classification"
+    metadata: Mapping[str, np.ndarray] = field(default_factory=dict)
+    owner: str | None = None
+    features: Features | None = None
+    vocabulary: Vocabulary | None = None
+    targets: Targets | None = None
+
+    def without(self, ids: Iterable[SampleId] | Ids) -> Data:
+        """Leave these training samples out, and their entries in the columns; raises DataError for unknown ids."""
+        train = self.train.without(ids)
+        kept = np.isin(self.train.ids, train.ids)
+        return replace(self, train=train, metadata={name: column[kept] for name, column in self.metadata.items()})
+
+    def ids_of(self, value: str, *, column: str | None = None) -> Ids:
+        """Return the ids of one owner's training samples, or of those with this value in another column.
+
+        Raises DataError for a column that the data do not have, or a value that it does not hold.
+        """
+        name = self.owner if column is None else column
+        if name is None or name not in self.metadata:
+            got = "data without an owner" if name is None else repr(name)
+            known = (
+                f"a column of {', '.join(self.metadata)}" if self.metadata else "data with columns beside the samples"
+            )
+            raise DataError(f"expected {known}, got {got}; name ids instead, or see docs/data.md on owners")
+        column_values = self.metadata[name].astype(np.str_)
+        chosen = self.train.ids[column_values == value]
+        if len(chosen) == 0:
+            values, counts = np.unique(column_values, return_counts=True)
+            most = [f"{values[i]} with {counts[i]}" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
+            listed = ", ".join([*most, "…"] if len(values) > SHOWN else most)
+            raise DataError(
+                f"expected {name} to be one of the training samples' ({len(values)} in all: {listed}), got {value!r}; "
+                "name one of them"
+            )
+        return chosen
 
 
 def load(
@@ -59,17 +112,17 @@ def load(
     (1000, 2500, 10)
     """
     if str(source) == EMBEDDED:
-        name, arrays = EMBEDDED, _embedded_arrays()
+        name, contents = EMBEDDED, Contents(_embedded_arrays())
     else:
         path = Path(source)
         form = formats.recognise(path)
         try:
-            name, arrays = path.resolve().stem if path.is_file() else path.resolve().name, form.read(path)
+            name, contents = path.resolve().stem if path.is_file() else path.resolve().name, form.read(path, seed)
         except OSError as error:
             raise DataError(
                 f"expected {form.name} in {path}, got {error}; check the files and their permissions"
             ) from error
-    return _from_arrays(name, arrays, train_size, reference_size, seed)
+    return _data(name, contents, train_size, reference_size, seed)
 
 
 def embedded() -> Data:
@@ -93,28 +146,53 @@ def _embedded_arrays() -> Arrays:
     return arrays
 
 
-def _from_arrays(name: str, arrays: Arrays, train_size: int | None, reference_size: int | None, seed: int) -> Data:
-    _check(arrays)
-    classes = 1 + max(int(arrays[f"{part}_y"].max()) for part in PARTS if f"{part}_y" in arrays)
-    chosen, notes = select(arrays, train_size=train_size, reference_size=reference_size, seed=seed)
+def _data(name: str, contents: Contents, train_size: int | None, reference_size: int | None, seed: int) -> Data:
+    _check(contents)
+    arrays, kind, tokens = contents.arrays, contents.kind, contents.vocabulary is not None
+    classes = contents.classes
+    if classes is None:
+        classes = 1 + max(int(arrays[f"{part}_y"].max()) for part in PARTS if f"{part}_y" in arrays)
+    chosen = select(arrays, train_size=train_size, reference_size=reference_size, seed=seed, metadata=contents.metadata)
     parts: dict[str, Samples] = {}
     for part in PARTS:
-        if f"{part}_x" in chosen:
-            ids = chosen[f"{part}_ids"].astype(np.str_) if f"{part}_ids" in chosen else None
-            labels = torch.from_numpy(chosen[f"{part}_y"].astype(np.int64))
-            parts[part] = Samples.from_tensors(pixels(chosen[f"{part}_x"]), labels, ids=ids)
+        if f"{part}_x" in chosen.arrays:
+            x, y, ids = (chosen.arrays.get(f"{part}_{axis}") for axis in AXES)
+            assert x is not None
+            assert y is not None
+            parts[part] = Samples.from_tensors(
+                torch.from_numpy(x.astype(np.int64)) if tokens else pixels(x),
+                torch.from_numpy(y.astype(TARGETS[kind])),
+                ids=None if ids is None else ids.astype(np.str_),
+            )
     digest = hashlib.sha256("".join(parts[part].sha256 for part in PARTS if part in parts).encode())
-    return Data(name, classes, parts["train"], parts["test"], parts.get("reference"), digest.hexdigest(), notes)
+    return Data(
+        name,
+        classes,
+        parts["train"],
+        parts["test"],
+        parts.get("reference"),
+        digest.hexdigest(),
+        (*contents.notes, *chosen.notes),
+        kind,
+        chosen.metadata,
+        contents.owner,
+        contents.features,
+        contents.vocabulary,
+        contents.targets,
+    )
 
 
-def _check(arrays: Arrays) -> None:
+def _check(contents: Contents) -> None:
     """Refuse arrays that are missing, of the wrong kind, or that do not fit together."""
+    arrays = contents.arrays
     used = [part for part in PARTS if part != "reference" or {"reference_x", "reference_y"} & set(arrays)]
     needed = [f"{part}_{axis}" for part in used for axis in "xy"]
     if missing := [one for one in needed if one not in arrays]:
         raise DataError(f"expected arrays {', '.join(needed)}, got none named {', '.join(missing)}; add them")
     for one in needed:
-        kinds, wanted = ("buif", "numbers") if one.endswith("x") else ("iu", "integer class numbers")
+        kinds, wanted = ("iu", "integer class numbers")
+        if one.endswith("x") or contents.kind in {"multi-label", "regression"}:
+            kinds, wanted = ("buif", "numbers")
         if arrays[one].dtype.kind not in kinds or arrays[one].ndim == 0:
             raise DataError(
                 f"expected {wanted} in {one}, got {arrays[one].dtype} of shape {arrays[one].shape}; convert them"
@@ -131,6 +209,11 @@ def _check(arrays: Arrays) -> None:
         if (ids := arrays.get(f"{part}_ids")) is not None and ids.shape != (n,):
             got = f"{len(ids)} ids" if ids.ndim == 1 else f"ids of shape {ids.shape}"
             raise DataError(f"expected one id per sample, got {got} for {n} samples of {part}; align them")
+    n = len(arrays["train_x"])
+    for name, column in contents.metadata.items():
+        if column.shape != (n,):
+            got = f"{len(column)} entries" if column.ndim == 1 else f"entries of shape {column.shape}"
+            raise DataError(f"expected one {name} per training sample, got {got} for {n} samples; align them")
     shapes = {part: _image_shape(arrays[f"{part}_x"]) for part in used}
     if len(set(shapes.values())) != 1:
         raise DataError(f"expected samples of one shape, got {shapes}; resize them")

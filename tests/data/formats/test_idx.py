@@ -49,7 +49,7 @@ def test_compressed_and_plain_files_are_the_same_data(tmp_path: Path, draw: Draw
 
 def test_other_files_beside_them_are_left_alone(folder: Path):
     before = load(folder).sha256
-    (folder / "qmnist-train-labels-idx2-int.gz").write_bytes(b"other")
+    (folder / "train-labels-idx1-ubyte.md5").write_bytes(b"other")
     (folder / "LICENSE").write_text("MIT")
     assert load(folder).sha256 == before
 
@@ -92,3 +92,47 @@ def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Dra
         except DataError:
             refused += 1
     assert refused > len(content) / 2
+
+
+# Writers
+
+
+def put_writers(folder: Path, writers: list[int], labels: list[int], *, compress: bool = True) -> Path:
+    rows = np.zeros((len(writers), 8), dtype=">i4")
+    rows[:, 0], rows[:, 2] = labels, writers
+    content = struct.pack(">BBBBII", 0, 0, 0x0C, 2, *rows.shape) + rows.tobytes()
+    path = folder / f"qmnist-train-labels-idx2-int{'.gz' if compress else ''}"
+    path.write_bytes(gzip.compress(content) if compress else content)
+    return path
+
+
+@pytest.mark.parametrize("compress", [True, False])
+def test_the_writers_of_qmnist_are_the_owners_of_mnists_digits(folder: Path, draw: Draw, compress: bool):
+    labels, before = draw(5, 4)["train_y"].tolist(), load(folder).sha256
+    writers = [7, 300, 7, 70000, 1, 2, 3, 7, 5, 6]
+    put_writers(folder, writers, labels, compress=compress)
+    data = load(folder)
+    assert (data.owner, data.sha256) == ("writer", before)
+    assert data.metadata["writer"].tolist() == [str(one) for one in writers]
+    assert data.ids_of("7").tolist() == data.train.ids[[0, 2, 7]].tolist()
+
+
+def test_writers_of_another_set_are_refused(folder: Path, draw: Draw):
+    labels = draw(5, 4)["train_y"].tolist()
+    labels[3] = (labels[3] + 1) % 10
+    put_writers(folder, list(range(10)), labels)
+    with pytest.raises(DataError, match=r"^expected label \d of image 3 in .*, got \d, another data set's; "):
+        load(folder)
+    put_writers(folder, list(range(9)), labels[:9])
+    with pytest.raises(DataError, match=r"^expected 10 × 8 numbers in .*, got 9 × 8; "):
+        load(folder)
+
+
+def test_damaged_writers_are_refused(folder: Path, draw: Draw):
+    path = put_writers(folder, list(range(10)), draw(5, 4)["train_y"].tolist(), compress=False)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"^expected 10 × 8 × 4 bytes in .*, got 319; "):
+        load(folder)
+    path.write_bytes(b"other")
+    with pytest.raises(DataError, match=r"^expected an idx file of integers of four bytes in 2 dimensions in "):
+        load(folder)

@@ -2,34 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 
+from obliviate.data.features import Features, Targets
+from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 
 Arrays: TypeAlias = dict[str, np.ndarray]
 """`train_x`, `train_y`, `test_x`, `test_y`, and perhaps `reference_x`, `reference_y` and `train_ids` and the like.
 
-Images are bytes of shape "n height width" or "n channels height width".
+Images are bytes of shape "n height width" or "n channels height width", tokens int64 of shape "n length".
 """
+
+NO_TARGET: Final = -100  # stands where a position has no target; torch's cross-entropy leaves it out
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """A source that has been read.
+
+    `classes` is the number of classes, labels, outputs or tokens; None: as many classes as the highest label says.
+    `metadata` has one entry a training sample under each name; `owner` is the name under which the persons are whom the
+    samples are about. With a `vocabulary`, inputs are tokens.
+    """
+
+    arrays: Arrays
+    kind: str = "classification"
+    classes: int | None = None
+    metadata: Mapping[str, np.ndarray] = field(default_factory=dict)
+    owner: str | None = None
+    features: Features | None = None
+    vocabulary: Vocabulary | None = None
+    targets: Targets | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Format:
     """A way in which data are stored.
 
-    `looks_for` says in words what `recognises` looks for; `read` raises DataError where files are missing, damaged or
-    foreign.
+    `looks_for` says in words what `recognises` looks for; `read` takes the path and a seed, by which it draws a test
+    part where the source has none, and raises DataError where files are missing, damaged or foreign.
     """
 
     name: str
     looks_for: str
     recognises: Callable[[Path], bool]
-    read: Callable[[Path], Arrays]
+    read: Callable[[Path, int], Contents]
+
+
+def whole(read: Callable[[Path], Arrays]) -> Callable[[Path, int], Contents]:
+    """Read classes of images, whose parts the source itself tells apart."""
+    return lambda path, _: Contents(read(path))
 
 
 def need(folder: Path, names: Sequence[str], *, what: str) -> None:

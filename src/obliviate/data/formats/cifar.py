@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from obliviate.data.formats.base import Arrays, Format, damaged, need
+from obliviate.data.formats.base import Arrays, Format, damaged, need, whole
 from obliviate.data.formats.batch_pickle import read_pickle
 
 IMAGE: Final = (3, 32, 32)
@@ -73,11 +73,11 @@ CIFAR_PYTHON = Format(
     name="CIFAR python batches",
     looks_for="CIFAR's python batches (data_batch_1 … 5 and test_batch, or train and test)",
     recognises=lambda path: _are_files(path, "data_batch_1") or _are_files(path, "train", "test"),
-    read=read_python,
+    read=whole(read_python),
 )
 CIFAR_BINARY = Format(
     name="CIFAR binary batches",
     looks_for="CIFAR's binary batches (data_batch_1.bin … 5.bin and test_batch.bin, or train.bin and test.bin)",
     recognises=lambda path: _are_files(path, "data_batch_1.bin") or _are_files(path, "train.bin", "test.bin"),
-    read=read_binary,
+    read=whole(read_binary),
 )

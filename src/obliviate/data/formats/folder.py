@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from obliviate.data.formats.base import Arrays, Format
+from obliviate.data.formats.base import Arrays, Format, whole
 from obliviate.data.formats.images import decode, header
 from obliviate.errors import DataError
 
@@ -83,5 +83,5 @@ FOLDER = Format(
     name="folder of images",
     looks_for="folders train/<class>/ and test/<class>/ of images",
     recognises=lambda path: (path / "train").is_dir(),
-    read=read,
+    read=whole(read),
 )

@@ -1,6 +1,7 @@
 """The four `idx` files of MNIST, Fashion-MNIST and their kin, compressed by gzip or not.
 
-Source: LeCun, Cortes, Burges, "The MNIST database", section "File formats".
+Source: LeCun, Cortes, Burges, "The MNIST database", section "File formats". Beside MNIST's own files, the labels of
+QMNIST (Yadav and Bottou 2019, https://github.com/facebookresearch/qmnist) tell who wrote each digit.
 """
 
 from __future__ import annotations
@@ -12,27 +13,36 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, Shaped, UInt8
 
-from obliviate.data.formats.base import Arrays, Format, damaged
+from obliviate.data.formats.base import Arrays, Contents, Format, damaged
 from obliviate.errors import DataError
 
 PREFIXES: Final = {"train": "train", "test": "t10k"}
-UNSIGNED_BYTE: Final = 8
+CODES: Final = {"u1": (0x08, "unsigned bytes"), "i4": (0x0C, "integers of four bytes")}
+QMNIST_COLUMNS: Final = 8  # label, NIST partition, writer, index of the writer's digit, NIST class, index in NIST, …
+WRITER: Final = 2
 
 
-def read(folder: Path) -> Arrays:
-    """Read images and labels of both parts; other files of the folder are left alone."""
+def read(folder: Path) -> Contents:
+    """Read images and labels of both parts, and the writers if QMNIST's labels are there."""
     arrays: Arrays = {}
     for part, prefix in PREFIXES.items():
         arrays[f"{part}_x"] = read_idx(_find(folder, f"{prefix}-images-idx3-ubyte"), dimensions=3)
         arrays[f"{part}_y"] = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
-    return arrays
+    path = _there(folder, "qmnist-train-labels-idx2-int")
+    if path is None:
+        return Contents(arrays)
+    return Contents(arrays, metadata={"writer": _writers(path, arrays["train_y"])}, owner="writer")
 
 
-def read_idx(path: Path, *, dimensions: int) -> UInt8[np.ndarray, ...]:
-    """Read one file of unsigned bytes: two zeros, the type, the number of dimensions, the sizes, the values."""
-    wanted = f"an idx file of unsigned bytes in {dimensions} dimension{'s' if dimensions > 1 else ''}"
+def read_idx(path: Path, *, dimensions: int, kind: str = "u1") -> Shaped[np.ndarray, ...]:
+    """Read one file of unsigned bytes or, of kind "i4", of integers of four bytes.
+
+    It holds two zeros, the type, the number of dimensions, the sizes, and the values, all big-endian.
+    """
+    code, what = CODES[kind]
+    wanted = f"an idx file of {what} in {dimensions} dimension{'s' if dimensions > 1 else ''}"
     try:
         content = path.read_bytes()
         if path.suffix == ".gz":
@@ -40,19 +50,35 @@ def read_idx(path: Path, *, dimensions: int) -> UInt8[np.ndarray, ...]:
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, wanted=wanted, got=error) from error
     start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes((0, 0, UNSIGNED_BYTE, dimensions)):
+    if len(content) < start or content[:4] != bytes((0, 0, code, dimensions)):
         raise damaged(path, wanted=wanted, got=f"a file that begins with {content[:4].hex(' ') or 'nothing'}")
     shape = [int.from_bytes(content[place : place + 4], "big") for place in range(4, start, 4)]
-    if len(content) - start != math.prod(shape):
-        raise damaged(path, wanted=f"{' × '.join(map(str, shape))} bytes", got=len(content) - start)
+    size = math.prod(shape) * np.dtype(kind).itemsize
+    if len(content) - start != size:
+        factors = shape if kind == "u1" else [*shape, np.dtype(kind).itemsize]
+        raise damaged(path, wanted=f"{' × '.join(map(str, factors))} bytes", got=len(content) - start)
     # A copy, since torch warns of arrays that cannot be written to.
-    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape).copy()
+    return np.frombuffer(content, dtype=f">{kind}", offset=start).reshape(shape).astype(kind)
+
+
+def _writers(path: Path, labels: UInt8[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """The writers of MNIST's training images: QMNIST's rows are in the same order, which their labels must confirm."""
+    rows: Int32[np.ndarray, "n columns"] = read_idx(path, dimensions=2, kind="i4")
+    if rows.shape != (len(labels), QMNIST_COLUMNS):
+        raise damaged(path, wanted=f"{len(labels)} × {QMNIST_COLUMNS} numbers", got=" × ".join(map(str, rows.shape)))
+    if len(differing := np.flatnonzero(rows[:, 0] != labels)):
+        row = int(differing[0])
+        raise damaged(path, wanted=f"label {labels[row]} of image {row}", got=f"{rows[row, 0]}, another data set's")
+    return rows[:, WRITER].astype(np.str_)
+
+
+def _there(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def _find(folder: Path, name: str) -> Path:
-    for path in (folder / name, folder / f"{name}.gz"):
-        if path.is_file():
-            return path
+    if (path := _there(folder, name)) is not None:
+        return path
     raise DataError(f"expected {name} or {name}.gz in {folder}, got neither; add one of them")
 
 
@@ -60,5 +86,5 @@ IDX = Format(
     name="idx",
     looks_for="the idx files train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-… (or .gz)",
     recognises=lambda path: any((path / f"train-images-idx3-ubyte{end}").is_file() for end in ("", ".gz")),
-    read=read,
+    read=lambda path, _: read(path),
 )

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import UInt8
 
-from obliviate.data.formats.base import Arrays, Format, damaged, need
+from obliviate.data.formats.base import Arrays, Format, damaged, need, whole
 from obliviate.data.formats.images import decode
 from obliviate.errors import DataError
 
@@ -61,5 +61,5 @@ MOSAIC = Format(
     name="mosaics",
     looks_for="mosaics train_00.webp …, test_00.webp … with train_labels.npy and test_labels.npy",
     recognises=lambda path: (path / "train_00.webp").is_file(),
-    read=read,
+    read=whole(read),
 )

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from obliviate.data.formats.base import Arrays, Format
+from obliviate.data.formats.base import Arrays, Contents, Format
 from obliviate.errors import DataError
 
 
-def read(path: Path) -> Arrays:
-    """Read the arrays under their own names; pickled objects are refused."""
-    return read_archive(path, what=path.name)
+def read(path: Path) -> Contents:
+    """Read the arrays under their own names, `train_owner` as the owners; pickled objects are refused."""
+    arrays = read_archive(path, what=path.name)
+    owners = arrays.pop("train_owner", None)
+    return Contents(arrays) if owners is None else Contents(arrays, metadata={"owner": owners}, owner="owner")
 
 
 def read_archive(path: Path, *, what: str) -> Arrays:
@@ -32,5 +34,5 @@ NPZ = Format(
     name="npz",
     looks_for="a file *.npz",
     recognises=lambda path: path.is_file() and path.suffix == ".npz",
-    read=read,
+    read=lambda path, _: read(path),
 )

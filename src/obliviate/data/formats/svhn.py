@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from obliviate.data.formats.base import Arrays, Format, damaged, need
+from obliviate.data.formats.base import Arrays, Format, damaged, need, whole
 
 FILES: Final = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 
@@ -52,5 +52,5 @@ SVHN = Format(
     name="SVHN",
     looks_for="SVHN's train_32x32.mat and test_32x32.mat",
     recognises=lambda path: (path / "train_32x32.mat").is_file(),
-    read=read,
+    read=whole(read),
 )
