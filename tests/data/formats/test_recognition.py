@@ -6,6 +6,7 @@ from obliviate.data.formats import FORMATS, recognise
 from obliviate.errors import DataError
 
 SIGNS = {
+    "described data": "data.toml",
     "npz": "data.npz",
     "idx": "train-images-idx3-ubyte.gz",
     "CIFAR python batches": "data_batch_1",
@@ -13,6 +14,7 @@ SIGNS = {
     "mosaics": "train_00.webp",
     "SVHN": "train_32x32.mat",
     "folder of images": "train/",
+    "Adult": "adult.data.xz",
 }
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from obliviate.data.formats.adult import ADULT
 from obliviate.data.formats.base import Format
 from obliviate.data.formats.cifar import CIFAR_BINARY, CIFAR_PYTHON
+from obliviate.data.formats.described import DESCRIBED
 from obliviate.data.formats.folder import FOLDER
 from obliviate.data.formats.idx import IDX
 from obliviate.data.formats.mosaic import MOSAIC
@@ -14,12 +16,17 @@ from obliviate.data.formats.npz import NPZ
 from obliviate.data.formats.svhn import SVHN
 from obliviate.errors import DataError
 
-FORMATS: Final[tuple[Format, ...]] = (NPZ, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER)
+FORMATS: Final[tuple[Format, ...]] = (DESCRIBED, NPZ, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER, ADULT)
 
 
 def recognise(path: Path) -> Format:
-    """Find the one format whose files are there, by their names; raises DataError for none or several."""
+    """Find the one format whose files are there, by their names; raises DataError for none or several.
+
+    A description by the user comes first, whatever lies beside it.
+    """
     try:
+        if DESCRIBED.recognises(path):
+            return DESCRIBED
         found = [one for one in FORMATS if one.recognises(path)]
     except OSError as error:
         raise DataError(f"expected a path that can be read, got {error}; check its name and its permissions") from error
@@ -34,6 +41,7 @@ def recognise(path: Path) -> Format:
     if not found:
         got = "another file" if path.exists() else "no such path"
         raise DataError(
-            f"expected a shipped set, a .npz file or a folder of data, got {str(path)!r} ({got}); see docs/data.md"
+            f"expected a shipped set, a .npz or .toml file or a folder of data, got {str(path)!r} ({got}); "
+            "see docs/data.md"
         )
     return found[0]

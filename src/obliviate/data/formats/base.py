@@ -72,3 +72,18 @@ def need(folder: Path, names: Sequence[str], *, what: str) -> None:
 def damaged(path: Path, *, wanted: str, got: object) -> DataError:
     """The error of a file whose content is not what its name says."""
     return DataError(f"expected {wanted} in {path}, got {got}; the file is damaged or foreign: fetch it again")
+
+
+ENDINGS: Final = ("", ".gz", ".xz")
+
+
+def there(folder: Path, name: str) -> Path | None:
+    """Find a file of this name, compressed or not."""
+    return next((path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()), None)
+
+
+def find(folder: Path, name: str) -> Path:
+    """Find a file of this name, compressed or not; raises DataError where there is none."""
+    if (path := there(folder, name)) is not None:
+        return path
+    raise DataError(f"expected {name}, {name}.gz or {name}.xz in {folder}, got none of them; add one")

@@ -1,0 +1,107 @@
+"""Tables in text files (CSV and TSV, compressed or not) and in Parquet files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from obliviate.data.formats.base import damaged
+from obliviate.data.tables import Table
+from obliviate.errors import DataError
+
+UNPACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
+TAB: Final = "\t"
+
+
+def read_text(path: Path) -> str:
+    """Read a text file in UTF-8, compressed by gzip or xz or not; raises DataError for damaged or other files."""
+    try:
+        content = UNPACKERS.get(path.suffix, bytes)(path.read_bytes())
+        return content.decode("utf-8-sig").replace("\r\n", "\n")
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
+        raise damaged(path, wanted="text in UTF-8", got=error) from error
+
+
+def suffix(path: Path) -> str:
+    """Return the suffix that tells what a file holds, without that of its compression.
+
+    >>> suffix(Path("people.csv.xz"))
+    '.csv'
+    """
+    return path.with_suffix("").suffix if path.suffix in UNPACKERS else path.suffix
+
+
+def read_table(path: Path, *, columns: Sequence[str] | None = None, delimiter: str | None = None) -> Table:
+    """Read a table whose first line names the columns, unless `columns` does.
+
+    Cells are separated by commas, or by tabs in a file `*.tsv`; only in the latter do quotation marks stand for
+    themselves. A file `*.parquet` is read with pyarrow. Raises DataError for lines of different lengths.
+    """
+    if suffix(path) == ".parquet":
+        return _parquet(path)
+    delimiter = delimiter or (TAB if suffix(path) == ".tsv" else ",")
+    return parse(io.StringIO(read_text(path), newline=""), path.name, columns=columns, delimiter=delimiter)
+
+
+def parse(lines: Iterable[str], name: str, *, columns: Sequence[str] | None = None, delimiter: str = ",") -> Table:
+    """Read lines of cells; spaces around a cell and empty lines are left out.
+
+    >>> parse(["age, town\\n", "31, Rome\\n"], "people.csv").column("town").tolist()
+    ['Rome']
+    """
+    quoting = csv.QUOTE_NONE if delimiter == TAB else csv.QUOTE_MINIMAL
+    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, skipinitialspace=True, strict=True)
+    names: list[str] | None = None if columns is None else list(columns)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            cells = [cell.strip() for cell in row]
+            if names is None:
+                names = cells
+            elif len(cells) != len(names):
+                raise DataError(
+                    f"expected {len(names)} cells in every line of {name}, got {len(cells)} in line {reader.line_num}; "
+                    "correct the line, or the delimiter"
+                )
+            else:
+                rows.append(cells)
+                numbers.append(reader.line_num)
+    except csv.Error as error:
+        raise DataError(
+            f"expected cells between {delimiter!r} in {name}, got {error} in line {reader.line_num}; correct the line"
+        ) from error
+    if names is not None and len(set(names)) != len(names):
+        twice = next(one for one in names if names.count(one) > 1)
+        raise DataError(f"expected columns of different names in {name}, got {twice!r} twice; rename one")
+    content = np.array(rows, dtype=object).reshape(len(rows), len(names or ()))
+    return Table(dict(zip(names or (), content.T, strict=True)), np.array(numbers, dtype=np.int64), name)
+
+
+def _parquet(path: Path) -> Table:
+    try:
+        from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise DataError(
+            f"expected pyarrow for reading {path.name}, got none; install it with `pip install pyarrow`, or save the "
+            "table as CSV"
+        ) from error
+    try:
+        content = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        raise damaged(path, wanted="a Parquet table", got=error) from error
+    columns = {
+        name: np.array(["" if one is None else str(one) for one in content.column(name).to_pylist()], dtype=object)
+        for name in content.column_names
+    }
+    return Table(columns, np.arange(1, content.num_rows + 1), path.name)

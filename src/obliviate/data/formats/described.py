@@ -1,0 +1,24 @@
+"""A user's data beside a `data.toml` that says what they are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from obliviate.data.formats.base import Contents, Format
+from obliviate.data.formats.description import NAME, read_description
+from obliviate.data.formats.tabular import read_parts, table_contents
+
+
+def read(path: Path, seed: int) -> Contents:
+    """Read the data that the file, or the one of this name in the folder, describes."""
+    description = read_description(path if path.is_file() else path / NAME)
+    train, test = read_parts(description, seed)
+    return table_contents(train, test, description)
+
+
+DESCRIBED = Format(
+    name="described data",
+    looks_for=f"{NAME}, which says what your files hold",
+    recognises=lambda path: (path.is_file() and path.suffix == ".toml") or (path / NAME).is_file(),
+    read=read,
+)

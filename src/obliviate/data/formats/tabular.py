@@ -1,0 +1,160 @@
+"""From tables and what their columns are to arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from jaxtyping import Float, Int, Shaped
+
+from obliviate.data.features import Targets
+from obliviate.data.formats.base import Arrays, Contents
+from obliviate.data.formats.delimited import read_table
+from obliviate.data.formats.description import Description
+from obliviate.data.tables import Table, TableEncoder, number
+from obliviate.errors import DataError
+from obliviate.seeds import derive
+from obliviate.types import Ids
+
+ZERO_ONE: Final = {"0": 0.0, "1": 1.0}
+
+
+def read_parts(description: Description, seed: int) -> tuple[Table, Table]:
+    """Read the training and the test rows, or draw the latter from all rows."""
+    how = {"columns": description.columns, "delimiter": description.delimiter}
+    train = read_table(description.path, **how)
+    if description.test is not None:
+        return train, read_table(description.test, **how)
+    kept, drawn = held_out(len(train), description.test_share, seed)
+    return train.take(kept), train.take(drawn)
+
+
+def held_out(n: int, share: float, seed: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " drawn"]]:
+    """Draw a share of n things, and return the places of the others and theirs; a function of the seed.
+
+    >>> [len(one) for one in held_out(10, 0.2, seed=0)]
+    [8, 2]
+    """
+    count = round(share * n)
+    if not 1 <= count < n:
+        raise DataError(
+            f"expected a share of {n} rows that is one row or more and not all, got {share}; change test_share"
+        )
+    order = np.random.default_rng(derive(seed, "test")).permutation(n)
+    return np.sort(order[count:]), np.sort(order[:count])
+
+
+def table_contents(train: Table, test: Table, description: Description) -> Contents:
+    """Encode the inputs by what the training rows hold, and the targets by the kind of the task."""
+    inputs = _inputs(train, description)
+    encoder = TableEncoder.fit(
+        inputs,
+        categorical=description.categorical,
+        missing=description.missing,
+        unseen_categories=description.unseen_categories,
+    )
+    arrays, targets = targets_of(train, test, description)
+    arrays |= {"train_x": encoder.encode(inputs), "test_x": encoder.encode(_inputs(test, description))}
+    return Contents(
+        arrays,
+        kind=description.kind,
+        classes=len(targets.names),
+        metadata=metadata_of(train, description),
+        owner=description.owner,
+        features=encoder.features,
+        targets=targets,
+        notes=encoder.notes,
+    )
+
+
+def _inputs(table: Table, description: Description) -> Table:
+    others = (description.id, description.owner)
+    return table.without([*description.target, *description.drop, *(one for one in others if one is not None)])
+
+
+def metadata_of(train: Table, description: Description) -> dict[str, Shaped[np.ndarray, " _"]]:
+    """The columns that stay beside the samples."""
+    names = dict.fromkeys(one for one in (description.owner, *description.metadata) if one is not None)
+    return {name: train.column(name).astype(np.str_) for name in names}
+
+
+def ids_of(table: Table, description: Description) -> Ids:
+    """The ids that the user gave, or the hashes of the rows."""
+    return table.ids() if description.id is None else table.column(description.id).astype(np.str_)
+
+
+def targets_of(train: Table, test: Table, description: Description) -> tuple[Arrays, Targets]:
+    """The arrays of targets and ids, and what the targets are called; raises DataError for cells that do not fit."""
+    names, missing = description.target, description.missing
+    most = {"classification": 1, "causal-lm": 0}.get(description.kind)
+    if not names or (most is not None and len(names) > most):
+        wanted = "one target column" if most == 1 else "target columns"
+        raise DataError(f"expected {wanted} for {description.kind}, got {', '.join(names) or 'none'}; correct `target`")
+    parts = {"train": train, "test": test}
+    for table in parts.values():
+        for name in names:
+            if len(gaps := np.flatnonzero(np.isin(table.column(name), missing))):
+                raise DataError(
+                    f"expected a target in every row, got none in column {name!r}, line {table.lines[gaps[0]]} of "
+                    f"{table.name}; complete or remove the row"
+                )
+    arrays: Arrays = {f"{part}_ids": ids_of(table, description) for part, table in parts.items()}
+    if description.kind == "classification":
+        classes = _classes(train, names[0])
+        arrays |= {f"{part}_y": _labels(table, names[0], classes) for part, table in parts.items()}
+        return arrays, Targets(classes)
+    if description.kind == "multi-label":
+        arrays |= {f"{part}_y": _marks(table, names) for part, table in parts.items()}
+        return arrays, Targets(names)
+    values = {part: _numbers(table, names) for part, table in parts.items()}
+    mean, std = values["train"].mean(0), values["train"].std(0)
+    if not std.all():
+        raise DataError(
+            f"expected targets that differ, got the same {names[int(std.argmin())]!r} in all training rows; "
+            "name another column"
+        )
+    arrays |= {f"{part}_y": ((one - mean) / std).astype(np.float32) for part, one in values.items()}
+    return arrays, Targets(names, tuple(mean.tolist()), tuple(std.tolist()))
+
+
+def _classes(train: Table, name: str) -> tuple[str, ...]:
+    """The classes in the order of their numbers if all are integers, and of the alphabet if not."""
+    cells = set(train.column(name))
+    if len(cells) < 2:
+        raise DataError(f"expected two classes or more in column {name!r} of {train.name}, got {len(cells)}; check it")
+    integers = all(cell.removeprefix("-").isdecimal() for cell in cells)
+    return tuple(sorted(cells, key=int if integers else str))
+
+
+def _labels(table: Table, name: str, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
+    known = {one: place for place, one in enumerate(classes)}
+    labels = np.array([known.get(cell, -1) for cell in table.column(name)])
+    if len(unseen := np.flatnonzero(labels < 0)):
+        row = int(unseen[0])
+        raise DataError(
+            f"expected a class of {name!r} that a training row has, got {table.column(name)[row]!r} in line "
+            f"{table.lines[row]} of {table.name}; correct it, or add training rows"
+        )
+    return labels
+
+
+def _marks(table: Table, names: Sequence[str]) -> Float[np.ndarray, "n labels"]:
+    marks = np.zeros((len(table), len(names)), dtype=np.float32)
+    for place, name in enumerate(names):
+        for row, cell in enumerate(table.column(name)):
+            if cell not in ZERO_ONE:
+                raise DataError(
+                    f"expected 0 or 1 in column {name!r}, got {cell!r} in line {table.lines[row]} of {table.name}; "
+                    "give each label a column of its own"
+                )
+            marks[row, place] = ZERO_ONE[cell]
+    return marks
+
+
+def _numbers(table: Table, names: Sequence[str]) -> Float[np.ndarray, "n outputs"]:
+    values = np.zeros((len(table), len(names)))
+    for place, name in enumerate(names):
+        for row, cell in enumerate(table.column(name)):
+            values[row, place] = number(cell, column=name, line=int(table.lines[row]), where=table.name)
+    return values
