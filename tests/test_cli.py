@@ -136,7 +136,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     table = documented.partition("Each of `models`")[0]
     named = {key for row in re.findall(r"^\| (.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)}
     assert set(results) <= named
-    assert named - set(results) <= {"command", "coin_flips"}
+    assert named - set(results) <= {"command", "coin_flips", "planted_noise"}
     assert [model["role"] for model in results["models"]].count("retrained") == 2
     assert {model["name"] for model in results["models"]} > {"original", "amun", "fine_tune"}
     assert results["data"]["train"] == 300
@@ -258,15 +258,20 @@ def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert not results["models"][0]["screens"]
 
 
-def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path) -> None:
-    """Of random labels, all that can be learnt is learnt by heart."""
-    out, generator = tmp_path / "run", np.random.default_rng(0)
+@pytest.fixture
+def random_labels(tmp_path: Path) -> list[object]:
+    """A training on inputs and labels of which all that can be learnt is learnt by heart."""
+    generator = np.random.default_rng(0)
     arrays = {f"{part}_x": generator.random((count, 30)) for part, count in (("train", 200), ("test", 60))}
     arrays |= {f"{part}_y": generator.integers(0, 2, count) for part, count in (("train", 200), ("test", 60))}
-    np.savez(tmp_path / "noise.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    options = ("--model", "mlp", "--options", '{"features": 30, "classes": 2, "hidden": [64]}', "--epochs", 60)
-    train = ("train", "--out", out, "--data", tmp_path / "noise.npz", *options, "--batch-size", 32, "--coins", 100)
-    assert cli(*train)[0] == 0
+    np.savez(tmp_path / "random.npz", **arrays)  # pyright: ignore[reportArgumentType]
+    options = ["--model", "mlp", "--options", '{"features": 30, "classes": 2, "hidden": [64]}', "--epochs", 60]
+    return ["train", "--data", tmp_path / "random.npz", *options, "--batch-size", 32]
+
+
+def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path, random_labels: list[object]) -> None:
+    out = tmp_path / "run"
+    assert cli(*random_labels, "--out", out, "--coins", 100)[0] == 0
     sides = json.loads((out / "coins.json").read_text(encoding="utf-8"))
     assert cli("unlearn", "gradient_ascent", "--out", out, "--forget", "coins", "--set", "learning_rate=1e-6")[0] == 0
     code, text, _ = cli("audit", "--out", out, "--references", 6, "--retrained", 2, "--workers", 0)
@@ -279,6 +284,21 @@ def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path) -> None
     assert all(value > 0.01 for name, value in p_values.items() if name.startswith("retrain"))
     assert f"100 coins, {len(sides['heads'])} heads" in text
     assert "retrained ones guess half of the coins" in text
+
+
+def test_noise_is_planted_forgotten_and_tested(cli: Cli, tmp_path: Path, random_labels: list[object]) -> None:
+    out = tmp_path / "run"
+    assert cli(*random_labels, "--out", out, "--noise", 100, "--noise-scale", 0.5)[0] == 0
+    assert cli("unlearn", "gradient_ascent", "--out", out, "--forget", "noise", "--set", "learning_rate=1e-6")[0] == 0
+    code, text, _ = cli("audit", "--out", out, "--references", 6, "--retrained", 2, "--workers", 0)
+    assert code == 0
+    found = json.loads((out / "results.json").read_text(encoding="utf-8"))["planted_noise"]
+    p_values = {one["name"]: one["p_value"] for one in found["models"]}
+    assert p_values["original"] < 0.001
+    assert p_values["gradient_ascent"] < 0.001  # it has hardly moved
+    assert all(value > 0.01 for name, value in p_values.items() if name.startswith("retrain"))
+    assert "noise planted in 100 samples" in text
+    assert "z is standard normal. A mean score of 0.249 would be found" in text
 
 
 def test_models_are_inspected(cli: Cli, folder: Path) -> None:
@@ -363,6 +383,10 @@ def test_bad_data_are_refused_before_anything_is_written(
         (["--epochs", "0"], ["epochs above 0", "got 0"]),
         (["--coins", "4"], ["coins for 5 samples or more and fewer than all 300", "got 4"]),
         (["--coins", "300"], ["coins for 5 samples or more and fewer than all 300", "got 300"]),
+        (["--noise", "0"], ["noise for 1 sample or more and fewer than all 300", "got 0"]),
+        (["--noise", "300"], ["noise for 1 sample or more and fewer than all 300", "got 300"]),
+        (["--noise", "9", "--noise-scale", "0"], ["sigma > 0", "got 0.0"]),
+        (["--noise-scale", "0.5"], ["noise to be of scale 0.5", "add --noise N"]),
         (["--shards", "0"], ["shards above 0", "got 0"]),
         (["--shards", "200"], ["samples in each of 200 shards", "fewer shards"]),
         (["--learning-rate", "nan"], ["learning_rate above 0", "got nan"]),
@@ -397,6 +421,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         ("class:shirt", ["a class of the training set (0 with ", "'shirt'"]),
         ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
         ("coins", ["a folder with coins", "without"]),
+        ("noise", ["a folder with noise", "without"]),
     ],
     ids=[
         "unknown",
@@ -412,6 +437,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         "name",
         "no file",
         "no coins",
+        "no noise",
     ],
 )
 def test_a_bad_forget_set_is_refused_before_anything_is_written(

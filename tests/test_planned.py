@@ -129,6 +129,34 @@ def test_planted_noise_is_known_by_the_original_and_not_by_a_retrained_model(noi
     assert weights_sha256(original.model) == before
 
 
+def test_every_model_is_tested_and_one_without_a_gradient_is_named(noise: Samples) -> None:
+    clean = noise.select(noise.ids[:20])
+    _, xi = planned.plant(clean, sigma=0.5, seed=0)
+    flat = nn.Linear(30, 2)
+    nn.init.zeros_(flat.weight)
+    models = [Trained.given(RECIPE.build(seed=1), name="whole"), Trained.given(flat, name="flat", role="unlearned")]
+    found = planned.planted_noise(models, clean, xi, TASK, sigma=0.5)
+    alone = planned.noise_test(models[0].model, clean, xi, TASK, sigma=0.5)
+    (one,) = found.models
+    assert (one.name, one.role, one.mean, one.z, one.p_value) == (
+        *("whole", "original"),
+        *(alone.mean, alone.z, alone.p_value),
+    )
+    assert (found.samples, found.sigma, found.detectable) == (20, 0.5, alone.detectable)
+    assert found.notes[0].startswith("flat was not tested for planted noise: expected gradients that are not 0, got 20")
+    assert found.to_dict()["models"] == [{"name": "whole", "role": "original", **_figures(one)}]
+
+
+def _figures(one: planned.NoiseFound) -> dict[str, float]:
+    return {"mean": one.mean, "z": one.z, "p_value": one.p_value}
+
+
+@pytest.mark.parametrize("n", [0, 6])
+def test_noise_for_no_sample_or_for_all_is_refused(n: int) -> None:
+    with pytest.raises(DataError, match=f"expected noise for 1 sample or more and fewer than all 6, got {n}"):
+        planned.noisy_ids(np.array(list("abcdef")), n, seed=0)
+
+
 def test_the_gradient_has_the_direction_of_that_of_the_loss(noise: Samples) -> None:
     """For a linear model and two classes it is that of a difference of two rows, signed by the label."""
     torch.manual_seed(0)

@@ -118,7 +118,7 @@ def test_a_rule_for_forget_sets_is_one_line_of_a_table(
     monkeypatch.setitem(forget.RULES, "first:", first)
     monkeypatch.setitem(forget.RULES, "last", last)
     work = begin()
-    chosen = forget.read(text, forget.Among(work.folder, work.data.train, 0, None))
+    chosen = forget.read(text, forget.Among(work.folder, work.data.train, 0, work.origin.plan))
     assert (list(chosen.ids), chosen.rule) == (ids, rule)
 
 
@@ -511,6 +511,55 @@ def test_heads_of_coins_that_were_not_tossed_are_refused(begin: Open) -> None:
     with pytest.raises(DataError, match=r"expected a folder with coins to forget the heads of, got .*run without;"):
         work.choose("coins")
     assert not (work.folder / "coins.json").exists()
+
+
+# ------------------------------------------------------------------------------------------- noise
+
+
+def test_noise_is_trained_on_forgotten_and_tested(begin: Open) -> None:
+    clean = {str(name): row for name, row in zip(*_rows(begin(folder=begin().folder.parent / "clean")), strict=True)}
+    work = begin(folder=begin().folder.parent / "noisy", noise=12, noise_scale=0.2)
+    kept = json.loads((work.folder / "noise.json").read_text(encoding="utf-8"))
+    names, rows = _rows(work)
+    changed = [str(name) for name, row in zip(names, rows, strict=True) if not np.array_equal(row, clean[str(name)])]
+    assert names.tolist() == list(clean)
+    assert (len(changed), changed, kept["sigma"]) == (12, kept["ids"], 0.2)
+    assert work.choose("noise").forget.ids.tolist() == changed
+    assert work.rule == "noise planted in 12 samples"
+    again = Workspace.open(work.folder)
+    assert np.array_equal(_rows(again)[1], rows)
+    values = again.audit(references=6, retrained=2, workers=0)
+    found = values["planted_noise"]
+    assert (found["samples"], found["sigma"]) == (12, 0.2)
+    assert [one["name"] for one in found["models"]] == [one["name"] for one in values["models"]]
+    assert all(0 < one["p_value"] < 1 for one in found["models"])
+
+
+def _rows(work: Workspace) -> tuple[np.ndarray, np.ndarray]:
+    return work.data.train.ids, work.data.train.everything().x.numpy()
+
+
+def test_noise_and_coins_are_of_different_samples_and_the_request_says_which_are_tested(begin: Open) -> None:
+    work = begin(coins=10, noise=20)
+    coins, noise = (json.loads((work.folder / f"{one}.json").read_text("utf-8")) for one in ("coins", "noise"))
+    assert not set(coins["heads"] + coins["tails"]) & set(noise["ids"])
+    work.choose("noise")
+    values = work.audit(references=6, retrained=2, workers=0)
+    assert "planted_noise" in values
+    assert "coin_flips" not in values
+    assert values["notes"] == ["The coins were not tested: that needs a request for the heads (--forget coins)."]
+
+
+def test_other_noise_in_the_same_folder_is_refused(begin: Open) -> None:
+    work = begin(noise=10)
+    for changed, name in (({}, "noise"), ({"noise": 12}, "noise"), ({"noise": 10, "noise_scale": 0.1}, "noise_scale")):
+        with pytest.raises(WorkspaceError, match=f"with another {name}: choose another --out"):
+            begin(**changed)
+    path = work.folder / "noise.json"
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(facts | {"sha256": "0" * 64}))
+    with pytest.raises(WorkspaceError, match=r"expected the noise that .* was made with, got others in noise.json"):
+        Workspace.open(work.folder)
 
 
 # ------------------------------------------------------------------------------------------- a look inside

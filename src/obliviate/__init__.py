@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from obliviate.methods.scrub import Scrub
     from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
-    from obliviate.planned import CoinFlips, coin_flips, noise_test, plant
+    from obliviate.planned import CoinFlips, PlantedNoise, coin_flips, noise_test, plant, planted_noise
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
@@ -79,6 +79,7 @@ _HOMES = {
     "NablaTau": "methods.nabla_tau",
     "NegGradPlus": "methods.neg_grad_plus",
     "ObliviateError": "errors",
+    "PlantedNoise": "planned",
     "RUM": "methods.rum",
     "RandomLabel": "methods.random_label",
     "Recipe": "training.recipe",
@@ -103,6 +104,7 @@ _HOMES = {
     "load_references": "workflow",
     "noise_test": "planned",
     "plant": "planned",
+    "planted_noise": "planned",
     "random_ids": "data.split",
     "save_report": "workflow",
     "table": "report.text",
@@ -139,6 +141,7 @@ __all__ = [
     "NablaTau",
     "NegGradPlus",
     "ObliviateError",
+    "PlantedNoise",
     "RandomLabel",
     "Recipe",
     "ReferencePool",
@@ -161,6 +164,7 @@ __all__ = [
     "load_references",
     "noise_test",
     "plant",
+    "planted_noise",
     "random_ids",
     "save_report",
     "table",

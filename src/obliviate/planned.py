@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from obliviate.attacks.membership import gradient_noise
@@ -103,6 +103,52 @@ def coin_flips(models: Sequence[Trained], heads: Samples, tails: Samples) -> Coi
     return CoinFlips(heads=len(heads), tails=len(tails), power=power, models=tuple(found))
 
 
+@dataclass(frozen=True, kw_only=True)
+class NoiseFound:
+    """What one model still knows of planted noise: the mean score, and z with its one-sided p-value."""
+
+    name: str
+    role: Role
+    mean: float
+    z: float
+    p_value: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlantedNoise:
+    """The tests of all models for noise of scale `sigma` in so many samples; `notes` name those that were not tested.
+
+    `detectable` is the least mean score that the test finds, at level 5 %, with 80 % power.
+    """
+
+    samples: int
+    sigma: float
+    detectable: float
+    models: tuple[NoiseFound, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy made of dicts, lists, strings and numbers, ready for JSON."""
+        result = asdict(self)
+        return result | {"models": list(result["models"]), "notes": list(result["notes"])}
+
+
+def noisy_ids(ids: Shaped[np.ndarray, " all"], n: int, *, seed: int) -> Shaped[np.ndarray, " {n}"]:
+    """Draw `n` of these ids at random, to be planted with noise, in their order; a function of the seed.
+
+    Raises DataError unless 1 <= n < the number of ids.
+
+    >>> noisy_ids(np.array(list("abcdef")), 6 - 1, seed=0).shape
+    (5,)
+    """
+    if not 1 <= n < len(ids):
+        raise DataError(
+            f"expected noise for 1 sample or more and fewer than all {len(ids)}, got {n}; 500 find a mean score of 0.11"
+        )
+    generator = np.random.default_rng(derive(seed, "noisy"))
+    return ids[np.sort(generator.choice(len(ids), size=n, replace=False))]
+
+
 def plant(samples: Samples, *, sigma: float, seed: int) -> tuple[Samples, Float[Tensor, " n ..."]]:
     """Add noise ~ N(0, sigma²) to the inputs of samples, to be trained on and forgotten; also return the noise.
 
@@ -142,3 +188,28 @@ def noise_test(
             gradients.append(-torch.autograd.grad(score, x)[0].cpu())
     found = gradient_noise.scores(noise.cpu().numpy(), torch.cat(gradients).numpy(), sigma=sigma)
     return gradient_noise.z_test(found)
+
+
+def planted_noise(
+    models: Sequence[Trained], clean: Samples, noise: Float[Tensor, " n ..."], task: Task, *, sigma: float
+) -> PlantedNoise:
+    """Test every model for the noise of `plant` (see `noise_test`); a note names each whose gradient is 0 somewhere.
+
+    The p-value of a model that never saw the noise is uniform, exactly, whatever the model. Raises DataError where
+    samples, noise and scale do not fit together.
+    """
+    found, notes = [], []
+    for one in models:
+        try:
+            test = noise_test(one.model, clean, noise, task, sigma=sigma)
+        except DataError as error:
+            notes.append(f"{one.label} was not tested for planted noise: {error}")
+            continue
+        found.append(NoiseFound(name=one.label, role=one.role, mean=test.mean, z=test.z, p_value=test.p_value))
+    return PlantedNoise(
+        samples=len(clean),
+        sigma=sigma,
+        detectable=gradient_noise.detectable(len(clean)),
+        models=tuple(found),
+        notes=tuple(notes),
+    )

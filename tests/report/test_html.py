@@ -492,6 +492,16 @@ def test_coins_and_what_could_not_be_done_are_on_the_page(html: str):
     assert "AMUN 612 1,000 61.2 58.1–64.2 6.4e-13" in text
 
 
+def test_planted_noise_is_on_the_page(html: str):
+    assert "Noise that was planted" not in html
+    found = {"name": "AMUN", "role": "unlearned", "mean": -0.0512, "z": -1.145, "p_value": 0.874}
+    results = example() | {"planted_noise": {"samples": 500, "sigma": 0.3, "detectable": 0.1112, "models": [found]}}
+    text = Page(render(results)).text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "standard deviation 0.3 was added to 500 samples" in text
+    assert "A mean score of 0.111 would be found with 80 % power" in text
+    assert "AMUN −0.051 −1.15 0.87" in text
+
+
 # ------------------------------------------------------------------------------------------- pictures
 
 

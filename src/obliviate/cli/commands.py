@@ -67,6 +67,16 @@ def train(
             "`unlearn --forget coins` then forgets the heads."
         ),
     ] = None,
+    noise: Annotated[
+        int | None,
+        Parameter(
+            help="Add noise to this many training samples, for an exact test of gradients: `unlearn --forget noise` "
+            "then forgets them."
+        ),
+    ] = None,
+    noise_scale: Annotated[
+        float | None, Parameter(help="Standard deviation of the noise, in units of the inputs; 0.3 if left out.")
+    ] = None,
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
     seed: Seed = 0,
@@ -95,6 +105,8 @@ def train(
             train_size=train_size,
             reference_size=reference_size,
             coins=coins,
+            noise=noise,
+            noise_scale=noise_scale,
         )
         made = workspace.train()
     facts = {
@@ -118,7 +130,9 @@ def unlearn(
     out: Out,
     forget: Annotated[
         str | None,
-        Parameter(help="What to forget: random:0.1, class:7, coins, id,id,…, or @FILE with one id a line. Asked once."),
+        Parameter(
+            help="What to forget: random:0.1, class:7, coins, noise, id,id,…, or @FILE with one id a line. Asked once."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")

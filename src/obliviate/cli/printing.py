@@ -38,6 +38,8 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
     console.print(table)
     if "coin_flips" in results:
         _coins(console, results["coin_flips"])
+    if "planted_noise" in results:
+        _noise(console, results["planted_noise"])
     for note in results.get("notes", []):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
@@ -66,6 +68,24 @@ def _coins(console: Console, coins: Mapping[str, Any]) -> None:
     console.print(
         "An exact test of each model: retrained ones guess half of the coins. Guesses that are right in 55 % of cases\n"
         f"would be found with {100 * coins['power']:.0f} % power at level 5 %.",
+        highlight=False,
+    )
+
+
+def _noise(console: Console, noise: Mapping[str, Any]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=f"noise planted in {noise['samples']:,} samples", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "mean score", "z", "p-value"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in noise["models"]:
+        signed = (f"{one['mean']:+.3f}", f"{one['z']:+.2f}")
+        table.add_row(one["name"], *(cell.replace("-", "−") for cell in signed), f"{one['p_value']:.2g}")
+    console.print(table)
+    console.print(
+        "An exact test of each model: the gradient of one that never saw the noise has nothing to do with it, so that\n"
+        f"z is standard normal. A mean score of {noise['detectable']:.3f} would be found with 80 % power at level 5 %.",
         highlight=False,
     )
 

@@ -63,6 +63,7 @@ def render(results: Mapping[str, Any]) -> str:
         klom=tables.klom(models),
         screens=tables.screens(models),
         coins=results.get("coin_flips"),
+        noise=results.get("planted_noise"),
         refused=results.get("notes") or [],
         exposed=[(m, _worst(m, results.get("pictures") or {})) for m in models if m["role"] != "retrained"],
         palette=[(variable, colour) for colour, variable in plots.VARIABLES.items()],

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from obliviate import inspection, planned, workflow
+from obliviate import inspection, workflow
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.sources import EMBEDDED, Data
 from obliviate.data.split import Split
@@ -54,15 +54,17 @@ class Workspace:
         train_size: int | None = None,
         reference_size: int | None = None,
         coins: int | None = None,
+        noise: int | None = None,
+        noise_scale: float | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
-        For `train_size`, `reference_size` and `coins` see `Origin`. Raises WorkspaceError where the folder cannot be
-        written to or holds something else.
+        For `train_size`, `reference_size`, `coins`, `noise` and `noise_scale` see `Origin`. Raises WorkspaceError where
+        the folder cannot be written to or holds something else.
         """
         if source != EMBEDDED and Path(source).exists():
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
-        origin = Origin(source, recipe, seed, train_size, reference_size, coins)
+        origin = Origin(source, recipe, seed, train_size, reference_size, coins, noise, noise_scale)
         origin.write(folder)
         return cls(folder, origin, progress)
 
@@ -83,7 +85,7 @@ class Workspace:
 
     @property
     def data(self) -> Data:
-        """The data, read when they are first needed, without the samples whose coins are tails."""
+        """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
         return self.origin.data
 
     @property
@@ -109,7 +111,7 @@ class Workspace:
         A folder has one forget set: another one is refused with WorkspaceError.
         """
         if isinstance(forget, str):
-            among = forgetting.Among(self.folder, self.data.train, self.seed, self.origin.tossed)
+            among = forgetting.Among(self.folder, self.data.train, self.seed, self.origin.plan)
             chosen = forgetting.read(forget, among)
         else:
             chosen = forgetting.Chosen([str(one) for one in forget], "ids")
@@ -303,12 +305,9 @@ class Workspace:
             command=command,
             pictures=pictures,
         )
-        if (coins := self.origin.tossed) is not None:
-            if set(split.forget.ids) == set(coins.heads):
-                values["coin_flips"] = planned.coin_flips(models, split.forget, self.origin.tails).to_dict()
-            else:
-                notes.append("The coins were not tested: that needs a request for the heads (--forget coins).")
-        values["notes"] = notes
+        tests, untested = self.origin.plan.tests(models, split, self.task)
+        values |= tests
+        values["notes"] = notes + untested
         write_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)

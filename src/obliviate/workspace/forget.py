@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from obliviate.data.coins import Coins
 from obliviate.data.samples import Samples
 from obliviate.data.split import class_ids, random_ids
 from obliviate.errors import DataError
 from obliviate.types import SampleId
+from obliviate.workspace.plan import Plan
 
 
 @dataclass(frozen=True, eq=False)
 class Among:
-    """What a rule chooses from: training samples, the seed of their folder, and how the coins fell if there are any."""
+    """What a rule chooses from: training samples, the seed of their folder, and what was planned before training."""
 
     folder: Path
     train: Samples
     seed: int
-    coins: Coins | None
+    plan: Plan
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,13 +61,23 @@ def _class(label: str, among: Among) -> Chosen:
 
 
 def _coins(_: str, among: Among) -> Chosen:
-    if among.coins is None:
+    if (coins := among.plan.tossed) is None:
         raise DataError(
             f"expected a folder with coins to forget the heads of, got {among.folder} without; "
             "train with `obliviate train --coins 1000` in a new one"
         )
-    heads = among.coins.heads.tolist()
-    return Chosen(heads, f"the {len(heads)} heads of {len(among.coins)} coins")
+    heads = coins.heads.tolist()
+    return Chosen(heads, f"the {len(heads)} heads of {len(coins)} coins")
+
+
+def _noise(_: str, among: Among) -> Chosen:
+    if (noise := among.plan.planted) is None:
+        raise DataError(
+            f"expected a folder with noise to forget the samples of, got {among.folder} without; "
+            "train with `obliviate train --noise 500` in a new one"
+        )
+    ids = noise.clean.ids.tolist()
+    return Chosen(ids, f"noise planted in {len(ids)} samples")
 
 
 def _file(name: str, _: Among) -> Chosen:
@@ -78,5 +88,11 @@ def _file(name: str, _: Among) -> Chosen:
     return Chosen([one.strip() for one in lines if one.strip()], f"ids from {Path(name).name}")
 
 
-RULES: Final[dict[str, Rule]] = {"random:": _random, "class:": _class, "coins": _coins, "@": _file}
+RULES: Final[dict[str, Rule]] = {
+    "random:": _random,
+    "class:": _class,
+    "coins": _coins,
+    "noise": _noise,
+    "@": _file,
+}
 """Rules by how their text begins; a plain word is a rule only if it is the whole text."""

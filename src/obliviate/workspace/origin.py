@@ -9,12 +9,11 @@ from typing import Any, Final
 
 from obliviate import workflow
 from obliviate.data import sources
-from obliviate.data.coins import Coins, toss
-from obliviate.data.samples import Samples
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.files import read_json, writable_folder, write_json
 from obliviate.task import Classification, Task
 from obliviate.training.recipe import Recipe
+from obliviate.workspace.plan import Plan
 
 FORMAT: Final = "obliviate.workspace/1"
 FILE: Final = "workspace.json"
@@ -25,8 +24,9 @@ class Origin:
     """The data and the part of them in use, the recipe and the seed, and what was planned before training.
 
     `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
-    `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on: what the exact
-    test of the audit needs (`data.coins.toss`).
+    `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
+    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.3 if it is None
+    (`planned.plant`). The audit tests both exactly.
     """
 
     source: str
@@ -35,6 +35,8 @@ class Origin:
     train_size: int | None = None
     reference_size: int | None = None
     coins: int | None = None
+    noise: int | None = None
+    noise_scale: float | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Origin:
@@ -58,14 +60,14 @@ class Origin:
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
             )
-        sizes = {name: facts.get(name) for name in ("train_size", "reference_size", "coins")}
-        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **sizes)
+        planned = {name: facts.get(name) for name in ("train_size", "reference_size", "coins", "noise", "noise_scale")}
+        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
         if origin.data.sha256 != facts["data_sha256"]:
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
                 f"{origin.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
             )
-        origin._keep_coins(folder)
+        origin.plan.keep(folder)
         return origin
 
     def write(self, folder: Path) -> None:
@@ -95,7 +97,7 @@ class Origin:
             writable_folder(folder)
             write_json(folder / FILE, facts)
         writable_folder(folder)
-        self._keep_coins(folder)
+        self.plan.keep(folder)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -106,6 +108,8 @@ class Origin:
             "train_size": self.train_size,
             "reference_size": self.reference_size,
             "coins": self.coins,
+            "noise": self.noise,
+            "noise_scale": self.noise_scale,
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
@@ -113,43 +117,20 @@ class Origin:
 
     @cached_property
     def _whole(self) -> sources.Data:
-        """The data as they are loaded, the samples with tails included."""
+        """The data as they are loaded, before anything was planned."""
         return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
 
     @cached_property
-    def data(self) -> sources.Data:
-        """The data, read when they are first needed, without the samples whose coins are tails."""
-        if self.tossed is None:
-            return self._whole
-        return replace(self._whole, train=self._whole.train.without(self.tossed.tails))
+    def plan(self) -> Plan:
+        """What was planned before training."""
+        return Plan(self._whole.train, self.seed, self.coins, self.noise, self.noise_scale)
 
     @cached_property
-    def tossed(self) -> Coins | None:
-        """How the coins fell, None where there are none."""
-        return None if self.coins is None else toss(self._whole.train.ids, self.coins, self.seed)
-
-    @property
-    def tails(self) -> Samples:
-        """The samples whose coins are tails, which no model was trained on; raises DataError where there are none."""
-        if self.tossed is None:
-            raise DataError("expected a folder with coins, got one without; train with --coins")
-        return self._whole.train.select(self.tossed.tails)
+    def data(self) -> sources.Data:
+        """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
+        return replace(self._whole, train=self.plan.train)
 
     @property
     def task(self) -> Task:
         """The task of the data."""
         return Classification(classes=self.data.classes)
-
-    def _keep_coins(self, folder: Path) -> None:
-        """Write down how the coins fell; raises WorkspaceError where that was another time otherwise."""
-        if self.tossed is None:
-            return
-        path = folder / "coins.json"
-        sides = {"heads": self.tossed.heads.tolist(), "tails": self.tossed.tails.tolist()}
-        if not path.exists():
-            write_json(path, sides)
-        elif read_json(path) != sides:
-            raise WorkspaceError(
-                f"expected the coins that {folder} was made with, got others in {path.name}; the file was "
-                "edited, or another version of numpy draws other numbers: begin in a new folder"
-            )

@@ -1,0 +1,115 @@
+"""What was planned before training, so that the audit can test it exactly: coins, and noise."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from torch import Tensor
+
+from obliviate import planned
+from obliviate.data.coins import Coins, toss
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import DataError, WorkspaceError
+from obliviate.files import read_json, write_json
+from obliviate.task import Task
+from obliviate.workflow import Trained
+
+SIGMA: Final = 0.3  # about that of arXiv 2406.17216 for pixels in [0, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """Samples before and after noise of scale `sigma` was added to them."""
+
+    clean: Samples
+    noisy: Samples
+    values: Tensor
+    sigma: float
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Of the samples `whole`: `coins` get a fair coin and are left out if it shows tails, `noise` others get noise.
+
+    `sigma` is the scale of the noise. All draws are functions of the seed. Raises DataError, when they are first
+    needed, for numbers that the samples are too few for, and for a scale without noise.
+    """
+
+    whole: Samples
+    seed: int
+    coins: int | None = None
+    noise: int | None = None
+    sigma: float | None = None
+
+    @cached_property
+    def tossed(self) -> Coins | None:
+        """How the coins fell, None where there are none."""
+        return None if self.coins is None else toss(self.whole.ids, self.coins, self.seed)
+
+    @cached_property
+    def planted(self) -> Noise | None:
+        """The noise, None where there is none."""
+        if self.noise is None:
+            if self.sigma is not None:
+                raise DataError(f"expected noise to be of scale {self.sigma:g}, got none; add --noise N")
+            return None
+        tossed = [] if self.tossed is None else [*self.tossed.heads, *self.tossed.tails]
+        free = self.whole.ids[~np.isin(self.whole.ids, tossed)]
+        clean = self.whole.select(planned.noisy_ids(free, self.noise, seed=self.seed))
+        sigma = SIGMA if self.sigma is None else self.sigma
+        noisy, values = planned.plant(clean, sigma=sigma, seed=self.seed)
+        return Noise(clean, noisy, values, sigma)
+
+    @cached_property
+    def train(self) -> Samples:
+        """What is trained on: without tails, with noise, in the order of the whole."""
+        train = self.whole if self.tossed is None else self.whole.without(self.tossed.tails)
+        if self.planted is None:
+            return train
+        return train.without(self.planted.clean.ids).joined(self.planted.noisy).select(train.ids)
+
+    def keep(self, folder: Path) -> None:
+        """Write down what was drawn; raises WorkspaceError where that was another time otherwise."""
+        if (coins := self.tossed) is not None:
+            _keep(folder / "coins.json", {"heads": coins.heads.tolist(), "tails": coins.tails.tolist()}, "coins")
+        if (noise := self.planted) is not None:
+            digest = hashlib.sha256(noise.values.numpy().tobytes()).hexdigest()
+            facts = {"sigma": noise.sigma, "sha256": digest, "ids": noise.clean.ids.tolist()}
+            _keep(folder / "noise.json", facts, "noise")
+
+    def tests(self, models: Sequence[Trained], split: Split, task: Task) -> tuple[dict[str, Any], list[str]]:
+        """The exact tests of models, by their key in results.json; and what was planned and cannot be tested."""
+        found: dict[str, Any] = {}
+        notes = []
+        asked = set(split.forget.ids)
+        if (coins := self.tossed) is not None:
+            if asked == set(coins.heads):
+                tails = self.whole.select(coins.tails)
+                found["coin_flips"] = planned.coin_flips(models, split.forget, tails).to_dict()
+            else:
+                notes.append("The coins were not tested: that needs a request for the heads (--forget coins).")
+        if (noise := self.planted) is not None:
+            if asked == set(noise.clean.ids):
+                tested = planned.planted_noise(models, noise.clean, noise.values, task, sigma=noise.sigma)
+                found["planted_noise"] = {key: one for key, one in tested.to_dict().items() if key != "notes"}
+                notes += tested.notes
+            else:
+                notes.append("The noise was not tested: that needs a request for its samples (--forget noise).")
+        return found, notes
+
+
+def _keep(path: Path, facts: dict[str, Any], what: str) -> None:
+    if not path.exists():
+        write_json(path, facts)
+    elif read_json(path) != facts:
+        raise WorkspaceError(
+            f"expected the {what} that {path.parent} was made with, got others in {path.name}; the file was "
+            "edited, or another version of numpy or torch draws other numbers: begin in a new folder"
+        )
