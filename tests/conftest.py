@@ -71,6 +71,26 @@ def tiny_recipe() -> Recipe:
     return Recipe(model="mlp", model_options=options, epochs=3, batch_size=16, precision="float32")
 
 
+@pytest.fixture(scope="session")
+def noise() -> Samples:
+    """240 random inputs with random labels of 2 classes: all that can be learnt of them is learnt by heart."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(240, 30, generator=generator), torch.randint(0, 2, (240,), generator=generator)
+    return Samples.from_tensors(x, y, ids=[f"s{i:03d}" for i in range(240)])
+
+
+@pytest.fixture(scope="session")
+def two_classes() -> Classification:
+    return Classification(classes=2)
+
+
+@pytest.fixture(scope="session")
+def by_heart() -> Recipe:
+    """Learns `noise` by heart."""
+    options = {"features": 30, "classes": 2, "hidden": (64,)}
+    return Recipe(model="mlp", model_options=options, epochs=60, batch_size=32, weight_decay=0.0, precision="float32")
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """No run-time checks of types and shapes, as for a user: what they would stop reaches our own messages."""
