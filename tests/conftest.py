@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import jaxtyping
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from torch import nn
 
 from obliviate import workflow
@@ -18,6 +19,9 @@ from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
 torch.set_num_threads(1)
+# The same examples in every run, and no time limit that a busy machine could miss.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
