@@ -6,8 +6,9 @@ BIN    := $(VENV)/bin
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
+# A process per core, each with whole files, so that what a file's tests share is made once. One core is enough.
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import provenance, save, spread
-from ground import Ground, Log, Request, figures, key_of
+from common import provenance, ranged, save, spread, table
+from ground import COLUMNS, Ground, Log, Request, figures, key_of
 from torch import Tensor
 
 from obliviate import workflow
@@ -42,13 +42,7 @@ from obliviate.training.run import Run
 FORGET_SEED = 3001
 SHARES = (0.1, 0.5)
 OTHER = 500  # what the seed of the model that examples are transferred from adds to that of the model
-COLUMNS = {
-    "forget %": ("forget", 1),
-    "retain %": ("retain", 1),
-    "test %": ("test", 1),
-    "FT-AUC": ("ft_auc", 1),
-    "average gap": ("average_gap", 2),
-}
+FIGURES = {title: column for title, column in COLUMNS.items() if column[0] != "share_of_retraining"}
 
 
 def random_labels(classes: int, excluded: Tensor, generator: torch.Generator) -> Tensor:
@@ -131,7 +125,7 @@ def summary(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     reference = [one["average_gap"] for one in rows["Adv"]]
     table: dict[str, dict[str, Any]] = {}
     for name, entries in rows.items():
-        table[name] = {figure: spread([one[figure] for one in entries]) for figure, _ in COLUMNS.values()}
+        table[name] = {figure: spread([one[figure] for one in entries]) for figure, _ in FIGURES.values()}
         if name not in ("original", "retrained", "Adv"):
             gaps = [one["average_gap"] for one in entries]
             table[name]["worse_than_adv"] = sum(gap > own for gap, own in zip(gaps, reference, strict=True))
@@ -139,15 +133,17 @@ def summary(rows: dict[str, list[dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     return table
 
 
-def markdown(table: dict[str, dict[str, Any]]) -> str:
+def markdown(found: dict[str, dict[str, Any]]) -> str:
     """The table of `docs/methods/amun.md`."""
-    lines = [["examples", *COLUMNS, "worse than Adv on"], ["---"] * (len(COLUMNS) + 2)]
-    for name, row in table.items():
-        cells = [
-            "{mean:.{d}f} ({min:.{d}f}–{max:.{d}f})".format(d=digits, **row[key]) for key, digits in COLUMNS.values()
+    lines = [
+        [
+            name,
+            *(ranged(row[key], digits) for key, digits in FIGURES.values()),
+            f"{row['worse_than_adv']} of {row['models']}" if "models" in row else "",
         ]
-        lines.append([name, *cells, f"{row['worse_than_adv']} of {row['models']}" if "models" in row else ""])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        for name, row in found.items()
+    ]
+    return table(["examples", *FIGURES, "worse than Adv on"], lines)
 
 
 def main() -> None:
@@ -171,8 +167,8 @@ def main() -> None:
                 for name, method in made.items():
                     rows.setdefault(name, []).append(measure(request, log, name, method, retain=retain, where=where))
     summaries = {title: summary(rows) for title, rows in tables.items()}
-    for title, table in summaries.items():
-        print(f"\n{title}\n\n{markdown(table)}")
+    for title, found in summaries.items():
+        print(f"\n{title}\n\n{markdown(found)}")
     command = f"python benchmarks/amun_ablation.py --model-seeds {arguments.model_seeds}"
     content = {"forget_seed": FORGET_SEED, "recipe": Recipe().to_dict(), "tables": summaries}
     print(save("amun_ablation", {**provenance(command), **content}))

@@ -49,8 +49,12 @@ def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
 def cell(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Mean and range of a figure over the rows."""
     one = spread([row[name] for row in rows])
-    text = f"{one['mean']:.1f}"
-    return text if one["max"] - one["min"] < 0.05 else f"{text} ({one['min']:.1f}–{one['max']:.1f})"
+    return f"{one['mean']:.1f}" if one["max"] - one["min"] < 0.05 else ranged(one, 1)
+
+
+def ranged(one: Mapping[str, float], digits: int) -> str:
+    """A `spread`: the mean, and the least and the greatest value behind it."""
+    return f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})"
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

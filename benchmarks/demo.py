@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from common import provenance, save, spread
+from common import provenance, ranged, save, spread, table
 
 from obliviate.demo import demo
 from obliviate.metrics.forgetting import closure
@@ -77,7 +77,7 @@ def summarise(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return summary
 
 
-def markdown(table: Mapping[str, Mapping[str, Any]]) -> str:
+def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
     """The table of `docs/demo.md`: mean and range over the seeds."""
     columns = {
         "forget %": "forget",
@@ -89,16 +89,16 @@ def markdown(table: Mapping[str, Mapping[str, Any]]) -> str:
         "FT-AUC gap closed": "closure_ft_auc",
         "share of a retraining, %": "share_of_retraining",
     }
-    lines = [["model", *columns, "verdicts"], ["---"] * (len(columns) + 2)]
-    for name, figures in table.items():
+    lines: list[list[str]] = []
+    for name, figures in found.items():
         cells = []
         for key in columns.values():
             digits = 2 if key.startswith(("closure", "average")) else 1
             one = figures.get(key)
-            cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})" if one else "")
+            cells.append(ranged(one, digits) if one else "")
         counts = {verdict: figures["verdicts"].count(verdict) for verdict in dict.fromkeys(figures["verdicts"])}
         lines.append([name, *cells, ", ".join(f"{count} × {verdict}" for verdict, count in counts.items())])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["model", *columns, "verdicts"], lines)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from common import spread
+from common import ranged, spread, table
 from torch import nn
 
 from obliviate import workflow
@@ -210,7 +210,7 @@ def timed_figures(audit: ModelAudit) -> dict[str, Any]:
 
 def markdown(rows: Mapping[str, Sequence[Mapping[str, Any]]], columns: Mapping[str, tuple[str, int]] = COLUMNS) -> str:
     """A table: the mean, the least and the greatest value of every figure, and the verdicts counted."""
-    lines = [["method", *columns, "verdicts"], ["---"] * (len(columns) + 2)]
+    lines: list[list[str]] = []
     for name, entries in rows.items():
         good = [one for one in entries if "failed" not in one]
         if not good:
@@ -222,13 +222,12 @@ def markdown(rows: Mapping[str, Sequence[Mapping[str, Any]]], columns: Mapping[s
             if not values:
                 cells.append("")
                 continue
-            one = spread(values)
-            cells.append(f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})")
+            cells.append(ranged(spread(values), digits))
         verdicts = [entry["verdict"] for entry in good]
         counts = Counter(sorted(verdicts)).most_common()
         cells.append(", ".join(f"{count} × {verdict}" for verdict, count in counts))
         lines.append([name if name in ("original", "retrained") else f"`{name}`", *cells])
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return table(["method", *columns, "verdicts"], lines)
 
 
 class Log:

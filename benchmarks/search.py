@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import provenance, save, spread
+from common import provenance, ranged, save, spread
 from torch import Tensor, nn
 
 from obliviate.attacks.adversarial import AdversarialExamples, boundary, fgsm, initial_radius, pgd
@@ -127,7 +127,7 @@ def main() -> None:
     for name, row in table.items():
         cells = [f"{row['found']['mean']:.1f}"]
         for key, digits in (("median_l2", 3), ("mean_l2", 3), ("gradients", 1), ("seconds", 2)):
-            cells.append("{mean:.{d}f} ({min:.{d}f}–{max:.{d}f})".format(d=digits, **row[key]))
+            cells.append(ranged(row[key], digits))
         print(f"| {name} | {' | '.join(cells)} |")
     print(save("search", {**provenance(f"python benchmarks/search.py --seeds {arguments.seeds}"), "searches": table}))
 

@@ -9,6 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import jaxtyping
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from torch import nn
 
 from obliviate import workflow
@@ -18,6 +19,9 @@ from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
 torch.set_num_threads(1)
+# The same examples in every run, and no time limit that a busy machine could miss.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +73,26 @@ def tiny_recipe() -> Recipe:
     """Fits `tiny`."""
     options = {"features": 6, "classes": 3, "hidden": (8,)}
     return Recipe(model="mlp", model_options=options, epochs=3, batch_size=16, precision="float32")
+
+
+@pytest.fixture(scope="session")
+def noise() -> Samples:
+    """240 random inputs with random labels of 2 classes: all that can be learnt of them is learnt by heart."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(240, 30, generator=generator), torch.randint(0, 2, (240,), generator=generator)
+    return Samples.from_tensors(x, y, ids=[f"s{i:03d}" for i in range(240)])
+
+
+@pytest.fixture(scope="session")
+def two_classes() -> Classification:
+    return Classification(classes=2)
+
+
+@pytest.fixture(scope="session")
+def by_heart() -> Recipe:
+    """Learns `noise` by heart."""
+    options = {"features": 30, "classes": 2, "hidden": (64,)}
+    return Recipe(model="mlp", model_options=options, epochs=60, batch_size=32, weight_decay=0.0, precision="float32")
 
 
 @pytest.fixture

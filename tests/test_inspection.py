@@ -23,45 +23,34 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.workflow import Trained
 
-TASK = Classification(classes=2)
-RECIPE = Recipe(
-    model="mlp",
-    model_options={"features": 30, "classes": 2, "hidden": (64,)},
-    epochs=60,
-    batch_size=32,
-    weight_decay=0.0,
-    precision="float32",
-)
+
+@pytest.fixture(scope="module")
+def parts(noise: Samples) -> tuple[Split, Samples]:
+    """60 samples to forget, 60 to keep, 60 unseen."""
+    train = noise.select(noise.ids[:120])
+    return Split.of(train, forget=train.ids[:60]), noise.select(noise.ids[120:180])
 
 
 @pytest.fixture(scope="module")
-def parts() -> tuple[Split, Samples]:
-    """Random inputs with random labels, which are learnt by heart: 60 to forget, 60 to keep, 60 unseen."""
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.rand(180, 30, generator=generator), torch.randint(0, 2, (180,), generator=generator)
-    samples = Samples.from_tensors(x, y, ids=[f"s{i:03d}" for i in range(180)])
-    train = samples.select(samples.ids[:120])
-    return Split.of(train, forget=train.ids[:60]), samples.select(samples.ids[120:])
-
-
-@pytest.fixture(scope="module")
-def models(parts: tuple[Split, Samples]) -> list[Trained]:
+def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe) -> list[Trained]:
     """The original, one that gives the opposite answer on purpose, and two retrained models."""
     split, _ = parts
-    original = workflow.train(RECIPE, split.forget.joined(split.kept), TASK)
+    original = workflow.train(by_heart, split.forget.joined(split.kept), two_classes)
     hiding = copy.deepcopy(original.model)
     last = [one for one in hiding.modules() if isinstance(one, nn.Linear)][-1]
     with torch.no_grad():
         last.weight.copy_(0.02 * last.weight.flip(0))  # wrong answers from features that remember
         last.bias.copy_(0.02 * last.bias.flip(0))
-    retrained = [workflow.unlearn(original.model, split, Retrain(), TASK, recipe=RECIPE, seed=seed) for seed in (1, 2)]
+    retrained = [
+        workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=seed) for seed in (1, 2)
+    ]
     return [original, Trained.given(hiding, role="unlearned", name="hiding"), *retrained]
 
 
 def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
-    models: list[Trained], parts: tuple[Split, Samples]
+    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect(models, *parts, TASK, RECIPE, epochs=8, learning_rate=0.1)
+    found = inspection.inspect(models, *parts, two_classes, by_heart, epochs=8, learning_rate=0.1)
     original, hiding, first, second = (one.relearned for one in found.models)
     assert hiding.accuracy[0] < 20
     assert original.accuracy[0] > 90
@@ -74,9 +63,11 @@ def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
     assert (hiding.ahead or 0) > max(first.ahead or 0, second.ahead or 0) + 15
 
 
-def test_the_probe_reads_the_features_and_not_the_answers(models: list[Trained], parts: tuple[Split, Samples]) -> None:
-    found = inspection.inspect(models, *parts, TASK, RECIPE, epochs=1)
-    assert found.learning_rate == pytest.approx(RECIPE.learning_rate / 10)
+def test_the_probe_reads_the_features_and_not_the_answers(
+    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+) -> None:
+    found = inspection.inspect(models, *parts, two_classes, by_heart, epochs=1)
+    assert found.learning_rate == pytest.approx(by_heart.learning_rate / 10)
     original, hiding, *retrained = [one.probe for one in found.models]
     assert original is not None
     assert original == hiding  # only the last layer differs
@@ -87,60 +78,68 @@ def test_the_probe_reads_the_features_and_not_the_answers(models: list[Trained],
 
 
 def test_zrf_is_one_less_the_divergence_from_an_untrained_model(
-    models: list[Trained], parts: tuple[Split, Samples]
+    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect(models, *parts, TASK, RECIPE, seed=3, epochs=1)
-    untrained = outputs(RECIPE.build(seed=derive(3, "untrained")), parts[0].forget).numpy()
+    found = inspection.inspect(models, *parts, two_classes, by_heart, seed=3, epochs=1)
+    untrained = outputs(by_heart.build(seed=derive(3, "untrained")), parts[0].forget).numpy()
     for one, model in zip(found.models, models, strict=True):
         mine = outputs(model.model, parts[0].forget).numpy()
         assert one.zrf == pytest.approx(1 - js_divergence(mine, untrained).mean())
 
 
 def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alone(
-    models: list[Trained], parts: tuple[Split, Samples]
+    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
     split, model = parts[0], models[2].model
     before = weights_sha256(model)
-    run = Run(TASK, seed=7, recipe=RECIPE)
+    run = Run(two_classes, seed=7, recipe=by_heart)
     found = inspection.relearn(model, split.kept, split.forget, run, epochs=2, learning_rate=0.03)
     assert weights_sha256(model) == before
 
     again = copy.deepcopy(model)
-    optimizer = torch.optim.SGD(again.parameters(), lr=0.03, momentum=RECIPE.momentum)
+    optimizer = torch.optim.SGD(again.parameters(), lr=0.03, momentum=by_heart.momentum)
     for epoch in range(2):
         again.train()
-        for batch in Run(TASK, seed=7, recipe=RECIPE).batches(split.kept, 32, epoch):
+        for batch in Run(two_classes, seed=7, recipe=by_heart).batches(split.kept, 32, epoch):
             optimizer.zero_grad()
             nn.functional.cross_entropy(again(batch.x), batch.y).backward()
             optimizer.step()
-    assert found.loss[-1] == pytest.approx(mean_loss(again, split.forget, TASK), rel=1e-4)
+    assert found.loss[-1] == pytest.approx(mean_loss(again, split.forget, two_classes), rel=1e-4)
 
 
-def test_an_inspection_is_a_function_of_the_seed(models: list[Trained], parts: tuple[Split, Samples]) -> None:
-    one, again, other = (inspection.inspect(models[:2], *parts, TASK, RECIPE, seed=s, epochs=1) for s in (0, 0, 1))
+def test_an_inspection_is_a_function_of_the_seed(
+    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+) -> None:
+    one, again, other = (
+        inspection.inspect(models[:2], *parts, two_classes, by_heart, seed=s, epochs=1) for s in (0, 0, 1)
+    )
     assert one.to_dict() == again.to_dict()
     assert one.to_dict() != other.to_dict()
     assert one.models[0].relearned.ahead is None
 
 
 def test_what_cannot_be_inspected_is_refused_before_any_work(
-    models: list[Trained], parts: tuple[Split, Samples], monkeypatch: pytest.MonkeyPatch
+    models: list[Trained],
+    parts: tuple[Split, Samples],
+    monkeypatch: pytest.MonkeyPatch,
+    two_classes: Classification,
+    by_heart: Recipe,
 ) -> None:
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(AuditError, match="expected a retain set to relearn from, got none"):
-        inspection.inspect(models, parts[0].without_retain(), parts[1], TASK, RECIPE)
+        inspection.inspect(models, parts[0].without_retain(), parts[1], two_classes, by_heart)
     for options in ({"epochs": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}):
         with pytest.raises(AuditError, match="expected epochs >= 1 and a learning rate above 0"):
-            inspection.inspect(models, *parts, TASK, RECIPE, **options)  # pyright: ignore[reportArgumentType]
+            inspection.inspect(models, *parts, two_classes, by_heart, **options)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
-    parts: tuple[Split, Samples], tmp_path: Path
+    parts: tuple[Split, Samples], tmp_path: Path, two_classes: Classification, by_heart: Recipe
 ) -> None:
     split, unseen = parts
-    recipe = replace(RECIPE, shards=2, epochs=2)
-    voting = workflow.train(recipe, split.forget.joined(split.kept), TASK, checkpoints=tmp_path)
-    found = inspection.inspect([voting], split, unseen, TASK, recipe, epochs=1)
+    recipe = replace(by_heart, shards=2, epochs=2)
+    voting = workflow.train(recipe, split.forget.joined(split.kept), two_classes, checkpoints=tmp_path)
+    found = inspection.inspect([voting], split, unseen, two_classes, recipe, epochs=1)
     assert found.models[0].probe is None
     assert found.notes[0].startswith("original was not probed: expected a model whose output is that of a linear layer")
     few = replace(split, forget=split.forget.select(split.forget.ids[:4]))

@@ -21,24 +21,6 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import Trained
 
-TASK = Classification(classes=2)
-RECIPE = Recipe(
-    model="mlp",
-    model_options={"features": 30, "classes": 2, "hidden": (64,)},
-    epochs=60,
-    batch_size=32,
-    weight_decay=0.0,
-    precision="float32",
-)
-
-
-@pytest.fixture(scope="module")
-def noise() -> Samples:
-    """Random inputs with random labels: all that can be learnt of them is learnt by heart."""
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.rand(240, 30, generator=generator), torch.randint(0, 2, (240,), generator=generator)
-    return Samples.from_tensors(x, y, ids=[f"s{i:03d}" for i in range(240)])
-
 
 @dataclass(frozen=True)
 class Game:
@@ -50,11 +32,13 @@ class Game:
 
 
 @pytest.fixture(scope="module")
-def game(noise: Samples) -> Game:
+def game(noise: Samples, two_classes: Classification, by_heart: Recipe) -> Game:
     coins = toss(noise.ids, 120, seed=0)
     split = Split.of(noise.without(coins.tails), forget=coins.heads)
-    original = workflow.train(RECIPE, noise.without(coins.tails), TASK)
-    retrained = [workflow.unlearn(original.model, split, Retrain(), TASK, recipe=RECIPE, seed=one) for one in (1, 2, 3)]
+    original = workflow.train(by_heart, noise.without(coins.tails), two_classes)
+    retrained = [
+        workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=one) for one in (1, 2, 3)
+    ]
     return Game(noise.select(coins.heads), noise.select(coins.tails), [original, *retrained])
 
 
@@ -96,9 +80,9 @@ def test_without_retrained_models_the_margin_itself_is_the_score(game: Game) -> 
     assert alone.p_value < 1e-6
 
 
-def test_p_values_of_models_that_know_nothing_are_valid(noise: Samples) -> None:
+def test_p_values_of_models_that_know_nothing_are_valid(noise: Samples, by_heart: Recipe) -> None:
     """Untrained models stand for models that do not depend on the coins; these are tossed many times."""
-    models = [Trained.given(RECIPE.build(seed=seed), name=f"{seed}") for seed in range(3)]
+    models = [Trained.given(by_heart.build(seed=seed), name=f"{seed}") for seed in range(3)]
     values = []
     for seed in range(100):
         coins = toss(noise.ids, 100, seed)
@@ -115,28 +99,32 @@ def test_samples_on_both_sides_are_refused(game: Game) -> None:
 # ------------------------------------------------------------------------------------------- planted noise
 
 
-def test_planted_noise_is_known_by_the_original_and_not_by_a_retrained_model(noise: Samples) -> None:
+def test_planted_noise_is_known_by_the_original_and_not_by_a_retrained_model(
+    noise: Samples, two_classes: Classification, by_heart: Recipe
+) -> None:
     clean = noise.select(noise.ids[:100])
     noisy, xi = planned.plant(clean, sigma=0.5, seed=0)
     train = noise.without(clean.ids).joined(noisy)
-    original = workflow.train(RECIPE, train, TASK)
+    original = workflow.train(by_heart, train, two_classes)
     split = Split.of(train, forget=clean.ids)
-    retrained = workflow.unlearn(original.model, split, Retrain(), TASK, recipe=RECIPE, seed=1)
+    retrained = workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=1)
     before = weights_sha256(original.model)
-    found = planned.noise_test(original.model, clean, xi, TASK, sigma=0.5)
+    found = planned.noise_test(original.model, clean, xi, two_classes, sigma=0.5)
     assert found.p_value < 1e-3
-    assert planned.noise_test(retrained.model, clean, xi, TASK, sigma=0.5).p_value > 0.05
+    assert planned.noise_test(retrained.model, clean, xi, two_classes, sigma=0.5).p_value > 0.05
     assert weights_sha256(original.model) == before
 
 
-def test_every_model_is_tested_and_one_without_a_gradient_is_named(noise: Samples) -> None:
+def test_every_model_is_tested_and_one_without_a_gradient_is_named(
+    noise: Samples, two_classes: Classification, by_heart: Recipe
+) -> None:
     clean = noise.select(noise.ids[:20])
     _, xi = planned.plant(clean, sigma=0.5, seed=0)
     flat = nn.Linear(30, 2)
     nn.init.zeros_(flat.weight)
-    models = [Trained.given(RECIPE.build(seed=1), name="whole"), Trained.given(flat, name="flat", role="unlearned")]
-    found = planned.planted_noise(models, clean, xi, TASK, sigma=0.5)
-    alone = planned.noise_test(models[0].model, clean, xi, TASK, sigma=0.5)
+    models = [Trained.given(by_heart.build(seed=1), name="whole"), Trained.given(flat, name="flat", role="unlearned")]
+    found = planned.planted_noise(models, clean, xi, two_classes, sigma=0.5)
+    alone = planned.noise_test(models[0].model, clean, xi, two_classes, sigma=0.5)
     (one,) = found.models
     assert (one.name, one.role, one.mean, one.z, one.p_value) == (
         *("whole", "original"),
@@ -157,7 +145,7 @@ def test_noise_for_no_sample_or_for_all_is_refused(n: int) -> None:
         planned.noisy_ids(np.array(list("abcdef")), n, seed=0)
 
 
-def test_the_gradient_has_the_direction_of_that_of_the_loss(noise: Samples) -> None:
+def test_the_gradient_has_the_direction_of_that_of_the_loss(noise: Samples, two_classes: Classification) -> None:
     """For a linear model and two classes it is that of a difference of two rows, signed by the label."""
     torch.manual_seed(0)
     model = nn.Linear(30, 2)
@@ -166,7 +154,7 @@ def test_the_gradient_has_the_direction_of_that_of_the_loss(noise: Samples) -> N
     row = (model.weight[1] - model.weight[0]).detach()
     sign = 2 * clean.everything().y - 1
     expected = sign * (xi @ row) / (0.3 * row.norm())
-    found = planned.noise_test(model, clean, xi, TASK, sigma=0.3)
+    found = planned.noise_test(model, clean, xi, two_classes, sigma=0.3)
     assert found.mean == pytest.approx(float(expected.mean()), abs=1e-5)
 
 

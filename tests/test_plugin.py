@@ -42,16 +42,27 @@ def python(site: Path, *arguments: object) -> str:
     return done.stdout
 
 
-COMMAND = ("-c", "from obliviate.cli import main; main()")
+COMMANDS = """
+import contextlib, io, json, sys
+from obliviate.cli import main
+
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main(arguments)
+    print(json.dumps(out.getvalue()))
+"""
 
 
 def test_it_is_listed_and_runs_from_the_command_line(site: Path, tmp_path: Path) -> None:
-    listed = {one["name"]: one for one in json.loads(python(site, *COMMAND, "methods", "--json"))}
+    run = str(tmp_path / "run")
+    unlearn = ["unlearn", "noisy_fine_tune", "--forget", "random:0.1", "--set", "epochs=1", "--out", run, "--json"]
+    train = ["train", "--out", run, "--epochs", "1", "--train-size", "300"]
+    done = python(site, "-c", COMMANDS, json.dumps([["methods", "--json"], train, unlearn]))
+    methods, _, unlearned = (json.loads(line) for line in done.splitlines())
+    listed = {one["name"]: one for one in json.loads(methods)}
     assert listed["noisy_fine_tune"]["needs"] == ["labels", "retain"]
     assert listed["noisy_fine_tune"]["defaults"] == {"noise": 0.6, "epochs": 3, "learning_rate": 0.05, "batch_size": 64}
-    python(site, *COMMAND, "train", "--out", tmp_path / "run", "--epochs", "1", "--train-size", "300")
-    arguments = ("noisy_fine_tune", "--forget", "random:0.1", "--set", "epochs=1", "--out", tmp_path / "run", "--json")
-    made = json.loads(python(site, *COMMAND, "unlearn", *arguments))
+    made = json.loads(unlearned)
     assert made["method"] == "NoisyFineTune(noise=0.6, epochs=1, learning_rate=0.05, batch_size=64)"
 
 

@@ -6,14 +6,14 @@ from obliviate.seeds import derive
 parts = st.lists(st.one_of(st.integers(), st.text("abc/-é", max_size=6)), max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(), purpose=parts)
 def test_a_derived_seed_fits_torch_and_numpy_and_repeats(seed: int, purpose: list[str | int]):
     assert 0 <= derive(seed, *purpose) < 2**63
     assert derive(seed, *purpose) == derive(seed, *purpose)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(one=st.tuples(st.integers(), parts), other=st.tuples(st.integers(), parts))
 def test_streams_differ_by_seed_and_by_purpose(one: tuple[int, list[str | int]], other: tuple[int, list[str | int]]):
     same = str(one[0]) == str(other[0]) and list(map(str, one[1])) == list(map(str, other[1]))

@@ -20,7 +20,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bench(original: nn.Module, task: Classification, recipe: Recipe, few: Samples, data: Data) -> Bench:
     split = Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
     return Bench(original, task, recipe, few, split, data.test)

@@ -32,7 +32,7 @@ def test_a_content_id_does_not_see_strides_or_gradients():
     assert content_id(x.T, y) == content_id(x.T.contiguous(), y) == content_id(x.T.clone().requires_grad_(), y)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from("abc"), max_size=20))
 def test_distinct_numbers_copies_in_order(hashes: list[str]):
     names = distinct(hashes).tolist()
@@ -42,7 +42,7 @@ def test_distinct_numbers_copies_in_order(hashes: list[str]):
         assert name == (one if before == 0 else f"{one}-{before + 1}")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.text("abé ", min_size=1, max_size=3), max_size=8))
 def test_as_ids_keeps_order_and_refuses_exactly_the_duplicates(names: list[str]):
     if len(set(names)) == len(names):

@@ -29,7 +29,7 @@ def ids(batches: list[Batch]) -> list[list[str]]:
     return [one.ids.tolist() for one in batches]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 50), seed=st.integers(0, 2**62), epoch=st.integers(0, 10**6))
 def test_an_order_is_a_permutation_that_repeats(n: int, seed: int, epoch: int):
     found = order(n, seed=seed, epoch=epoch)
@@ -58,7 +58,7 @@ def test_orders_are_uniform():
     assert max(abs(count - 125) for count in counts.values()) < 55
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(n=st.integers(1, 30), size=sizes, epoch=st.integers(0, 3), seed=st.none() | st.integers(0, 3))
 def test_a_pass_gives_every_sample_once(n: int, size: int, epoch: int, seed: int | None):
     batches = Batches(samples(n), size, seed=seed, epoch=epoch)
@@ -73,7 +73,7 @@ def test_a_pass_gives_every_sample_once(n: int, size: int, epoch: int, seed: int
     assert ids(list(batches)) == ids(found)  # a pass can be repeated
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     forget=sizes, retain=st.integers(1, 30), size=sizes, seed=st.integers(0, 3), steps=st.sampled_from(Steps.__args__)
 )

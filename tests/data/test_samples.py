@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_refused(make: Any, message: str):
 # Selection
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_selecting_keeps_order_and_leaving_out_keeps_the_rest(draw: st.DataObject):
     samples = named(8)
@@ -234,7 +234,7 @@ def test_selecting_does_not_copy():
 # Joining
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 4), min_size=2, max_size=4), in_memory=st.booleans(), draw=st.data())
 def test_joined_samples_come_from_the_right_place_in_any_order(sizes: list[int], in_memory: bool, draw: st.DataObject):
     """Also where some are read through a transform, as augmented images are, or from a dataset."""
@@ -291,7 +291,7 @@ def test_moving_to_another_device_moves_values_but_not_ids():
 # Identity
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(7)))
 def test_ids_survive_reordering(order: list[int]):
     x, y = numbers(7)

@@ -15,7 +15,7 @@ def train(n: int = 8) -> Samples:
     return Samples.from_tensors(torch.rand(n, 2), torch.arange(n), ids=[f"k{i}" for i in range(n)])
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.sampled_from(NAMES), unique=True, min_size=1, max_size=7))
 def test_forget_and_retain_are_a_partition(chosen: list[str]):
     split = Split.of(train(), forget=chosen)
@@ -70,7 +70,7 @@ def test_without_the_retain_set_asking_for_it_is_an_error():
         _ = split.kept
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(n=st.integers(2, 40), share=st.floats(0.01, 0.99), seed=st.integers(0, 5))
 def test_random_ids_have_the_right_number_and_repeat(n: int, share: float, seed: int):
     samples = train(n)

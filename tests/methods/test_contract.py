@@ -23,45 +23,37 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 METHODS = [cls() for cls in methods.registry().values()]
-ORIGINALS = {"sisa": "sharded"}  # the fixture of the model to unlearn, where it is not a plain one
+ORIGINALS = {"sisa": "sharded"}  # the bench with the model to unlearn, where it is not a plain one
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
 each_method = pytest.mark.parametrize("method", METHODS, ids=lambda one: one.name)
 
 
-@dataclass
-class Made:
-    """A model, how it was trained, and where its slice checkpoints are if it has any."""
-
-    model: nn.Module
-    recipe: Recipe
-    checkpoints: Path | None = None
-
-
-@pytest.fixture
+@pytest.fixture(scope="module")
 def split(few: Samples, data: Data) -> Split:
     return Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
 
 
 @pytest.fixture(scope="module")
-def plain(original: nn.Module, recipe: Recipe) -> Made:
-    return Made(original, recipe)
+def plain(
+    original: nn.Module, task: Classification, recipe: Recipe, few: Samples, split: Split, data: Data
+) -> testing.Bench:
+    return testing.Bench(original, task, recipe, few, split, data.test)
 
 
 @pytest.fixture(scope="module")
-def sharded(few: Samples, task: Classification, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """In shards that all hold a forget sample of `split`."""
-    recipe = dataclasses.replace(recipe, shards=2, slices=3)
+def sharded(plain: testing.Bench, tmp_path_factory: pytest.TempPathFactory) -> testing.Bench:
+    """With an original in shards that all hold a forget sample."""
+    assert plain.recipe is not None
+    recipe = dataclasses.replace(plain.recipe, shards=2, slices=3)
     checkpoints = tmp_path_factory.mktemp("checkpoints") / "original"
-    return Made(workflow.train(recipe, few, task, checkpoints=checkpoints).model, recipe, checkpoints)
+    made = workflow.train(recipe, plain.train, plain.task, checkpoints=checkpoints)
+    return dataclasses.replace(plain, original=made.model, recipe=recipe, checkpoints=checkpoints)
 
 
 @pytest.fixture
-def bench(
-    method: Any, task: Classification, few: Samples, split: Split, data: Data, request: pytest.FixtureRequest
-) -> testing.Bench:
-    made: Made = request.getfixturevalue(ORIGINALS.get(method.name, "plain"))
-    return testing.Bench(made.model, task, made.recipe, few, split, data.test, made.checkpoints)
+def bench(method: Any, request: pytest.FixtureRequest) -> testing.Bench:
+    return request.getfixturevalue(ORIGINALS.get(method.name, "plain"))
 
 
 # ------------------------------------------------------------------------------------------- what it computes
@@ -87,7 +79,7 @@ def test_killed_and_resumed_is_bit_equal_to_uninterrupted(
 
 @each_method
 def test_the_outcome_is_a_copy_in_evaluation_mode_with_its_role(method: Any, bench: testing.Bench) -> None:
-    original, made = bench.original, bench.unlearn(method)
+    original, made = bench.original, bench.outcome(method).trained
     assert all(
         one.data_ptr() != two.data_ptr()
         for one, two in zip(original.parameters(), made.model.parameters(), strict=True)

@@ -2,10 +2,8 @@
 
 import copy
 import json
-import pickle
 import shutil
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,6 +24,7 @@ from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.retrain import Retrain
 from obliviate.references import jobs
+from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
 from obliviate.seeds import derive
@@ -242,44 +241,21 @@ def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
 
 
 def test_an_interrupted_making_goes_on_to_the_same_shadows(
-    pool: ReferencePool, make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pool: ReferencePool, make: Make, tmp_path: Path, interrupt: Callable[[int], list[int]]
 ) -> None:
     whole = make(pool, FineTune(epochs=3), folder=tmp_path / "whole")
-    fit, epochs, init = Run.fit, 0, Run.__init__
-
-    def counting(self: Run, *arguments: Any, **options: Any) -> float:
-        nonlocal epochs
-        epochs += 1
-        if epochs == 6:
-            raise KeyboardInterrupt
-        return fit(self, *arguments, **options)
-
-    def saving(self: Run, *arguments: Any, **options: Any) -> None:
-        init(self, *arguments, **options | {"save_every": 0.0})
-
-    monkeypatch.setattr(Run, "__init__", saving)
-    monkeypatch.setattr(Run, "fit", counting)
+    epochs = interrupt(6)
     with pytest.raises(KeyboardInterrupt):
         make(pool, FineTune(epochs=3), folder=tmp_path / "resumed")
     resumed = make(pool, FineTune(epochs=3), folder=tmp_path / "resumed")
-    assert epochs == 3 * MEMBERS + 1
+    assert epochs == [3 * MEMBERS + 1]
     np.testing.assert_array_equal(np.stack(list(resumed.logits)), np.stack(list(whole.logits)))
     assert {one.name for one in resumed.folder.iterdir()} == {one.name for one in whole.folder.iterdir()}
 
 
-class AtOnce:
-    """An executor that does everything at once, from what another process would read."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
-        fn, args = pickle.loads(pickle.dumps((fn, args)))
-        future: Future[Any] = Future()
-        future.set_result(fn(*args))
-        return future
-
-
-def test_an_executor_makes_the_same_shadows(pool: ReferencePool, make: Make, tmp_path: Path) -> None:
+def test_an_executor_makes_the_same_shadows(pool: ReferencePool, make: Make, tmp_path: Path, at_once: Executor) -> None:
     here = make(pool, FineTune(epochs=1), folder=tmp_path / "here")
-    there = make(pool, FineTune(epochs=1), folder=tmp_path / "there", executor=AtOnce())
+    there = make(pool, FineTune(epochs=1), folder=tmp_path / "there", executor=at_once)
     np.testing.assert_array_equal(np.stack(list(here.logits)), np.stack(list(there.logits)))
 
 

@@ -135,7 +135,7 @@ def test_unusable_input_is_refused():
         boosted_trees.scores(good, good, good[:0])
     with pytest.raises(REFUSED):
         boosted_trees.scores(good, good, np.zeros((4, 3)))
-    with pytest.raises(DataError, match="expected features without NaN"):
+    with pytest.raises(DataError, match="expected finite features"):
         boosted_trees.scores(good, np.full((4, 2), np.nan), good)
     with pytest.raises(DataError, match="expected finite logits"):
         boosted_trees.sorted_softmax(np.array([[np.nan, 0.0]]))

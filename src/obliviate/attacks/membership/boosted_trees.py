@@ -49,7 +49,7 @@ def scores(
     heart call nearly everything by the name of the larger side. Shallow trees and a low rate serve sets of thousands;
     depth 6 and rate 0.3, the defaults of XGBoost, learn them by heart and tell the original from retraining no more.
     Deterministic given the seed.
-    Raises DataError for NaN, an empty set, or sets with another number of features.
+    Raises DataError for features that are not finite, an empty set, or sets with another number of features.
 
     >>> x = np.linspace(0, 1, 80)[:, None]
     >>> (scores(x[40:], x[:40], np.array([[0.1], [0.9]])) > 0).tolist()
@@ -57,14 +57,7 @@ def scores(
     """
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    sets = {"members": members, "others": others, "points": points}
-    if min(map(len, sets.values())) == 0 or len({one.shape[1] for one in sets.values()}) > 1:
-        shapes = {name: one.shape for name, one in sets.items()}
-        raise DataError(f"expected non-empty sets with equal features, got {shapes}; use logits of one model")
-    if any(np.isnan(one).any() for one in sets.values()):
-        raise DataError("expected features without NaN, got NaN; check that the model has not diverged")
-    size, random = min(len(members), len(others)), np.random.default_rng(derive(seed, "thinned"))
-    drawn = [one[random.permutation(len(one))[:size]] for one in (members, others)]
+    x, member = halves.balanced(members, others, points, seed=seed)
     attacker = HistGradientBoostingClassifier(
         max_iter=trees,
         max_depth=depth,
@@ -72,7 +65,7 @@ def scores(
         early_stopping=False,  # pyright: ignore[reportArgumentType]  # the library's own annotation says str
         random_state=derive(seed, "boosted_trees") % 2**32,
     )
-    attacker.fit(np.concatenate(drawn), np.arange(2 * size) < size)
+    attacker.fit(x, member)
     return attacker.decision_function(points)
 
 

@@ -1,11 +1,11 @@
-"""How an attack that learns from known members asks about the forget set without losing half of the test set."""
+"""How an attack that learns from known members is given them, and asks about the forget set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from obliviate.errors import DataError
 from obliviate.seeds import derive
@@ -43,3 +43,31 @@ def crossed(
         answers = attack(retain, test[second[1 - fold]], asked, seed=derive(seed, "fold", fold))
         found[0][first[fold]], found[1][second[fold]] = np.split(answers, [len(first[fold])])
     return found
+
+
+def balanced(
+    members: Float[np.ndarray, "m k"],
+    others: Float[np.ndarray, "n k"],
+    points: Float[np.ndarray, "p k"],
+    *,
+    seed: int = 0,
+) -> tuple[Float[np.ndarray, "b k"], Bool[np.ndarray, " b"]]:
+    """As many members as others, in random order within each, and which of them are members: what an attack learns.
+
+    The larger side is thinned at random to the size of the smaller. The points, which are asked about later, are
+    checked as well. Deterministic given the seed.
+    Raises DataError for features that are not finite, an empty set, or sets with another number of features.
+
+    >>> x, member = balanced(np.ones((5, 2)), np.zeros((3, 2)), np.zeros((1, 2)))
+    >>> x[:, 0].tolist(), member.tolist()
+    ([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [True, True, True, False, False, False])
+    """
+    sets = {"members": members, "others": others, "points": points}
+    if min(map(len, sets.values())) == 0 or len({one.shape[1] for one in sets.values()}) > 1:
+        shapes = {name: one.shape for name, one in sets.items()}
+        raise DataError(f"expected non-empty sets with equal features, got {shapes}; use logits of one model")
+    if not all(np.isfinite(one).all() for one in sets.values()):
+        raise DataError("expected finite features, got NaN or infinity; check that the model has not diverged")
+    size, random = min(len(members), len(others)), np.random.default_rng(derive(seed, "thinned"))
+    drawn = [one[random.permutation(len(one))[:size]] for one in (members, others)]
+    return np.concatenate(drawn), np.arange(2 * size) < size

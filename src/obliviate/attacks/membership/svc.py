@@ -13,7 +13,6 @@ from scipy.special import log_softmax, logsumexp, softmax
 
 from obliviate.attacks.membership import halves, logistic
 from obliviate.errors import DataError
-from obliviate.seeds import derive
 
 
 def modified_entropy(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -85,16 +84,9 @@ def scores(
     """
     from sklearn.svm import SVC
 
-    sets = {"members": members, "others": others, "points": points}
-    if min(map(len, sets.values())) == 0 or len({one.shape[1] for one in sets.values()}) > 1:
-        shapes = {name: one.shape for name, one in sets.items()}
-        raise DataError(f"expected non-empty sets with equal features, got {shapes}; use logits of one model")
-    if not all(np.isfinite(one).all() for one in sets.values()):
-        raise DataError("expected finite features, got NaN or infinity; check that the model has not diverged")
-    size, random = min(len(members), len(others)), np.random.default_rng(derive(seed, "thinned"))
-    drawn = [one[random.permutation(len(one))[:size]] for one in (members, others)]
+    x, member = halves.balanced(members, others, points, seed=seed)
     attacker = SVC(C=penalty, gamma="auto", kernel="rbf")
-    attacker.fit(np.concatenate(drawn), np.arange(2 * size) < size)
+    attacker.fit(x, member)
     return attacker.decision_function(points)
 
 
