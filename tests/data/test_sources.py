@@ -249,7 +249,7 @@ def test_an_unknown_source_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "there.csv").touch()
     (tmp_path / "folder.npz").mkdir()
-    with pytest.raises(DataError, match=r"^expected .*\.npz .*, got .*; see docs/data.md$"):
+    with pytest.raises(DataError, match=r"^expected .*\.npz[ ,].*, got .*; see docs/data.md$"):
         load(name)
 
 

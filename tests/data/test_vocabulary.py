@@ -5,11 +5,11 @@ import pytest
 from obliviate.data.vocabulary import PAD, UNKNOWN, Vocabulary
 from obliviate.errors import DataError
 
-TEXTS = ["The cat sat.", "the DOG sat!", "A cat, the dog & the hen"]
+TEXTS = ["The 'cat' sat.", "the DOG sat!", "A cat, the dog & the hen"]
 
 
 def test_words_are_taken_by_frequency_then_alphabet():
-    counts = Counter({"the": 4, "cat": 2, "sat": 2, "dog": 2} | dict.fromkeys((".", "!", ",", "&", "a", "hen"), 1))
+    counts = Counter({"the": 4, "cat": 2, "sat": 2, "dog": 2} | {"a": 1, "hen": 1})
     expected = sorted(counts, key=lambda word: (-counts[word], word))
     whole = Vocabulary.of(TEXTS, unit="word")
     assert whole.tokens == ("<pad>", "<unk>", *expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from obliviate.data import formats
+from obliviate.data import formats, named
 from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
@@ -95,15 +95,15 @@ class Data:
 def load(
     source: str | Path, *, train_size: int | None = None, reference_size: int | None = None, seed: int = 0
 ) -> Data:
-    """Load the shipped set by its name, or a user's data by their path; the format is recognised by the files there.
+    """Load a set of `NAMED` by its name, or a user's data by their path; the format is recognised by the files there.
 
     A `.npz` file holds `train_x`, `train_y`, `test_x`, `test_y` and, if there are unseen samples to spare,
     `reference_x`, `reference_y`. Bytes are read as pixels and scaled to [0, 1]; floats are taken as they are. Images
-    are "n height width" or "n channels height width". Optional `train_ids` name the training samples. The other
-    formats (idx, CIFAR, SVHN, mosaics, folders of images) are described in docs/data.md.
+    are "n height width" or "n channels height width". Optional `train_ids` name the training samples, `train_owner`
+    whom each is about. The other formats of images, tables and texts are described in docs/data.md.
 
-    `reference_size` training samples are drawn to be the unseen reference set, and then `train_size` of the rest to be
-    trained on; both draws are functions of the seed. A test sample whose input is also trained on is left out.
+    Where a source has no test part, one is drawn. `reference_size` training samples are drawn to be the unseen
+    reference set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. A test sample whose input is also trained on is left out.
 
     Raises DataError for an unknown source, a missing or damaged file, or arrays that do not fit together.
 
@@ -111,8 +111,8 @@ def load(
     >>> len(data.train), len(data.test), data.classes
     (1000, 2500, 10)
     """
-    if str(source) == EMBEDDED:
-        name, contents = EMBEDDED, Contents(_embedded_arrays())
+    if str(source) in NAMED:
+        name, contents = str(source), NAMED[str(source)](seed)
     else:
         path = Path(source)
         form = formats.recognise(path)
@@ -144,6 +144,14 @@ def _embedded_arrays() -> Arrays:
             "the file is damaged: install the package again"
         )
     return arrays
+
+
+NAMED: Final[dict[str, Callable[[int], Contents]]] = {
+    EMBEDDED: lambda _: Contents(_embedded_arrays()),
+    "fashion_pairs": lambda _: named.pairs(_embedded_arrays()),
+    "digits": named.digits,
+    "diabetes": named.diabetes,
+}
 
 
 def _data(name: str, contents: Contents, train_size: int | None, reference_size: int | None, seed: int) -> Data:

@@ -17,7 +17,7 @@ from obliviate.errors import DataError
 PAD: Final = 0
 UNKNOWN: Final = 1
 SPECIAL: Final = ("<pad>", "<unk>")
-WORD: Final = re.compile(r"\w+|[^\w\s]")
+WORD: Final = re.compile(r"\w+(?:'\w+)*")
 
 Unit = Literal["word", "character"]
 
@@ -26,7 +26,8 @@ Unit = Literal["word", "character"]
 class Vocabulary:
     """Tokens by their numbers: 0 is `<pad>`, which fills short texts, 1 is `<unk>`, which stands for any other token.
 
-    Of unit "word", texts are lower-cased and cut into runs of letters and digits, and single other signs.
+    Of unit "word", texts are lower-cased and cut into runs of letters and digits, which may hold apostrophes; other
+    signs are left out.
 
     >>> vocabulary = Vocabulary.of(["To be, or not to be"], unit="word", size=4)
     >>> vocabulary.tokens
@@ -79,8 +80,8 @@ class Vocabulary:
 def split(text: str, *, unit: Unit) -> Sequence[str]:
     """Cut a text into tokens.
 
-    >>> split("Don't!", unit="word")
-    ['don', "'", 't', '!']
+    >>> split("Don't 'panic'!", unit="word")
+    ["don't", 'panic']
     """
     return WORD.findall(text.lower()) if unit == "word" else text
 

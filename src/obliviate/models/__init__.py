@@ -7,9 +7,12 @@ from typing import Final
 
 from torch import nn
 
+from obliviate.models.causal_transformer import CausalTransformer
+from obliviate.models.huggingface import huggingface_classifier
 from obliviate.models.mlp import MLP
 from obliviate.models.resnet import resnet8, resnet18, resnet20, resnet56
 from obliviate.models.small_cnn import SmallCNN
+from obliviate.models.text_transformer import TextTransformer
 from obliviate.models.vgg import vgg11, vgg16, vgg19
 
 ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
@@ -22,4 +25,7 @@ ARCHITECTURES: Final[dict[str, Callable[..., nn.Module]]] = {
     "vgg11": vgg11,
     "vgg16": vgg16,
     "vgg19": vgg19,
+    "text_transformer": TextTransformer,
+    "causal_transformer": CausalTransformer,
+    "huggingface": huggingface_classifier,
 }

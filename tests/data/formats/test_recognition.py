@@ -15,6 +15,9 @@ SIGNS = {
     "SVHN": "train_32x32.mat",
     "folder of images": "train/",
     "Adult": "adult.data.xz",
+    "20 Newsgroups": "20news-bydate.tar.xz",
+    "SMS Spam Collection": "SMSSpamCollection.tsv.xz",
+    "plain text": "input.txt",
 }
 
 

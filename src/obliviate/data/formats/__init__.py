@@ -12,11 +12,17 @@ from obliviate.data.formats.described import DESCRIBED
 from obliviate.data.formats.folder import FOLDER
 from obliviate.data.formats.idx import IDX
 from obliviate.data.formats.mosaic import MOSAIC
+from obliviate.data.formats.newsgroups import NEWSGROUPS
 from obliviate.data.formats.npz import NPZ
+from obliviate.data.formats.plain_text import PLAIN_TEXT
 from obliviate.data.formats.svhn import SVHN
+from obliviate.data.formats.texts import SMS
 from obliviate.errors import DataError
 
-FORMATS: Final[tuple[Format, ...]] = (DESCRIBED, NPZ, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER, ADULT)
+FORMATS: Final[tuple[Format, ...]] = (
+    *(DESCRIBED, NPZ, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER),
+    *(ADULT, NEWSGROUPS, SMS, PLAIN_TEXT),
+)
 
 
 def recognise(path: Path) -> Format:
@@ -41,7 +47,7 @@ def recognise(path: Path) -> Format:
     if not found:
         got = "another file" if path.exists() else "no such path"
         raise DataError(
-            f"expected a shipped set, a .npz or .toml file or a folder of data, got {str(path)!r} ({got}); "
+            f"expected a shipped set, a .npz, .toml or .txt file or a folder of data, got {str(path)!r} ({got}); "
             "see docs/data.md"
         )
     return found[0]

@@ -93,8 +93,8 @@ def _parquet(path: Path) -> Table:
         from pyarrow import ArrowException, parquet  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise DataError(
-            f"expected pyarrow for reading {path.name}, got none; install it with `pip install pyarrow`, or save the "
-            "table as CSV"
+            f"expected pyarrow for reading {path.name}, got none; install it with "
+            "`pip install 'obliviate[tables]'`, or save the table as CSV"
         ) from error
     try:
         content = parquet.read_table(path)

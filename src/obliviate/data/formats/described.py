@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from obliviate.data.formats import newsgroups, plain_text
 from obliviate.data.formats.base import Contents, Format
 from obliviate.data.formats.description import NAME, read_description
 from obliviate.data.formats.tabular import read_parts, table_contents
+from obliviate.data.formats.texts import text_contents
 
 
 def read(path: Path, seed: int) -> Contents:
     """Read the data that the file, or the one of this name in the folder, describes."""
     description = read_description(path if path.is_file() else path / NAME)
+    if description.kind == "causal-lm":
+        return plain_text.text_contents(description, seed)
+    if newsgroups.is_archive(description.path) or description.path.is_dir():
+        return newsgroups.read(description.path, description)
     train, test = read_parts(description, seed)
-    return table_contents(train, test, description)
+    contents = table_contents if description.text is None else text_contents
+    return contents(train, test, description)
 
 
 DESCRIBED = Format(
