@@ -23,7 +23,7 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from obliviate.report.text import COLUMNS, notes, rows
+    from obliviate.report.text import COLUMNS, competition, notes, rows
 
     data = results["data"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
@@ -43,7 +43,7 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
     for note in results.get("notes", []):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
-        "\n".join(notes(results)) + "\n"
+        "\n".join([*notes(results), *competition(results)]) + "\n"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )

@@ -130,7 +130,11 @@ class Origin:
         """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
         return replace(self._whole, train=self.plan.train)
 
-    @property
+    @cached_property
     def task(self) -> Task:
-        """The task of the data."""
-        return Classification(classes=self.data.classes)
+        """The task of the data; inputs may be perturbed in [0, 1], or as far as planted noise reaches."""
+        if (noise := self.plan.planted) is None:
+            return Classification(classes=self.data.classes)
+        reached = noise.noisy.everything().x
+        reach = min(0.0, float(reached.min())), max(1.0, float(reached.max()))
+        return Classification(classes=self.data.classes, input_range=reach)
