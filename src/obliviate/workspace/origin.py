@@ -25,7 +25,7 @@ class Origin:
 
     `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
     `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
-    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.3 if it is None
+    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
     (`planned.plant`). The audit tests both exactly.
     """
 

@@ -48,8 +48,8 @@ def read(folder: Path) -> Scores | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+        with path.open("rb") as file:  # numpy leaves a damaged file open that it opened itself
+            arrays = dict(np.load(file, allow_pickle=False))
         weights = [name.removeprefix("unseen ") for name in arrays if name.startswith("unseen ")]
         of = {one: (arrays[f"forget {one}"], arrays[f"unseen {one}"]) for one in weights}
         return Scores(arrays["forget"], arrays["unseen"], of)
