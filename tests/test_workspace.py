@@ -423,11 +423,31 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     assert values["notes"] == []
     attacked = {one["role"] for one in values["models"] if "ulira" in one["attacks"]}
     assert attacked == {"unlearned"}
+    few = {"models": 1, "shadows_needed": 64, "quality": None, "floor": None, "score": None}
+    assert all(one["competition"] == (few if one["role"] == "unlearned" else {}) for one in values["models"])
     made = {one: one.stat().st_mtime_ns for one in work.folder.rglob("shadow-*.logits.safetensors")}
     assert len(made) == 12
     again = work.audit(references=6, retrained=2, shadows=True, workers=0)
     assert again["models"] == values["models"]
     assert {one: one.stat().st_mtime_ns for one in work.folder.rglob("shadow-*.logits.safetensors")} == made
+
+
+def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open) -> None:
+    work = begin()
+    work.choose("random:0.5")
+    work.unlearn(FineTune(epochs=1))
+    values = work.audit(references=64, retrained=2, shadows=True, workers=0)
+    found = {one["name"]: one["competition"] for one in values["models"]}
+    scored = found.pop("fine_tune")
+    assert not any(found.values())
+    assert scored["models"] == 16
+    ratios = []
+    for part in ("retain", "test"):
+        accuracy = {one["name"]: one["accuracy"][part] for one in values["models"]}
+        peers = [value for name, value in accuracy.items() if name.startswith("retrain")]
+        ratios.append(accuracy["fine_tune"] / np.mean(peers))
+    assert scored["score"] == pytest.approx(scored["quality"] * np.prod(ratios))
+    assert 0 < scored["floor"] < 1
 
 
 def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin: Open, tiny_recipe: Recipe) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from obliviate.audit.inputs import AuditSettings
     from obliviate.audit.result import AuditResult
+    from obliviate.comparison import Comparison, compare
     from obliviate.data.coins import Coins, toss
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
@@ -68,6 +69,7 @@ _HOMES = {
     "Regression": "task",
     "CoinFlips": "planned",
     "Coins": "data.coins",
+    "Comparison": "comparison",
     "FineTune": "methods.fine_tune",
     "GradientAscent": "methods.gradient_ascent",
     "Influence": "methods.influence",
@@ -99,6 +101,7 @@ _HOMES = {
     "audit_models": "workflow",
     "class_ids": "data.split",
     "coin_flips": "planned",
+    "compare": "comparison",
     "inspect": "inspection",
     "load": "data.sources",
     "load_references": "workflow",
@@ -130,6 +133,7 @@ __all__ = [
     "Classification",
     "CoinFlips",
     "Coins",
+    "Comparison",
     "FineTune",
     "GradientAscent",
     "Influence",
@@ -159,6 +163,7 @@ __all__ = [
     "audit_models",
     "class_ids",
     "coin_flips",
+    "compare",
     "inspect",
     "load",
     "load_references",

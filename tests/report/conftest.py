@@ -9,6 +9,7 @@ import pytest
 
 from obliviate import workflow
 from obliviate.audit.audit import audit
+from obliviate.audit.competition import Competition
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role, Shadows
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
@@ -91,6 +92,11 @@ def make(
             forget_rule="ids",
             wall_seconds=1.0,
             command="obliviate audit",
+            competition={
+                one.name: Competition(models=16, shadows_needed=64, quality=0.125, floor=0.1875, score=0.115)
+                for one in candidates
+                if one.shadows is not None
+            },
         )
 
     return made

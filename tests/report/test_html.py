@@ -502,6 +502,21 @@ def test_planted_noise_is_on_the_page(html: str):
     assert "AMUN −0.051 −1.15 0.87" in text
 
 
+def test_the_score_of_the_competition_stands_beside_its_floor_or_says_what_it_needs(
+    full: dict[str, Any], by_references: dict[str, Any]
+):
+    text = Page(render(full)).text
+    assert "forgetting quality F" in text
+    assert "0.125 floor 0.188 0.115" in text
+    assert "needs at least" not in text
+    few = {"models": 4, "shadows_needed": 64, "quality": None, "floor": None, "score": None}
+    full["models"][-1]["competition"] = few
+    text = Page(render(full)).text
+    assert "forgetting quality F" not in text
+    assert "needs at least 64 references with their shadows: with groups of 4 models" in text
+    assert "NeurIPS" not in Page(render(by_references)).text
+
+
 # ------------------------------------------------------------------------------------------- pictures
 
 

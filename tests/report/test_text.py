@@ -1,6 +1,6 @@
 from typing import Any
 
-from obliviate.report.text import COLUMNS, notes, rows
+from obliviate.report.text import COLUMNS, competition, notes, rows
 
 
 def test_a_row_holds_the_figures_of_its_model_and_the_margin_of_its_verdict(full: dict[str, Any]):
@@ -49,3 +49,18 @@ def test_notes_without_retrained_models_name_the_references_and_warn_of_samples_
     assert "references that never saw them: " in found[0]
     assert not any("gap:" in line or "cost:" in line for line in found)
     assert found[-1].startswith("warning: forgotten and unseen samples differ by themselves")
+
+
+def test_the_score_of_the_competition_is_told_with_its_floor_or_with_what_it_needs(full: dict[str, Any]):
+    assert competition(full) == [
+        "forgetful: forgetting quality F of the NeurIPS 2023 competition 0.125, where 0.188 is that of models that "
+        "never had the samples, final score 0.115."
+    ]
+    full["models"][-1]["competition"]["score"] = None
+    assert competition(full)[0].endswith("that never had the samples.")
+    full["models"][-1]["competition"]["quality"] = None
+    needed = "forgetful: the score of the NeurIPS 2023 competition needs at least 64 references with their shadows."
+    assert competition(full) == [needed]
+    for model in full["models"]:
+        del model["competition"]  # as in files of earlier versions
+    assert competition(full) == []

@@ -75,7 +75,7 @@ def train(
         ),
     ] = None,
     noise_scale: Annotated[
-        float | None, Parameter(help="Standard deviation of the noise, in units of the inputs; 0.3 if left out.")
+        float | None, Parameter(help="Standard deviation of the noise, in units of the inputs; 0.1 if left out.")
     ] = None,
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
@@ -292,6 +292,21 @@ def references(
             f"{one['with_weights']} with weights, {one['megabytes']} MB"
             + ("" if one["used"] else "; of other data, recipe or seed than this folder's")
         )
+
+
+@app.command
+def compare(
+    *folders: Annotated[Path, Parameter(help="Audited folders that differ in their seeds and forget sets only.")],
+    json_: Json = False,
+) -> None:
+    """Compare the methods of several audited folders over training seeds and forget sets, with intervals."""
+    from obliviate.comparison import compare as run
+
+    found = run(folders).to_dict()
+    if json_:
+        printing.line(json.dumps(found, allow_nan=False))
+    else:
+        printing.comparison(found)
 
 
 @app.command

@@ -23,7 +23,7 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from obliviate.report.text import COLUMNS, notes, rows
+    from obliviate.report.text import COLUMNS, competition, notes, rows
 
     data = results["data"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
@@ -43,7 +43,7 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
     for note in results.get("notes", []):
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
-        "\n".join(notes(results)) + "\n"
+        "\n".join([*notes(results), *competition(results)]) + "\n"
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )
@@ -88,6 +88,41 @@ def _noise(console: Console, noise: Mapping[str, Any]) -> None:
         f"z is standard normal. A mean score of {noise['detectable']:.3f} would be found with 80 % power at level 5 %.",
         highlight=False,
     )
+
+
+def comparison(found: Mapping[str, Any]) -> None:
+    """Print what `comparison.compare` found."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    seeds = ", ".join(map(str, found["seeds"]))
+    table = Table(title=f"{found['audits']} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
+    for column in ("model", "audits", "FT-AUC", "gap", "test % less retrained"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    for one in found["models"]:
+        gap = one["average_gap"]
+        table.add_row(
+            one["name"],
+            str(one["audits"]),
+            _figure(one["ft_auc"], 1),
+            "" if gap is None else _figure(gap, 2),
+            _figure(one["test_accuracy"], 1, signed=True),
+        )
+    console = new_console()
+    console.print(table)
+    for note in found["notes"]:
+        console.print(f"note: {note}", markup=False, highlight=False)
+    console.print(
+        "Means over training seeds and their forget sets, with 95 % intervals: of FT-AUC by bootstrap over seeds,\n"
+        "forget sets and samples (retrained: over seeds), of the others by Student's t over seeds.",
+        highlight=False,
+    )
+
+
+def _figure(one: Mapping[str, Any], digits: int, *, signed: bool = False) -> str:
+    form = f"{'+' if signed else ''}.{digits}f"
+    limits = "" if one["low"] is None else f" ({one['low']:{form}} to {one['high']:{form}})"
+    return f"{one['value']:{form}}{limits}".replace("-", "−")
 
 
 def inspection(found: Mapping[str, Any], out: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -13,6 +12,7 @@ class Block(nn.Module):
 
     With `causal`, a position attends to itself and what is before it.
 
+    >>> import torch
     >>> Block(8, heads=2)(torch.zeros(3, 5, 8)).shape
     torch.Size([3, 5, 8])
     """
@@ -53,25 +53,27 @@ def small(model: nn.Module) -> None:
             nn.init.zeros_(one.bias)
 
 
-def with_mask(
+def masked(
     embeddings: Float[Tensor, "n length width"], present: Bool[Tensor, "n length"]
-) -> Float[Tensor, "n length channels"]:
-    """Add a last channel that is 1 where a token is, and 0 where the text is filled up; embeddings there become 0.
+) -> Float[Tensor, "n length width"]:
+    """Zero the embeddings where a text is filled up, which is how `where_present` knows these places.
 
-    >>> with_mask(torch.ones(1, 2, 1), torch.tensor([[True, False]])).tolist()
-    [[[1.0, 1.0], [0.0, 0.0]]]
+    >>> import torch
+    >>> masked(torch.ones(1, 2, 1), torch.tensor([[True, False]])).tolist()
+    [[[1.0], [0.0]]]
     """
-    channel = present[:, :, None].to(embeddings.dtype)
-    return torch.cat([embeddings * channel, channel], dim=2)
+    return embeddings * present[:, :, None].to(embeddings.dtype)
 
 
-def without_mask(
-    x: Float[Tensor, "n length channels"],
-) -> tuple[Float[Tensor, "n length width"], Bool[Tensor, "n length"]]:
-    """Take apart what `with_mask` put together; a token is where the last channel is above one half.
+def where_present(embeddings: Float[Tensor, "n length width"]) -> Bool[Tensor, "n length"]:
+    """Tell where tokens are: where embeddings are not all zero.
 
     The first position counts as present in any case, so that attention is defined for a text without tokens.
+
+    >>> import torch
+    >>> where_present(torch.tensor([[[0.0], [2.0], [0.0]]])).tolist()
+    [[True, True, False]]
     """
-    present = x[:, :, -1] > 0.5
+    present = (embeddings != 0).any(2)
     present[:, 0] = True
-    return x[:, :, :-1], present
+    return present

@@ -7,7 +7,7 @@ from typing import Final
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from obliviate.models.attention import Block, small, with_mask, without_mask
+from obliviate.models.attention import Block, masked, small
 
 PAD: Final = 0
 
@@ -28,6 +28,7 @@ class CausalTransformer(nn.Module):
         self, *, classes: int = 67, length: int = 128, width: int = 64, heads: int = 4, layers: int = 2
     ) -> None:
         super().__init__()
+        self.vocabulary = classes
         self.tokens = nn.Embedding(classes, width)
         self.positions = nn.Embedding(length, width)
         self.blocks = nn.ModuleList(Block(width, heads=heads, causal=True) for _ in range(layers))
@@ -35,16 +36,16 @@ class CausalTransformer(nn.Module):
         self.linear = nn.Linear(width, classes)
         small(self)
 
-    def embed(self, tokens: Int64[Tensor, "n length"]) -> Float[Tensor, "n length channels"]:
-        """Return the tokens' embeddings, without positions, and a last channel: 1 for a token, 0 for what fills up."""
-        return with_mask(self.tokens(tokens), tokens != PAD)
+    def embed(self, tokens: Int64[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
+        """Return the tokens' embeddings, without positions; zeros for what fills up."""
+        return masked(self.tokens(tokens), tokens != PAD)
 
     def forward(
-        self, x: Int64[Tensor, "n length"] | Float[Tensor, "n length channels"]
+        self, x: Int64[Tensor, "n length"] | Float[Tensor, "n length width"]
     ) -> Float[Tensor, "n length classes"]:
         # What fills up stands at the end, where nothing that counts looks at it: the mask is not needed.
-        hidden, _ = without_mask(x if x.is_floating_point() else self.embed(x))
-        hidden = hidden + self.positions.weight[: hidden.shape[1]]
+        embeddings = x if x.is_floating_point() else self.embed(x)
+        hidden = embeddings + self.positions.weight[: embeddings.shape[1]]
         for block in self.blocks:
             hidden = block(hidden)
         return self.linear(self.norm(hidden))

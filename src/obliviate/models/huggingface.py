@@ -10,11 +10,11 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from obliviate.errors import RecipeError
-from obliviate.models.attention import with_mask, without_mask
+from obliviate.models.attention import masked, where_present
 
 
 class HuggingFaceClassifier(nn.Module):
-    """A `transformers` model for sequence classification that takes tokens, or their embeddings with a mask channel.
+    """A `transformers` model for sequence classification that takes tokens, or their embeddings.
 
     Tokens are int64 "n length" filled up with `pad`; the output is the logits.
     """
@@ -23,15 +23,19 @@ class HuggingFaceClassifier(nn.Module):
         super().__init__()
         self.model = model
         self.pad = pad
+        self.vocabulary = int(self._table.num_embeddings)
 
-    def embed(self, tokens: Int64[Tensor, "n length"]) -> Float[Tensor, "n length channels"]:
-        """Return the tokens' embeddings, without positions, and a last channel: 1 for a token, 0 for what fills up."""
-        table: Any = self.model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
-        return with_mask(table(tokens), tokens != self.pad)
+    @property
+    def _table(self) -> Any:
+        return self.model.get_input_embeddings()  # pyright: ignore[reportCallIssue]
 
-    def forward(self, x: Int64[Tensor, "n length"] | Float[Tensor, "n length channels"]) -> Float[Tensor, "n classes"]:
-        embeddings, present = without_mask(x if x.is_floating_point() else self.embed(x))
-        return self.model(inputs_embeds=embeddings, attention_mask=present.long()).logits
+    def embed(self, tokens: Int64[Tensor, "n length"]) -> Float[Tensor, "n length width"]:
+        """Return the tokens' embeddings, without positions; zeros for what fills up."""
+        return masked(self._table(tokens), tokens != self.pad)
+
+    def forward(self, x: Int64[Tensor, "n length"] | Float[Tensor, "n length width"]) -> Float[Tensor, "n classes"]:
+        embeddings = x if x.is_floating_point() else self.embed(x)
+        return self.model(inputs_embeds=embeddings, attention_mask=where_present(embeddings).long()).logits
 
 
 def huggingface_classifier(
@@ -67,7 +71,7 @@ def huggingface_classifier(
         assert pretrained is not None
         local = Path(pretrained).is_dir()
         model = auto.from_pretrained(
-            pretrained, num_labels=classes, local_files_only=local, ignore_mismatched_sizes=True
+            pretrained, num_labels=classes, local_files_only=local, ignore_mismatched_sizes=True, use_safetensors=True
         )
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecipeError(

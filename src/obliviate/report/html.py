@@ -61,6 +61,8 @@ def render(results: Mapping[str, Any]) -> str:
         shares=tables.shares(models),
         distances=tables.distances(models),
         klom=tables.klom(models),
+        competition=tables.competition(models),
+        too_few_shadows=next((m["competition"] for m in models if tables.too_few(m)), None),
         screens=tables.screens(models),
         coins=results.get("coin_flips"),
         noise=results.get("planted_noise"),

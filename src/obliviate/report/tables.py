@@ -120,6 +120,28 @@ def klom(models: Sequence[Model]) -> Table | None:
     return Table(heads=heads, rows=rows, floor=[])
 
 
+def competition(models: Sequence[Model]) -> Table | None:
+    """The score of the NeurIPS 2023 competition against its floor; None where no model has shadows enough."""
+    found = [(one, one.get("competition") or {}) for one in models]
+    there = [(one, scored) for one, scored in found if scored.get("quality") is not None]
+    if not there:
+        return None
+    rows = [
+        (
+            one,
+            [(number(scored["quality"], 3), f"floor {number(scored['floor'], 3)}"), (number(scored["score"], 3), "")],
+        )
+        for one, scored in there
+    ]
+    return Table(heads=["forgetting quality F", "final score"], rows=rows, floor=[])
+
+
+def too_few(model: Model) -> bool:
+    """Whether a model has shadows, but too few for the score of the NeurIPS 2023 competition."""
+    scored = model.get("competition")
+    return bool(scored) and scored["quality"] is None
+
+
 def screens(models: Sequence[Model]) -> Table | None:
     """Balanced accuracy of the cheap attacks in percent; None where they were not asked for."""
     names = _keys(one["screens"] for one in models)

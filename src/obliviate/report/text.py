@@ -64,6 +64,26 @@ def notes(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def competition(results: Mapping[str, Any]) -> list[str]:
+    """The score of the NeurIPS 2023 competition, or what it would need, for every model that has shadows."""
+    lines = []
+    for model in results["models"]:
+        if not (scored := model.get("competition")):
+            continue
+        if scored["quality"] is None:
+            lines.append(
+                f"{model['name']}: the score of the NeurIPS 2023 competition needs at least {scored['shadows_needed']} "
+                "references with their shadows."
+            )
+            continue
+        final = "" if scored["score"] is None else f", final score {scored['score']:.3f}"
+        lines.append(
+            f"{model['name']}: forgetting quality F of the NeurIPS 2023 competition {scored['quality']:.3f}, where "
+            f"{scored['floor']:.3f} is that of models that never had the samples{final}."
+        )
+    return lines
+
+
 def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
     accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
     gap, seconds, share = model["average_gap"], model["seconds"], model["share_of_retraining"]

@@ -1,6 +1,6 @@
 """The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
 
-from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
+from obliviate.workflow.auditing import Evaluation, Examined, audit_models, check_margins, examine
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
@@ -9,12 +9,14 @@ from obliviate.workflow.unlearning import unlearn
 
 __all__ = [
     "Evaluation",
+    "Examined",
     "Trained",
     "audit_models",
     "check",
     "check_margins",
     "cpu_name",
     "describe",
+    "examine",
     "limits",
     "load_references",
     "save_report",

@@ -25,7 +25,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import SampleId
 from obliviate.workflow import Trained
-from obliviate.workspace import evidence
+from obliviate.workspace import evidence, scores
 from obliviate.workspace import forget as forgetting
 from obliviate.workspace.models import ModelFolder
 from obliviate.workspace.origin import Origin
@@ -274,7 +274,7 @@ class Workspace:
         settings = settings or AuditSettings()
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
-        split, unseen = self.split, self.data.test
+        split = self.split
         if not retrained and isinstance(self.task, Classification):  # before references are trained in vain
             labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
             check_classes(*labels, retrained=self._kept.count("retrained"))
@@ -287,13 +287,13 @@ class Workspace:
             unlearned, notes = evidence.make_shadows(entries, split, pool, self.origin, workers, self._said)
         self.progress("audit", 0, 1)
         models = self.models()
-        result = workflow.audit_models(
-            models, split, unseen, pool, settings=settings, shadows=unlearned, task=self.task
+        examined = workflow.examine(
+            models, split, self.data.test, pool, settings=settings, shadows=unlearned, task=self.task
         )
         values = workflow.describe(
-            result,
+            examined.result,
             split,
-            unseen,
+            self.data.test,
             pool,
             self.task,
             self.recipe,
@@ -304,10 +304,12 @@ class Workspace:
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
+            competition=examined.competition(),
         )
         tests, untested = self.origin.plan.tests(models, split, self.task)
         values |= tests
         values["notes"] = notes + untested
+        scores.write(self.folder, examined)
         write_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)

@@ -25,7 +25,7 @@ class Origin:
 
     `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
     `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
-    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.3 if it is None
+    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
     (`planned.plant`). The audit tests both exactly.
     """
 
@@ -130,7 +130,11 @@ class Origin:
         """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
         return replace(self._whole, train=self.plan.train)
 
-    @property
+    @cached_property
     def task(self) -> Task:
-        """The task of the data."""
-        return Classification(classes=self.data.classes)
+        """The task of the data; inputs may be perturbed in [0, 1], or as far as planted noise reaches."""
+        if (noise := self.plan.planted) is None:
+            return Classification(classes=self.data.classes)
+        reached = noise.noisy.everything().x
+        reach = min(0.0, float(reached.min())), max(1.0, float(reached.max()))
+        return Classification(classes=self.data.classes, input_range=reach)

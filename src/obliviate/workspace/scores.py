@@ -1,0 +1,60 @@
+"""The scores of an audit, sample by sample: what several audits together need of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from zipfile import BadZipFile
+
+import numpy as np
+
+from obliviate.errors import WorkspaceError
+from obliviate.files import write_atomically
+from obliviate.metrics.intervals import ScorePair
+from obliviate.types import Ids
+from obliviate.workflow import Examined
+
+FILE: Final = "scores.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """RMIA's scores of forget and unseen samples on every model, by the hash of its weights, and what they are of."""
+
+    forget: Ids
+    unseen: Ids
+    of: dict[str, ScorePair]
+
+
+def write(folder: Path, examined: Examined) -> None:
+    """Keep the scores of an audit in its folder."""
+    games, ids = examined.evaluation.games, examined.evaluation.samples.ids
+    arrays: dict[str, np.ndarray] = {"forget": ids[games.forget], "unseen": ids[games.unseen]}
+    for one, pair in zip(examined.candidates, examined.scores().values(), strict=True):
+        for part, values in zip(("forget", "unseen"), pair, strict=True):
+            arrays[f"{part} {one.weights_sha256}"] = values
+
+    def fill(path: Path) -> None:
+        with path.open("wb") as file:  # savez would add an ending to a name
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    write_atomically(folder / FILE, fill)
+
+
+def read(folder: Path) -> Scores | None:
+    """Read what `write` kept, None where nothing was; raises WorkspaceError for a damaged file."""
+    path = folder / FILE
+    if not path.exists():
+        return None
+    try:
+        with path.open("rb") as file:  # numpy leaves a damaged file open that it opened itself
+            arrays = dict(np.load(file, allow_pickle=False))
+        weights = [name.removeprefix("unseen ") for name in arrays if name.startswith("unseen ")]
+        of = {one: (arrays[f"forget {one}"], arrays[f"unseen {one}"]) for one in weights}
+        return Scores(arrays["forget"], arrays["unseen"], of)
+    except (OSError, ValueError, KeyError, BadZipFile) as error:
+        raise WorkspaceError(
+            f"expected the scores of an audit in {path}, got {error}; the file is damaged: "
+            f"run `obliviate audit --out {folder}` again"
+        ) from error

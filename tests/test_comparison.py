@@ -1,0 +1,200 @@
+"""Several audits together: figures against the audits they are made of, and folders that cannot be compared."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from obliviate.audit import audit
+from obliviate.cli import main
+from obliviate.comparison import compare
+from obliviate.data.samples import Samples
+from obliviate.errors import ReportError, WorkspaceError
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.metrics.bootstrap import hierarchical_bootstrap
+from obliviate.metrics.intervals import auc
+from obliviate.training.recipe import Recipe
+from obliviate.workspace import Workspace, folder, scores
+
+SETS = ([f"s{i:02d}" for i in range(0, 20)], [f"s{i:02d}" for i in range(15, 35)])
+
+
+@pytest.fixture(scope="module")
+def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two training seeds, with the same two forget sets each."""
+    root = tmp_path_factory.mktemp("audits")
+    batch = tiny.everything()
+    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
+    data = root / "rows.npz"
+    np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
+    folders = []
+    with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
+        patch.setattr(audit, "PERMUTATIONS", 1)
+        patch.setattr(folder, "write_report", lambda one: one / "report.html")
+        for seed in (0, 1):
+            for place, forget in enumerate(SETS):
+                work = Workspace.create(root / f"{seed}-{place}", source=str(data), recipe=tiny_recipe, seed=seed)
+                if place:  # references do not depend on the forget set
+                    shutil.copytree(folders[-1] / "references", work.folder / "references")
+                work.choose(forget)
+                work.unlearn(GradientAscent(learning_rate=0.01))
+                work.audit(references=4, retrained=2, workers=0, pictures=False)
+                folders.append(work.folder)
+    return folders
+
+
+@pytest.fixture
+def folders(made: list[Path], tmp_path: Path) -> list[Path]:
+    """Copies of what a comparison reads of them, to be spoilt."""
+    ignored = shutil.ignore_patterns("references", "*.safetensors")
+    return [Path(shutil.copytree(one, tmp_path / one.name, ignore=ignored)) for one in made]
+
+
+def results(where: Path) -> dict[str, Any]:
+    return json.loads((where / "results.json").read_text(encoding="utf-8"))
+
+
+def model(where: Path, name: str) -> dict[str, Any]:
+    (found,) = [one for one in results(where)["models"] if one["name"] == name]
+    return found
+
+
+def changed(where: Path, file: str = "results.json", **values: Any) -> None:
+    facts = json.loads((where / file).read_text(encoding="utf-8"))
+    (where / file).write_text(json.dumps(facts | values))
+
+
+def test_kept_scores_are_those_of_the_audit(made: list[Path]) -> None:
+    for where in made:
+        kept = scores.read(where)
+        assert kept is not None
+        assert sorted(kept.forget) == sorted(json.loads((where / "forget.json").read_text("utf-8"))["ids"])
+        for one in results(where)["models"]:
+            assert 100 * auc(*kept.of[one["weights_sha256"]]) == pytest.approx(one["attacks"]["rmia"]["ft"]["auc"])
+
+
+def test_figures_are_means_over_seeds_of_means_over_forget_sets(made: list[Path]) -> None:
+    found = compare(made)
+    assert (found.seeds, found.audits) == ((0, 1), 4)
+    assert [(one.name, one.role, one.audits, one.seeds) for one in found.models] == [
+        ("original", "original", 4, 2),
+        ("retrained", "retrained", 4, 2),
+        ("gradient_ascent", "unlearned", 4, 2),
+    ]
+    for one in found.models:
+        rows = [[m for m in results(where)["models"] if one.name in (m["name"], m["role"])] for where in made]
+        aucs = [np.mean([m["attacks"]["rmia"]["ft"]["auc"] for m in row]) for row in rows]
+        assert one.ft_auc.value == pytest.approx(np.mean(aucs))
+        tests = [np.mean([m["difference"]["test_accuracy"]["value"] for m in row]) for row in rows]
+        seeds = [np.mean(tests[:2]), np.mean(tests[2:])]
+        half = student.ppf(0.975, 1) * np.std(seeds, ddof=1) / np.sqrt(2)
+        figure = one.test_accuracy
+        expected = (np.mean(seeds), np.mean(seeds) - half, np.mean(seeds) + half)
+        assert (figure.value, figure.low, figure.high) == pytest.approx(expected)
+        assert one.average_gap is not None
+        gaps = [np.mean([m["average_gap"] for m in row]) for row in rows]
+        assert one.average_gap.value == pytest.approx(np.mean(gaps))
+        assert one.ft_auc.over == ("seeds" if one.role == "retrained" else "samples")
+    assert "With 2 training seeds intervals are coarse" in " ".join(found.notes)
+
+
+def pair(where: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """The scores of one model, by the names of the samples."""
+    kept = scores.read(where)
+    assert kept is not None
+    forget, unseen = kept.of[model(where, name)["weights_sha256"]]
+    return forget[np.argsort(kept.forget)], unseen[np.argsort(kept.unseen)]
+
+
+def test_forget_sets_that_all_seeds_share_are_drawn_once_for_all(made: list[Path]) -> None:
+    shuffled = [made[one] for one in (3, 0, 2, 1)]
+    found = {one.name: one.ft_auc for one in compare(shuffled).models}["gradient_ascent"]
+    pairs = [[pair(made[2 * seed + place], "gradient_ascent") for place in (0, 1)] for seed in (0, 1)]
+    expected = hierarchical_bootstrap(pairs, crossed=True)
+    limits = (100 * expected.value, 100 * expected.low, 100 * expected.high)
+    assert (found.value, found.low, found.high) == pytest.approx(limits)
+    uneven = {one.name: one.ft_auc for one in compare(made[:3]).models}["gradient_ascent"]
+    expected = hierarchical_bootstrap([pairs[0], pairs[1][:1]])
+    assert (uneven.low, uneven.high) == pytest.approx((100 * expected.low, 100 * expected.high))
+
+
+def test_one_seed_has_no_interval_over_seeds(made: list[Path]) -> None:
+    found = compare(made[:2])
+    for one in found.models:
+        assert one.test_accuracy.low is one.test_accuracy.high is one.test_accuracy.over is None
+    assert found.notes == ("All audits are of the training seed 0: intervals say nothing of other seeds.",)
+
+
+def test_without_scores_intervals_are_over_seeds_alone(folders: list[Path]) -> None:
+    (folders[1] / "scores.npz").unlink()
+    found = compare(folders)
+    assert {one.ft_auc.over for one in found.models} == {"seeds"}
+    assert any(f"{folders[1]} was audited before scores were kept" in note for note in found.notes)
+
+
+def test_a_method_that_is_missing_somewhere_is_told(folders: list[Path]) -> None:
+    values = results(folders[0])
+    changed(folders[0], models=[one for one in values["models"] if one["role"] != "unlearned"])
+    found = compare(folders)
+    assert {one.name: one.audits for one in found.models} == {"original": 4, "retrained": 4, "gradient_ascent": 3}
+    assert "gradient_ascent is in 3 of the 4 audits." in found.notes
+
+
+def test_what_cannot_be_compared_is_refused(folders: list[Path]) -> None:
+    first, second, third, _ = folders
+    with pytest.raises(WorkspaceError, match="expected 2 audited folders or more, got 1"):
+        compare([first])
+    with pytest.raises(WorkspaceError, match=r"expected an audited folder, got .*none without results.json; run"):
+        compare([first, first.parent / "none"])
+    with pytest.raises(WorkspaceError, match=r"expected every training seed with a forget set once, got .* the same"):
+        compare([first, second, first])
+    recipe = results(second)["recipe"]
+    changed(second, recipe=recipe | {"epochs": 9})
+    with pytest.raises(WorkspaceError, match=r"got .* with another recipe than .*; compare folders that differ in"):
+        compare([first, second])
+    changed(second, recipe=recipe, data_sha256="0" * 64)
+    changed(second, "workspace.json", coins=10)
+    with pytest.raises(WorkspaceError, match="with another data_sha256, coins than "):
+        compare([first, second])
+    changed(third, schema="other/1")
+    with pytest.raises(ReportError, match="other/1"):
+        compare([first, third])
+
+
+def test_a_method_that_was_set_in_two_ways_is_refused(folders: list[Path]) -> None:
+    (path,) = (folders[0] / "models").glob("gradient_ascent-*.json")
+    settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    settings["method"] = settings["method"] | {"epochs": 99}
+    changed(path.parent, path.name, settings=settings)
+    with pytest.raises(WorkspaceError, match=r"expected gradient_ascent with the same settings everywhere, got .*99"):
+        compare(folders)
+
+
+def test_damaged_scores_are_refused(folders: list[Path]) -> None:
+    path = folders[0] / "scores.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(WorkspaceError, match=r"expected the scores of an audit in .*npz, got .* is damaged: run"):
+        compare(folders)
+
+
+def test_the_command_prints_a_table_or_json(made: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", *map(str, made)]
+    with pytest.raises(SystemExit, match="0"):
+        main([*arguments, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads(json.dumps(compare(made).to_dict()))
+    assert found["schema"] == "obliviate.comparison/1"
+    with pytest.raises(SystemExit, match="0"):
+        main(arguments)
+    text = capsys.readouterr().out
+    assert "4 audits, training seeds 0, 1" in text
+    for one in found["models"]:
+        assert one["name"] in text
+        assert f"{one['ft_auc']['value']:.1f} ({one['ft_auc']['low']:.1f} to {one['ft_auc']['high']:.1f})" in text
+    with pytest.raises(SystemExit, match="1"):
+        main(["compare"])
+    assert "error: expected 2 audited folders or more, got 0" in capsys.readouterr().err
