@@ -103,7 +103,8 @@ def load(
     whom each is about. The other formats of images, tables and texts are described in docs/data.md.
 
     Where a source has no test part, one is drawn. `reference_size` training samples are drawn to be the unseen
-    reference set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. A test sample whose input is also trained on is left out.
+    reference set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. A test
+    sample whose input is also trained on is left out.
 
     Raises DataError for an unknown source, a missing or damaged file, or arrays that do not fit together.
 
