@@ -55,7 +55,7 @@ def huggingface_classifier(
         got = "neither" if config is None else "both"
         raise RecipeError(f"expected either a config or the name of a pretrained model, got {got}; give one of them")
     try:
-        import transformers
+        import transformers  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise RecipeError(
             "expected the package transformers, got none; install it with `pip install 'obliviate[text]'`"

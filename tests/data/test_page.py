@@ -1,0 +1,26 @@
+import re
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[2] / "docs" / "data.md"
+
+
+def test_the_example_of_a_description_runs_as_written(capsys: pytest.CaptureFixture[str]):
+    example = next(one for one in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+    exec(compile(example, str(PAGE), "exec"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "classification ('high', 'low') ('age', 'town=Oslo', 'town=Rome')",
+        "32 8 5",
+    ]
+
+
+def test_the_page_names_every_setting_and_set():
+    import dataclasses
+
+    from obliviate.data.formats.description import Description
+    from obliviate.data.sources import NAMED
+
+    text = PAGE.read_text(encoding="utf-8")
+    names = [one.name for one in dataclasses.fields(Description)]
+    assert [name for name in (*names, *NAMED) if f"`{name}`" not in text] == []
