@@ -28,6 +28,7 @@ class CausalTransformer(nn.Module):
         self, *, classes: int = 67, length: int = 128, width: int = 64, heads: int = 4, layers: int = 2
     ) -> None:
         super().__init__()
+        self.vocabulary = classes
         self.tokens = nn.Embedding(classes, width)
         self.positions = nn.Embedding(length, width)
         self.blocks = nn.ModuleList(Block(width, heads=heads, causal=True) for _ in range(layers))

@@ -23,6 +23,7 @@ class HuggingFaceClassifier(nn.Module):
         super().__init__()
         self.model = model
         self.pad = pad
+        self.vocabulary = int(model.get_input_embeddings().num_embeddings)  # pyright: ignore
 
     def embed(self, tokens: Int64[Tensor, "n length"]) -> Float[Tensor, "n length channels"]:
         """Return the tokens' embeddings, without positions, and a last channel: 1 for a token, 0 for what fills up."""

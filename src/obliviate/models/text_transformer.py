@@ -37,6 +37,7 @@ class TextTransformer(nn.Module):
         layers: int = 1,
     ) -> None:
         super().__init__()
+        self.vocabulary = vocabulary
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(length, width)
         self.blocks = nn.ModuleList(Block(width, heads=heads) for _ in range(layers))
