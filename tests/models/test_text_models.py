@@ -59,6 +59,7 @@ def test_tokens_and_their_embeddings_give_the_same_output(build: Callable[[], nn
     embedded = model.embed(TOKENS)
     assert embedded.shape == (3, 6, 8)
     assert torch.equal((embedded != 0).any(2), TOKENS != 0)
+    assert model.vocabulary == 30
     assert torch.equal(model(embedded), model(TOKENS))
     assert model(TOKENS).shape == ((3, 6, 30) if build is causal else (3, 3))
 
