@@ -97,7 +97,7 @@ def comparison(found: Mapping[str, Any]) -> None:
 
     seeds = ", ".join(map(str, found["seeds"]))
     table = Table(title=f"{found['audits']} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
-    for column in ("model", "audits", "FT-AUC", "gap", "test % less retrained"):
+    for column in ("model", "audits", "FT-AUC", "gap", "test difference"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for one in found["models"]:
         gap = one["average_gap"]
