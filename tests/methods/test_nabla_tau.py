@@ -234,7 +234,7 @@ def test_a_reference_that_is_no_yardstick_is_refused_before_any_work(
     for work in ("fit", "epochs", "once"):
         monkeypatch.setattr(Run, work, lambda *_, **__: pytest.fail("work has begun"))
     if what == "nothing":
-        reference, message = None, "expected a reference for nabla_tau, got none; .+"
+        reference, message = None, "expected a reference set for nabla_tau, got none; .+"
     else:
         assert small.reference is not None
         seen = small.kept if what == "retain" else small.forget

@@ -179,10 +179,10 @@ def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: M
     split = replace(parts.split, reference=parts.reference)
     assert make(pool, method, split=split).logits.shape == (MEMBERS, 16, 3)
     if "retain" in method.needs:
-        with pytest.raises(MethodError, match=f"expected a retain for {method.name}, got none"):
+        with pytest.raises(MethodError, match=f"expected a retain set for {method.name}, got none"):
             make(pool, method, split=split.without_retain())
     if "reference" in method.needs:
-        with pytest.raises(MethodError, match=f"expected a reference for {method.name}, got none"):
+        with pytest.raises(MethodError, match=f"expected a reference set for {method.name}, got none"):
             make(pool, method)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
@@ -58,12 +58,16 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
         if float in kinds[name] and type(parsed) is int:
             parsed = float(parsed)
         if type(parsed) not in kinds[name]:
-            kind = " or ".join("null" if one is type(None) else one.__name__ for one in kinds[name])
+            kind = " or ".join(KINDS[one] for one in kinds[name]) or "set in Python only"
             raise MethodError(
-                f"expected {name} to be {kind} such as {json.dumps(fields[name])}, got {value!r}; correct --set {text}"
+                f"expected {name} to be {kind} (the default is {json.dumps(fields[name])}), got {value!r}; "
+                f"correct --set {text}"
             )
         values[name] = parsed
     return cls(**values)
+
+
+KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
 
 
 def _kinds(cls: type[Any]) -> dict[str, list[type]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,15 +51,25 @@ def train(
         int | None, Parameter(help="Hold out this many training samples as the unseen reference set.")
     ] = None,
     model: Annotated[
+        str | None,
+        Parameter(
+            help="Architecture: small_cnn, mlp, resnet8, resnet18, resnet20, resnet56, vgg11, vgg16, vgg19, "
+            "text_transformer, causal_transformer, huggingface, or module:function of your own. The kind of the data "
+            "chooses if left out: small_cnn for images, mlp for rows, a transformer for texts."
+        ),
+    ] = None,
+    options: Annotated[
         str,
         Parameter(
-            help="Architecture: small_cnn, mlp, resnet8, resnet18, resnet20, resnet56, vgg11, vgg16, vgg19, or "
-            "module:function of your own."
+            help="Keyword arguments of the architecture, as a JSON object; what the shape of the data tells need not "
+            "be given."
         ),
-    ] = "small_cnn",
-    options: Annotated[str, Parameter(help="Keyword arguments of the architecture, as a JSON object.")] = "{}",
-    epochs: Annotated[int, Parameter(help="Passes over the training set.")] = 20,
-    learning_rate: Annotated[float, Parameter(help="Peak learning rate of SGD with momentum.")] = 0.1,
+    ] = "{}",
+    epochs: Annotated[int | None, Parameter(help="Passes over the training set; 20, of transformers 10.")] = None,
+    optimizer: Annotated[str | None, Parameter(help="sgd (with momentum), adam or adamw, as for transformers.")] = None,
+    learning_rate: Annotated[
+        float | None, Parameter(help="Peak learning rate; 0.1 with sgd, 0.003 for transformers.")
+    ] = None,
     batch_size: Annotated[int, Parameter(help="Samples per step.")] = 64,
     coins: Annotated[
         int | None,
@@ -83,18 +94,13 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train the original model and keep it in a folder, ready to be unlearned and audited."""
-    from obliviate.training.recipe import Recipe
+    from obliviate.training.suited import recipe_for
     from obliviate.workspace import Workspace
 
-    recipe = Recipe(
-        model=model,
-        model_options=json_object(options),
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        shards=shards,
-        slices=slices,
-    )
+    asked = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate}
+    given = {name: value for name, value in asked.items() if value is not None}
+    settings = {"batch_size": batch_size, "shards": shards, "slices": slices, **given}
+    recipe = partial(recipe_for, model=model, options=json_object(options), **settings)
     with progress(quiet=json_) as told:
         workspace = Workspace.create(
             out,

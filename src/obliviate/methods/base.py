@@ -63,15 +63,19 @@ def settle(method: Method, split: Split) -> Method:
 def check_needs(method: Method, split: Split, run: Run) -> None:
     """Refuse, before any work, a request that lacks what the method needs; raises MethodError."""
     remedies = {
-        "retain": (split.retain is not None, "the retained training samples: give a split that has them"),
-        "reference": (split.reference is not None, "unseen reference samples: `Split.of(..., reference=...)`"),
+        "retain": (split.retain is not None, "the retained training samples: leave out `--no-retain`, or give them"),
+        "reference": (
+            split.reference is not None,
+            "unseen reference samples: `train --reference-size N`, or `Split.of(..., reference=...)`",
+        ),
         "recipe": (run.recipe is not None, "the recipe that trained the original model: `recipe=...`"),
     }
+    what = {"retain": "retain set", "reference": "reference set", "recipe": "recipe"}
     for need in sorted(method.needs & set(remedies)):
         present, remedy = remedies[need]
         if not present:
             raise MethodError(
-                f"expected a {need} for {method.name}, got none; it needs {remedy}, or use another method"
+                f"expected a {what[need]} for {method.name}, got none; it needs {remedy}, or use another method"
             )
 
 

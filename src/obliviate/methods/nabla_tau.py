@@ -151,8 +151,8 @@ def _check_reference(split: Split) -> None:
     """Refuse a missing reference set, and one that the model has seen: its loss is no yardstick."""
     if split.reference is None:
         raise MethodError(
-            "expected a reference for nabla_tau, got none; it needs unseen reference samples: "
-            "`Split.of(..., reference=...)`, or a given `tau`"
+            "expected a reference set for nabla_tau, got none; it needs unseen reference samples: "
+            "`train --reference-size N`, or `Split.of(..., reference=...)`, or a given `tau`"
         )
     trained = np.concatenate([split.forget.ids, split.kept.ids])
     if len(shared := np.intersect1d(split.reference.ids, trained)):

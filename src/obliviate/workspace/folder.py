@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from obliviate import inspection, workflow
 from obliviate.audit.inputs import AuditSettings, check_classes
-from obliviate.data.sources import EMBEDDED, Data
+from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, WorkspaceError
 from obliviate.files import read_json, write_json
@@ -48,7 +48,7 @@ class Workspace:
         folder: Path,
         *,
         source: str,
-        recipe: Recipe,
+        recipe: Recipe | Callable[[Data], Recipe],
         seed: int,
         progress: Progress = silent,
         train_size: int | None = None,
@@ -59,12 +59,17 @@ class Workspace:
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
-        For `train_size`, `reference_size`, `coins`, `noise` and `noise_scale` see `Origin`. Raises WorkspaceError where
-        the folder cannot be written to or holds something else.
+        A function makes the recipe for the data (`recipe_for`). For `train_size`, `reference_size`, `coins`, `noise`
+        and `noise_scale` see `Origin`.
+        Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
-        if source != EMBEDDED and Path(source).exists():
+        if source not in NAMED and Path(source).exists():
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
-        origin = Origin(source, recipe, seed, train_size, reference_size, coins, noise, noise_scale)
+        loaded = None
+        if not isinstance(recipe, Recipe):
+            loaded = load(source, train_size=train_size, reference_size=reference_size, seed=seed)
+            recipe = recipe(loaded)
+        origin = Origin(source, recipe, seed, train_size, reference_size, coins, noise, noise_scale, loaded)
         origin.write(folder)
         return cls(folder, origin, progress)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
+
+import numpy as np
 
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.files import read_json, writable_folder, write_json
-from obliviate.task import Classification, Task
+from obliviate.task import Classification, Task, task_of
 from obliviate.training.recipe import Recipe
 from obliviate.workspace.plan import Plan
 
@@ -26,7 +28,7 @@ class Origin:
     `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
     `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
     (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
-    (`planned.plant`). The audit tests both exactly.
+    (`planned.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been read.
     """
 
     source: str
@@ -37,6 +39,7 @@ class Origin:
     coins: int | None = None
     noise: int | None = None
     noise_scale: float | None = None
+    loaded: sources.Data | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, folder: Path) -> Origin:
@@ -55,7 +58,7 @@ class Origin:
             )
         writable_folder(folder)
         source = facts["source"]
-        if source != sources.EMBEDDED and not Path(source).exists():
+        if source not in sources.NAMED and not Path(source).exists():
             raise DataError(
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
@@ -118,6 +121,8 @@ class Origin:
     @cached_property
     def _whole(self) -> sources.Data:
         """The data as they are loaded, before anything was planned."""
+        if self.loaded is not None:
+            return self.loaded
         return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
 
     @cached_property
@@ -128,13 +133,20 @@ class Origin:
     @cached_property
     def data(self) -> sources.Data:
         """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
-        return replace(self._whole, train=self.plan.train)
+        left_out = self._whole.train.ids[~np.isin(self._whole.train.ids, self.plan.train.ids)]
+        whole = self._whole.without(left_out) if len(left_out) else self._whole
+        return replace(whole, train=self.plan.train)
 
     @cached_property
     def task(self) -> Task:
-        """The task of the data; inputs may be perturbed in [0, 1], or as far as planted noise reaches."""
+        """The task of the data; pixels may be perturbed in [0, 1], or as far as planted noise reaches."""
+        task = task_of(self.data)
         if (noise := self.plan.planted) is None:
-            return Classification(classes=self.data.classes)
+            return task
+        if not isinstance(task, Classification) or task.tokens or task.perturbable is not None:
+            raise DataError(
+                f"expected images to plant noise in, got {self.data.name} for {task.kind}; leave out --noise"
+            )
         reached = noise.noisy.everything().x
         reach = min(0.0, float(reached.min())), max(1.0, float(reached.max()))
-        return Classification(classes=self.data.classes, input_range=reach)
+        return replace(task, input_range=reach)
