@@ -24,6 +24,7 @@ OTHERS = [
     "Recipe",
     "ReferencePool",
     "Regression",
+    "Rule",
     "Run",
     "Samples",
     "ShadowPool",
@@ -37,7 +38,10 @@ OTHERS = [
     "inspect",
     "load",
     "load_references",
+    "memorised",
+    "mislabelled",
     "noise_test",
+    "owner",
     "plant",
     "planted_noise",
     "random_ids",
@@ -48,6 +52,7 @@ OTHERS = [
     "train_references",
     "train_shadows",
     "unlearn",
+    "where",
 ]
 PUBLIC = sorted([*OTHERS, *(cls.__name__ for cls in BUILT_IN)])
 

@@ -9,6 +9,7 @@ import pytest
 
 from obliviate import workflow, workspace
 from obliviate.audit.inputs import AuditSettings
+from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, DataError, MethodError, WorkspaceError
 from obliviate.methods.fine_tune import FineTune
@@ -109,16 +110,16 @@ def test_a_random_forget_set_is_a_function_of_the_seed(begin: Open, tmp_path: Pa
 def test_a_rule_for_forget_sets_is_one_line_of_a_table(
     begin: Open, monkeypatch: pytest.MonkeyPatch, text: str, rule: str, ids: list[str]
 ) -> None:
-    def first(count: str, among: forget.Among) -> forget.Chosen:
-        return forget.Chosen(among.train.ids[: int(count)].tolist(), f"the first {count}")
+    def first(_: forget.Here, count: str) -> Rule:
+        return Rule("first", lambda among: Chosen(among.train.ids[: int(count)].tolist(), f"the first {count}"))
 
-    def last(_: str, among: forget.Among) -> forget.Chosen:
-        return forget.Chosen(among.train.ids[-1:].tolist(), "the last")
+    def last(_: forget.Here, _text: str) -> Rule:
+        return Rule("last", lambda among: Chosen(among.train.ids[-1:].tolist(), "the last"))
 
     monkeypatch.setitem(forget.RULES, "first:", first)
     monkeypatch.setitem(forget.RULES, "last", last)
     work = begin()
-    chosen = forget.read(text, forget.Among(work.folder, work.data.train, 0, work.origin.plan))
+    chosen = forget.choose(text, forget.Here(work.folder, work.origin))
     assert (list(chosen.ids), chosen.rule) == (ids, rule)
 
 

@@ -128,7 +128,9 @@ class Origin:
     @cached_property
     def data(self) -> sources.Data:
         """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
-        return replace(self._whole, train=self.plan.train)
+        tossed = self.plan.tossed
+        whole = self._whole if tossed is None else self._whole.without(tossed.tails)
+        return replace(whole, train=self.plan.train)
 
     @property
     def task(self) -> Task:
