@@ -58,8 +58,9 @@ def preview(asked: Mapping[str, Any]) -> None:
 
     console = new_console()
     count, shown = asked["forget"], len(asked["samples"])
-    title = f"would forget {count:,} of {asked['train']:,} training samples ({asked['rule']})"
-    table = Table(title=Text(title), box=SIMPLE_HEAD, padding=(0, 1))
+    title = f"Would forget {count:,} of {asked['train']:,} training samples ({asked['rule']})"
+    console.print(title, markup=False, highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for name in asked["samples"][0]:
         table.add_column(name)
     for one in asked["samples"]:
@@ -71,8 +72,8 @@ def preview(asked: Mapping[str, Any]) -> None:
         if plural in asked:
             console.print(_groups(name, plural, asked[plural]))
     kind = "exact" if asked["exact"] else "approximate"
-    needs = ", ".join(asked["needs"]) or "nothing but the forget set"
-    told = f"by {asked['method']}: {kind}; needs {needs}, which is there"
+    needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
+    told = f"Method: {asked['method']}; {kind}; {needs}"
     console.print(told, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False)
 
 
@@ -87,7 +88,7 @@ def _groups(name: str, plural: str, groups: Mapping[str, Any]) -> Table:
     for one in groups["first"]:
         table.add_row(Text(one["value"]), f"{one['forget']:,}", f"{one['of']:,}")
     if more := groups["number"] - len(groups["first"]):
-        table.caption = f"and {more:,} more {plural}"
+        table.caption = f"and {more:,} more of {groups['number']:,} {plural}"
     return table
 
 
