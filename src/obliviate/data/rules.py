@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import torch
 from jaxtyping import Shaped
+from torch import Tensor
 
 from obliviate.data.predicate import find, hint, matched, parse, plain
 from obliviate.data.samples import CHUNK, Samples
@@ -164,7 +165,7 @@ def class_ids(train: Samples, label: int | str) -> Ids:
     >>> class_ids(train, 0).tolist()
     ['a', 'c']
     """
-    labels = torch.cat([train.take(places).y.cpu() for places in torch.arange(len(train)).split(CHUNK)])
+    labels = targets(train)
     if labels.ndim != 1 or labels.is_floating_point():
         raise DataError(
             f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
@@ -179,6 +180,11 @@ def class_ids(train: Samples, label: int | str) -> Ids:
             f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
         )
     return train.ids[(labels == chosen).numpy()]
+
+
+def targets(train: Samples) -> Shaped[Tensor, " n ..."]:
+    """Read the targets of all samples, with some inputs at a time in memory."""
+    return torch.cat([train.take(places).y.cpu() for places in torch.arange(len(train)).split(CHUNK)])
 
 
 def with_value(name: str, column: np.ndarray, value: str) -> Shaped[np.ndarray, " n"]:

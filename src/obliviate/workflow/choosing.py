@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from obliviate.audit.inputs import AuditSettings
 from obliviate.audit.signals import read
 from obliviate.data.ids import shown
-from obliviate.data.rules import Among, Chosen, Rule, check_amount, count_of
+from obliviate.data.rules import Among, Chosen, Rule, check_amount, count_of, targets
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError
 from obliviate.metrics.memorisation import largest, memorisation, out_of_sample
@@ -85,7 +85,7 @@ def look(train: Samples, pool: ReferencePool | Callable[[], ReferencePool], task
             "train references over these samples"
         )
     rows = np.array([place[str(name)] for name in train.ids])
-    labels = train.everything().y.cpu().numpy() if isinstance(task, Classification) else None
+    labels = targets(train).numpy() if isinstance(task, Classification) else None
     right, margins = np.empty((len(pool), len(train))), np.empty((len(pool), len(train)))
     for member, outputs in enumerate(pool.logits.rows(rows)):
         told = read(outputs, labels, AuditSettings(), whose=f"reference {member}")

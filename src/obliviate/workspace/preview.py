@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from obliviate.data.rules import Among, Chosen
+from obliviate.data.predicate import plain
+from obliviate.data.rules import Among, Chosen, targets
 from obliviate.data.split import Split
 from obliviate.methods.base import Method
 from obliviate.task import Task
@@ -27,11 +28,11 @@ def preview(chosen: Chosen, split: Split, among: Among, method: Method, task: Ta
     settled = check_request(method, split, Run(task, recipe=recipe))
     places = among.train.places(split.forget.ids).numpy()
     groups: dict[str, np.ndarray] = {}
-    labels = among.train.everything().y.cpu().numpy()
+    labels = targets(among.train).numpy()
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         groups["class"] = labels.astype(np.str_)
     if among.owner is not None:
-        groups["owner"] = among.owners.astype(np.str_)
+        groups["owner"] = plain(among.owners).astype(np.str_)
     samples = [
         {"id": str(split.forget.ids[row])}
         | {name: str(values[places[row]]) for name, values in groups.items()}
