@@ -24,7 +24,8 @@ from mixunlearn import original
 from torch import nn
 
 from obliviate.data import sources
-from obliviate.data.split import Split, random_ids
+from obliviate.data.rules import random_ids
+from obliviate.data.split import Split
 from obliviate.methods.base import Method
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.task import Classification

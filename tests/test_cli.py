@@ -78,6 +78,7 @@ def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
         arrays[f"{part}_x"] = (255 * batch.x[:, 0]).round().byte().numpy()
         arrays[f"{part}_y"] = batch.y.numpy()
     arrays["train_ids"] = np.array([f"image-{one}" for one in range(300)])
+    arrays["train_owner"] = np.array([f"w{one % 20}" for one in range(300)])
     path = tmp_path_factory.mktemp("data") / "mine.npz"
     np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
     return path
@@ -422,6 +423,18 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
         ("coins", ["a folder with coins", "without"]),
         ("noise", ["a folder with noise", "without"]),
+        ("owner:w21", ["owner to be one of the training samples' (20 in all: ", "'w21'; did you mean ", "'w2'"]),
+        ("owner:", ["the name of an owner", "none"]),
+        ("where:ownr == 'w1'", ["a column of owner", "'ownr'; did you mean 'owner'?"]),
+        ("where:owner = 'w1'", ["a condition such as ", "use columns, numbers, "]),
+        ("where:owner == 'x'", ["a condition that some of the 300 training samples meet", "none of them meets"]),
+        ("where:owner != 'x'", ["a condition that some of the 300 training samples meet", "all 300 meet"]),
+        ("where:__import__('os').system('true') == 0", ["columns, numbers, ", "Call"]),
+        ("ownr:w1", ["ids of these 300 samples, or a rule (", "'ownr:w1'; did you mean 'owner:'?"]),
+        ("memorised:0.1", ["references in ", "none", "run `obliviate references --out "]),
+        ("mislabelled:5", ["references in ", "none", "run `obliviate references --out "]),
+        ("memorised:1.5", ["memorised with a share in (0, 1)", "1.5"]),
+        ("mislabelled:few", ["mislabelled:SHARE", "'mislabelled:few'"]),
     ],
     ids=[
         "unknown",
@@ -438,14 +451,89 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         "no file",
         "no coins",
         "no noise",
+        "no such owner",
+        "no owner",
+        "no such column",
+        "no condition",
+        "none meets",
+        "all meet",
+        "code",
+        "misspelt",
+        "no references",
+        "none either",
+        "share",
+        "no number",
     ],
 )
 def test_a_bad_forget_set_is_refused_before_anything_is_written(
     cli: Cli, folder: Path, forget: str, words: list[str]
 ) -> None:
     before = snapshot(folder)
-    refused(cli("unlearn", "amun", "--out", folder, "--forget", forget), *words)
+    for dry_run in ([], ["--dry-run"]):
+        refused(cli("unlearn", "amun", "--out", folder, "--forget", forget, *dry_run), *words)
     assert snapshot(folder) == before
+
+
+def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, folder: Path) -> None:
+    before = snapshot(folder)
+    asked = ("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--dry-run")
+    code, out, _ = cli(*asked, "--forget", "owner:w7,w3")
+    assert code == 0
+    assert "Would forget 30 of 300 training samples (owner w7, w3)" in out
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[0] for row in rows if row and row[0].startswith("image-")] == [
+        f"image-{10 * one + end}" for one in range(0, 10, 2) for end in (3, 7)
+    ]
+    assert ["w3", "15", "15"] in rows
+    assert ["w7", "15", "15"] in rows
+    assert "and 20 more; --json lists all ids" in out
+    assert "Method: FineTune(epochs=1, " in out
+    assert "; approximate; needs labels, retain: given" in " ".join(out.split())
+    code, out, _ = cli(*asked, "--forget", "where:owner in ('w7', 'w3')", "--json")
+    assert code == 0
+    told = json.loads(out)
+    assert told["ids"] == [f"image-{one}" for one in range(300) if one % 20 in {3, 7}]
+    assert (told["forget"], told["train"], told["rule"]) == (30, 300, "where owner in ('w7', 'w3')")
+    assert sum(one["forget"] for one in told["classes"]["first"]) == 30
+    assert told["samples"][0] == {"id": "image-3", "class": told["samples"][0]["class"], "owner": "w3"}
+    assert (told["exact"], told["needs"]) == (False, ["labels", "retain"])
+    refused(cli(*asked), "a forget set", "none")
+    refused(cli(*asked, "--forget", "owner:w3", "--no-retain"), "a retain for fine_tune", "none")
+    assert snapshot(folder) == before
+
+
+def test_a_dry_run_is_what_is_done_and_what_was_chosen_is_shown_again(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "gradient_ascent", "--out", folder)
+    code, out, _ = cli(*asked, "--forget", "random:0.1", "--dry-run", "--json")
+    assert code == 0
+    assert cli(*asked, "--forget", "random:0.1")[0] == 0
+    assert json.loads((folder / "forget.json").read_text(encoding="utf-8"))["ids"] == json.loads(out)["ids"]
+    before = snapshot(folder)
+    assert cli(*asked, "--dry-run", "--json") == (0, out, "")
+    refused(cli(*asked, "--forget", "owner:w3", "--dry-run"), "the forget set that", "another")
+    assert snapshot(folder) == before
+
+
+def test_the_most_memorised_are_forgotten_by_what_the_references_say(cli: Cli, folder: Path) -> None:
+    assert cli("references", "--out", folder, "--references", 4, "--workers", 0)[0] == 0
+    before = snapshot(folder)
+    asked = ("unlearn", "gradient_ascent", "--out", folder)
+    for rule, heading in (("memorised", "memorised"), ("mislabelled", "agreed")):
+        code, out, _ = cli(*asked, "--forget", f"{rule}:12", "--dry-run")
+        assert code == 0
+        assert heading in out
+        assert "and 2 more; --json lists all ids" in out
+        code, out, _ = cli(*asked, "--forget", f"{rule}:0.04", "--dry-run", "--json")
+        told = json.loads(out)
+        assert len(told["ids"]) == 12
+        ranks = [one[heading] for one in told["samples"]]
+        assert ranks == sorted(ranks, reverse=rule == "memorised")
+    assert snapshot(folder) == before
+    assert cli(*asked, "--forget", "mislabelled:12")[0] == 0
+    assert json.loads((folder / "forget.json").read_text(encoding="utf-8")) == {
+        "rule": "the 12 whose labels 4 references contradict most",
+        "ids": told["ids"],
+    }
 
 
 def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine: Path) -> None:

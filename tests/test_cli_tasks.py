@@ -7,7 +7,7 @@ import pytest
 
 from obliviate.cli import main
 
-WORDS = "but soft what light through yonder window breaks it is the east and juliet is the sun".split()
+WORDS = "but soft what light through yonder window breaks it is the east and juliet is the sun".split()  # noqa: SIM905
 
 
 def table(folder: Path) -> Path:

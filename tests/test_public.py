@@ -25,6 +25,7 @@ OTHERS = [
     "Recipe",
     "ReferencePool",
     "Regression",
+    "Rule",
     "Run",
     "Samples",
     "ShadowPool",
@@ -39,7 +40,10 @@ OTHERS = [
     "inspect",
     "load",
     "load_references",
+    "memorised",
+    "mislabelled",
     "noise_test",
+    "owner",
     "plant",
     "planted_noise",
     "random_ids",
@@ -50,6 +54,7 @@ OTHERS = [
     "train_references",
     "train_shadows",
     "unlearn",
+    "where",
 ]
 PUBLIC = sorted([*OTHERS, *(cls.__name__ for cls in BUILT_IN)])
 

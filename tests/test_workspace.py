@@ -9,6 +9,7 @@ import pytest
 
 from obliviate import workflow, workspace
 from obliviate.audit.inputs import AuditSettings
+from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, DataError, MethodError, WorkspaceError
 from obliviate.methods.fine_tune import FineTune
@@ -109,17 +110,48 @@ def test_a_random_forget_set_is_a_function_of_the_seed(begin: Open, tmp_path: Pa
 def test_a_rule_for_forget_sets_is_one_line_of_a_table(
     begin: Open, monkeypatch: pytest.MonkeyPatch, text: str, rule: str, ids: list[str]
 ) -> None:
-    def first(count: str, among: forget.Among) -> forget.Chosen:
-        return forget.Chosen(among.train.ids[: int(count)].tolist(), f"the first {count}")
+    def first(_: forget.Here, count: str) -> Rule:
+        return Rule("first", lambda among: Chosen(among.train.ids[: int(count)].tolist(), f"the first {count}"))
 
-    def last(_: str, among: forget.Among) -> forget.Chosen:
-        return forget.Chosen(among.train.ids[-1:].tolist(), "the last")
+    def last(_: forget.Here, _text: str) -> Rule:
+        return Rule("last", lambda among: Chosen(among.train.ids[-1:].tolist(), "the last"))
 
     monkeypatch.setitem(forget.RULES, "first:", first)
     monkeypatch.setitem(forget.RULES, "last", last)
     work = begin()
-    chosen = forget.read(text, forget.Among(work.folder, work.data.train, 0, work.origin.plan))
+    chosen = forget.choose(text, forget.Here(work.folder, work.origin))
     assert (list(chosen.ids), chosen.rule) == (ids, rule)
+
+
+def test_a_forget_set_may_be_a_rule_and_is_chosen_as_the_model_forgets(begin: Open) -> None:
+    work = begin()
+    last = Rule("last", lambda among: Chosen(among.train.ids[-2:].tolist(), "the last two"))
+    made = work.unlearn(ASCENT, forget=last)
+    assert made.role == "unlearned"
+    assert (work.split.forget.ids.tolist(), work.rule) == (["s38", "s39"], "the last two")
+
+
+def test_a_choice_for_a_request_that_is_refused_is_taken_back(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(MethodError):
+        work.unlearn(SISA(), forget="class:1")
+    assert not work.chosen
+    work.choose("class:2")
+    with pytest.raises(MethodError):
+        work.unlearn(SISA(), forget="class:2")
+    assert work.chosen
+
+
+def test_columns_stay_beside_their_samples_where_coins_leave_some_out(source: Path, begin: Open) -> None:
+    with np.load(source) as file:
+        arrays = dict(file)
+    np.savez(source, **arrays, train_owner=np.array([f"of {name}" for name in arrays["train_ids"]]))
+    work = begin(coins=10)
+    train, owners = work.data.train, work.data.metadata["owner"]
+    assert len(train) < 40
+    assert owners.tolist() == [f"of {name}" for name in train.ids]
+    for name in train.ids[:3]:
+        assert work.preview(ASCENT, forget=f"owner:of {name}")["ids"] == [name]
 
 
 def test_without_a_forget_set_there_is_no_split(begin: Open) -> None:

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from obliviate.audit.result import AuditResult
     from obliviate.comparison import Comparison, compare
     from obliviate.data.coins import Coins, toss
+    from obliviate.data.rules import Rule, class_ids, owner, random_ids, where
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
-    from obliviate.data.split import Split, class_ids, random_ids
+    from obliviate.data.split import Split
     from obliviate.errors import ObliviateError
     from obliviate.inspection import Inspection, inspect
     from obliviate.methods.amun import AMUN, adversarial_examples
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
         Trained,
         audit_models,
         load_references,
+        memorised,
+        mislabelled,
         save_report,
         train,
         train_references,
@@ -84,6 +87,7 @@ _HOMES = {
     "PlantedNoise": "planned",
     "RUM": "methods.rum",
     "RandomLabel": "methods.random_label",
+    "Rule": "data.rules",
     "Recipe": "training.recipe",
     "ReferencePool": "references.pool",
     "Retrain": "methods.retrain",
@@ -99,16 +103,19 @@ _HOMES = {
     "Trained": "workflow",
     "adversarial_examples": "methods.amun",
     "audit_models": "workflow",
-    "class_ids": "data.split",
+    "class_ids": "data.rules",
     "coin_flips": "planned",
     "compare": "comparison",
     "inspect": "inspection",
     "load": "data.sources",
     "load_references": "workflow",
+    "memorised": "workflow",
+    "mislabelled": "workflow",
     "noise_test": "planned",
+    "owner": "data.rules",
     "plant": "planned",
     "planted_noise": "planned",
-    "random_ids": "data.split",
+    "random_ids": "data.rules",
     "save_report": "workflow",
     "table": "report.text",
     "toss": "data.coins",
@@ -116,6 +123,7 @@ _HOMES = {
     "train_references": "workflow",
     "train_shadows": "workflow",
     "unlearn": "workflow",
+    "where": "data.rules",
 }
 
 __all__ = [
@@ -151,6 +159,7 @@ __all__ = [
     "ReferencePool",
     "Regression",
     "Retrain",
+    "Rule",
     "Run",
     "SalUn",
     "Samples",
@@ -167,7 +176,10 @@ __all__ = [
     "inspect",
     "load",
     "load_references",
+    "memorised",
+    "mislabelled",
     "noise_test",
+    "owner",
     "plant",
     "planted_noise",
     "random_ids",
@@ -178,6 +190,7 @@ __all__ = [
     "train_references",
     "train_shadows",
     "unlearn",
+    "where",
 ]
 
 

@@ -15,8 +15,9 @@ from obliviate import workflow
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool
 from obliviate.audit.result import ModelAudit
+from obliviate.data.rules import random_ids
 from obliviate.data.sources import EMBEDDED, load
-from obliviate.data.split import Split, random_ids
+from obliviate.data.split import Split
 from obliviate.errors import AuditError
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain

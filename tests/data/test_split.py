@@ -1,11 +1,10 @@
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split, class_ids, random_ids
+from obliviate.data.split import Split
 from obliviate.errors import DataError
 
 NAMES = [f"k{i}" for i in range(8)]
@@ -68,53 +67,3 @@ def test_without_the_retain_set_asking_for_it_is_an_error():
     assert split.reference is reference
     with pytest.raises(DataError, match=r"^expected a retain set, got none; "):
         _ = split.kept
-
-
-@settings(max_examples=50)
-@given(n=st.integers(2, 40), share=st.floats(0.01, 0.99), seed=st.integers(0, 5))
-def test_random_ids_have_the_right_number_and_repeat(n: int, share: float, seed: int):
-    samples = train(n)
-    ids = random_ids(samples, share, seed=seed)
-    assert len(ids) == max(1, round(share * n))
-    assert samples.places(ids).tolist() == sorted(samples.places(ids).tolist())
-    assert ids.tolist() == random_ids(samples, share, seed=seed).tolist()
-
-
-def test_random_ids_depend_on_the_seed_and_leave_global_random_states_alone():
-    samples = train(60)
-    before, kept = str(np.random.get_state()), torch.get_rng_state()  # pyright: ignore
-    drawn = {tuple(random_ids(samples, 0.2, seed=seed)) for seed in range(20)}
-    assert len(drawn) == 20
-    # With 240 draws of 60 ids, one that is never drawn has probability 0.8²⁰ = 1 %; all but a few must appear.
-    assert len({name for one in drawn for name in one}) > 50
-    assert str(np.random.get_state()) == before  # pyright: ignore
-    assert torch.equal(torch.get_rng_state(), kept)
-
-
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 1.5, float("nan"), float("inf")])
-def test_a_share_outside_the_open_unit_interval_is_refused(share: float):
-    with pytest.raises(DataError, match=r"^expected a share of the training set in \(0, 1\), got .*; "):
-        random_ids(train(), share, seed=0)
-
-
-def test_a_class_is_every_sample_with_its_label():
-    train = Samples.from_tensors(torch.zeros(5, 2), torch.tensor([2, 0, 2, 5, 2]), ids=list("abcde"))
-    assert class_ids(train, 2).tolist() == ["a", "c", "e"]
-    assert class_ids(train, 5).tolist() == ["d"]
-    message = (
-        r"^expected a class of the training set \(0 with 1 samples, 2 with 3, 5 with 1\), got 1; name one of them$"
-    )
-    with pytest.raises(DataError, match=message):
-        class_ids(train, 1)
-
-
-def test_a_class_is_asked_for_where_a_sample_has_one_label():
-    train = Samples.from_tensors(torch.zeros(2, 2), torch.zeros(2, 3), ids=list("ab"))
-    with pytest.raises(DataError, match=r"^expected one integer label per sample, got torch.float32 .*; name ids"):
-        class_ids(train, 1)
-
-
-def test_many_classes_are_not_all_listed():
-    train = Samples.from_tensors(torch.zeros(100, 2), torch.arange(100))
-    with pytest.raises(DataError, match=r"\(0 with 1 samples, 1 with 1, .* and 80 more\), got 100;"):
-        class_ids(train, 100)

@@ -12,7 +12,6 @@ from cyclopts import App, Parameter
 from obliviate.cli import printing
 from obliviate.cli.arguments import Json, Out, References, Retrained, Seed, Workers, configure, json_object
 from obliviate.cli.progress import progress
-from obliviate.errors import ObliviateError
 
 app = App(
     name="obliviate",
@@ -137,7 +136,8 @@ def unlearn(
     forget: Annotated[
         str | None,
         Parameter(
-            help="What to forget: random:0.1, class:7, coins, noise, id,id,…, or @FILE with one id a line. Asked once."
+            help="What to forget: random:0.1, class:7, owner:NAME,…, 'where:CONDITION', mislabelled:0.01, "
+            "memorised:0.01, coins, noise, id,id,…, or @FILE with one id a line (docs/forget.md). Asked once."
         ),
     ] = None,
     set_: Annotated[
@@ -145,6 +145,9 @@ def unlearn(
     ] = None,
     retain: Annotated[bool, Parameter(help="Whether the method may use the retained samples.")] = True,
     seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Make the model of a folder forget by one method, and keep the outcome there."""
@@ -152,17 +155,16 @@ def unlearn(
     from obliviate.workspace import Workspace
 
     chosen = configure(find(method), set_ or [])
+    if dry_run:
+        asked = Workspace.open(out).preview(chosen, forget=forget, retain=retain)
+        if json_:
+            printing.line(json.dumps(asked, allow_nan=False))
+        else:
+            printing.preview(asked)
+        return
     with progress(quiet=json_) as told:
         workspace = Workspace.open(out, progress=told)
-        first = not workspace.chosen
-        if forget is not None:
-            workspace.choose(forget)
-        try:
-            made = workspace.unlearn(chosen, seed=seed, retain=retain)
-        except ObliviateError:
-            if first:  # the folder is not bound to a request that came to nothing
-                workspace.unchoose()
-            raise
+        made = workspace.unlearn(chosen, forget=forget, seed=seed, retain=retain)
     facts = {
         "folder": str(out),
         "method": made.method,

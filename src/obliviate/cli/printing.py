@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 WIDEST: Final = 120  # columns of running text
 
@@ -47,6 +48,48 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
         f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )
+
+
+def preview(asked: Mapping[str, Any]) -> None:
+    """Print what `Workspace.preview` told: the first samples, the classes and owners, and the method."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    console = new_console()
+    count, shown = asked["forget"], len(asked["samples"])
+    title = f"Would forget {count:,} of {asked['train']:,} training samples ({asked['rule']})"
+    console.print(title, markup=False, highlight=False)
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for name in asked["samples"][0]:
+        table.add_column(name)
+    for one in asked["samples"]:
+        table.add_row(*(Text(f"{value:.3f}" if isinstance(value, float) else value) for value in one.values()))
+    console.print(table)
+    if count > shown:
+        console.print(f"and {count - shown:,} more; --json lists all ids", highlight=False)
+    for name, plural in (("class", "classes"), ("owner", "owners")):
+        if plural in asked:
+            console.print(_groups(name, plural, asked[plural]))
+    kind = "exact" if asked["exact"] else "approximate"
+    needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
+    told = f"Method: {asked['method']}; {kind}; {needs}"
+    console.print(told, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False)
+
+
+def _groups(name: str, plural: str, groups: Mapping[str, Any]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in (name, "forget", "of"):
+        table.add_column(heading, justify="left" if heading == name else "right")
+    for one in groups["first"]:
+        table.add_row(Text(one["value"]), f"{one['forget']:,}", f"{one['of']:,}")
+    if more := groups["number"] - len(groups["first"]):
+        table.caption = f"and {more:,} more of {groups['number']:,} {plural}"
+    return table
 
 
 def _coins(console: Console, coins: Mapping[str, Any]) -> None:

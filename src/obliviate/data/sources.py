@@ -19,6 +19,7 @@ from obliviate.data import formats, named
 from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
+from obliviate.data.rules import with_value
 from obliviate.data.samples import Samples
 from obliviate.data.selection import AXES, PARTS, select
 from obliviate.data.vocabulary import Vocabulary
@@ -26,7 +27,6 @@ from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
 
 EMBEDDED = "fashion_mnist_5k"
-SHOWN: Final = 10  # owners that an error lists
 TARGETS: Final = {
     "classification": np.int64,
     "multi-label": np.float32,
@@ -79,17 +79,7 @@ class Data:
                 f"a column of {', '.join(self.metadata)}" if self.metadata else "data with columns beside the samples"
             )
             raise DataError(f"expected {known}, got {got}; name ids instead, or see docs/data.md on owners")
-        column_values = self.metadata[name].astype(np.str_)
-        chosen = self.train.ids[column_values == value]
-        if len(chosen) == 0:
-            values, counts = np.unique(column_values, return_counts=True)
-            most = [f"{values[i]} with {counts[i]}" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
-            listed = ", ".join([*most, "…"] if len(values) > SHOWN else most)
-            raise DataError(
-                f"expected {name} to be one of the training samples' ({len(values)} in all: {listed}), got {value!r}; "
-                "name one of them"
-            )
-        return chosen
+        return self.train.ids[with_value(name, self.metadata[name], value)]
 
 
 def load(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any
 
 import numpy as np
-import torch
 
 from obliviate.data.ids import as_ids, shown
-from obliviate.data.samples import CHUNK, Samples
+from obliviate.data.rules import Among, Forget, choose
+from obliviate.data.samples import Samples
 from obliviate.errors import DataError
-from obliviate.seeds import derive
-from obliviate.types import Ids, SampleId
-
-SHOWN: Final = 20  # classes that an error lists
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,13 +32,31 @@ class Split:
     reference: Samples | None = None
 
     @classmethod
-    def of(cls, train: Samples, *, forget: Iterable[SampleId] | Ids, reference: Samples | None = None) -> Split:
-        """Split training samples by the ids to forget.
+    def of(
+        cls,
+        train: Samples,
+        *,
+        forget: Forget,
+        reference: Samples | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        owner: str | None = None,
+        seed: int = 0,
+    ) -> Split:
+        """Split training samples by what to forget: ids, a rule, or the text of a rule (docs/forget.md).
 
-        Raises DataError for unknown or duplicate ids, an empty forget set, a forget set that is everything, or a
-        reference set that shares ids with the training samples.
+        `metadata` are columns with one entry for each of the training samples, for rules that read them; `owner` names
+        the one that tells whom a sample is about. `seed` is that of a random choice.
+
+        Raises DataError for unknown or duplicate ids, a rule that cannot be followed, an empty forget set, a forget set
+        that is everything, or a reference set that shares ids with the training samples.
+
+        >>> import torch
+        >>> train = Samples.from_tensors(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]), ids=list("abcd"))
+        >>> Split.of(train, forget="where:age < 30", metadata={"age": [20, 30, 25, 90]}).forget.ids.tolist()
+        ['a', 'c']
         """
-        ids = as_ids(forget, what="ids to forget")
+        chosen_by = choose(forget, Among(train, metadata or {}, owner, seed))
+        ids = as_ids(chosen_by.ids, what="ids to forget")
         if len(ids) == 0:
             raise DataError("expected at least one id to forget, got none; name ids, or a share of the training set")
         if reference is not None and len(shared := np.intersect1d(reference.ids, train.ids)):
@@ -69,43 +82,3 @@ class Split:
     def without_retain(self) -> Split:
         """The same request where the retained samples are not available."""
         return replace(self, retain=None)
-
-
-def random_ids(train: Samples, share: float, *, seed: int) -> Ids:
-    """Choose a random share of the training samples, in (0, 1); the count is rounded to the nearest.
-
-    >>> import torch
-    >>> train = Samples.from_tensors(torch.zeros(10, 2), torch.zeros(10))
-    >>> len(random_ids(train, 0.3, seed=0))
-    3
-    """
-    if not (0 < share < 1) or math.isnan(share):
-        raise DataError(f"expected a share of the training set in (0, 1), got {share}; ten per cent is 0.1")
-    count = max(1, round(share * len(train)))
-    generator = np.random.default_rng(derive(seed, "forget"))
-    return train.ids[np.sort(generator.choice(len(train), size=count, replace=False))]
-
-
-def class_ids(train: Samples, label: int | str) -> Ids:
-    """Choose every training sample of one class; raises DataError for a class that does not exist.
-
-    >>> import torch
-    >>> train = Samples.from_tensors(torch.zeros(3, 2), torch.tensor([0, 1, 0]), ids=list("abc"))
-    >>> class_ids(train, 0).tolist()
-    ['a', 'c']
-    """
-    labels = torch.cat([train.take(places).y.cpu() for places in torch.arange(len(train)).split(CHUNK)])
-    if labels.ndim != 1 or labels.is_floating_point():
-        raise DataError(
-            f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
-        )
-    known = dict(zip(*(one.tolist() for one in labels.unique(return_counts=True)), strict=True))
-    chosen = next((one for one in known if str(one) == str(label)), None)
-    if chosen is None:
-        (first, count), *others = known.items()
-        listed = [f"{first} with {count} samples", *(f"{one} with {n}" for one, n in others)][:SHOWN]
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-        raise DataError(
-            f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
-        )
-    return train.ids[(labels == chosen).numpy()]

@@ -1,11 +1,12 @@
 """The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
 
 from obliviate.workflow.auditing import Evaluation, Examined, audit_models, check_margins, examine
+from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
 from obliviate.workflow.training import check, train
-from obliviate.workflow.unlearning import unlearn
+from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
     "Evaluation",
@@ -14,11 +15,14 @@ __all__ = [
     "audit_models",
     "check",
     "check_margins",
+    "check_request",
     "cpu_name",
     "describe",
     "examine",
     "limits",
     "load_references",
+    "memorised",
+    "mislabelled",
     "save_report",
     "train",
     "train_references",

@@ -49,10 +49,7 @@ def unlearn(
     TrainingError when the loss or the weights are not finite.
     """
     run = Run(task, seed=seed, recipe=recipe, folder=folder, checkpoints=checkpoints, progress=progress)
-    check_task(method, task)
-    check_needs(method, split, run)
-    method = settle(method, split)
-    _check_split(split, task)
+    method = check_request(method, split, run)
     task.check_model(model, split.forget)
     before = weights_sha256(model)
     started = time.monotonic()
@@ -69,6 +66,18 @@ def unlearn(
     role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's yardstick, and no other
     seconds = max(run.seconds, time.monotonic() - started)
     return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name)
+
+
+def check_request(method: Method, split: Split, run: Run) -> Method:
+    """Refuse, before any work, a method, a task and samples that do not go together; return the method as it would run.
+
+    Its hyperparameters that depend on the split are filled in. Raises MethodError and DataError.
+    """
+    check_task(method, run.task)
+    check_needs(method, split, run)
+    method = settle(method, split)
+    _check_split(split, run.task)
+    return method
 
 
 def _check_split(split: Split, task: Task) -> None:

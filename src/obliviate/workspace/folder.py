@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from obliviate import inspection, workflow
 from obliviate.audit.inputs import AuditSettings, check_classes
+from obliviate.data.rules import Chosen, Forget
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, WorkspaceError
+from obliviate.errors import AuditError, ObliviateError, WorkspaceError
 from obliviate.files import read_json, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
@@ -29,6 +30,7 @@ from obliviate.workspace import evidence, scores
 from obliviate.workspace import forget as forgetting
 from obliviate.workspace.models import ModelFolder
 from obliviate.workspace.origin import Origin
+from obliviate.workspace.preview import preview
 from obliviate.workspace.report import write_report
 
 INSPECTION: Final = "obliviate.inspection/1"
@@ -110,25 +112,43 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- the forget set
 
-    def choose(self, forget: str | Iterable[SampleId]) -> Split:
-        """Fix the forget set: ids, or a text such as "random:SHARE" or "class:K" (see `forget.RULES`).
+    def choose(self, forget: Forget) -> Split:
+        """Fix the forget set: ids, a rule, or its text, such as "random:SHARE" or "class:K" (docs/forget.md).
 
         A folder has one forget set: another one is refused with WorkspaceError.
         """
-        if isinstance(forget, str):
-            among = forgetting.Among(self.folder, self.data.train, self.seed, self.origin.plan)
-            chosen = forgetting.read(forget, among)
-        else:
-            chosen = forgetting.Chosen([str(one) for one in forget], "ids")
-        split = self._split(chosen.ids)
+        chosen, split = self._resolved(forget)
         if not self.chosen:
             write_json(self._choice, {"rule": chosen.rule, "ids": split.forget.ids.tolist()})
-        elif sorted(read_json(self._choice)["ids"]) != sorted(split.forget.ids.tolist()):
+        return split
+
+    def preview(self, method: Method, *, forget: Forget | None = None, retain: bool = True) -> dict[str, Any]:
+        """Tell what a method would be made to forget, and change nothing (`preview.preview`).
+
+        Without `forget` it is what was chosen. Raises what `choose` and `unlearn` raise before any work.
+        """
+        if forget is None:
+            split = self.split
+            chosen = Chosen(split.forget.ids.tolist(), self.rule)
+        else:
+            chosen, split = self._resolved(forget)
+        split = split if retain else split.without_retain()
+        told = preview(chosen, split, self._here.among, method, self.task, self.recipe)
+        return {"folder": str(self.folder), **told}
+
+    def _resolved(self, forget: Forget) -> tuple[Chosen, Split]:
+        chosen = forgetting.choose(forget, self._here)
+        split = self._split(chosen.ids)
+        if self.chosen and sorted(read_json(self._choice)["ids"]) != sorted(split.forget.ids.tolist()):
             raise WorkspaceError(
                 f"expected the forget set that {self.folder} has had from the start, got another; "
                 "begin in a new folder, or leave out --forget"
             )
-        return split
+        return chosen, split
+
+    @property
+    def _here(self) -> forgetting.Here:
+        return forgetting.Here(self.folder, self.origin)
 
     @property
     def chosen(self) -> bool:
@@ -176,11 +196,31 @@ class Workspace:
             ids=self.data.train.ids.tolist(),
         )
 
-    def unlearn(self, method: Method, *, seed: int | None = None, retain: bool = True, name: str = "") -> Trained:
+    def unlearn(
+        self,
+        method: Method,
+        *,
+        forget: Forget | None = None,
+        seed: int | None = None,
+        retain: bool = True,
+        name: str = "",
+    ) -> Trained:
         """Make the original forget by a method, or read the outcome back.
 
-        `retain=False` hides the retain set from the method. The name defaults to the method's.
+        `forget` chooses what to forget (`choose`), if that was not done before; a choice for a request that is refused
+        is taken back. `retain=False` hides the retain set from the method. The name defaults to the method's.
         """
+        first = not self.chosen
+        if forget is not None:
+            self.choose(forget)
+        try:
+            return self._unlearned(method, seed=seed, retain=retain, name=name)
+        except ObliviateError:
+            if first:  # the folder is not bound to a request that came to nothing
+                self.unchoose()
+            raise
+
+    def _unlearned(self, method: Method, *, seed: int | None, retain: bool, name: str) -> Trained:
         seed = self.seed if seed is None else seed
         split = self.split if retain else self.split.without_retain()
         name = name or (

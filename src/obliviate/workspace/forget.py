@@ -1,98 +1,97 @@
-"""What `--forget` texts mean: a rule by the beginning of the text, or ids with commas between them."""
+"""What `--forget` texts mean in a folder: the rules of `data.rules`, and those that need what the folder holds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from obliviate.data.samples import Samples
-from obliviate.data.split import class_ids, random_ids
-from obliviate.errors import DataError
-from obliviate.types import SampleId
-from obliviate.workspace.plan import Plan
+from obliviate import workflow
+from obliviate.data.rules import Among, Chosen, Forget, Rule, read_amount
+from obliviate.data.rules import choose as follow
+from obliviate.errors import DataError, WorkspaceError
+from obliviate.references.pool import ReferencePool, pools_in
+from obliviate.workspace.origin import Origin
 
 
 @dataclass(frozen=True, eq=False)
-class Among:
-    """What a rule chooses from: training samples, the seed of their folder, and what was planned before training."""
+class Here:
+    """The folder, what it was made from, and where its references are."""
 
     folder: Path
-    train: Samples
-    seed: int
-    plan: Plan
+    origin: Origin
+
+    @property
+    def among(self) -> Among:
+        """What rules choose from."""
+        data = self.origin.data
+        return Among(data.train, data.metadata, data.owner, self.origin.seed)
+
+    @property
+    def references(self) -> Path:
+        """Where references are."""
+        return self.folder / "references"
+
+    def pool(self) -> ReferencePool:
+        """Open the references that are there; raises WorkspaceError where there are none, with how to get some."""
+        if not any(one.members for one in pools_in(self.references)):
+            raise WorkspaceError(
+                f"expected references in {self.folder} to rank samples by, got none; "
+                f"run `obliviate references --out {self.folder}` first"
+            )
+        data, recipe = self.origin.data, self.origin.recipe
+        return workflow.load_references(recipe, data.train, data.test, folder=self.references, seed=self.origin.seed)
 
 
-@dataclass(frozen=True, eq=False)
-class Chosen:
-    """The ids to forget, and how they were chosen in a few words."""
+def choose(forget: Forget, here: Here) -> Chosen:
+    """Choose by ids, a rule, or its text: one of `RULES` or `data.rules.TEXTS`.
 
-    ids: Sequence[SampleId]
-    rule: str
-
-
-Rule = Callable[[str, Among], Chosen]
-"""Chooses by what follows the beginning of the text."""
-
-
-def read(text: str, among: Among) -> Chosen:
-    """Choose by a text: one of `RULES`, or ids; raises DataError for a rule that cannot be followed.
-
-    The ids are not looked up here: `Split.of` refuses those that are unknown.
+    The ids are not looked up here: `Split.of` refuses those that are unknown. Raises DataError for a rule that cannot
+    be followed, WorkspaceError for one that needs what the folder does not hold.
     """
-    for begins, rule in RULES.items():
-        if text == begins or (text.startswith(begins) and not begins.isalpha()):
-            return rule(text.removeprefix(begins), among)
-    return Chosen([one.strip() for one in text.split(",") if one.strip()], "ids")
+    return follow(forget, here.among, {begins: partial(rule, here) for begins, rule in RULES.items()})
 
 
-def _random(share: str, among: Among) -> Chosen:
-    try:
-        fraction = float(share)
-    except ValueError as error:
-        text = f"random:{share}"
-        raise DataError(f"expected random:SHARE with a share in (0, 1), got {text!r}; try random:0.1") from error
-    return Chosen(random_ids(among.train, fraction, seed=among.seed).tolist(), f"random {100 * fraction:g} %")
+def _coins(here: Here, _: str) -> Rule:
+    def chosen(_: Among) -> Chosen:
+        if (coins := here.origin.plan.tossed) is None:
+            raise DataError(
+                f"expected a folder with coins to forget the heads of, got {here.folder} without; "
+                "train with `obliviate train --coins 1000` in a new one"
+            )
+        heads = coins.heads.tolist()
+        return Chosen(heads, f"the {len(heads)} heads of {len(coins)} coins")
+
+    return Rule("coins", chosen)
 
 
-def _class(label: str, among: Among) -> Chosen:
-    return Chosen(class_ids(among.train, label).tolist(), f"class {label}")
+def _noise(here: Here, _: str) -> Rule:
+    def chosen(_: Among) -> Chosen:
+        if (noise := here.origin.plan.planted) is None:
+            raise DataError(
+                f"expected a folder with noise to forget the samples of, got {here.folder} without; "
+                "train with `obliviate train --noise 500` in a new one"
+            )
+        ids = noise.clean.ids.tolist()
+        return Chosen(ids, f"noise planted in {len(ids)} samples")
+
+    return Rule("noise", chosen)
 
 
-def _coins(_: str, among: Among) -> Chosen:
-    if (coins := among.plan.tossed) is None:
-        raise DataError(
-            f"expected a folder with coins to forget the heads of, got {among.folder} without; "
-            "train with `obliviate train --coins 1000` in a new one"
-        )
-    heads = coins.heads.tolist()
-    return Chosen(heads, f"the {len(heads)} heads of {len(coins)} coins")
+def _memorised(here: Here, amount: str) -> Rule:
+    return workflow.memorised(read_amount(amount, rule="memorised"), here.pool, here.origin.task)
 
 
-def _noise(_: str, among: Among) -> Chosen:
-    if (noise := among.plan.planted) is None:
-        raise DataError(
-            f"expected a folder with noise to forget the samples of, got {among.folder} without; "
-            "train with `obliviate train --noise 500` in a new one"
-        )
-    ids = noise.clean.ids.tolist()
-    return Chosen(ids, f"noise planted in {len(ids)} samples")
+def _mislabelled(here: Here, amount: str) -> Rule:
+    return workflow.mislabelled(read_amount(amount, rule="mislabelled"), here.pool, here.origin.task)
 
 
-def _file(name: str, _: Among) -> Chosen:
-    try:
-        lines = Path(name).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"expected a text file with one id a line, got {name} ({error}); check it") from error
-    return Chosen([one.strip() for one in lines if one.strip()], f"ids from {Path(name).name}")
-
-
-RULES: Final[dict[str, Rule]] = {
-    "random:": _random,
-    "class:": _class,
+RULES: Final[dict[str, Callable[[Here, str], Rule]]] = {
     "coins": _coins,
     "noise": _noise,
-    "@": _file,
+    "mislabelled:": _mislabelled,
+    "memorised:": _memorised,
 }
-"""Rules by how their text begins; a plain word is a rule only if it is the whole text."""
+"""Rules of a folder by how their text begins; a plain word is a rule only if it is the whole text."""

@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
@@ -133,8 +131,8 @@ class Origin:
     @cached_property
     def data(self) -> sources.Data:
         """The data, read when they are first needed, with the training samples that the plan leaves and makes."""
-        left_out = self._whole.train.ids[~np.isin(self._whole.train.ids, self.plan.train.ids)]
-        whole = self._whole.without(left_out) if len(left_out) else self._whole
+        tossed = self.plan.tossed
+        whole = self._whole if tossed is None else self._whole.without(tossed.tails)
         return replace(whole, train=self.plan.train)
 
     @cached_property

@@ -5,8 +5,9 @@ from jaxtyping import TypeCheckError
 
 from obliviate import workflow
 from obliviate.attacks.membership import boosted_trees, logistic
+from obliviate.data.rules import random_ids
 from obliviate.data.sources import Data
-from obliviate.data.split import Split, random_ids
+from obliviate.data.split import Split
 from obliviate.errors import DataError
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy

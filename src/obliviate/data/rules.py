@@ -1,0 +1,323 @@
+"""What to forget: rules that choose among training samples, and the texts that stand for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from obliviate.data.predicate import find, hint, matched, parse, plain
+from obliviate.data.samples import CHUNK, Samples
+from obliviate.errors import DataError
+from obliviate.seeds import derive
+from obliviate.types import Ids, SampleId
+
+SHOWN: Final = 20  # classes that an error lists
+SHOWN_VALUES: Final = 10  # owners that an error lists
+
+
+@dataclass(frozen=True, eq=False)
+class Among:
+    """What a rule chooses from: training samples, columns with one entry for each of them, and a seed.
+
+    `owner` names the column that tells whom a sample is about. Raises DataError for a column of another length.
+    """
+
+    train: Samples
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    owner: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        columns = {str(name): np.asarray(column) for name, column in self.metadata.items()}
+        for name, column in columns.items():
+            if column.shape != (len(self.train),):
+                raise DataError(
+                    f"expected one {name} per training sample, got an array of shape {column.shape} for "
+                    f"{len(self.train)} samples; align them"
+                )
+        object.__setattr__(self, "metadata", columns)
+
+    @property
+    def owners(self) -> np.ndarray:
+        """The column of owners; raises DataError where there is none."""
+        if self.owner is None:
+            raise DataError(
+                "expected data with a column of owners, got data without; say which column it is, "
+                "choose by another one with where:COLUMN == …, or name ids"
+            )
+        return find(self.owner, self.metadata)
+
+
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The ids to forget, how they were chosen in a few words, and what the rule found out about each, by a heading."""
+
+    ids: Sequence[SampleId]
+    rule: str
+    told: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """A way to choose among training samples; `text` is how it is written on the command line."""
+
+    text: str
+    choose: Callable[[Among], Chosen] = field(repr=False)
+
+
+Forget: TypeAlias = str | Rule | Iterable[SampleId] | Ids
+"""What to forget: ids, a rule, or the text of a rule."""
+
+
+def choose(forget: Forget, among: Among, texts: Mapping[str, Callable[[str], Rule]] | None = None) -> Chosen:
+    """Follow a rule, or its text; ids are taken as they are: `Split.of` refuses those that are unknown.
+
+    `texts` are more beginnings of texts, beside `TEXTS`. Raises DataError for a rule that cannot be followed.
+
+    >>> among = Among(Samples.from_tensors(torch.zeros(3, 1), torch.tensor([0, 1, 0]), ids=list("abc")))
+    >>> choose("class:0", among).ids
+    ['a', 'c']
+    """
+    rule = read(forget, TEXTS | dict(texts or {})) if isinstance(forget, str) else forget
+    if isinstance(rule, Rule):
+        return rule.choose(among)
+    return Chosen([str(one) for one in rule], "ids")
+
+
+def read(text: str, texts: Mapping[str, Callable[[str], Rule]]) -> Rule:
+    """Find the rule that a text stands for by how it begins; a plain word is a rule only if it is the whole text."""
+    for begins, rule in texts.items():
+        if text == begins or (text.startswith(begins) and not begins.isalpha()):
+            return rule(text.removeprefix(begins))
+    return _listed(text, texts)
+
+
+# ------------------------------------------------------------------------------------------- the rules
+
+
+def owner(*names: str) -> Rule:
+    """Choose every training sample of these owners, in the order of the training set.
+
+    Raises DataError, when the rule is followed, for owners that no sample has, with close names.
+
+    >>> train = Samples.from_tensors(torch.zeros(3, 1), torch.zeros(3), ids=list("abc"))
+    >>> owner("ann").choose(Among(train, {"person": ["ann", "bob", "ann"]}, owner="person")).ids
+    ['a', 'c']
+    """
+    if not names or not all(names):
+        raise DataError("expected the name of an owner, got none; write owner:NAME, or several with commas")
+
+    def chosen(among: Among) -> Chosen:
+        column = among.owners
+        assert among.owner is not None
+        mask = np.any([with_value(among.owner, column, str(one)) for one in names], axis=0)
+        return Chosen(among.train.ids[mask].tolist(), f"owner {', '.join(map(str, names))}")
+
+    return Rule(f"owner:{','.join(map(str, names))}", chosen)
+
+
+def where(condition: str) -> Rule:
+    """Choose the training samples that meet a condition on metadata columns (see `predicate.Predicate`).
+
+    Raises DataError for a text that is no condition, and, when the rule is followed, for unknown columns and for
+    conditions that all samples or none of them meet.
+
+    >>> train = Samples.from_tensors(torch.zeros(3, 1), torch.zeros(3), ids=list("abc"))
+    >>> columns = {"age": [17, 18, 50], "town": ["Ulm", "Bonn", "Bonn"]}
+    >>> where("age >= 18 and town != 'Ulm'").choose(Among(train, columns)).ids
+    ['b', 'c']
+    """
+    parsed = parse(condition)
+
+    def chosen(among: Among) -> Chosen:
+        return Chosen(among.train.ids[matched(parsed, among.metadata)].tolist(), f"where {parsed.text}")
+
+    return Rule(f"where:{parsed.text}", chosen)
+
+
+def random_ids(train: Samples, share: float, *, seed: int) -> Ids:
+    """Choose a random share of the training samples, in (0, 1); the count is rounded to the nearest.
+
+    >>> train = Samples.from_tensors(torch.zeros(10, 2), torch.zeros(10))
+    >>> len(random_ids(train, 0.3, seed=0))
+    3
+    """
+    if not (0 < share < 1) or math.isnan(share):
+        raise DataError(f"expected a share of the training set in (0, 1), got {share}; ten per cent is 0.1")
+    count = max(1, round(share * len(train)))
+    generator = np.random.default_rng(derive(seed, "forget"))
+    return train.ids[np.sort(generator.choice(len(train), size=count, replace=False))]
+
+
+def class_ids(train: Samples, label: int | str) -> Ids:
+    """Choose every training sample of one class; raises DataError for a class that does not exist.
+
+    >>> train = Samples.from_tensors(torch.zeros(3, 2), torch.tensor([0, 1, 0]), ids=list("abc"))
+    >>> class_ids(train, 0).tolist()
+    ['a', 'c']
+    """
+    labels = targets(train)
+    if labels.ndim != 1 or labels.is_floating_point():
+        raise DataError(
+            f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
+        )
+    known = dict(zip(*(one.tolist() for one in labels.unique(return_counts=True)), strict=True))
+    chosen = next((one for one in known if str(one) == str(label)), None)
+    if chosen is None:
+        (first, count), *others = known.items()
+        listed = [f"{first} with {count} samples", *(f"{one} with {n}" for one, n in others)][:SHOWN]
+        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        raise DataError(
+            f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
+        )
+    return train.ids[(labels == chosen).numpy()]
+
+
+def targets(train: Samples) -> Shaped[Tensor, " n ..."]:
+    """Read the targets of all samples, with some inputs at a time in memory."""
+    return torch.cat([train.take(places).y.cpu() for places in torch.arange(len(train)).split(CHUNK)])
+
+
+def with_value(name: str, column: np.ndarray, value: str) -> Shaped[np.ndarray, " n"]:
+    """Which entries of a column are a value, both as text; raises DataError where none is, with close ones.
+
+    >>> with_value("owner", np.array([7, 12, 7]), "7").tolist()
+    [True, False, True]
+    """
+    entries = plain(column).astype(np.str_)
+    mask = entries == value
+    if not mask.any():
+        found, counts = np.unique(entries, return_counts=True)
+        most = [f"{found[i]} with {counts[i]}" for i in np.argsort(-counts, kind="stable")[:SHOWN_VALUES]]
+        listed = ", ".join([*most, "…"] if len(found) > SHOWN_VALUES else most)
+        raise DataError(
+            f"expected {name} to be one of the training samples' ({len(found)} in all: {listed}), got {value!r}; "
+            + hint(value, found.tolist())
+        )
+    return mask
+
+
+def count_of(amount: float, samples: int, *, rule: str) -> int:
+    """How many samples a share in (0, 1), rounded to the nearest, or a whole number below all of them is.
+
+    >>> count_of(0.1, 50, rule="memorised"), count_of(7, 50, rule="memorised")
+    (5, 7)
+    """
+    if isinstance(amount, int) and not isinstance(amount, bool):
+        if not 0 < amount < samples:
+            raise DataError(
+                f"expected {rule} with a number of samples in 1 … {samples - 1}, or a share in (0, 1), got {amount}; "
+                "change it"
+            )
+        return amount
+    check_amount(amount, rule=rule)
+    return max(1, round(amount * samples))
+
+
+def check_amount(amount: float, *, rule: str) -> None:
+    """Refuse what is neither a share in (0, 1) nor a whole number of samples above 0; raises DataError."""
+    whole = isinstance(amount, int) and not isinstance(amount, bool)
+    if not (amount > 0 if whole else 0 < amount < 1):
+        raise DataError(
+            f"expected {rule} with a share in (0, 1), or a whole number of samples above 0, got {amount}; "
+            f"try {rule}:0.1"
+        )
+
+
+def read_amount(text: str, *, rule: str) -> float:
+    """Read a share or a number of samples; raises DataError for anything else.
+
+    >>> read_amount("0.1", rule="memorised"), read_amount("20", rule="memorised")
+    (0.1, 20)
+    """
+    try:
+        amount = int(text) if text.strip().lstrip("+-").isdigit() else float(text)
+    except ValueError as error:
+        raise DataError(
+            f"expected {rule}:SHARE with a share in (0, 1), or {rule}:N with a number of samples, got "
+            f"{f'{rule}:{text}'!r}; try {rule}:0.1"
+        ) from error
+    check_amount(amount, rule=rule)
+    return amount
+
+
+# ------------------------------------------------------------------------------------------- their texts
+
+
+def _random(share: str) -> Rule:
+    text = f"random:{share}"
+    try:
+        fraction = float(share)
+    except ValueError as error:
+        raise DataError(f"expected random:SHARE with a share in (0, 1), got {text!r}; try random:0.1") from error
+    words = f"random {100 * fraction:g} %"
+    return Rule(text, lambda among: Chosen(random_ids(among.train, fraction, seed=among.seed).tolist(), words))
+
+
+def _class(label: str) -> Rule:
+    return Rule(f"class:{label}", lambda among: Chosen(class_ids(among.train, label).tolist(), f"class {label}"))
+
+
+def _owner(names: str) -> Rule:
+    def chosen(among: Among) -> Chosen:
+        whole = names in plain(among.owners).astype(np.str_)  # a name may have a comma in it
+        parts = [names] if whole else [one.strip() for one in names.split(",") if one.strip()]
+        return owner(*parts).choose(among)
+
+    return Rule(f"owner:{names}", chosen)
+
+
+def _file(name: str) -> Rule:
+    def chosen(_: Among) -> Chosen:
+        try:
+            lines = Path(name).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"expected a text file with one id a line, got {name} ({error}); check it") from error
+        return Chosen([one.strip() for one in lines if one.strip()], f"ids from {Path(name).name}")
+
+    return Rule(f"@{name}", chosen)
+
+
+def _listed(text: str, texts: Mapping[str, Any]) -> Rule:
+    ids = [one.strip() for one in text.split(",") if one.strip()]
+    word, colon, _ = text.partition(":")
+
+    def chosen(among: Among) -> Chosen:
+        if colon and text not in among.train.ids and not np.isin(ids, among.train.ids).any():
+            close = hint(f"{word}:", [one for one in texts if one.endswith(":")])
+            raise DataError(
+                f"expected ids of these {len(among.train)} samples, or a rule ({', '.join(texts)}), got {text!r}; "
+                + close
+            )
+        return Chosen([text] if text in among.train.ids else ids, "ids")
+
+    return Rule(text, chosen)
+
+
+def _by_references(name: str, amount: str) -> Rule:
+    read_amount(amount, rule=name)
+    raise DataError(
+        f"expected references to rank samples by, got the text {f'{name}:{amount}'!r} alone; "
+        f"use obliviate.{name}({amount}, pool, task), or a folder"
+    )
+
+
+TEXTS: Final[dict[str, Callable[[str], Rule]]] = {
+    "random:": _random,
+    "class:": _class,
+    "owner:": _owner,
+    "where:": where,
+    "mislabelled:": partial(_by_references, "mislabelled"),
+    "memorised:": partial(_by_references, "memorised"),
+    "@": _file,
+}
+"""Rules by how their text begins; what follows is the argument."""

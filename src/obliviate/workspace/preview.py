@@ -1,0 +1,66 @@
+"""What a request would forget and how, before any work."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+from obliviate.data.predicate import plain
+from obliviate.data.rules import Among, Chosen, targets
+from obliviate.data.split import Split
+from obliviate.methods.base import Method
+from obliviate.task import Task
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.workflow import check_request
+
+FIRST: Final = 10  # samples and groups that are shown
+
+
+def preview(chosen: Chosen, split: Split, among: Among, method: Method, task: Task, recipe: Recipe) -> dict[str, Any]:
+    """Describe a request in JSON values, after the checks that come before any work.
+
+    "samples" are the first ones, each with its id, class, owner and what the rule found out; "classes" and "owners" are
+    the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
+    Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
+    """
+    settled = check_request(method, split, Run(task, recipe=recipe))
+    places = among.train.places(split.forget.ids).numpy()
+    groups: dict[str, np.ndarray] = {}
+    labels = targets(among.train).numpy()
+    if labels.ndim == 1 and labels.dtype.kind in "iu":
+        groups["class"] = labels.astype(np.str_)
+    if among.owner is not None:
+        groups["owner"] = plain(among.owners).astype(np.str_)
+    samples = [
+        {"id": str(split.forget.ids[row])}
+        | {name: str(values[places[row]]) for name, values in groups.items()}
+        | {name: float(values[row]) for name, values in chosen.told.items()}
+        for row in range(min(FIRST, len(places)))
+    ]
+    plural = {"class": "classes", "owner": "owners"}
+    return {
+        "rule": chosen.rule,
+        "forget": len(split.forget),
+        "train": len(among.train),
+        "ids": split.forget.ids.tolist(),
+        "samples": samples,
+        **{plural[name]: _counted(values, places) for name, values in groups.items()},
+        "method": repr(settled),
+        "exact": method.exact,
+        "needs": sorted(method.needs),
+    }
+
+
+def _counted(values: np.ndarray, places: np.ndarray) -> dict[str, Any]:
+    """How many groups are asked for, and the largest of them: the group, how many to forget, and of how many."""
+    found, counts = np.unique(values[places], return_counts=True)
+    largest = np.argsort(-counts, kind="stable")[:FIRST]
+    return {
+        "number": len(found),
+        "first": [
+            {"value": str(found[one]), "forget": int(counts[one]), "of": int((values == found[one]).sum())}
+            for one in largest
+        ],
+    }
