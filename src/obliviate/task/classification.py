@@ -133,6 +133,6 @@ def _embeddings(model: nn.Module) -> InputSpace:
 
     def lift(tokens: Tensor) -> Tensor:
         with torch.no_grad():
-            return frozen.embed(tokens.to(device)).float()
+            return frozen.embed(tokens.to(device)).float().to(tokens.device)
 
-    return InputSpace(float(table.min()), float(table.max()), lift=lift)
+    return InputSpace(float(table.min()), float(table.max()), lift=lift, token=table.shape[2])
