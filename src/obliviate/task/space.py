@@ -24,8 +24,8 @@ class InputSpace:
 
     `free` None is all of them, and a mask that is shorter than a sample frees nothing beyond it; values that are not
     free are left alone and may be anything. `lift` turns a batch of the task's inputs into points of the space; None
-    where they are that already. The model takes both. Where every `token` values are a token, one whose values are all
-    zero is padding, and not free.
+    where they are that already. The model takes both. Where every `token` values are a token, `free` has one entry for
+    each of these, and a token whose values are all zero is padding, and not free.
 
     >>> InputSpace(0.0, 1.0).clamp(torch.tensor([[1.5, 0.5]]))
     tensor([[1.0000, 0.5000]])
@@ -60,7 +60,8 @@ class InputSpace:
         tensor([[ True,  True, False, False]])
         """
         if self.token is not None:
-            return x.unflatten(1, (-1, self.token)).any(2).repeat_interleave(self.token, 1)
+            present = x.unflatten(1, (-1, self.token)).any(2, keepdim=True).expand(-1, -1, self.token)
+            return (present if self.free is None else present & self.free).flatten(1)
         return None if self.free is None else F.pad(self.free, (0, x.shape[1] - len(self.free))).expand_as(x)
 
     def clamp(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -74,6 +75,36 @@ class InputSpace:
     def held(self, x: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """The gradient at x with respect to its free values alone."""
         return self._held(x, gradient, 0.0)
+
+    def mixed(
+        self, first: Float[Tensor, " n ..."], second: Float[Tensor, " n ..."], share: Float[Tensor, " n ..."] | float
+    ) -> Float[Tensor, " n ..."]:
+        """Mix points value by value, with a share of the first one; what is not free in both is taken whole.
+
+        It is then that of the point with the greater mean share, so that the columns of one category stay together,
+        and a text ends where one of the two does. The gradient with respect to the share is there as if it were mixed
+        (straight-through, Bengio et al. 2013, arXiv 1308.3432).
+
+        >>> space = InputSpace(0.0, 1.0, free=torch.tensor([True, False, False]))
+        >>> space.mixed(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]]), 0.25)
+        tensor([[0.2500, 0.0000, 1.0000]])
+        """
+        blend = share * first + (1 - share) * second
+        one, other = self.movable(first.flatten(1)), self.movable(second.flatten(1))
+        if one is None or other is None:
+            return blend
+        mean = share.flatten(1).mean(1) if isinstance(share, Tensor) else torch.full((len(first),), share).to(first)
+        whole = torch.where((mean >= 0.5).view(-1, *[1] * (first.ndim - 1)), first, second)
+        return torch.where((one & other).view_as(first), blend, whole + (blend - blend.detach()))
+
+    def scaled(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """The points with the range of each free value brought to [−1, 1].
+
+        >>> InputSpace(0.0, 4.0).scaled(torch.tensor([[0.0, 3.0]]))
+        tensor([[-1.0000,  0.5000]])
+        """
+        width = torch.as_tensor(self.high - self.low, device=x.device)
+        return self._held(x, torch.where(width > 0, 2 * (x - self.low) / width - 1, 0.0), x)
 
     def check(self, x: Float[Tensor, " n ..."]) -> None:
         """Refuse points outside the range of a free value, or of another width than the limits; raises DataError."""

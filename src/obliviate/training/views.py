@@ -1,0 +1,169 @@
+"""How a frozen model sees points of an input space, as maps and as vectors: images, rows of a table, texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final, Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from obliviate.errors import MethodError
+from obliviate.task import InputSpace
+from obliviate.training.features import feature_layer, sequence_layer, with_features
+from obliviate.training.neighbours import direction
+
+CODES: Final = 32  # channels of a table's map; up to so many columns, each has one of its own
+
+
+@runtime_checkable
+class View(Protocol):
+    """How inputs of one kind are seen; `seen` is the output of a layer, or the inputs `x` where the layer is None.
+
+    The generator of masks sees maps of `layer`, none larger than `side`; samples are compared by vectors of `likeness`.
+    """
+
+    side: ClassVar[int | None]
+
+    @property
+    def layer(self) -> str | None: ...
+
+    @property
+    def likeness(self) -> str | None: ...
+
+    def map(self, seen: Float[Tensor, " n ..."], x: Float[Tensor, " n ..."]) -> Float[Tensor, "n channels h w"]:
+        """What the generator sees of each position."""
+        ...
+
+    def vector(self, seen: Float[Tensor, " n ..."], x: Float[Tensor, " n ..."]) -> Float[Tensor, "n d"]:
+        """Unit vectors, whose inner product is the likeness of two samples."""
+        ...
+
+    def present(self, x: Float[Tensor, " n ..."]) -> Bool[Tensor, "n h w"] | None:
+        """Which positions are more than padding; None: all are."""
+        ...
+
+    def size(self, x: Float[Tensor, " n ..."]) -> tuple[int, int]:
+        """How many values a mask has, in two directions."""
+        ...
+
+    def share(self, mask: Float[Tensor, "n 1 height width"]) -> Float[Tensor, " n ..."]:
+        """The mask in the shape of the inputs, or in one that broadcasts to it."""
+        ...
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """Feature maps of a layer; images are compared by coarser maps of one less deep, or as they are."""
+
+    layer: str | None
+    likeness: str | None
+    side: ClassVar[int | None] = 8
+
+    @classmethod
+    def of(cls, model: nn.Module, x: Float[Tensor, "n channels height width"], name: str | None) -> ImageView:
+        layer = feature_layer(model, x, name=name)
+        side = min(with_features(model, x, layer)[1].shape[2:])
+        return cls(layer, feature_layer(model, x, least=2 * side))  # deeper ones know the forget set by heart
+
+    def map(self, seen: Tensor, x: Tensor) -> Tensor:
+        return seen
+
+    def vector(self, seen: Tensor, x: Tensor) -> Tensor:
+        return direction(seen)
+
+    def present(self, x: Tensor) -> None:
+        return None
+
+    def size(self, x: Tensor) -> tuple[int, int]:
+        return x.shape[2], x.shape[3]
+
+    def share(self, mask: Tensor) -> Tensor:
+        return mask
+
+
+@dataclass(frozen=True)
+class TableView:
+    """The values themselves, each along a code of its column: no layer behind the first one has columns.
+
+    A map with one channel would tell values apart but not columns. Up to `CODES` columns have orthogonal codes, and
+    more have random unit vectors.
+    """
+
+    space: InputSpace
+    codes: Float[Tensor, "codes d"]
+    layer: None = None
+    likeness: None = None
+    side: ClassVar[int | None] = None
+
+    @classmethod
+    def of(cls, space: InputSpace, x: Float[Tensor, "n d"], seed: int) -> TableView:
+        columns = x.shape[1]
+        codes = torch.eye(columns)
+        if columns > CODES:
+            codes = F.normalize(torch.randn(CODES, columns, generator=torch.Generator().manual_seed(seed)), dim=0)
+        return cls(space, codes.to(x.device))
+
+    def map(self, seen: Tensor, x: Tensor) -> Tensor:
+        return (self.space.scaled(x)[:, None] * self.codes)[..., None]
+
+    def vector(self, seen: Tensor, x: Tensor) -> Tensor:
+        return F.normalize(self.space.scaled(x))
+
+    def present(self, x: Tensor) -> None:
+        return None
+
+    def size(self, x: Tensor) -> tuple[int, int]:
+        return x.shape[1], 1
+
+    def share(self, mask: Tensor) -> Tensor:
+        return mask[:, 0, :, 0]
+
+
+@dataclass(frozen=True)
+class TextView:
+    """What a layer says of each token, or the embeddings; texts are compared by the mean of their embeddings."""
+
+    space: InputSpace
+    layer: str | None
+    likeness: None = None
+    side: ClassVar[int | None] = None
+
+    def map(self, seen: Tensor, x: Tensor) -> Tensor:
+        return (seen * self._tokens(x)[..., None]).transpose(1, 2)[..., None]
+
+    def vector(self, seen: Tensor, x: Tensor) -> Tensor:
+        values = x if self.space.free is None else x[..., self.space.free]  # padding adds nothing to the sum
+        return F.normalize(values.sum(1))
+
+    def present(self, x: Tensor) -> Tensor:
+        return self._tokens(x)[..., None]
+
+    def size(self, x: Tensor) -> tuple[int, int]:
+        return x.shape[1], 1
+
+    def share(self, mask: Tensor) -> Tensor:
+        return mask[:, 0]
+
+    def _tokens(self, x: Tensor) -> Tensor:
+        return x.any(2)
+
+
+def view_of(
+    model: nn.Module, space: InputSpace, x: Float[Tensor, " n ..."], *, name: str | None, maps: bool, seed: int
+) -> View:
+    """How the model sees points such as `x`: the layer of its maps is `name`, or chosen, or none where `maps` is false.
+
+    Raises MethodError for an image model without maps, or a layer that is not there or has none.
+    """
+    if space.token is not None:
+        return TextView(space, sequence_layer(model, x, name=name) if maps else None)
+    if x.ndim == 4:
+        return ImageView.of(model, x, name) if maps else ImageView(None, None)
+    if name is not None:
+        raise MethodError(
+            f"expected no layer for rows of a table, whose columns no layer keeps apart, got {name!r}; leave it out"
+        )
+    return TableView.of(space, x, seed)
