@@ -104,7 +104,7 @@ class TableView:
         codes = torch.eye(columns)
         if columns > CODES:
             codes = F.normalize(torch.randn(CODES, columns, generator=torch.Generator().manual_seed(seed)), dim=0)
-        return cls(space, codes.to(x.device))
+        return cls(space, len(codes) ** 0.5 * codes.to(x.device))  # channels are about as large as those of a layer
 
     def map(self, seen: Tensor, x: Tensor) -> Tensor:
         return (self.space.scaled(x)[:, None] * self.codes)[..., None]
@@ -132,6 +132,7 @@ class TextView:
     side: ClassVar[int | None] = None
 
     def map(self, seen: Tensor, x: Tensor) -> Tensor:
+        seen = F.layer_norm(seen, seen.shape[2:])  # embeddings may be small
         return (seen * self._tokens(x)[..., None]).transpose(1, 2)[..., None]
 
     def vector(self, seen: Tensor, x: Tensor) -> Tensor:
