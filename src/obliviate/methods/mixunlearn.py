@@ -217,7 +217,8 @@ class _Mixing:
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
         x = run.precision.inputs(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget)))).x)
         maps, seed = method.generator or method.layer is not None, derive(run.seed, "columns")
-        self.view = view_of(self.original, space, x, name=method.layer, maps=maps, seed=seed)
+        known = (split.forget, split.kept)
+        self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, seed=seed)
         self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:
@@ -283,10 +284,11 @@ class _Mixing:
 
     def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
         """What all samples are compared by, and their targets, chunk by chunk."""
-        for batch in Batches(self.space.lifted(samples.to(self.run.device)), CHUNK):
-            x = self.run.precision.inputs(batch.x)
+        for batch in Batches(samples.to(self.run.device), CHUNK):
+            inputs = self.run.precision.inputs(batch.x)
+            x = inputs if self.space.lift is None else self.space.lift(inputs)
             seen, logits = self._look(x, self.view.likeness)
-            yield self.view.vector(seen, x), self._targets(batch, logits)
+            yield self.view.likeness_of(seen, x, inputs), self._targets(batch, logits)
 
     @torch.no_grad()
     def _look(self, x: Tensor, layer: str | None) -> tuple[Tensor, Tensor | None]:

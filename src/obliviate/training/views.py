@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
+from obliviate.data.loading import Batches
+from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
 from obliviate.task import InputSpace
 from obliviate.training.features import feature_layer, sequence_layer, with_features
-from obliviate.training.neighbours import direction
+from obliviate.training.neighbours import bag_of_words, direction, rarity
 
+CHUNK: Final = 500  # texts whose tokens are counted together
 CODES: Final = 32  # channels of a table's map; up to so many columns, each has one of its own
 
 
 @runtime_checkable
 class View(Protocol):
-    """How inputs of one kind are seen; `seen` is the output of a layer, or the inputs `x` where the layer is None.
+    """How inputs of one kind are seen; `seen` is the output of a layer, or the points `x` where the layer is None.
 
-    The generator of masks sees maps of `layer`, none larger than `side`; samples are compared by vectors of `likeness`.
+    The generator of masks sees maps of `layer`, none larger than `side`. The samples of one batch are compared by
+    `vector`, with `layer`, and all samples by `likeness_of`, with the layer `likeness`, which must not know them by
+    heart.
     """
 
     side: ClassVar[int | None]
@@ -39,6 +45,12 @@ class View(Protocol):
 
     def vector(self, seen: Float[Tensor, " n ..."], x: Float[Tensor, " n ..."]) -> Float[Tensor, "n d"]:
         """Unit vectors, whose inner product is the likeness of two samples."""
+        ...
+
+    def likeness_of(
+        self, seen: Float[Tensor, " n ..."], x: Float[Tensor, " n ..."], inputs: Shaped[Tensor, " n ..."]
+    ) -> Float[Tensor, "n d"]:
+        """Unit vectors for a comparison of all samples; `inputs` are those of which `x` are the points."""
         ...
 
     def present(self, x: Float[Tensor, " n ..."]) -> Bool[Tensor, "n h w"] | None:
@@ -72,6 +84,9 @@ class ImageView:
         return seen
 
     def vector(self, seen: Tensor, x: Tensor) -> Tensor:
+        return direction(seen)
+
+    def likeness_of(self, seen: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
         return direction(seen)
 
     def present(self, x: Tensor) -> None:
@@ -112,6 +127,9 @@ class TableView:
     def vector(self, seen: Tensor, x: Tensor) -> Tensor:
         return F.normalize(self.space.scaled(x))
 
+    def likeness_of(self, seen: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
+        return self.vector(seen, x)
+
     def present(self, x: Tensor) -> None:
         return None
 
@@ -124,12 +142,28 @@ class TableView:
 
 @dataclass(frozen=True)
 class TextView:
-    """What a layer says of each token, or the embeddings; texts are compared by the mean of their embeddings."""
+    """What a layer says of each token, or the embeddings.
+
+    Those of a batch are compared by the sum of their embeddings, and all texts by their rare words: embeddings that
+    were learnt with the labels know the forget set by heart.
+    """
 
     space: InputSpace
     layer: str | None
+    weight: Float[Tensor, " vocabulary"]
     likeness: None = None
     side: ClassVar[int | None] = None
+
+    @classmethod
+    def of(
+        cls, model: Any, space: InputSpace, x: Float[Tensor, "n length d"], name: str | None, samples: Iterable[Samples]
+    ) -> TextView:
+        assert space.lift is not None
+        tokens = torch.arange(model.vocabulary, device=x.device)
+        texts = (batch.x.to(x.device) for one in samples for batch in Batches(one, CHUNK))
+        weight = rarity(texts, model.vocabulary).to(x.device)
+        weight = weight * space.lift(tokens[:, None]).flatten(1).any(1)  # padding is no word
+        return cls(space, name, weight)
 
     def map(self, seen: Tensor, x: Tensor) -> Tensor:
         seen = F.layer_norm(seen, seen.shape[2:])  # embeddings may be small
@@ -138,6 +172,9 @@ class TextView:
     def vector(self, seen: Tensor, x: Tensor) -> Tensor:
         values = x if self.space.free is None else x[..., self.space.free]  # padding adds nothing to the sum
         return F.normalize(values.sum(1))
+
+    def likeness_of(self, seen: Tensor, x: Tensor, inputs: Tensor) -> Tensor:
+        return bag_of_words(inputs, self.weight)
 
     def present(self, x: Tensor) -> Tensor:
         return self._tokens(x)[..., None]
@@ -153,14 +190,22 @@ class TextView:
 
 
 def view_of(
-    model: nn.Module, space: InputSpace, x: Float[Tensor, " n ..."], *, name: str | None, maps: bool, seed: int
+    model: nn.Module,
+    space: InputSpace,
+    x: Float[Tensor, " n ..."],
+    samples: Sequence[Samples],
+    *,
+    name: str | None,
+    maps: bool,
+    seed: int,
 ) -> View:
     """How the model sees points such as `x`: the layer of its maps is `name`, or chosen, or none where `maps` is false.
 
+    `samples` are all those that are to be compared, as the task has them: of texts, they say which words are rare.
     Raises MethodError for an image model without maps, or a layer that is not there or has none.
     """
     if space.token is not None:
-        return TextView(space, sequence_layer(model, x, name=name) if maps else None)
+        return TextView.of(model, space, x, sequence_layer(model, x, name=name) if maps else None, samples)
     if x.ndim == 4:
         return ImageView.of(model, x, name) if maps else ImageView(None, None)
     if name is not None:
