@@ -154,13 +154,20 @@ def test_boundary_finds_the_nearest_point_of_a_linear_binary_model_among_those_t
     assert (found.distance >= nearest * (1 - 1e-4)).all()
 
 
+BRIEF: dict[SearchName, dict[str, Any]] = {
+    "boundary": {"max_steps": 15},
+    "pgd": {"radius": 0.2, "steps": 4, "doublings": 3},
+    "fgsm": {"radius": 0.1, "doublings": 4},
+}
+
+
 @given(
     seed=st.integers(0, 2**16),
     free=arrays(np.bool_, 7),
     wide=st.booleans(),
     name=st.sampled_from(list(SEARCHES)),
 )
-@settings(max_examples=60)
+@settings(max_examples=40, deadline=None)
 def test_no_search_touches_what_is_not_free_or_leaves_the_range(
     seed: int, free: np.ndarray, wide: bool, name: SearchName
 ) -> None:
@@ -176,7 +183,7 @@ def test_no_search_touches_what_is_not_free_or_leaves_the_range(
         return torch.tanh(at @ first) @ second
 
     y = torch.randint(3, (5,), generator=generator)
-    found = SEARCHES[name](model, x, y, space, **({} if name == "boundary" else {"radius": 0.1, "doublings": 4}))
+    found = SEARCHES[name](model, x, y, space, **BRIEF[name])
     assert found.x[:, ~mask].equal(x[:, ~mask])
     assert ((found.x >= low) & (found.x <= high))[:, mask].all()
     assert (model(found.x).argmax(1) != y)[found.found].all()
@@ -185,7 +192,7 @@ def test_no_search_touches_what_is_not_free_or_leaves_the_range(
 
 
 @given(seed=st.integers(0, 2**16), name=st.sampled_from(list(SEARCHES)))
-@settings(max_examples=40)
+@settings(max_examples=25, deadline=None)
 def test_no_search_puts_a_token_where_there_is_none(seed: int, name: SearchName) -> None:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(5, 4, 3, generator=generator).clamp(-2, 2)
@@ -198,7 +205,7 @@ def test_no_search_puts_a_token_where_there_is_none(seed: int, name: SearchName)
         return torch.tanh(at @ weight).mean(1)
 
     y = torch.randint(3, (5,), generator=generator)
-    found = SEARCHES[name](model, x, y, space, **({} if name == "boundary" else {"radius": 0.1, "doublings": 4}))
+    found = SEARCHES[name](model, x, y, space, **BRIEF[name])
     assert found.x.any(2).equal(there)
     assert found.x[..., 2].equal(x[..., 2])
     assert (found.found | ~there.any(1) | (found.x != x).flatten(1).any(1)).all()

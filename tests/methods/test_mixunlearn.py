@@ -347,14 +347,14 @@ class Words(nn.Module):
 
 
 def table_world() -> tuple[nn.Module, Split, Classification]:
-    """Three numbers, and a category of three values."""
+    """Three numbers, and a category of three values; the labels are drawn, so that they can only be learnt by heart."""
     generator = torch.Generator().manual_seed(3)
-    y = torch.arange(60) % 3
-    x = torch.rand(60, 3, generator=generator) + 0.4 * F.one_hot(y, 3)
-    x = torch.cat([x, F.one_hot(torch.randint(3, (60,), generator=generator), 3)], 1)
+    y = torch.randint(3, (60,), generator=generator)
+    category = F.one_hot(torch.randint(3, (60,), generator=generator), 3)
+    x = torch.cat([1.5 * torch.rand(60, 3, generator=generator), category], 1)
     samples = Samples.from_tensors(x, y)
     task = Classification(classes=3, input_range=(0.0, 1.5), perturbable=(0, 1, 2))
-    recipe = Recipe(model="mlp", model_options={"features": 6, "classes": 3, "hidden": (8,)}, epochs=3, batch_size=8)
+    recipe = Recipe(model="mlp", model_options={"features": 6, "classes": 3, "hidden": (64,)}, epochs=40, batch_size=8)
     return workflow.train(recipe, samples, task).model, Split.of(samples, forget=samples.ids[:20]), task
 
 
@@ -488,7 +488,7 @@ def test_what_is_known_of_the_masks_survives_an_interruption(
         ({"adversary_momentum": 1.0}, r"expected adversary_momentum in \[0, 1\), got 1.0; 0 is"),
         ({"mask_penalty": -1.0}, "expected mask_penalty of 0 or more, got -1.0; 0 is none"),
         ({"mask_penalty": float("nan")}, "expected mask_penalty of 0 or more, got nan"),
-        ({"mix": False, "real": False}, "expected a loss on mixed or on real images, got neither; set"),
+        ({"mix": False, "real": False}, "expected a loss on mixed or on real samples, got neither; set"),
         ({"labels": "agnostic", "unlabelled": ("a",)}, "expected no ids of unlabelled samples .* got 1; use"),
         *[
             ({name: 0}, f"expected {name} above 0, got 0; correct the setting of mixunlearn")

@@ -100,14 +100,15 @@ def test_maps_that_are_too_large_are_averaged_down(side: int, factor: int):
 
 def test_padding_has_no_part_in_the_masks_of_what_is_there():
     first, second = maps(2, 4, 5, 1)
-    block = strong(4)
+    block = MixBlock(4, side=None)
+    block.load_state_dict(strong(4).state_dict())
     alone = block(first, second, 0.3, (5, 1))
     there = torch.arange(9)[None, :, None].expand(2, 9, 1) < 5
     padded = [F.pad(one, (0, 0, 0, 4), value=7.0) for one in (first, second)]
     found = block(*padded, 0.3, (9, 1), (there, there))
     assert (found[:, :, :5] - block(*padded, 0.3, (9, 1))[:, :, :5]).abs().max() > 0.01
     torch.testing.assert_close(found[:, :, :5], alone)
-    assert block(first, second, 0.3, (5, 1), (there[:, :5], there[:, 5:] & False)).isfinite().all()
+    assert block(first, second, 0.3, (5, 1), (there[:, :5], torch.zeros(2, 5, 1).bool())).isfinite().all()
 
 
 def test_maps_of_one_row_are_not_averaged_where_there_is_no_greatest_side():

@@ -2,7 +2,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
 
@@ -17,6 +17,7 @@ def tensors(*given: np.ndarray) -> list[Tensor]:
     return [torch.from_numpy(one) for one in given]
 
 
+@settings(deadline=None)
 @given(rows=ROWS, free=FREE, share=arrays(np.float32, (3, 6), elements=st.floats(0, 1, width=32)))
 def test_what_is_not_free_is_mixed_by_taking_all_of_it_from_one_row(
     rows: np.ndarray, free: np.ndarray, share: np.ndarray
@@ -30,6 +31,7 @@ def test_what_is_not_free_is_mixed_by_taking_all_of_it_from_one_row(
         torch.testing.assert_close(found[i][mask], torch.tensor(expected)[mask], atol=1e-6, rtol=1e-5)
 
 
+@settings(deadline=None)
 @given(rows=ROWS, share=st.floats(0, 1, width=32))
 def test_one_share_for_all_mixes_as_a_mask_of_that_share(rows: np.ndarray, share: float) -> None:
     first, second = torch.from_numpy(rows)
@@ -38,6 +40,7 @@ def test_one_share_for_all_mixes_as_a_mask_of_that_share(rows: np.ndarray, share
     torch.testing.assert_close(space.mixed(first, second, share), space.mixed(first, second, mask), atol=1e-6, rtol=0)
 
 
+@settings(deadline=None)
 @given(rows=ROWS, share=arrays(np.float32, (3, 3, 1), elements=st.floats(0, 1, width=32)))
 def test_texts_are_mixed_where_both_have_tokens(rows: np.ndarray, share: np.ndarray) -> None:
     first, second = torch.from_numpy(rows).unflatten(2, (3, 2))
