@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import brentq, minimize
 from torch import Tensor, nn
@@ -135,6 +135,80 @@ def test_fgsm_steps_along_the_sign_with_a_length_that_doubles() -> None:
     assert (found.radius[far] <= 2 * needed[far]).all()
     torch.testing.assert_close((found.x - x).abs(), found.radius[:, None].expand_as(x), rtol=1e-3, atol=1e-5)
     assert found.gradients.tolist() == [1] * len(x)
+
+
+# ------------------------------------------------------------------------------------------- what is not free
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_boundary_finds_the_nearest_point_of_a_linear_binary_model_among_those_that_change_free_values_alone(
+    seed: int,
+) -> None:
+    weight, x, y, _ = linear(2, 12, seed)
+    free = torch.arange(12) % 3 > 0
+    logits = x @ weight.T
+    nearest = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1])[free].norm()
+    found = boundary(lambda at: at @ weight.T, x, y, InputSpace(-100.0, 100.0, free=free))
+    assert found.found.all()
+    torch.testing.assert_close(found.distance, nearest, rtol=0.025, atol=1e-4)
+    assert (found.distance >= nearest * (1 - 1e-4)).all()
+
+
+BRIEF: dict[SearchName, dict[str, Any]] = {
+    "boundary": {"max_steps": 15},
+    "pgd": {"radius": 0.2, "steps": 4, "doublings": 3},
+    "fgsm": {"radius": 0.1, "doublings": 4},
+}
+
+
+@given(
+    seed=st.integers(0, 2**16),
+    free=arrays(np.bool_, 7),
+    wide=st.booleans(),
+    name=st.sampled_from(list(SEARCHES)),
+)
+@settings(max_examples=40, deadline=None)
+def test_no_search_touches_what_is_not_free_or_leaves_the_range(
+    seed: int, free: np.ndarray, wide: bool, name: SearchName
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    first, second = torch.randn(7, 9, generator=generator), torch.randn(9, 3, generator=generator)
+    low, high = -torch.rand(7, generator=generator), 1 + torch.rand(7, generator=generator)
+    mask = torch.from_numpy(free)
+    x = low + (high - low) * torch.rand(5, 7, generator=generator)
+    x[:, ~mask] *= 50.0 if wide else 1.0  # what is not free may be anything
+    space = InputSpace(low, high, free=mask)
+
+    def model(at: Tensor) -> Tensor:
+        return torch.tanh(at @ first) @ second
+
+    y = torch.randint(3, (5,), generator=generator)
+    found = SEARCHES[name](model, x, y, space, **BRIEF[name])
+    assert found.x[:, ~mask].equal(x[:, ~mask])
+    assert ((found.x >= low) & (found.x <= high))[:, mask].all()
+    assert (model(found.x).argmax(1) != y)[found.found].all()
+    if not free.any():
+        assert found.found.equal(model(x).argmax(1) != y)
+
+
+@given(seed=st.integers(0, 2**16), name=st.sampled_from(list(SEARCHES)))
+@settings(max_examples=25, deadline=None)
+def test_no_search_puts_a_token_where_there_is_none(seed: int, name: SearchName) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(5, 4, 3, generator=generator).clamp(-2, 2)
+    there = torch.rand(5, 4, generator=generator) < 0.6
+    x = x * there[..., None]
+    weight = torch.randn(3, 3, generator=generator)
+    space = InputSpace(-2.0, 2.0, free=torch.tensor([True, True, False]), token=3)
+
+    def model(at: Tensor) -> Tensor:  # padding has its gradient too
+        return torch.tanh(at @ weight).mean(1)
+
+    y = torch.randint(3, (5,), generator=generator)
+    found = SEARCHES[name](model, x, y, space, **BRIEF[name])
+    assert found.x.any(2).equal(there)
+    assert found.x[..., 2].equal(x[..., 2])
+    assert (found.found | ~there.any(1) | (found.x != x).flatten(1).any(1)).all()
 
 
 # ------------------------------------------------------------------------------------------- the step

@@ -348,3 +348,93 @@ def test_the_weak_attack_starts_from_a_short_step(original: nn.Module, split: Sp
     weak = adversarial_examples(original, split.forget, Run(task), search="fgsm").everything()
     step = (weak.x - split.forget.everything().x).flatten(1).abs().amax(1)
     assert float(step.min()) < 0.1  # in a range of 1; the radius of the 95 % rule would be the least step otherwise
+
+
+# ------------------------------------------------------------------------------------------- tables and texts
+
+
+class Words(nn.Module):
+    """A layer on the mean embedding, padding included, so that the gradient reaches padding too; id 0 is padding."""
+
+    vocabulary = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(12, 8, padding_idx=0)
+        self.each, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.table(tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(torch.tanh(self.each(x if x.is_floating_point() else self.embed(x))).mean(1))
+
+
+def table_world() -> tuple[nn.Module, Samples, Classification]:
+    """Three numbers of different ranges, and a category of two values."""
+    generator = torch.Generator().manual_seed(3)
+    y = torch.arange(60) % 3
+    numbers = torch.randn(60, 3, generator=generator) + 2 * torch.nn.functional.one_hot(y, 3)
+    numbers = numbers * torch.tensor([1.0, 5.0, 0.2])
+    category = torch.nn.functional.one_hot(torch.randint(2, (60,), generator=generator), 2)
+    ranges = [(*limit(0).values.tolist(), 0.0, 0.0) for limit in (numbers.min, numbers.max)]  # of categories: none
+    task = Classification(classes=3, input_range=(ranges[0], ranges[1]), perturbable=(0, 1, 2))
+    samples = Samples.from_tensors(torch.cat([numbers, category], 1), y)
+    recipe = Recipe(model="mlp", model_options={"features": 5, "classes": 3, "hidden": (8,)}, epochs=5, batch_size=8)
+    return workflow.train(recipe, samples, task).model, samples, task
+
+
+def text_world() -> tuple[nn.Module, Samples, Classification]:
+    """Texts of two to seven tokens."""
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randint(1, 12, (60, 7), generator=generator)
+    x = torch.where(torch.arange(7) < 2 + torch.arange(60)[:, None] % 6, x, 0)
+    samples = Samples.from_tensors(x, (x == 5).sum(1).clamp(max=2))
+    task = Classification(classes=3, tokens=True)
+    return workflow.train(Recipe(model=Words, epochs=5, batch_size=8), samples, task).model, samples, task
+
+
+@pytest.mark.parametrize("search", ["boundary", "fgsm", "pgd"])
+def test_examples_of_rows_change_only_what_may_be_perturbed(search: SearchName) -> None:
+    model, samples, task = table_world()
+    found = adversarial_examples(model, samples, Run(task), search=search)
+    before, after = samples.select(parents(found)).everything(), found.everything()
+    assert len(found) > 50
+    assert after.x[:, 3:].equal(before.x[:, 3:])
+    assert (after.x[:, :3] != before.x[:, :3]).any(1).float().mean() > 0.5
+    assert isinstance(task.input_range, tuple)
+    low, high = (torch.tensor(one)[:3] for one in task.input_range)
+    assert ((after.x[:, :3] >= low) & (after.x[:, :3] <= high)).all()
+    assert (after.y != before.y).all()
+    assert outputs(model, found).argmax(1).equal(after.y)
+
+
+@pytest.mark.parametrize("search", ["boundary", "fgsm", "pgd"])
+def test_examples_of_texts_are_embeddings_and_padding_stays_padding(search: SearchName) -> None:
+    model, samples, task = text_world()
+    found = adversarial_examples(model, samples, Run(task), search=search)
+    before, after = samples.select(parents(found)).everything(), found.everything()
+    assert len(found) > 50
+    assert after.x.any(2).equal(before.x != 0)
+    space = task.space(model)
+    assert space is not None
+    assert ((after.x >= space.low) & (after.x <= space.high)).all()
+    assert (after.y != before.y).all()
+    assert outputs(model, found).argmax(1).equal(after.y)
+
+
+@pytest.mark.parametrize("retain", [True, False])
+@pytest.mark.parametrize("keep_forget", [True, False])
+@pytest.mark.parametrize("saliency", [1.0, 0.5])
+def test_the_embeddings_of_a_text_model_stay_and_everything_else_is_trained(
+    retain: bool, keep_forget: bool, saliency: float
+) -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    method = replace(QUICK, epochs=2, keep_forget=keep_forget, saliency=saliency)
+    made = workflow.unlearn(model, split if retain else split.without_retain(), method, task)
+    moved = {name: int((one != model.get_parameter(name)).sum()) for name, one in made.model.named_parameters()}
+    assert moved.pop("table.weight") == 0
+    weights = sum(model.get_parameter(name).numel() for name in moved)
+    assert all(moved.values())
+    assert 0.8 * saliency * weights < sum(moved.values()) <= -(-saliency * weights // 1)  # the embeddings do not count

@@ -110,3 +110,23 @@ def test_inputs_outside_the_range_are_refused(original: nn.Module, few: Samples)
     split = Split.of(few, forget=few.ids[:5])
     with pytest.raises(MethodError, match=r"expected inputs in \[0, 0\.1\], got"):
         BoundaryShrink()(original, split, Run(Classification(classes=10, input_range=(0.0, 0.1))))
+
+
+def test_the_step_leaves_categories_and_padding_as_they_are() -> None:
+    seen: list[Tensor] = []
+
+    def recording(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        seen.append(inputs[0].detach())
+
+    x = torch.rand(40, 2, generator=torch.Generator().manual_seed(3))
+    y = torch.arange(40) % 3
+    model = Planes()
+    model.register_forward_pre_hook(recording)
+    space = InputSpace(0.0, 1.0, free=torch.tensor([True, False]))
+    nearest_labels(model, x, y, space, bound=0.3)
+    assert seen[-1][:, 1].equal(x[:, 1])
+    assert (seen[-1][:, 0] != x[:, 0]).all()
+    x[::2] = 0.0  # one token of two values, or padding
+    nearest_labels(model, x, y, InputSpace(0.0, 1.0, token=2), bound=0.3)
+    assert not seen[-1][::2].any()
+    assert (seen[-1][1::2] != x[1::2]).any(1).all()

@@ -17,7 +17,7 @@ from obliviate.errors import MethodError
 from obliviate.methods.mixunlearn import GAP, LEVEL, SPREAD, MixUnlearn
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
-from obliviate.task import Classification, Task
+from obliviate.task import Classification, InputSpace, Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -324,6 +324,131 @@ def test_a_class_that_is_forgotten_as_a_whole_has_no_level_below_the_most(
     assert forget(SMALL, net, Split.of(images, forget=zeros[:2]), three_classes)[1].notes[LEVEL] < 0.9
 
 
+# ------------------------------------------------------------------------------------------- tables and texts
+
+
+class Words(nn.Module):
+    """A layer token by token, then the mean over all tokens that are not padding (all zeros); id 0 is padding."""
+
+    vocabulary = 12
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(12, 8, padding_idx=0)
+        self.each, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        return self.table(tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if x.is_floating_point() else self.embed(x)
+        present = x.any(2, keepdim=True)
+        return self.last((torch.tanh(self.each(x)) * present).sum(1) / present.sum(1).clamp_min(1))
+
+
+def table_world() -> tuple[nn.Module, Split, Classification]:
+    """Three numbers, and a category of three values; the labels are drawn, so that they can only be learnt by heart."""
+    generator = torch.Generator().manual_seed(3)
+    y = torch.randint(3, (60,), generator=generator)
+    category = F.one_hot(torch.randint(3, (60,), generator=generator), 3)
+    x = torch.cat([1.5 * torch.rand(60, 3, generator=generator), category], 1)
+    samples = Samples.from_tensors(x, y)
+    task = Classification(classes=3, input_range=(0.0, 1.5), perturbable=(0, 1, 2))
+    recipe = Recipe(model="mlp", model_options={"features": 6, "classes": 3, "hidden": (64,)}, epochs=40, batch_size=8)
+    return workflow.train(recipe, samples, task).model, Split.of(samples, forget=samples.ids[:20]), task
+
+
+def text_world() -> tuple[nn.Module, Split, Classification]:
+    """Texts of two to seven tokens."""
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randint(1, 12, (60, 7), generator=generator)
+    x = torch.where(torch.arange(7) < 2 + torch.arange(60)[:, None] % 6, x, 0)
+    samples = Samples.from_tensors(x, (x == 5).sum(1).clamp(max=2))
+    task = Classification(classes=3, tokens=True)
+    recipe = Recipe(model=Words, epochs=5, batch_size=8)
+    return workflow.train(recipe, samples, task).model, Split.of(samples, forget=samples.ids[:20]), task
+
+
+WORLDS = {"table": table_world, "text": text_world}
+
+
+def mixtures(method: MixUnlearn, model: nn.Module, split: Split, task: Task, monkeypatch: Any) -> list[Tensor]:
+    """Every mixture that was made, those for the generator included."""
+    made, mixed = [], InputSpace.mixed
+
+    def recording(self: InputSpace, first: Tensor, second: Tensor, share: Any) -> Tensor:
+        point = mixed(self, first, second, share)
+        made.append(torch.stack([first, second, point.detach()]))
+        return point
+
+    monkeypatch.setattr(InputSpace, "mixed", recording)
+    forget(method, model, split, task)
+    return made
+
+
+@pytest.mark.parametrize("generator", [True, False])
+def test_a_mixed_row_has_the_category_of_one_of_the_two_rows(generator: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, split, task = table_world()
+    made = torch.cat(mixtures(replace(SMALL, generator=generator), model, split, task, monkeypatch), 1)
+    first, second, point = made.unbind()
+    assert (point[:, 3:].sum(1) == 1).all()
+    sides = [(point[:, 3:] == one[:, 3:]).all(1) for one in (first, second)]
+    assert (sides[0] | sides[1]).all()
+    assert all((~one).any() for one in sides)
+    low, high = torch.minimum(first, second)[:, :3], torch.maximum(first, second)[:, :3]
+    assert ((point[:, :3] >= low - 1e-6) & (point[:, :3] <= high + 1e-6)).all()
+    assert ((point[:, :3] > low) & (point[:, :3] < high)).float().mean() > 0.5
+
+
+def test_a_mixed_text_is_mixed_where_both_have_tokens_and_ends_where_one_of_the_two_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model, split, task = text_world()
+    made = torch.cat(mixtures(SMALL, model, split, task, monkeypatch), 1)
+    first, second, point = (one.any(2) for one in made.unbind())
+    assert point[first & second].all()
+    assert not point[~first & ~second].any()
+    lengths = [one.sum(1) for one in (first, second, point)]
+    assert ((lengths[2] == lengths[0]) | (lengths[2] == lengths[1])).all()
+    alone = first ^ second
+    assert (made[2][alone & point] == (made[0] + made[1])[alone & point]).all()  # whole: the other one is padding
+
+
+def test_what_a_text_was_filled_up_with_changes_nothing() -> None:
+    model, split, task = text_world()
+    longer = [
+        Samples.from_tensors(F.pad(one.everything().x, (0, 3)), one.everything().y, ids=one.ids)
+        for one in (split.forget, split.kept)
+    ]
+    made = [forget(SMALL, model, one, task)[0] for one in (split, Split(*longer))]
+    for one, other in zip(made[0].parameters(), made[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("generator", [True, False])
+def test_embeddings_stay_as_they_are_and_everything_else_is_trained(world: str, generator: bool) -> None:
+    model, split, task = WORLDS[world]()
+    made, run = forget(replace(SMALL, generator=generator), model, split, task)
+    for name, one in made.named_parameters():
+        assert one.equal(model.get_parameter(name)) is (name == "table.weight")
+    assert 0 < run.notes[LEVEL] < 1
+    assert (run.notes.get(SPREAD, 0) > 0) is generator
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_the_targets_of_the_forget_set_fade_and_those_of_the_retain_set_stay(world: str) -> None:
+    model, split, task = WORLDS[world]()
+    method = replace(SMALL, epochs=15, learning_rate=0.02, neighbours=None)
+    made = forget(method, model, split, task)[0]
+
+    def loss(net: nn.Module, samples: Samples) -> float:
+        return float(task.per_sample(outputs(net, samples), samples.everything().y).mean())
+
+    rise = [loss(made, one) - loss(model, one) for one in (split.forget, split.kept)]
+    assert rise[0] > rise[1] + 0.1
+
+
 # ------------------------------------------------------------------------------------------- interruptions
 
 
@@ -363,7 +488,7 @@ def test_what_is_known_of_the_masks_survives_an_interruption(
         ({"adversary_momentum": 1.0}, r"expected adversary_momentum in \[0, 1\), got 1.0; 0 is"),
         ({"mask_penalty": -1.0}, "expected mask_penalty of 0 or more, got -1.0; 0 is none"),
         ({"mask_penalty": float("nan")}, "expected mask_penalty of 0 or more, got nan"),
-        ({"mix": False, "real": False}, "expected a loss on mixed or on real images, got neither; set"),
+        ({"mix": False, "real": False}, "expected a loss on mixed or on real samples, got neither; set"),
         ({"labels": "agnostic", "unlabelled": ("a",)}, "expected no ids of unlabelled samples .* got 1; use"),
         *[
             ({name: 0}, f"expected {name} above 0, got 0; correct the setting of mixunlearn")
@@ -381,13 +506,27 @@ def test_settings_out_of_range_are_refused(changed: dict[str, Any], message: str
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_inputs_that_are_not_images_are_refused_before_any_work(
-    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("tokens", [False, True])
+def test_inputs_of_no_known_shape_are_refused_before_any_work(
+    tokens: bool, tiny: Samples, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Run, "epochs", lambda *_, **__: pytest.fail("work has begun"))
-    split = Split.of(tiny, forget=tiny.ids[:5])
-    with pytest.raises(MethodError, match=r"expected images .* for mixunlearn, got samples of shape \(6,\); reshape"):
-        forget(MixUnlearn(), tiny_recipe.build(seed=0), split, three_classes)
+    batch = tiny.everything()
+    odd = Samples.from_tensors(batch.x.view(-1, 2, 3), batch.y, ids=tiny.ids)
+    task = Classification(classes=3, tokens=tokens)
+    with pytest.raises(MethodError, match=r"expected images .* for mixunlearn, got samples of shape \(2, 3\); reshape"):
+        forget(MixUnlearn(), tiny_recipe.build(seed=0), Split.of(odd, forget=tiny.ids[:5]), task)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_table_has_no_layer_to_name_and_must_say_what_may_be_mixed(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    split, model = Split.of(tiny, forget=tiny.ids[:5]), tiny_recipe.build(seed=0)
+    with pytest.raises(MethodError, match=r"expected no layer for rows of a table, .*, got 'layers\.1'; leave it out"):
+        forget(MixUnlearn(layer="layers.1"), model, split, three_classes)
+    with pytest.raises(MethodError, match=r"expected a task with continuous inputs, got .*; give the task an"):
+        forget(MixUnlearn(), model, split, Classification(classes=3, input_range=None))
 
 
 @pytest.mark.parametrize(

@@ -98,5 +98,27 @@ def test_maps_that_are_too_large_are_averaged_down(side: int, factor: int):
     assert block(first, second, 0.4, (28, 28)).equal(block(*small, 0.4, (28, 28)))
 
 
+def test_padding_has_no_part_in_the_masks_of_what_is_there():
+    first, second = maps(2, 4, 5, 1)
+    block = MixBlock(4, side=None)
+    block.load_state_dict(strong(4).state_dict())
+    alone = block(first, second, 0.3, (5, 1))
+    there = torch.arange(9)[None, :, None].expand(2, 9, 1) < 5
+    padded = [F.pad(one, (0, 0, 0, 4), value=7.0) for one in (first, second)]
+    found = block(*padded, 0.3, (9, 1), (there, there))
+    assert (found[:, :, :5] - block(*padded, 0.3, (9, 1))[:, :, :5]).abs().max() > 0.01
+    torch.testing.assert_close(found[:, :, :5], alone)
+    assert block(first, second, 0.3, (5, 1), (there[:, :5], torch.zeros(2, 5, 1).bool())).isfinite().all()
+
+
+def test_maps_of_one_row_are_not_averaged_where_there_is_no_greatest_side():
+    first, second = maps(2, 4, 20, 1)
+    block = MixBlock(4, side=None)
+    block.load_state_dict(strong(4).state_dict())
+    mask = block(first, second, 0.4, (20, 1))
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))  # columns have no order
+    torch.testing.assert_close(block(first[:, :, order], second[:, :, order], 0.4, (20, 1)), mask[:, :, order])
+
+
 def test_one_channel_is_enough():
     assert MixBlock(1)(*maps(2, 1, 4, 4), 0.5, (8, 8)).shape == (2, 1, 8, 8)

@@ -189,3 +189,28 @@ def test_a_model_without_embeddings_is_refused_where_they_would_be_perturbed():
         MethodError, match=r"^expected a text model with `embed` and `vocabulary`, got Linear without; "
     ):
         Classification(classes=3, tokens=True).space(nn.Linear(3, 3))
+
+
+def test_a_channel_that_says_where_tokens_are_is_not_perturbed_and_gives_no_range():
+    class Masked(Words):
+        def embed(self, tokens: Tensor) -> Tensor:
+            there = (tokens != 0)[..., None].float()
+            return torch.cat([self.table(tokens) * there, 9 * there], 2)
+
+    model, tokens = Masked(), torch.tensor([[1, 4, 0]])
+    space = Classification(classes=3, tokens=True).space(model)
+    assert space is not None
+    assert space.free is not None
+    assert space.free.tolist() == [True, True, False]
+    assert space.high == float(model.table.weight.detach().max().clamp_min(0))
+    assert space.lift is not None
+    free = space.movable(space.lift(tokens).flatten(1))
+    assert free is not None
+    assert free.tolist() == [[True, True, False, True, True, False, False, False, False]]
+
+
+def test_embeddings_that_are_the_same_for_all_tokens_are_refused():
+    model = Words()
+    torch.nn.init.ones_(model.table.weight)
+    with pytest.raises(MethodError, match="expected embeddings that differ from token to token, got the same for all"):
+        Classification(classes=3, tokens=True).space(model)

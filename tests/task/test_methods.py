@@ -133,14 +133,12 @@ KINDS: dict[str, Callable[[], tuple[Task, Recipe, Tensor, Tensor]]] = {
     "regression": numbers,
     "language model": language,
 }
-IMAGES_ONLY: frozenset[str] = frozenset({"mixunlearn"})
 METHODS = [name for name in methods.registry() if name != "sisa"]
-SETTINGS: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.5}, "mixunlearn": {"generator": False}}
+SETTINGS: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.5}}
 
 
 def able(name: str, kind: str) -> bool:
-    task = KINDS[kind]()[0]
-    return serves(methods.find(name), task.kind) and (kind == "images" or name not in IMAGES_ONLY)
+    return serves(methods.find(name), KINDS[kind]()[0].kind)
 
 
 @pytest.fixture(scope="module")

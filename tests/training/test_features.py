@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from obliviate.errors import MethodError
 from obliviate.models import ARCHITECTURES
-from obliviate.training.features import feature_layer, features, head_layer, representation, with_features
+from obliviate.training.features import (
+    feature_layer,
+    features,
+    head_layer,
+    representation,
+    sequence_layer,
+    with_features,
+)
 
 
 class Steps(nn.Module):
@@ -155,3 +162,35 @@ def test_the_head_is_the_linear_layer_that_runs_last_wherever_it_is_defined():
 def test_a_head_that_is_not_there_is_refused(model: nn.Module, name: Any, message: str):
     with pytest.raises(MethodError, match=message):
         head_layer(model, IMAGES, name=name)
+
+
+class Tokens(nn.Module):
+    """Two layers token by token, one that sees every second token, and the mean."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(4, 8), nn.Linear(8, 6), nn.Linear(6, 6)
+        self.strided, self.last = nn.Linear(6, 5), nn.Linear(5, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.strided(self.third(self.second(self.first(x)))[:, ::2]).mean(1))
+
+
+def test_of_the_layers_with_a_position_for_each_token_the_middle_one_is_chosen():
+    texts = torch.rand(2, 7, 4)
+    assert sequence_layer(Tokens(), texts) == "second"
+    assert sequence_layer(Tokens(), texts, name="third") == "third"
+    assert with_features(Tokens(), texts, "second")[1].shape == (2, 7, 6)
+    assert sequence_layer(nn.Sequential(nn.Flatten(), nn.Linear(28, 3)), texts) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("strided", "expected a layer whose output is a position for each token .*, got 'strided' of Tokens; .*third"),
+        ("fourth", "expected the name of a layer, got 'fourth' of Tokens; choose one of first"),
+    ],
+)
+def test_a_layer_without_a_position_for_each_token_is_refused(name: str, message: str):
+    with pytest.raises(MethodError, match=message):
+        sequence_layer(Tokens(), torch.rand(2, 7, 4), name=name)

@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.feature_extraction.text import TfidfTransformer
 from torch import Tensor
 
-from obliviate.training.neighbours import direction, nearest
+from obliviate.training.neighbours import bag_of_words, direction, nearest, rarity
 
 
 def random(*shape: int, seed: int) -> Tensor:
@@ -30,3 +32,21 @@ def test_maps_are_compared_as_unit_vectors_of_block_means() -> None:
     means = maps.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2)).flatten(1)
     torch.testing.assert_close(direction(maps), F.normalize(means))
     torch.testing.assert_close(direction(5 * maps), direction(maps))
+
+
+@pytest.mark.parametrize("sizes", [(40,), (13, 27)])
+def test_bags_of_words_are_those_of_sklearn(sizes: tuple[int, ...]) -> None:
+    tokens = torch.randint(0, 25, (40, 9), generator=torch.Generator().manual_seed(0))
+    counts = np.stack([np.bincount(row, minlength=25) for row in tokens.numpy()])
+    theirs = TfidfTransformer(smooth_idf=False).fit(counts)
+    weight = rarity(tokens.split(sizes), 25)
+    np.testing.assert_allclose(weight, theirs.idf_ - 1, rtol=1e-5)  # theirs is 1 + log
+    expected = F.normalize(torch.from_numpy(counts).float() * weight)
+    torch.testing.assert_close(bag_of_words(tokens, weight), expected)
+
+
+def test_a_large_vocabulary_is_hashed_into_fewer_places() -> None:
+    tokens = torch.randint(0, 5000, (50, 30), generator=torch.Generator().manual_seed(1))
+    exact, hashed = (bag_of_words(tokens, torch.ones(5000), places=places) for places in (5000, 1000))
+    assert hashed.shape == (50, 1000)
+    assert (exact @ exact.T - hashed @ hashed.T).abs().max() < 0.2

@@ -48,7 +48,7 @@ def test_the_mask_is_the_largest_summed_gradients(tiny: Samples, share: float, b
     torch.testing.assert_close(sizes[chosen].sort(descending=True).values, sizes.topk(count).values)
 
 
-def test_weights_without_gradients_are_the_last_to_be_chosen():
+def test_weights_without_gradients_are_the_last_to_be_chosen_and_those_not_used_are_not_counted():
     """The first input is always 0, and an unused layer has no gradient at all."""
 
     class Partly(nn.Module):
@@ -60,7 +60,7 @@ def test_weights_without_gradients_are_the_last_to_be_chosen():
             return self.used(x)
 
     samples = Samples.from_tensors(torch.tensor([[0.0, 1.0], [0.0, 2.0]]), torch.tensor([0, 0]))
-    mask = saliency_mask(Partly(), samples, TASK, share=0.3)
+    mask = saliency_mask(Partly(), samples, TASK, share=0.5)
     assert mask["used.weight"].tolist() == [[False, True]] * 3
     assert not mask["unused.weight"].any()
 

@@ -285,7 +285,7 @@ def _search(
                 if not values.requires_grad:  # the model ignores its input and has no weights to train
                     return torch.zeros_like(current)[stay]
                 gradient = torch.autograd.grad(values.sum(), current, allow_unused=True, materialize_grads=True)
-                return space.held(gradient[0])[stay]
+                return space.held(current.detach(), gradient[0])[stay]
 
             with torch.enable_grad():
                 moved = move(Stage(which, here[stay], logits[stay], spent[which], since[which], grad))

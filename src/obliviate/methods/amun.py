@@ -96,7 +96,8 @@ class AMUN:
 
         mask = None
         if (share := me.saliency) < 1:
-            mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=share))
+            lifted = space.lifted(split.forget)  # of a text model, only weights behind the embedding can change
+            mask = run.once("saliency", lambda: saliency_mask(model, lifted, run.task, share=share))
         optimizer = torch.optim.SGD(
             model.parameters(), lr=me.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )

@@ -89,7 +89,7 @@ def nearest_labels(
     with evaluating(model):
         (gradient,) = torch.autograd.grad(F.cross_entropy(model(point).float(), y, reduction="sum"), point)
         with torch.no_grad():
-            step = bound * space.held(gradient.flatten(1)).sign()
+            step = bound * space.held(x.flatten(1), gradient.flatten(1)).sign()
             logits = model(space.clamp(x.flatten(1) + step).view_as(x)).float()
     others = logits.scatter(1, y[:, None], -torch.inf)
     return others.argmax(1), logits.argmax(1) != y

@@ -1,4 +1,4 @@
-"""MixUnlearn: unlearn on adversarial mixtures of forget and retain images.
+"""MixUnlearn: unlearn on adversarial mixtures of forget and retain samples.
 
 Peng, Tang, Yang, "Adversarial Mixup Unlearning", ICLR 2025, arXiv 2502.10288.
 """
@@ -23,14 +23,16 @@ from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, input_space
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
-from obliviate.training.features import feature_layer, features, with_features
+from obliviate.task import InputSpace
+from obliviate.training.features import features, with_features
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
-from obliviate.training.neighbours import direction, nearest
+from obliviate.training.neighbours import nearest
 from obliviate.training.randomness import seeded
 from obliviate.training.run import Run, Stateful
+from obliviate.training.views import view_of
 from obliviate.types import Batch
 
 Labels = Literal["aware", "agnostic"]
@@ -39,24 +41,24 @@ Pairing = Literal["nearest", "position"]
 
 RETAIN_SHARE: Final = 2 / 3
 LEAST_STEPS: Final = 24
-CHUNK: Final = 500  # images that the original looks at together
+CHUNK: Final = 500  # samples that the original looks at together
 LEVEL: Final = "forget_level"  # where forgetting stops, on average; 0: D_R knows the forgotten answers; 1: it does not
-GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget image, the generator no longer mixes
-SPREAD: Final = "mask_spread"  # standard deviation over pixels and pairs; 0: the masks are flat
+GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget sample, the generator no longer mixes
+SPREAD: Final = "mask_spread"  # standard deviation over positions and pairs; 0: the masks are flat
 
 
 @dataclass(frozen=True, kw_only=True)
 class MixUnlearn:
-    """Pull mixtures of forget and retain images towards the retained targets, and away from the forgotten ones.
+    """Pull mixtures of forget and retain samples towards the retained targets, and away from the forgotten ones.
 
-    A generator learns, against the model, the pixel masks that bring the forgotten targets back. `labels="agnostic"`
-    takes the original model's sharpened predictions as targets; `unlabelled` names the ids for which only this is done.
-    τ is the strength of forgetting: the smaller, the stronger. A forget image is pushed no further than its level:
-    the SimLoss, for its target, of the mean target of its nearest `neighbours` in the retain set; None never stops.
-    `layer` names the layer of the original whose output the generator sees; None chooses it (see
-    `training.features.feature_layer`). By `pairing` a forget image is mixed with the nearest retain image of the batch,
-    or with that at its position. `epochs` None is as many as take two thirds of a pass over the retain set, and no
-    fewer than 2 epochs or `LEAST_STEPS` steps.
+    A generator learns, against the model, the masks (of pixels, columns, tokens) that bring the forgotten targets back.
+    `labels="agnostic"` takes the original model's sharpened predictions as targets; `unlabelled` names the ids for
+    which only this is done. τ is the strength of forgetting: the smaller, the stronger. A forget sample is pushed no
+    further than its level: the SimLoss, for its target, of the mean target of its nearest `neighbours` in the retain
+    set; None never stops. `layer` names the layer of the original whose output the generator sees; None chooses it (see
+    `training.views`). By `pairing` a forget sample is mixed with the nearest retain sample of the batch, or with that
+    at its position. `epochs` None is as many as take two thirds of a pass over the retain set, and no fewer than
+    2 epochs or `LEAST_STEPS` steps.
     """
 
     name: ClassVar[str] = "mixunlearn"
@@ -112,7 +114,7 @@ class MixUnlearn:
         if not self.mask_penalty >= 0:
             raise MethodError(f"expected mask_penalty of 0 or more, got {self.mask_penalty}; 0 is none")
         if not (self.mix or self.real):
-            raise MethodError("expected a loss on mixed or on real images, got neither; set mix=True or real=True")
+            raise MethodError("expected a loss on mixed or on real samples, got neither; set mix=True or real=True")
         if self.labels == "agnostic" and self.unlabelled is not None:
             raise MethodError(
                 f"expected no ids of unlabelled samples where no label is used, got {len(self.unlabelled)}; "
@@ -128,12 +130,12 @@ class MixUnlearn:
         return replace(self, epochs=max(2, math.ceil(max(RETAIN_SHARE * retain, LEAST_STEPS) / per_epoch)))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        self.check(split, run)
+        space = self.check(model, split, run)
         epochs = self.settled(split).epochs
         assert epochs is not None
-        mixing = _Mixing(self, model, split, run)
+        mixing = _Mixing(self, model, split, space, run)
         optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
-        forget, retain = run.augmented(split.forget), run.augmented(split.kept)
+        forget, retain = (space.lifted(run.augmented(one)) for one in (split.forget, split.kept))
         per_epoch = len(run.paired(forget, retain, self.batch_size, 0, steps=self.steps))
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
 
@@ -156,14 +158,14 @@ class MixUnlearn:
         run.notes |= mixing.notes
         return model
 
-    def check(self, split: Split, run: Run) -> None:
-        """Refuse tasks, inputs and ids that the method cannot use; raises MethodError."""
-        check_classification(self, run.task)
+    def check(self, model: nn.Module, split: Split, run: Run) -> InputSpace:
+        """Refuse tasks, inputs and ids that the method cannot use, and say what is mixed; raises MethodError."""
+        task = check_classification(self, run.task)
         shape = tuple(split.forget.take(torch.arange(1)).x.shape[1:])
-        if len(shape) != 3:
+        if len(shape) not in ((1,) if task.tokens else (1, 3)):
             raise MethodError(
-                f"expected images (channels height width) for {self.name}, got samples of shape {shape}; "
-                "reshape them, or use a method that needs only a loss"
+                f"expected images (channels height width), rows of a table or tokens for {self.name}, got samples of "
+                f"shape {shape}; reshape them, or use a method that needs only a loss"
             )
         known = np.concatenate([split.forget.ids, split.kept.ids])
         if len(unknown := np.setdiff1d(np.array(self.unlabelled or (), dtype=str), known)):
@@ -171,18 +173,21 @@ class MixUnlearn:
                 f"expected unlabelled ids of the forget or the retain set, got {shown(unknown)} of neither; "
                 "correct the list"
             )
+        if len(shape) == 3 and task.space(model) is None:
+            return InputSpace(-math.inf, math.inf)  # between two images there is no limit to respect
+        return input_space(self, task, model)
 
 
 @dataclass(frozen=True)
 class _Pairs:
-    """What one step works on: images, their targets p(x), and which retain image is mixed with which forget image.
+    """What one step works on: points, their targets p(x), and which retained one is mixed with which forgotten one.
 
-    `features` are those of the forget images and of their partners. Where images are paired by position and there are
-    more forget than retain images, the last have no partner.
+    `features` are those of the forget samples and of their partners. Where samples are paired by position and there are
+    more to forget than to retain, the last have no partner.
     """
 
-    forget: Float[Tensor, "f channels height width"]
-    retain: Float[Tensor, "r channels height width"]
+    forget: Float[Tensor, " f ..."]
+    retain: Float[Tensor, " r ..."]
     forget_target: Float[Tensor, "f classes"]
     retain_target: Float[Tensor, "r classes"]
     level: Float[Tensor, " f"]
@@ -192,36 +197,34 @@ class _Pairs:
 
     @property
     def targets(self) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n classes"]]:
-        """Those of the forget and of the retain image of each pair."""
+        """Those of the forget and of the retain sample of each pair."""
         return self.forget_target[: len(self.partner)], self.retain_target[self.partner]
 
-    def mixed(self, mask: Float[Tensor, "n 1 ..."] | float) -> Float[Tensor, "n channels height width"]:
-        """Mix as the mask says: 1 is the forget image."""
-        return mask * self.forget[: len(self.partner)] + (1 - mask) * self.retain[self.partner]
+    @property
+    def points(self) -> tuple[Float[Tensor, " n ..."], Float[Tensor, " n ..."]]:
+        """The forget and the retain sample of each pair."""
+        return self.forget[: len(self.partner)], self.retain[self.partner]
 
 
 class _Mixing:
     """Everything beside the model being unlearned: the frozen original f_D, the generator G and its adversary."""
 
-    def __init__(self, method: MixUnlearn, model: nn.Module, split: Split, run: Run) -> None:
-        self.method, self.run, self.samples = method, run, split.forget
+    def __init__(self, method: MixUnlearn, model: nn.Module, split: Split, space: InputSpace, run: Run) -> None:
+        self.method, self.run, self.samples, self.space = method, run, split.forget, space
         self.classes = check_classification(method, run.task).classes
         self.original = copy.deepcopy(model).eval().requires_grad_(False)
         self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
-        x = run.precision.inputs(split.forget.take(torch.arange(min(2, len(split.forget)))).x)
-        self.layer, self.likeness = None, None
-        if method.generator or method.layer is not None:
-            self.layer = feature_layer(self.original, x, name=method.layer)
-            side = min(with_features(self.original, x, self.layer)[1].shape[2:])
-            self.likeness = feature_layer(self.original, x, least=2 * side)  # deeper ones know the forget set by heart
+        x = run.precision.inputs(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget)))).x)
+        maps, seed = method.generator or method.layer is not None, derive(run.seed, "columns")
+        known = (split.forget, split.kept)
+        self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, seed=seed)
         self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:
-            assert self.layer is not None
-            channels = with_features(self.original, x, self.layer)[1].shape[1]
+            channels = self.view.map(self._look(x, self.view.layer)[0], x).shape[1]
             with seeded(derive(run.seed, "generator")):
-                self.generator = run.precision.prepare(MixBlock(channels))
+                self.generator = run.precision.prepare(MixBlock(channels, side=self.view.side))
             self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=method.generator_learning_rate)
             self.adversary = copy.deepcopy(self.original)
 
@@ -246,7 +249,7 @@ class _Mixing:
             return pairs, None, 0.0
         if not self.generates:
             lam = self._lambda()
-            return pairs, pairs.mixed(lam), lam
+            return pairs, self.space.mixed(*pairs.points, lam), lam
         _follow(self.adversary, model, self.method.adversary_momentum)
         if self.watch["steps"] % self.method.generator_every == 0:
             self.run.step(self.generator, (pairs, self._lambda()), self._generator_loss, self.optimizer)
@@ -255,21 +258,24 @@ class _Mixing:
             mask = self._mask(self.generator, pairs, lam)
         self.watch["steps"] += 1
         self.watch |= {GAP: self.watch[GAP] + mask.mean() - lam, SPREAD: self.watch[SPREAD] + mask.std()}
-        return pairs, pairs.mixed(mask), lam
+        return pairs, self.space.mixed(*pairs.points, self.view.share(mask)), lam
 
     def _generator_loss(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Tensor:
         mask = self._mask(generator, pairs, lam)
-        value = -mixed_contrast(self.adversary(pairs.mixed(mask)), *pairs.targets, lam, self.method.tau_gen, pairs.kept)
+        logits = self.adversary(self.space.mixed(*pairs.points, self.view.share(mask)))
+        value = -mixed_contrast(logits, *pairs.targets, lam, self.method.tau_gen, pairs.kept)
         return value + self.method.mask_penalty * (mask.mean((1, 2, 3)) - lam).square().sum()
 
     def _mask(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Float[Tensor, "n 1 height width"]:
-        return generator(*pairs.features, lam, tuple(pairs.forget.shape[2:]))
+        first, second = (self.view.present(one) for one in pairs.points)
+        present = None if first is None or second is None else (first, second)
+        return generator(*pairs.features, lam, self.view.size(pairs.forget), present)
 
     def _lambda(self) -> float:
         return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
 
     def _levels(self, split: Split) -> Float[Tensor, " n"]:
-        """How far each forget image's target is from what the retained images beside it say; 1 is the most."""
+        """How far each forget sample's target is from what the retained ones beside it say; 1 is the most."""
         if self.method.neighbours is None:
             return torch.ones(len(split.forget), device=self.run.device)
         forget, targets = (torch.cat(parts) for parts in zip(*self._looked_at(split.forget), strict=True))
@@ -279,12 +285,14 @@ class _Mixing:
     def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
         """What all samples are compared by, and their targets, chunk by chunk."""
         for batch in Batches(samples.to(self.run.device), CHUNK):
-            maps, logits = self._look(self.run.precision.inputs(batch.x), self.likeness)
-            yield direction(maps), self._targets(batch, logits)
+            inputs = self.run.precision.inputs(batch.x)
+            x = inputs if self.space.lift is None else self.space.lift(inputs)
+            seen, logits = self._look(x, self.view.likeness)
+            yield self.view.likeness_of(seen, x, inputs), self._targets(batch, logits)
 
     @torch.no_grad()
     def _look(self, x: Tensor, layer: str | None) -> tuple[Tensor, Tensor | None]:
-        """What a layer of the original shows of images (without one, the images), and the logits if they are needed."""
+        """What a layer of the original shows of points (without one, these), and the logits if they are needed."""
         with self.run.precision.autocast():
             if layer is None:
                 return x, None if self.labels_suffice else self.original(x)
@@ -295,16 +303,17 @@ class _Mixing:
 
     def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
         x, y, ids = torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
-        maps, logits = self._look(x, self.layer if self.method.mix else None)
+        seen, logits = self._look(x, self.view.layer if self.method.mix else None)
         sizes = [len(forget), len(retain)]
         p, q = self._targets(Batch(x, y, np.concatenate(ids)), logits).split(sizes)
-        first, second = maps.split(sizes)
+        first, second = zip(seen.split(sizes), x.split(sizes), strict=True)
         partner = torch.arange(min(sizes), device=x.device)
         if self.method.mix and self.method.pairing == "nearest":
-            partner = (direction(first) @ direction(second).T).argmax(1)
+            partner = (self.view.vector(*first) @ self.view.vector(*second).T).argmax(1)
         kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
         level = self.level[self.samples.places(forget.ids).to(x.device)]
-        return _Pairs(forget.x, retain.x, p, q, level, partner, (first[: len(partner)], second[partner]), kept)
+        maps = self.view.map(*first)[: len(partner)], self.view.map(*second)[partner]
+        return _Pairs(forget.x, retain.x, p, q, level, partner, maps, kept)
 
     def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
         known = F.one_hot(batch.y, self.classes).float()

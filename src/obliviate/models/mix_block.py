@@ -1,10 +1,10 @@
-"""MixBlock: the generator that decides, pixel by pixel, how two images are mixed."""
+"""MixBlock: the generator that decides, position by position, how two inputs are mixed."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 
@@ -17,14 +17,15 @@ class MixBlock(nn.Module):
     its image's values, weighted by how its query fits the other image's keys, softmax(q kᵀ / √(C/2)); both value maps
     are enlarged to the image and put through a softmax over the two images. 66,306 weights for C = 256. The weights
     begin small, so that the first masks are near ½. Maps larger than `side` are averaged down first, since attention
-    grows with the fourth power of the side; the published maps have 8×8 positions.
+    grows with the fourth power of the side; the published maps have 8×8 positions. Maps of one row of positions, such
+    as the tokens of a text or the columns of a table, are taken as they are with `side` None.
 
     >>> a, b = torch.rand(2, 3, 8, 4, 4)
     >>> MixBlock(8)(a, b, 0.3, (28, 28)).shape
     torch.Size([3, 1, 28, 28])
     """
 
-    def __init__(self, channels: int, *, side: int = 8) -> None:
+    def __init__(self, channels: int, *, side: int | None = 8) -> None:
         super().__init__()
         self.side = side
         inner = max(channels // 2, 1)
@@ -42,22 +43,30 @@ class MixBlock(nn.Module):
         second: Float[Tensor, "n channels h w"],
         lam: float,
         size: tuple[int, int],
+        present: tuple[Bool[Tensor, "n h w"], Bool[Tensor, "n h w"]] | None = None,
     ) -> Float[Tensor, "n 1 height width"]:
-        """Return the first image's share of every pixel, in (0, 1); the second image's is the rest."""
+        """Return the first image's share of every pixel, in (0, 1); the second image's is the rest.
+
+        `present` says which positions of either map are more than padding, of maps that are not averaged down; the
+        others have no part in any mean. Where nothing is present, everything is.
+        """
         maps = [_with_channel(self._small(first), lam), _with_channel(self._small(second), 1 - lam)]
         queries, keys, values = (
             [layer(one).flatten(2) for one in maps] for layer in (self.query, self.key, self.value)
         )
         logits = []
         for own, other in ((0, 1), (1, 0)):
-            fit = queries[own].transpose(1, 2) @ keys[other] / queries[own].shape[1] ** 0.5
-            logits.append(fit.float().softmax(-1) @ values[own].transpose(1, 2).float())
+            fit = (queries[own].transpose(1, 2) @ keys[other] / queries[own].shape[1] ** 0.5).float()
+            if present is not None:
+                there = present[own].flatten(1)
+                fit = fit.masked_fill(~(there | ~there.any(1, keepdim=True))[:, None], -torch.inf)
+            logits.append(fit.softmax(-1) @ values[own].transpose(1, 2).float())
         # A softmax over two is the sigmoid of their difference, and enlarging is linear: one map instead of two.
         difference = (logits[0] - logits[1]).transpose(1, 2).unflatten(2, maps[0].shape[2:])
         return F.interpolate(difference, size, mode="bilinear").sigmoid()
 
     def _small(self, features: Tensor) -> Tensor:
-        factor = -(-max(features.shape[2:]) // self.side)
+        factor = 1 if self.side is None else -(-max(features.shape[2:]) // self.side)
         return features if factor == 1 else F.avg_pool2d(features, factor, ceil_mode=True)
 
 

@@ -25,7 +25,8 @@ Range = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
 class TextModel(Protocol):
     """A model that takes token ids "n length" (integers below `vocabulary`) or embeddings "n length d" (floats).
 
-    Padding is embedded as zeros, and whatever is all zeros is padding.
+    Padding is embedded as zeros, and whatever is all zeros is padding. Channels that are the same for all tokens, such
+    as one that says where there are tokens, may be there, and are not perturbed.
     """
 
     vocabulary: int
@@ -133,6 +134,14 @@ def _embeddings(model: nn.Module) -> InputSpace:
 
     def lift(tokens: Tensor) -> Tensor:
         with torch.no_grad():
-            return frozen.embed(tokens.to(device)).float()
+            return frozen.embed(tokens.to(device)).float().to(tokens.device)
 
-    return InputSpace(float(table.min()), float(table.max()), lift=lift)
+    tokens = table[table.any(2)]
+    free = (tokens != tokens[0]).any(0)
+    if not bool(free.any()):
+        raise MethodError(
+            f"expected embeddings that differ from token to token, got the same for all of {type(model).__name__}; "
+            "check the model"
+        )
+    values = table[:, 0, free]
+    return InputSpace(float(values.min()), float(values.max()), free, lift, token=table.shape[2])

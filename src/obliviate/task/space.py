@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -21,8 +22,10 @@ Limits: TypeAlias = float | Float[Tensor, " d"]
 class InputSpace:
     """Continuous inputs, flattened to d values a sample: the valid range of each, and which may be perturbed.
 
-    `free` None is all of them; values that are not free are left alone and may be anything. `lift` turns a batch of the
-    task's inputs into points of the space; None where they are that already. The model takes both.
+    `free` None is all of them, and a mask that is shorter than a sample frees nothing beyond it; values that are not
+    free are left alone and may be anything. `lift` turns a batch of the task's inputs into points of the space; None
+    where they are that already. The model takes both. Where every `token` values are a token, `free` has one entry for
+    each of these, and a token whose values are all zero is padding, and not free.
 
     >>> InputSpace(0.0, 1.0).clamp(torch.tensor([[1.5, 0.5]]))
     tensor([[1.0000, 0.5000]])
@@ -32,6 +35,7 @@ class InputSpace:
     high: Limits
     free: Bool[Tensor, " d"] | None = None
     lift: Callable[[Tensor], Tensor] | None = None
+    token: int | None = None
 
     @property
     def width(self) -> float:
@@ -43,31 +47,78 @@ class InputSpace:
         """Move limits to a device."""
         moved = (one.to(device) if isinstance(one, Tensor) else one for one in (self.low, self.high, self.free))
         low, high, free = moved
-        return InputSpace(low, high, free, self.lift)  # pyright: ignore[reportArgumentType]
+        return InputSpace(low, high, free, self.lift, self.token)  # pyright: ignore[reportArgumentType]
 
     def lifted(self, samples: Samples) -> Samples:
         """The samples as points of the space, made as they are read."""
         return samples.transformed(self.lift)
 
+    def movable(self, x: Float[Tensor, "n d"]) -> Bool[Tensor, "n d"] | None:
+        """Which values of these points are free, None where all are; of texts, those of tokens that are not padding.
+
+        >>> InputSpace(-1.0, 1.0, token=2).movable(torch.tensor([[0.5, 0.0, 0.0, 0.0]]))
+        tensor([[ True,  True, False, False]])
+        """
+        if self.token is not None:
+            present = x.unflatten(1, (-1, self.token)).any(2, keepdim=True).expand(-1, -1, self.token)
+            return (present if self.free is None else present & self.free).flatten(1)
+        return None if self.free is None else F.pad(self.free, (0, x.shape[1] - len(self.free))).expand_as(x)
+
     def clamp(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Bring free values into their ranges."""
-        inside = x.clamp(self.low, self.high)  # pyright: ignore[reportArgumentType,reportCallIssue]
-        return inside if self.free is None else torch.where(self.free, inside, x)
+        return self._held(x, x.clamp(self.low, self.high), x)  # pyright: ignore[reportArgumentType,reportCallIssue]
 
     def room(self, x: Float[Tensor, "n d"], direction: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """How far each value may go in a direction, of which only the sign counts; what is not free, nowhere."""
-        room = torch.where(direction > 0, self.high - x, x - self.low)
-        return room if self.free is None else torch.where(self.free, room, 0.0)
+        return self._held(x, torch.where(direction > 0, self.high - x, x - self.low), 0.0)
 
-    def held(self, gradient: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """A gradient of the free values alone."""
-        return gradient if self.free is None else torch.where(self.free, gradient, 0.0)
+    def held(self, x: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """The gradient at x with respect to its free values alone."""
+        return self._held(x, gradient, 0.0)
+
+    def mixed(
+        self, first: Float[Tensor, " n ..."], second: Float[Tensor, " n ..."], share: Float[Tensor, " n ..."] | float
+    ) -> Float[Tensor, " n ..."]:
+        """Mix points value by value, with a share of the first one; what is not free in both is taken whole.
+
+        It is then that of the point with the greater mean share, so that the columns of one category stay together,
+        and a text ends where one of the two does. The gradient with respect to the share is there as if it were mixed
+        (straight-through, Bengio et al. 2013, arXiv 1308.3432).
+
+        >>> space = InputSpace(0.0, 1.0, free=torch.tensor([True, False, False]))
+        >>> space.mixed(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]]), 0.25)
+        tensor([[0.2500, 0.0000, 1.0000]])
+        """
+        blend = share * first + (1 - share) * second
+        one, other = self.movable(first.flatten(1)), self.movable(second.flatten(1))
+        if one is None or other is None:
+            return blend
+        mean = share.flatten(1).mean(1) if isinstance(share, Tensor) else torch.full((len(first),), share).to(first)
+        whole = torch.where((mean >= 0.5).view(-1, *[1] * (first.ndim - 1)), first, second)
+        return torch.where((one & other).view_as(first), blend, whole + (blend - blend.detach()))
+
+    def scaled(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        """The points with the range of each free value brought to [−1, 1].
+
+        >>> InputSpace(0.0, 4.0).scaled(torch.tensor([[0.0, 3.0]]))
+        tensor([[-1.0000,  0.5000]])
+        """
+        width = torch.as_tensor(self.high - self.low, device=x.device)
+        return self._held(x, torch.where(width > 0, 2 * (x - self.low) / width - 1, 0.0), x)
 
     def check(self, x: Float[Tensor, " n ..."]) -> None:
-        """Refuse points outside the range of a free value; raises DataError."""
+        """Refuse points outside the range of a free value, or of another width than the limits; raises DataError."""
         flat = x.flatten(1)
+        widths = {len(one) for one in (self.low, self.high) if isinstance(one, Tensor)}
+        if self.free is not None and len(self.free) > flat.shape[1]:
+            widths.add(len(self.free))
+        if wrong := widths - {flat.shape[1]}:
+            raise DataError(
+                f"expected samples of {wrong.pop()} values, for which the task has limits, got {flat.shape[1]}; "
+                "correct the task's `input_range` or `perturbable`"
+            )
         outside = (flat < self.low) | (flat > self.high)
-        outside = outside if self.free is None else outside & self.free
+        outside = self._held(flat, outside, False)
         if bool(outside.any()):
             value = int(outside.nonzero()[0, 1])
             own = isinstance(self.low, Tensor) or isinstance(self.high, Tensor)
@@ -77,3 +128,8 @@ class InputSpace:
                 f"expected inputs in [{low:.4g}, {high:.4g}]{where}, got [{float(found.min()):.4g}, "
                 f"{float(found.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
             )
+
+    def _held(self, x: Tensor, free: Tensor, other: Tensor | float) -> Tensor:
+        """One value where x is free, another where it is not."""
+        movable = self.movable(x)
+        return free if movable is None else torch.where(movable, free, other)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import torch
@@ -35,33 +35,9 @@ def feature_layer(
     >>> feature_layer(ARCHITECTURES["small_cnn"](), torch.zeros(2, 1, 28, 28))
     'conv2'
     """
-    modules = {key: module for key, module in model.named_modules() if key}
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def seen(key: str) -> Callable[..., None]:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            shapes.pop(key, None)
-            if isinstance(output, Tensor) and output.ndim == 4 and len(output) == len(x):
-                shapes[key] = tuple(output.shape[2:])
-
-        return hook
-
-    handles = [module.register_forward_hook(seen(key)) for key, module in modules.items()]
-    try:
-        with torch.no_grad(), evaluating(model):
-            model(x)
-    finally:
-        for handle in handles:
-            handle.remove()
-    if name is not None and name not in shapes:
-        what = "a layer whose output is a feature map (n channels h w)" if name in modules else "the name of a layer"
-        some = difflib.get_close_matches(name, shapes, n=SOME, cutoff=0.4) or list(shapes)[-SOME:]
-        raise MethodError(
-            f"expected {what}, got {name!r} of {type(model).__name__}; "
-            f"choose one of {', '.join(some) or 'another model'}"
-        )
+    shapes = {key: shape[1:] for key, shape in _shapes(model, x).items() if len(shape) == 3}
     if name is not None:
-        return name
+        return _named(model, shapes, name, what="a feature map (n channels h w)")
     if not shapes:
         raise MethodError(
             f"expected a model with feature maps (n channels h w), got {type(model).__name__} without; "
@@ -71,9 +47,62 @@ def feature_layer(
     return [key for key, sides in shapes.items() if min(sides) >= least][-1]
 
 
+def sequence_layer(model: nn.Module, x: Float[Tensor, "n length d"], *, name: str | None = None) -> str | None:
+    """Choose the layer whose output is read token by token: `name`, or the middle one of those that have such outputs.
+
+    One forward pass finds the modules whose output is "n length channels" with a position for each token, in the order
+    in which they finish; deeper ones than the middle know the training set by heart. None where there is none.
+
+    Raises MethodError when there is no layer of this name, or when it has no such output.
+
+    >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2), nn.Flatten(), nn.Linear(10, 3))
+    >>> sequence_layer(model, torch.zeros(2, 5, 4))
+    '1'
+    """
+    shapes = {key: shape for key, shape in _shapes(model, x).items() if len(shape) == 2 and shape[0] == x.shape[1]}
+    if name is not None:
+        return _named(model, shapes, name, what="a position for each token (n length channels)")
+    return list(shapes)[(len(shapes) - 1) // 2] if shapes else None
+
+
+def _shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
+    """What one sample's output of each module looks like, in the order in which the modules finish."""
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def seen(key: str) -> Callable[..., None]:
+        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
+            shapes.pop(key, None)
+            if isinstance(output, Tensor) and output.ndim and len(output) == len(x):
+                shapes[key] = tuple(output.shape[1:])
+
+        return hook
+
+    handles = [module.register_forward_hook(seen(key)) for key, module in model.named_modules() if key]
+    try:
+        with torch.no_grad(), evaluating(model):
+            model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return shapes
+
+
+def _named(model: nn.Module, known: Iterable[str], name: str, *, what: str) -> str:
+    """Return a name that is known, and refuse any other."""
+    known = list(known)
+    if name not in known:
+        wanted = f"a layer whose output is {what}" if name in dict(model.named_modules()) else "the name of a layer"
+        some = difflib.get_close_matches(name, known, n=SOME, cutoff=0.4) or known[-SOME:]
+        raise MethodError(
+            f"expected {wanted}, got {name!r} of {type(model).__name__}; "
+            f"choose one of {', '.join(some) or 'another model'}"
+        )
+    return name
+
+
 def with_features(
     model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str
-) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n channels h w"]]:
+) -> tuple[Float[Tensor, "n classes"], Float[Tensor, " n ..."]]:
     """Return the model's output together with the output of one of its layers, in float32.
 
     >>> from obliviate.models import ARCHITECTURES
@@ -93,7 +122,7 @@ def with_features(
     return output.float(), found[-1]
 
 
-def features(model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str) -> Float[Tensor, "n channels h w"]:
+def features(model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str) -> Float[Tensor, " n ..."]:
     """Return the output of one of the model's layers in float32, and spare the computation of what follows it.
 
     >>> from obliviate.models import ARCHITECTURES

@@ -7,9 +7,10 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+WORDS: Final = 4096  # places in a bag of words; tokens of a larger vocabulary share them
 SIDE: Final = 4  # maps are averaged down to so many positions a side: likeness need not be exact to the pixel
 
 
@@ -20,6 +21,35 @@ def direction(maps: Float[Tensor, "n channels h w"]) -> Float[Tensor, "n d"]:
     torch.Size([2, 16])
     """
     return F.normalize(F.adaptive_avg_pool2d(maps.float(), SIDE).flatten(1))
+
+
+def rarity(texts: Iterable[Int[Tensor, "_ length"]], vocabulary: int) -> Float[Tensor, " vocabulary"]:
+    """Return log(texts / texts with it) of every token: the idf of Spärck Jones 1972; 0 for one that is nowhere.
+
+    >>> rarity([torch.tensor([[1, 2], [1, 1]])], 4)
+    tensor([0.0000, 0.0000, 0.6931, 0.0000])
+    """
+    total, found = 0, torch.zeros(vocabulary)
+    for part in texts:
+        held = torch.zeros(len(part), vocabulary, device=part.device).scatter_(1, part.long(), 1.0)
+        found, total = found.to(part.device) + held.sum(0), total + len(part)
+    return torch.where(found > 0, (total / found).log(), 0.0)
+
+
+def bag_of_words(
+    tokens: Int[Tensor, "n length"], weight: Float[Tensor, " vocabulary"], *, places: int = WORDS
+) -> Float[Tensor, "n places"]:
+    """Return texts as unit vectors of how often they hold which token, weighted; inner product: likeness.
+
+    A vocabulary of more than `places` tokens is hashed into so many (Weinberger et al. 2009, arXiv 0902.2206).
+
+    >>> bag_of_words(torch.tensor([[2, 0, 2], [1, 0, 1]]), torch.tensor([0.0, 1.0, 3.0]))
+    tensor([[0., 0., 1.],
+            [0., 1., 0.]])
+    """
+    places = min(places, len(weight))
+    counts = torch.zeros(len(tokens), places, device=tokens.device)
+    return F.normalize(counts.scatter_add_(1, tokens.long() % places, weight[tokens.long()]))
 
 
 def nearest(

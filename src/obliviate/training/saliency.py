@@ -20,7 +20,8 @@ def saliency_mask(
 ) -> dict[str, Bool[Tensor, ...]]:
     """Mark the top `share` of all weights by |Σ ∇ℓ(θ_o; D_F)| (Fan et al. 2024, SalUn, eq. 4–5; threshold γ = median).
 
-    Evaluation mode, float32, un-augmented samples. The mask holds exactly ⌈share · weights⌉ true entries.
+    Evaluation mode, float32, un-augmented samples. The mask holds exactly ⌈share · weights⌉ true entries; parameters on
+    which the loss does not depend, such as embeddings where embeddings are given, are not counted.
 
     >>> from obliviate.models import ARCHITECTURES
     >>> from obliviate.task import Classification
@@ -34,16 +35,18 @@ def saliency_mask(
         raise MethodError(f"expected a saliency share in (0, 1], got {share}; the paper's is 0.5")
     device = next(model.parameters()).device
     named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
-    sums = [torch.zeros_like(one) for _, one in named]
+    sums, used = [torch.zeros_like(one) for _, one in named], set[str]()
     with evaluating(model):
         for batch in Batches(forget, batch_size):
             total = task.losses(model, batch.to(device)).sum()
             gradients = torch.autograd.grad(total, [one for _, one in named], allow_unused=True)
-            for accumulated, gradient in zip(sums, gradients, strict=True):
+            for (name, _), accumulated, gradient in zip(named, sums, gradients, strict=True):
                 if gradient is not None:
                     accumulated.add_(gradient)
+                    used.add(name)
     size = torch.cat([one.abs().flatten() for one in sums])
     keep = torch.zeros_like(size, dtype=torch.bool)
-    keep[size.topk(math.ceil(round(share * len(size), 6))).indices] = True
+    weights = sum(one.numel() for name, one in named if name in used)
+    keep[size.topk(math.ceil(round(share * weights, 6))).indices] = True
     parts = keep.split([one.numel() for one in sums])
     return {name: part.view_as(one) for (name, one), part in zip(named, parts, strict=True)}
