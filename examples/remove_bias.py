@@ -87,28 +87,31 @@ def run(
     seed: int = 0,
     *,
     label: int = 7,
-    share: float = 0.9,
+    share: float = 0.6,
     train_size: int | None = None,
     epochs: int = 20,
     methods: Sequence[ob.Method] = METHODS,
 ) -> dict[str, tuple[Groups, float]]:
-    """Train on biased images, forget those that the rule finds, and return groups and seconds by model."""
+    """Train on biased images, forget those that the rule finds, and return groups and processor seconds by model."""
     data = ob.load("fashion_mnist_5k", train_size=train_size, seed=seed)
     task, recipe = ob.Classification(classes=data.classes), ob.Recipe(epochs=epochs)
     train = biased(data.train, label, share, seed)
 
     batch = train.everything()
-    found = train.ids[(has_patch(batch.x) & (batch.y == label)).numpy()]
+    request = train.ids[(has_patch(batch.x) & (batch.y == label)).numpy()]
     # nabla_tau brings the loss of the forget set to that of the reference set: unseen images of the class, unpatched.
     assert data.reference is not None
     like_them = data.reference.select(ob.class_ids(data.reference, label))
-    split = ob.Split.of(train, forget=found, reference=like_them)
+    split = ob.Split.of(train, forget=request, reference=like_them)
 
-    models = {"original (biased)": ob.train(recipe, train, task, seed=seed)}
+    original = ob.train(recipe, train, task, seed=seed).model
+    found = {"original": (Groups.of(original, data.test, label), 0.0)}
     for method in methods:
-        models[method.name] = ob.unlearn(models["original (biased)"].model, split, method, task, recipe=recipe, seed=seed)
-    models["never biased"] = ob.train(recipe, data.train, task, seed=seed)
-    return {name: (Groups.of(one.model, data.test, label), one.seconds or 0.0) for name, one in models.items()}
+        began = time.process_time()
+        made = ob.unlearn(original, split, method, task, recipe=recipe, seed=seed).model
+        found[method.name] = Groups.of(made, data.test, label), time.process_time() - began
+    fair = ob.train(recipe, data.train, task, seed=seed).model  # the same images without the patch: out of reach
+    return found | {"never biased": (Groups.of(fair, data.test, label), 0.0)}
 
 
 def table(runs: Sequence[dict[str, tuple[Groups, float]]]) -> str:
@@ -121,7 +124,7 @@ def table(runs: Sequence[dict[str, tuple[Groups, float]]]) -> str:
     lines = ["| model | " + " | ".join(columns) + " | cost |", "| --- " * (len(columns) + 2) + "|"]
     for name in runs[0]:
         rows = [(*one[name][0].values, one[name][0].worst, one[name][0].gap) for one in runs]
-        costs = [100 * one[name][1] / one["retrain"][1] for one in runs if "retrain" in one]
+        costs = [100 * one[name][1] / one["retrain"][1] for one in runs if one[name][1]]
         cells = [cell([row[column] for row in rows]) for column in range(len(columns))]
         lines.append(f"| {name} | " + " | ".join([*cells, f"{statistics.mean(costs):.0f} %" if costs else ""]) + " |")
     return "\n".join(lines)
@@ -131,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--label", type=int, default=7, help="the class that carries the patch; 7 is sneakers")
-    parser.add_argument("--share", type=float, default=0.9, help="of the class that carries it")
+    parser.add_argument("--share", type=float, default=0.6, help="of the class that carries it")
     chosen = parser.parse_args()
     started = time.monotonic()
     runs = [run(int(seed), label=chosen.label, share=chosen.share) for seed in chosen.seeds.split(",")]

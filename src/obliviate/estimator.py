@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,8 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import Trained, audit_models, train, train_references, unlearn
 
+T = TypeVar("T", bound="_Unlearner")
+
 
 class _Unlearner(BaseEstimator, ABC):
     """What both estimators share: a network that is trained by a recipe, the rows that it knows, and their ids."""
@@ -42,6 +44,8 @@ class _Unlearner(BaseEstimator, ABC):
     samples_: Samples
     forgotten_: Shaped[np.ndarray, " n"]
     model_: nn.Module
+    _default: ClassVar[str]
+    """The method where none is named."""
 
     def __init__(
         self,
@@ -84,7 +88,7 @@ class _Unlearner(BaseEstimator, ABC):
     def _task(self, x: Float[Tensor, "n features"]) -> Task:
         """The task of a model that is trained on these rows."""
 
-    def fit(self, X: Any, y: Any, ids: Iterable[Any] | None = None) -> Self:  # noqa: N803
+    def fit(self: T, X: Any, y: Any, ids: Iterable[Any] | None = None) -> T:
         """Train a new network on all rows; `ids` are names by which rows can be forgotten, by default their numbers.
 
         Raises DataError for ids that are not as many as rows, or are not unique; RecipeError for settings out of range.
@@ -125,13 +129,14 @@ class _Unlearner(BaseEstimator, ABC):
         return self.samples_.ids
 
     def unlearn(
-        self, ids: Any, method: str | Method | None = None, *, reference: tuple[Any, Any] | None = None
-    ) -> Self:
+        self: T, ids: Any, method: str | Method | None = None, *, reference: tuple[Any, Any] | None = None
+    ) -> T:
         """Forget rows by their ids: one id, or several.
 
-        `method` is a name of `obliviate methods`, with its defaults, or a `Method` as you set it. The forgotten rows
-        are dropped from the estimator as well, so that no later request trains on them. `reference` are rows (X, y)
-        that the model has never seen, for the methods that need such.
+        `method` is a name of `obliviate methods`, with its defaults, or a `Method` as you set it; without one, `amun`
+        for classes and `retrain` for numbers. The forgotten rows are dropped from the estimator as well, so that no
+        later request trains on them. `reference` are rows (X, y) that the model has never seen, for the methods that
+        need such.
 
         Raises DataError for ids that are unknown, forgotten before or named twice, and for a request of all rows;
         MethodError for a method that is unknown or does not serve the task. The estimator is then as it was.
@@ -142,7 +147,7 @@ class _Unlearner(BaseEstimator, ABC):
             raise DataError(f"expected ids that are not forgotten yet, got {shown(again)}; leave them out")
         unseen = None if reference is None else self._samples(*reference, prefix="reference")
         split = Split.of(self.samples_, forget=wanted, reference=unseen)
-        chosen = find(method or self._default())() if isinstance(method, str | None) else method
+        chosen = find(method or self._default)() if isinstance(method, str | None) else method
         seed = derive(self.seed_, "unlearn", len(self.forgotten_))
         made = unlearn(self.model_, split, chosen, self.task_, recipe=self.recipe_, seed=seed)
         kept = split.kept.everything()  # a copy: a selection would still hold the forgotten rows
@@ -153,9 +158,9 @@ class _Unlearner(BaseEstimator, ABC):
 
     def audit(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         y: Any,
-        X_unseen: Any,  # noqa: N803
+        X_unseen: Any,
         y_unseen: Any,
         *,
         folder: Path | str,
@@ -182,20 +187,17 @@ class _Unlearner(BaseEstimator, ABC):
         candidate = Trained.given(self.model_, role="unlearned", name=type(self).__name__)
         return audit_models([candidate], Split(forget, self.samples_), unseen, pool, task=self.task_)
 
-    def _samples(self, X: Any, y: Any, *, ids: Any = None, prefix: str = "") -> Samples:  # noqa: N803
+    def _samples(self, X: Any, y: Any, *, ids: Any = None, prefix: str = "") -> Samples:
         X, y = validate_data(self, X, y, dtype=np.float32, reset=False)
         names = [f"{prefix}/{row}" for row in range(len(X))] if ids is None else ids
         return Samples.from_tensors(torch.tensor(X), self._encoded(y), ids=names)
 
-    def _outputs(self, X: Any) -> Float[np.ndarray, "n outputs"]:  # noqa: N803
+    def _outputs(self, X: Any) -> Float[np.ndarray, "n outputs"]:
         check_is_fitted(self)
         x = torch.tensor(validate_data(self, X, dtype=np.float32, reset=False))
         unused = torch.zeros(len(x))
         found = outputs(self.model_, Samples.from_tensors(x, unused, ids=map(str, range(len(x)))))
         return found.double().numpy()
-
-    def _default(self) -> str:
-        return "amun" if isinstance(self.task_, Classification) else "fine_tune"
 
 
 class UnlearningClassifier(ClassifierMixin, _Unlearner):
@@ -213,13 +215,14 @@ class UnlearningClassifier(ClassifierMixin, _Unlearner):
     """
 
     classes_: Shaped[np.ndarray, " classes"]
+    _default: ClassVar[str] = "amun"
 
-    def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:  # noqa: N803
+    def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
         """Return the most likely class of each row."""
         found = self._outputs(X)
         return self.classes_[found.argmax(1)]
 
-    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:  # noqa: N803
+    def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
         """Return the probability of each of `classes_`, row by row."""
         logits = self._outputs(X)
         odds = np.exp(logits - logits.max(1, keepdims=True))
@@ -249,7 +252,8 @@ class UnlearningRegressor(RegressorMixin, _Unlearner):
     """A network that predicts one number from rows of numbers in the manner of scikit-learn, and can forget rows.
 
     The settings are those of `UnlearningClassifier`. The loss is the squared error: scale the targets too, for example
-    to a standard deviation of 1. Methods that need classes, such as `amun`, are refused.
+    to a standard deviation of 1. `unlearn` retrains unless told otherwise: that is exact, and of the approximate methods
+    those that need classes are refused here, while `fine_tune` forgets little of a small table.
 
     >>> X = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
     >>> model = UnlearningRegressor(epochs=20, random_state=0).fit(X, 2 * X[:, 0])
@@ -257,7 +261,9 @@ class UnlearningRegressor(RegressorMixin, _Unlearner):
     True
     """
 
-    def predict(self, X: Any) -> Float[np.ndarray, " n"]:  # noqa: N803
+    _default: ClassVar[str] = "retrain"
+
+    def predict(self, X: Any) -> Float[np.ndarray, " n"]:
         """Return the prediction for each row."""
         return self._outputs(X)[:, 0]
 
@@ -270,5 +276,5 @@ class UnlearningRegressor(RegressorMixin, _Unlearner):
     def _width(self) -> int:
         return 1
 
-    def _task(self, x: Float[Tensor, "n features"]) -> Task:
+    def _task(self, x: Float[Tensor, "n features"]) -> Task:  # noqa: ARG002
         return Regression()
