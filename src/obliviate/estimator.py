@@ -94,7 +94,7 @@ class _Unlearner(BaseEstimator, ABC):
         Raises DataError for ids that are not as many as rows, or are not unique; RecipeError for settings out of range.
         """
         X, y = validate_data(self, X, y, dtype=np.float32)
-        names = as_ids(range(len(X)) if ids is None else ids, what="ids")
+        names = as_ids(map(str, range(len(X)) if ids is None else ids), what="ids")
         if len(names) != len(X):
             raise DataError(f"expected one id a row, got {len(names)} ids for {len(X)} rows; leave no row out")
         self._learn_targets(y)
@@ -142,7 +142,8 @@ class _Unlearner(BaseEstimator, ABC):
         MethodError for a method that is unknown or does not serve the task. The estimator is then as it was.
         """
         check_is_fitted(self)
-        wanted = as_ids([ids] if isinstance(ids, str | int | np.integer) else ids, what="ids to forget")
+        several = [ids] if isinstance(ids, str | int | np.integer) else ids
+        wanted = as_ids(map(str, several), what="ids to forget")
         if len(again := np.intersect1d(wanted, self.forgotten_)):
             raise DataError(f"expected ids that are not forgotten yet, got {shown(again)}; leave them out")
         unseen = None if reference is None else self._samples(*reference, prefix="reference")
@@ -252,8 +253,8 @@ class UnlearningRegressor(RegressorMixin, _Unlearner):
     """A network that predicts one number from rows of numbers in the manner of scikit-learn, and can forget rows.
 
     The settings are those of `UnlearningClassifier`. The loss is the squared error: scale the targets too, for example
-    to a standard deviation of 1. `unlearn` retrains unless told otherwise: that is exact, and of the approximate methods
-    those that need classes are refused here, while `fine_tune` forgets little of a small table.
+    to a standard deviation of 1. `unlearn` retrains unless told otherwise: that is exact, while `fine_tune` forgets
+    little of a small table, and methods that need classes, such as `amun`, are refused.
 
     >>> X = np.linspace(-1, 1, 60, dtype=np.float32)[:, None]
     >>> model = UnlearningRegressor(epochs=20, random_state=0).fit(X, 2 * X[:, 0])
