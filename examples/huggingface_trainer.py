@@ -69,10 +69,9 @@ def main(*, rows: int = 600, epochs: int = 12) -> dict[str, tuple[float, float, 
 
     found = {}
     for name, one in (("original", Logits(model)), ("unlearned", forgot.model)):
-        found[name] = tuple(mean_loss(one, samples, task) for samples in (split.forget, split.kept, test))
-        print(
-            f"{name}: loss on forgotten {found[name][0]:.2f}, retained {found[name][1]:.2f}, unseen {found[name][2]:.2f}"
-        )
+        forgotten, kept, new = (mean_loss(one, samples, task) for samples in (split.forget, split.kept, test))
+        print(f"{name}: loss on forgotten {forgotten:.2f}, retained {kept:.2f}, unseen texts {new:.2f}")
+        found[name] = forgotten, kept, new
     return found
 
 

@@ -1,4 +1,4 @@
-"""Your own model, trained by your own loop: make it forget, and audit it. Nothing here is trained by obliviate first."""
+"""Your own model, trained by your own loop, not by obliviate: make it forget, and audit it."""
 
 import argparse
 from pathlib import Path

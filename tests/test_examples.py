@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -21,8 +22,6 @@ def load(name: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[name] = module  # where dataclasses look their annotations up
     spec.loader.exec_module(module)
     return module
@@ -40,6 +39,14 @@ def test_a_plain_loop_is_unlearned_and_audited(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_plain_loop_fits_on_a_page() -> None:
     assert len((ROOT / "examples" / "plain_loop.py").read_text(encoding="utf-8").splitlines()) < 65
+
+
+def test_an_estimator_forgets_by_row(capsys: pytest.CaptureFixture[str]) -> None:
+    found = load("scikit_learn").main(epochs=15)
+    assert found["fit"][0] > 0.99
+    assert found["unlearned"][1] > 0.85
+    assert found["unlearned"][0] < found["fit"][0]
+    assert "unlearned" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("default")  # those of transformers are its own
@@ -98,7 +105,7 @@ def test_an_outdated_class_is_replaced_with_less_residue() -> None:
 @pytest.mark.parametrize(
     ("page", "files"),
     [
-        ("your-own-model.md", ["plain_loop.py", "huggingface_trainer.py"]),
+        ("your-own-model.md", ["scikit_learn.py", "plain_loop.py", "huggingface_trainer.py"]),
         ("remove-bias.md", ["remove_bias.py"]),
         ("replace-a-class.md", ["replace_class.py"]),
     ],

@@ -183,7 +183,7 @@ class _Unlearner(BaseEstimator, ABC):
         unseen = self._samples(X_unseen, y_unseen, prefix="unseen")
         known = forget.joined(self.samples_)
         pool = train_references(
-            self.recipe_, known, unseen, self.task_, folder=folder, models=models, seed=self.seed_, workers=1
+            self.recipe_, known, unseen, self.task_, folder=folder, models=models, seed=self.seed_, workers=0
         )
         candidate = Trained.given(self.model_, role="unlearned", name=type(self).__name__)
         return audit_models([candidate], Split(forget, self.samples_), unseen, pool, task=self.task_)
