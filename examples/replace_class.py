@@ -65,7 +65,6 @@ def run(
     train_size: int | None = None,
     epochs: int = 20,
     methods: Sequence[ob.Method] = FORGETTING,
-    learn: ob.Method = PLAIN,
 ) -> dict[str, tuple[Meaning, float]]:
     """Train on the old meaning, replace it in several ways, and return meanings and processor seconds by way."""
     data = ob.load("fashion_mnist_5k", train_size=train_size, seed=seed)
@@ -89,10 +88,10 @@ def run(
             model = ob.unlearn(model, split, method, task, recipe=recipe, seed=seed).model
         found[name] = Meaning.of(model, data.test), time.process_time() - began
 
-    way("learn the new", (now, learn))
+    way("learn the new", (now, PLAIN))
     for method in methods:
         way(f"{method.name}: forget", (old, method))
-        way(f"{method.name}: forget, then learn", (old, method), (now, learn))
+        way(f"{method.name}: forget, then learn", (old, method), (now, PLAIN))
         way(f"{method.name}: forget and learn at once", (now, method))  # the new samples are among the retained
     way("retrain on what holds now", (now, ob.Retrain()))
     return found

@@ -9,7 +9,6 @@ from types import ModuleType
 import pytest
 
 from obliviate.methods.amun import AMUN
-from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
 
 ROOT = Path(__file__).parents[1]
@@ -28,7 +27,7 @@ def load(name: str) -> ModuleType:
 
 
 def test_a_plain_loop_is_unlearned_and_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = load("plain_loop").main(tmp_path, epochs=12, references=4)
+    result = load("plain_loop").main(tmp_path, epochs=5, references=4)
     assert [one.role for one in result.models] == ["original", "unlearned"] + ["retrained"] * 3
     original, forgot, *_ = result.models
     assert original.method == "given"
@@ -53,7 +52,7 @@ def test_an_estimator_forgets_by_row(capsys: pytest.CaptureFixture[str]) -> None
 def test_a_model_of_the_trainer_forgets(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("accelerate")
-    found = load("huggingface_trainer").main(rows=200, epochs=6)
+    found = load("huggingface_trainer").main(rows=300, epochs=15)
     before, after = found["original"], found["unlearned"]
     assert after[0] - before[0] > 2 * abs(after[1] - before[1])  # the forgotten more than the retained
     assert after[2] < before[2] + 0.2  # unseen texts no worse
@@ -76,7 +75,7 @@ def test_the_rule_finds_the_biased_images_and_no_other(bias: ModuleType) -> None
 
 
 def test_the_gap_between_groups_becomes_smaller(bias: ModuleType) -> None:
-    found = bias.run(0, train_size=1500, epochs=8, methods=[AMUN(), Retrain()])
+    found = bias.run(0, train_size=1500, epochs=7, methods=[AMUN(), Retrain()])
     before, amun, retrained = (found[name][0] for name in ("original", "amun", "retrain"))
     assert before.gap > 20  # the cue is learnt
     assert retrained.gap < before.gap - 10
@@ -87,7 +86,7 @@ def test_the_gap_between_groups_becomes_smaller(bias: ModuleType) -> None:
 
 def test_an_outdated_class_is_replaced_with_less_residue() -> None:
     module = load("replace_class")
-    found = module.run(0, train_size=2000, epochs=8, methods=[AMUN()], learn=FineTune())
+    found = module.run(0, train_size=2000, epochs=8, methods=[AMUN()])
     original, plain, both, again = (
         found[name][0]
         for name in ("original", "learn the new", "amun: forget and learn at once", "retrain on what holds now")
