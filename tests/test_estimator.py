@@ -22,7 +22,6 @@ from obliviate.methods.amun import AMUN
 from obliviate.seeds import derive
 from obliviate.training.run import Run
 
-
 TYPES = {"check_do_not_raise_errors_in_init_or_set_params": "types are checked at run time here, as users do not do"}
 
 
