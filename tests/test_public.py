@@ -32,6 +32,8 @@ OTHERS = [
     "Split",
     "Task",
     "Trained",
+    "UnlearningClassifier",
+    "UnlearningRegressor",
     "adversarial_examples",
     "audit_models",
     "class_ids",

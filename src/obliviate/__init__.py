@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from obliviate.data.sources import load
     from obliviate.data.split import Split
     from obliviate.errors import ObliviateError
+    from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
     from obliviate.inspection import Inspection, inspect
     from obliviate.methods.amun import AMUN, adversarial_examples
     from obliviate.methods.bad_teacher import BadTeacher
@@ -101,6 +102,8 @@ _HOMES = {
     "Split": "data.split",
     "Task": "task",
     "Trained": "workflow",
+    "UnlearningClassifier": "estimator",
+    "UnlearningRegressor": "estimator",
     "adversarial_examples": "methods.amun",
     "audit_models": "workflow",
     "class_ids": "data.rules",
@@ -168,6 +171,8 @@ __all__ = [
     "Split",
     "Task",
     "Trained",
+    "UnlearningClassifier",
+    "UnlearningRegressor",
     "adversarial_examples",
     "audit_models",
     "class_ids",
