@@ -26,6 +26,7 @@ OTHERS = [
     "Regression",
     "Run",
     "Samples",
+    "Serving",
     "ShadowPool",
     "Split",
     "Task",

@@ -32,6 +32,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.workflow import Serving
 
 MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
 """When a run is killed."""
@@ -291,6 +292,27 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
     _expect(not same, method, "to change the model with no more than it needs", "the same weights")
 
 
+def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
+    """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
+    ids = bench.train.ids[:200]
+    serving = Serving.of(bench.original, bench.train.select(ids), reference=bench.split.reference)
+    checkpoints = bench._own_checkpoints(None)  # noqa: SLF001 - one folder for all three
+    for request in range(3):
+        gone = set(serving.forgotten.tolist())
+        train, read = recorded(serving.history.trained)
+        watched = dataclasses.replace(serving, history=dataclasses.replace(serving.history, trained=train))
+        asked = ids[20 * request : 20 * (request + 1)]
+        watched = watched.forget(
+            asked, method, bench.task, recipe=bench.recipe, folder=folder / "requests", checkpoints=checkpoints
+        )
+        again = sorted(read() & gone)
+        _expect(not again, method, f"request {request + 1} to read no sample of an earlier one", f"{again[:3]} read")
+        _expect(bool(read()), method, f"request {request + 1} to read samples", "none read")
+        serving = dataclasses.replace(
+            watched, history=dataclasses.replace(watched.history, trained=serving.history.trained)
+        )
+
+
 # ------------------------------------------------------------------------------------------- how it presents itself
 
 
@@ -339,6 +361,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     reads_only_what_it_may_see,
     works_on_a_dataset_that_is_not_held_in_memory,
     works_with_no_more_than_it_needs,
+    never_reads_what_an_earlier_request_forgot,
     is_a_frozen_dataclass_with_keyword_only_fields,
     describes_itself,
     refuses_hyperparameters_out_of_range,

@@ -4,11 +4,13 @@ from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
+from obliviate.workflow.serving import Serving, without_forgotten
 from obliviate.workflow.training import check, train
 from obliviate.workflow.unlearning import unlearn
 
 __all__ = [
     "Evaluation",
+    "Serving",
     "Trained",
     "audit_models",
     "check",
@@ -22,4 +24,5 @@ __all__ = [
     "train_references",
     "train_shadows",
     "unlearn",
+    "without_forgotten",
 ]
