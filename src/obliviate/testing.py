@@ -294,14 +294,14 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
-    ids = bench.train.ids[:200]
+    ids = bench.train.ids[:150]
     serving = Serving.of(bench.original, bench.train.select(ids), reference=bench.split.reference)
-    checkpoints = bench._own_checkpoints(None)  # noqa: SLF001 - one folder for all three
+    checkpoints = bench._own_checkpoints(None)  # one folder for all three
     for request in range(3):
         gone = set(serving.forgotten.tolist())
         train, read = recorded(serving.history.trained)
         watched = dataclasses.replace(serving, history=dataclasses.replace(serving.history, trained=train))
-        asked = ids[20 * request : 20 * (request + 1)]
+        asked = ids[15 * request : 15 * (request + 1)]
         watched = watched.forget(
             asked, method, bench.task, recipe=bench.recipe, folder=folder / "requests", checkpoints=checkpoints
         )

@@ -43,7 +43,7 @@ class History:
     @property
     def remaining(self) -> Samples:
         """The samples that were never asked to be forgotten."""
-        return self.trained.without(self.forgotten)
+        return self.trained.without(self.forgotten) if self.requests else self.trained
 
     def split(self, ids: Iterable[SampleId] | Ids) -> Split:
         """Split what remains by the ids of the next request.

@@ -84,10 +84,10 @@ class Serving:
     ) -> Serving:
         """Make a copy of the model forget these ids, which it still remembers, as `unlearn` does.
 
-        `retain=False` hides the samples that remain. What the method brings along of samples that were forgotten before,
-        such as adversarial examples found on the first model, is taken away from it. Under `folder` every request has
-        a folder of its own, where it resumes after an interruption, and where only its model stays in the end: what
-        was computed from the forgotten samples on the way is deleted.
+        `retain=False` hides the samples that remain. What the method brings along of samples that were forgotten
+        before, such as adversarial examples found on the first model, is taken away from it. Under `folder` every
+        request has a folder of its own, where it resumes after an interruption, and where only its model stays in the
+        end: what was computed from the forgotten samples on the way is deleted.
 
         Raises DataError, before any work, for ids that are unknown or were forgotten before, and where none would
         remain; and whatever `unlearn` raises.

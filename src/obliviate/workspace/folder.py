@@ -5,31 +5,36 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from obliviate import inspection, workflow
 from obliviate.audit.inputs import AuditSettings, check_classes
+from obliviate.data.history import History
+from obliviate.data.ids import as_ids
 from obliviate.data.sources import EMBEDDED, Data
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, WorkspaceError
-from obliviate.files import read_json, write_json
+from obliviate.files import write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
+from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
+from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import SampleId
 from obliviate.workflow import Trained
-from obliviate.workspace import evidence
+from obliviate.workspace import evidence, requests
 from obliviate.workspace import forget as forgetting
-from obliviate.workspace.models import ModelFolder
+from obliviate.workspace.models import ModelFolder, request_of
 from obliviate.workspace.origin import Origin
 from obliviate.workspace.report import write_report
+from obliviate.workspace.requests import Parent, Request
 
 INSPECTION: Final = "obliviate.inspection/1"
 
@@ -105,53 +110,120 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- the forget set
 
-    def choose(self, forget: str | Iterable[SampleId]) -> Split:
-        """Fix the forget set: ids, or a text such as "random:SHARE" or "class:K" (see `forget.RULES`).
+    def choose(self, forget: str | Iterable[SampleId], *, after: str | None = None) -> Split:
+        """Fix what a request is for: ids, or a text such as "random:SHARE" or "class:K" (see `forget.RULES`).
 
-        A folder has one forget set: another one is refused with WorkspaceError.
+        `after` is the label of the unlearned model that the request begins from; without one it is the first request.
+        Rules choose among the samples that no earlier request was for. Raises DataError for ids that were forgotten
+        before; WorkspaceError for a request that is there already with other ids or after another model.
         """
+        number, parent = self._begins(after)
+        history = self._before(number)
         if isinstance(forget, str):
-            among = forgetting.Among(self.folder, self.data.train, self.seed, self.origin.plan)
+            seed = self.seed if number == 1 else derive(self.seed, "request", number)
+            among = forgetting.Among(self.folder, history.remaining, seed, self.origin.plan)
             chosen = forgetting.read(forget, among)
         else:
             chosen = forgetting.Chosen([str(one) for one in forget], "ids")
-        split = self._split(chosen.ids)
-        if not self.chosen:
-            write_json(self._choice, {"rule": chosen.rule, "ids": split.forget.ids.tolist()})
-        elif sorted(read_json(self._choice)["ids"]) != sorted(split.forget.ids.tolist()):
+        split = history.split(chosen.ids)
+        if number > len(self.requests):
+            requests.write(self.folder, Request(number, chosen.rule, split.forget.ids.tolist(), parent))
+        elif sorted(self._request(number).ids) != sorted(split.forget.ids.tolist()):
             raise WorkspaceError(
-                f"expected the forget set that {self.folder} has had from the start, got another; "
-                "begin in a new folder, or leave out --forget"
+                f"expected the forget set that {self.folder} has had from the start, got another; begin in a new "
+                "folder, leave out --forget, or go on from an unlearned model with --after"
+                if number == 1
+                else f"expected the forget set that request {number} of {self.folder} has had from the start, got "
+                "another; leave out --forget, or go on from a model of that request with --after"
             )
         return split
 
     @property
+    def requests(self) -> list[Request]:
+        """Every request, in order."""
+        return requests.read(self.folder)
+
+    @property
     def chosen(self) -> bool:
-        """Whether the forget set has been chosen."""
-        return self._choice.exists()
+        """Whether there is a request."""
+        return bool(self.requests)
 
     def unchoose(self) -> None:
-        """Take the choice of the forget set back; for a request that was refused before a model came of it."""
-        self._choice.unlink(missing_ok=True)
+        """Take the last request back; for one that was refused before a model came of it."""
+        requests.remove(self.folder, len(self.requests))
+
+    def following(self, after: str | None) -> int:
+        """The number of the request that begins from the model with this label, 1 for None, which is the original.
+
+        Raises WorkspaceError where there is no such model, or where that request began from another.
+        """
+        return self._begins(after)[0]
 
     @property
     def rule(self) -> str:
-        """How the forget set was chosen, in a few words."""
-        return read_json(self._choice)["rule"]
+        """How the forget set of the last request was chosen, in a few words."""
+        return self._request().told
 
     @property
     def split(self) -> Split:
-        """The split by the forget set that was chosen; raises WorkspaceError where none was."""
-        if not self.chosen:
+        """The split of the last request; raises WorkspaceError where there is none."""
+        return self.split_of(None)
+
+    def split_of(self, request: int | None) -> Split:
+        """The split of a request, None the last: samples of earlier ones are neither forgotten nor retained."""
+        asked = self._request(request)
+        return self._before(asked.number).split(asked.ids)
+
+    def _request(self, number: int | None = None) -> Request:
+        there = self.requests
+        if not there:
             raise WorkspaceError(f"expected a forget set in {self.folder}, got none; choose one with --forget")
-        return self._split(read_json(self._choice)["ids"])
+        number = len(there) if number is None else number
+        if not 1 <= number <= len(there):
+            raise WorkspaceError(
+                f"expected a request of {self.folder}, from 1 to {len(there)}, got {number}; name one of them, or make "
+                "the next one with --forget and --after"
+            )
+        return there[number - 1]
 
-    @property
-    def _choice(self) -> Path:
-        return self.folder / "forget.json"
+    def _before(self, number: int) -> History:
+        """What was trained on, and what was forgotten before the request of this number."""
+        earlier = tuple(as_ids(one.ids, what="ids of a request") for one in self.requests[: number - 1])
+        return History(self.data.train, self.data.reference, earlier)
 
-    def _split(self, ids: Iterable[SampleId]) -> Split:
-        return Split.of(self.data.train, forget=ids, reference=self.data.reference)
+    def _begins(self, after: str | None) -> tuple[int, Parent | None]:
+        """The number of the request that begins from this model, and the model."""
+        if after is None:
+            return 1, None
+        there = {made.label: one for made, one in self._kept.entries() if made.role != "original"}
+        if after not in there:
+            raise WorkspaceError(
+                f"expected an unlearned model of {self.folder} to go on from ({', '.join(there) or 'there is none'}), "
+                f"got {after!r}; name one of them with --after"
+            )
+        number, parent = request_of(there[after]) + 1, Parent(after, there[after].weights_sha256)
+        if number <= len(self.requests):
+            known = self._request(number).after
+            assert known is not None
+            if known.weights_sha256 != parent.weights_sha256:
+                raise WorkspaceError(
+                    f"expected request {number} of {self.folder} to go on from {known.label}, as it has from the "
+                    f"start, got {after}; a folder has one model that serves: begin in a new folder to try another"
+                )
+        return number, parent
+
+    def _served(self, number: int) -> Trained:
+        """The model that a request begins from."""
+        parent = self._request(number).after
+        if parent is None:
+            return self.train()
+        for made, manifest in self._kept.entries():
+            if manifest.weights_sha256 == parent.weights_sha256 and request_of(manifest) == number - 1:
+                return made
+        raise WorkspaceError(
+            f"expected the model {parent.label} that request {number} began from, got none with its weights in "
+            f"{self.folder / 'models'}; put it back there"
+        )
 
     # ------------------------------------------------------------------------------------------- models
 
@@ -171,26 +243,36 @@ class Workspace:
             ids=self.data.train.ids.tolist(),
         )
 
-    def unlearn(self, method: Method, *, seed: int | None = None, retain: bool = True, name: str = "") -> Trained:
-        """Make the original forget by a method, or read the outcome back.
+    def unlearn(
+        self,
+        method: Method,
+        *,
+        seed: int | None = None,
+        retain: bool = True,
+        name: str = "",
+        request: int | None = None,
+    ) -> Trained:
+        """Make the model that a request begins from forget by a method, or read the outcome back.
 
-        `retain=False` hides the retain set from the method. The name defaults to the method's.
+        `request` is the last if left out. `retain=False` hides the retain set from the method. The name defaults to
+        the method's, with the request's number from the second on.
         """
-        seed = self.seed if seed is None else seed
-        split = self.split if retain else self.split.without_retain()
-        name = name or (
-            f"{method.name} (seed {seed})"
-            if isinstance(method, Retrain)
-            else method.name + ("" if retain else " (no retain set)")
-        )
-        original = self.train()
-        weights = checkpoint.weights_sha256(original.model)
-        request = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
-        identity = f"{method.name}-{hashlib.sha256(request.encode()).hexdigest()[:10]}"
+        seed, number = self.seed if seed is None else seed, self._request(request).number
+        whole = self.split_of(number)
+        split = whole if retain else whole.without_retain()
+        method = workflow.without_forgotten(method, self._before(number).forgotten)
+        if not name:
+            hidden = "" if retain else " (no retain set)"
+            name = f"{method.name} (seed {seed})" if isinstance(method, Retrain) else f"{method.name}{hidden}"
+            name += "" if number == 1 else f", request {number}"
+        served = self._served(number)
+        weights = checkpoint.weights_sha256(served.model)
+        facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
+        identity = f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
         return self._kept.kept(
             identity,
             lambda work: workflow.unlearn(
-                original.model,
+                served.model,
                 split,
                 method,
                 self.task,
@@ -201,13 +283,13 @@ class Workspace:
                 progress=self._said(name),
                 name=name,
             ),
-            ids=self.split.kept.ids.tolist() if retain else [],
-            settings={"method": describe_method(method), "retain": retain},
+            ids=whole.kept.ids.tolist() if retain else [],
+            settings={"method": describe_method(method), "retain": retain, "request": number},
         )
 
-    def retrained(self, count: int) -> list[Trained]:
-        """Retrain without the forget set under `count` seeds, or read them back."""
-        return [self.unlearn(Retrain(), seed=self.seed + 1 + one) for one in range(count)]
+    def retrained(self, count: int, *, request: int | None = None) -> list[Trained]:
+        """Retrain without all that was forgotten up to a request under `count` seeds, or read them back."""
+        return [self.unlearn(Retrain(), seed=self.seed + 1 + one, request=request) for one in range(count)]
 
     def models(self) -> list[Trained]:
         """Every model of this folder: the original, then the others in the order of their making.
@@ -215,6 +297,15 @@ class Workspace:
         A label that is there already gets a number.
         """
         return [made for made, _ in self._kept.entries()]
+
+    def _compared(self, number: int) -> list[tuple[Trained, Manifest]]:
+        """The models of one request: what it began from, in the role of the original, then what came of it."""
+        entries = self._kept.entries()
+        if number == 1:
+            return [(made, one) for made, one in entries if request_of(one) == 1]
+        weights = checkpoint.weights_sha256(self._served(number).model)
+        begun = [(replace(made, role="original"), one) for made, one in entries if one.weights_sha256 == weights]
+        return [*begun[:1], *((made, one) for made, one in entries if request_of(one) == number)]
 
     @property
     def _kept(self) -> ModelFolder:
@@ -255,6 +346,7 @@ class Workspace:
         *,
         references: int = 16,
         retrained: int = 3,
+        request: int | None = None,
         settings: AuditSettings | None = None,
         shadows: bool = False,
         workers: int | None = None,
@@ -262,8 +354,9 @@ class Workspace:
         command: str | None = None,
         pictures: bool = True,
     ) -> dict[str, Any]:
-        """Audit every model of this folder, and write `results.json` and `report.html`.
+        """Audit every model of a request, the last if left out, and write `results.json` and `report.html`.
 
+        Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model.
         Missing retrained models and references are trained first; with `retrained=0` the references are the yardstick,
         unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
         method of every unlearned model, for U-LiRA; which model that cannot be done for is told in "notes". `since` is
@@ -274,19 +367,25 @@ class Workspace:
         settings = settings or AuditSettings()
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
-        split, unseen = self.split, self.data.test
+        asked = self._request(request)
+        number, split, unseen = asked.number, self.split_of(asked.number), self.data.test
+        if shadows and number > 1:
+            raise AuditError(
+                f"expected a first request to attack by U-LiRA, got request {number}; references have not gone through "
+                "the requests before it: audit it without --shadows"
+            )
         if not retrained and isinstance(self.task, Classification):  # before references are trained in vain
             labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
-            check_classes(*labels, retrained=self._kept.count("retrained"))
+            check_classes(*labels, retrained=self._kept.count("retrained", request=number))
         self.train()
-        self.retrained(retrained)
+        self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers)
+        entries = self._compared(number)
         unlearned, notes = {}, []
         if shadows:
-            entries = self._kept.entries()
             unlearned, notes = evidence.make_shadows(entries, split, pool, self.origin, workers, self._said)
         self.progress("audit", 0, 1)
-        models = self.models()
+        models = [made for made, _ in entries]
         result = workflow.audit_models(
             models, split, unseen, pool, settings=settings, shadows=unlearned, task=self.task
         )
@@ -300,7 +399,7 @@ class Workspace:
             seed=self.seed,
             data_name=self.data.name,
             data_sha256=self.data.sha256,
-            forget_rule=self.rule,
+            forget_rule=asked.told,
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
@@ -313,19 +412,27 @@ class Workspace:
         write_report(self.folder)
         return values
 
-    def inspect(self, *, retrained: int = 3, epochs: int = 3, learning_rate: float | None = None) -> dict[str, Any]:
-        """Look into every model of this folder (`inspection.inspect`), and write `inspection.json`.
+    def inspect(
+        self,
+        *,
+        retrained: int = 3,
+        request: int | None = None,
+        epochs: int = 3,
+        learning_rate: float | None = None,
+    ) -> dict[str, Any]:
+        """Look into every model of a request, the last if left out (`inspection.inspect`); write `inspection.json`.
 
         Missing retrained models are trained first; nothing else in the folder changes.
         """
         if retrained < 0:
             raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
         inspection.check_settings(epochs, learning_rate)
-        split = self.split
+        asked = self._request(request)
+        split = self.split_of(asked.number)
         self.train()
-        self.retrained(retrained)
+        self.retrained(retrained, request=asked.number)
         found = inspection.inspect(
-            self.models(),
+            [made for made, _ in self._compared(asked.number)],
             split,
             self.data.test,
             self.task,
@@ -343,7 +450,7 @@ class Workspace:
                 "forget": len(split.forget),
                 "train": len(self.data.train),
                 "test": len(self.data.test),
-                "forget_rule": self.rule,
+                "forget_rule": asked.told,
             },
             **found.to_dict(),
         }
