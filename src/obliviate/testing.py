@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,25 +131,32 @@ Check = Callable[[Any, Bench, Path], None]
 
 
 class _RecordingStore:
-    """A store that remembers which rows were read."""
+    """A store that counts how often its rows were read."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.read: set[int] = set()
+        self.reads: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self.store)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        self.read |= set(rows.tolist())
+        self.reads.update(rows.tolist())
         return self.store.take(rows)
+
+
+def counted(samples: Samples) -> tuple[Samples, Callable[[], Counter[str]]]:
+    """The same samples, and a function that tells how often each was read since, by its id."""
+    store = _RecordingStore(samples.store)
+    by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
+    told = Samples(store, samples.ids, samples.rows)
+    return told, lambda: Counter({by_row[row]: count for row, count in store.reads.items()})
 
 
 def recorded(samples: Samples) -> tuple[Samples, Callable[[], set[str]]]:
     """The same samples, and a function that tells the ids of those that were read since."""
-    store = _RecordingStore(samples.store)
-    by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
-    return Samples(store, samples.ids, samples.rows), lambda: {by_row[row] for row in store.read}
+    told, reads = counted(samples)
+    return told, lambda: set(reads())
 
 
 # ------------------------------------------------------------------------------------------- what it computes
@@ -294,22 +302,17 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
-    ids = bench.train.ids[:150]
-    serving = Serving.of(bench.original, bench.train.select(ids), reference=bench.split.reference)
-    checkpoints = bench._own_checkpoints(None)  # one folder for all three
-    for request in range(3):
-        gone = set(serving.forgotten.tolist())
-        train, read = recorded(serving.history.trained)
-        watched = dataclasses.replace(serving, history=dataclasses.replace(serving.history, trained=train))
-        asked = ids[15 * request : 15 * (request + 1)]
-        watched = watched.forget(
-            asked, method, bench.task, recipe=bench.recipe, folder=folder / "requests", checkpoints=checkpoints
-        )
-        again = sorted(read() & gone)
-        _expect(not again, method, f"request {request + 1} to read no sample of an earlier one", f"{again[:3]} read")
-        _expect(bool(read()), method, f"request {request + 1} to read samples", "none read")
-        serving = dataclasses.replace(
-            watched, history=dataclasses.replace(watched.history, trained=serving.history.trained)
+    train, reads = counted(bench.train.select(bench.train.ids[:150]))
+    serving = Serving.of(bench.original, train, reference=bench.split.reference)
+    options = {"recipe": bench.recipe, "checkpoints": bench._own_checkpoints(None)}  # one folder for all three
+    for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
+        before, gone = reads(), set(serving.forgotten.tolist())
+        serving = serving.forget(ids, method, bench.task, folder=folder / "requests", **options)
+        read = set(reads() - before)
+        _expect(bool(read), method, f"request {number} to read samples", "none read")
+        again = len(read & gone)
+        _expect(
+            not again, method, f"request {number} to read nothing of earlier ones", f"{again} of their samples read"
         )
 
 

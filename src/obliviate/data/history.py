@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Shaped
 
 from obliviate.data.ids import as_ids, shown
 from obliviate.data.samples import Samples
@@ -30,7 +31,7 @@ class History:
 
     trained: Samples
     reference: Samples | None = None
-    requests: tuple[Ids, ...] = ()
+    requests: tuple[Shaped[np.ndarray, " _"], ...] = ()
 
     def __post_init__(self) -> None:
         refuse_shared(self.reference, self.trained)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,7 +61,11 @@ def write(folder: Path, request: Request) -> None:
 
 def remove(folder: Path, number: int) -> None:
     """Take a request back."""
-    _path(folder, number).unlink(missing_ok=True)
+    path = _path(folder, number)
+    path.unlink(missing_ok=True)
+    if number > 1:
+        with suppress(OSError):  # others are in the folder
+            path.parent.rmdir()
 
 
 def _path(folder: Path, number: int) -> Path:
