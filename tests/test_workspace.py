@@ -689,7 +689,7 @@ def test_a_damaged_request_is_refused(begin: Open) -> None:
 
 def test_an_audit_is_of_one_request_and_earlier_ones_play_no_part(begin: Open) -> None:
     work = served_twice(begin)
-    second = work.audit(references=4, retrained=2)
+    second = work.audit(references=8, retrained=2, workers=0)
     told = [(one["name"], one["role"]) for one in second["models"]]
     assert told == [
         ("gradient_ascent", "original"),
@@ -699,12 +699,12 @@ def test_an_audit_is_of_one_request_and_earlier_ones_play_no_part(begin: Open) -
     ]
     assert [second["data"][part] for part in ("forget", "retain", "test")] == [5, 30, 20]
     assert second["data"]["forget_rule"] == "ids; request 2, after gradient_ascent"
-    first = work.audit(references=4, retrained=2, request=1)
+    first = work.audit(references=8, retrained=2, workers=0, request=1)
     assert [one["name"] for one in first["models"]][:2] == ["original", "gradient_ascent"]
     assert [first["data"][part] for part in ("forget", "retain", "test")] == [5, 35, 20]
     assert first["references"]["fingerprint"] == second["references"]["fingerprint"]
     with pytest.raises(AuditError, match=r"expected a first request to attack by U-LiRA, got request 2; references"):
-        work.audit(references=4, retrained=2, shadows=True)
+        work.audit(references=8, retrained=2, shadows=True)
 
 
 def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe: Recipe) -> None:
