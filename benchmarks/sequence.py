@@ -46,7 +46,6 @@ SHARE: Final = 0.02
 FORGET_SEED: Final = 4001
 RETRAINED: Final = 2
 PAGE: Final = Path(__file__).parents[1] / "docs" / "sequences.md"
-HEADS: Final = {"average gap": "average_gap", "forget %": "forget", "retain %": "retain", "test %": "test"}
 Rows = list[dict[str, Any]]
 
 
