@@ -196,6 +196,30 @@ def test_forget_ids_come_from_a_file(cli: Cli, folder: Path, tmp_path: Path) -> 
     assert kept == {"rule": "ids from ids.txt", "ids": ["image-5", "image-1", "image-9"]}
 
 
+def test_a_second_request_goes_on_from_an_unlearned_model(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "gradient_ascent", "--out", folder, "--set", "epochs=1", "--forget")
+    assert cli(*asked, "image-1,image-2")[0] == 0
+    before = snapshot(folder)
+    refused(cli(*asked, "image-2,image-3", "--after", "gradient_ascent"), "still trained on", "'image-2' of request 1")
+    refused(cli(*asked, "image-3", "--after", "amun"), "an unlearned model of", "(gradient_ascent), got 'amun'")
+    failing = ("unlearn", "fine_tune", "--out", folder, "--set", "learning_rate=1e30", "--forget", "image-3")
+    refused(cli(*failing, "--after", "gradient_ascent"), "a finite loss")
+    refused(cli(*asked[:-1], "--after", "gradient_ascent"), "a request of", "from 1 to 1, got 2")
+    assert snapshot(folder) == before
+    code, out, _ = cli(*asked, "random:0.1", "--after", "gradient_ascent", "--json")
+    facts = json.loads(out)
+    assert (code, facts["request"], facts["forget"]) == (0, 2, 30)
+    code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1")
+    assert code == 0
+    assert "(random 10 %; request 2, after gradient_ascent)" in out
+    code, out, _ = cli(*asked, "image-1,image-2")  # the first request, as it was
+    assert code == 0
+    assert "forgot 2 of 300 samples (ids)" in out
+    assert len(weights(folder)) == 4
+    refused(cli("audit", "--out", folder, "--request", 3), "a request of", "from 1 to 2, got 3")
+    refused(cli("inspect", "--out", folder, "--request", 0), "a request of", "from 1 to 2, got 0")
+
+
 def test_models_that_differ_in_anything_are_kept_apart(cli: Cli, folder: Path) -> None:
     base = ("unlearn", "gradient_ascent", "--out", folder)
     assert cli(*base, "--forget", "random:0.1")[0] == 0

@@ -28,6 +28,7 @@ OTHERS = [
     "Rule",
     "Run",
     "Samples",
+    "Serving",
     "ShadowPool",
     "Split",
     "Task",

@@ -165,6 +165,18 @@ class Idle(Sound):
         return model if run.recipe is None else super().__call__(model, split, run)
 
 
+class Hoarding(Sound):
+    """Trains on whatever it was once given to forget."""
+
+    hoard: ClassVar[list[Samples]] = []
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        self.hoard.append(split.forget)
+        for one in self.hoard[-2:]:
+            one.everything()
+        return super().__call__(model, split, run)
+
+
 @dataclass(frozen=True)
 class Positional(Sound):
     """Has a positional field."""
@@ -207,6 +219,7 @@ DEFECTS = [
     (testing.reads_only_what_it_may_see, Inexact, "an exact method not to read the forget set"),
     (testing.works_on_a_dataset_that_is_not_held_in_memory, InMemory, "read sample by sample"),
     (testing.works_with_no_more_than_it_needs, Idle, "to change the model with no more than it needs"),
+    (testing.never_reads_what_an_earlier_request_forgot, Hoarding, "request 2 to read nothing of earlier ones"),
     (testing.is_a_frozen_dataclass_with_keyword_only_fields, Positional, "beta to be keyword-only"),
     (testing.describes_itself, Wordless, "a docstring that begins with a sentence"),
     (testing.describes_itself, Obscure, r"a plain default for every field of sound, got none for \['layers'\]"),

@@ -643,3 +643,127 @@ def test_an_inspection_that_cannot_be_made_trains_nothing(begin: Open) -> None:
     with pytest.raises(AuditError, match="expected epochs >= 1"):
         work.inspect(epochs=0)
     assert not (work.folder / "models").exists()
+
+
+# ------------------------------------------------------------------------------------------- many requests
+
+
+def served_twice(begin: Open) -> Workspace:
+    """Two requests: ids s00 … s04, then s05 … s09 on the model that the first one left."""
+    work = begin()
+    work.choose([f"s{one:02d}" for one in range(5)])
+    work.unlearn(ASCENT)
+    work.choose([f"s{one:02d}" for one in range(5, 10)], after="gradient_ascent")
+    work.unlearn(ASCENT)
+    return work
+
+
+def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_is_forgotten(begin: Open) -> None:
+    work = served_twice(begin)
+    assert [made.label for made in work.models()] == ["original", "gradient_ascent", "gradient_ascent, request 2"]
+    assert [len(one.ids) for one in work.requests] == [5, 5]
+    assert json.loads((work.folder / "forget.json").read_text("utf-8")).keys() == {"rule", "ids"}
+    kept = json.loads((work.folder / "requests" / "0002.json").read_text("utf-8"))
+    assert (kept["rule"], kept["ids"], kept["after"]["label"]) == ("ids", work.requests[1].ids, "gradient_ascent")
+    _, first, second = work.models()
+    split = work.split
+    assert split.forget.ids.tolist() == [f"s{one:02d}" for one in range(5, 10)]
+    assert split.kept.ids.tolist() == [f"s{one:02d}" for one in range(10, 40)]
+    direct = workflow.unlearn(first.model, split, ASCENT, work.task, recipe=work.recipe, seed=work.seed)
+    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(second.model)
+    retrained = work.unlearn(Retrain(), seed=4)
+    fresh = workflow.train(work.recipe, split.kept, work.task, seed=4)
+    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(fresh.model)
+
+
+def test_requests_are_read_back_and_an_earlier_one_takes_other_methods(begin: Open) -> None:
+    first = served_twice(begin)
+    again = Workspace.open(first.folder)
+    assert again.choose([f"s{one:02d}" for one in range(5, 10)], after="gradient_ascent").forget.ids[0] == "s05"
+    made = again.unlearn(FineTune(epochs=1), request=again.following(None))
+    assert made.label == "fine_tune"
+    assert len(again.requests) == 2
+    direct = workflow.unlearn(
+        again.train().model, again.split_of(1), FineTune(epochs=1), again.task, recipe=again.recipe, seed=again.seed
+    )
+    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made.model)
+
+
+def test_a_random_second_request_is_drawn_from_what_remains(begin: Open) -> None:
+    work = begin()
+    first = work.choose("random:0.25").forget.ids.tolist()
+    work.unlearn(ASCENT)
+    second = work.choose("random:0.5", after="gradient_ascent").forget.ids.tolist()
+    assert len(second) == 15
+    assert not set(first) & set(second)
+    assert work.choose("random:0.5", after="gradient_ascent").forget.ids.tolist() == second
+
+
+def test_a_second_request_that_cannot_be_served_is_refused_and_not_kept(begin: Open) -> None:
+    work = begin()
+    work.choose(["s01", "s02"])
+    made = work.unlearn(ASCENT)
+    work.unlearn(FineTune(epochs=1))
+    with pytest.raises(DataError, match=r"got 's02' of request 1, which are forgotten already; leave them out"):
+        work.choose(["s05", "s02"], after=made.label)
+    with pytest.raises(WorkspaceError, match=r"to go on from \(gradient_ascent, fine_tune\), got 'original'; name one"):
+        work.choose(["s05"], after="original")
+    with pytest.raises(WorkspaceError, match=r"got 'nothing'; name one of them with --after"):
+        work.following("nothing")
+    assert not (work.folder / "requests").exists()
+    work.choose(["s05", "s06"], after=made.label)
+    with pytest.raises(WorkspaceError, match=r"to go on from gradient_ascent, as it has from the start, got fine_tune"):
+        work.choose(["s05", "s06"], after="fine_tune")
+    with pytest.raises(WorkspaceError, match=r"expected the forget set that request 2 of .* got another; leave out"):
+        work.choose(["s07"], after=made.label)
+    with pytest.raises(WorkspaceError, match=r"expected a request of .*, from 1 to 2, got 3; name one of them"):
+        work.unlearn(ASCENT, request=3)
+    work.unchoose()
+    assert len(work.requests) == 1
+    assert not (work.folder / "requests").exists()
+
+
+def test_the_model_that_a_request_began_from_is_missed_where_it_is_gone(begin: Open) -> None:
+    work = served_twice(begin)
+    for path in work.folder.glob("models/gradient_ascent-*.json"):
+        if json.loads(path.read_text("utf-8"))["settings"]["request"] == 1:
+            path.unlink()
+    with pytest.raises(WorkspaceError, match=r"expected the model gradient_ascent that request 2 began from, got none"):
+        work.unlearn(FineTune())
+
+
+def test_a_damaged_request_is_refused(begin: Open) -> None:
+    work = served_twice(begin)
+    (work.folder / "requests" / "0002.json").write_text('{"rule": "ids", "ids": []}')
+    with pytest.raises(WorkspaceError, match=r"expected a request with its rule, its ids .* got .*0002.json without"):
+        work.unlearn(ASCENT)
+
+
+def test_an_audit_is_of_one_request_and_earlier_ones_play_no_part(begin: Open) -> None:
+    work = served_twice(begin)
+    second = work.audit(references=8, retrained=2, workers=0)
+    told = [(one["name"], one["role"]) for one in second["models"]]
+    assert told == [
+        ("gradient_ascent", "original"),
+        ("gradient_ascent, request 2", "unlearned"),
+        ("retrain (seed 1), request 2", "retrained"),
+        ("retrain (seed 2), request 2", "retrained"),
+    ]
+    assert [second["data"][part] for part in ("forget", "retain", "test")] == [5, 30, 20]
+    assert second["data"]["forget_rule"] == "ids; request 2, after gradient_ascent"
+    first = work.audit(references=8, retrained=2, workers=0, request=1)
+    assert [one["name"] for one in first["models"]][:2] == ["original", "gradient_ascent"]
+    assert [first["data"][part] for part in ("forget", "retain", "test")] == [5, 35, 20]
+    assert first["references"]["fingerprint"] == second["references"]["fingerprint"]
+    with pytest.raises(AuditError, match=r"expected a first request to attack by U-LiRA, got request 2; references"):
+        work.audit(references=8, retrained=2, shadows=True)
+
+
+def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe: Recipe) -> None:
+    work = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
+    work.choose(["s03"])
+    work.unlearn(SISA())
+    work.choose(["s05"], after="sisa")
+    made = work.unlearn(SISA())
+    retrained = work.unlearn(Retrain(), seed=work.seed)
+    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)

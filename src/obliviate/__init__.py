@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from obliviate.training.run import Run
     from obliviate.types import Batch
     from obliviate.workflow import (
+        Serving,
         Trained,
         audit_models,
         load_references,
@@ -98,6 +99,7 @@ _HOMES = {
     "SalUn": "methods.salun",
     "Samples": "data.samples",
     "Scrub": "methods.scrub",
+    "Serving": "workflow",
     "ShadowPool": "references.shadows",
     "Split": "data.split",
     "Task": "task",
@@ -167,6 +169,7 @@ __all__ = [
     "SalUn",
     "Samples",
     "Scrub",
+    "Serving",
     "ShadowPool",
     "Split",
     "Task",

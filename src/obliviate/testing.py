@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +34,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.workflow import Serving
 
 MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
 """When a run is killed."""
@@ -173,25 +175,32 @@ Check = Callable[[Any, Bench, Path], None]
 
 
 class _RecordingStore:
-    """A store that remembers which rows were read."""
+    """A store that counts how often its rows were read."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.read: set[int] = set()
+        self.reads: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self.store)
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        self.read |= set(rows.tolist())
+        self.reads.update(rows.tolist())
         return self.store.take(rows)
+
+
+def counted(samples: Samples) -> tuple[Samples, Callable[[], Counter[str]]]:
+    """The same samples, and a function that tells how often each was read since, by its id."""
+    store = _RecordingStore(samples.store)
+    by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
+    told = Samples(store, samples.ids, samples.rows)
+    return told, lambda: Counter({by_row[row]: count for row, count in store.reads.items()})
 
 
 def recorded(samples: Samples) -> tuple[Samples, Callable[[], set[str]]]:
     """The same samples, and a function that tells the ids of those that were read since."""
-    store = _RecordingStore(samples.store)
-    by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
-    return Samples(store, samples.ids, samples.rows), lambda: {by_row[row] for row in store.read}
+    told, reads = counted(samples)
+    return told, lambda: set(reads())
 
 
 # ------------------------------------------------------------------------------------------- what it computes
@@ -329,6 +338,22 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
     _expect(not same, method, "to change the model with no more than it needs", "the same weights")
 
 
+def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
+    """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
+    train, reads = counted(bench.train.select(bench.train.ids[:150]))
+    serving = Serving.of(bench.original, train, reference=bench.split.reference)
+    options = {"recipe": bench.recipe, "checkpoints": bench._own_checkpoints(None)}  # one folder for all three
+    for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
+        before, gone = reads(), set(serving.forgotten.tolist())
+        serving = serving.forget(ids, method, bench.task, folder=folder / "requests", **options)
+        read = set(reads() - before)
+        _expect(bool(read), method, f"request {number} to read samples", "none read")
+        again = len(read & gone)
+        _expect(
+            not again, method, f"request {number} to read nothing of earlier ones", f"{again} of their samples read"
+        )
+
+
 # ------------------------------------------------------------------------------------------- how it presents itself
 
 
@@ -377,6 +402,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     reads_only_what_it_may_see,
     works_on_a_dataset_that_is_not_held_in_memory,
     works_with_no_more_than_it_needs,
+    never_reads_what_an_earlier_request_forgot,
     is_a_frozen_dataclass_with_keyword_only_fields,
     describes_itself,
     refuses_hyperparameters_out_of_range,

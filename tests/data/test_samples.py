@@ -284,6 +284,7 @@ def test_moving_to_another_device_moves_values_but_not_ids():
     moved = named().select(["k5", "k0"]).to(torch.device("meta"))
     assert moved.everything().x.device.type == "meta"
     assert moved.ids.tolist() == ["k5", "k0"]
+    assert len(moved.store) == 2  # nothing of the samples that are not among them
     samples = named()
     assert samples.to(torch.device("cpu")) is samples
 

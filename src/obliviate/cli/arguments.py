@@ -23,6 +23,9 @@ Retrained = Annotated[
         "references; those that are in the folder take part all the same if there are at least 2."
     ),
 ]
+Request = Annotated[
+    int | None, Parameter(help="Number of the request, of those that the folder has had; the last if left out.")
+]
 Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from obliviate.cli import printing
-from obliviate.cli.arguments import Json, Out, References, Retrained, Seed, Workers, configure, json_object
+from obliviate.cli.arguments import Json, Out, References, Request, Retrained, Seed, Workers, configure, json_object
 from obliviate.cli.progress import progress
 
 app = App(
@@ -137,7 +137,14 @@ def unlearn(
         str | None,
         Parameter(
             help="What to forget: random:0.1, class:7, owner:NAME,…, 'where:CONDITION', mislabelled:0.01, "
-            "memorised:0.01, coins, noise, id,id,…, or @FILE with one id a line (docs/forget.md). Asked once."
+            "memorised:0.01, coins, noise, id,id,…, or @FILE with one id a line (docs/forget.md). Asked once a request."
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        Parameter(
+            help="Begin a second or later request from the unlearned model with this name, as the audit shows it; what "
+            "was forgotten before stays out."
         ),
     ] = None,
     set_: Annotated[
@@ -156,7 +163,7 @@ def unlearn(
 
     chosen = configure(find(method), set_ or [])
     if dry_run:
-        asked = Workspace.open(out).preview(chosen, forget=forget, retain=retain)
+        asked = Workspace.open(out).preview(chosen, forget=forget, after=after, retain=retain)
         if json_:
             printing.line(json.dumps(asked, allow_nan=False))
         else:
@@ -164,15 +171,17 @@ def unlearn(
         return
     with progress(quiet=json_) as told:
         workspace = Workspace.open(out, progress=told)
-        made = workspace.unlearn(chosen, forget=forget, seed=seed, retain=retain)
+        made = workspace.unlearn(chosen, forget=forget, after=after, seed=seed, retain=retain)
+        request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     facts = {
         "folder": str(out),
         "method": made.method,
-        "forget": len(workspace.split.forget),
+        "request": request,
+        "forget": len(workspace.requests[request - 1].ids),
         "seconds": round(made.seconds or 0.0, 2),
         "notes": dict(made.notes),
     }
-    forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.rule})"
+    forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].told})"
     done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
     printing.line(json.dumps(facts) if json_ else done)
 
@@ -183,6 +192,7 @@ def audit(
     out: Out,
     references: References = 16,
     retrained: Retrained = 3,
+    request: Request = None,
     margin: Annotated[
         float | None,
         Parameter(help="Largest difference of AUC that counts as none, in points; what the data resolve if left out."),
@@ -211,7 +221,7 @@ def audit(
     workers: Workers = None,
     json_: Json = False,
 ) -> None:
-    """Audit every model of a folder against retrained ones; what is missing for that is trained first."""
+    """Audit every model of a request against retrained ones; what is missing for that is trained first."""
     from obliviate.audit.inputs import AuditSettings
     from obliviate.workspace import Workspace
 
@@ -227,6 +237,7 @@ def audit(
         results = workspace.audit(
             references=references,
             retrained=retrained,
+            request=request,
             settings=settings,
             shadows=shadows,
             workers=workers,
@@ -245,18 +256,19 @@ def inspect(
     retrained: Annotated[
         int, Parameter(help="Number of retrained models to compare with; those in the folder take part all the same.")
     ] = 3,
+    request: Request = None,
     epochs: Annotated[int, Parameter(help="Passes over the retain set that each copy relearns from.")] = 3,
     learning_rate: Annotated[
         float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Look into every model of a folder: relearning from retained samples, a last-layer probe, an untrained model."""
+    """Look into every model of a request: relearning from retained samples, a last-layer probe, an untrained model."""
     from obliviate.workspace import Workspace
 
     with progress(quiet=json_) as told:
         workspace = Workspace.open(out, progress=told)
-        found = workspace.inspect(retrained=retrained, epochs=epochs, learning_rate=learning_rate)
+        found = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
     if json_:
         printing.line(json.dumps(found, allow_nan=False))
     else:

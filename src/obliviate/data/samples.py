@@ -229,10 +229,11 @@ class Samples:
         return Samples(self.store, self.ids[places.numpy()], self.rows[places])
 
     def to(self, device: torch.device) -> Samples:
-        """Move samples that are held in memory to a device; others are moved batch by batch."""
-        if isinstance(self.store, TensorStore) and self.store.x.device != device:
-            return replace(self, store=TensorStore(self.store.x.to(device), self.store.y.to(device)))
-        return self
+        """Move samples that are held in memory to a device, and no other row of their store; others go by batch."""
+        if not isinstance(self.store, TensorStore) or _same(self.store.x.device, device):
+            return self
+        x, y = self.store.take(self.rows)
+        return Samples(TensorStore(x.to(device), y.to(device)), self.ids, torch.arange(len(self)))
 
     def transformed(self, transform: Callable[[Tensor], Tensor] | None) -> Samples:
         """Apply `transform` to every batch of inputs as it is read."""
@@ -252,6 +253,11 @@ class Samples:
             rows.append(part.rows + start)
             start += len(part.store)
         return Samples(JoinedStore(stores), ids, torch.cat(rows))
+
+
+def _same(here: torch.device, wanted: torch.device) -> bool:
+    """Whether tensors that are here are where they are wanted: on any device of a kind if no number is asked for."""
+    return here.type == wanted.type and wanted.index in {None, here.index}
 
 
 def _stacked(items: list[Any], rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:

@@ -59,11 +59,7 @@ class Split:
         ids = as_ids(chosen_by.ids, what="ids to forget")
         if len(ids) == 0:
             raise DataError("expected at least one id to forget, got none; name ids, or a share of the training set")
-        if reference is not None and len(shared := np.intersect1d(reference.ids, train.ids)):
-            raise DataError(
-                f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
-                "use samples that the model has not seen"
-            )
+        refuse_shared(reference, train)
         chosen = train.select(ids)
         if len(ids) == len(train):
             raise DataError(
@@ -82,3 +78,12 @@ class Split:
     def without_retain(self) -> Split:
         """The same request where the retained samples are not available."""
         return replace(self, retain=None)
+
+
+def refuse_shared(reference: Samples | None, train: Samples) -> None:
+    """Refuse reference samples that were trained on; raises DataError."""
+    if reference is not None and len(shared := np.intersect1d(reference.ids, train.ids)):
+        raise DataError(
+            f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
+            "use samples that the model has not seen"
+        )

@@ -5,12 +5,14 @@ from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
+from obliviate.workflow.serving import Serving, without_forgotten
 from obliviate.workflow.training import check, train
 from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
     "Evaluation",
     "Examined",
+    "Serving",
     "Trained",
     "audit_models",
     "check",
@@ -28,4 +30,5 @@ __all__ = [
     "train_references",
     "train_shadows",
     "unlearn",
+    "without_forgotten",
 ]

@@ -48,7 +48,7 @@ class Trained:
 def save(
     path: Path,
     made: Trained,
-    recipe: Recipe,
+    recipe: Recipe | None,
     *,
     data_sha256: str,
     ids: list[SampleId],
@@ -65,7 +65,7 @@ def save(
         role=made.role,
         method=made.method,
         seed=made.seed,
-        recipe=recipe.to_dict(),
+        recipe={} if recipe is None else recipe.to_dict(),
         data_sha256=data_sha256,
         ids=ids,
         settings={"name": made.name, "notes": dict(made.notes), **(settings or {})},
@@ -75,7 +75,11 @@ def save(
 
 def read(path: Path, recipe: Recipe) -> tuple[Trained, Manifest]:
     """Read what `save` wrote, and what its manifest says; raises CheckpointError for a damaged or foreign file."""
-    model = recipe.build(seed=0)  # whose weights are replaced
+    return read_into(path, recipe.build(seed=0))
+
+
+def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
+    """Read what `save` wrote as `read` does, into a model of the same architecture, whose weights are replaced."""
     manifest = checkpoint.load(path, model)
     notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
     role: Any = manifest.role

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,24 +14,25 @@ from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.rules import Chosen, Forget
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, ObliviateError, WorkspaceError
-from obliviate.files import read_json, write_json
+from obliviate.errors import AuditError, ObliviateError
+from obliviate.files import write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
+from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
-from obliviate.types import SampleId
 from obliviate.workflow import Trained
-from obliviate.workspace import evidence, scores
+from obliviate.workspace import evidence, requests, scores
 from obliviate.workspace import forget as forgetting
-from obliviate.workspace.models import ModelFolder
+from obliviate.workspace.models import ModelFolder, request_of
 from obliviate.workspace.origin import Origin
 from obliviate.workspace.preview import preview
 from obliviate.workspace.report import write_report
+from obliviate.workspace.requests import Parent, Request
 
 INSPECTION: Final = "obliviate.inspection/1"
 
@@ -112,71 +113,89 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- the forget set
 
-    def choose(self, forget: Forget) -> Split:
-        """Fix the forget set: ids, a rule, or its text, such as "random:SHARE" or "class:K" (docs/forget.md).
+    def choose(self, forget: Forget, *, after: str | None = None) -> Split:
+        """Fix what a request is for: ids, a rule, or its text, such as "random:SHARE" or "class:K" (docs/forget.md).
 
-        A folder has one forget set: another one is refused with WorkspaceError.
+        `after` is the label of the unlearned model that the request begins from; without one it is the first request.
+        Rules choose among the samples that no earlier request was for. Raises DataError for ids that were forgotten
+        before; WorkspaceError for a request that is there already with other ids or after another model.
         """
-        chosen, split = self._resolved(forget)
-        if not self.chosen:
-            write_json(self._choice, {"rule": chosen.rule, "ids": split.forget.ids.tolist()})
+        chosen, split, (number, parent) = self._resolved(forget, after)
+        if number > len(self.requests):
+            requests.write(self.folder, Request(number, chosen.rule, split.forget.ids.tolist(), parent))
         return split
 
-    def preview(self, method: Method, *, forget: Forget | None = None, retain: bool = True) -> dict[str, Any]:
+    def preview(
+        self, method: Method, *, forget: Forget | None = None, after: str | None = None, retain: bool = True
+    ) -> dict[str, Any]:
         """Tell what a method would be made to forget, and change nothing (`preview.preview`).
 
         Without `forget` it is what was chosen. Raises what `choose` and `unlearn` raise before any work.
         """
         if forget is None:
-            split = self.split
-            chosen = Chosen(split.forget.ids.tolist(), self.rule)
+            number = self._asked.one(None if after is None else self.following(after)).number
+            split = self.split_of(number)
+            chosen = Chosen(split.forget.ids.tolist(), self._asked.one(number).told)
         else:
-            chosen, split = self._resolved(forget)
+            chosen, split, (number, _) = self._resolved(forget, after)
         split = split if retain else split.without_retain()
-        told = preview(chosen, split, self._here.among, method, self.task, self.recipe)
+        told = preview(chosen, split, self._here(number).among, method, self.task, self.recipe)
         return {"folder": str(self.folder), **told}
 
-    def _resolved(self, forget: Forget) -> tuple[Chosen, Split]:
-        chosen = forgetting.choose(forget, self._here)
-        split = self._split(chosen.ids)
-        if self.chosen and sorted(read_json(self._choice)["ids"]) != sorted(split.forget.ids.tolist()):
-            raise WorkspaceError(
-                f"expected the forget set that {self.folder} has had from the start, got another; "
-                "begin in a new folder, or leave out --forget"
-            )
-        return chosen, split
+    def _resolved(self, forget: Forget, after: str | None) -> tuple[Chosen, Split, tuple[int, Parent | None]]:
+        number, parent = self._asked.begins(after)
+        chosen = forgetting.choose(forget, self._here(number))
+        split = self._asked.before(number).split(chosen.ids)
+        if number <= len(self.requests):
+            self._asked.refuse_other(number, split.forget.ids.tolist())
+        return chosen, split, (number, parent)
+
+    def _here(self, number: int) -> forgetting.Here:
+        return forgetting.Here(self.folder, self.origin, number, self._asked.before(number).forgotten)
 
     @property
-    def _here(self) -> forgetting.Here:
-        return forgetting.Here(self.folder, self.origin)
+    def _asked(self) -> requests.Requests:
+        return requests.Requests(self.folder, self.data, self._kept)
+
+    @property
+    def requests(self) -> list[Request]:
+        """Every request, in order."""
+        return self._asked.all
 
     @property
     def chosen(self) -> bool:
-        """Whether the forget set has been chosen."""
-        return self._choice.exists()
+        """Whether there is a request."""
+        return bool(self.requests)
 
     def unchoose(self) -> None:
-        """Take the choice of the forget set back; for a request that was refused before a model came of it."""
-        self._choice.unlink(missing_ok=True)
+        """Take the last request back; for one that was refused before a model came of it."""
+        requests.remove(self.folder, len(self.requests))
+
+    def following(self, after: str | None) -> int:
+        """The number of the request that begins from the model with this label, 1 for None, which is the original.
+
+        Raises WorkspaceError where there is no such model, or where that request began from another.
+        """
+        return self._asked.begins(after)[0]
 
     @property
     def rule(self) -> str:
-        """How the forget set was chosen, in a few words."""
-        return read_json(self._choice)["rule"]
+        """How the forget set of the last request was chosen, in a few words."""
+        return self._asked.one().told
 
     @property
     def split(self) -> Split:
-        """The split by the forget set that was chosen; raises WorkspaceError where none was."""
-        if not self.chosen:
-            raise WorkspaceError(f"expected a forget set in {self.folder}, got none; choose one with --forget")
-        return self._split(read_json(self._choice)["ids"])
+        """The split of the last request; raises WorkspaceError where there is none."""
+        return self.split_of(None)
 
-    @property
-    def _choice(self) -> Path:
-        return self.folder / "forget.json"
+    def split_of(self, request: int | None) -> Split:
+        """The split of a request, None the last: samples of earlier ones are neither forgotten nor retained."""
+        asked = self._asked.one(request)
+        return self._asked.before(asked.number).split(asked.ids)
 
-    def _split(self, ids: Iterable[SampleId]) -> Split:
-        return Split.of(self.data.train, forget=ids, reference=self.data.reference)
+    def _served(self, number: int) -> Trained:
+        """The model that a request begins from."""
+        return self.train() if self._asked.one(number).after is None else self._asked.served(number)
 
     # ------------------------------------------------------------------------------------------- models
 
@@ -201,41 +220,47 @@ class Workspace:
         method: Method,
         *,
         forget: Forget | None = None,
+        after: str | None = None,
         seed: int | None = None,
         retain: bool = True,
         name: str = "",
+        request: int | None = None,
     ) -> Trained:
-        """Make the original forget by a method, or read the outcome back.
+        """Make the model that a request begins from forget by a method, or read the outcome back.
 
-        `forget` chooses what to forget (`choose`), if that was not done before; a choice for a request that is refused
-        is taken back. `retain=False` hides the retain set from the method. The name defaults to the method's.
+        `forget` chooses what to forget (`choose`), if that was not done before, and `after` the model to begin from; a
+        choice for a request that is refused is taken back. Otherwise it is the request of this number, the last if left
+        out. `retain=False` hides the retain set from the method. The name defaults to the method's, with the request's
+        number from the second on.
         """
-        first = not self.chosen
+        before = len(self.requests)
         if forget is not None:
-            self.choose(forget)
+            self.choose(forget, after=after)
+        if forget is not None or after is not None:
+            request = self.following(after)
         try:
-            return self._unlearned(method, seed=seed, retain=retain, name=name)
+            return self._unlearned(method, self._asked.one(request).number, seed=seed, retain=retain, name=name)
         except ObliviateError:
-            if first:  # the folder is not bound to a request that came to nothing
+            if len(self.requests) > before:  # the folder is not bound to a request that came to nothing
                 self.unchoose()
             raise
 
-    def _unlearned(self, method: Method, *, seed: int | None, retain: bool, name: str) -> Trained:
-        seed = self.seed if seed is None else seed
-        split = self.split if retain else self.split.without_retain()
-        name = name or (
-            f"{method.name} (seed {seed})"
-            if isinstance(method, Retrain)
-            else method.name + ("" if retain else " (no retain set)")
-        )
-        original = self.train()
-        weights = checkpoint.weights_sha256(original.model)
-        request = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
-        identity = f"{method.name}-{hashlib.sha256(request.encode()).hexdigest()[:10]}"
+    def _unlearned(self, method: Method, number: int, *, seed: int | None, retain: bool, name: str) -> Trained:
+        seed, whole = self.seed if seed is None else seed, self.split_of(number)
+        split = whole if retain else whole.without_retain()
+        method = workflow.without_forgotten(method, self._asked.before(number).forgotten)
+        if not name:
+            hidden = "" if retain else " (no retain set)"
+            name = f"{method.name} (seed {seed})" if isinstance(method, Retrain) else f"{method.name}{hidden}"
+            name += "" if number == 1 else f", request {number}"
+        served = self._served(number)
+        weights = checkpoint.weights_sha256(served.model)
+        facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
+        identity = f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
         return self._kept.kept(
             identity,
             lambda work: workflow.unlearn(
-                original.model,
+                served.model,
                 split,
                 method,
                 self.task,
@@ -246,13 +271,13 @@ class Workspace:
                 progress=self._said(name),
                 name=name,
             ),
-            ids=self.split.kept.ids.tolist() if retain else [],
-            settings={"method": describe_method(method), "retain": retain},
+            ids=whole.kept.ids.tolist() if retain else [],
+            settings={"method": describe_method(method), "retain": retain, "request": number},
         )
 
-    def retrained(self, count: int) -> list[Trained]:
-        """Retrain without the forget set under `count` seeds, or read them back."""
-        return [self.unlearn(Retrain(), seed=self.seed + 1 + one) for one in range(count)]
+    def retrained(self, count: int, *, request: int | None = None) -> list[Trained]:
+        """Retrain without all that was forgotten up to a request under `count` seeds, or read them back."""
+        return [self.unlearn(Retrain(), seed=self.seed + 1 + one, request=request) for one in range(count)]
 
     def models(self) -> list[Trained]:
         """Every model of this folder: the original, then the others in the order of their making.
@@ -260,6 +285,15 @@ class Workspace:
         A label that is there already gets a number.
         """
         return [made for made, _ in self._kept.entries()]
+
+    def _compared(self, number: int) -> list[tuple[Trained, Manifest]]:
+        """The models of one request: what it began from, in the role of the original, then what came of it."""
+        entries = self._kept.entries()
+        if number == 1:
+            return [(made, one) for made, one in entries if request_of(one) == 1]
+        weights = checkpoint.weights_sha256(self._served(number).model)
+        begun = [(replace(made, role="original"), one) for made, one in entries if one.weights_sha256 == weights]
+        return [*begun[:1], *((made, one) for made, one in entries if request_of(one) == number)]
 
     @property
     def _kept(self) -> ModelFolder:
@@ -300,6 +334,7 @@ class Workspace:
         *,
         references: int = 16,
         retrained: int = 3,
+        request: int | None = None,
         settings: AuditSettings | None = None,
         shadows: bool = False,
         workers: int | None = None,
@@ -307,8 +342,9 @@ class Workspace:
         command: str | None = None,
         pictures: bool = True,
     ) -> dict[str, Any]:
-        """Audit every model of this folder, and write `results.json` and `report.html`.
+        """Audit every model of a request, the last if left out, and write `results.json` and `report.html`.
 
+        Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model.
         Missing retrained models and references are trained first; with `retrained=0` the references are the yardstick,
         unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
         method of every unlearned model, for U-LiRA; which model that cannot be done for is told in "notes". `since` is
@@ -319,19 +355,25 @@ class Workspace:
         settings = settings or AuditSettings()
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
-        split = self.split
+        asked = self._asked.one(request)
+        number, split = asked.number, self.split_of(asked.number)
+        if shadows and number > 1:
+            raise AuditError(
+                f"expected a first request to attack by U-LiRA, got request {number}; references have not gone through "
+                "the requests before it: audit it without --shadows"
+            )
         if not retrained and isinstance(self.task, Classification):  # before references are trained in vain
             labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
-            check_classes(*labels, retrained=self._kept.count("retrained"))
+            check_classes(*labels, retrained=self._kept.count("retrained", request=number))
         self.train()
-        self.retrained(retrained)
+        self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers)
+        entries = self._compared(number)
         unlearned, notes = {}, []
         if shadows:
-            entries = self._kept.entries()
             unlearned, notes = evidence.make_shadows(entries, split, pool, self.origin, workers, self._said)
         self.progress("audit", 0, 1)
-        models = self.models()
+        models = [made for made, _ in entries]
         examined = workflow.examine(
             models, split, self.data.test, pool, settings=settings, shadows=unlearned, task=self.task
         )
@@ -345,7 +387,7 @@ class Workspace:
             seed=self.seed,
             data_name=self.data.name,
             data_sha256=self.data.sha256,
-            forget_rule=self.rule,
+            forget_rule=asked.told,
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
@@ -360,19 +402,27 @@ class Workspace:
         write_report(self.folder)
         return values
 
-    def inspect(self, *, retrained: int = 3, epochs: int = 3, learning_rate: float | None = None) -> dict[str, Any]:
-        """Look into every model of this folder (`inspection.inspect`), and write `inspection.json`.
+    def inspect(
+        self,
+        *,
+        retrained: int = 3,
+        request: int | None = None,
+        epochs: int = 3,
+        learning_rate: float | None = None,
+    ) -> dict[str, Any]:
+        """Look into every model of a request, the last if left out (`inspection.inspect`); write `inspection.json`.
 
         Missing retrained models are trained first; nothing else in the folder changes.
         """
         if retrained < 0:
             raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
         inspection.check_settings(epochs, learning_rate)
-        split = self.split
+        asked = self._asked.one(request)
+        split = self.split_of(asked.number)
         self.train()
-        self.retrained(retrained)
+        self.retrained(retrained, request=asked.number)
         found = inspection.inspect(
-            self.models(),
+            [made for made, _ in self._compared(asked.number)],
             split,
             self.data.test,
             self.task,
@@ -390,7 +440,7 @@ class Workspace:
                 "forget": len(split.forget),
                 "train": len(self.data.train),
                 "test": len(self.data.test),
-                "forget_rule": self.rule,
+                "forget_rule": asked.told,
             },
             **found.to_dict(),
         }

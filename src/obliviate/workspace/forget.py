@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from obliviate import workflow
 from obliviate.data.rules import Among, Chosen, Forget, Rule, read_amount
 from obliviate.data.rules import choose as follow
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.references.pool import ReferencePool, pools_in
+from obliviate.seeds import derive
+from obliviate.types import Ids
 from obliviate.workspace.origin import Origin
 
 
 @dataclass(frozen=True, eq=False)
 class Here:
-    """The folder, what it was made from, and where its references are."""
+    """The folder, what it was made from, and what requests before that of this number have forgotten."""
 
     folder: Path
     origin: Origin
+    number: int = 1
+    forgotten: Ids = field(default_factory=lambda: np.array([], dtype=np.str_))
 
     @property
     def among(self) -> Among:
         """What rules choose from."""
-        data = self.origin.data
-        return Among(data.train, data.metadata, data.owner, self.origin.seed)
+        data = self.origin.data.without(self.forgotten) if len(self.forgotten) else self.origin.data
+        seed = self.origin.seed if self.number == 1 else derive(self.origin.seed, "request", self.number)
+        return Among(data.train, data.metadata, data.owner, seed)
 
     @property
     def references(self) -> Path:

@@ -68,10 +68,11 @@ class ModelFolder:
             entries.append((made if again == 1 else replace(made, name=f"{made.label} #{again}"), manifest))
         return entries
 
-    def count(self, role: Role) -> int:
-        """How many models of a role are there, by their manifests alone."""
+    def count(self, role: Role, *, request: int) -> int:
+        """How many models of a role did a request make, by their manifests alone."""
         paths = (self.folder / "models").glob("*.json")
-        return sum(checkpoint.read_manifest(path.with_suffix(".safetensors")).role == role for path in paths)
+        manifests = [checkpoint.read_manifest(path.with_suffix(".safetensors")) for path in paths]
+        return sum((one.role, request_of(one)) == (role, request) for one in manifests)
 
     def _path(self, identity: str) -> Path:
         return self.folder / "models" / f"{identity}.safetensors"
@@ -83,6 +84,11 @@ class ModelFolder:
                 f"expected a model of this folder's data, got {path} of other data; remove it from {path.parent}"
             )
         return made, manifest
+
+
+def request_of(manifest: Manifest) -> int:
+    """The number of the request that made a model; manifests without one are of folders with one request."""
+    return int(manifest.settings.get("request", 1))
 
 
 def _discard(work: Path) -> None:

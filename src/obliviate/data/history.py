@@ -1,0 +1,74 @@
+"""Which samples a model was trained on, and which of them were forgotten since, request by request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Shaped
+
+from obliviate.data.ids import as_ids, shown
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split, refuse_shared
+from obliviate.errors import DataError
+from obliviate.types import Ids, SampleId
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Training samples, unseen reference samples if there are any, and the ids of every request so far, in order.
+
+    No split that it makes holds a sample of an earlier request: neither to forget, nor to retain.
+    Raises DataError for a reference set that shares ids with the training samples.
+
+    >>> import torch
+    >>> train = Samples.from_tensors(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]), ids=list("abcd"))
+    >>> history = History(train).after(["b"])
+    >>> history.split(["d"]).kept.ids.tolist()
+    ['a', 'c']
+    """
+
+    trained: Samples
+    reference: Samples | None = None
+    requests: tuple[Shaped[np.ndarray, " _"], ...] = ()
+
+    def __post_init__(self) -> None:
+        refuse_shared(self.reference, self.trained)
+
+    @property
+    def forgotten(self) -> Ids:
+        """All ids that were forgotten, in order."""
+        return np.concatenate(self.requests) if self.requests else np.array([], dtype=np.str_)
+
+    @property
+    def remaining(self) -> Samples:
+        """The samples that were never asked to be forgotten."""
+        return self.trained.without(self.forgotten) if self.requests else self.trained
+
+    def split(self, ids: Iterable[SampleId] | Ids) -> Split:
+        """Split what remains by the ids of the next request.
+
+        Raises DataError for ids that were forgotten before, and as `Split.of` does: for unknown or duplicate ids, none
+        at all, or all that remain.
+        """
+        wanted = as_ids(ids, what="ids to forget")
+        again = [
+            f"{shown(both)} of request {number}"
+            for number, gone in enumerate(self.requests, start=1)
+            if len(both := wanted[np.isin(wanted, gone)])
+        ]
+        if again:
+            raise DataError(
+                f"expected samples that are still trained on, got {' and '.join(again)}, which are forgotten already; "
+                "leave them out of the request"
+            )
+        return Split.of(self.remaining, forget=wanted, reference=self.reference)
+
+    def after(self, ids: Iterable[SampleId] | Ids) -> History:
+        """Add a request; raises DataError where `split` does."""
+        return replace(self, requests=(*self.requests, self.split(ids).forget.ids))
+
+    def before(self, number: int) -> History:
+        """What it was before the request of this number, counted from 1."""
+        return replace(self, requests=self.requests[: number - 1])

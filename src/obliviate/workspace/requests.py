@@ -1,0 +1,156 @@
+"""The requests of a folder, in order: `forget.json` is the first, `requests/0002.json` and so on are those after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from obliviate.data.history import History
+from obliviate.data.ids import as_ids
+from obliviate.data.sources import Data
+from obliviate.errors import WorkspaceError
+from obliviate.files import read_json, write_json
+from obliviate.types import SampleId
+from obliviate.workflow import Trained
+from obliviate.workspace.models import ModelFolder, request_of
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The model that a later request begins from: its label then, and what tells it from all others."""
+
+    label: str
+    weights_sha256: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """The ids to forget, how they were chosen in a few words, and what model served then (None is the original)."""
+
+    number: int
+    rule: str
+    ids: Sequence[SampleId]
+    after: Parent | None = None
+
+    @property
+    def told(self) -> str:
+        """How the ids were chosen, with what went before."""
+        return self.rule if self.after is None else f"{self.rule}; request {self.number}, after {self.after.label}"
+
+
+@dataclass(frozen=True, eq=False)
+class Requests:
+    """The requests of a folder, over what was trained on, and the models that they begin from."""
+
+    folder: Path
+    data: Data
+    kept: ModelFolder
+
+    @property
+    def all(self) -> list[Request]:
+        """Every request, in order."""
+        return read(self.folder)
+
+    def one(self, number: int | None = None) -> Request:
+        """The request of a number, None the last; raises WorkspaceError where there is none."""
+        there = self.all
+        if not there:
+            raise WorkspaceError(f"expected a forget set in {self.folder}, got none; choose one with --forget")
+        number = len(there) if number is None else number
+        if not 1 <= number <= len(there):
+            raise WorkspaceError(
+                f"expected a request of {self.folder}, from 1 to {len(there)}, got {number}; name one of them, or make "
+                "the next one with --forget and --after"
+            )
+        return there[number - 1]
+
+    def before(self, number: int) -> History:
+        """What was trained on, and what was forgotten before the request of this number."""
+        earlier = tuple(as_ids(one.ids, what="ids of a request") for one in self.all[: number - 1])
+        return History(self.data.train, self.data.reference, earlier)
+
+    def begins(self, after: str | None) -> tuple[int, Parent | None]:
+        """The number of the request that begins from the model with this label, and the model.
+
+        Raises WorkspaceError where there is no such model, or where that request began from another.
+        """
+        if after is None:
+            return 1, None
+        there = {made.label: one for made, one in self.kept.entries() if made.role != "original"}
+        if after not in there:
+            raise WorkspaceError(
+                f"expected an unlearned model of {self.folder} to go on from ({', '.join(there) or 'there is none'}), "
+                f"got {after!r}; name one of them with --after"
+            )
+        number, parent = request_of(there[after]) + 1, Parent(after, there[after].weights_sha256)
+        if number <= len(self.all):
+            known = self.one(number).after
+            assert known is not None
+            if known.weights_sha256 != parent.weights_sha256:
+                raise WorkspaceError(
+                    f"expected request {number} of {self.folder} to go on from {known.label}, as it has from the "
+                    f"start, got {after}; a folder has one model that serves: begin in a new folder to try another"
+                )
+        return number, parent
+
+    def served(self, number: int) -> Trained:
+        """The unlearned model that a later request begins from; raises WorkspaceError where it is not there."""
+        parent = self.one(number).after
+        assert parent is not None
+        for made, manifest in self.kept.entries():
+            if manifest.weights_sha256 == parent.weights_sha256 and request_of(manifest) == number - 1:
+                return made
+        raise WorkspaceError(
+            f"expected the model {parent.label} that request {number} began from, got none with its weights in "
+            f"{self.folder / 'models'}; put it back there"
+        )
+
+    def refuse_other(self, number: int, ids: Sequence[SampleId]) -> None:
+        """Refuse other ids than those of a request that is there; raises WorkspaceError."""
+        if sorted(self.one(number).ids) != sorted(ids):
+            raise WorkspaceError(
+                f"expected the forget set that {self.folder} has had from the start, got another; begin in a new "
+                "folder, leave out --forget, or go on from an unlearned model with --after"
+                if number == 1
+                else f"expected the forget set that request {number} of {self.folder} has had from the start, got "
+                "another; leave out --forget, or go on from a model of that request with --after"
+            )
+
+
+def read(folder: Path) -> list[Request]:
+    """Every request; raises WorkspaceError for a damaged or foreign file."""
+    found: list[Request] = []
+    while (path := _path(folder, len(found) + 1)).exists():
+        values = read_json(path)
+        try:
+            parent = Parent(**values["after"]) if found else None
+            found.append(Request(len(found) + 1, values["rule"], values["ids"], parent))
+        except (KeyError, TypeError) as error:
+            raise WorkspaceError(
+                f"expected a request with its rule, its ids and what it comes after, got {path} without ({error}); "
+                "the file is foreign"
+            ) from error
+    return found
+
+
+def write(folder: Path, request: Request) -> None:
+    """Keep a request."""
+    path = _path(folder, request.number)
+    path.parent.mkdir(exist_ok=True)
+    after = {} if request.after is None else {"after": asdict(request.after)}
+    write_json(path, {"rule": request.rule, "ids": list(request.ids), **after})
+
+
+def remove(folder: Path, number: int) -> None:
+    """Take a request back."""
+    path = _path(folder, number)
+    path.unlink(missing_ok=True)
+    if number > 1:
+        with suppress(OSError):  # others are in the folder
+            path.parent.rmdir()
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / "forget.json" if number == 1 else folder / "requests" / f"{number:04d}.json"
