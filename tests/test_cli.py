@@ -126,7 +126,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--json")
     assert code == 0
     facts = json.loads(out)
-    assert set(facts) == {"folder", "method", "forget", "seconds", "notes"}
+    assert set(facts) == {"folder", "method", "request", "forget", "seconds", "notes"}
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
@@ -522,7 +522,7 @@ def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, f
     assert told["samples"][0] == {"id": "image-3", "class": told["samples"][0]["class"], "owner": "w3"}
     assert (told["exact"], told["needs"]) == (False, ["labels", "retain"])
     refused(cli(*asked), "a forget set", "none")
-    refused(cli(*asked, "--forget", "owner:w3", "--no-retain"), "a retain for fine_tune", "none")
+    refused(cli(*asked, "--forget", "owner:w3", "--no-retain"), "a retain set for fine_tune", "none")
     assert snapshot(folder) == before
 
 
@@ -572,14 +572,14 @@ def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine:
         (["amnesia"], ["a method of retrain, sisa, fine_tune, gradient_ascent, amun", "'amnesia'"]),
         (["amun", "--set", "epoch=3"], ["NAME=VALUE with a hyperparameter of amun", "'epoch=3'"]),
         (["amun", "--set", "epochs"], ["NAME=VALUE", "'epochs'"]),
-        (["fine_tune", "--set", "epochs=many"], ["epochs to be int", "'many'"]),
+        (["fine_tune", "--set", "epochs=many"], ["epochs to be a whole number", "'many'"]),
         (["fine_tune", "--set", "epochs=0"], ["epochs above 0", "got 0"]),
-        (["fine_tune", "--set", "epochs=1.5"], ["epochs to be int", "'1.5'"]),
+        (["fine_tune", "--set", "epochs=1.5"], ["epochs to be a whole number", "'1.5'"]),
         (["amun", "--set", "search=guess"], ["a search of boundary, pgd, fgsm", "'guess'"]),
         (["amun", "--set", "epochs=many"], ["epochs", "many"]),
         (["amun", "--set", "examples=3"], ["examples", "3"]),
         (["amun", "--set", "schedule=magic"], ["schedule", "'magic'"]),
-        (["fine_tune", "--no-retain"], ["a retain for fine_tune", "none"]),
+        (["fine_tune", "--no-retain"], ["a retain set for fine_tune", "none"]),
     ],
     ids=lambda one: " ".join(one) if "--set" in one or len(one) == 1 else "",
 )
@@ -895,7 +895,7 @@ def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:
     code, out, _ = cli("methods", "--json")
     assert code == 0
     assert [one["name"] for one in json.loads(out)] == [cls.name for cls in BUILT_IN]
-    keys = {"name", "summary", "source", "needs", "exact", "defaults", "when_none"}
+    keys = {"name", "summary", "source", "needs", "exact", "tasks", "defaults", "when_none"}
     assert all(set(one) == keys for one in json.loads(out))
 
 

@@ -100,7 +100,7 @@ def test_a_hidden_retain_set_is_not_read(original: Trained, train: Samples, thre
         SECOND, ASCENT, three_classes, retain=False
     )
     assert set(reads()) == {*FIRST, *SECOND}
-    with pytest.raises(MethodError, match="expected a retain for fine_tune, got none"):
+    with pytest.raises(MethodError, match="expected a retain set for fine_tune, got none"):
         Serving.of(original, train).forget(FIRST, FineTune(), three_classes, retain=False)
 
 

@@ -186,7 +186,7 @@ def test_is_a_frozen_dataclass_with_keyword_only_fields(method: Any) -> None:
 @each_method
 def test_describes_itself(method: Any) -> None:
     described = base.describe(type(method))
-    assert set(described) == {"name", "summary", "source", "needs", "exact", "defaults", "when_none"}
+    assert set(described) == {"name", "summary", "source", "needs", "exact", "tasks", "defaults", "when_none"}
     assert described["name"] == method.name
     assert described["summary"].endswith(".")
     assert described["source"]

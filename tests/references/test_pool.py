@@ -378,7 +378,7 @@ def test_a_population_that_is_too_small_is_refused(
 def test_a_reference_with_outputs_that_are_not_finite_is_not_kept(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "outputs", lambda model, samples: torch.full((len(samples), 3), torch.nan))
+    monkeypatch.setattr(jobs, "observed", lambda model, samples, task: torch.full((len(samples), 3), torch.nan))
     with pytest.raises(TrainingError, match="expected finite outputs, got NaN or Inf from member 0; lower"):
         make(tmp_path)
     assert not [name for name in files(tmp_path) if "logits" in name]

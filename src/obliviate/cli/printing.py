@@ -221,6 +221,7 @@ def methods(described: Sequence[Mapping[str, Any]]) -> None:
     console.width = min(console.width, WIDEST)
     for one in described:
         needs = ", ".join(one["needs"]) or "nothing but the forget set"
+        needs += "; serves every task" if len(one["tasks"]) > 1 else f"; serves {one['tasks'][0]}"
         heading = Text.assemble(
             (one["name"], "bold"), f"   {'exact' if one['exact'] else 'approximate'}; needs {needs}"
         )

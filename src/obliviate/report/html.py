@@ -57,6 +57,7 @@ def render(results: Mapping[str, Any]) -> str:
         shadows=any(m["klom"] for m in models),
         differences=tables.differences(models),
         attacks=tables.attacks(models),
+        accuracy_means=None if results["task"]["kind"] == "classification" else results["task"].get("right"),
         rates=tables.rates(models),
         shares=tables.shares(models),
         distances=tables.distances(models),
