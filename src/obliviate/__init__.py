@@ -43,9 +43,10 @@ if TYPE_CHECKING:
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
-    from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task
+    from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task, task_of
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
+    from obliviate.training.suited import recipe_for
     from obliviate.types import Batch
     from obliviate.workflow import (
         Serving,
@@ -71,6 +72,8 @@ _HOMES = {
     "CausalLM": "task",
     "Classification": "task",
     "MultiLabel": "task",
+    "recipe_for": "training.suited",
+    "task_of": "task",
     "Regression": "task",
     "CoinFlips": "planned",
     "Coins": "data.coins",
@@ -191,8 +194,10 @@ __all__ = [
     "plant",
     "planted_noise",
     "random_ids",
+    "recipe_for",
     "save_report",
     "table",
+    "task_of",
     "toss",
     "train",
     "train_references",
