@@ -41,9 +41,9 @@ def train(
     data: Annotated[
         str,
         Parameter(
-            help="fashion_mnist_5k (shipped), digits, diabetes, fashion_pairs, a .npz file with train_x, train_y, test_x, "
-            "test_y, or a folder: idx, CIFAR, SVHN, images in train/CLASS and test/CLASS, a table or texts with a "
-            "data.toml, a plain text (docs/data.md)."
+            help="fashion_mnist_5k (shipped), digits, diabetes, fashion_pairs, a .npz file with train_x, train_y, "
+            "test_x, test_y, or a folder: idx, CIFAR, SVHN, images in train/CLASS and test/CLASS, a table or texts with "
+            "a data.toml, a plain text (docs/data.md)."
         ),
     ] = "fashion_mnist_5k",
     train_size: Annotated[int | None, Parameter(help="Train on a random part of this many samples.")] = None,
