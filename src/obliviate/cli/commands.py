@@ -42,7 +42,7 @@ def train(
         str,
         Parameter(
             help="fashion_mnist_5k (shipped), digits, diabetes, fashion_pairs, a .npz file with train_x, train_y, "
-            "test_x, test_y, or a folder: idx, CIFAR, SVHN, images in train/CLASS and test/CLASS, a table or texts with "
+            "test_x, test_y, or a folder: idx, CIFAR, SVHN, images in train/CLASS and test/CLASS, table or texts with "
             "a data.toml, a plain text (docs/data.md)."
         ),
     ] = "fashion_mnist_5k",
