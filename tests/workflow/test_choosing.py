@@ -89,9 +89,7 @@ def test_other_tasks_are_ranked_by_their_own_scores(tmp_path: Path):
 
 def test_samples_outside_the_pool_are_refused(pool: ReferencePool):
     more = train_set().joined(Samples.from_tensors(torch.rand(1, 2), torch.tensor([0]), ids=["new"]))
-    with pytest.raises(
-        DataError, match=r"^expected references over the training samples, got 'new' outside of the pool;"
-    ):
+    with pytest.raises(AuditError, match=r"^expected samples of the reference pool, got 'new' outside it;"):
         memorised(1, pool, Classification(classes=3)).choose(Among(more))
 
 

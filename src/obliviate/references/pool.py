@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 
+from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
 from obliviate.files import LOCK, writable_folder, write_json
@@ -51,6 +52,16 @@ class ReferencePool:
     seconds: float
     folder: Path
     seed: int
+
+    def rows(self, ids: Ids) -> Int[np.ndarray, " n"]:
+        """Where these samples stand in the pool; raises AuditError for samples outside it."""
+        place = {str(name): row for row, name in enumerate(self.ids)}
+        if outside := [name for name in ids if str(name) not in place]:
+            raise AuditError(
+                f"expected samples of the reference pool, got {shown(outside)} outside it; "
+                "train references over the training and the unseen samples that are audited"
+            )
+        return np.array([place[str(name)] for name in ids])
 
     def __len__(self) -> int:
         return len(self.logits)

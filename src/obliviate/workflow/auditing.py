@@ -14,7 +14,6 @@ from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadow
 from obliviate.audit.panel import Ground
 from obliviate.audit.result import AuditResult
 from obliviate.audit.signals import margins as margins_of
-from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError
@@ -106,13 +105,7 @@ class Evaluation:
         """
         refuse_seen(split, unseen)
         everything = split.forget.joined(split.kept, unseen)
-        place = {str(name): row for row, name in enumerate(pool.ids)}
-        if outside := [name for name in everything.ids if str(name) not in place]:
-            raise AuditError(
-                f"expected samples of the reference pool, got {shown(outside)} outside it; "
-                "train references over the training and the unseen samples that are audited"
-            )
-        rows = np.array([place[str(name)] for name in everything.ids])
+        rows = pool.rows(everything.ids)
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
         classes = task is None or isinstance(task, Classification)

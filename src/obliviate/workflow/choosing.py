@@ -10,10 +10,8 @@ from jaxtyping import Bool, Float
 
 from obliviate.audit.inputs import AuditSettings
 from obliviate.audit.signals import read
-from obliviate.data.ids import shown
 from obliviate.data.rules import Among, Chosen, Rule, check_amount, count_of, targets
 from obliviate.data.samples import Samples
-from obliviate.errors import DataError
 from obliviate.metrics.memorisation import largest, memorisation, out_of_sample
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification, Task
@@ -75,16 +73,10 @@ def mislabelled(amount: float, pool: ReferencePool | Callable[[], ReferencePool]
 def look(train: Samples, pool: ReferencePool | Callable[[], ReferencePool], task: Task) -> Seen:
     """Read what the references say of training samples, one reference at a time.
 
-    Raises DataError for samples outside the pool, AuditError for outputs that are not finite.
+    Raises AuditError for samples outside the pool, and for outputs that are not finite.
     """
     pool = pool if isinstance(pool, ReferencePool) else pool()
-    place = {str(name): row for row, name in enumerate(pool.ids)}
-    if outside := [name for name in train.ids if str(name) not in place]:
-        raise DataError(
-            f"expected references over the training samples, got {shown(outside)} outside of the pool; "
-            "train references over these samples"
-        )
-    rows = np.array([place[str(name)] for name in train.ids])
+    rows = pool.rows(train.ids)
     labels = targets(train).numpy() if isinstance(task, Classification) else None
     right, margins = np.empty((len(pool), len(train))), np.empty((len(pool), len(train)))
     for member, outputs in enumerate(pool.logits.rows(rows)):
