@@ -172,3 +172,9 @@ def test_gradients_reach_the_model():
     MultiLabel(labels=2).loss(model, batch).backward()
     assert model.weight.grad is not None
     assert model.weight.grad.abs().sum() > 0
+
+
+def test_a_model_for_shorter_texts_or_fewer_words_is_refused():
+    samples = Samples.from_tensors(torch.tensor([[0, 3], [9, 1]]), torch.tensor([[3, 0], [1, 0]]), ids=["a", "b"])
+    with pytest.raises(RecipeError, match=r"an error from Embedding .*; check its `length` and its `vocabulary`$"):
+        CausalLM(tokens=5).check_model(nn.Embedding(5, 5), samples)

@@ -111,6 +111,7 @@ class Task(ABC):
                 output = model(batch.x)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             hint = "the number of channels and the image size" if len(shape) == 4 else "what it was built for"
+            hint = hint if batch.x.is_floating_point() else "its `length` and its `vocabulary`"
             raise RecipeError(
                 f"expected a model that takes inputs of shape {shape}, got an error from {name} ({error}); check {hint}"
             ) from error
