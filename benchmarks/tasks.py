@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import math
 import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -25,8 +26,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import cell, insert, mean, provenance, save, table
-from ground import COLUMNS, Bench, Log, Rows, figures, key_of, markdown, scaled
+from common import insert, mean, provenance, ranged, save, spread, table
+from ground import Bench, Log, Rows, figures, key_of, markdown, scaled
 from torch import nn
 
 from obliviate import workflow
@@ -40,7 +41,7 @@ from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.task import task_of
-from obliviate.training.inference import mean_loss
+from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
 from obliviate.training.suited import recipe_for
 from obliviate.workflow import Evaluation, Trained
@@ -73,7 +74,7 @@ class Setting:
     """A data set, its training, what is forgotten, and the methods that are compared on it.
 
     `owners` keeps the training samples of as many owners, those with the most samples, and one of them is forgotten;
-    otherwise the share `share` at random is. `references` 0 measures perplexities instead of an audit.
+    otherwise the share `share` at random is. `references` 0 measures losses instead of an audit.
     """
 
     source: str
@@ -104,29 +105,28 @@ SETTINGS: Final = {
     ),
     "newsgroups": Setting(
         source="newsgroups20",
-        train_size=3000,
-        reference_size=500,
-        test_size=1500,
+        train_size=2000,
+        reference_size=300,
+        test_size=750,
         recipe={"epochs": 5, "options": {"width": 32}},
         methods=("fine_tune", *OURS),
-        variants=True,
         references=8,
     ),
     "mnist": Setting(
         source="mnist",
-        owners=50,
-        reference_size=500,
-        test_size=3000,
+        owners=30,
+        reference_size=300,
+        test_size=1500,
         recipe={"learning_rate": 0.05, "epochs": 4},
         methods=("fine_tune", *OURS),
         references=8,
     ),
     "shakespeare": Setting(
         source="tinyshakespeare",
-        owners=12,
-        reference_size=200,
-        test_size=400,
-        recipe={"epochs": 5, "batch_size": 8, "precision": "float32"},
+        owners=6,
+        reference_size=100,
+        test_size=200,
+        recipe={"epochs": 5, "batch_size": 16, "precision": "float32", "options": {"width": 48}},
         methods=LOSS_ONLY,
         references=0,
         pace=200,
@@ -139,16 +139,16 @@ SETTINGS: Final = {
         share=0.2,
         recipe={"learning_rate": 0.01, "epochs": 50, "batch_size": 16, "options": {"hidden": (64, 32)}},
         methods=LOSS_ONLY,
-        references=8,
+        references=0,
         retrained=3,
     ),
     "fashion_pairs": Setting(
         source="fashion_pairs",
         shipped=True,
         test_size=1250,
-        recipe={"epochs": 15},
+        recipe={"epochs": 10},
         methods=LOSS_ONLY,
-        references=8,
+        references=0,
     ),
 }
 
@@ -183,6 +183,10 @@ class Field:
     @cached_property
     def bench(self) -> Bench:
         return Bench(recipe=self.recipe, task=task_of(self.data), train=self.data.train, pace=self.setting.pace)
+
+    @property
+    def language(self) -> bool:
+        return self.data.kind == "causal-lm"
 
     @cached_property
     def test(self) -> Samples:
@@ -226,9 +230,9 @@ class Field:
     def judge(self, number: int) -> Callable[[Sequence[Trained]], list[dict[str, Any]]]:
         """What tells the figures of models beside those of the retrained ones, which come last."""
         split, peers = self.split(number), self.retrained(number)
-        told = [self._losses(one.model, split) for one in peers]
         if not self.setting.references:
-            return lambda models: _perplexities([*(self._losses(one.model, split) for one in models), *told], len(told))
+            told = [self._seen(one.model, split) for one in peers]
+            return lambda models: _beside([*(self._seen(one.model, split) for one in models), *told], len(told))
         evaluation = Evaluation.of(split, self.test, self.pool, self.bench.task)
         yardstick = [evaluation.candidate(one) for one in peers]
 
@@ -236,8 +240,7 @@ class Field:
             audits = evaluation.audit(
                 [*(evaluation.candidate(one) for one in models), *yardstick], AuditSettings()
             ).models
-            losses = [*(self._losses(one.model, split) for one in models), *told]
-            rows = [{**figures(one), **each} for one, each in zip(audits, losses, strict=True)]
+            rows = [figures(one) for one in audits]
             return [{**row, **_accuracy_gap(row, rows[len(models) :])} for row in rows]
 
         return found
@@ -265,7 +268,7 @@ class Field:
         for given, factor in itertools.product([{}, VARIANTS[name]][: 1 + self.setting.variants], FACTORS):
             words = ", ".join([f"{key} {value}" for key, value in given.items()] + [f"× {factor:g}"])
             tried[words] = scaled(cls(**given), factor, split)
-        words = min(tried, key=lambda one: _distance(self.measure(TUNING, 0, name, tried[one])))
+        words = min(tried, key=lambda one: _distance(self.measure(TUNING, 0, name, tried[one]), language=self.language))
         return tried[words], words
 
     def rows(self, seeds: Sequence[int]) -> tuple[dict[str, Rows], dict[str, str]]:
@@ -287,6 +290,7 @@ class Field:
         """How much there is of everything."""
         forget = [len(self.split(number).forget) for number in range(TUNING)]
         return {
+            "kind": self.data.kind,
             "train": len(self.data.train),
             "test": len(self.test),
             "reference": len(self.data.reference or ()),
@@ -294,9 +298,13 @@ class Field:
             "recipe": self.recipe.to_dict(),
         }
 
-    def _losses(self, model: nn.Module, split: Split) -> dict[str, float]:
-        parts = zip(PARTS, (split.forget, split.kept, self.test), strict=True)
-        return {f"{part}_loss": mean_loss(model, samples, self.bench.task) for part, samples in parts}
+    def _seen(self, model: nn.Module, split: Split) -> dict[str, float]:
+        """The share that is right, in percent, and the mean of −log of the likelihood, on every part."""
+        found: dict[str, float] = {}
+        for part, samples in zip(PARTS, (split.forget, split.kept, self.test), strict=True):
+            loss, _, right = observed(model, samples, self.bench.task).mean(0).tolist()
+            found |= {part: 100 * right, f"{part}_loss": loss}
+        return found
 
 
 def owners(data: Data) -> np.ndarray:
@@ -316,23 +324,29 @@ def _accuracy_gap(row: Mapping[str, Any], peers: Rows) -> dict[str, float]:
     return {"accuracy_gap": statistics.fmean(abs(row[part] - mean(others, part)) for part in PARTS)}
 
 
-def _perplexities(losses: Sequence[Mapping[str, float]], peers: int) -> list[dict[str, Any]]:
-    """Perplexities, and their ratios to the mean of the last `peers` ones; of one of these to that of the others."""
+def _beside(seen: Sequence[Mapping[str, float]], peers: int) -> list[dict[str, Any]]:
+    """What is seen beside the mean of the last `peers`, one of these beside the others of them.
+
+    `loss_gap` is the mean distance of the three losses, and a ratio is that of perplexities, e to the loss.
+    """
     found: list[dict[str, Any]] = []
-    for one in losses:
-        others = [other for other in losses[-peers:] if other is not one]
-        ratios = {f"{part}_ratio": float(np.exp(one[f"{part}_loss"] - mean(others, f"{part}_loss"))) for part in PARTS}
-        found.append({f"{part}_perplexity": float(np.exp(one[f"{part}_loss"])) for part in PARTS} | ratios)
+    for one in seen:
+        others = [other for other in seen[-peers:] if other is not one]
+        moved = {part: one[f"{part}_loss"] - mean(others, f"{part}_loss") for part in PARTS}
+        more: dict[str, float] = {"loss_gap": statistics.fmean(abs(each) for each in moved.values())}
+        for part in PARTS:
+            more |= {f"{part}_ratio": math.exp(moved[part]), f"{part}_perplexity": math.exp(one[f"{part}_loss"])}
+        found.append({**one, **more})
     return found
 
 
-def _distance(entry: Mapping[str, Any]) -> float:
-    """How far from retraining: the average gap, or the perplexity that is farthest, in units of its target."""
+def _distance(entry: Mapping[str, Any], *, language: bool) -> float:
+    """How far from retraining: the perplexity that is farthest, in units of its target; otherwise the gap."""
     if "failed" in entry:
-        return float("inf")
-    if "average_gap" in entry:
-        return entry["average_gap"]
-    return max(abs(entry[f"{part}_ratio"] - 1) / NEAR[part] for part in NEAR)
+        return math.inf
+    if language:
+        return max(abs(entry[f"{part}_ratio"] - 1) / NEAR[part] for part in NEAR)
+    return entry.get("average_gap", entry.get("loss_gap"))
 
 
 def options() -> argparse.Namespace:
@@ -375,37 +389,39 @@ def others(rows: Mapping[str, Rows]) -> dict[str, dict[str, list[float]]]:
 
 
 LOSSES: Final = {
-    "right of forget, %": ("forget", 1),
-    "retain, %": ("retain", 1),
-    "test, %": ("test", 1),
-    "loss of forget": ("forget_loss", 3),
-    "retain ": ("retain_loss", 3),
-    "test ": ("test_loss", 3),
-    "FT-AUC": ("ft_auc", 1),
-    "average gap": ("average_gap", 2),
+    **{f"{part} right, %": (part, 1) for part in PARTS},
+    **{f"{part} loss": (f"{part}_loss", 3) for part in PARTS},
+    "loss gap": ("loss_gap", 3),
+    "share of a retraining, %": ("share_of_retraining", 1),
+}
+PERPLEXITIES: Final = {
+    **{f"{part} perplexity": (f"{part}_perplexity", 2) for part in PARTS},
+    **{f"{part} ÷ retrained": (f"{part}_ratio", 3) for part in PARTS},
     "share of a retraining, %": ("share_of_retraining", 1),
 }
 
 
-def written(name: str, rows: Mapping[str, Rows], chosen: Mapping[str, str]) -> str:
-    """The table of one set."""
-    ordered = {one: rows[one] for one in ("original", "retrained")}
-    if SETTINGS[name].references:
-        ordered |= dict(sorted(rows.items(), key=lambda one: mean(one[1], "average_gap")))
-        found = markdown(ordered, LOSSES if SETTINGS[name].methods == LOSS_ONLY else COLUMNS)
+def written(kind: str, rows: Mapping[str, Rows], chosen: Mapping[str, str]) -> str:
+    """The table of one set, the nearest to retraining first."""
+
+    def far(one: tuple[str, Rows]) -> float:
+        return statistics.fmean(_distance(entry, language=kind == "causal-lm") for entry in one[1])
+
+    ordered = {one: rows[one] for one in ("original", "retrained")} | dict(sorted(rows.items(), key=far))
+    if "average_gap" in rows["original"][0]:
+        found = markdown(ordered)
     else:
-        heads = [
-            "method",
-            *(f"{part}: perplexity" for part in PARTS),
-            *(f"{part}: beside retraining, %" for part in PARTS),
-        ]
-        lines = []
-        for label, entries in (ordered | dict(rows)).items():
-            moved = [{part: 100 * (one[f"{part}_ratio"] - 1) for part in PARTS} for one in entries]
-            cells = [cell([{part: one[f"{part}_perplexity"]} for one in entries], part) for part in PARTS]
-            lines.append([label, *cells, *(cell(moved, part) for part in PARTS)])
-        found = table(heads, lines)
+        columns = PERPLEXITIES if kind == "causal-lm" else LOSSES
+        lines = [[label, *(_cell(each, *column) for column in columns.values())] for label, each in ordered.items()]
+        found = table(["method", *columns], lines)
     return f"{found}\n\nChosen: {'; '.join(f'`{one}` {words}' for one, words in chosen.items())}."
+
+
+def _cell(rows: Rows, name: str, digits: int) -> str:
+    """Mean and range of a figure, and how many rows failed."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    failed = sum("failed" in row for row in rows)
+    return (ranged(spread(values), digits) if values else "") + (f", {failed} failed" if failed else "")
 
 
 def main() -> None:
@@ -420,7 +436,7 @@ def main() -> None:
     if arguments.prepare:
         return
     for name, found in sets.items():
-        text = written(name, found["rows"], found["chosen"])
+        text = written(found["facts"]["kind"], found["rows"], found["chosen"])
         insert(PAGE, name, text)
         print(f"\n{name} {found['facts']}\n{text}")
         if "fine_tune" in found["rows"] and set(OURS) <= set(found["rows"]):
