@@ -89,6 +89,7 @@ class Setting:
     references: int = 16
     retrained: int = 2
     variants: bool = False
+    factors: tuple[float, ...] = FACTORS
     pace: int = 1000
 
 
@@ -102,6 +103,7 @@ SETTINGS: Final = {
         methods=("fine_tune", *OURS),
         retrained=3,
         variants=True,
+        factors=(3.0, *FACTORS),  # of the first four, the largest suited every method
     ),
     "newsgroups": Setting(
         source="newsgroups20",
@@ -265,7 +267,7 @@ class Field:
         """A method with the settings that come closest to retraining on the tuning forget set, and these in words."""
         split, cls = self.split(TUNING), registry()[name]
         tried: dict[str, Method] = {}
-        for given, factor in itertools.product([{}, VARIANTS[name]][: 1 + self.setting.variants], FACTORS):
+        for given, factor in itertools.product([{}, VARIANTS[name]][: 1 + self.setting.variants], self.setting.factors):
             words = ", ".join([f"{key} {value}" for key, value in given.items()] + [f"× {factor:g}"])
             tried[words] = scaled(cls(**given), factor, split)
         words = min(tried, key=lambda one: _distance(self.measure(TUNING, 0, name, tried[one]), language=self.language))
