@@ -110,9 +110,9 @@ SETTINGS: Final = {
         train_size=2000,
         reference_size=300,
         test_size=750,
-        recipe={"epochs": 5, "options": {"width": 32}},
+        recipe={"epochs": 8, "options": {"width": 32}},
         methods=("fine_tune", *OURS),
-        references=8,
+        references=6,
     ),
     "mnist": Setting(
         source="mnist",
