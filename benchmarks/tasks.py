@@ -40,6 +40,7 @@ from obliviate.errors import ObliviateError
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
+from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
 from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
@@ -197,7 +198,7 @@ class Field:
         return self.data.test.select(ids[:: max(len(ids) // self.setting.test_size, 1)][: self.setting.test_size])
 
     @cached_property
-    def pool(self) -> workflow.ReferencePool:
+    def pool(self) -> ReferencePool:
         return workflow.train_references(
             self.recipe,
             self.data.train,
