@@ -63,6 +63,7 @@ class Bench:
     recipe: Recipe
     task: Task
     train: Samples
+    pace: int = PACE
 
     def __post_init__(self) -> None:
         torch.set_num_threads(1)
@@ -89,7 +90,7 @@ class Bench:
 
     def _pace(self) -> float:
         """Processor seconds that the recipe takes per sample and epoch, now."""
-        few = self.train.select(self.train.ids[:PACE])
+        few = self.train.select(self.train.ids[: self.pace])
         began = time.process_time()
         Run(self.task, recipe=replace(self.recipe, epochs=1)).train(few)
         return (time.process_time() - began) / len(few)

@@ -194,3 +194,17 @@ def test_the_refusal_names_methods_that_serve_the_task(worlds: dict[str, World])
     named = str(error.value).partition("use one of ")[2].split(", ")
     assert {"fine_tune", "nabla_tau", "scrub"} <= set(named)
     assert all(able(one, "regression") for one in named)
+
+
+def cells() -> dict[str, dict[str, str]]:
+    """The page's table: by method and kind of task the first word of each cell."""
+    text = PAGE.read_text(encoding="utf-8").partition("<!-- methods -->")[2].partition("<!-- end of methods -->")[0]
+    heads, _, *rows = [[one.strip() for one in line.strip("|").split("|")] for line in text.strip().splitlines()]
+    words = [[cell.split()[0] for cell in row] for row in rows]
+    return {row[0].strip("`"): dict(zip(heads[1:], row[1:], strict=True)) for row in words}
+
+
+def test_the_page_says_which_method_serves_which_task():
+    assert cells() == {
+        name: {kind: "yes" if able(name, kind) else "no" for kind in KINDS} for name in methods.registry()
+    }
