@@ -158,7 +158,7 @@ def test_workers_of_a_killed_process_stop_and_the_pool_goes_on(
     if child == 0:
 
         def dying(stage: str, done: float, total: float) -> None:
-            if list(tmp_path.glob("*/work/member-*")):  # the worker is at work
+            if list(tmp_path.glob(f"*/{jobs.WORK}/member-*")):  # the worker is at work
                 die()
 
         try:

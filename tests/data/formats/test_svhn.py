@@ -70,6 +70,16 @@ def test_a_file_that_is_no_matlab_file_is_refused(tmp_path: Path, draw: Draw, co
         load(folder)
 
 
+def test_a_file_of_matlab_7_3_is_refused_by_name(tmp_path: Path, draw: Draw):
+    folder = write(tmp_path / "svhn", draw(3, 32, 32))
+    header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    (folder / "train_32x32.mat").write_bytes(header + bytes(512))
+    with pytest.raises(
+        DataError, match=r"^expected a MATLAB file of version 5 in .*, got one of version 7.3, .* HDF5; "
+    ):
+        load(folder)
+
+
 def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Draw):
     folder = write(tmp_path / "svhn", draw(3, 4, 4))
     expected, path = load(folder).sha256, folder / "train_32x32.mat"

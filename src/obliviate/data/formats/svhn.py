@@ -14,6 +14,7 @@ import numpy as np
 
 from obliviate.data.formats.base import Arrays, Format, damaged, need, whole
 
+HDF5: Final = 2  # the major version that such files have for scipy, which does not read them
 FILES: Final = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 
 
@@ -37,15 +38,20 @@ def read(folder: Path) -> Arrays:
 
 def _matlab(path: Path) -> dict[str, Any]:
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
+    from scipy.io.matlab import MatReadError, matfile_version
 
+    wanted = "a MATLAB file of version 5"
     try:
-        return loadmat(path, variable_names=["X", "y"])
-    except (  # what the parser raises on damaged bytes; NotImplementedError stands for files of MATLAB 7.3
-        *(MatReadError, NotImplementedError, OSError, EOFError, struct.error, zlib.error),
+        major, _ = matfile_version(path)
+        found = loadmat(path, variable_names=["X", "y"]) if major < HDF5 else None
+    except (  # what the parser raises on damaged bytes
+        *(MatReadError, OSError, EOFError, struct.error, zlib.error),
         *(LookupError, MemoryError, OverflowError, TypeError, ValueError),
     ) as error:
-        raise damaged(path, wanted="a MATLAB file of version 5", got=error) from error
+        raise damaged(path, wanted=wanted, got=error) from error
+    if found is None:
+        raise damaged(path, wanted=wanted, got="one of version 7.3, which is HDF5")
+    return found
 
 
 SVHN = Format(
