@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,7 @@ KINDS: dict[str, Callable[[], tuple[Task, Recipe, Tensor, Tensor]]] = {
     "regression": numbers,
     "language model": language,
 }
-METHODS = [name for name in methods.registry() if name != "sisa"]
+METHODS = [name for name in methods.registry() if name != "sisa"]  # which begins from checkpoints, below
 SETTINGS: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.5}}
 
 
@@ -166,6 +166,22 @@ def test_a_method_serves_a_task_or_is_refused_by_name(name: str, kind: str, worl
     made = workflow.unlearn(world.original, world.split, method, world.task, recipe=world.recipe)
     losses = [mean_loss(made.model, samples, world.task) for samples in (world.split.forget, world.split.kept)]
     assert np.isfinite(losses).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sisa_forgets_exactly_where_probabilities_can_be_averaged(kind: str, worlds: dict[str, World], tmp_path: Path):
+    world, sisa = worlds[kind], methods.find("sisa")()
+    recipe, checkpoints = replace(world.recipe, shards=2, slices=2, epochs=2), tmp_path / "checkpoints"
+    if not able("sisa", kind):
+        with pytest.raises(
+            MethodError, match=r"^expected a task that sisa serves \(classification\), got .*; use one of "
+        ):
+            workflow.unlearn(world.original, world.split, sisa, world.task, recipe=recipe, checkpoints=checkpoints)
+        return
+    original = workflow.train(recipe, world.train, world.task, checkpoints=checkpoints).model
+    made = workflow.unlearn(original, world.split, sisa, world.task, recipe=recipe, checkpoints=checkpoints)
+    assert made.model(world.unseen.everything().x).shape == (SIZE, 3)
+    assert np.isfinite(mean_loss(made.model, world.split.kept, world.task))
 
 
 CLIMBING: dict[str, dict[str, Any]] = {

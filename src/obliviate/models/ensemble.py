@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 
@@ -28,6 +28,6 @@ class Ensemble(nn.Module):
     def __len__(self) -> int:
         return len(self.constituents)
 
-    def forward(self, x: Float[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
+    def forward(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
         votes = torch.stack([one(x).float().log_softmax(1) for one in self.constituents])
         return votes.logsumexp(0) - math.log(len(self))
