@@ -259,6 +259,64 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
 
 
+CLUSTER = """
+from concurrent.futures import ThreadPoolExecutor
+
+
+class Counted(ThreadPoolExecutor):
+    def submit(self, fn, /, *args):
+        with open("calls.txt", "a") as file:
+            print(fn.__name__, args[2], file=file)
+        return super().submit(fn, *args)
+
+
+def four():
+    return Counted(4)
+"""
+
+
+def test_references_and_shadows_are_made_by_an_executor_of_ones_own(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "my_cluster.py").write_text(CLUSTER)
+    monkeypatch.chdir(here)
+    given = ("--executor", "my_cluster:four")
+    code, _, err = cli("references", "--out", folder, "--references", 4, *given)
+    assert code == 0, err
+    assert (here / "calls.txt").read_text().splitlines() == [f"make_elsewhere {one}" for one in range(4)]
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
+    code, out, err = cli("audit", "--out", folder, "--references", 6, "--retrained", 0, "--shadows", "--json", *given)
+    assert code == 0, err
+    calls = [f"make_elsewhere {one}" for one in (*range(4), *range(4, 6), *range(6))]
+    assert (here / "calls.txt").read_text().splitlines() == calls
+    assert "ulira" in json.loads(out)["models"][1]["attacks"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (("--executor", "nowhere:make"), "got 'nowhere:make', which cannot be imported (No module named 'nowhere')"),
+        (("--executor", "builtins:list"), "expected an executor with `submit`, got list from builtins:list; name a"),
+        (
+            ("--executor", "concurrent.futures:ThreadPoolExecutor", "--workers", "2"),
+            "expected workers or an executor, got workers=2 and an executor; leave one out",
+        ),
+    ],
+)
+def test_an_executor_that_is_none_is_refused_before_any_work(
+    cli: Cli, folder: Path, options: tuple[str, ...], problem: str
+) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
+    before = snapshot(folder)
+    for command in ("references", "audit"):
+        code, out, err = cli(command, "--out", folder, "--references", 4, *options)
+        assert (code, out) == (1, "")
+        assert problem in err
+    assert snapshot(folder) == before
+
+
 def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
     audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -482,6 +483,14 @@ def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open
     assert 0 < scored["floor"] < 1
 
 
+def test_workers_and_an_executor_are_refused_before_any_work(begin: Open) -> None:
+    work = begin()
+    work.choose("random:0.5")
+    with ThreadPoolExecutor(1) as executor, pytest.raises(AuditError, match="got workers=2 and an executor; leave one"):
+        work.audit(references=6, retrained=2, workers=2, executor=executor)
+    assert not (work.folder / "models").exists()
+
+
 def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin: Open, tiny_recipe: Recipe) -> None:
     cut = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
     cut.choose("random:0.5")
@@ -755,8 +764,42 @@ def test_an_audit_is_of_one_request_and_earlier_ones_play_no_part(begin: Open) -
     assert [one["name"] for one in first["models"]][:2] == ["original", "gradient_ascent"]
     assert [first["data"][part] for part in ("forget", "retain", "test")] == [5, 35, 20]
     assert first["references"]["fingerprint"] == second["references"]["fingerprint"]
-    with pytest.raises(AuditError, match=r"expected a first request to attack by U-LiRA, got request 2; references"):
-        work.audit(references=8, retrained=2, shadows=True)
+
+
+def test_shadows_of_a_later_request_go_through_the_requests_before(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = served_twice(begin)
+    work.unlearn(FineTune(epochs=1), retain=True)
+    asked: list[tuple[Any, ...]] = []
+    train_shadows = workflow.train_shadows
+
+    def recorded(*given: Any, **options: Any) -> Any:
+        before = [(split.forget.ids.tolist(), repr(method)) for split, method in options["earlier"]]
+        asked.append((repr(given[5]), given[4].forget.ids.tolist(), before))
+        return train_shadows(*given, **options)
+
+    monkeypatch.setattr(workflow, "train_shadows", recorded)
+    values = work.audit(references=16, retrained=2, shadows=True, workers=0)
+    first, second = ([f"s{one:02d}" for one in places] for places in (range(5), range(5, 10)))
+    assert asked == [
+        (repr(ASCENT), second, [(first, repr(ASCENT))]),
+        (repr(FineTune(epochs=1)), second, [(first, repr(ASCENT))]),
+    ]
+    assert values["notes"] == []
+    assert {one["role"] for one in values["models"] if "ulira" in one["attacks"]} == {"unlearned"}
+
+
+def test_a_later_request_to_a_model_without_shadows_is_audited_without_u_lira(begin: Open, tiny_recipe: Recipe) -> None:
+    work = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
+    work.choose([f"s{one:02d}" for one in range(5)])
+    work.unlearn(SISA())
+    work.choose([f"s{one:02d}" for one in range(5, 10)], after="sisa")
+    work.unlearn(ASCENT)
+    values = work.audit(references=8, retrained=2, shadows=True, workers=0)
+    (note,) = values["notes"]
+    assert note.startswith("gradient_ascent, request 2 was audited without U-LiRA, for it has no shadows: expected a")
+    assert "got sisa, which begins from slice checkpoints" in note
 
 
 def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe: Recipe) -> None:

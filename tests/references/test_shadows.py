@@ -23,6 +23,7 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.retrain import Retrain
+from obliviate.methods.sisa import SISA
 from obliviate.references import jobs
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
@@ -186,6 +187,42 @@ def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: M
             make(pool, method)
 
 
+def test_shadows_of_a_later_request_go_through_the_earlier_ones_first(
+    pool: ReferencePool, make: Make, parts: Parts, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    before, then = FineTune(epochs=2), GradientAscent(epochs=1)
+    first = Split.of(parts.train, forget=parts.train.ids[:8])
+    second = Split.of(first.kept, forget=first.kept.ids[:8]).without_retain()
+    shadows = make(pool, then, split=second, earlier=[(first, before)])
+    population, rows = parts.population, pool.included
+    asked = [np.isin(population.ids, ids) for ids in (first.forget.ids, shadows.ids)]
+    for r in range(MEMBERS):
+        seed = derive(0, "shadow", r)
+        had = [population.at(rows[r] & one) for one in asked]
+        rest = population.at(rows[r] & ~asked[0] & ~asked[1])
+        assert len(had[0])
+        steps = (Split(had[0], had[1].joined(rest)), derive(seed, "earlier request", 1)), (Split(had[1], None), seed)
+        model = tiny_recipe.build(seed=0)
+        model.load_state_dict(load_file(pool.weights[r]))
+        for (split, own), method in zip(steps, (before, then), strict=True):
+            model = workflow.unlearn(model, split, method, three_classes, recipe=tiny_recipe, seed=own).model
+        np.testing.assert_array_equal(shadows.logits[r], outputs(model, population.select(shadows.ids)).numpy())
+    kept = json.loads((shadows.folder / "shadows.json").read_text(encoding="utf-8"))
+    assert kept["unlearning"].endswith(f", earlier=[Served({before!r}, retain=True, ids={first.forget.ids.tolist()})])")
+    assert make(pool, then, split=second).fingerprint != shadows.fingerprint
+
+
+def test_a_reference_without_samples_of_an_earlier_request_goes_on_to_the_next(
+    pool: ReferencePool, make: Make, parts: Parts
+) -> None:
+    first = Split.of(parts.train, forget=parts.train.ids[:1])
+    second = Split.of(first.kept, forget=first.kept.ids[:8])
+    served = make(pool, FineTune(epochs=1), split=second, earlier=[(first, GradientAscent(epochs=1))])
+    alone = make(pool, FineTune(epochs=1), split=second)
+    idle = ~pool.included[:, pool.rows(parts.train.ids[:1])[0]]
+    assert [bool((a == b).all()) for a, b in zip(served.logits, alone.logits, strict=True)] == idle.tolist()
+
+
 # ------------------------------------------------------------------------------------------- what is kept
 
 
@@ -299,6 +336,27 @@ def test_a_request_that_shadows_cannot_answer_is_refused(
         make(pool, FineTune(), recipe=replace(tiny_recipe, epochs=4))
     with pytest.raises(AuditError, match=r"expected the recipe and the samples that references .* were trained by"):
         make(pool, FineTune(), unseen=parts.unseen.without(["s31"]))
+
+
+@pytest.mark.usefixtures("no_work")
+def test_earlier_requests_that_the_model_cannot_have_gone_through_are_refused(
+    pool: ReferencePool, make: Make, parts: Parts
+) -> None:
+    first = Split.of(parts.train, forget=parts.train.ids[:8])
+    second = Split.of(first.kept, forget=first.kept.ids[:8])
+    strange = Split.of(parts.train.joined(parts.reference), forget=["s55", "s56"])
+    for earlier, problem in (
+        ((parts.split, FineTune()), r"each without the samples of earlier ones, got .* again; give the splits"),
+        ((strange, FineTune()), r"expected a request for training samples, got 's55', 's56' outside the training set"),
+    ):
+        with pytest.raises(AuditError, match=problem):
+            make(pool, FineTune(), split=second, earlier=[earlier])
+    with pytest.raises(AuditError, match="each without the samples of earlier ones"):
+        make(pool, FineTune(), split=Split.of(parts.train, forget=parts.train.ids[8:16]), earlier=[(first, FineTune())])
+    with pytest.raises(MethodError, match="expected a method that works on any trained model, got sisa"):
+        make(pool, FineTune(), split=second, earlier=[(first, SISA())])
+    with pytest.raises(MethodError, match="expected a retain set for fine_tune, got none"):
+        make(pool, FineTune(), split=second, earlier=[(first.without_retain(), FineTune())])
 
 
 def idle_seed(pool: ReferencePool, parts: Parts) -> int:

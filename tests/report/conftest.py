@@ -92,11 +92,6 @@ def make(
             forget_rule="ids",
             wall_seconds=1.0,
             command="obliviate audit",
-            competition={
-                one.name: Competition(models=16, shadows_needed=64, quality=0.125, floor=0.1875, score=0.115)
-                for one in candidates
-                if one.shadows is not None
-            },
         )
 
     return made
@@ -111,6 +106,8 @@ def _full(make: Callable[..., dict[str, Any]]) -> dict[str, Any]:
         world.candidate("forgetful", "unlearned", RETAIN, shadows=world.shadows()),
     ]
     values = make(candidates, world, AuditSettings(screens=True))
+    scored = Competition(models=16, shadows_needed=64, quality=0.125, floor=0.1875, score=0.115)  # of 64 shadows
+    values["models"][-1]["competition"] |= scored.to_dict()
     rng = np.random.default_rng(0)
     values["pictures"] = {name: pictures.data_uri(rng.random((1, 8, 8))) for name in pictures.wanted(values["models"])}
     return values

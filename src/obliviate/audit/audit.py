@@ -50,6 +50,11 @@ class _Scored:
         return self.scores[attack][members], self.scores[attack][others]
 
     @property
+    def useful(self) -> np.ndarray:
+        """Retain and test accuracy."""
+        return np.array([self.correct[part].mean() for part in ("retain", "unseen")])
+
+    @property
     def figures(self) -> list[float]:
         """Forget, retain and test accuracy and FT-AUC in percent: what the average gap is made of."""
         return [*(100 * float(one.mean()) for one in self.correct.values()), 100 * auc(*self.pair("rmia"))]
@@ -131,6 +136,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         seconds=float(np.median(times)) if times else None,
         bins=margin_bins(np.concatenate([part for one in scored for part in one.margin.values()])),
         games=games,
+        useful=_useful(scored),
     )
     models = tuple(_audit_one(one, context) for one in scored)
     twin = _two_sample(panel, ground)
@@ -144,6 +150,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         two_sample=twin,
         margin_bins=context.bins.tolist(),
         models=models,
+        scores={one.candidate.name: one.pair("rmia") for one in scored},
     )
 
 
@@ -154,12 +161,20 @@ class _Context:
     seconds: float | None  # of one retraining
     bins: np.ndarray
     games: Games
+    useful: np.ndarray | None  # retain and test accuracy of the retrained models, None without any
 
     @property
     def names(self) -> np.ndarray:
         """What the forget samples are called."""
         forget = self.games.forget
         return forget.astype(str) if self.games.ids is None else self.games.ids[forget]
+
+
+def _useful(scored: Sequence[_Scored]) -> np.ndarray | None:
+    """The mean retain and test accuracy of the retrained models; None where there are none, or one is 0."""
+    found = [one.useful for one in scored if one.candidate.role == "retrained"]
+    mean = np.mean(found, axis=0) if found else np.zeros(2)
+    return mean if mean.all() else None
 
 
 def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> _Scored:
@@ -265,6 +280,9 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
         if settings.screens
         else {},
         klom={} if one.unlearned is None else one.unlearned.klom,
+        competition={}
+        if one.unlearned is None
+        else one.unlearned.competition(None if context.useful is None else float((one.useful / context.useful).prod())),
         curves={
             "roc_ft": {"fpr": ROC_FPR.tolist(), "tpr": tpr_at(*one.pair("rmia"), ROC_FPR).tolist()},
             "margins": {name: density(values, context.bins).tolist() for name, values in one.margin.items()},

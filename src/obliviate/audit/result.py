@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from obliviate.audit.inputs import Role
 from obliviate.audit.verdict import Verdict
+from obliviate.metrics.intervals import ScorePair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,8 @@ class ModelAudit:
     attacks' have one-sided p-values beside it, and what each resolves alone.
     `worst` is the per-sample view (`audit.worst`): the shares of forget samples among the 1 % and 5 % of unseen samples
     that look most like members, and the most exposed samples. `distances` to retrained models (`audit.distances`),
-    `average_gap` without them, `screens` and `klom` are empty or None where they were not asked for or cannot be had.
+    `average_gap` without them, `screens`, `klom` and the `competition`'s score (`audit.competition`) are empty or None
+    where they were not asked for or cannot be had.
     """
 
     name: str
@@ -45,6 +47,7 @@ class ModelAudit:
     distances: dict[str, dict[str, float]]
     screens: dict[str, dict[str, float]]
     klom: dict[str, dict[str, float]]
+    competition: dict[str, Any]
     curves: dict[str, dict[str, list[float]]]
 
 
@@ -55,7 +58,8 @@ class AuditResult:
     `floor` says how far models that never saw the forget set differ among themselves. Margins in `settings` are in
     percentage points, like the differences that they bound. `two_sample` says whether forget and unseen samples differ
     by themselves, as references that never saw them show (`metrics.two_sample`; AUC in percent): `differs` is a warning
-    that an AUC of 50 is not what to expect.
+    that an AUC of 50 is not what to expect. `scores` are RMIA's of forget and of unseen samples on every model, by its
+    name.
     """
 
     settings: dict[str, Any]
@@ -64,8 +68,10 @@ class AuditResult:
     two_sample: dict[str, Any]
     margin_bins: list[float]
     models: tuple[ModelAudit, ...]
+    scores: dict[str, ScorePair] = field(default_factory=dict, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """A copy made of dicts, lists, strings and numbers, ready for JSON."""
-        result = asdict(self)
+        """A copy made of dicts, lists, strings and numbers, ready for JSON: all but the scores."""
+        result = asdict(replace(self, scores={}))
+        del result["scores"]
         return result | {"models": list(result["models"])}

@@ -7,11 +7,13 @@ never saw either are the yardstick, under the same shadows: retrained ones, or t
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from obliviate.attacks.membership import ulira
 from obliviate.attacks.membership.moments import Moments
+from obliviate.audit.competition import of_shadows
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import Candidate, Games, Pool, Shadows
 from obliviate.audit.signals import Labels, margins
@@ -65,6 +67,11 @@ class UnlearnedPanel:
         """KLoM percentiles of the forget samples, and their floor."""
         forget = self.shadows.forget
         return klom_of_shadows(self.margins[:, forget], self.shadows.included[:, forget])
+
+    def competition(self, utility: float | None) -> dict[str, Any]:
+        """The score of the NeurIPS 2023 competition, from the product of the ratios of accuracies (None: not known)."""
+        forget = self.shadows.forget
+        return of_shadows(self.margins[:, forget], self.shadows.included[:, forget], utility=utility).to_dict()
 
     def _scores(self, logits: np.ndarray) -> np.ndarray:
         return ulira.scores(margins(logits, self.labels), self.moments)

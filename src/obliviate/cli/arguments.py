@@ -27,6 +27,13 @@ Request = Annotated[
     int | None, Parameter(help="Number of the request, of those that the folder has had; the last if left out.")
 ]
 Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
+Executor = Annotated[
+    str | None,
+    Parameter(
+        help="Who trains references instead: module:function of your own that returns an executor "
+        "(docs/references.md); a module of this folder is found."
+    ),
+]
 
 
 def json_object(text: str) -> dict[str, Any]:

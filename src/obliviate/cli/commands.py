@@ -10,7 +10,18 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from obliviate.cli import printing
-from obliviate.cli.arguments import Json, Out, References, Request, Retrained, Seed, Workers, configure, json_object
+from obliviate.cli.arguments import (
+    Executor,
+    Json,
+    Out,
+    References,
+    Request,
+    Retrained,
+    Seed,
+    Workers,
+    configure,
+    json_object,
+)
 from obliviate.cli.progress import progress
 
 app = App(
@@ -220,10 +231,12 @@ def audit(
         bool, Parameter(help="Whether the report shows the most exposed forget samples, where they are images.")
     ] = True,
     workers: Workers = None,
+    executor: Executor = None,
     json_: Json = False,
 ) -> None:
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
     from obliviate.audit.inputs import AuditSettings
+    from obliviate.references.executors import opened
     from obliviate.workspace import Workspace
 
     settings = AuditSettings(
@@ -233,7 +246,7 @@ def audit(
         variance=variance,
         screens=screens,
     )
-    with progress(quiet=json_) as told:
+    with progress(quiet=json_) as told, opened(executor) as given:
         workspace = Workspace.open(out, progress=told)
         results = workspace.audit(
             references=references,
@@ -242,6 +255,7 @@ def audit(
             settings=settings,
             shadows=shadows,
             workers=workers,
+            executor=given,
             pictures=pictures,
         )
     if json_:
@@ -282,16 +296,18 @@ def references(
     out: Out,
     references: References = 16,
     workers: Workers = None,
+    executor: Executor = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
     json_: Json = False,
 ) -> None:
     """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
+    from obliviate.references.executors import opened
     from obliviate.references.pool import pools_in
     from obliviate.workspace import Workspace
 
-    with progress(quiet=json_) as told:
+    with progress(quiet=json_) as told, opened(executor) as given:
         workspace = Workspace.open(out, progress=told)
-        pool = workspace.references(references, workers=workers, keep_weights=keep_weights)
+        pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
     there = [
         {
             "fingerprint": one.fingerprint,

@@ -171,6 +171,15 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def check_makers(workers: int | None, executor: Executor | None) -> None:
+    """Refuse workers and an executor at once; raises AuditError.
+
+    >>> check_makers(2, None)
+    """
+    if executor is not None and workers is not None:
+        raise AuditError(f"expected workers or an executor, got workers={workers} and an executor; leave one out")
+
+
 def complete(
     job: Job,
     folder: Path,
@@ -189,8 +198,7 @@ def complete(
     Raises RecipeError or MethodError, before any work, for a job that other processes cannot do; AuditError for both
     workers and an executor; WorkspaceError when another process works in the folder; TrainingError for a failure.
     """
-    if executor is not None and workers is not None:
-        raise AuditError(f"expected workers or an executor, got workers={workers} and an executor; leave one out")
+    check_makers(workers, executor)
     count = _workers(job, workers, executor)
 
     def missing() -> list[int]:

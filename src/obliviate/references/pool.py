@@ -163,6 +163,7 @@ def train_pool(
     for a folder that cannot be written to or that another process is training in; TrainingError when a member fails.
     """
     check_count(models)
+    jobs.check_makers(workers, executor)
     if len(population) < LEAST_POPULATION:
         raise AuditError(
             f"expected at least {LEAST_POPULATION} samples to train references over, got {len(population)}; "

@@ -141,6 +141,7 @@ def make_shadows(
     Raises AuditError for a pool whose weights were dropped, for samples outside it, and for a request so small that
     some reference has nothing to forget.
     """
+    jobs.check_makers(workers, executor)
     held_out = hold_out(unseen, len(forget), seed=seed)
     ids = np.concatenate([np.sort(forget), held_out])
     if outside := sorted(set(ids.tolist()) - set(pool.ids.tolist())):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from torch.optim import Optimizer
 
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
+from obliviate.imports import imported
 from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
@@ -164,13 +164,9 @@ def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         return model
     if model in ARCHITECTURES:
         return ARCHITECTURES[model]
-    module, _, name = model.partition(":")
     try:
-        found: Any = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        return imported(model)
+    except ImportError as error:
         raise RecipeError(
             f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
         ) from error
-    return found

@@ -1,6 +1,6 @@
 """The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
 
-from obliviate.workflow.auditing import Evaluation, Examined, audit_models, check_margins, examine
+from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
 from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
@@ -11,7 +11,6 @@ from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
     "Evaluation",
-    "Examined",
     "Serving",
     "Trained",
     "audit_models",
@@ -20,7 +19,6 @@ __all__ = [
     "check_request",
     "cpu_name",
     "describe",
-    "examine",
     "limits",
     "load_references",
     "memorised",

@@ -9,15 +9,11 @@ import numpy as np
 from torch import nn
 
 from obliviate.audit.audit import audit as audit_candidates
-from obliviate.audit.competition import Competition, of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
-from obliviate.audit.panel import Ground
 from obliviate.audit.result import AuditResult
-from obliviate.audit.signals import margins as margins_of
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError
-from obliviate.metrics.intervals import ScorePair
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
 from obliviate.task import Classification, Task
@@ -46,20 +42,6 @@ def audit_models(
     Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
     for margins that cannot be, and for shadows of no model.
     """
-    return examine(models, split, unseen, pool, settings=settings, shadows=shadows, task=task).result
-
-
-def examine(
-    models: Sequence[Trained],
-    split: Split,
-    unseen: Samples,
-    pool: ReferencePool,
-    *,
-    settings: AuditSettings | None = None,
-    shadows: Mapping[str, ShadowPool] | None = None,
-    task: Task | None = None,
-) -> Examined:
-    """Audit as `audit_models` does, and keep what it was made of."""
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
     if strange := sorted(set(shadows) - {one.label for one in models}):
@@ -69,7 +51,7 @@ def examine(
         )
     evaluation = Evaluation.of(split, unseen, pool, task)
     candidates = [evaluation.candidate(one, shadows.get(one.label)) for one in models]
-    return Examined(evaluation.audit(candidates, settings), evaluation, candidates, settings)
+    return evaluation.audit(candidates, settings)
 
 
 def check_margins(settings: AuditSettings) -> None:
@@ -145,39 +127,3 @@ class Evaluation:
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
         """Compare candidates with the retrained ones among them."""
         return audit_candidates(candidates, self.pool, self.games, settings)
-
-
-@dataclass(frozen=True, eq=False)
-class Examined:
-    """An audit with the outputs that it was made of, for figures that need more than its result."""
-
-    result: AuditResult
-    evaluation: Evaluation
-    candidates: list[Candidate]
-    settings: AuditSettings
-
-    def scores(self) -> dict[str, ScorePair]:
-        """RMIA's scores of forget and of unseen samples on every model, by its name; reads the references once more."""
-        ground = Ground.of(self.evaluation.pool, self.evaluation.games, self.settings)
-        panel = ground.panel(self.evaluation.pool)
-        found = {}
-        for one in self.candidates:
-            parts = ground.by_part(panel.scores(ground.signals(one.logits, whose=one.name))["rmia"])
-            found[one.name] = parts["forget"], parts["unseen"]
-        return found
-
-    def competition(self) -> dict[str, Competition]:
-        """The score of the NeurIPS 2023 competition of every model that has shadows, by its name."""
-        accuracies = {one.name: (one.accuracy["retain"], one.accuracy["test"]) for one in self.result.models}
-        peers = [accuracies[one.name] for one in self.result.models if one.role == "retrained"]
-        right = np.mean(peers, axis=0) if peers else np.zeros(2)
-        found = {}
-        for one in self.candidates:
-            if one.shadows is None:
-                continue
-            index = one.shadows.index[one.shadows.forget]
-            labels = self.evaluation.games.classes(index)
-            margins = np.stack([margins_of(logits[one.shadows.forget], labels) for logits in one.shadows.logits])
-            utility = float(np.prod(accuracies[one.name] / right)) if right.all() else None
-            found[one.name] = of_shadows(margins, one.shadows.included[:, one.shadows.forget], utility=utility)
-        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,9 +18,12 @@ from obliviate.methods.sisa import SISA
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
 from obliviate.references.shadows import ShadowPool, make_shadows
+from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.types import Ids
+from obliviate.workflow.models import Trained
 from obliviate.workflow.unlearning import unlearn
 
 
@@ -83,11 +87,24 @@ def _population(train: Samples, unseen: Samples) -> Samples:
     return train.joined(unseen)
 
 
+@dataclass(frozen=True, eq=False)
+class Served:
+    """An earlier request: what was forgotten, by which method as it was set, and whether it had retained samples."""
+
+    ids: Ids
+    method: Method
+    retain: bool
+
+    def __repr__(self) -> str:
+        return f"Served({self.method!r}, retain={self.retain}, ids={sorted(self.ids.tolist())})"
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class ShadowUnlearning:
     """The unlearning that a request asks for, applied to references; other processes can read it.
 
-    Its `repr` names the method as it is set, whether it may use retained samples, and its reference samples.
+    References go through the earlier requests first, as far as they have any of their samples. Its `repr` names the
+    method as it is set, whether it may use retained samples, its reference samples, and the earlier requests.
     """
 
     method: Method
@@ -95,19 +112,33 @@ class ShadowUnlearning:
     recipe: Recipe
     retain: bool
     reference: Samples | None
+    earlier: tuple[Served, ...] = ()
 
     def __repr__(self) -> str:
         reference = None if self.reference is None else self.reference.sha256[:16]
-        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, reference={reference})"
+        earlier = f", earlier={list(self.earlier)}" if self.earlier else ""
+        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, reference={reference}{earlier})"
 
     def __call__(
         self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
     ) -> tuple[nn.Module, float]:
+        spent = 0.0
+        for number, one in enumerate(self.earlier, start=1):
+            gone = np.isin(retain.ids, one.ids)
+            asked, retain = retain.at(gone), retain.at(~gone)
+            if len(asked):  # of a small request a reference may have nothing
+                split = Split(asked, forget.joined(retain) if one.retain else None, self.reference)
+                own = derive(seed, "earlier request", number)
+                made = self._forget(model, split, one.method, own, folder / f"request-{number:04d}", progress)
+                model, spent = made.model, spent + (made.seconds or 0.0)
         split = Split(forget, retain if self.retain else None, self.reference)
-        made = unlearn(
-            model, split, self.method, self.task, recipe=self.recipe, seed=seed, folder=folder, progress=progress
-        )
-        return made.model, made.seconds or 0.0
+        made = self._forget(model, split, self.method, seed, folder, progress)
+        return made.model, spent + (made.seconds or 0.0)
+
+    def _forget(
+        self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
+    ) -> Trained:
+        return unlearn(model, split, method, self.task, recipe=self.recipe, seed=seed, folder=folder, progress=progress)
 
 
 def train_shadows(
@@ -119,6 +150,7 @@ def train_shadows(
     method: Method,
     task: Task,
     *,
+    earlier: Sequence[tuple[Split, Method]] = (),
     folder: Path | str | None = None,
     seed: int = 0,
     workers: int | None = None,
@@ -131,28 +163,22 @@ def train_shadows(
     if it is left out, and only what is missing is made. A method that adapts to the request is settled for it once, so
     that every shadow has the settings of the model that is audited.
 
-    Raises, before any work, MethodError for `sisa` and when the method needs what the split does not give, AuditError
-    for a request outside the training set, an unseen set that the method could see, or a pool that does not fit or
-    lacks weights.
+    `earlier` are the requests that the audited model went through before, in order: each with its split and its method.
+    Every reference goes through them too.
+
+    Raises, before any work, MethodError for `sisa` and when a method needs what its split does not give, AuditError
+    for requests outside the training set or for the same samples, an unseen set that a method could see, or a pool
+    that does not fit or lacks weights.
     """
-    check_needs(method, split, Run(task, seed=seed, recipe=recipe))
-    if isinstance(method, SISA):
-        raise MethodError(
-            "expected a method that works on any trained model, got sisa, which begins from slice checkpoints that "
-            "references do not keep; audit it without shadows"
-        )
-    method = settle(method, split)
-    if len(strange := np.setdiff1d(split.forget.ids, train.ids)):
-        raise AuditError(
-            f"expected a request for training samples, got {shown(strange)} outside the training set; leave them out"
-        )
-    refuse_seen(split, unseen)
+    served = [Served(one.forget.ids, _settled(how, one, task, recipe), one.retain is not None) for one, how in earlier]
+    method = _settled(method, split, task, recipe)
+    _check_requests([*(one for one, _ in earlier), split], train, unseen)
     return make_shadows(
         pool,
         recipe,
         _population(train, unseen),
         task,
-        ShadowUnlearning(method, task, recipe, split.retain is not None, split.reference),
+        ShadowUnlearning(method, task, recipe, split.retain is not None, split.reference, tuple(served)),
         forget=split.forget.ids,
         unseen=unseen.ids,
         folder=pool.folder / SHADOWS if folder is None else Path(folder),
@@ -161,6 +187,35 @@ def train_shadows(
         executor=executor,
         progress=progress,
     )
+
+
+def _settled(method: Method, split: Split, task: Task, recipe: Recipe) -> Method:
+    """The method as it is set for a request that references can go through."""
+    check_needs(method, split, Run(task, recipe=recipe))
+    if isinstance(method, SISA):
+        raise MethodError(
+            "expected a method that works on any trained model, got sisa, which begins from slice checkpoints that "
+            "references do not keep; audit it without shadows"
+        )
+    return settle(method, split)
+
+
+def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) -> None:
+    gone = np.array([], dtype=np.str_)
+    for split in splits:
+        if len(strange := np.setdiff1d(split.forget.ids, train.ids)):
+            raise AuditError(
+                f"expected a request for training samples, got {shown(strange)} outside the training set; "
+                "leave them out"
+            )
+        given = split.forget.ids if split.retain is None else np.concatenate([split.forget.ids, split.retain.ids])
+        if len(again := np.intersect1d(gone, given)):
+            raise AuditError(
+                f"expected requests in their order, each without the samples of earlier ones, got {shown(again)} "
+                "again; give the splits that the model went through"
+            )
+        refuse_seen(split, unseen)
+        gone = np.concatenate([gone, split.forget.ids])
 
 
 def refuse_seen(split: Split, unseen: Samples) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from obliviate.audit.competition import Competition
 from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
@@ -42,16 +40,12 @@ def describe(
     wall_seconds: float,
     command: str | None = None,
     pictures: bool = True,
-    competition: Mapping[str, Competition] | None = None,
 ) -> dict[str, Any]:
     """Put the audit beside its provenance: the content of `results.json` (see docs/results-schema.md).
 
-    With `pictures`, the most exposed forget samples are in it as images where they are images. `competition` holds
-    scores by the names of models (`Examined.competition`).
+    With `pictures`, the most exposed forget samples are in it as images where they are images.
     """
-    scored = {} if competition is None else {name: one.to_dict() for name, one in competition.items()}
     found = result.to_dict()
-    found["models"] = [one | {"competition": scored.get(one["name"], {})} for one in found["models"]]
     images = _pictures(result, split.forget, task) if pictures else {}
     reference = 0 if split.reference is None else len(split.reference)
     sizes = {"forget": len(split.forget), "retain": len(split.kept), "reference": reference, "test": len(unseen)}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from obliviate import methods, workflow
 from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
 from obliviate.methods.base import Method, settle
+from obliviate.references.jobs import Executor, check_makers
 from obliviate.references.plan import check_count
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
@@ -16,6 +18,20 @@ from obliviate.training.checkpoint import Manifest
 from obliviate.training.run import Progress
 from obliviate.workflow import Trained
 from obliviate.workspace.origin import Origin
+
+
+@dataclass(frozen=True)
+class Makers:
+    """Who trains references and makes shadows: so many local processes, or an executor (`references.jobs`).
+
+    Raises AuditError for both at once.
+    """
+
+    workers: int | None = None
+    executor: Executor | None = None
+
+    def __post_init__(self) -> None:
+        check_makers(self.workers, self.executor)
 
 
 def check_counts(*, references: int, retrained: int) -> None:
@@ -35,18 +51,23 @@ def check_counts(*, references: int, retrained: int) -> None:
 def make_shadows(
     entries: Sequence[tuple[Trained, Manifest]],
     split: Split,
+    earlier: Sequence[tuple[Manifest, Split]],
     pool: ReferencePool,
     origin: Origin,
-    workers: int | None,
+    makers: Makers,
     said: Callable[[str], Progress],
 ) -> tuple[dict[str, ShadowPool], list[str]]:
-    """Make shadows for every unlearned model, by its label; and say of which models there are none, and why."""
+    """Make shadows for every unlearned model, by its label; and say of which models there are none, and why.
+
+    `earlier` are the models that served before, each with the request that it came of.
+    """
     found: dict[str, ShadowPool] = {}
     notes = []
     for made, manifest in entries:
         if made.role != "unlearned":
             continue
         try:
+            before = [(request, method) for method, request in (_made_by(*one) for one in earlier)]
             method, request = _made_by(manifest, split)
             found[made.label] = workflow.train_shadows(
                 pool,
@@ -56,8 +77,10 @@ def make_shadows(
                 request,
                 method,
                 origin.task,
+                earlier=before,
                 seed=origin.seed,
-                workers=workers,
+                workers=makers.workers,
+                executor=makers.executor,
                 progress=said(made.label),
             )
         except (MethodError, TrainingError) as error:

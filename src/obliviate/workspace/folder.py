@@ -19,6 +19,7 @@ from obliviate.files import write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
+from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
@@ -195,7 +196,7 @@ class Workspace:
 
     def _served(self, number: int) -> Trained:
         """The model that a request begins from."""
-        return self.train() if self._asked.one(number).after is None else self._asked.served(number)
+        return self.train() if self._asked.one(number).after is None else self._asked.served(number)[0]
 
     # ------------------------------------------------------------------------------------------- models
 
@@ -311,7 +312,14 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- evidence
 
-    def references(self, models: int = 16, *, workers: int | None = None, keep_weights: bool = True) -> ReferencePool:
+    def references(
+        self,
+        models: int = 16,
+        *,
+        workers: int | None = None,
+        executor: Executor | None = None,
+        keep_weights: bool = True,
+    ) -> ReferencePool:
         """Train the references that are missing, over training and test samples, and open all of them.
 
         They do not depend on the forget set, so they may be trained ahead of a request, and serve every later one.
@@ -325,6 +333,7 @@ class Workspace:
             models=models,
             seed=self.seed,
             workers=workers,
+            executor=executor,
             keep_weights=keep_weights,
             progress=self.progress,
         )
@@ -338,6 +347,7 @@ class Workspace:
         settings: AuditSettings | None = None,
         shadows: bool = False,
         workers: int | None = None,
+        executor: Executor | None = None,
         since: float | None = None,
         command: str | None = None,
         pictures: bool = True,
@@ -347,38 +357,37 @@ class Workspace:
         Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model.
         Missing retrained models and references are trained first; with `retrained=0` the references are the yardstick,
         unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
-        method of every unlearned model, for U-LiRA; which model that cannot be done for is told in "notes". `since` is
-        when the work began (`time.monotonic()`), if that was before the audit; `command` is what a reader types to
-        repeat it. `pictures` shows the most exposed forget samples in the report, where they are images.
+        method of every unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done
+        for is told in "notes". `workers` or an `executor` make references and shadows (`train_references`).
+
+        `since` is when the work began (`time.monotonic()`), if that was before the audit; `command` is what a reader
+        types to repeat it. `pictures` shows the most exposed forget samples in the report, where they are images.
         """
         evidence.check_counts(references=references, retrained=retrained)
+        makers = evidence.Makers(workers, executor)
         settings = settings or AuditSettings()
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
         asked = self._asked.one(request)
         number, split = asked.number, self.split_of(asked.number)
-        if shadows and number > 1:
-            raise AuditError(
-                f"expected a first request to attack by U-LiRA, got request {number}; references have not gone through "
-                "the requests before it: audit it without --shadows"
-            )
         if not retrained and isinstance(self.task, Classification):  # before references are trained in vain
             labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
             check_classes(*labels, retrained=self._kept.count("retrained", request=number))
         self.train()
         self.retrained(retrained, request=number)
-        pool = self.references(references, workers=workers)
+        pool = self.references(references, workers=workers, executor=executor)
         entries = self._compared(number)
         unlearned, notes = {}, []
         if shadows:
-            unlearned, notes = evidence.make_shadows(entries, split, pool, self.origin, workers, self._said)
+            before = [(self._asked.served(one)[1], self.split_of(one - 1)) for one in range(2, number + 1)]
+            unlearned, notes = evidence.make_shadows(entries, split, before, pool, self.origin, makers, self._said)
         self.progress("audit", 0, 1)
         models = [made for made, _ in entries]
-        examined = workflow.examine(
+        result = workflow.audit_models(
             models, split, self.data.test, pool, settings=settings, shadows=unlearned, task=self.task
         )
         values = workflow.describe(
-            examined.result,
+            result,
             split,
             self.data.test,
             pool,
@@ -391,12 +400,11 @@ class Workspace:
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
-            competition=examined.competition(),
         )
         tests, untested = self.origin.plan.tests(models, split, self.task)
         values |= tests
         values["notes"] = notes + untested
-        scores.write(self.folder, examined)
+        scores.write(self.folder, result, forget=split.forget.ids, unseen=self.data.test.ids)
         write_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)

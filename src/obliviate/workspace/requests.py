@@ -12,6 +12,7 @@ from obliviate.data.ids import as_ids
 from obliviate.data.sources import Data
 from obliviate.errors import WorkspaceError
 from obliviate.files import read_json, write_json
+from obliviate.training.checkpoint import Manifest
 from obliviate.types import SampleId
 from obliviate.workflow import Trained
 from obliviate.workspace.models import ModelFolder, request_of
@@ -95,13 +96,13 @@ class Requests:
                 )
         return number, parent
 
-    def served(self, number: int) -> Trained:
+    def served(self, number: int) -> tuple[Trained, Manifest]:
         """The unlearned model that a later request begins from; raises WorkspaceError where it is not there."""
         parent = self.one(number).after
         assert parent is not None
         for made, manifest in self.kept.entries():
             if manifest.weights_sha256 == parent.weights_sha256 and request_of(manifest) == number - 1:
-                return made
+                return made, manifest
         raise WorkspaceError(
             f"expected the model {parent.label} that request {number} began from, got none with its weights in "
             f"{self.folder / 'models'}; put it back there"

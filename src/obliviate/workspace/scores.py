@@ -8,12 +8,13 @@ from typing import Final
 from zipfile import BadZipFile
 
 import numpy as np
+from jaxtyping import Shaped
 
+from obliviate.audit.result import AuditResult
 from obliviate.errors import WorkspaceError
 from obliviate.files import write_atomically
 from obliviate.metrics.intervals import ScorePair
 from obliviate.types import Ids
-from obliviate.workflow import Examined
 
 FILE: Final = "scores.npz"
 
@@ -27,12 +28,17 @@ class Scores:
     of: dict[str, ScorePair]
 
 
-def write(folder: Path, examined: Examined) -> None:
-    """Keep the scores of an audit in its folder."""
-    games, ids = examined.evaluation.games, examined.evaluation.samples.ids
-    arrays: dict[str, np.ndarray] = {"forget": ids[games.forget], "unseen": ids[games.unseen]}
-    for one, pair in zip(examined.candidates, examined.scores().values(), strict=True):
-        for part, values in zip(("forget", "unseen"), pair, strict=True):
+def write(
+    folder: Path,
+    result: AuditResult,
+    *,
+    forget: Shaped[np.ndarray, " f"],
+    unseen: Shaped[np.ndarray, " u"],
+) -> None:
+    """Keep the scores of an audit of these samples in its folder."""
+    arrays: dict[str, np.ndarray] = {"forget": forget, "unseen": unseen}
+    for one in result.models:
+        for part, values in zip(("forget", "unseen"), result.scores[one.name], strict=True):
             arrays[f"{part} {one.weights_sha256}"] = values
 
     def fill(path: Path) -> None:
