@@ -1,25 +1,33 @@
-"""How fast references train beside a plain loop, and how much memory reading them takes.
+"""How fast references train beside a plain loop, and how much memory reading and auditing them takes.
 
-    OMP_NUM_THREADS=1 python benchmarks/pool.py [--repeats 7] [--epochs 2] [--seed 0]
+    python benchmarks/pool.py [--repeats 5] [--epochs 2] [--members 16] [--seed 0]
 
-Speed: the training of a pool's members (`Run.train`) on half of the shipped data, or on a part of it for models that
-take longer, against a loop as a tutorial has it: float32, default memory format, `DataLoader(TensorDataset,
+Throughput of the machine: a pool of references of the default recipe, from the call to the last file, with a process
+per core, against a plain loop that trains as many models on the same halves one after the other, with as many threads
+as torch takes by itself; in turns.
+
+Speed of one thread: the training of a pool's members (`Run.train`) on half of the shipped data, or on a part of it for
+models that take longer, against a loop as a tutorial has it: float32, default memory format, `DataLoader(TensorDataset,
 shuffle=True, num_workers=0)`, the same model, batch size, optimiser and schedule, no augmentation. Both run in turns in
 one process of one thread.
 
 Memory: by how much the resident memory of a fresh process grows while it goes through all outputs of 4, 16 and 32
-references, one at a time and stacked in one array. Writes `benchmarks/results/pool.json`.
+references, one at a time and stacked in one array, and while it audits a model by them.
+
+Writes `benchmarks/results/pool.json`.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +38,7 @@ from common import provenance, save, spread
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from obliviate import workflow
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.references.logits import StoredLogits, write_logits
@@ -115,30 +124,80 @@ def speed(recipe: Recipe, count: int, *, repeats: int, seed: int) -> dict[str, A
     }
 
 
+def throughput(*, members: int, repeats: int, seed: int) -> dict[str, Any]:
+    """Samples a second of wall time, over all models."""
+    data, recipe = sources.embedded(), Recipe()
+    population = data.train.joined(data.test)
+    visits = members * recipe.epochs * (len(population) // 2)
+    rates: dict[str, list[float]] = {"plain": [], "pool": []}
+    apart = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    for repeat in range(repeats):
+        one = derive(seed, "repeat", repeat)
+        command = [sys.executable, __file__, "--plain", str(members), "--seed", str(one)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=apart)
+        rates["plain"].append(visits / float(done.stdout))
+        with tempfile.TemporaryDirectory() as folder:
+            began = time.perf_counter()
+            workflow.train_references(
+                recipe, data.train, data.test, Classification(classes=10),
+                folder=folder, models=members, seed=one, workers=os.cpu_count(),
+            )  # fmt: skip
+            rates["pool"].append(visits / (time.perf_counter() - began))
+        print(repeat, {name: round(values[-1]) for name, values in rates.items()}, flush=True)
+    ratios = [a / b for a, b in zip(rates["pool"], rates["plain"], strict=True)]
+    found = {name: spread(values) for name, values in rates.items()}
+    return {"recipe": recipe.to_dict(), "members": members, "repeats": repeats, "rates": found, "ratio": spread(ratios)}
+
+
+def plain_seconds(*, members: int, seed: int) -> float:
+    """How long a plain loop takes over models on the halves of a pool, one after the other."""
+    data, recipe = sources.embedded(), Recipe()
+    population = data.train.joined(data.test)
+    halves = leave_half_out(members, len(population), seed=seed)
+    plain(replace(recipe, epochs=1), data.test, seed=seed)  # pays for imports and caches
+    began = time.perf_counter()
+    for member, half in enumerate(halves):
+        plain(recipe, population.at(half), seed=derive(seed, "reference", member))
+    return time.perf_counter() - began
+
+
 READER = """
 import json, sys
 from pathlib import Path
 import numpy as np
+from obliviate.audit.audit import audit
+from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool
 from obliviate.references.logits import StoredLogits
+from obliviate.references.plan import leave_half_out
 
 def kilobytes(name):
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(one for one in lines if one.startswith(name + ":")).split()[1])
 
-paths = sorted(Path(sys.argv[1]).glob("*.safetensors"))[: int(sys.argv[2])]
-logits = StoredLogits.open(paths, samples=int(sys.argv[4]))
+count, samples, classes = map(int, sys.argv[3:])
+paths = sorted(Path(sys.argv[1]).glob("*.safetensors"))[:count]
+logits = StoredLogits.open(paths, samples=samples)
+generator = np.random.default_rng(0)
+if sys.argv[2] == "audited":
+    own = generator.normal(size=(samples, classes)).astype(np.float32)
+    forget, retain, unseen = np.split(np.arange(samples), [samples // 12, 10 * samples // 12])
+    games = Games(labels=np.arange(samples) % classes, forget=forget, retain=retain, unseen=unseen)
+    model = Candidate(name="a", role="unlearned", method="", seed=0, logits=own, seconds=None, weights_sha256="")
+    pool = Pool(logits=logits, included=leave_half_out(count, samples, seed=0))
 before = kilobytes("VmRSS")
-if sys.argv[3] == "streamed":
+if sys.argv[2] == "streamed":
     total = sum(float(one.sum()) for one in logits)
-else:
+elif sys.argv[2] == "stacked":
     total = float(np.stack(list(logits)).sum())
+else:
+    total = audit([model], pool, games, AuditSettings()).models[0].attacks["rmia"]["ft"]["auc"]
 print(json.dumps({"before": before, "peak": kilobytes("VmHWM"), "total": total}))
 """
 
 
 def memory(*, seed: int) -> dict[str, Any]:
-    """Go through the outputs of more and more references; megabytes by which the peak exceeds what was there before."""
-    grown: dict[str, dict[str, float]] = {"streamed": {}, "stacked": {}}
+    """Use the outputs of more and more references; megabytes by which the peak exceeds what was there before."""
+    grown: dict[str, dict[str, float]] = {"streamed": {}, "stacked": {}, "audited": {}}
     generator = torch.Generator().manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         for member in range(max(COUNTS)):
@@ -146,7 +205,7 @@ def memory(*, seed: int) -> dict[str, Any]:
             write_logits(Path(folder) / f"member-{member:03d}.logits.safetensors", logits, {"seconds": "1"})
         for count in COUNTS:
             for way, found in grown.items():
-                command = [sys.executable, "-c", READER, folder, str(count), way, str(SAMPLES)]
+                command = [sys.executable, "-c", READER, folder, way, str(count), str(SAMPLES), str(CLASSES)]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 told = json.loads(done.stdout)
                 found[str(count)] = (told["peak"] - told["before"]) / 1024
@@ -163,19 +222,28 @@ def memory(*, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=7, help="trainings of each kind")
-    parser.add_argument("--epochs", type=int, default=2, help="passes of each training")
+    parser.add_argument("--repeats", type=int, default=5, help="trainings of each kind, and pools")
+    parser.add_argument("--epochs", type=int, default=2, help="passes of each training of one thread")
+    parser.add_argument("--members", type=int, default=16, help="references of each pool")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.plain:
+        print(plain_seconds(members=arguments.plain, seed=arguments.seed))
+        return
+    values: dict[str, Any] = {
+        "throughput": throughput(members=arguments.members, repeats=arguments.repeats, seed=arguments.seed),
+        "memory": memory(seed=arguments.seed),
+        "speed": {},
+    }
     torch.set_num_threads(1)
-    values: dict[str, Any] = {"memory": memory(seed=arguments.seed), "speed": {}}
     for model, (options, count) in CASES.items():
         recipe = Recipe(model=model, model_options=options, epochs=arguments.epochs)
         measured = speed(recipe, count, repeats=arguments.repeats, seed=arguments.seed)
         values["speed"][model] = {"recipe": recipe.to_dict()} | measured
     command = f"python benchmarks/pool.py --repeats {arguments.repeats} --epochs {arguments.epochs}"
     print(json.dumps(values, indent=1))
-    save("pool", provenance(f"{command} --seed {arguments.seed}") | values)
+    save("pool", provenance(f"{command} --members {arguments.members} --seed {arguments.seed}") | values)
 
 
 if __name__ == "__main__":

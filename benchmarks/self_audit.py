@@ -10,6 +10,10 @@ the references alone), a destroyed model (the original with noise on its weights
 are one pool over all images, which serves every split; a draw takes 4, 8, 16, … of them, and draws take different ones
 as long as there are.
 
+Four parts: the verdicts; those with U-LiRA, for which the original is taken for the outcome of a method that changes
+nothing (the shadows of such a method are the references themselves); the cheap screens; and, in half of the draws,
+forget sets that 16 references chose as the most memorised, audited by these and by 16 others.
+
 Models and verdicts are kept, so the command can be interrupted. Writes `benchmarks/results/self-audit.json` and prints
 its tables. Verdicts of one draw go together: intervals count a draw once, however many retrains it has, and uniformity
 is tested on one retrain of each draw.
@@ -18,11 +22,10 @@ is tested on one retrain of each draw.
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -32,127 +35,147 @@ import numpy as np
 import torch
 from common import provenance, save
 from common import table as tabled
+from draws import RECIPE, TASK, Case, Draw
 from ground import Log
 from scipy.stats import beta, kstest
 
 from obliviate import workflow
 from obliviate.audit.audit import audit
-from obliviate.audit.inputs import AuditSettings, Candidate, Pool
-from obliviate.data.samples import Samples
+from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
+from obliviate.audit.result import ModelAudit
 from obliviate.data.sources import EMBEDDED, load
-from obliviate.data.split import Split
-from obliviate.methods.retrain import Retrain
+from obliviate.references.pool import ReferencePool
 from obliviate.seeds import derive
-from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
-from obliviate.workflow import Evaluation, Trained, models
 
-RECIPE: Final = Recipe()
-TASK: Final = Classification(classes=10)
-FORGET: Final = 500
 COUNTS: Final = (4, 8, 16, 32, 64, 128)
-NOISE: Final = 1.5  # of a weight's own standard deviation: enough to destroy a small network
+WITH_SHADOWS: Final = (16, 64)
+SCREEN: Final = 16  # references of the audits with screens, and that choose forget sets
 RIGHT: Final = {
-    "original": ("leaks",),
-    "retrained": ("consistent with retraining",),
-    "destroyed": ("utility lost",),
-    "untrained": ("utility lost",),
+    "retrained": "consistent with retraining",
+    "original": "leaks",
+    "destroyed": "utility lost",
+    "untrained": "utility lost",
 }
 Entry = dict[str, Any]
 
-
-@dataclass(frozen=True, eq=False)
-class Draw:
-    """A split of all images by chance, and the models that are judged on it."""
-
-    number: int
-    split: Split
-    unseen: Samples
-    folder: Path
-
-    @classmethod
-    def of(cls, number: int, *, train: Samples, test: Samples, folder: Path) -> Draw:
-        """As many to train on and unseen as there are, but others."""
-        everything = train.joined(test)
-        ids = np.random.default_rng(derive(number, "draw")).permutation(everything.ids)
-        chosen = everything.select(np.sort(ids[: len(train)]))
-        split = Split.of(chosen, forget=sorted(ids[:FORGET].tolist()))
-        return cls(number, split, everything.select(np.sort(ids[len(train) :])), folder / f"draw-{number:03d}")
-
-    @property
-    def original(self) -> Trained:
-        """Trained on all of the training samples."""
-        train = self.split.forget.joined(self.split.kept)
-        seed = derive(self.number, "original")
-        return self._kept("original", train, lambda: workflow.train(RECIPE, train, TASK, seed=seed))
-
-    def retrained(self, place: int) -> Trained:
-        """Trained without the forget set."""
-        model, seed = RECIPE.build(seed=0), derive(self.number, "retrained", place)
-        make = partial(workflow.unlearn, model, self.split, Retrain(), TASK, recipe=RECIPE, seed=seed)
-        return replace(self._kept(f"retrained-{place}", self.split.kept, make), role="retrained")
-
-    def _kept(self, name: str, samples: Samples, make: Callable[[], Trained]) -> Trained:
-        path = self.folder / f"{name}.safetensors"
-        if not path.exists():
-            models.save(path, make(), RECIPE, data_sha256=samples.sha256, ids=samples.ids.tolist())
-        return replace(models.read(path, RECIPE)[0], name=name)
-
-    def candidates(self, evaluation: Evaluation, *, retrained: int) -> list[Candidate]:
-        """What is judged, each with its outputs: the original first, retrained models last."""
-        original = self.original
-        untrained = RECIPE.build(seed=derive(self.number, "untrained")).eval()
-        made = [
-            replace(original, role="original"),
-            destroyed(original, seed=self.number),
-            Trained.given(untrained, role="unlearned", name="untrained"),
-            *(self.retrained(place) for place in range(retrained)),
-        ]
-        return [evaluation.candidate(one) for one in made]
+# ---------------------------------------------------------------------------------------------- the parts
 
 
-def destroyed(original: Trained, *, seed: int) -> Trained:
-    """The original with noise on every matrix."""
-    torch.manual_seed(derive(seed, "destroyed"))
-    model = copy.deepcopy(original.model)
-    with torch.no_grad():
-        for one in model.parameters():
-            if one.dim() > 1:
-                one.add_(NOISE * one.std() * torch.randn_like(one))
-    return Trained.given(model, role="unlearned", name="destroyed")
+def verdicts(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+    """By more and more references, with retrained models at hand and by the references alone."""
+    case = Case.of(draw, pool, retrained=retrained)
+    for count in (one for one in COUNTS if one <= len(pool)):
+        chosen = part_of(case, count)
+        yield from judged("retrained", chosen, case, [case.original, *case.ruined, *case.retrained])
+        yield from judged("references", chosen, case, [case.original, *case.ruined, *unlearned(case.retrained)])
 
 
-def judge(evaluation: Evaluation, made: Sequence[Candidate], references: slice, *, retrained: bool) -> Iterable[Entry]:
-    """One audit by some of the references, with retrained models at hand or by the references alone."""
-    pool = Pool(logits=evaluation.pool.logits[references], included=evaluation.pool.included[references])
-    # Without retrained models at hand, the original is: that is why its owner unlearns.
-    given = [one if retrained or one.role == "original" else replace(one, role="unlearned") for one in made]
-    for found in audit(given, pool, evaluation.games, AuditSettings()).models:
-        yield {
-            "model": found.name.partition("-")[0],
-            "references": len(pool.logits),
-            "yardstick": "retrained" if retrained else "references",
-            "verdict": found.verdict,
-            "margin": found.margin,
-            "differences": {name: one for name, one in found.difference.items() if name.startswith("ft_")},
-            "test": found.difference["test_accuracy"],
-        }
+def with_shadows(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+    """With U-LiRA, of the original and of each retrained model as if a method that changes nothing had made it."""
+    case = Case.of(draw, pool, retrained=retrained)
+    for count in (one for one in WITH_SHADOWS if one <= len(pool)):
+        chosen = part_of(case, count)
+        shadows = idle_shadows(case, chosen)
+        again = replace(case.original, role="unlearned", name="original-again", shadows=shadows)
+        alone = [replace(one, shadows=shadows) for one in unlearned(case.retrained)]
+        asked = [again, *alone]
+        found = [*judged("references, with U-LiRA", chosen, case, [case.original, *asked])]
+        for one in asked:
+            others = [other for other in case.retrained if other.name != one.name]
+            found += judged("retrained, with U-LiRA", chosen, case, [case.original, one, *others])
+        yield from (one for one in found if one["attacked"])
 
 
-def examine(number: int, folder: Path, *, references: int, retrained: int) -> list[Entry]:
-    """Everything about one draw, in a process of its own."""
+def screens(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+    """The cheap attacks on the original, on retrained models and on ruined ones."""
+    case = Case.of(draw, pool, retrained=retrained)
+    given = [case.original, *case.ruined, *case.retrained]
+    yield from judged("screens", part_of(case, SCREEN), case, given, AuditSettings(screens=True))
+
+
+def memorised(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+    """On forget sets that references chose: by these, and by others."""
+    begin = 2 * SCREEN * (draw.number % (len(pool) // (2 * SCREEN)))
+    middle = begin + SCREEN
+    by = replace(pool, logits=pool.logits[begin:middle], included=pool.included[begin:middle])
+    case = Case.chosen(draw, pool, by=by, retrained=retrained)
+    same, others = (some(case, slice(one, one + SCREEN)) for one in (begin, middle))
+    alone = [case.original, *unlearned(case.retrained)]
+    yield from judged("retrained, chosen by these references", same, case, [case.original, *case.retrained])
+    yield from judged("references that chose", same, case, alone)
+    yield from judged("other references", others, case, alone)
+
+
+PARTS: Final[dict[str, Callable[[Draw, ReferencePool, int], Iterable[Entry]]]] = {
+    "verdicts": verdicts,
+    "U-LiRA": with_shadows,
+    "screens": screens,
+    "memorised": memorised,
+}
+
+
+def part_of(case: Case, count: int) -> Pool:
+    """So many references, others in every draw as long as there are."""
+    begin = count * (case.draw.number % (len(case.evaluation.pool.logits) // count))
+    return some(case, slice(begin, begin + count))
+
+
+def some(case: Case, references: slice) -> Pool:
+    """Some of the references."""
+    pool = case.evaluation.pool
+    return Pool(logits=pool.logits[references], included=pool.included[references])
+
+
+def unlearned(retrained: Sequence[Candidate]) -> list[Candidate]:
+    """Retrained models, as if a method had made them."""
+    return [replace(one, role="unlearned") for one in retrained]
+
+
+def idle_shadows(case: Case, pool: Pool) -> Shadows:
+    """What a method that changes nothing makes of references: F and as many unseen samples, as they were."""
+    games = case.evaluation.games
+    generator = np.random.default_rng(derive(case.draw.number, "shadows"))
+    index = np.concatenate([games.forget, generator.choice(games.unseen, len(games.forget), replace=False)])
+    logits = [one[index] for one in pool.logits]
+    forget = np.arange(len(index)) < len(games.forget)
+    return Shadows(logits=logits, included=pool.included[:, index], index=index, forget=forget)
+
+
+def judged(
+    yardstick: str, pool: Pool, case: Case, given: Sequence[Candidate], settings: AuditSettings | None = None
+) -> Iterable[Entry]:
+    """One audit. Without retrained models at hand the original is: that is why its owner unlearns."""
+    for found in audit(given, pool, case.evaluation.games, settings or AuditSettings()).models:
+        yield entry(found, yardstick, len(pool.logits))
+
+
+def entry(found: ModelAudit, yardstick: str, references: int) -> Entry:
+    """What is kept of a verdict."""
+    return {
+        "name": found.name,
+        "model": found.name.partition("-")[0],
+        "references": references,
+        "yardstick": yardstick,
+        "verdict": found.verdict,
+        "margin": found.margin,
+        "differences": {name: one for name, one in found.difference.items() if name.startswith("ft_")},
+        "test": found.difference["test_accuracy"],
+        "attacked": "ulira" in found.attacks,
+        "screens": {name: one["value"] for name, one in found.screens.items()},
+    }
+
+
+def examine(asked: tuple[str, int], folder: Path, *, references: int, retrained: int) -> list[Entry]:
+    """One part on one draw, in a process of its own."""
+    part, number = asked
     torch.set_num_threads(1)
     data = load(EMBEDDED)
     pool = workflow.load_references(RECIPE, data.train, data.test, folder=folder / "references", models=references)
     draw = Draw.of(number, train=data.train, test=data.test, folder=folder)
-    evaluation = Evaluation.of(draw.split, draw.unseen, pool, TASK)
-    made = draw.candidates(evaluation, retrained=retrained)
-    entries: list[Entry] = []
-    for count in (one for one in COUNTS if one <= references):
-        begin = count * (number % (references // count))
-        for given in (True, False):
-            entries += judge(evaluation, made, slice(begin, begin + count), retrained=given)
-    return [one | {"draw": number} for one in entries]
+    return [one | {"draw": number} for one in PARTS[part](draw, pool, retrained)]
+
+
+# ---------------------------------------------------------------------------------------------- the tables
 
 
 def share(hits: Mapping[int, Sequence[bool]]) -> dict[str, float]:
@@ -179,18 +202,21 @@ def summary(entries: Sequence[Entry]) -> Entry:
     for key in sorted({(one["yardstick"], one["references"]) for one in entries}):
         chosen = [one for one in entries if (one["yardstick"], one["references"]) == key]
         of = {model: [one for one in chosen if one["model"] == model] for model in RIGHT}
-        rows: Entry = {}
-        for model, right in RIGHT.items():
-            names = sorted({one["verdict"] for one in of[model]})
-            rows[model] = {
-                "right": share(by_draw(of[model], lambda one: one["verdict"] in right)),  # noqa: B023
-                "verdicts": {name: sum(one["verdict"] == name for one in of[model]) for name in names},
-                "margin": float(np.median([one["margin"] for one in of[model]])),
-            }
-        for attack in chosen[0]["differences"]:
+        rows: Entry = {model: of_model(model, found) for model, found in of.items() if found}
+        for attack in of["original"][0]["differences"]:
             rows[attack] = of_attack(attack, leak=of["original"], null=of["retrained"])
         table[f"{key[0]}, {key[1]}"] = rows
     return table
+
+
+def of_model(model: str, entries: Sequence[Entry]) -> Entry:
+    """How often the verdict on such models was the right one, and what it was else."""
+    names = sorted({one["verdict"] for one in entries})
+    return {
+        "right": share(by_draw(entries, lambda one: one["verdict"] == RIGHT[model])),
+        "verdicts": {name: sum(one["verdict"] == name for one in entries) for name in names},
+        "margin": float(np.median([one["margin"] for one in entries])),
+    }
 
 
 def of_attack(attack: str, *, leak: Sequence[Entry], null: Sequence[Entry]) -> Entry:
@@ -199,40 +225,61 @@ def of_attack(attack: str, *, leak: Sequence[Entry], null: Sequence[Entry]) -> E
     def shared(entries: Sequence[Entry], hit: Callable[[Mapping[str, float]], bool]) -> dict[str, float]:
         return share(by_draw(entries, lambda one: hit(one["differences"][attack])))
 
-    first = list({one["draw"]: one["differences"][attack] for one in reversed(null)}.values())
-    means = [
-        np.mean([one["differences"][attack]["value"] for one in null if one["draw"] == draw])
-        for draw in sorted({one["draw"] for one in null})
-    ]
+    draws = sorted({one["draw"] for one in null})
+    of = {draw: [one["differences"][attack] for one in null if one["draw"] == draw] for draw in draws}
+    means = [np.mean([one["value"] for one in of[draw]]) for draw in draws]
     return {
         "power": shared(leak, lambda one: one["p_above"] < 0.05),
         "false_alarms": shared(null, lambda one: one["p_above"] < 0.05),
         "coverage_90": shared(null, lambda one: one["low"] <= 0 <= one["high"]),
-        "uniform_p": float(kstest([one["p_above"] for one in first], "uniform").pvalue),
+        "uniform_p": float(kstest([of[draw][0]["p_above"] for draw in draws], "uniform").pvalue),
         "bias": float(np.mean(means)),
         "bias_error": float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None,
     }
 
 
-def markdown(table: Entry) -> str:
-    """The summary as two tables."""
-    verdicts, attacks = [], []
+def of_screens(entries: Sequence[Entry]) -> Entry:
+    """What every screen says of originals and of retrained models, and how often the original is above all of these."""
+    table: Entry = {}
+    for screen in entries[0]["screens"] if entries else ():
+        values: dict[str, dict[int, list[float]]] = {"original": {}, "retrained": {}}
+        for one in entries:
+            if one["model"] in values:
+                values[one["model"]].setdefault(one["draw"], []).append(one["screens"][screen])
+        above = {draw: [found[0] > max(values["retrained"][draw])] for draw, found in values["original"].items()}
+        table[screen] = {
+            **{name: float(np.mean([one for found in of.values() for one in found])) for name, of in values.items()},
+            "spread": float(np.mean([np.std(found, ddof=1) for found in values["retrained"].values()])),
+            "above": share(above),
+        }
+    return table
+
+
+def markdown(table: Entry, screened: Entry) -> str:
+    """The summary as tables."""
+    of_verdicts, of_attacks = [], []
     for key, rows in table.items():
-        where = key.split(", ")
-        shares = [told(rows[model]["right"]) for model in ("retrained", "original", "destroyed", "untrained")]
-        verdicts.append([*where, f"{rows['retrained']['margin']:.1f}", *shares])
+        where = key.rsplit(", ", 1)
+        shares = [told(rows[model]["right"]) if model in rows else "" for model in RIGHT]
+        of_verdicts.append([*where, f"{rows['retrained']['margin']:.1f}", *shares])
         for attack in (name for name in rows if name.startswith("ft_")):
             one = rows[attack]
             shares = [told(one[name]) for name in ("power", "false_alarms", "coverage_90")]
             bias = f"{one['bias']:+.2f}" + ("" if one["bias_error"] is None else f" ± {one['bias_error']:.2f}")
-            attacks.append([*where, attack.removeprefix("ft_"), *shares, f"{one['uniform_p']:.2f}", bias])
+            of_attacks.append([*where, attack.removeprefix("ft_"), *shares, f"{one['uniform_p']:.2f}", bias])
+    of_screens = [
+        [name, *(f"{one[key]:.1f}" for key in ("original", "retrained", "spread")), told(one["above"])]
+        for name, one in screened.items()
+    ]
     heads = "compared with, references"
     first = f"{heads}, margin, retrains accepted, originals rejected, destroyed, untrained"
     second = (
         f"{heads}, attack, power at 5 %, false alarms at 5 %, 90 % intervals that hold 0, uniform p (KS), "
         "mean difference of retrains"
     )
-    return "\n\n".join([tabled(first.split(", "), verdicts), tabled(second.split(", "), attacks)])
+    third = "screen, original, retrained, standard deviation of these, original above all of them"
+    tables = [(first, of_verdicts), (second, of_attacks), (third, of_screens)]
+    return "\n\n".join(tabled(names.split(", "), lines) for names, lines in tables)
 
 
 def told(found: Mapping[str, float]) -> str:
@@ -240,12 +287,17 @@ def told(found: Mapping[str, float]) -> str:
     return f"{found['share']:.0f} % ({found['low']:.0f}–{found['high']:.0f}; {found['runs']:.0f})"
 
 
+def key(part: str, number: int) -> str:
+    """Of a draw's verdicts in the log."""
+    return f"{part}, draw {number}"
+
+
 def main() -> None:
     """Make what is missing, judge, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--draws", type=int, default=40)
     parser.add_argument("--retrained", type=int, default=4)
-    parser.add_argument("--references", type=int, default=128)
+    parser.add_argument("--references", type=int, default=128, help="a power of 2, 32 or more")
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--out", type=Path, default=Path("runs/self-audit"))
     args = parser.parse_args()
@@ -255,16 +307,23 @@ def main() -> None:
         RECIPE, data.train, data.test, TASK,
         folder=args.out / "references", models=args.references, workers=args.workers,
     )  # fmt: skip
-    log = Log(args.out / f"verdicts-{args.references}-{args.retrained}-{made_by['commit'].replace(' ', '-')}.jsonl")
-    todo = [number for number in range(args.draws) if str(number) not in log.entries]
+    log = Log(args.out / f"verdicts-{args.references}-{args.retrained}.jsonl")
+    draws = {part: args.draws // 2 if part == "memorised" else args.draws for part in PARTS}
+    wanted = [(part, number) for part, count in draws.items() for number in range(count)]
+    todo = [one for one in wanted if key(*one) not in log.entries]
     work = partial(examine, folder=args.out, references=args.references, retrained=args.retrained)
     with ProcessPoolExecutor(args.workers or os.cpu_count(), mp_context=get_context("spawn")) as executor:
-        for number, entries in zip(todo, executor.map(work, todo), strict=True):
-            log.add(str(number), {"entries": entries})
-            print(f"draw {number + 1} of {args.draws}", flush=True)
-    table = summary([one for number in range(args.draws) for one in log.entries[str(number)]["entries"]])
-    save("self-audit", {**made_by, "draws": args.draws, "retrained": args.retrained, "table": table})
-    print(markdown(table))
+        for one, entries in zip(todo, executor.map(work, todo), strict=True):
+            log.add(key(*one), {"commit": made_by["commit"], "entries": entries})
+            print(f"{one[0]}: draw {one[1] + 1} of {draws[one[0]]}", flush=True)
+    kept = [log.entries[key(*one)] for one in wanted]
+    made_by["commit"] = ", ".join(dict.fromkeys(one["commit"] for one in kept))  # of every verdict
+    found = [one for entries in kept for one in entries["entries"]]
+    screened = of_screens([one for one in found if one["yardstick"] == "screens"])
+    table = summary([one for one in found if one["yardstick"] != "screens"])
+    facts = {"draws": draws, "retrained": args.retrained}
+    save("self-audit", {**made_by, **facts, "table": table, "screens": screened})
+    print(markdown(table, screened))
 
 
 if __name__ == "__main__":

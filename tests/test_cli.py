@@ -612,8 +612,14 @@ def test_the_most_memorised_are_forgotten_by_what_the_references_say(cli: Cli, f
         assert ranks == sorted(ranks, reverse=rule == "memorised")
     assert snapshot(folder) == before
     assert cli(*asked, "--forget", "mislabelled:12")[0] == 0
+    before = snapshot(folder)
+    code, _, err = cli("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
+    assert code == 1
+    assert "at least 2 retrained models where 4 references chose what to forget, got 0; these are" in err
+    assert snapshot(folder) == before
     assert json.loads((folder / "forget.json").read_text(encoding="utf-8")) == {
         "rule": "the 12 whose labels 4 references contradict most",
+        "references": 4,
         "ids": told["ids"],
     }
 

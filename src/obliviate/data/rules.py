@@ -59,11 +59,15 @@ class Among:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The ids to forget, how they were chosen in a few words, and what the rule found out about each, by a heading."""
+    """The ids to forget, how they were chosen in a few words, and what the rule found out about each, by a heading.
+
+    `references` is how many reference models were asked: they are no yardstick for samples that they have chosen.
+    """
 
     ids: Sequence[SampleId]
     rule: str
     told: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    references: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -33,6 +33,9 @@ def memorised(amount: float, pool: ReferencePool | Callable[[], ReferencePool], 
     (Feldman & Zhang 2020; `metrics.memorisation`). Equal ones are told apart by the same difference of the margins
     (`Task.score`), then by their place. The pool may be a function that opens it when the rule is followed.
 
+    An audit of such samples needs retrained models, or other references: of these very ones, chance has chosen the
+    samples on which they are extreme, so that other models that never saw them seem to leak beside them.
+
     Raises DataError for an amount out of range and, when the rule is followed, for samples outside the pool.
     """
 
@@ -42,7 +45,8 @@ def memorised(amount: float, pool: ReferencePool | Callable[[], ReferencePool], 
         scores = memorisation(seen.right, seen.included)
         places = largest(scores, memorisation(seen.margins, seen.included), count)
         words = f"the {count} most memorised by {len(seen.right)} references"
-        return Chosen(among.train.ids[places].tolist(), words, {"memorised": scores[places].tolist()})
+        told = {"memorised": scores[places].tolist()}
+        return Chosen(among.train.ids[places].tolist(), words, told, len(seen.right))
 
     check_amount(amount, rule="memorised")
     return Rule(f"memorised:{amount:g}", chosen)
@@ -64,7 +68,8 @@ def mislabelled(amount: float, pool: ReferencePool | Callable[[], ReferencePool]
         agreed = out_of_sample(seen.right, seen.included)
         places = largest(-agreed, -out_of_sample(seen.margins, seen.included), count)
         words = f"the {count} whose labels {len(seen.right)} references contradict most"
-        return Chosen(among.train.ids[places].tolist(), words, {"agreed": agreed[places].tolist()})
+        told = {"agreed": agreed[places].tolist()}
+        return Chosen(among.train.ids[places].tolist(), words, told, len(seen.right))
 
     check_amount(amount, rule="mislabelled")
     return Rule(f"mislabelled:{amount:g}", chosen)

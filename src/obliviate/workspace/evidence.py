@@ -48,6 +48,19 @@ def check_counts(*, references: int, retrained: int) -> None:
         )
 
 
+def check_chosen(asked: int, *, retrained: int) -> None:
+    """Refuse references as a yardstick for samples that they were asked to choose; raises AuditError.
+
+    >>> check_chosen(16, retrained=2)
+    """
+    if asked and retrained < LEAST_RETRAINED:
+        raise AuditError(
+            f"expected at least {LEAST_RETRAINED} retrained models where {asked} references chose what to forget, got "
+            f"{retrained}; these are the samples on which the references happen to be extreme, so that they are no "
+            f"yardstick: ask for --retrained {LEAST_RETRAINED} or more"
+        )
+
+
 def make_shadows(
     entries: Sequence[tuple[Trained, Manifest]],
     split: Split,

@@ -123,7 +123,8 @@ class Workspace:
         """
         chosen, split, (number, parent) = self._resolved(forget, after)
         if number > len(self.requests):
-            requests.write(self.folder, Request(number, chosen.rule, split.forget.ids.tolist(), parent))
+            ids = split.forget.ids.tolist()
+            requests.write(self.folder, Request(number, chosen.rule, ids, parent, chosen.references))
         return split
 
     def preview(
@@ -370,9 +371,12 @@ class Workspace:
         since = time.monotonic() if since is None else since
         asked = self._asked.one(request)
         number, split = asked.number, self.split_of(asked.number)
-        if not retrained and isinstance(self.task, Classification):  # before references are trained in vain
-            labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
-            check_classes(*labels, retrained=self._kept.count("retrained", request=number))
+        if not retrained:  # before references are trained in vain
+            there = self._kept.count("retrained", request=number)
+            evidence.check_chosen(asked.references, retrained=there)
+            if isinstance(self.task, Classification):
+                labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
+                check_classes(*labels, retrained=there)
         self.train()
         self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers, executor=executor)

@@ -28,12 +28,16 @@ class Parent:
 
 @dataclass(frozen=True)
 class Request:
-    """The ids to forget, how they were chosen in a few words, and what model served then (None is the original)."""
+    """The ids to forget, how they were chosen in a few words, and what model served then (None is the original).
+
+    `references` is how many references were asked which ids to take (`data.rules.Chosen`).
+    """
 
     number: int
     rule: str
     ids: Sequence[SampleId]
     after: Parent | None = None
+    references: int = 0
 
     @property
     def told(self) -> str:
@@ -127,7 +131,8 @@ def read(folder: Path) -> list[Request]:
         values = read_json(path)
         try:
             parent = Parent(**values["after"]) if found else None
-            found.append(Request(len(found) + 1, values["rule"], values["ids"], parent))
+            asked = values.get("references", 0)
+            found.append(Request(len(found) + 1, values["rule"], values["ids"], parent, asked))
         except (KeyError, TypeError) as error:
             raise WorkspaceError(
                 f"expected a request with its rule, its ids and what it comes after, got {path} without ({error}); "
@@ -141,7 +146,8 @@ def write(folder: Path, request: Request) -> None:
     path = _path(folder, request.number)
     path.parent.mkdir(exist_ok=True)
     after = {} if request.after is None else {"after": asdict(request.after)}
-    write_json(path, {"rule": request.rule, "ids": list(request.ids), **after})
+    asked = {"references": request.references} if request.references else {}
+    write_json(path, {"rule": request.rule, "ids": list(request.ids), **asked, **after})
 
 
 def remove(folder: Path, number: int) -> None:
