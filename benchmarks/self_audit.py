@@ -14,9 +14,9 @@ Four parts: the verdicts; those with U-LiRA, for which the original is taken for
 nothing (the shadows of such a method are the references themselves); the cheap screens; and, in half of the draws,
 forget sets that 16 references chose as the most memorised, audited by these and by 16 others.
 
-Models and verdicts are kept, so the command can be interrupted. Writes `benchmarks/results/self-audit.json` and prints
-its tables. Verdicts of one draw go together: intervals count a draw once, however many retrains it has, and uniformity
-is tested on one retrain of each draw.
+Models and verdicts are kept, so the command can be interrupted. Writes `benchmarks/results/self-audit.json` and the
+tables of `docs/evaluation.md`. Verdicts of one draw go together: intervals count a draw once, however many retrains it
+has, and uniformity is tested on one retrain of each draw.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from common import provenance, save
+from common import insert, provenance, save
 from common import table as tabled
 from draws import RECIPE, TASK, Case, Draw
 from ground import Log
@@ -56,6 +56,23 @@ RIGHT: Final = {
     "destroyed": "utility lost",
     "untrained": "utility lost",
 }
+CHOSEN: Final = ("retrained, chosen by these references", "references that chose", "other references")
+SHOWN: Final = (4, 16, 128)  # references of the rows on the page
+HEADS: Final = {
+    "verdicts": [
+        "compared with", "references", "margin", "retrains accepted", "originals rejected", "destroyed", "untrained",
+    ],
+    "attacks": [
+        "compared with", "references", "attack", "power at 5 %", "false alarms at 5 %", "90 % intervals that hold 0",
+        "uniform p (KS)", "mean difference of retrains",
+    ],
+    "chosen": [
+        "compared with", "margin", "retrains accepted", "originals rejected", "RMIA's false alarms at 5 %",
+        "mean difference of retrains (RMIA)",
+    ],
+    "screens": ["screen", "original", "retrained", "standard deviation of these", "original above all of them"],
+}  # fmt: skip
+PAGE: Final = Path(__file__).parents[1] / "docs" / "evaluation.md"
 Entry = dict[str, Any]
 
 # ---------------------------------------------------------------------------------------------- the parts
@@ -101,9 +118,9 @@ def memorised(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry
     case = Case.chosen(draw, pool, by=by, retrained=retrained)
     same, others = (some(case, slice(one, one + SCREEN)) for one in (begin, middle))
     alone = [case.original, *unlearned(case.retrained)]
-    yield from judged("retrained, chosen by these references", same, case, [case.original, *case.retrained])
-    yield from judged("references that chose", same, case, alone)
-    yield from judged("other references", others, case, alone)
+    yield from judged(CHOSEN[0], same, case, [case.original, *case.retrained])
+    yield from judged(CHOSEN[1], same, case, alone)
+    yield from judged(CHOSEN[2], others, case, alone)
 
 
 PARTS: Final[dict[str, Callable[[Draw, ReferencePool, int], Iterable[Entry]]]] = {
@@ -255,31 +272,36 @@ def of_screens(entries: Sequence[Entry]) -> Entry:
     return table
 
 
-def markdown(table: Entry, screened: Entry) -> str:
-    """The summary as tables."""
-    of_verdicts, of_attacks = [], []
+def pages(table: Entry, screened: Entry) -> dict[str, str]:
+    """The tables of `docs/evaluation.md`, by the names of their marks; the JSON file has all rows."""
+    by: dict[str, list[list[str]]] = {"verdicts": [], "attacks": [], "chosen": []}
     for key, rows in table.items():
-        where = key.rsplit(", ", 1)
-        shares = [told(rows[model]["right"]) if model in rows else "" for model in RIGHT]
-        of_verdicts.append([*where, f"{rows['retrained']['margin']:.1f}", *shares])
-        for attack in (name for name in rows if name.startswith("ft_")):
+        yardstick, count = key.rsplit(", ", 1)
+        right = {model: told(rows[model]["right"]) for model in RIGHT if model in rows}
+        margin = f"{rows['retrained']['margin']:.1f}"
+        if yardstick in CHOSEN:
+            rmia = rows["ft_rmia"]
+            cells = [margin, right["retrained"], right["original"], told(rmia["false_alarms"]), biased(rmia)]
+            by["chosen"].append([yardstick, *cells])
+            continue
+        by["verdicts"].append([yardstick, count, margin, *(right.get(model, "") for model in RIGHT)])
+        attacks = [name for name in rows if name.startswith("ft_")]
+        shown = [one for one in attacks if one == "ft_ulira"] or (attacks if int(count) in SHOWN else [])
+        for attack in shown:
             one = rows[attack]
             shares = [told(one[name]) for name in ("power", "false_alarms", "coverage_90")]
-            bias = f"{one['bias']:+.2f}" + ("" if one["bias_error"] is None else f" ± {one['bias_error']:.2f}")
-            of_attacks.append([*where, attack.removeprefix("ft_"), *shares, f"{one['uniform_p']:.2f}", bias])
-    of_screens = [
+            cells = [attack.removeprefix("ft_"), *shares, f"{one['uniform_p']:.2f}", biased(one)]
+            by["attacks"].append([yardstick, count, *cells])
+    by["screens"] = [
         [name, *(f"{one[key]:.1f}" for key in ("original", "retrained", "spread")), told(one["above"])]
         for name, one in screened.items()
     ]
-    heads = "compared with, references"
-    first = f"{heads}, margin, retrains accepted, originals rejected, destroyed, untrained"
-    second = (
-        f"{heads}, attack, power at 5 %, false alarms at 5 %, 90 % intervals that hold 0, uniform p (KS), "
-        "mean difference of retrains"
-    )
-    third = "screen, original, retrained, standard deviation of these, original above all of them"
-    tables = [(first, of_verdicts), (second, of_attacks), (third, of_screens)]
-    return "\n\n".join(tabled(names.split(", "), lines) for names, lines in tables)
+    return {name: tabled(HEADS[name], lines) for name, lines in by.items()}
+
+
+def biased(one: Mapping[str, float]) -> str:
+    """The mean difference of retrained models with its standard error over draws, as a cell."""
+    return f"{one['bias']:+.2f}" + ("" if one["bias_error"] is None else f" ± {one['bias_error']:.2f}")
 
 
 def told(found: Mapping[str, float]) -> str:
@@ -323,7 +345,9 @@ def main() -> None:
     table = summary([one for one in found if one["yardstick"] != "screens"])
     facts = {"draws": draws, "retrained": args.retrained}
     save("self-audit", {**made_by, **facts, "table": table, "screens": screened})
-    print(markdown(table, screened))
+    for name, text in pages(table, screened).items():
+        insert(PAGE, name, text)
+        print(text, end="\n\n")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 from scipy.stats import binom, norm
-from sklearn.linear_model import LogisticRegression
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
 from obliviate.errors import DataError
 from obliviate.metrics.two_sample import classifier_two_sample
+from obliviate.seeds import derive
 
 
 def test_p_values_are_uniform_where_both_sides_come_from_one_distribution():
@@ -39,7 +40,7 @@ def test_difference_in_spread_shows_in_squares_only():
     assert classifier_two_sample(forget**2, unseen**2, permutations=19).auc.low > 0.6
 
 
-def test_auc_is_that_of_regressions_that_did_not_see_the_sample():
+def test_auc_is_that_of_discriminants_that_did_not_see_the_sample():
     rng = np.random.default_rng(3)
     forget, unseen = rng.normal(0.5, 1, (12, 2)), rng.normal(0, 1, (12, 2))
     # As many folds as samples a side / 2: the mean over all ways to hold out pairs is close to that over the folds.
@@ -49,10 +50,30 @@ def test_auc_is_that_of_regressions_that_did_not_see_the_sample():
     values = []
     for _ in range(60):
         out = np.isin(np.arange(24), np.concatenate([rng.choice(12, 2, False), 12 + rng.choice(12, 2, False)]))
-        scores = LogisticRegression().fit(x[~out], y[~out]).decision_function(x[out])
+        scores = LinearDiscriminantAnalysis().fit(x[~out], y[~out]).decision_function(x[out])
         values.append(roc_auc_score(y[out], scores))
     assert found.auc.value == pytest.approx(np.mean(values), abs=0.1)
-    assert found.auc.value < roc_auc_score(y, LogisticRegression().fit(x, y).decision_function(x))
+    assert found.auc.value < roc_auc_score(y, LinearDiscriminantAnalysis().fit(x, y).decision_function(x))
+
+
+def test_the_discriminant_is_that_of_scikit_learn():
+    rng = np.random.default_rng(6)
+    forget, unseen = rng.normal(0.6, 1, (50, 3)) @ rng.normal(size=(3, 3)), rng.normal(size=(50, 3))
+    found = classifier_two_sample(forget, unseen, folds=2, permutations=1)
+    x, y = np.concatenate([forget, unseen]), np.arange(100) < 50
+    fold = _folds(seed=0)
+    scores = np.empty(100)
+    for k in range(2):
+        peer = LinearDiscriminantAnalysis(solver="lsqr").fit(x[fold != k], y[fold != k])
+        scores[fold == k] = peer.decision_function(x[fold == k])
+    values = [roc_auc_score(y[fold == k], scores[fold == k]) for k in range(2)]
+    assert found.auc.value == pytest.approx(np.mean(values), abs=1e-9)
+
+
+def _folds(*, seed: int) -> np.ndarray:
+    """The halves of 50 and 50 samples that the test draws."""
+    rng = np.random.default_rng(derive(seed, "classifier_two_sample"))
+    return np.concatenate([rng.permutation(50) % 2 for _ in range(2)])
 
 
 def test_interval_covers_the_auc_of_a_single_feature():

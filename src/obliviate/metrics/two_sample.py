@@ -7,6 +7,7 @@ time), its AUC is off 0.5 without any memory, for retrained models too; see Lope
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from jaxtyping import Real
@@ -15,6 +16,8 @@ from scipy.stats import norm
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, ScorePair, auc, balanced_accuracy, placement_variance, placements
 from obliviate.seeds import derive
+
+RIDGE: Final = 1e-6  # of features with a variance of 1
 
 
 @dataclass(frozen=True)
@@ -36,15 +39,16 @@ def classifier_two_sample(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> TwoSample:
-    """Classifier two-sample test by cross-validated logistic regression on features of the samples.
+    """Classifier two-sample test by a cross-validated linear discriminant (Fisher 1936) on features of the samples.
 
     Features (samples, d) must not come from a model that was trained on the forget samples: pixels, statistics of them,
     or an embedding made elsewhere. AUC is the mean over folds of the held-out AUC, as a fraction, with the mean of the
     DeLong variances (folds taken as independent, hence approximate); accuracy is that of balanced sides.
     Binomial and DeLong tests are not valid for scores of models that share training samples, so the p-value is that of
     a permutation test of the whole procedure, exact for exchangeable samples and at least 1 / (permutations + 1).
-    The regression is linear: it sees a difference in spread only where squares are among the features.
-    Costs (permutations + 1) * folds fits, a few seconds at 3,000 samples. Raises DataError for other shapes, values
+    The discriminant is linear: it sees a difference in spread only where squares are among the features.
+    Costs (permutations + 1) * folds solutions of d equations, a tenth of a second for 3,000 samples of 10 features and
+    59 permutations. Raises DataError for other shapes, values
     that are not finite, fewer than 2 samples a side and fold, or permutations < 1.
 
     >>> rng = np.random.default_rng(0)
@@ -81,18 +85,25 @@ def classifier_two_sample(
 
 
 def _held_out(features: np.ndarray, members: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    from sklearn.linear_model import LogisticRegression
-
     scores = np.empty(len(features))
     for k in range(fold.max() + 1):
         out = fold == k
-        regression = LogisticRegression(class_weight="balanced", max_iter=1000)
-        scores[out] = regression.fit(features[~out], members[~out]).decision_function(features[out])
+        weights, offset = _discriminant(features[~out & members], features[~out & ~members])
+        scores[out] = features[out] @ weights - offset
     return scores
 
 
+def _discriminant(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights and offset of Fisher's discriminant of two groups that count alike; positive scores are of the first."""
+    means = one.mean(axis=0), other.mean(axis=0)
+    within = sum((part - mean).T @ (part - mean) / len(part) for part, mean in zip((one, other), means, strict=True))
+    # Features may be constant, or depend on each other, as shares of classes do.
+    weights = np.linalg.solve(within / 2 + RIDGE * np.eye(one.shape[1]), means[0] - means[1])
+    return weights, float((means[0] + means[1]) @ weights / 2)
+
+
 def _by_fold(scores: np.ndarray, members: np.ndarray, fold: np.ndarray) -> list[ScorePair]:
-    """The scores of each fold by itself, since scores of two regressions have no common scale."""
+    """The scores of each fold by itself, since scores of two discriminants have no common scale."""
     parts = [fold == k for k in range(fold.max() + 1)]
     return [(scores[out & members], scores[out & ~members]) for out in parts]
 
