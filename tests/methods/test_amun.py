@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from obliviate import workflow
+from obliviate import testing, workflow
 from obliviate.attacks.adversarial import SearchName
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
@@ -426,15 +426,65 @@ def test_examples_of_texts_are_embeddings_and_padding_stays_padding(search: Sear
 @pytest.mark.parametrize("retain", [True, False])
 @pytest.mark.parametrize("keep_forget", [True, False])
 @pytest.mark.parametrize("saliency", [1.0, 0.5])
-def test_the_embeddings_of_a_text_model_stay_and_everything_else_is_trained(
+def test_all_of_a_text_model_is_trained_with_the_embeddings_of_all_tokens_but_padding(
     retain: bool, keep_forget: bool, saliency: float
 ) -> None:
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     method = replace(QUICK, epochs=2, keep_forget=keep_forget, saliency=saliency)
     made = workflow.unlearn(model, split if retain else split.without_retain(), method, task)
-    moved = {name: int((one != model.get_parameter(name)).sum()) for name, one in made.model.named_parameters()}
-    assert moved.pop("table.weight") == 0
-    weights = sum(model.get_parameter(name).numel() for name in moved)
-    assert all(moved.values())
-    assert 0.8 * saliency * weights < sum(moved.values()) <= -(-saliency * weights // 1)  # the embeddings do not count
+    moved = {name: one != model.get_parameter(name) for name, one in made.model.named_parameters()}
+    rows = moved["table.weight"].any(1)
+    assert not rows[0]
+    assert rows[1:].all() if saliency == 1 else rows.any()
+    weights = sum(one.numel() for one in moved.values())
+    assert all(one.any() for one in moved.values())
+    assert 0.8 * saliency * weights < sum(int(one.sum()) for one in moved.values()) <= -(-saliency * weights // 1)
+
+
+def test_without_retained_texts_only_embeddings_of_forgotten_tokens_are_trained() -> None:
+    model, samples, task = text_world()
+    x = samples.everything().x
+    split = Split.of(samples, forget=samples.ids[((x != 5) & (x != 8)).all(1).numpy()]).without_retain()
+    made = workflow.unlearn(model, split, replace(QUICK, epochs=2, weight_decay=0.0), task)
+    moved = (made.model.get_parameter("table.weight") != model.get_parameter("table.weight")).any(1)
+    assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4, 6, 7, 9, 10, 11]
+
+
+def test_texts_are_trained_as_tokens_and_their_examples_as_tokens_with_an_offset(batches: list[Any]) -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    found = adversarial_examples(model, split.forget, Run(task))
+    workflow.unlearn(model, split, replace(QUICK, keep_forget=True), task)
+    assert ids_of(batches) == set(samples.ids.tolist()) | set(found.ids.tolist())
+    seen = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
+    for name, x in seen.items():
+        assert x[:, 0].equal(samples.select([name.removesuffix(SUFFIX)]).everything().x[0].float())
+        if name.endswith(SUFFIX):
+            at = found.select([name]).everything().x[0]
+            torch.testing.assert_close(x[:, 1:] + model.get_parameter("table.weight")[x[:, 0].long()], at)
+        else:
+            assert not x[:, 1:].any()
+    assert any(seen[str(name)][:, 1:].any() for name in found.ids)
+
+
+def test_examples_of_texts_that_were_found_before_are_used_as_those_found_now() -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    found = adversarial_examples(model, samples.select(samples.ids[:30]), Run(task))
+    found = Samples.from_tensors(found.everything().x.flip(0), found.everything().y.flip(0), ids=found.ids[::-1])
+    here = adversarial_examples(model, split.forget, Run(task))
+    torch.testing.assert_close(found.select(here.ids).everything().x, here.everything().x, atol=1e-3, rtol=0)
+    made = [workflow.unlearn(model, split, replace(QUICK, examples=one), task).model for one in (None, found, found)]
+    parts = [torch.cat([one.flatten() for one in net.parameters()]) for net in made]
+    torch.testing.assert_close(parts[0], parts[1], atol=1e-3, rtol=0)
+    assert parts[1].equal(parts[2])
+
+
+def test_a_text_model_is_searched_and_trained_alike_after_a_kill(tmp_path: Path) -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    bench = testing.Bench(model, task, Recipe(model=Words), samples, split, samples)
+    method = replace(QUICK, epochs=3, saliency=0.5, keep_forget=True)
+    for moment in testing.MOMENTS:
+        assert testing.resumes(method, bench, tmp_path / moment.replace(" ", "-"), moment)

@@ -87,17 +87,20 @@ class AMUN:
         else:
             examples = _chosen(self.examples, split.forget)
         space = input_space(self, run.task, model)
-        parts = [examples]
+        parents = split.forget.select([str(name).removesuffix(SUFFIX) for name in examples.ids])
+        parts = [space.anchored_at(examples, parents)]
         if self.keep_forget:
-            parts.append(space.lifted(run.augmented(split.forget)))
+            parts.append(space.anchored(run.augmented(split.forget)))
         if split.retain is not None:
-            parts.append(space.lifted(run.augmented(split.retain)))
+            parts.append(space.anchored(run.augmented(split.retain)))
         data = parts[0].joined(*parts[1:])
+
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            return run.task.loss(model, replace(batch, x=space.live(model, batch.x)))
 
         mask = None
         if (share := me.saliency) < 1:
-            lifted = space.lifted(split.forget)  # of a text model, only weights behind the embedding can change
-            mask = run.once("saliency", lambda: saliency_mask(model, lifted, run.task, share=share))
+            mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=share))
         optimizer = torch.optim.SGD(
             model.parameters(), lr=me.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
         )
@@ -105,7 +108,7 @@ class AMUN:
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("amun", me.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = run.batches(data, me.batch_size, epoch)
-            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, mask=mask)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, mask=mask)
         return model
 
 
