@@ -13,7 +13,16 @@ from obliviate.attacks.adversarial import SearchName
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
-from obliviate.methods.amun import AMUN, SUFFIX, WITH_RETAIN, WITHOUT_RETAIN, adversarial_examples
+from obliviate.methods.amun import (
+    AMUN,
+    SUFFIX,
+    TEXTS,
+    TEXTS_WITHOUT_RETAIN,
+    WITH_RETAIN,
+    WITHOUT_RETAIN,
+    OptimizerName,
+    adversarial_examples,
+)
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -228,6 +237,42 @@ def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
     made = workflow.unlearn(original, split, AMUN(learning_rate=0.01), task, recipe=recipe)
     assert made.method == repr(settled)
     assert "None, learning_rate" not in made.method
+
+
+@pytest.mark.parametrize("retain", [True, False])
+def test_texts_and_adamw_have_defaults_of_their_own(retain: bool, split: Split) -> None:
+    _, samples, _ = text_world()
+    texts = Split.of(samples, forget=samples.ids[:20])
+    expected = TEXTS if retain else TEXTS_WITHOUT_RETAIN
+    for method, given in ((AMUN(), texts), (AMUN(optimizer="adamw"), split), (AMUN(optimizer="adamw"), texts)):
+        settled = method.settled(given if retain else given.without_retain())
+        assert {name: getattr(settled, name) for name in expected} == expected
+    settled = AMUN(optimizer="sgd").settled(texts)
+    assert {name: getattr(settled, name) for name in WITH_RETAIN} == WITH_RETAIN
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_optimiser_takes_the_steps_that_its_name_says(
+    name: OptimizerName, original: nn.Module, split: Split, task: Classification, found: Samples
+) -> None:
+    """One step over everything, written out; without a schedule the rate is the one that is given."""
+    method = AMUN(optimizer=name, epochs=1, learning_rate=0.01, batch_size=60, saliency=1.0, schedule="constant")
+    made = method(copy.deepcopy(original), split.without_retain(), Run(task, precision="float32"))
+    net, batch = copy.deepcopy(original).train(), found.everything()
+    torch.nn.functional.cross_entropy(net(batch.x), batch.y).backward()
+    for key, one in net.named_parameters():
+        assert one.grad is not None
+        before = one.detach()
+        expected = before - 0.01 * (one.grad + 5e-4 * before)
+        if name == "adamw":  # after one step both means are those of one gradient, so that only its sign is left
+            expected = (1 - 0.01 * 5e-4) * before - 0.01 * one.grad / (one.grad.abs() + 1e-8)
+        loose = one.grad.abs() > 1e-5 if name == "adamw" else torch.ones_like(one, dtype=torch.bool)
+        torch.testing.assert_close(made.get_parameter(key)[loose], expected[loose], atol=2e-5, rtol=0)
+
+
+def test_an_unknown_optimiser_is_refused(unchecked: None) -> None:
+    with pytest.raises(MethodError, match="expected an optimizer of sgd, adamw, got 'lion'; name one of them"):
+        AMUN(optimizer="lion")  # pyright: ignore[reportArgumentType]
 
 
 def test_the_true_label_loses_confidence_on_the_forget_set(
