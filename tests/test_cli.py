@@ -640,6 +640,7 @@ def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine:
         (["fine_tune", "--set", "epochs=0"], ["epochs above 0", "got 0"]),
         (["fine_tune", "--set", "epochs=1.5"], ["epochs to be a whole number", "'1.5'"]),
         (["amun", "--set", "search=guess"], ["a search of boundary, pgd, fgsm", "'guess'"]),
+        (["amun", "--set", "optimizer=lion"], ["an optimizer of sgd, adamw", "'lion'"]),
         (["amun", "--set", "epochs=many"], ["epochs", "many"]),
         (["amun", "--set", "examples=3"], ["examples", "3"]),
         (["amun", "--set", "schedule=magic"], ["schedule", "'magic'"]),
@@ -1034,6 +1035,8 @@ def test_optional_hyperparameters_are_converted() -> None:
     made = configure(AMUN, ["saliency=0.5", "search=pgd", "keep_forget=true", "radius=1", "epochs=2"])
     assert repr(made) == repr(AMUN(saliency=0.5, search="pgd", keep_forget=True, radius=1.0, epochs=2))
     assert configure(AMUN, ["saliency=null"]) == AMUN()
+    assert configure(AMUN, ["optimizer=adamw"]) == AMUN(optimizer="adamw")
+    assert configure(AMUN, ["optimizer=null"]) == AMUN()
 
 
 OTHER = ["keep_forget=1", "keep_forget=yes", "epochs=true", "epochs=2.5", "learning_rate=fast", "saliency=half"]

@@ -8,12 +8,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from obliviate import workflow
+from obliviate import testing, workflow
 from obliviate.attacks.adversarial import SearchName
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
-from obliviate.methods.amun import AMUN, SUFFIX, WITH_RETAIN, WITHOUT_RETAIN, adversarial_examples
+from obliviate.methods.amun import (
+    AMUN,
+    SUFFIX,
+    TEXTS,
+    TEXTS_WITHOUT_RETAIN,
+    WITH_RETAIN,
+    WITHOUT_RETAIN,
+    OptimizerName,
+    adversarial_examples,
+)
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -230,6 +239,42 @@ def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
     assert "None, learning_rate" not in made.method
 
 
+@pytest.mark.parametrize("retain", [True, False])
+def test_texts_and_adamw_have_defaults_of_their_own(retain: bool, split: Split) -> None:
+    _, samples, _ = text_world()
+    texts = Split.of(samples, forget=samples.ids[:20])
+    expected = TEXTS if retain else TEXTS_WITHOUT_RETAIN
+    for method, given in ((AMUN(), texts), (AMUN(optimizer="adamw"), split), (AMUN(optimizer="adamw"), texts)):
+        settled = method.settled(given if retain else given.without_retain())
+        assert {name: getattr(settled, name) for name in expected} == expected
+    settled = AMUN(optimizer="sgd").settled(texts)
+    assert {name: getattr(settled, name) for name in WITH_RETAIN} == WITH_RETAIN
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_the_optimiser_takes_the_steps_that_its_name_says(
+    name: OptimizerName, original: nn.Module, split: Split, task: Classification, found: Samples
+) -> None:
+    """One step over everything, written out; without a schedule the rate is the one that is given."""
+    method = AMUN(optimizer=name, epochs=1, learning_rate=0.01, batch_size=60, saliency=1.0, schedule="constant")
+    made = method(copy.deepcopy(original), split.without_retain(), Run(task, precision="float32"))
+    net, batch = copy.deepcopy(original).train(), found.everything()
+    torch.nn.functional.cross_entropy(net(batch.x), batch.y).backward()
+    for key, one in net.named_parameters():
+        assert one.grad is not None
+        before = one.detach()
+        expected = before - 0.01 * (one.grad + 5e-4 * before)
+        if name == "adamw":  # after one step both means are those of one gradient, so that only its sign is left
+            expected = (1 - 0.01 * 5e-4) * before - 0.01 * one.grad / (one.grad.abs() + 1e-8)
+        loose = one.grad.abs() > 1e-5 if name == "adamw" else torch.ones_like(one, dtype=torch.bool)
+        torch.testing.assert_close(made.get_parameter(key)[loose], expected[loose], atol=2e-5, rtol=0)
+
+
+def test_an_unknown_optimiser_is_refused(unchecked: None) -> None:
+    with pytest.raises(MethodError, match="expected an optimizer of sgd, adamw, got 'lion'; name one of them"):
+        AMUN(optimizer="lion")  # pyright: ignore[reportArgumentType]
+
+
 def test_the_true_label_loses_confidence_on_the_forget_set(
     original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
@@ -426,15 +471,65 @@ def test_examples_of_texts_are_embeddings_and_padding_stays_padding(search: Sear
 @pytest.mark.parametrize("retain", [True, False])
 @pytest.mark.parametrize("keep_forget", [True, False])
 @pytest.mark.parametrize("saliency", [1.0, 0.5])
-def test_the_embeddings_of_a_text_model_stay_and_everything_else_is_trained(
+def test_all_of_a_text_model_is_trained_with_the_embeddings_of_all_tokens_but_padding(
     retain: bool, keep_forget: bool, saliency: float
 ) -> None:
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     method = replace(QUICK, epochs=2, keep_forget=keep_forget, saliency=saliency)
     made = workflow.unlearn(model, split if retain else split.without_retain(), method, task)
-    moved = {name: int((one != model.get_parameter(name)).sum()) for name, one in made.model.named_parameters()}
-    assert moved.pop("table.weight") == 0
-    weights = sum(model.get_parameter(name).numel() for name in moved)
-    assert all(moved.values())
-    assert 0.8 * saliency * weights < sum(moved.values()) <= -(-saliency * weights // 1)  # the embeddings do not count
+    moved = {name: one != model.get_parameter(name) for name, one in made.model.named_parameters()}
+    rows = moved["table.weight"].any(1)
+    assert not rows[0]
+    assert rows[1:].all() if saliency == 1 else rows.any()
+    weights = sum(one.numel() for one in moved.values())
+    assert all(one.any() for one in moved.values())
+    assert 0.8 * saliency * weights < sum(int(one.sum()) for one in moved.values()) <= -(-saliency * weights // 1)
+
+
+def test_without_retained_texts_only_embeddings_of_forgotten_tokens_are_trained() -> None:
+    model, samples, task = text_world()
+    x = samples.everything().x
+    split = Split.of(samples, forget=samples.ids[((x != 5) & (x != 8)).all(1).numpy()]).without_retain()
+    made = workflow.unlearn(model, split, replace(QUICK, epochs=2, weight_decay=0.0), task)
+    moved = (made.model.get_parameter("table.weight") != model.get_parameter("table.weight")).any(1)
+    assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4, 6, 7, 9, 10, 11]
+
+
+def test_texts_are_trained_as_tokens_and_their_examples_as_tokens_with_an_offset(batches: list[Any]) -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    found = adversarial_examples(model, split.forget, Run(task))
+    workflow.unlearn(model, split, replace(QUICK, keep_forget=True), task)
+    assert ids_of(batches) == set(samples.ids.tolist()) | set(found.ids.tolist())
+    seen = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
+    for name, x in seen.items():
+        assert x[:, 0].equal(samples.select([name.removesuffix(SUFFIX)]).everything().x[0].float())
+        if name.endswith(SUFFIX):
+            at = found.select([name]).everything().x[0]
+            torch.testing.assert_close(x[:, 1:] + model.get_parameter("table.weight")[x[:, 0].long()], at)
+        else:
+            assert not x[:, 1:].any()
+    assert any(seen[str(name)][:, 1:].any() for name in found.ids)
+
+
+def test_examples_of_texts_that_were_found_before_are_used_as_those_found_now() -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    found = adversarial_examples(model, samples.select(samples.ids[:30]), Run(task))
+    found = Samples.from_tensors(found.everything().x.flip(0), found.everything().y.flip(0), ids=found.ids[::-1])
+    here = adversarial_examples(model, split.forget, Run(task))
+    torch.testing.assert_close(found.select(here.ids).everything().x, here.everything().x, atol=1e-3, rtol=0)
+    made = [workflow.unlearn(model, split, replace(QUICK, examples=one), task).model for one in (None, found, found)]
+    parts = [torch.cat([one.flatten() for one in net.parameters()]) for net in made]
+    torch.testing.assert_close(parts[0], parts[1], atol=1e-3, rtol=0)
+    assert parts[1].equal(parts[2])
+
+
+def test_a_text_model_is_searched_and_trained_alike_after_a_kill(tmp_path: Path) -> None:
+    model, samples, task = text_world()
+    split = Split.of(samples, forget=samples.ids[:20])
+    bench = testing.Bench(model, task, Recipe(model=Words), samples, split, samples)
+    method = replace(QUICK, epochs=3, saliency=0.5, keep_forget=True)
+    for moment in testing.MOMENTS:
+        assert testing.resumes(method, bench, tmp_path / moment.replace(" ", "-"), moment)

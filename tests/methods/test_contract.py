@@ -211,11 +211,18 @@ def test_a_method_that_holds_samples_is_not_written_down(few: Samples) -> None:
 @each_method
 def test_says_what_becomes_of_settings_that_are_none(method: Any, split: Split) -> None:
     described = base.describe(type(method))["when_none"]
-    assert set(described) <= {"always", "with retain", "without retain"}
+    tokens = Samples.from_tensors(torch.ones(40, 3).long(), torch.arange(40) % 10, ids=[f"{i}" for i in range(40)])
+    splits = {
+        "always": split,
+        "with retain": split,
+        "without retain": split.without_retain(),
+        "on texts": (texts := Split.of(tokens, forget=["3", "5"])),
+        "on texts without retain": texts.without_retain(),
+    }
     assert bool(described) == isinstance(method, base.Adaptive)
     unset = {name for name, value in vars(method).items() if value is None}
     for case, values in described.items():
-        settled = vars(base.settle(method, split.without_retain() if case == "without retain" else split))
+        settled = vars(base.settle(method, splits[case]))
         assert {name for name in unset if settled[name] is not None} <= set(values) <= unset
         for name, value in values.items():
             assert isinstance(value, str) or settled[name] == value

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from obliviate import workflow
+from obliviate import testing, workflow
 from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
@@ -427,13 +427,74 @@ def test_what_a_text_was_filled_up_with_changes_nothing() -> None:
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("generator", [True, False])
-def test_embeddings_stay_as_they_are_and_everything_else_is_trained(world: str, generator: bool) -> None:
+def test_everything_is_trained_with_the_embeddings_of_all_tokens_but_padding(world: str, generator: bool) -> None:
     model, split, task = WORLDS[world]()
     made, run = forget(replace(SMALL, generator=generator), model, split, task)
     for name, one in made.named_parameters():
-        assert one.equal(model.get_parameter(name)) is (name == "table.weight")
+        moved = one != model.get_parameter(name)
+        assert moved.any(-1).tolist() == [False, *[True] * 11] if name == "table.weight" else moved.any()
     assert 0 < run.notes[LEVEL] < 1
     assert (run.notes.get(SPREAD, 0) > 0) is generator
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_texts_are_mixed_in_the_embeddings_that_the_model_has_by_then(real: bool) -> None:
+    """Three epochs of one step each, written out without a generator; the pairs are those of the batches."""
+    model, split, task = text_world()
+    method = replace(SMALL, generator=False, pairing="position", neighbours=None, batch_size=40, real=real)
+    made, run = forget(method, model, split, task)
+
+    net, seed = copy.deepcopy(model).train(), run.seed
+    table = net.get_parameter("table.weight")
+    optimizer = torch.optim.Adam(net.parameters(), lr=method.learning_rate)
+    scheduler = run.schedule(method.schedule, optimizer, steps=3)
+    for epoch in range(3):
+        ((one, other),) = run.paired(split.forget, split.kept, 40, epoch)
+        torch.manual_seed(derive(seed, "mixunlearn", epoch))
+        lam = float(torch.distributions.Beta(method.alpha, method.alpha).sample())
+        p, q, rows = torch.eye(3)[one.y], torch.eye(3)[other.y], len(one)
+
+        def apart(logits: Tensor, target: Tensor) -> Tensor:
+            return 1 - F.cosine_similarity(logits.softmax(1), target)
+
+        first, second = table[one.x], table[other.x[:rows]]
+        both = ((one.x != 0) & (other.x[:rows] != 0))[..., None]
+        mixed = torch.where(both, lam * first + (1 - lam) * second, first if lam >= 0.5 else second)
+        logits = net(mixed)
+        losses = lam * apart(logits, p), (1 - lam) * apart(logits, q[:rows])
+        loss = losses[1].sum() - rows * (losses[0] / method.tau_mix).exp().sum().log()
+        if real:
+            held, kept = apart(net(one.x), p), apart(net(other.x), q)
+            loss = loss + method.omega * (kept.sum() - len(kept) * (held / method.tau_real).exp().sum().log())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        scheduler.step()
+    for name, value in net.named_parameters():
+        torch.testing.assert_close(made.get_parameter(name), value, atol=2e-4, rtol=0)
+
+
+def test_the_generator_plays_against_the_embeddings_that_the_model_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, split, task = text_world()
+    method = replace(SMALL, generator_every=1, epochs=1, batch_size=5, learning_rate=0.05)
+    made = [one[0] for one in mixtures(method, model, split, task, monkeypatch)]
+    assert len(made) == 8  # a step of the generator, then one of the model, four times
+    rows = model.get_parameter("table.weight").detach()
+
+    def known(points: Tensor) -> bool:
+        return bool((torch.cdist(points.detach().flatten(0, 1), rows).amin(1) < 1e-4).all())
+
+    assert [known(one) for one in made] == [True, True, *[False] * 6]
+    for generator, model_step in zip(made[::2], made[1::2], strict=True):
+        assert generator.equal(model_step)
+
+
+def test_a_text_model_is_trained_alike_after_a_kill(tmp_path: Path) -> None:
+    model, split, task = text_world()
+    samples = split.forget.joined(split.kept)
+    bench = testing.Bench(model, task, Recipe(model=Words), samples, split, samples)
+    for moment in testing.MOMENTS:
+        assert testing.resumes(SMALL, bench, tmp_path / moment.replace(" ", "-"), moment)
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -203,6 +203,22 @@ def test_methods_that_climb_the_loss_raise_it_on_what_is_to_be_forgotten(
     assert after > before
 
 
+@pytest.mark.parametrize("name", ["amun", "mixunlearn", "boundary_shrink"])
+def test_the_embeddings_of_a_hugging_face_model_are_trained_where_others_are_perturbed(name: str):
+    pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = {"model_type": "bert", "vocab_size": WORDS, "max_position_embeddings": LENGTH, **sizes}
+    options, settings = {"config": config, "classes": 3}, {"optimizer": "adamw", "learning_rate": 1e-2, "epochs": 3}
+    task, _, x, y = text()
+    samples = Samples.from_tensors(x[:60], y[:60])
+    recipe = Recipe(model="huggingface", model_options=options, **settings)
+    original: Any = workflow.train(recipe, samples, task).model
+    split = Split.of(samples, forget=samples.ids[:20])
+    made: Any = workflow.unlearn(original, split, methods.find(name)(), task, recipe=recipe).model
+    tables = [one.model.get_input_embeddings().weight for one in (original, made)]
+    assert (tables[0] != tables[1]).any(1).tolist() == [False, *[True] * (WORDS - 1)]
+
+
 def test_the_refusal_names_methods_that_serve_the_task(worlds: dict[str, World]):
     world = worlds["regression"]
     with pytest.raises(MethodError) as error:

@@ -1,13 +1,17 @@
+from collections.abc import Callable
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
-from torch import Tensor
+from torch import Tensor, nn
 
+from obliviate.data.samples import Samples
 from obliviate.errors import DataError
-from obliviate.task import InputSpace
+from obliviate.models import ARCHITECTURES
+from obliviate.task import Classification, InputSpace
 
 ROWS = arrays(np.float32, (2, 3, 6), elements=st.sampled_from([-1.0, -0.25, 0.0, 0.5, 2.0]))
 FREE = arrays(np.bool_, 6)
@@ -54,12 +58,17 @@ def test_texts_are_mixed_where_both_have_tokens(rows: np.ndarray, share: np.ndar
             torch.testing.assert_close(found[i, j], expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_share_of_what_is_taken_whole_has_the_gradient_of_a_mixture() -> None:
+def test_the_share_of_what_is_taken_whole_has_the_gradient_of_a_mixture_and_the_points_have_their_own() -> None:
     share = torch.full((1, 2), 0.7, requires_grad=True)
     first, second = torch.tensor([[1.0, 1.0]]), torch.tensor([[0.0, 4.0]])
+    first.requires_grad_()
+    second.requires_grad_()
     InputSpace(0.0, 4.0, free=torch.tensor([True, False])).mixed(first, second, share).sum().backward()
     assert share.grad is not None
+    assert first.grad is not None
+    assert second.grad is not None
     assert share.grad.tolist() == [[1.0, -3.0]]
+    torch.testing.assert_close(torch.cat([first.grad, second.grad]), torch.tensor([[0.7, 1.0], [0.3, 0.0]]))
 
 
 def test_padding_and_channels_that_are_not_free_stay_where_they_are() -> None:
@@ -91,3 +100,106 @@ def test_limits_of_another_width_than_the_samples_are_refused(space: InputSpace)
         DataError, match=r"expected samples of \d values, for which the task has limits, got 3; correct"
     ):
         space.check(torch.full((2, 3), 0.5))
+
+
+# ------------------------------------------------------------------------------------------- tokens and offsets
+
+TOKENS = torch.tensor([[5, 3, 9, 2, 0, 0], [4, 4, 8, 7, 6, 3], [9, 0, 0, 0, 0, 0]])
+TEXTS = Samples.from_tensors(TOKENS, torch.tensor([0, 2, 1]), ids=["a", "b", "c"])
+
+
+def transformer() -> nn.Module:
+    return ARCHITECTURES["text_transformer"](vocabulary=10, length=6, classes=3, width=8, heads=2)
+
+
+def bert() -> nn.Module:
+    pytest.importorskip("transformers")
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    config = {"model_type": "bert", "vocab_size": 10, "max_position_embeddings": 8, **sizes}
+    return ARCHITECTURES["huggingface"](config=config, classes=3)
+
+
+BUILDERS = pytest.mark.parametrize("build", [transformer, bert])
+
+
+def made(build: Callable[[], nn.Module]) -> tuple[nn.Module, InputSpace]:
+    torch.manual_seed(0)
+    model = build().eval()
+    for one in model.parameters():
+        one.data.add_(0.3 * torch.randn_like(one))
+    space = Classification(classes=3, tokens=True).space(model)
+    assert space is not None
+    return model, space
+
+
+def shifted(space: InputSpace) -> Samples:
+    """Points near those of the texts, with targets and ids of their own."""
+    lifted = space.lifted(TEXTS).everything().x
+    noise = 0.1 * torch.randn(lifted.shape, generator=torch.Generator().manual_seed(1)) * (TOKENS != 0)[..., None]
+    return Samples.from_tensors(lifted + noise, torch.tensor([1, 1, 0]), ids=["a!", "b!", "c!"])
+
+
+def test_points_that_are_inputs_already_stay_the_same_objects() -> None:
+    space, samples = InputSpace(0.0, 1.0), Samples.from_tensors(torch.rand(2, 3), torch.zeros(2).long())
+    x = torch.rand(2, 3)
+    assert space.anchored(samples) is samples
+    assert space.anchored_at(samples, TEXTS) is samples
+    assert space.points(x) is x
+    assert space.live(nn.Identity(), x) is x
+
+
+@BUILDERS
+def test_an_offset_of_zero_gives_the_output_for_the_tokens(build: Callable[[], nn.Module]) -> None:
+    model, space = made(build)
+    x = space.anchored(TEXTS).everything().x
+    assert x.shape == (3, 6, 9)
+    assert model(space.live(model, x)).equal(model(TOKENS))
+    assert model(space.live(model, TOKENS)).equal(model(TOKENS))
+
+
+@BUILDERS
+def test_an_offset_leads_to_the_point_that_it_was_made_of(build: Callable[[], nn.Module]) -> None:
+    model, space = made(build)
+    points = shifted(space)
+    anchored = space.anchored_at(points, TEXTS).everything()
+    assert anchored.x[..., 0].equal(TOKENS.float())
+    assert anchored.y.equal(points.everything().y)
+    assert anchored.ids.tolist() == ["a!", "b!", "c!"]
+    live = space.live(model, anchored.x)
+    torch.testing.assert_close(live, points.everything().x, atol=1e-6, rtol=0)
+    assert (live != 0).any(2).equal(TOKENS != 0)
+    torch.testing.assert_close(model(live), model(points.everything().x), atol=1e-5, rtol=0)
+
+
+@BUILDERS
+def test_points_with_an_offset_move_with_the_embeddings_of_their_tokens(build: Callable[[], nn.Module]) -> None:
+    model, space = made(build)
+    anchored = space.anchored_at(shifted(space), TEXTS).everything().x
+    before = space.live(model, anchored).detach()
+    table = next(one for name, one in model.named_parameters() if one.shape == (10, 8))
+    with torch.no_grad():
+        table[9] += 2.0
+        table[0] += 1.0  # that of padding counts nowhere
+    moved = (space.live(model, anchored) - before).detach()
+    torch.testing.assert_close(moved, 2.0 * (TOKENS == 9)[..., None].expand(-1, -1, 8).float(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(space.points(TOKENS), space.lifted(TEXTS).everything().x)  # those of the original stay
+
+
+@BUILDERS
+def test_gradients_reach_the_embeddings_of_the_tokens_that_are_there(build: Callable[[], nn.Module]) -> None:
+    model, space = made(build)
+    table = next(one for name, one in model.named_parameters() if one.shape == (10, 8))
+    for x in (TOKENS, space.anchored(TEXTS).everything().x, space.anchored_at(shifted(space), TEXTS).everything().x):
+        (gradient,) = torch.autograd.grad(model(space.live(model, x))[:, 0].sum(), table)
+        assert gradient.any(1).tolist() == [False, False, *[True] * 8]
+
+
+def test_points_of_other_texts_or_of_wider_embeddings_are_refused() -> None:
+    _, space = made(transformer)
+    points = shifted(space)
+    wide = Samples.from_tensors(torch.rand(3, 6, 16), torch.zeros(3).long())
+    message = r"expected points of the shape \({}\), got \({}\); use points that were made of these samples"
+    with pytest.raises(DataError, match=message.format("3, 6, 8", "3, 6, 16")):
+        space.anchored_at(wide, TEXTS)
+    with pytest.raises(DataError, match=message.format("2, 6, 8", "3, 6, 8")):
+        space.anchored_at(points, TEXTS.select(["a", "b"]))

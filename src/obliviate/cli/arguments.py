@@ -84,7 +84,9 @@ def _kinds(cls: type[Any]) -> dict[str, list[type]]:
     """The types that each field takes, of those that can be written on a command line; none for other fields."""
     found: dict[str, list[type]] = {}
     for name, hint in get_type_hints(cls).items():
-        parts = [type(one) if get_origin(hint) is Literal else one for one in get_args(hint) or (hint,)]
+        options = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
+        named = ((type(one) for one in get_args(part)) if get_origin(part) is Literal else (part,) for part in options)
+        parts = [kind for kinds in named for kind in kinds]
         plain = [one for one in dict.fromkeys(parts) if one in {bool, int, float, str}]
         found[name] = [*plain, *(one for one in parts if one is type(None))] if plain else []
     return found

@@ -7,7 +7,7 @@ ICML 2025, arXiv 2503.00917.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,9 +22,15 @@ from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"epochs": 2, "learning_rate": 0.16, "batch_size": 128, "saliency": 1.0}
-WITHOUT_RETAIN: Final = {"epochs": 5, "learning_rate": 0.02, "batch_size": 32, "saliency": 0.2}
+OptimizerName = Literal["sgd", "adamw"]
+
+WITH_RETAIN: Final = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.16, "batch_size": 128, "saliency": 1.0}
+WITHOUT_RETAIN: Final = {"optimizer": "sgd", "epochs": 5, "learning_rate": 0.02, "batch_size": 32, "saliency": 0.2}
 """Defaults, from the search of `benchmarks/tune.py` (docs/methods/README.md)."""
+TEXTS: Final = {"optimizer": "adamw", "epochs": 3, "learning_rate": 4e-3, "batch_size": 64, "saliency": 1.0}
+TEXTS_WITHOUT_RETAIN: Final = TEXTS | {"epochs": 5, "learning_rate": 2e-3, "batch_size": 32}
+"""Defaults of texts, from the grid in docs/lab-notes.md: most embeddings get few gradients, too small for SGD."""
+NUMBERS: Final = ("epochs", "learning_rate", "batch_size", "saliency")
 
 FIRST_STEP: Final = 0.005  # of `fgsm`, as a share of the input range; it doubles until the prediction flips
 SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample
@@ -34,7 +40,8 @@ SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to 
 class AMUN:
     """Fine-tune on the closest adversarial examples of the forget samples, labelled as the model mispredicts them.
 
-    What is None is chosen by whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`.
+    What is None is chosen by whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`; of texts, and
+    wherever the optimiser is AdamW, see `TEXTS` and `TEXTS_WITHOUT_RETAIN`. `momentum` is AdamW's β₁.
     `keep_forget` trains on D_F with its true labels as well, as the paper does unless D_F is very large.
     `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change; 1 is all.
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
@@ -47,12 +54,18 @@ class AMUN:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Ebrahimpour-Boroojeny et al., ICML 2025, arXiv 2503.00917"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
-    when_none: ClassVar[WhenNone] = {"with retain": WITH_RETAIN, "without retain": WITHOUT_RETAIN}
+    when_none: ClassVar[WhenNone] = {
+        "with retain": WITH_RETAIN,
+        "without retain": WITHOUT_RETAIN,
+        "on texts": TEXTS,
+        "on texts without retain": TEXTS_WITHOUT_RETAIN,
+    }
 
     epochs: int | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
     saliency: float | None = None
+    optimizer: OptimizerName | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "cosine"
@@ -62,18 +75,24 @@ class AMUN:
     examples: Samples | None = None
 
     def __post_init__(self) -> None:
-        check_positive(self, *(name for name in WITH_RETAIN if getattr(self, name) is not None))
+        check_positive(self, *(name for name in NUMBERS if getattr(self, name) is not None))
         if self.saliency is not None and self.saliency > 1:
             raise MethodError(f"expected saliency in (0, 1], got {self.saliency}; 1 lets every weight change")
         if self.search not in SEARCHES:
             raise MethodError(f"expected a search of {', '.join(SEARCHES)}, got {self.search!r}; name one of them")
+        if self.optimizer not in (None, *(known := get_args(OptimizerName))):
+            raise MethodError(f"expected an optimizer of {', '.join(known)}, got {self.optimizer!r}; name one of them")
         check_schedule(self)
         if self.radius is not None:
             check_positive(self, "radius")
 
     def settled(self, split: Split) -> AMUN:
         """Fill in the hyperparameters that are None."""
-        defaults = WITHOUT_RETAIN if split.retain is None else WITH_RETAIN
+        texts = not split.forget.take(torch.arange(1)).x.is_floating_point()
+        known = (WITH_RETAIN, WITHOUT_RETAIN)
+        if self.optimizer == "adamw" or (self.optimizer is None and texts):
+            known = (TEXTS, TEXTS_WITHOUT_RETAIN)
+        defaults = known[split.retain is None]
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
@@ -87,25 +106,30 @@ class AMUN:
         else:
             examples = _chosen(self.examples, split.forget)
         space = input_space(self, run.task, model)
-        parts = [examples]
+        parents = split.forget.select([str(name).removesuffix(SUFFIX) for name in examples.ids])
+        parts = [space.anchored_at(examples, parents)]
         if self.keep_forget:
-            parts.append(space.lifted(run.augmented(split.forget)))
+            parts.append(space.anchored(run.augmented(split.forget)))
         if split.retain is not None:
-            parts.append(space.lifted(run.augmented(split.retain)))
+            parts.append(space.anchored(run.augmented(split.retain)))
         data = parts[0].joined(*parts[1:])
+
+        def loss(model: nn.Module, batch: Batch) -> Tensor:
+            return run.task.loss(model, replace(batch, x=space.live(model, batch.x)))
 
         mask = None
         if (share := me.saliency) < 1:
-            lifted = space.lifted(split.forget)  # of a text model, only weights behind the embedding can change
-            mask = run.once("saliency", lambda: saliency_mask(model, lifted, run.task, share=share))
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=me.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
+            mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=share))
+        weights, rate, decay = model.parameters(), me.learning_rate, self.weight_decay
+        if me.optimizer == "adamw":
+            optimizer = torch.optim.AdamW(weights, lr=rate, betas=(self.momentum, 0.999), weight_decay=decay)
+        else:
+            optimizer = torch.optim.SGD(weights, lr=rate, momentum=self.momentum, weight_decay=decay)
         steps = me.epochs * len(run.batches(data, me.batch_size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("amun", me.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = run.batches(data, me.batch_size, epoch)
-            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, mask=mask)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, mask=mask)
         return model
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final, Literal, get_args
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from obliviate.data.ids import shown
@@ -135,7 +135,7 @@ class MixUnlearn:
         assert epochs is not None
         mixing = _Mixing(self, model, split, space, run)
         optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
-        forget, retain = (space.lifted(run.augmented(one)) for one in (split.forget, split.kept))
+        forget, retain = (run.augmented(one) for one in (split.forget, split.kept))
         per_epoch = len(run.paired(forget, retain, self.batch_size, 0, steps=self.steps))
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
 
@@ -180,18 +180,19 @@ class MixUnlearn:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """What one step works on: points, their targets p(x), and which retained one is mixed with which forgotten one.
+    """What one step works on: inputs, their targets p(x), and which retained one is mixed with which forgotten one.
 
-    `features` are those of the forget samples and of their partners. Where samples are paired by position and there are
-    more to forget than to retain, the last have no partner.
+    `points` and `features` are what the original makes of the forget samples and of their partners. Where samples are
+    paired by position and there are more to forget than to retain, the last have no partner.
     """
 
-    forget: Float[Tensor, " f ..."]
-    retain: Float[Tensor, " r ..."]
+    forget: Shaped[Tensor, " f ..."]
+    retain: Shaped[Tensor, " r ..."]
     forget_target: Float[Tensor, "f classes"]
     retain_target: Float[Tensor, "r classes"]
     level: Float[Tensor, " f"]
     partner: Int[Tensor, " n"]
+    points: tuple[Float[Tensor, " n ..."], Float[Tensor, " n ..."]]
     features: tuple[Tensor, Tensor]
     kept: Bool[Tensor, " n"] | None
 
@@ -201,7 +202,7 @@ class _Pairs:
         return self.forget_target[: len(self.partner)], self.retain_target[self.partner]
 
     @property
-    def points(self) -> tuple[Float[Tensor, " n ..."], Float[Tensor, " n ..."]]:
+    def inputs(self) -> tuple[Shaped[Tensor, " n ..."], Shaped[Tensor, " n ..."]]:
         """The forget and the retain sample of each pair."""
         return self.forget[: len(self.partner)], self.retain[self.partner]
 
@@ -249,7 +250,7 @@ class _Mixing:
             return pairs, None, 0.0
         if not self.generates:
             lam = self._lambda()
-            return pairs, self.space.mixed(*pairs.points, lam), lam
+            return pairs, self._mixed(model, pairs, lam), lam
         _follow(self.adversary, model, self.method.adversary_momentum)
         if self.watch["steps"] % self.method.generator_every == 0:
             self.run.step(self.generator, (pairs, self._lambda()), self._generator_loss, self.optimizer)
@@ -258,18 +259,23 @@ class _Mixing:
             mask = self._mask(self.generator, pairs, lam)
         self.watch["steps"] += 1
         self.watch |= {GAP: self.watch[GAP] + mask.mean() - lam, SPREAD: self.watch[SPREAD] + mask.std()}
-        return pairs, self.space.mixed(*pairs.points, self.view.share(mask)), lam
+        return pairs, self._mixed(model, pairs, self.view.share(mask)), lam
 
     def _generator_loss(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Tensor:
         mask = self._mask(generator, pairs, lam)
-        logits = self.adversary(self.space.mixed(*pairs.points, self.view.share(mask)))
+        logits = self.adversary(self._mixed(self.adversary, pairs, self.view.share(mask)))
         value = -mixed_contrast(logits, *pairs.targets, lam, self.method.tau_gen, pairs.kept)
         return value + self.method.mask_penalty * (mask.mean((1, 2, 3)) - lam).square().sum()
+
+    def _mixed(self, model: nn.Module, pairs: _Pairs, share: Tensor | float) -> Float[Tensor, "n ..."]:
+        """Mix the samples of each pair as a model has them; its gradients go into embeddings, if it has such."""
+        first, second = (self.space.live(model, one) for one in pairs.inputs)
+        return self.space.mixed(first, second, share)
 
     def _mask(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Float[Tensor, "n 1 height width"]:
         first, second = (self.view.present(one) for one in pairs.points)
         present = None if first is None or second is None else (first, second)
-        return generator(*pairs.features, lam, self.view.size(pairs.forget), present)
+        return generator(*pairs.features, lam, self.view.size(pairs.points[0]), present)
 
     def _lambda(self) -> float:
         return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
@@ -286,7 +292,7 @@ class _Mixing:
         """What all samples are compared by, and their targets, chunk by chunk."""
         for batch in Batches(samples.to(self.run.device), CHUNK):
             inputs = self.run.precision.inputs(batch.x)
-            x = inputs if self.space.lift is None else self.space.lift(inputs)
+            x = self.space.points(inputs)
             seen, logits = self._look(x, self.view.likeness)
             yield self.view.likeness_of(seen, x, inputs), self._targets(batch, logits)
 
@@ -302,7 +308,8 @@ class _Mixing:
             return found, logits
 
     def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
-        x, y, ids = torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
+        points = self.space.points(forget.x), self.space.points(retain.x)
+        x, y, ids = torch.cat(points), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
         seen, logits = self._look(x, self.view.layer if self.method.mix else None)
         sizes = [len(forget), len(retain)]
         p, q = self._targets(Batch(x, y, np.concatenate(ids)), logits).split(sizes)
@@ -313,7 +320,8 @@ class _Mixing:
         kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
         level = self.level[self.samples.places(forget.ids).to(x.device)]
         maps = self.view.map(*first)[: len(partner)], self.view.map(*second)[partner]
-        return _Pairs(forget.x, retain.x, p, q, level, partner, maps, kept)
+        points = points[0][: len(partner)], points[1][partner]
+        return _Pairs(forget.x, retain.x, p, q, level, partner, points, maps, kept)
 
     def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
         known = F.one_hot(batch.y, self.classes).float()

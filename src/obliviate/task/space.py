@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from obliviate.data.samples import Samples
@@ -53,6 +53,52 @@ class InputSpace:
         """The samples as points of the space, made as they are read."""
         return samples.transformed(self.lift)
 
+    def points(self, x: Shaped[Tensor, " n ..."]) -> Float[Tensor, " n ..."]:
+        """Inputs of the task as points of the space."""
+        return x if self.lift is None else self.lift(x)
+
+    def anchored(self, samples: Samples) -> Samples:
+        """The samples as `live` takes them beside those of `anchored_at`: tokens with an offset of zero."""
+        token = self.token or 0
+        return samples.transformed(None if self.lift is None else lambda x: F.pad(x[..., None].float(), (0, token)))
+
+    def anchored_at(self, points: Samples, samples: Samples) -> Samples:
+        """Points of the space as offsets from the samples that they were made of, which are in the same order.
+
+        Of texts the inputs are "n length 1+d": a token's number, exact below 2²⁴, and what must be added to the
+        embedding that `lift` gives it. Targets and ids are those of the points. Raises DataError for points of another
+        shape than the samples'.
+        """
+        if self.lift is None:
+            return points
+        batch, tokens = points.everything(), samples.everything().x
+        lifted = self.lift(tokens).to(batch.x.device)
+        if batch.x.shape != lifted.shape:
+            raise DataError(
+                f"expected points of the shape {tuple(lifted.shape)}, got {tuple(batch.x.shape)}; "
+                "use points that were made of these samples, with a model whose embeddings are as wide"
+            )
+        anchors = tokens[..., None].to(batch.x)
+        return Samples.from_tensors(torch.cat([anchors, batch.x - lifted], 2), batch.y, ids=batch.ids)
+
+    def live(self, model: Any, x: Shaped[Tensor, " n ..."]) -> Float[Tensor, " n ..."]:
+        """Inputs as points of the space that a model has now, with gradients: a training moves the embeddings too.
+
+        Of texts, `x` are tokens or what `anchored` and `anchored_at` give; of all else, points already.
+
+        >>> from obliviate.models import ARCHITECTURES
+        >>> from obliviate.task import Classification
+        >>> model = ARCHITECTURES["text_transformer"](vocabulary=9, length=2, width=4)
+        >>> space = Classification(classes=2, tokens=True).space(model)
+        >>> space.live(model, torch.tensor([[3, 0]])).shape
+        torch.Size([1, 2, 4])
+        """
+        if self.lift is None:
+            return x
+        if not x.is_floating_point():
+            return model.embed(x).float()
+        return model.embed(x[..., 0].long()).float() + x[..., 1:]
+
     def movable(self, x: Float[Tensor, "n d"]) -> Bool[Tensor, "n d"] | None:
         """Which values of these points are free, None where all are; of texts, those of tokens that are not padding.
 
@@ -83,7 +129,7 @@ class InputSpace:
 
         It is then that of the point with the greater mean share, so that the columns of one category stay together,
         and a text ends where one of the two does. The gradient with respect to the share is there as if it were mixed
-        (straight-through, Bengio et al. 2013, arXiv 1308.3432).
+        (straight-through, Bengio et al. 2013, arXiv 1308.3432); that with respect to the points is of what was taken.
 
         >>> space = InputSpace(0.0, 1.0, free=torch.tensor([True, False, False]))
         >>> space.mixed(torch.tensor([[1.0, 1.0, 0.0]]), torch.tensor([[0.0, 0.0, 1.0]]), 0.25)
@@ -95,7 +141,8 @@ class InputSpace:
             return blend
         mean = share.flatten(1).mean(1) if isinstance(share, Tensor) else torch.full((len(first),), share).to(first)
         whole = torch.where((mean >= 0.5).view(-1, *[1] * (first.ndim - 1)), first, second)
-        return torch.where((one & other).view_as(first), blend, whole + (blend - blend.detach()))
+        through = share * first.detach() + (1 - share) * second.detach()
+        return torch.where((one & other).view_as(first), blend, whole + (through - through.detach()))
 
     def scaled(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """The points with the range of each free value brought to [−1, 1].
