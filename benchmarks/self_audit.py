@@ -300,7 +300,9 @@ def pages(table: Entry, screened: Entry) -> dict[str, str]:
 
 
 def biased(one: Mapping[str, float]) -> str:
-    """The mean difference of retrained models with its standard error over draws, as a cell."""
+    """The mean difference of retrained models with its standard error over draws, as a cell; none among themselves."""
+    if abs(one["bias"]) < 1e-9:
+        return ""
     return f"{one['bias']:+.2f}" + ("" if one["bias_error"] is None else f" ± {one['bias_error']:.2f}")
 
 

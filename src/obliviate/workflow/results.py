@@ -126,7 +126,9 @@ def limits(result: AuditResult, *, pictures: bool = False) -> list[str]:
     used = sorted({name.removeprefix("ft_") for one in result.models for name in one.difference if "ft_" in name})
     alone = (
         "There were no retrained models to compare with. The references are trained on training and unseen samples "
-        "alike: where these differ by themselves, a retrained model can differ from what the references say."
+        "alike: where these differ by themselves, a retrained model can differ from what the references say. Each was "
+        "trained on half of the forget samples, too: where these are of a kind (one owner, a part of a class), a model "
+        "that went without all of them knows less of each than the references say."
     )
     return [
         "No finite set of attacks proves that a model has forgotten. The verdict says that these attacks "
