@@ -9,13 +9,14 @@ other setting (`VARIANTS`), on a forget set of its own and the original of seed 
 models retrained there is used for all seeds. Fine-tuning has as many tries as the others. Models and references are
 kept in `<out>`, figures are appended to `<out>/<set>/figures.jsonl` as they are made, so the command can be
 interrupted; `--prepare` makes figures and writes no results. Writes `benchmarks/results/tasks.json` and the tables of
-`docs/tasks.md`.
+`docs/tasks.md`; sets that are not asked for stay as they are there.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import math
 import statistics
 from collections import Counter
@@ -26,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import insert, mean, provenance, ranged, save, spread, table
+from common import RESULTS, insert, mean, provenance, ranged, save, spread, table
 from ground import Bench, Log, Rows, figures, key_of, markdown, scaled
 from torch import nn
 
@@ -432,10 +433,11 @@ def main() -> None:
     arguments = options()
     seeds = [int(one) for one in arguments.seeds.split(",")]
     sets: dict[str, dict[str, Any]] = {}
+    made_by = provenance(f"python benchmarks/tasks.py --data FOLDER --sets {arguments.sets} --seeds {arguments.seeds}")
     for name in arguments.sets.split(","):
         field = Field.of(name, arguments.data, arguments.out)
         rows, chosen = field.rows(seeds)
-        sets[name] = {"facts": field.facts(), "chosen": chosen, "rows": rows}
+        sets[name] = {"made_by": made_by, "facts": field.facts(), "chosen": chosen, "rows": rows}
     if arguments.prepare:
         return
     for name, found in sets.items():
@@ -445,8 +447,8 @@ def main() -> None:
         if "fine_tune" in found["rows"] and set(OURS) <= set(found["rows"]):
             found |= {"gaps": gaps(found["rows"]), "others": others(found["rows"])}
             print(found["gaps"], found["others"], sep="\n")
-    command = f"python benchmarks/tasks.py --data FOLDER --sets {arguments.sets} --seeds {arguments.seeds}"
-    print(save("tasks", {**provenance(command), "sets": sets}))
+    known = json.loads(path.read_text("utf-8"))["sets"] if (path := RESULTS / "tasks.json").exists() else {}
+    print(save("tasks", {"sets": known | sets}))
 
 
 if __name__ == "__main__":
