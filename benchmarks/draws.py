@@ -26,6 +26,7 @@ from obliviate.workflow import Evaluation, Trained, models
 RECIPE: Final = Recipe()
 TASK: Final = Classification(classes=10)
 FORGET: Final = 500
+SHARE: Final = 0.7  # of a class
 NOISE: Final = 1.5  # of a weight's own standard deviation: enough to destroy a small network
 
 
@@ -112,6 +113,17 @@ class Case:
         split = Split.of(draw.train, forget=workflow.memorised(FORGET, by, TASK))
         evaluation = Evaluation.of(split, draw.unseen, pool, TASK)
         others = [draw.retrained(place, split, name="retrained-memorised") for place in range(retrained)]
+        return cls(draw, evaluation, evaluation.candidate(draw.original), [evaluation.candidate(one) for one in others])
+
+    @classmethod
+    def of_class(cls, draw: Draw, pool: ReferencePool, *, retrained: int) -> Case:
+        """On seven tenths of one class of its training set, another in every draw."""
+        labels = draw.train.everything().y.numpy()
+        ids = draw.train.ids[labels == draw.number % TASK.classes]
+        chosen = np.random.default_rng(draw.number).choice(ids, int(SHARE * len(ids)), replace=False)
+        split = Split.of(draw.train, forget=sorted(chosen.tolist()))
+        evaluation = Evaluation.of(split, draw.unseen, pool, TASK, grouped=True)
+        others = [draw.retrained(place, split, name="retrained-class") for place in range(retrained)]
         return cls(draw, evaluation, evaluation.candidate(draw.original), [evaluation.candidate(one) for one in others])
 
     @property

@@ -10,9 +10,10 @@ the references alone), a destroyed model (the original with noise on its weights
 are one pool over all images, which serves every split; a draw takes 4, 8, 16, … of them, and draws take different ones
 as long as there are.
 
-Four parts: the verdicts; those with U-LiRA, for which the original is taken for the outcome of a method that changes
-nothing (the shadows of such a method are the references themselves); the cheap screens; and, in half of the draws,
-forget sets that 16 references chose as the most memorised, audited by these and by 16 others.
+Five parts: the verdicts; those with U-LiRA, for which the original is taken for the outcome of a method that changes
+nothing (the shadows of such a method are the references themselves); the cheap screens; in half of the draws,
+forget sets that 16 references chose as the most memorised, audited by these and by 16 others; and, in a quarter, seven
+tenths of a class.
 
 Models and verdicts are kept, so the command can be interrupted. Writes `benchmarks/results/self-audit.json` and the
 tables of `docs/evaluation.md`. Verdicts of one draw go together: intervals count a draw once, however many retrains it
@@ -56,7 +57,13 @@ RIGHT: Final = {
     "destroyed": "utility lost",
     "untrained": "utility lost",
 }
-CHOSEN: Final = ("retrained, chosen by these references", "references that chose", "other references")
+CHOSEN: Final = (
+    "retrained, chosen by these references",
+    "references that chose",
+    "other references",
+    "retrained, part of a class",
+    "references, part of a class",
+)
 SHOWN: Final = (4, 16, 128)  # references of the rows on the page
 HEADS: Final = {
     "verdicts": [
@@ -72,6 +79,7 @@ HEADS: Final = {
     ],
     "screens": ["screen", "original", "retrained", "standard deviation of these", "original above all of them"],
 }  # fmt: skip
+FEWER: Final = {"memorised": 2, "class": 4}  # parts with fewer draws
 PAGE: Final = Path(__file__).parents[1] / "docs" / "evaluation.md"
 Entry = dict[str, Any]
 
@@ -123,11 +131,20 @@ def memorised(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry
     yield from judged(CHOSEN[2], others, case, alone)
 
 
+def of_class(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+    """On a large part of a class: no reference went without it."""
+    case = Case.of_class(draw, pool, retrained=retrained)
+    chosen = part_of(case, SCREEN)
+    yield from judged(CHOSEN[3], chosen, case, [case.original, *case.retrained])
+    yield from judged(CHOSEN[4], chosen, case, [case.original, *unlearned(case.retrained)])
+
+
 PARTS: Final[dict[str, Callable[[Draw, ReferencePool, int], Iterable[Entry]]]] = {
     "verdicts": verdicts,
     "U-LiRA": with_shadows,
     "screens": screens,
     "memorised": memorised,
+    "class": of_class,
 }
 
 
@@ -332,7 +349,7 @@ def main() -> None:
         folder=args.out / "references", models=args.references, workers=args.workers,
     )  # fmt: skip
     log = Log(args.out / f"verdicts-{args.references}-{args.retrained}.jsonl")
-    draws = {part: args.draws // 2 if part == "memorised" else args.draws for part in PARTS}
+    draws = {part: args.draws // FEWER.get(part, 1) for part in PARTS}
     wanted = [(part, number) for part, count in draws.items() for number in range(count)]
     todo = [one for one in wanted if key(*one) not in log.entries]
     work = partial(examine, folder=args.out, references=args.references, retrained=args.retrained)

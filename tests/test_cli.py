@@ -596,6 +596,16 @@ def test_a_dry_run_is_what_is_done_and_what_was_chosen_is_shown_again(cli: Cli, 
     assert snapshot(folder) == before
 
 
+def test_samples_of_one_owner_can_be_shown_to_leak_and_no_more_by_references_alone(cli: Cli, folder: Path) -> None:
+    assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "owner:w3,w5,w7")[0] == 0
+    assert json.loads((folder / "forget.json").read_text(encoding="utf-8"))["grouped"] is True
+    audit = ("audit", "--out", folder, "--references", 8, "--workers", 0, "--json", "--retrained")
+    alone, retrained = (json.loads(cli(*audit, count)[1]) for count in (0, 2))
+    assert alone["settings"]["one_sided"] is True
+    assert {one["verdict"] for one in alone["models"]} <= {"leaks", "utility lost", "not resolvable with these data"}
+    assert retrained["settings"]["one_sided"] is False
+
+
 def test_the_most_memorised_are_forgotten_by_what_the_references_say(cli: Cli, folder: Path) -> None:
     assert cli("references", "--out", folder, "--references", 4, "--workers", 0)[0] == 0
     before = snapshot(folder)

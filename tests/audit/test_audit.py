@@ -234,6 +234,33 @@ def test_references_are_the_yardstick_where_retrained_models_are_too_few(
     assert "from the original" in {one.name: one.reason for one in result.models}["destroyed"]
 
 
+def test_without_retrained_models_samples_of_a_kind_can_be_shown_to_leak_and_no_more(
+    world: World, candidates: list[Candidate]
+):
+    models = [one if one.role == "original" else replace(one, role="unlearned") for one in candidates]
+    asked = {"original", "perfect", "overdone", "destroyed"}
+    told = {}
+    for grouped in (False, True):
+        found = audit(models, world.pool, replace(world.games, grouped=grouped), AuditSettings())
+        told[grouped] = {one.name: one.verdict for one in found.models if one.name in asked}
+        assert found.settings["one_sided"] == grouped
+    assert told[False]["perfect"] == "consistent with retraining"
+    assert told[True] == told[False] | dict.fromkeys(("perfect", "overdone"), "not resolvable with these data")
+    found = audit(candidates, world.pool, replace(world.games, grouped=True), AuditSettings())
+    assert not found.settings["one_sided"]  # with retrained models it does not matter
+
+
+def test_samples_that_differ_by_themselves_are_of_a_kind(world: World, candidates: list[Candidate]):
+    labels = world.labels
+    part = FORGET[labels[FORGET] == labels[FORGET][0]]
+    games = replace(world.games, forget=part)
+    models = [one for one in candidates if one.role != "retrained"]
+    found = audit(models, world.pool, games, AuditSettings())
+    assert found.two_sample["differs"]
+    assert found.settings["one_sided"]
+    assert {one.name: one.verdict for one in found.models}["perfect"] == "not resolvable with these data"
+
+
 def test_utility_is_compared_with_the_references_where_there_is_no_other_model(
     world: World, candidates: list[Candidate]
 ):

@@ -50,6 +50,24 @@ def test_few_samples_neither_acquit_nor_convict():
     assert judge([found(0.3, error=0.05)], SAME, Margins()).verdict == "leaks"
 
 
+@pytest.mark.parametrize(
+    ("values", "utility", "verdict"),
+    [
+        ([0.0], SAME, "not resolvable with these data"),
+        ([-0.2], SAME, "not resolvable with these data"),
+        ([0.2], SAME, "leaks"),
+        ([-0.2, 0.2], SAME, "leaks"),
+        ([0.0], around(-0.04), "utility lost"),
+    ],
+)
+def test_a_yardstick_that_lies_too_high_convicts_and_does_not_acquit(
+    values: list[float], utility: Interval, verdict: str
+):
+    judged = judge([found(value) for value in values], utility, Margins(), one_sided=True)
+    assert judged.verdict == verdict
+    assert ("Retrain two models or more" in judged.reason) == (verdict == "not resolvable with these data")
+
+
 def test_a_preset_margin_is_kept_and_needs_data_that_resolve_it():
     assert judge([found(0.03)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"
     assert judge([found(0.03)], SAME, Margins(preset=0.05)).margin == 0.05

@@ -119,7 +119,8 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     the population z. `share_of_retraining` is a fraction of the median time of the retrained candidates.
     Raises AuditError, before any score is computed, unless names and games do not overlap, shapes agree and every
     sample of a game is in 2 references and out of 2; for logits that are not finite; and, without retrained models, for
-    a forget set that leaves no sample of some class, for no reference went without that class.
+    a forget set that leaves no sample of some class, for no reference went without that class. Without them, forget
+    samples that are of a kind (`Games.grouped`, or by the two-sample test) can be shown to leak, and no more.
     """
     check(candidates, pool, games)
     retrained = [one for one in candidates if one.role == "retrained"]
@@ -130,6 +131,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     scored = [_score(one, ground, panel, games) for one in candidates]
     yardsticks = _yardsticks(scored, ground, panel, pool)
     times = [one.seconds for one in retrained if one.seconds is not None]
+    twin = _two_sample(panel, ground)
     context = _Context(
         settings=settings,
         yardsticks=yardsticks,
@@ -137,13 +139,14 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         bins=margin_bins(np.concatenate([part for one in scored for part in one.margin.values()])),
         games=games,
         useful=_useful(scored),
+        one_sided=not yardsticks.paired and bool(games.grouped or twin["differs"]),
     )
     models = tuple(_audit_one(one, context) for one in scored)
-    twin = _two_sample(panel, ground)
     return AuditResult(
         settings=asdict(settings)
         | {"margin": None if settings.margin is None else 100 * settings.margin}
-        | {"utility_margin": 100 * settings.utility_margin, "offline_a": panel.a, "references": len(pool.logits)}
+        | {"utility_margin": 100 * settings.utility_margin, "one_sided": context.one_sided}
+        | {"offline_a": panel.a, "references": len(pool.logits)}
         | {name: len(part) for name, part in games.parts.items()},
         yardstick="retrained" if yardsticks.paired else "references",
         floor=_floor(models, yardsticks),
@@ -161,6 +164,7 @@ class _Context:
     seconds: float | None  # of one retraining
     bins: np.ndarray
     games: Games
+    one_sided: bool  # whether the yardstick can convict but not acquit
     useful: np.ndarray | None  # retain and test accuracy of the retrained models, None without any
 
     @property
@@ -237,7 +241,9 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
     utility, against = yardsticks.utility(one, 0.9)
     margins = Margins(preset=settings.margin, utility=settings.utility_margin)
     compared = "the retrained models" if yardsticks.paired else "references that never saw it"
-    judged = judge(evidence, utility, margins, yardstick=compared, utility_yardstick=against)
+    judged = judge(
+        evidence, utility, margins, yardstick=compared, utility_yardstick=against, one_sided=context.one_sided
+    )
     peers = yardsticks.others(one)
     others = [other.figures for other in peers]
     exposed = worst(*one.pair("rmia"), context.names, context.games.classes(context.games.forget))

@@ -72,7 +72,8 @@ class Games:
     """The classes of the pool population, and which of its indices are forget, retain and unseen samples.
 
     `labels` None says that samples have no classes, and outputs are not logits (see `Candidate`). `ids` name the
-    samples in the per-sample view; without them their indices do.
+    samples in the per-sample view; without them their indices do. `grouped` says that the forget samples were chosen
+    for what they have in common (an owner, a class): references, which had half of them, cannot acquit a model then.
     """
 
     labels: Int[np.ndarray, " pool"] | None
@@ -80,6 +81,7 @@ class Games:
     retain: Int[np.ndarray, " r"]
     unseen: Int[np.ndarray, " u"]
     ids: np.ndarray | None = None
+    grouped: bool = False
 
     @property
     def parts(self) -> dict[str, np.ndarray]:

@@ -110,6 +110,7 @@ def judge(
     *,
     yardstick: str = "the retrained models",
     utility_yardstick: str = "their mean",
+    one_sided: bool = False,
 ) -> Judgement:
     """The verdict on a model, from what the attacks found and the difference of test accuracy to the yardstick.
 
@@ -122,6 +123,8 @@ def judge(
     5. "not resolvable with these data".
 
     Where the data resolve no margin that may be used, rule 2 never holds, so that few samples cannot acquit a model.
+    `one_sided` says that the yardstick is known to lie above a retrained model, as references do that had half of a
+    group of samples: what is above it leaks, and nothing else can be said; rules 2 and 4 never hold.
     `yardstick` and `utility_yardstick` name what was compared with, in the reason. Raises DataError without evidence.
 
     >>> found = Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=1e9)
@@ -143,7 +146,7 @@ def judge(
     if utility.high < 0 and utility.value < -margins.utility:
         limit = f"more than the {100 * margins.utility:g} points allowed"
         return judged("utility lost", f"Test accuracy is {points(utility)} from {utility_yardstick}, {limit}.")
-    if resolvable and all(one.within(limit) for one, limit in zip(evidence, allowed, strict=True)):
+    if not one_sided and resolvable and all(one.within(limit) for one, limit in zip(evidence, allowed, strict=True)):
         widest = max(evidence, key=lambda one: max(abs(one.interval().low), abs(one.interval().high)))
         return judged(
             "consistent with retraining",
@@ -157,6 +160,12 @@ def judge(
             "leaks",
             f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from "
             f"{yardstick}.",
+        )
+    if one_sided:
+        return judged(
+            "not resolvable with these data",
+            f"No attack finds it above {yardstick}, but these were trained on half of the forget samples, which are of "
+            "a kind: a model retrained without all of them would be lower. Retrain two models or more to compare with.",
         )
     if below.p_below() < level:
         return judged(

@@ -62,12 +62,14 @@ class Chosen:
     """The ids to forget, how they were chosen in a few words, and what the rule found out about each, by a heading.
 
     `references` is how many reference models were asked: they are no yardstick for samples that they have chosen.
+    `grouped` says that the samples were chosen for what they have in common.
     """
 
     ids: Sequence[SampleId]
     rule: str
     told: Mapping[str, Sequence[float]] = field(default_factory=dict)
     references: int = 0
+    grouped: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +126,7 @@ def owner(*names: str) -> Rule:
         column = among.owners
         assert among.owner is not None
         mask = np.any([with_value(among.owner, column, str(one)) for one in names], axis=0)
-        return Chosen(among.train.ids[mask].tolist(), f"owner {', '.join(map(str, names))}")
+        return Chosen(among.train.ids[mask].tolist(), f"owner {', '.join(map(str, names))}", grouped=True)
 
     return Rule(f"owner:{','.join(map(str, names))}", chosen)
 
@@ -143,7 +145,8 @@ def where(condition: str) -> Rule:
     parsed = parse(condition)
 
     def chosen(among: Among) -> Chosen:
-        return Chosen(among.train.ids[matched(parsed, among.metadata)].tolist(), f"where {parsed.text}")
+        ids = among.train.ids[matched(parsed, among.metadata)].tolist()
+        return Chosen(ids, f"where {parsed.text}", grouped=True)
 
     return Rule(f"where:{parsed.text}", chosen)
 
@@ -268,7 +271,10 @@ def _random(share: str) -> Rule:
 
 
 def _class(label: str) -> Rule:
-    return Rule(f"class:{label}", lambda among: Chosen(class_ids(among.train, label).tolist(), f"class {label}"))
+    def chosen(among: Among) -> Chosen:
+        return Chosen(class_ids(among.train, label).tolist(), f"class {label}", grouped=True)
+
+    return Rule(f"class:{label}", chosen)
 
 
 def _owner(names: str) -> Rule:

@@ -32,13 +32,15 @@ def audit_models(
     settings: AuditSettings | None = None,
     shadows: Mapping[str, ShadowPool] | None = None,
     task: Task | None = None,
+    grouped: bool = False,
 ) -> AuditResult:
     """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
 
     `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
     seeds; three or more are better); with fewer the pool is the yardstick. `shadows`, by the label of a model, are
     references that were unlearned by its method (`train_shadows`), for U-LiRA. `task` is what models and references
-    were trained for, classification if left out.
+    were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
+    in common, such as an owner: without retrained models they can then be shown to leak, and no more.
     Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
     for margins that cannot be, and for shadows of no model.
     """
@@ -49,7 +51,7 @@ def audit_models(
             f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
             f"{', '.join(strange)}; use `Trained.label`"
         )
-    evaluation = Evaluation.of(split, unseen, pool, task)
+    evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)
     candidates = [evaluation.candidate(one, shadows.get(one.label)) for one in models]
     return evaluation.audit(candidates, settings)
 
@@ -79,7 +81,9 @@ class Evaluation:
     task: Task | None
 
     @classmethod
-    def of(cls, split: Split, unseen: Samples, pool: ReferencePool, task: Task | None = None) -> Evaluation:
+    def of(
+        cls, split: Split, unseen: Samples, pool: ReferencePool, task: Task | None = None, *, grouped: bool = False
+    ) -> Evaluation:
         """Look the forget, retain and unseen samples up in the pool; a task left out is classification.
 
         Raises AuditError for samples outside the pool, and for unseen samples that are in the reference set as well,
@@ -92,7 +96,7 @@ class Evaluation:
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
         classes = task is None or isinstance(task, Classification)
         labels = everything.everything().y.cpu().numpy() if classes else None
-        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out, ids=everything.ids)
+        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out, ids=everything.ids, grouped=grouped)
         return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games, task)
 
     def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:

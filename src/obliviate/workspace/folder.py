@@ -124,7 +124,8 @@ class Workspace:
         chosen, split, (number, parent) = self._resolved(forget, after)
         if number > len(self.requests):
             ids = split.forget.ids.tolist()
-            requests.write(self.folder, Request(number, chosen.rule, ids, parent, chosen.references))
+            asked = Request(number, chosen.rule, ids, parent, chosen.references, chosen.grouped)
+            requests.write(self.folder, asked)
         return split
 
     def preview(
@@ -388,7 +389,14 @@ class Workspace:
         self.progress("audit", 0, 1)
         models = [made for made, _ in entries]
         result = workflow.audit_models(
-            models, split, self.data.test, pool, settings=settings, shadows=unlearned, task=self.task
+            models,
+            split,
+            self.data.test,
+            pool,
+            settings=settings,
+            shadows=unlearned,
+            task=self.task,
+            grouped=asked.grouped,
         )
         values = workflow.describe(
             result,

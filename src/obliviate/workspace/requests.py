@@ -30,7 +30,8 @@ class Parent:
 class Request:
     """The ids to forget, how they were chosen in a few words, and what model served then (None is the original).
 
-    `references` is how many references were asked which ids to take (`data.rules.Chosen`).
+    `references` is how many references were asked which ids to take, `grouped` whether these have something in common
+    (`data.rules.Chosen`).
     """
 
     number: int
@@ -38,6 +39,7 @@ class Request:
     ids: Sequence[SampleId]
     after: Parent | None = None
     references: int = 0
+    grouped: bool = False
 
     @property
     def told(self) -> str:
@@ -131,8 +133,8 @@ def read(folder: Path) -> list[Request]:
         values = read_json(path)
         try:
             parent = Parent(**values["after"]) if found else None
-            asked = values.get("references", 0)
-            found.append(Request(len(found) + 1, values["rule"], values["ids"], parent, asked))
+            facts = {name: values[name] for name in ("references", "grouped") if name in values}
+            found.append(Request(len(found) + 1, values["rule"], values["ids"], parent, **facts))
         except (KeyError, TypeError) as error:
             raise WorkspaceError(
                 f"expected a request with its rule, its ids and what it comes after, got {path} without ({error}); "
@@ -146,8 +148,8 @@ def write(folder: Path, request: Request) -> None:
     path = _path(folder, request.number)
     path.parent.mkdir(exist_ok=True)
     after = {} if request.after is None else {"after": asdict(request.after)}
-    asked = {"references": request.references} if request.references else {}
-    write_json(path, {"rule": request.rule, "ids": list(request.ids), **asked, **after})
+    facts = {name: value for name in ("references", "grouped") if (value := getattr(request, name))}
+    write_json(path, {"rule": request.rule, "ids": list(request.ids), **facts, **after})
 
 
 def remove(folder: Path, number: int) -> None:
