@@ -829,7 +829,7 @@ def test_a_damaged_or_foreign_file_is_refused(
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", ["JSON", "damaged"]), ('{"schema": "other/1"}', ["other/1"]), ("{}", ["obliviate.results/2"])],
+    [("{", ["JSON", "damaged"]), ('{"schema": "other/1"}', ["other/1"]), ("{}", ["obliviate.results/3"])],
 )
 def test_foreign_results_are_not_shown(cli: Cli, folder: Path, text: str, words: list[str]) -> None:
     (folder / "results.json").write_text(text)

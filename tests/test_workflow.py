@@ -197,7 +197,9 @@ def test_limits_state_the_resolution_and_what_was_compared_with(
     forget: int, unseen: int, width: float, yardstick: Literal["retrained", "references"]
 ) -> None:
     settings = {"references": 16, "forget": forget, "unseen": unseen}
-    result = AuditResult(settings=settings, yardstick=yardstick, floor={}, two_sample={}, margin_bins=[], models=())
+    result = AuditResult(
+        settings=settings, yardstick=yardstick, controls={}, floor={}, two_sample={}, margin_bins=[], models=()
+    )
     text = " ".join(workflow.limits(result))
     assert f"±{width:.1f} points" in text
     assert "16 reference models" in text

@@ -104,7 +104,7 @@ def test_verdict_tells_the_original_from_a_retrain(models: dict[str, dict[str, A
 
 def test_few_samples_are_not_resolvable(world: World, candidates: list[Candidate]):
     few = replace(world.games, forget=FORGET[:25], retain=RETAIN[:25], unseen=UNSEEN[:25])
-    perfect = audit(candidates[1:5], world.pool, few, AuditSettings()).models[-1]
+    perfect = audit(candidates[:5], world.pool, few, AuditSettings()).models[-1]
     assert perfect.verdict == "not resolvable with these data", perfect.reason
     assert perfect.resolution > 10
     assert "more samples or more models" in perfect.reason
@@ -113,7 +113,8 @@ def test_few_samples_are_not_resolvable(world: World, candidates: list[Candidate
 def test_a_destroyed_model_passes_no_forgetting_figure_off_as_success(models: dict[str, dict[str, Any]]):
     destroyed = models["destroyed"]
     assert destroyed["difference"]["test_accuracy"]["high"] < -20
-    assert "Test accuracy" in destroyed["reason"]
+    assert "The accuracy on retained samples is" in destroyed["reason"]
+    assert "where the retrained models have" in destroyed["reason"]
 
 
 def test_figures_are_percent_of_the_right_samples(
@@ -231,7 +232,7 @@ def test_references_are_the_yardstick_where_retrained_models_are_too_few(
     assert all(one.average_gap is None for one in result.models)
     assert result.floor["average_gap_mean"] is None
     assert "references that never saw it" in {one.name: one.reason for one in result.models}["original"]
-    assert "from the original" in {one.name: one.reason for one in result.models}["destroyed"]
+    assert "where the original has" in {one.name: one.reason for one in result.models}["destroyed"]
 
 
 def test_without_retrained_models_samples_of_a_kind_can_be_shown_to_leak_and_no_more(
@@ -267,14 +268,16 @@ def test_utility_is_compared_with_the_references_where_there_is_no_other_model(
     chosen = [one for one in candidates if one.role == "unlearned"]
     models = {one.name: one for one in audit(chosen, world.pool, world.games, AuditSettings()).models}
     assert models["destroyed"].verdict == "utility lost"
-    assert "from the references" in models["destroyed"].reason
-    assert models["perfect"].verdict == "consistent with retraining"
+    assert "where the references have" in models["destroyed"].reason
+    assert models["perfect"].verdict == "not resolvable with these data"
+    assert "but the original is not among the models" in models["perfect"].reason
     blind = [
         (logits[UNSEEN].argmax(axis=1) == world.labels[UNSEEN])[~row[UNSEEN]].mean()
         for logits, row in zip(world.pool.logits, world.pool.included, strict=True)
     ]
+    # Here by the mean over samples of what those say that never saw each, there by the mean over references.
     expected = models["perfect"].accuracy["test"] - 100 * np.mean(blind)
-    assert models["perfect"].difference["test_accuracy"]["value"] == pytest.approx(expected)
+    assert models["perfect"].difference["test_accuracy"]["value"] == pytest.approx(expected, abs=0.5)
 
 
 def test_a_forgotten_class_needs_retrained_models(world: World, candidates: list[Candidate]):

@@ -1,22 +1,20 @@
 import math
 
+import numpy as np
 import pytest
 from scipy.stats import norm, t
 
-from obliviate.audit.verdict import ACCEPTANCE, Evidence, Margins, judge
+from obliviate.audit.verdict import ACCEPTANCE, Evidence, Margins, Usefulness, judge, together
 from obliviate.errors import DataError
-from obliviate.metrics.intervals import Interval
 
-SAME = Interval(0.0, -0.01, 0.01)
+SAME = Usefulness()
+RUINED = Usefulness(lost="The accuracy is lost.")
+UNSHOWN = Usefulness(unshown="it is not shown to be as useful as they are")
 ERROR = 0.01  # resolves 3.6 points alone
 
 
 def found(value: float, error: float = ERROR, attack: str = "rmia", df: float = math.inf) -> Evidence:
     return Evidence(attack=attack, value=value, error=error, null_error=error, df=df)
-
-
-def around(value: float, half: float = 0.01) -> Interval:
-    return Interval(value, value - half, value + half)
 
 
 @pytest.mark.parametrize(
@@ -31,14 +29,14 @@ def around(value: float, half: float = 0.01) -> Interval:
         ([0.0, 0.2], SAME, "leaks"),
         ([0.0, -0.2], SAME, "over-unlearned"),
         ([-0.2, 0.2], SAME, "leaks"),
-        ([0.0], around(-0.04), "utility lost"),
-        ([0.2], around(-0.4), "utility lost"),
-        ([0.0], around(-0.02), "consistent with retraining"),
-        ([0.0], around(-0.04, 0.05), "consistent with retraining"),
-        ([0.0], around(0.4), "consistent with retraining"),
+        ([0.0], RUINED, "utility lost"),
+        ([0.2], RUINED, "utility lost"),
+        ([0.0], UNSHOWN, "not resolvable with these data"),
+        ([0.2], UNSHOWN, "leaks"),
+        ([-0.2], UNSHOWN, "over-unlearned"),
     ],
 )
-def test_verdict_follows_its_rules_in_order(values: list[float], utility: Interval, verdict: str):
+def test_verdict_follows_its_rules_in_order(values: list[float], utility: Usefulness, verdict: str):
     assert judge([found(value) for value in values], utility, Margins()).verdict == verdict
 
 
@@ -57,11 +55,11 @@ def test_few_samples_neither_acquit_nor_convict():
         ([-0.2], SAME, "not resolvable with these data"),
         ([0.2], SAME, "leaks"),
         ([-0.2, 0.2], SAME, "leaks"),
-        ([0.0], around(-0.04), "utility lost"),
+        ([0.0], RUINED, "utility lost"),
     ],
 )
 def test_a_yardstick_that_lies_too_high_convicts_and_does_not_acquit(
-    values: list[float], utility: Interval, verdict: str
+    values: list[float], utility: Usefulness, verdict: str
 ):
     judged = judge([found(value) for value in values], utility, Margins(), one_sided=True)
     assert judged.verdict == verdict
@@ -125,11 +123,67 @@ def test_reason_names_the_attack_the_figures_and_the_margin():
     assert "FT-AUC of lira is +12.0 points (90 % interval +10.4 to +13.6) from the retrained models" in reason
     reason = judge([found(0.0)], SAME, Margins(), yardstick="references").reason
     assert "No attack (rmia) tells it from references at margin 3.6 points" in reason
-    reason = judge([found(0.0)], around(-0.5), Margins(utility=0.02), utility_yardstick="the original").reason
-    assert "−50.0 points" in reason
-    assert "from the original, more than the 2 points allowed" in reason
+    assert judge([found(0.0)], RUINED, Margins()).reason == "The accuracy is lost."
+    reason = judge([found(0.0)], UNSHOWN, Margins()).reason
+    assert reason == ("No attack tells it from the retrained models, but it is not shown to be as useful as they are.")
 
 
 def test_a_verdict_needs_evidence():
     with pytest.raises(DataError, match="at least 1 attack"):
         judge([], SAME, Margins())
+
+
+def test_nobody_is_acquitted_where_the_controls_failed():
+    judged = judge([found(0.0)], SAME, Margins(), uncontrolled="the control failed: retrain 1 was judged “leaks”")
+    assert judged.verdict == "not resolvable with these data"
+    assert "but the control failed: retrain 1 was judged “leaks”." in judged.reason
+    assert judge([found(0.2)], SAME, Margins(), uncontrolled="the control failed").verdict == "leaks"
+    assert judge([found(0.0)], RUINED, Margins(), uncontrolled="the control failed").verdict == "utility lost"
+
+
+def test_a_certain_difference_is_a_leak_whatever_the_resolution():
+    coarse = found(0.275, error=0.13)  # its 90 % interval lies wholly above 0: 57 % of the photos, retrained none
+    assert coarse.interval().low > 0.05
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=200)
+    named = ("rmia", "lira", "correctness")
+    together_ = [
+        Evidence(
+            attack=name, value=0.1 if name != "correctness" else 0.275, error=0.13, null_error=0.13, df=math.inf,
+            influences=(shared + 0.3 * rng.normal(size=200), shared + 0.3 * rng.normal(size=200)),
+        )
+        for name in named
+    ]  # fmt: skip
+    judged = judge(together_, SAME, Margins())
+    assert judged.verdict == "leaks"
+    assert "FT-AUC of correctness is +27.5 points" in judged.reason
+
+
+def test_attacks_that_go_together_are_corrected_for_less_than_independent_ones():
+    rng = np.random.default_rng(0)
+    noise = [(rng.normal(size=300), rng.normal(size=500)) for _ in range(3)]
+
+    def least(influences: list[tuple[np.ndarray, np.ndarray]]) -> float:
+        evidence = [
+            Evidence(attack=str(place), value=0.02, error=0.01, null_error=0.01, df=math.inf, influences=parts)
+            for place, parts in enumerate(influences)
+        ]
+        return together(evidence)["above"][1]
+
+    p_value = norm.sf(2)
+    assert least([noise[0]] * 3) == pytest.approx(p_value, rel=0.2)
+    assert least(noise) == pytest.approx(1 - (1 - p_value) ** 3, rel=0.1)
+    other = (noise[0][0], noise[0][1][:100])  # on other samples: taken for independent
+    assert least([noise[0], noise[0], other]) == pytest.approx(1 - (1 - p_value) ** 3)
+
+
+def test_models_that_are_judged_beside_each_other_share_the_level():
+    weak = 2.0 * ERROR  # p = 0.023
+    assert judge([found(weak)], SAME, Margins(preset=0.001)).verdict == "leaks"
+    assert judge([found(weak)], SAME, Margins(preset=0.001), judged_beside=3).verdict != "leaks"
+
+
+def test_damage_is_told_beside_any_verdict():
+    damaged = Usefulness(damage="accuracy on retained samples 48.0 instead of 98.5")
+    assert judge([found(0.2)], damaged, Margins()).damage == damaged.damage
+    assert judge([found(0.0)], damaged, Margins()).verdict == "consistent with retraining"

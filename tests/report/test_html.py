@@ -80,6 +80,10 @@ def model(
         "margin": 2.64,
         "resolution": 2.64,
         "reason": reason,
+        "utility": [figure("accuracy", part, accuracy[1 + place]) for place, part in enumerate(("retain", "unseen"))]
+        + [figure("balanced accuracy", part, accuracy[1 + place]) for place, part in enumerate(("retain", "unseen"))]
+        + [figure("recall of class 3", "unseen", accuracy[2] - 9)],
+        "damage": "",
         "worst": {
             "shares": shares,
             "samples": [{"name": f"sample-{i}", "label": i % 10, "p": (i + 1) / 2501} for i in range(20)],
@@ -96,6 +100,15 @@ def model(
             },
         },
     }
+
+
+def figure(name: str, part: str, value: float) -> dict[str, Any]:
+    expected = {"retain": 99.8, "unseen": 87.1}[part]
+    difference = {"value": value - expected, "low": value - expected - 1, "high": value - expected + 1}
+    facts = {"margin": 3.0, "resolved": True, "lost": value < expected - 10}
+    return {"figure": name, "part": part, "unit": "percent", "value": value, "expected": expected} | {
+        "difference": difference, **facts
+    }  # fmt: skip
 
 
 def example() -> dict[str, Any]:
@@ -126,7 +139,7 @@ def example() -> dict[str, Any]:
         ),
     ]  # fmt: skip
     return {
-        "schema": "obliviate.results/2",
+        "schema": "obliviate.results/3",
         "obliviate": "0.1.0",
         "created": "2026-11-21T05:00:00Z",
         "seed": 0,
@@ -157,6 +170,14 @@ def example() -> dict[str, Any]:
             "unseen": 2500,
         },
         "yardstick": "retrained",
+        "controls": {
+            "passed": True,
+            "reason": "",
+            "original": True,
+            "condemned": [],
+            "samples_needed": None,
+            "models_needed": None,
+        },
         "two_sample": {"auc": {"auc": 50.3, "low": 47.5, "high": 53.1}, "p_value": 0.4, "differs": False},
         "floor": {
             "average_gap_mean": 0.62,
@@ -288,7 +309,7 @@ def test_hostile_text_stays_text(name: str):
 
 @pytest.mark.parametrize("schema", [None, "obliviate.results/1", 1])
 def test_foreign_schema_is_refused(schema: object):
-    with pytest.raises(ReportError, match=r"expected schema 'obliviate.results/2', got .*; run the audit again"):
+    with pytest.raises(ReportError, match=r"expected schema 'obliviate.results/3', got .*; run the audit again"):
         render(example() | {"schema": schema})
 
 
@@ -374,9 +395,18 @@ def test_many_methods_keep_apart_and_on_the_page():
 
 def test_a_failed_control_is_said(html: str):
     results = example()
-    assert "did not come out" not in html
-    results["models"][0]["verdict"] = "consistent with retraining"
-    assert "did not come out as it should" in render(results)
+    assert "Nobody can be acquitted" not in html
+    results["controls"] |= {"passed": False, "reason": "these data cannot show forgetting"}
+    assert "Nobody can be acquitted here: these data cannot show forgetting." in render(results)
+
+
+def test_damage_is_said_beside_any_verdict_but_that_of_lost_utility(html: str):
+    results = example()
+    assert "Damaged:</strong>" not in html
+    results["models"][5]["damage"] = "accuracy on retained samples 48.0 instead of 98.5"
+    assert "<strong>Damaged:</strong> accuracy on retained samples 48.0 instead of 98.5." in render(results)
+    results["models"][5]["verdict"] = "utility lost"  # which says so itself
+    assert "Damaged:</strong> accuracy" not in render(results)
 
 
 def test_summary_is_standalone_and_names_every_model():

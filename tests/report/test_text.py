@@ -1,19 +1,21 @@
 from typing import Any
 
-from obliviate.report.text import COLUMNS, competition, notes, rows
+from obliviate.report.text import columns, competition, notes, rows
 
 
 def test_a_row_holds_the_figures_of_its_model_and_the_margin_of_its_verdict(full: dict[str, Any]):
     model = full["models"][1]
     model |= {"verdict": "consistent with retraining", "margin": 2.64, "average_gap": 1.234}
     model |= {"seconds": 12.3, "share_of_retraining": 0.456}
-    found = dict(zip(COLUMNS, rows(full)[1], strict=True))
+    found = dict(zip(columns(full), rows(full)[1], strict=True))
     accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
+    balanced = next(one for one in model["utility"] if (one["figure"], one["part"]) == ("balanced accuracy", "unseen"))
     assert found == {
         "model": "retrain 1",
         "forget %": f"{accuracy['forget']:.1f}",
         "retain %": f"{accuracy['retain']:.1f}",
         "test %": f"{accuracy['test']:.1f}",
+        "balanced %": f"{balanced['value']:.1f}",
         "FT-AUC ± 95 %": f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
         "gap": "1.23",
         "seconds": "12.3",
@@ -22,9 +24,19 @@ def test_a_row_holds_the_figures_of_its_model_and_the_margin_of_its_verdict(full
     }
 
 
+def test_damage_and_failed_controls_are_said(full: dict[str, Any]):
+    full["models"][-1] |= {"verdict": "leaks", "damage": "accuracy on retained samples 48.0 instead of 98.5"}
+    full["controls"] |= {"passed": False, "reason": "these data cannot show forgetting"}
+    assert rows(full)[-1][-1] == "leaks; damaged"
+    assert "warning: nobody can be acquitted, for these data cannot show forgetting." in notes(full)
+    assert "forgetful is damaged: accuracy on retained samples 48.0 instead of 98.5." in notes(full)
+    full["models"][-1]["verdict"] = "utility lost"
+    assert rows(full)[-1][-1] == "utility lost"
+
+
 def test_what_is_not_known_is_left_blank(by_references: dict[str, Any]):
     by_references["models"][1]["seconds"] = None
-    found = dict(zip(COLUMNS, rows(by_references)[1], strict=True))
+    found = dict(zip(columns(by_references), rows(by_references)[1], strict=True))
     assert found["gap"] == found["cost"] == found["seconds"] == ""
 
 

@@ -8,14 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from obliviate.audit.controls import Controls, Yardstick, check_yardsticks, control
 from obliviate.audit.distances import to_retrained
+from obliviate.audit.figures import Unit, View, views
 from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check, check_classes
 from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel
 from obliviate.audit.result import AuditResult, ModelAudit
 from obliviate.audit.screens import screen
 from obliviate.audit.unlearned import NAME as ULIRA
 from obliviate.audit.unlearned import UnlearnedPanel
-from obliviate.audit.verdict import Evidence, Margins, judge
+from obliviate.audit.signals import Signals
+from obliviate.audit.utility import Bar, Blindfold, Utility, bar, utility
+from obliviate.audit.verdict import Evidence, Judgement, Margins, Usefulness, judge
 from obliviate.audit.worst import worst
 from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
 from obliviate.metrics.cost import share_of_retraining
@@ -31,6 +35,8 @@ PERMUTATIONS = 59  # of the two-sample test: p can be 1/60
 SUSPICIOUS = 0.02
 FOLDS = 5
 MOST_CLASSES = 50  # whose labels are features of that test
+MOST_FORGOTTEN = 0.3  # of a class, whose utility is not compared with that of models which had more of it
+LISTED = 20  # recalls of a model that results hold: those that fell most
 # The game of each attack figure: (members, non-members).
 GAMES = {"ft": ("forget", "unseen"), "fr": ("retain", "forget"), "rt": ("retain", "unseen")}
 
@@ -40,6 +46,7 @@ class _Scored:
     """A candidate with its signals and its scores, each taken apart into forget, retain and unseen."""
 
     candidate: Candidate
+    signals: Signals
     correct: dict[str, np.ndarray]
     margin: dict[str, np.ndarray]
     scores: dict[str, dict[str, np.ndarray]]
@@ -70,7 +77,10 @@ class _Yardsticks:
     spread: dict[str, Spread]
     pool: Pool
     original: _Scored | None
-    test_accuracy: float  # mean of the references, on what they never saw
+    views: list[View]
+    inside: list[Blindfold]  # references on retained samples that they had, and on unseen ones that they had not
+    outside: list[Blindfold]  # on samples that they had not
+    half: bool  # whether as many samples are retained as a reference is trained on, or more
 
     def others(self, one: _Scored) -> list[_Scored]:
         """The retrained models other than this one; none where there are too few to be a yardstick."""
@@ -95,31 +105,59 @@ class _Yardsticks:
         spread = _spread(references, paired)
         return (paired or references).evidence(ULIRA, panel.pair(one.candidate), spread)
 
-    def utility(self, one: _Scored, confidence: float) -> tuple[Interval, str]:
-        """How test accuracy differs, and from what."""
+    def utility(self, one: _Scored, margin: float) -> Utility:
+        """How useful a model is, beside the other retrained models, the original, or the references."""
         if others := self.others(one):
-            against = "the mean of the retrained models"
-            return mean_difference(
-                one.correct["unseen"], [other.correct["unseen"] for other in others], confidence=confidence
-            ), against
-        if self.original is not None:
-            return mean_difference(
-                one.correct["unseen"], [self.original.correct["unseen"]], confidence=confidence
-            ), "the original"
-        level = np.full(len(one.correct["unseen"]), self.test_accuracy)
-        return mean_difference(one.correct["unseen"], [level], confidence=confidence), "the references"
+            against = "the retrained models have"
+        elif self.original is not None:
+            others, against = [self.original], "the original has"
+        else:
+            against = "the references have"
+        return utility(self.bars(others), one.signals, margin=margin, against=against)
+
+    def bars(self, others: Sequence[_Scored], *, within: bool = True) -> list[Bar]:
+        """What every figure of utility should be, by some models, or by the references where there are none.
+
+        References have retained samples that they were trained on, as models have; with `within` False, that they were
+        not.
+        """
+        whole = [np.ones(len(view.index), dtype=bool) for view in self.views]
+        found = []
+        retrained = all(model.candidate.role == "retrained" for model in others)
+        for view, mask, inside, outside in zip(self.views, whole, self.inside, self.outside, strict=True):
+            values = [view.read(model.signals, mask) for model in others]
+            found.append(bar(view, values, inside if within else outside, values if retrained else []))
+        return found
+
+    def tested(self, one: _Scored, margin: float) -> Yardstick:
+        """What is looked at of a retrained model before it is a yardstick."""
+        original = None if self.original is None else self.bars([self.original])
+        return Yardstick(
+            name=one.candidate.name,
+            beside=utility(self.bars(others), one.signals, margin=margin, against="")
+            if (others := self.others(one))
+            else None,
+            references=utility(self.bars([], within=False), one.signals, margin=margin, against=""),
+            original=None if original is None else utility(original, one.signals, margin=margin, against=""),
+            knowledge=[
+                self.references[name].evidence(name, one.pair(name), _spread(self.references[name], None))
+                for name in DECISIVE
+            ],
+            half=self.half,
+        )
 
 
 def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: AuditSettings) -> AuditResult:
     """Audit every candidate against models that never saw the forget set.
 
     With 2 or more retrained candidates these are the yardstick, for each of them the others. With fewer it is the pool:
-    every reference is attacked, by the others, on the samples that it never saw; test accuracy is compared with the
-    original's, or with that of the references. The offline attack's `a` is fitted on the pool, whose unseen samples are
+    every reference is attacked, by the others, on the samples that it never saw; utility is compared with the original's,
+    or with that of the references. Nobody is acquitted where the controls failed (`controls`). The offline attack's `a` is fitted on the pool, whose unseen samples are
     the population z. `share_of_retraining` is a fraction of the median time of the retrained candidates.
     Raises AuditError, before any score is computed, unless names and games do not overlap, shapes agree and every
-    sample of a game is in 2 references and out of 2; for logits that are not finite; and, without retrained models, for
-    a forget set that leaves no sample of some class, for no reference went without that class. Without them, forget
+    sample of a game is in 2 references and out of 2; for logits that are not finite; for a retrained model that is no
+    yardstick, by name (`controls.check_yardsticks`); and, without retrained models, for a forget set that leaves no
+    sample of some class, for no reference went without that class. Without them, forget
     samples that are of a kind (`Games.grouped`, or by the two-sample test) can be shown to leak, and no more.
     """
     check(candidates, pool, games)
@@ -129,7 +167,8 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     ground = Ground.of(pool, games, settings)
     panel = ground.panel(pool)
     scored = [_score(one, ground, panel, games) for one in candidates]
-    yardsticks = _yardsticks(scored, ground, panel, pool)
+    yardsticks = _yardsticks(scored, ground, panel, pool, games)
+    check_yardsticks([yardsticks.tested(one, settings.utility_margin) for one in yardsticks.retrained])
     times = [one.seconds for one in retrained if one.seconds is not None]
     twin = _two_sample(panel, ground)
     context = _Context(
@@ -141,7 +180,9 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         useful=_useful(scored),
         one_sided=not yardsticks.paired and bool(games.grouped or twin["differs"]),
     )
-    models = tuple(_audit_one(one, context) for one in scored)
+    seen = [_Seen.of(one, context) for one in scored]
+    controls = _controls(seen, context)
+    models = tuple(_audit_one(one, context, controls) for one in seen)
     return AuditResult(
         settings=asdict(settings)
         | {"margin": None if settings.margin is None else 100 * settings.margin}
@@ -149,6 +190,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         | {"offline_a": panel.a, "references": len(pool.logits)}
         | {name: len(part) for name, part in games.parts.items()},
         yardstick="retrained" if yardsticks.paired else "references",
+        controls=asdict(controls) | {"condemned": list(controls.condemned), "passed": controls.passed},
         floor=_floor(models, yardsticks),
         two_sample=twin,
         margin_bins=context.bins.tolist(),
@@ -174,6 +216,46 @@ class _Context:
         return forget.astype(str) if self.games.ids is None else self.games.ids[forget]
 
 
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """A candidate with what the attacks and the figures of utility say of it."""
+
+    scored: _Scored
+    evidence: list[Evidence]
+    utility: Utility
+
+    @classmethod
+    def of(cls, one: _Scored, context: _Context) -> _Seen:
+        yardsticks = context.yardsticks
+        return cls(one, yardsticks.evidence(one), yardsticks.utility(one, context.settings.utility_margin))
+
+    def judged(self, usefulness: Usefulness, context: _Context, *, uncontrolled: str = "") -> Judgement:
+        """The verdict; retrained models that are a yardstick for each other share the level of their tests."""
+        yardsticks = context.yardsticks
+        beside = len(yardsticks.retrained) if self.scored.candidate.role == "retrained" else 1
+        return judge(
+            self.evidence,
+            usefulness,
+            Margins(preset=context.settings.margin),
+            yardstick="the retrained models" if yardsticks.paired else "references that never saw it",
+            one_sided=context.one_sided,
+            uncontrolled=uncontrolled,
+            judged_beside=max(beside, 1),
+        )
+
+
+def _controls(seen: Sequence[_Seen], context: _Context) -> Controls:
+    """Whether the original is told, by the attacks alone, and no retrained model is condemned."""
+    of = {role: [one for one in seen if one.scored.candidate.role == role] for role in ("original", "retrained")}
+    original = of["original"][0] if of["original"] else None
+    return control(
+        None if original is None else original.judged(Usefulness(), context),
+        [] if original is None else original.evidence,
+        {one.scored.candidate.name: one.judged(one.utility.usefulness, context) for one in of["retrained"]},
+        forget=len(context.games.forget),
+    )
+
+
 def _useful(scored: Sequence[_Scored]) -> np.ndarray | None:
     """The mean retain and test accuracy of the retrained models; None where there are none, or one is 0."""
     found = [one.useful for one in scored if one.candidate.role == "retrained"]
@@ -186,20 +268,28 @@ def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> 
     scores = {attack: ground.by_part(values) for attack, values in panel.scores(signals).items()}
     unlearned = None if candidate.shadows is None else UnlearnedPanel.of(candidate.shadows, games)
     correct, margin = ground.by_part(signals.correct), ground.by_part(signals.margin)
-    return _Scored(candidate, correct, margin, scores, unlearned)
+    return _Scored(candidate, signals, correct, margin, scores, unlearned)
 
 
-def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool) -> _Yardsticks:
+def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool, games: Games) -> _Yardsticks:
     retrained = [one for one in scored if one.candidate.role == "retrained"]
     blind: dict[str, list[Blind]] = {name: [] for name in DECISIVE}
-    accuracy = []
+    looked_at = views(
+        games,
+        {name: np.flatnonzero(ground.parts == place) for place, name in enumerate(PARTS)},
+        columns=int(scored[0].candidate.logits.shape[1]),
+        spared=() if len(retrained) >= LEAST_RETRAINED else _mostly_forgotten(games),
+    )
+    inside = [Blindfold(view, trained=view.part == "retain") for view in looked_at]
+    outside = [Blindfold(view, trained=False) for view in looked_at]
     for signals, included in ground.references(pool):
         scores, never = panel.blind(signals, included), ground.by_part(~included)
         for name in DECISIVE:
             parts = ground.by_part(scores[name])
             pair = parts["forget"][never["forget"]], parts["unseen"][never["unseen"]]
             blind[name].append(Blind(pair, never["forget"], never["unseen"]))
-        accuracy.append(float(ground.by_part(signals.correct)["unseen"][never["unseen"]].mean()))
+        for gathered in (*inside, *outside):
+            gathered.add(signals, included)
     references = {name: References.of(found) for name, found in blind.items()}
     paired = (
         {name: Retrained.of([one.pair(name) for one in retrained]) for name in DECISIVE}
@@ -215,8 +305,21 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
         spread=spread,
         pool=pool,
         original=original,
-        test_accuracy=float(np.mean(accuracy)),
+        views=looked_at,
+        inside=inside,
+        outside=outside,
+        half=bool(len(games.retain) >= pool.included.sum(axis=1).min()),
     )
+
+
+def _mostly_forgotten(games: Games) -> list[int]:
+    """The classes that lose so much of their samples that a retrained model would know less of them than the original."""
+    if games.labels is None:
+        return []
+    counts = np.bincount(games.labels[games.forget], minlength=int(games.labels.max()) + 1)
+    kept = np.bincount(games.labels[games.retain], minlength=len(counts))
+    gone = np.flatnonzero(counts > MOST_FORGOTTEN * (counts + kept))
+    return gone.tolist() if len(np.setdiff1d(games.labels[games.unseen], gone)) else []
 
 
 def _spread(references: References, retrained: Retrained | None) -> Spread:
@@ -225,8 +328,9 @@ def _spread(references: References, retrained: Retrained | None) -> Spread:
     return Spread.of(*groups, *([] if retrained is None else [(retrained.values, retrained.noise)]))
 
 
-def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
-    candidate, settings, yardsticks = one.candidate, context.settings, context.yardsticks
+def _audit_one(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit:
+    one, evidence, settings, yardsticks = seen.scored, seen.evidence, context.settings, context.yardsticks
+    candidate = one.candidate
     exact = {
         name: _share(right, settings.confidence)
         for name, right in zip(("forget", "retain", "test"), one.correct.values(), strict=True)
@@ -237,13 +341,7 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
         attacks[attack] = {game: _auc(interval) for game, interval in found.items()}
     if one.unlearned is not None:
         attacks[ULIRA] = {"ft": _auc(delong(*one.unlearned.pair(candidate), confidence=settings.confidence))}
-    evidence = yardsticks.evidence(one)
-    utility, against = yardsticks.utility(one, 0.9)
-    margins = Margins(preset=settings.margin, utility=settings.utility_margin)
-    compared = "the retrained models" if yardsticks.paired else "references that never saw it"
-    judged = judge(
-        evidence, utility, margins, yardstick=compared, utility_yardstick=against, one_sided=context.one_sided
-    )
+    judged = seen.judged(seen.utility.usefulness, context, uncontrolled=controls.reason)
     peers = yardsticks.others(one)
     others = [other.figures for other in peers]
     exposed = worst(*one.pair("rmia"), context.names, context.games.classes(context.games.forget))
@@ -264,7 +362,9 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
             | {"p_above": found.p_above(), "p_below": found.p_below(), "resolution": 100 * found.resolution()}
             for found in evidence
         }
-        | {"test_accuracy": _percent(utility)},
+        | {"test_accuracy": _percent(seen.utility.accuracy.difference.interval())},
+        utility=_listed(seen.utility),
+        damage=judged.damage,
         seconds=spent,
         share_of_retraining=share_of_retraining(spent, full) if spent is not None and full else None,
         weights_sha256=candidate.weights_sha256,
@@ -294,6 +394,31 @@ def _audit_one(one: _Scored, context: _Context) -> ModelAudit:
             "margins": {name: density(values, context.bins).tolist() for name, values in one.margin.items()},
         },
     )
+
+
+def _listed(found: Utility) -> list[dict[str, Any]]:
+    """The figures of utility as results hold them: all that are of the whole, and the recalls that fell most."""
+    recalls = [figure for figure in found.figures if figure.classwise]
+    recalls.sort(key=lambda figure: (not figure.lost, figure.difference.value))
+    whole = [figure for figure in found.figures if not figure.classwise]
+    return [
+        {
+            "figure": figure.name,
+            "part": figure.part,
+            "unit": figure.unit,
+            "value": _in_unit(figure.value, figure.unit),
+            "expected": _in_unit(figure.expected, figure.unit),
+            "difference": _percent(figure.difference.interval()),
+            "margin": 100 * figure.margin,
+            "resolved": figure.resolved,
+            "lost": figure.lost,
+        }
+        for figure in [*whole, *recalls[:LISTED]]
+    ]
+
+
+def _in_unit(value: float, unit: Unit) -> float:
+    return float(np.exp(-value)) if unit == "perplexity" else value if unit == "R²" else 100 * value
 
 
 def _floor(models: Sequence[ModelAudit], yardsticks: _Yardsticks) -> dict[str, float | None]:

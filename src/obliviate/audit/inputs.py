@@ -15,6 +15,7 @@ from obliviate.errors import AuditError
 Role = Literal["original", "retrained", "unlearned"]
 
 NLL, SCORE, RIGHT = range(3)  # the columns of outputs that are not logits
+EVIDENCE = 3  # how many these are; answers to single labels may follow
 
 LEAST_RETRAINED = 2  # fewer cannot be a yardstick: each is judged against the others
 LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others
@@ -39,7 +40,8 @@ class Candidate:
     """One model to audit: its outputs over the pool population and where it comes from; `seconds` made it.
 
     Outputs are called logits, which they are where samples have one class each. For other tasks they have three columns
-    a sample: −log of the target's likelihood, the score that LiRA reads, and the share that the model has right.
+    a sample: −log of the target's likelihood, the score that LiRA reads, and the share that the model has right; the model's
+    answers, 0 or 1 for every label, may follow.
 
     With `shadows` the model is also attacked by U-LiRA, which its verdict then rests on as well.
     """
@@ -74,6 +76,10 @@ class Games:
     `labels` None says that samples have no classes, and outputs are not logits (see `Candidate`). `ids` name the
     samples in the per-sample view; without them their indices do. `grouped` says that the forget samples were chosen
     for what they have in common (an owner, a class): references, which had half of them, cannot acquit a model then.
+
+    Utility beside accuracy is read by what else is known of samples without classes: `null_loss` is the loss of the best
+    constant prediction (for R²), `present` says which labels a sample has (for macro-F1), `tokens` that losses are those
+    of tokens (for perplexity).
     """
 
     labels: Int[np.ndarray, " pool"] | None
@@ -82,6 +88,9 @@ class Games:
     unseen: Int[np.ndarray, " u"]
     ids: np.ndarray | None = None
     grouped: bool = False
+    null_loss: Float[np.ndarray, " pool"] | None = None
+    present: Bool[np.ndarray, "pool labels"] | None = None
+    tokens: bool = False
 
     @property
     def parts(self) -> dict[str, np.ndarray]:
@@ -95,7 +104,7 @@ class Games:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
-    """Settings of the audit; `margin` is a fraction of AUC, `utility_margin` of test accuracy.
+    """Settings of the audit; `margin` is a fraction of AUC, `utility_margin` of accuracy, recall and their like.
 
     Without a `margin` the verdict is made at what the data resolve (`verdict.Margins`). `form` is that of the
     probability that RMIA reads (`rmia.confidence`), `variance` that of LiRA's Gaussians (`lira`). `screens` adds the
@@ -128,7 +137,8 @@ def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
             f"{pool.included.shape}; score every reference on the {n} samples"
         )
     shape = pool.logits[0].shape
-    if games.labels is None and shape[1:] != (3,):
+    answers = 0 if games.present is None else games.present.shape[1]
+    if games.labels is None and shape[1:] not in {(EVIDENCE,), (EVIDENCE + answers,)}:
         raise AuditError(
             "expected the columns −log-likelihood, score and share right of a task without classes, got outputs of "
             f"shape {shape}; give `labels` where they are logits"

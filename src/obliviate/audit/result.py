@@ -18,7 +18,9 @@ class ModelAudit:
     `attacks` hold AUCs with their 95 % intervals for each attack and game, `rates` the true-positive rate of the game
     FT at fixed false-positive rates (None where the samples cannot resolve it). `difference` is the distance to the
     yardstick with its 90 % interval, for each attack that the verdict rests on (`ft_rmia` …) and for test accuracy; the
-    attacks' have one-sided p-values beside it, and what each resolves alone.
+    attacks' have one-sided p-values beside it, and what each resolves alone. `utility` holds the figures of the task on
+    retained and unseen samples, each beside what it should be (`audit.utility`; in percent, R² and perplexity as they
+    are, differences in hundredths), and `damage` what has certainly fallen on retained samples, empty if nothing.
     `worst` is the per-sample view (`audit.worst`): the shares of forget samples among the 1 % and 5 % of unseen samples
     that look most like members, and the most exposed samples. `distances` to retrained models (`audit.distances`),
     `average_gap` without them, `screens`, `klom` and the `competition`'s score (`audit.competition`) are empty or None
@@ -43,6 +45,8 @@ class ModelAudit:
     margin: float
     resolution: float
     reason: str
+    utility: list[dict[str, Any]]
+    damage: str
     worst: dict[str, Any]
     distances: dict[str, dict[str, float]]
     screens: dict[str, dict[str, float]]
@@ -55,7 +59,8 @@ class ModelAudit:
 class AuditResult:
     """The audit of every candidate, what it was compared with, and the edges of the margin histograms.
 
-    `floor` says how far models that never saw the forget set differ among themselves. Margins in `settings` are in
+    `controls` say whether the original was told and no retrained model condemned (`audit.controls`): only then can a model
+    be acquitted. `floor` says how far models that never saw the forget set differ among themselves. Margins in `settings` are in
     percentage points, like the differences that they bound. `two_sample` says whether forget and unseen samples differ
     by themselves, as references that never saw them show (`metrics.two_sample`; AUC in percent): `differs` is a warning
     that an AUC of 50 is not what to expect. `scores` are RMIA's of forget and of unseen samples on every model, by its
@@ -64,6 +69,7 @@ class AuditResult:
 
     settings: dict[str, Any]
     yardstick: Literal["retrained", "references"]
+    controls: dict[str, Any]
     floor: dict[str, float | None]
     two_sample: dict[str, Any]
     margin_bins: list[float]

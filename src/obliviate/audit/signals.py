@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from obliviate.attacks.membership import rmia
-from obliviate.audit.inputs import NLL, RIGHT, SCORE, AuditSettings
+from obliviate.audit.inputs import EVIDENCE, NLL, RIGHT, SCORE, AuditSettings
 from obliviate.errors import AuditError
 from obliviate.metrics.utility import correct, margin
 
@@ -17,18 +17,24 @@ Labels = Int[np.ndarray, " n"] | None
 
 @dataclass(frozen=True, eq=False)
 class Signals:
-    """What attacks read of one model: RMIA's probability, LiRA's margin, and the share that it has right, by sample."""
+    """What attacks read of one model: RMIA's probability, LiRA's margin, and the share that it has right, by sample.
+
+    Where samples have no classes, utility is read from `losses`, −log of the target's likelihood, and of samples with
+    several labels from the `answers`, yes or no for every label.
+    """
 
     confidence: Float[np.ndarray, " n"]
     margin: Float[np.ndarray, " n"]
     correct: Float[np.ndarray, " n"]
+    losses: Float[np.ndarray, " n"] = field(default_factory=lambda: np.empty(0))
+    answers: Bool[np.ndarray, "n labels"] = field(default_factory=lambda: np.empty((0, 0), dtype=bool))
 
 
 def read(outputs: Float[np.ndarray, "n k"], labels: Labels, settings: AuditSettings, *, whose: str) -> Signals:
     """Reduce a model's outputs to what attacks read; raises AuditError for NaN and infinity.
 
-    With `labels` outputs are logits; without, the columns −log-likelihood, score and share right. The settings of the
-    softmax (temperature, form) play no part then: RMIA's probability is the likelihood.
+    With `labels` outputs are logits; without, the columns −log-likelihood, score and share right, and any number of
+    answers, 0 or 1. The settings of the softmax (temperature, form) play no part then: RMIA's probability is the likelihood.
 
     >>> seen = read(np.array([[0.5, 0.4, 1.0]]), None, AuditSettings(), whose="a model")
     >>> seen.confidence.round(3).tolist(), seen.margin.tolist()
@@ -38,7 +44,8 @@ def read(outputs: Float[np.ndarray, "n k"], labels: Labels, settings: AuditSetti
         raise AuditError(f"expected finite logits, got NaN or infinity from {whose}; the model has diverged")
     if labels is None:
         wide = outputs.astype(np.float64)
-        return Signals(np.exp(-wide[:, NLL]), wide[:, SCORE], wide[:, RIGHT])
+        answers = wide[:, EVIDENCE:] > 0.5
+        return Signals(np.exp(-wide[:, NLL]), wide[:, SCORE], wide[:, RIGHT], wide[:, NLL], answers)
     return Signals(
         rmia.confidence(outputs, labels, temperature=settings.temperature, form=settings.form),
         margin(outputs, labels),

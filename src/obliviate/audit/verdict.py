@@ -7,19 +7,21 @@ never saw the forget set. A leak is a difference from them that sampling and the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 from scipy.stats import t
 
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, tost
+from obliviate.metrics.multiple import least_correlation, least_p
 
 Verdict = Literal[
     "consistent with retraining", "leaks", "over-unlearned", "utility lost", "not resolvable with these data"
 ]
 
-LEVEL = 0.05  # of each one-sided test of equivalence, and of all tests for a leak together
+LEVEL = 0.05  # of each one-sided test of equivalence, of all tests for a leak together, and of all figures of utility
 ACCEPTANCE = 0.95  # how often a true retrain passes at the resolution
 
 
@@ -28,7 +30,9 @@ class Evidence:
     """How an attack's AUC on a model differs from its AUC on models that never saw the forget set, as fractions.
 
     `error` is the standard error of `value`, with sampling and the spread between models in it; `null_error` is what
-    it would be if the model were one of the others; `df` are the degrees of freedom of both.
+    it would be if the model were one of the others; `df` are the degrees of freedom of both. `spread` is the part of
+    the variance that more samples do not mend, and `influences` are the parts of each forget and each unseen sample in
+    the value, which tell how several attacks go together.
     """
 
     attack: str
@@ -36,6 +40,8 @@ class Evidence:
     error: float
     null_error: float
     df: float
+    spread: float = 0.0
+    influences: tuple[np.ndarray, ...] = field(default=(), repr=False, compare=False)
 
     def interval(self, confidence: float = 1 - 2 * LEVEL) -> Interval:
         """The two-sided interval of the difference, 90 % unless told: two one-sided tests at 5 %.
@@ -79,13 +85,15 @@ class Evidence:
 class Judgement:
     """A verdict, the margin that it was made at, what the data resolve (both fractions of AUC), and the reason.
 
-    Where attacks have margins of their own, these are the widest.
+    Where attacks have margins of their own, these are the widest. `damage` says what has certainly fallen on retained
+    samples, whatever the verdict; empty if nothing has.
     """
 
     verdict: Verdict
     margin: float
     resolution: float
     reason: str
+    damage: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,62 +111,103 @@ class Margins:
     utility: float = 0.03
 
 
+@dataclass(frozen=True, kw_only=True)
+class Usefulness:
+    """What a verdict needs to know of a model's utility, each as a sentence or a part of one, empty if there is nothing.
+
+    `lost` names the figures that are certainly lost, `unshown` why it is not shown that nothing is, and `damage` what
+    has certainly fallen on retained samples, by however little.
+    """
+
+    lost: str = ""
+    unshown: str = ""
+    damage: str = ""
+
+
+def together(evidence: Sequence[Evidence]) -> dict[Literal["above", "below"], tuple[Evidence, float]]:
+    """The attack with the least one-sided p-value on either side, and that p-value corrected for the others.
+
+    Attacks read the same samples, so they go together, and the correction counts on the least correlation that any two
+    of them have (`metrics.multiple`).
+
+    >>> alone = Evidence(attack="rmia", value=0.2, error=0.1, null_error=0.1, df=1e9)
+    >>> attack, p_value = together([alone])["above"]
+    >>> attack.attack, round(p_value, 3)
+    ('rmia', 0.023)
+    """
+    sizes = {tuple(map(len, attack.influences)) for attack in evidence}
+    same = len(sizes) == 1 and () not in sizes  # attacks on other samples are taken for independent
+    correlation = least_correlation([attack.influences for attack in evidence]) if same else 0.0
+    above, below = min(evidence, key=Evidence.p_above), min(evidence, key=Evidence.p_below)
+    return {
+        "above": (above, least_p(above.p_above(), len(evidence), correlation)),
+        "below": (below, least_p(below.p_below(), len(evidence), correlation)),
+    }
+
+
 def judge(
     evidence: Sequence[Evidence],
-    utility: Interval,
+    usefulness: Usefulness,
     margins: Margins,
     *,
     yardstick: str = "the retrained models",
-    utility_yardstick: str = "their mean",
     one_sided: bool = False,
+    uncontrolled: str = "",
+    judged_beside: int = 1,
 ) -> Judgement:
-    """The verdict on a model, from what the attacks found and the difference of test accuracy to the yardstick.
+    """The verdict on a model, from what the attacks found and what is known of its utility.
 
     The first rule that holds decides:
 
-    1. "utility lost": `utility` lies wholly below 0 and its value more than the utility margin below.
-    2. "consistent with retraining": every attack's difference lies inside ±margin, by two one-sided tests at 5 %.
-    3. "leaks": an attack's difference is above 0, by a one-sided test at 5 % over all attacks (Bonferroni).
+    1. "utility lost": a figure of utility is certainly lower than it should be, by more than the utility margin.
+    2. "consistent with retraining": every attack's difference lies inside ±margin, by two one-sided tests at 5 %, no
+       figure of utility is lower than it should be by more than its margin, by a one-sided test at 5 %, and the controls
+       have passed.
+    3. "leaks": an attack's difference is above 0, by a one-sided test at 5 % over all attacks.
     4. "over-unlearned": the same below 0: the forget set stands out as removed, which gives it away too.
     5. "not resolvable with these data".
 
-    Where the data resolve no margin that may be used, rule 2 never holds, so that few samples cannot acquit a model.
-    `one_sided` says that the yardstick is known to lie above a retrained model, as references do that had half of a
-    group of samples: what is above it leaks, and nothing else can be said; rules 2 and 4 never hold.
-    `yardstick` and `utility_yardstick` name what was compared with, in the reason. Raises DataError without evidence.
+    Where the data resolve no margin that may be used, rule 2 never holds, so that few samples cannot acquit a model; a
+    leak that is certain is one all the same. `one_sided` says that the yardstick is known to lie above a retrained model,
+    as references do that had half of a group of samples: what is above it leaks, and nothing else can be said; rules 2
+    and 4 never hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick` names what
+    was compared with, in the reason. `judged_beside` is how many models are judged together as controls, and share the 5 %
+    of rules 3 and 4. Raises DataError without evidence.
 
     >>> found = Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=1e9)
-    >>> judge([found], Interval(0.0, -0.01, 0.01), Margins()).verdict
+    >>> judge([found], Usefulness(), Margins()).verdict
     'leaks'
     """
     if not evidence:
         raise DataError("expected the evidence of at least 1 attack, got none; run one")
-    own = [one.resolution(len(evidence)) for one in evidence]
+    own = [attack.resolution(len(evidence)) for attack in evidence]
     resolution, preset = max(own), margins.preset
-    allowed = [max(one, own[0], margins.least) if preset is None else preset for one in own]
+    allowed = [max(finest, own[0], margins.least) if preset is None else preset for finest in own]
     margin = max(allowed)
     resolvable = resolution <= (margins.most if preset is None else preset)
-    level = LEVEL / len(evidence)
+    level = LEVEL / judged_beside
 
     def judged(verdict: Verdict, reason: str) -> Judgement:
-        return Judgement(verdict=verdict, margin=margin, resolution=resolution, reason=reason)
+        return Judgement(verdict=verdict, margin=margin, resolution=resolution, reason=reason, damage=usefulness.damage)
 
-    if utility.high < 0 and utility.value < -margins.utility:
-        limit = f"more than the {100 * margins.utility:g} points allowed"
-        return judged("utility lost", f"Test accuracy is {points(utility)} from {utility_yardstick}, {limit}.")
-    if not one_sided and resolvable and all(one.within(limit) for one, limit in zip(evidence, allowed, strict=True)):
-        widest = max(evidence, key=lambda one: max(abs(one.interval().low), abs(one.interval().high)))
-        return judged(
-            "consistent with retraining",
-            f"No attack ({', '.join(one.attack for one in evidence)}) tells it from {yardstick} at margin "
-            f"{100 * margin:.1f} points of AUC; the widest difference is that of {widest.attack}, "
-            f"{points(widest.interval())}.",
-        )
-    above, below = min(evidence, key=Evidence.p_above), min(evidence, key=Evidence.p_below)
-    if above.p_above() < level:
+    if usefulness.lost:
+        return judged("utility lost", usefulness.lost)
+    unsettled = ""
+    if not one_sided and resolvable and all(map(Evidence.within, evidence, allowed)):
+        if not (unsettled := uncontrolled or usefulness.unshown):
+            widest = max(evidence, key=lambda attack: max(abs(attack.interval().low), abs(attack.interval().high)))
+            return judged(
+                "consistent with retraining",
+                f"No attack ({', '.join(attack.attack for attack in evidence)}) tells it from {yardstick} at margin "
+                f"{100 * margin:.1f} points of AUC; the widest difference is that of {widest.attack}, "
+                f"{points(widest.interval())}.",
+            )
+    tested = together(evidence)
+    attack, p_value = tested["above"]
+    if p_value < level:
         return judged(
             "leaks",
-            f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from "
+            f"The forget set is still recognised: FT-AUC of {attack.attack} is {points(attack.interval())} from "
             f"{yardstick}.",
         )
     if one_sided:
@@ -167,13 +216,16 @@ def judge(
             f"No attack finds it above {yardstick}, but these were trained on half of the forget samples, which are of "
             "a kind: a model retrained without all of them would be lower. Retrain two models or more to compare with.",
         )
-    if below.p_below() < level:
+    attack, p_value = tested["below"]
+    if p_value < level:
         return judged(
             "over-unlearned",
-            f"The forget set stands out as removed: FT-AUC of {below.attack} is {points(below.interval())} from "
+            f"The forget set stands out as removed: FT-AUC of {attack.attack} is {points(attack.interval())} from "
             f"{yardstick}.",
         )
-    widest = max(evidence, key=lambda one: abs(one.value))
+    if unsettled:
+        return judged("not resolvable with these data", f"No attack tells it from {yardstick}, but {unsettled}.")
+    widest = max(evidence, key=lambda attack: abs(attack.value))
     wanted = f"at margin {100 * margin:.1f} points" if resolvable else f"finer than {100 * resolution:.1f} points"
     return judged(
         "not resolvable with these data",

@@ -136,6 +136,8 @@ class References:
             error=math.sqrt(found),
             null_error=math.sqrt(null),
             df=spread.degrees(null, weight),
+            spread=weight * spread.variance,
+            influences=(above - self.above, below - self.below),
         )
 
 
@@ -207,6 +209,8 @@ class Retrained:
             error=math.sqrt(placement_variance(above, below) + weight * spread.variance),
             null_error=math.sqrt(null),
             df=spread.degrees(null, weight),
+            spread=weight * spread.variance,
+            influences=(above, below),
         )
 
 

@@ -24,14 +24,15 @@ def audit(results: Mapping[str, Any], out: Path) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from obliviate.report.text import COLUMNS, competition, notes, rows
+    from obliviate.report.text import columns, competition, notes, rows
 
     data = results["data"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
-    for column in COLUMNS:
-        text = column in {COLUMNS[0], COLUMNS[-1]}
-        table.add_column(column, justify="left" if text else "right", no_wrap=column == COLUMNS[0])
+    heads = columns(results)
+    for column in heads:
+        text = column in {heads[0], heads[-1]}
+        table.add_column(column, justify="left" if text else "right", no_wrap=column == heads[0])
     colours = {"consistent with retraining": "green", "not resolvable with these data": "yellow"}
     for model, (*cells, verdict) in zip(results["models"], rows(results), strict=True):
         table.add_row(*cells, f"[{colours.get(model['verdict'], 'red')}]{verdict}[/]")

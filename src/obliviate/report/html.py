@@ -9,19 +9,32 @@ from markupsafe import Markup
 from obliviate.errors import ReportError
 from obliviate.report import pictures, plots, tables, wording
 
-SCHEMA = "obliviate.results/2"
+SCHEMA = "obliviate.results/3"
 
 _TOP = (
     *("obliviate", "created", "seed", "task.kind", "data.name", "data.train", "data.forget", "data.retain"),
     *("data.test", "data.forget_rule", "data_sha256", "recipe", "references.models", "references.seconds"),
     *("wall_seconds", "peak_rss_mb", "versions", "machine", "settings.confidence", "settings.margin"),
     *("settings.utility_margin", "settings.forget", "settings.unseen", "yardstick", "floor.average_gap_mean"),
+    *("controls.passed", "controls.reason", "controls.original", "controls.condemned"),
     *("floor.average_gap_max", "floor.ft_auc_min", "floor.ft_auc_max", "two_sample.auc", "two_sample.p_value"),
     *("two_sample.differs", "margin_bins", "models", "limits"),
 )
 _MODEL = (
     *("name", "role", "method", "seed", "settings", "seconds", "share_of_retraining", "weights_sha256", "average_gap"),
-    *("difference", "verdict", "margin", "resolution", "reason", "rates", "worst.shares", "worst.samples", "distances"),
+    *(
+        "difference",
+        "verdict",
+        "margin",
+        "resolution",
+        "reason",
+        "utility",
+        "damage",
+        "rates",
+        "worst.shares",
+        "worst.samples",
+        "distances",
+    ),
     *("screens", "klom", "curves.roc_ft", "curves.margins"),
     *(f"{kind}.{part}" for kind in ("accuracy", "accuracy_interval") for part in ("forget", "retain", "test")),
     *(f"attacks.rmia.{game}.{part}" for game in ("ft", "fr", "rt") for part in ("auc", "low", "high")),
@@ -32,7 +45,7 @@ def render(results: Mapping[str, Any]) -> str:
     """The report as one HTML page; equal results give equal bytes.
 
     `pictures` in the results show the worst samples, by name (`report.pictures`); without them only names are shown.
-    Raises `ReportError` where `results` is not a complete `obliviate.results/2`.
+    Raises `ReportError` where `results` is not a complete `obliviate.results/3`.
     """
     check(results)
     peers = [m for m in results["models"] if m["role"] == "retrained"]
@@ -49,7 +62,8 @@ def render(results: Mapping[str, Any]) -> str:
         groups=[(titles[role], group) for role, group in by_role.items() if group],
         headline=wording.headline(unlearned),
         answers=wording.answers(unlearned),
-        control=wording.control(models),
+        control=wording.control(results["controls"], models),
+        utility=tables.utility(models),
         margin=wording.extent([m["margin"] for m in unlearned or models]),
         never_saw=wording.span([results["floor"]["ft_auc_min"], results["floor"]["ft_auc_max"]], "–"),
         verdicts=wording.VERDICTS,

@@ -42,6 +42,40 @@ def differences(models: Sequence[Model]) -> Table:
     return Table(heads=[*heads, "margin", "resolution"], rows=rows, floor=[])
 
 
+def utility(models: Sequence[Model]) -> Table:
+    """What the models are good for, each figure with what it is compared with; of the recalls of classes the lowest."""
+    heads: dict[tuple[str, str], str] = {}
+    for model in models:
+        for one in model["utility"]:
+            if "recall" not in one["figure"]:
+                percent = ", %" if one["unit"] == "percent" else ""
+                heads[one["figure"], one["part"]] = f"{one['figure']}, {_samples(one['part'])}{percent}"
+
+    def cell(model: Model, key: tuple[str, str]) -> Cell:
+        one = next((one for one in model["utility"] if (one["figure"], one["part"]) == key), None)
+        if one is None:
+            return NONE
+        digits = 1 if one["unit"] == "percent" else 2
+        return number(one["value"], digits), f"expected {number(one['expected'], digits)}{' ✕' if one['lost'] else ''}"
+
+    def lowest(model: Model) -> Cell:
+        recalls = [one for one in model["utility"] if "recall" in one["figure"]]
+        if not recalls:
+            return NONE
+        least = min(recalls, key=lambda one: (not one["lost"], one["difference"]["value"]))
+        where = f"{least['figure'].removeprefix('recall of ')}, {_samples(least['part'])}"
+        lost = " ✕" if least["lost"] else ""
+        return number(least["value"]), f"{where}; expected {number(least['expected'])}{lost}"
+
+    classes = any("recall" in one["figure"] for model in models for one in model["utility"])
+    rows = [(one, [cell(one, key) for key in heads] + ([lowest(one)] if classes else [])) for one in models]
+    return Table(heads=[*heads.values(), *(["recall that fell most, %"] if classes else [])], rows=rows, floor=[])
+
+
+def _samples(part: str) -> str:
+    return "retained" if part == "retain" else "unseen"
+
+
 def attacks(models: Sequence[Model]) -> Table:
     """FT-AUC of every attack, in percent."""
     names = _keys(one["attacks"] for one in models)

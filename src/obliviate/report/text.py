@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from obliviate.audit.result import AuditResult
 from obliviate.report.wording import extent
 
-COLUMNS: Final = ("model", "forget %", "retain %", "test %", "FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
+FIRST: Final = ("model", "forget %", "retain %", "test %")
+LAST: Final = ("FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
+
+
+def columns(results: Mapping[str, Any]) -> tuple[str, ...]:
+    """The heads of the table: accuracies, what else the model is good for on unseen samples, forgetting, cost, verdict."""
+    return (*FIRST, *_beside(results), *LAST)
 
 
 def rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """One row of `COLUMNS` per model, of a result dictionary (docs/results-schema.md)."""
-    return [_row(model) for model in results["models"]]
+    """One row of `columns` per model, of a result dictionary (docs/results-schema.md)."""
+    names = [name for name, _ in _beside(results).values()]
+    return [_row(model, names) for model in results["models"]]
+
+
+def _beside(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """The figures of utility beside accuracy, on unseen samples, by the heads of their columns: name and unit."""
+    found = {}
+    for model in results["models"]:
+        for one in model["utility"]:
+            if one["part"] == "unseen" and one["figure"] != "accuracy" and "recall" not in one["figure"]:
+                percent = " %" if one["unit"] == "percent" else ""
+                found[one["figure"].replace("balanced accuracy", "balanced") + percent] = one["figure"], one["unit"]
+    return found
 
 
 def table(result: AuditResult) -> str:
@@ -23,9 +41,10 @@ def table(result: AuditResult) -> str:
     one retraining.
     """
     values = result.to_dict()
-    lines = [COLUMNS, *rows(values)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(COLUMNS))]
-    numbers = range(1, len(COLUMNS) - 1)
+    heads = columns(values)
+    lines = [heads, *rows(values)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    numbers = range(1, len(heads) - 1)
     laid_out = [
         "  ".join(
             cell.rjust(width) if column in numbers else cell.ljust(width)
@@ -59,6 +78,13 @@ def notes(results: Mapping[str, Any]) -> list[str]:
         f"Verdicts at margin {margin} points of AUC: smaller differences count as none.",
         *([" ".join(parts)] if parts else []),
     ]
+    if not results["controls"]["passed"]:
+        lines.append(f"warning: nobody can be acquitted, for {results['controls']['reason']}.")
+    lines += [
+        f"{model['name']} is damaged: {model['damage']}."
+        for model in results["models"]
+        if model["damage"] and model["verdict"] != "utility lost"
+    ]
     if results["two_sample"]["differs"]:
         lines.append("warning: forgotten and unseen samples differ by themselves, so that 50 is not what to expect.")
     return lines
@@ -84,15 +110,26 @@ def competition(results: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _row(model: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(model: Mapping[str, Any], beside: Sequence[str]) -> tuple[str, ...]:
     accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
     gap, seconds, share = model["average_gap"], model["seconds"], model["share_of_retraining"]
+    of = {one["figure"]: one for one in model["utility"] if one["part"] == "unseen"}
     return (
         model["name"],
         *(f"{accuracy[part]:.1f}" for part in ("forget", "retain", "test")),
+        *(
+            "" if name not in of else f"{of[name]['value']:.{1 if of[name]['unit'] == 'percent' else 2}f}"
+            for name in beside
+        ),
         f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
         "" if gap is None else f"{gap:.2f}",
         "" if seconds is None else f"{seconds:.1f}",
         "" if share is None else f"{100 * share:.0f} %",
-        model["verdict"],
+        said(model),
     )
+
+
+def said(model: Mapping[str, Any]) -> str:
+    """The verdict on a model, and whether it is damaged beside."""
+    damaged = model["damage"] and model["verdict"] != "utility lost"
+    return f"{model['verdict']}; damaged" if damaged else str(model["verdict"])

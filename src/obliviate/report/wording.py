@@ -34,14 +34,15 @@ VERDICTS: Final = {
     "utility lost": (
         "warn",
         "▽",
-        "The model gets fewer unseen samples right, by more than the utility margin allows. A model that has lost its "
-        "skill can look as if it had forgotten, so its forgetting is not credited.",
+        "The model is certainly worse at its task, on retained or on unseen samples, or on one of the classes, by more "
+        "than the utility margin allows. A model that has lost its skill can look as if it had forgotten, so its "
+        "forgetting is not credited.",
     ),
     "not resolvable with these data": (
         "open",
         "?",
-        "The audit had too few samples or models: it could show neither a leak nor its absence. This is not a pass. "
-        "More samples, or more models to compare with, would tell.",
+        "The audit could show neither a leak nor its absence: it had too few samples or models, its controls failed, or "
+        "it was not shown that the model is still as good as it should be. This is not a pass.",
     ),
 }
 
@@ -50,7 +51,7 @@ _ANSWERS: Final = {
     PASSED: "{names} cannot be told from models that never saw these samples, at a margin of {margin} points.",
     "leaks": "attacks on {names} still recognise these samples.",
     "over-unlearned": "in {names} these samples stand out as removed.",
-    "utility lost": "{names} lost more accuracy than allowed, so that forgetting is not credited.",
+    "utility lost": "{names} lost more of what the model is good for than allowed, so that forgetting is not credited.",
     "not resolvable with these data": "the audit is too coarse to show that {names} forgot, or did not.",
 }
 _OPENINGS: Final = {
@@ -254,14 +255,16 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def control(models: Sequence[Mapping[str, Any]]) -> tuple[bool, str] | None:
-    """Whether the audit rejects the original and accepts retraining; without that its verdicts say little."""
+def control(controls: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> tuple[bool, str] | None:
+    """Whether the audit tells the original and does not condemn retrained models; without that nobody is acquitted.
+
+    `controls` are those of the results; None where there is nothing to control by.
+    """
     original = [one for one in models if one["role"] == "original"]
     retrained = [one for one in models if one["role"] == "retrained"]
     if not original and not retrained:
         return None
     accepted = sum(one["verdict"] == PASSED for one in retrained)
-    rejected = all(one["verdict"] == "leaks" for one in original)
     said = [f"the original was judged “{one['verdict']}”" for one in original]
     said += [f"{accepted} of {len(retrained)} retrained models “{PASSED}”"] if retrained else []
-    return rejected and accepted == len(retrained), " and ".join(said)
+    return bool(controls["passed"]), " and ".join(said)

@@ -77,6 +77,10 @@ class Task(ABC):
         nll = self.nll(output, y).double().clamp_min(LEAST_NLL)
         return (-nll - torch.log(-torch.expm1(-nll))).float()
 
+    def null_loss(self, y: Tensor) -> Float[Tensor, " n"] | None:
+        """Return `nll` of each target under the best constant prediction, in units of which R² is; None without one."""
+        return None
+
     def observe(self, output: Tensor, y: Tensor) -> Float[Tensor, "n k"]:
         """Return what an audit keeps of each sample: the columns of `EVIDENCE`, or logits of classes."""
         columns = self.nll(output, y), self.score(output, y), self.correct(output, y).float()

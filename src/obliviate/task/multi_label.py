@@ -41,6 +41,10 @@ class MultiLabel(Task):
     def correct(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Bool[Tensor, " n"]:
         return ((output > 0) == (y > 0.5)).all(1)
 
+    def observe(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, "n k"]:
+        """Return what an audit keeps of a task without classes, and the answer to every label, 0 or 1."""
+        return torch.cat([super().observe(output, y), (output > 0).float()], dim=1)
+
     def _each(self, output: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, y.to(output.dtype), reduction="none")
 

@@ -46,6 +46,10 @@ class Regression(Task):
         """Return the sum over the outputs."""
         return 0.5 * (self._errors(output, y) / self.scale).square().sum(1)
 
+    def null_loss(self, y: Float[Tensor, "n ..."]) -> Float[Tensor, " n"]:
+        """Return the loss of the targets' mean."""
+        return self.nll(y.mean(dim=0, keepdim=True).expand_as(y), y)
+
     def correct(self, output: Float[Tensor, "n ..."], y: Float[Tensor, "n ..."]) -> Bool[Tensor, " n"]:
         tolerance = self.scale if self.tolerance is None else self.tolerance
         return (self._errors(output, y).abs() <= tolerance).all(1)

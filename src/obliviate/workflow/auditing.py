@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from obliviate.audit.audit import audit as audit_candidates
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
 from obliviate.audit.result import AuditResult
+from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
-from obliviate.task import Classification, Task
+from obliviate.task import CausalLM, Classification, MultiLabel, Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import observed, outputs
 from obliviate.workflow.models import Trained
@@ -95,8 +97,16 @@ class Evaluation:
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
         classes = task is None or isinstance(task, Classification)
-        labels = everything.everything().y.cpu().numpy() if classes else None
-        games = Games(labels=labels, forget=forget, retain=retain, unseen=held_out, ids=everything.ids, grouped=grouped)
+        y = targets(everything)
+        games = Games(
+            labels=y.numpy() if classes else None,
+            forget=forget,
+            retain=retain,
+            unseen=held_out,
+            ids=everything.ids,
+            grouped=grouped,
+            **_beside(task, y),
+        )
         return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games, task)
 
     def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:
@@ -131,3 +141,13 @@ class Evaluation:
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
         """Compare candidates with the retrained ones among them."""
         return audit_candidates(candidates, self.pool, self.games, settings)
+
+
+def _beside(task: Task | None, y: Tensor) -> dict[str, Any]:
+    """What utility beside accuracy is read by, where samples have no classes."""
+    if isinstance(task, MultiLabel):
+        return {"present": (y > 0.5).numpy()}
+    if isinstance(task, CausalLM):
+        return {"tokens": True}
+    null_loss = None if task is None else task.null_loss(y)
+    return {} if null_loss is None else {"null_loss": null_loss.double().numpy()}

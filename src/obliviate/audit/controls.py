@@ -1,0 +1,221 @@
+"""The controls of an audit: what it must be able to tell, and what it compares with, are tested before anybody passes.
+
+An audit that cannot tell the original from retrained models can acquit nobody, and neither can one that condemns the
+retrained models themselves. A retrained model that never trained, or that began from the trained checkpoint, is no
+yardstick at all: it stops the audit, by name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from scipy.stats import norm
+
+from obliviate.audit.utility import Utility
+from obliviate.audit.verdict import LEVEL, Evidence, Judgement, points
+from obliviate.errors import AuditError
+
+PASSED: Final = "consistent with retraining"
+POWER: Final = 0.8  # of the audit that is recommended instead
+ODD: Final = 0.10  # a yardstick may differ this much from others, however certain it is that it does
+STRANGE: Final = 0.20  # from the original, which was trained on more
+KNOWS: Final = 0.05  # points of AUC above the references
+CERTAIN: Final = 1e-4  # p-value of what stops an audit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Controls:
+    """Whether the original was told from models that never saw the forget set, and retrained ones were not condemned.
+
+    `original` is None where there is none. `reason` says why the controls failed, empty if they passed; `samples_needed`
+    and `models_needed` are about how many forget samples, or retrained models, would tell the original, None where that
+    is not the matter or no number would.
+    """
+
+    original: bool | None
+    condemned: tuple[str, ...]
+    reason: str = ""
+    samples_needed: int | None = None
+    models_needed: int | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether a model may be acquitted."""
+        return not self.reason
+
+
+def control(
+    original: Judgement | None,
+    evidence: Sequence[Evidence],
+    retrained: Mapping[str, Judgement],
+    *,
+    forget: int,
+) -> Controls:
+    """Look at how the original and the retrained models were judged; `evidence` is that on the original."""
+    condemned = tuple(name for name, judged in retrained.items() if judged.verdict in _CONDEMNED)
+    if original is None:
+        return Controls(
+            original=None,
+            condemned=condemned,
+            reason="the original is not among the models, so that nothing shows that this audit could tell a model that "
+            "remembers; audit it too",
+        )
+    if original.verdict != "leaks":
+        samples, models = needed(evidence, forget=forget, models=len(retrained))
+        return Controls(
+            original=False,
+            condemned=condemned,
+            reason="these data cannot show forgetting: the original itself "
+            + ("would pass" if original.verdict == PASSED else "is not told from them")
+            + f"; {_wanted(samples, models)}",
+            samples_needed=samples,
+            models_needed=models,
+        )
+    if condemned:
+        names = ", ".join(condemned)
+        return Controls(
+            original=True,
+            condemned=condemned,
+            reason=f"the control failed: {names}, which never saw the forget set, was judged "
+            f"“{retrained[condemned[0]].verdict}”; train more references and retrained models",
+        )
+    return Controls(original=True, condemned=())
+
+
+_CONDEMNED: Final = ("leaks", "over-unlearned", "utility lost")
+
+
+def needed(evidence: Sequence[Evidence], *, forget: int, models: int) -> tuple[int | None, int | None]:
+    """About how many forget samples, or retrained models, would tell the original with 80 % power.
+
+    It goes by the attack that needs fewest, from what it found this time. None where no number of them would do.
+
+    >>> one = Evidence(attack="rmia", value=0.01, error=0.01, null_error=0.01, df=math.inf)
+    >>> needed([one], forget=100, models=3)
+    (619, None)
+    """
+    wanted = float(norm.isf(LEVEL / len(evidence)) + norm.isf(1 - POWER))
+    samples, retrained = [], []
+    for attack in evidence:
+        allowed = (max(attack.value, 0.0) / wanted) ** 2
+        sampling = attack.error**2 - attack.spread
+        if allowed > attack.spread:
+            samples.append(math.ceil(forget * sampling / (allowed - attack.spread)))
+        elif models and allowed > sampling + (between := attack.spread / (1 + 1 / models)):
+            retrained.append(math.ceil(1 / ((allowed - sampling) / between - 1)))
+    return (max(min(samples), forget + 1) if samples else None), (min(retrained) if retrained else None)
+
+
+def _wanted(samples: int | None, models: int | None) -> str:
+    if samples is not None:
+        return f"about {samples:,} forget samples would"
+    if models is not None:
+        return f"about {models:,} retrained models would"
+    return "what it remembers of them is too little for these attacks"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Yardstick:
+    """What is tested of one retrained model before it is used: its utility beside others', and what it knows.
+
+    `beside` is its utility beside the other retrained models, `references` beside references on what these never saw,
+    and `original` beside the original, None where there is none. `knowledge` is its evidence beside the references.
+    `half` says that it was trained on as many samples as a reference, or more.
+    """
+
+    name: str
+    beside: Utility | None
+    references: Utility
+    original: Utility | None
+    knowledge: Sequence[Evidence]
+    half: bool
+
+
+def check_yardsticks(yardsticks: Sequence[Yardstick]) -> None:
+    """Refuse retrained models that cannot be what they are said to be; raises AuditError with their names.
+
+    A model that is trained on as many samples as a reference or more is no worse on its own training samples, or on
+    unseen ones, than references are on samples that they never saw; it fits retained samples about as the original does
+    and as other retrained models do; and it knows no more of the forget set than references that never saw it.
+    """
+    if not yardsticks:
+        return
+    reasons = {yardstick.name: reason for yardstick in yardsticks if (reason := _odd(yardstick))}
+    if not reasons and len(yardsticks) > 1:
+        reasons = _apart(yardsticks)
+    if reasons:
+        name, reason = next(iter(reasons.items()))
+        more = f" (and {', '.join(list(reasons)[1:])})" if len(reasons) > 1 else ""
+        raise AuditError(
+            f"expected retrained models that were trained without the forget set by the recipe, got {name}{more}, {reason}; "
+            "retrain from fresh weights, or leave it out"
+        )
+
+
+def _odd(yardstick: Yardstick) -> str:
+    if yardstick.half and (said := _worse(yardstick.references, ODD)):
+        return f"which is worse than references, trained on half, are on samples that they never saw ({said})"
+    if yardstick.original is not None and (said := _worse(yardstick.original, STRANGE, part="retain")):
+        return f"which fits retained samples otherwise than the original does ({said})"
+    sure = CERTAIN / len(yardstick.knowledge)
+    for attack in yardstick.knowledge:
+        if attack.value > KNOWS and attack.p_above() < sure:
+            return (
+                f"which knows the forget set: FT-AUC of {attack.attack} is {points(attack.interval())} from references "
+                "that never saw it"
+            )
+    return ""
+
+
+def _apart(yardsticks: Sequence[Yardstick]) -> dict[str, str]:
+    """The retrained models that are much worse than the others."""
+    found = {}
+    for yardstick in yardsticks:
+        if yardstick.beside is not None and (said := _worse(yardstick.beside, ODD)):
+            found[yardstick.name] = f"which differs from the other retrained models ({said})"
+    return found if len(found) < len(yardsticks) else {}
+
+
+def _worse(utility: Utility, most: float, *, part: str = "") -> str:
+    """Accuracy or its like that is lower by more than `most`, beyond all doubt, in words; empty if none is."""
+    for figure in utility.figures:
+        if figure.classwise or figure.unit != "percent" or part not in {"", figure.part}:
+            continue
+        evidence = figure.difference
+        shifted = Evidence(
+            attack=evidence.attack,
+            value=evidence.value + most,
+            error=evidence.error,
+            null_error=evidence.null_error,
+            df=evidence.df,
+        )
+        if shifted.p_below() < CERTAIN and evidence.value < -most:
+            return figure.words
+    return ""
+
+
+def planned_resolution(forget: int, unseen: int) -> float:
+    """About what margin an audit of so many samples resolves, as a fraction of AUC, whatever the models are.
+
+    Of an AUC near one half with independent samples (Hanley & McNeil 1982), and the two tests of equivalence of three
+    attacks. That models differ by their seeds comes on top, and that they are compared on the same samples takes away:
+    on the shipped images both together change little (docs/evaluation.md).
+
+    >>> round(planned_resolution(500, 2500), 3), round(planned_resolution(7, 2500), 2)
+    (0.057, 0.44)
+    """
+    error = math.sqrt((1 / forget + 1 / unseen) / 12)
+    return float(norm.isf(LEVEL) + norm.isf(LEVEL / 6)) * error
+
+
+def samples_for(margin: float, unseen: int) -> int | None:
+    """About how many forget samples an audit needs to resolve a margin; None where no number does.
+
+    >>> samples_for(0.10, 2500), samples_for(0.01, 2500)
+    (144, None)
+    """
+    room = 12 * (margin / float(norm.isf(LEVEL) + norm.isf(LEVEL / 6))) ** 2 - 1 / unseen
+    return math.ceil(1 / room) if room > 0 else None
