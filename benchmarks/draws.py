@@ -1,4 +1,4 @@
-"""Grounds for the self-audit: data, trainings, and splits by chance, with models that remember, never saw, or are ruined.
+"""Grounds for the self-audit: data, and splits by chance, with models that remember, never saw, or are ruined.
 
 What is kept of every model is its outputs over all samples of its ground, one small file a model, so that everything
 resumes. Splits are drawn anew for every draw; the references are one pool over all samples, which serves every split.

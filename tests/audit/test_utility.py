@@ -1,4 +1,4 @@
-"""Utility that a destroyed model fails, on simulated models: outputs with a shared difficulty and noise of their own."""
+"""Utility that a destroyed model fails, on simulated models: a shared difficulty, and noise of their own."""
 
 from collections.abc import Sequence
 

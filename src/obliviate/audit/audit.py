@@ -15,9 +15,9 @@ from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Ga
 from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel
 from obliviate.audit.result import AuditResult, ModelAudit
 from obliviate.audit.screens import screen
+from obliviate.audit.signals import Signals
 from obliviate.audit.unlearned import NAME as ULIRA
 from obliviate.audit.unlearned import UnlearnedPanel
-from obliviate.audit.signals import Signals
 from obliviate.audit.utility import Bar, Blindfold, Utility, bar, utility
 from obliviate.audit.verdict import Evidence, Judgement, Margins, Usefulness, judge
 from obliviate.audit.worst import worst
@@ -151,14 +151,15 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     """Audit every candidate against models that never saw the forget set.
 
     With 2 or more retrained candidates these are the yardstick, for each of them the others. With fewer it is the pool:
-    every reference is attacked, by the others, on the samples that it never saw; utility is compared with the original's,
-    or with that of the references. Nobody is acquitted where the controls failed (`controls`). The offline attack's `a` is fitted on the pool, whose unseen samples are
-    the population z. `share_of_retraining` is a fraction of the median time of the retrained candidates.
-    Raises AuditError, before any score is computed, unless names and games do not overlap, shapes agree and every
-    sample of a game is in 2 references and out of 2; for logits that are not finite; for a retrained model that is no
-    yardstick, by name (`controls.check_yardsticks`); and, without retrained models, for a forget set that leaves no
-    sample of some class, for no reference went without that class. Without them, forget
-    samples that are of a kind (`Games.grouped`, or by the two-sample test) can be shown to leak, and no more.
+    every reference is attacked, by the others, on the samples that it never saw; utility is compared with the
+    original's, or with that of the references. Nobody is acquitted where the controls failed (`controls`). The offline
+    attack's `a` is fitted on the pool, whose unseen samples are the population z. `share_of_retraining` is a fraction
+    of the median time of the retrained candidates. Raises AuditError, before any score is computed, unless names and
+    games do not overlap, shapes agree and every sample of a game is in 2 references and out of 2; for logits that are
+    not finite; for a retrained model that is no yardstick, by name (`controls.check_yardsticks`); and, without
+    retrained models, for a forget set that leaves no sample of some class, for no reference went without that class.
+    Without them, forget samples that are of a kind (`Games.grouped`, or by the two-sample test) can be shown to leak,
+    and no more.
     """
     check(candidates, pool, games)
     retrained = [one for one in candidates if one.role == "retrained"]
@@ -313,7 +314,7 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
 
 
 def _mostly_forgotten(games: Games) -> list[int]:
-    """The classes that lose so much of their samples that a retrained model would know less of them than the original."""
+    """The classes that lose so many samples that a retrained model would know less of them than the original."""
     if games.labels is None:
         return []
     counts = np.bincount(games.labels[games.forget], minlength=int(games.labels.max()) + 1)

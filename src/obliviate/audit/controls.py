@@ -30,9 +30,9 @@ CERTAIN: Final = 1e-4  # p-value of what stops an audit
 class Controls:
     """Whether the original was told from models that never saw the forget set, and retrained ones were not condemned.
 
-    `original` is None where there is none. `reason` says why the controls failed, empty if they passed; `samples_needed`
-    and `models_needed` are about how many forget samples, or retrained models, would tell the original, None where that
-    is not the matter or no number would.
+    `original` is None where there is none. `reason` says why the controls failed, empty if they passed;
+    `samples_needed` and `models_needed` are about how many forget samples, or retrained models, would tell the
+    original, None where that is not the matter or no number would.
     """
 
     original: bool | None
@@ -60,8 +60,8 @@ def control(
         return Controls(
             original=None,
             condemned=condemned,
-            reason="the original is not among the models, so that nothing shows that this audit could tell a model that "
-            "remembers; audit it too",
+            reason="the original is not among the models, so that nothing shows that this audit could tell a model "
+            "that remembers; audit it too",
         )
     if original.verdict != "leaks":
         samples, models = needed(evidence, forget=forget, models=len(retrained))
@@ -150,8 +150,8 @@ def check_yardsticks(yardsticks: Sequence[Yardstick]) -> None:
         name, reason = next(iter(reasons.items()))
         more = f" (and {', '.join(list(reasons)[1:])})" if len(reasons) > 1 else ""
         raise AuditError(
-            f"expected retrained models that were trained without the forget set by the recipe, got {name}{more}, {reason}; "
-            "retrain from fresh weights, or leave it out"
+            f"expected retrained models that were trained without the forget set by the recipe, got {name}{more}, "
+            f"{reason}; retrain from fresh weights, or leave it out"
         )
 
 

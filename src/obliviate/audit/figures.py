@@ -28,9 +28,9 @@ class View:
     """Figures of one kind on one part of the samples.
 
     `read` gives a value for each sample of `index` (positions among the samples of an audit); where the mask is false
-    it is not to be used. A figure is `weights` @ the means of these values over the strata, and `scales` are the weights
-    by which the strata's errors count. `chance` is what the best model scores that ignores its inputs. `bounded` values
-    lie in [0, 1]. `classwise` figures are those of single classes.
+    it is not to be used. A figure is `weights` @ the means of these values over the strata, and `scales` are the
+    weights by which the strata's errors count. `chance` is what the best model scores that ignores its inputs.
+    `bounded` values lie in [0, 1]. `classwise` figures are those of single classes.
     """
 
     part: str

@@ -40,8 +40,8 @@ class Candidate:
     """One model to audit: its outputs over the pool population and where it comes from; `seconds` made it.
 
     Outputs are called logits, which they are where samples have one class each. For other tasks they have three columns
-    a sample: −log of the target's likelihood, the score that LiRA reads, and the share that the model has right; the model's
-    answers, 0 or 1 for every label, may follow.
+    a sample: −log of the target's likelihood, the score that LiRA reads, and the share that the model has right; the
+    model's answers, 0 or 1 for every label, may follow.
 
     With `shadows` the model is also attacked by U-LiRA, which its verdict then rests on as well.
     """
@@ -77,9 +77,9 @@ class Games:
     samples in the per-sample view; without them their indices do. `grouped` says that the forget samples were chosen
     for what they have in common (an owner, a class): references, which had half of them, cannot acquit a model then.
 
-    Utility beside accuracy is read by what else is known of samples without classes: `null_loss` is the loss of the best
-    constant prediction (for R²), `present` says which labels a sample has (for macro-F1), `tokens` that losses are those
-    of tokens (for perplexity).
+    Utility beside accuracy is read by what else is known of samples without classes: `null_loss` is the loss of the
+    best constant prediction (for R²), `present` says which labels a sample has (for macro-F1), `tokens` that losses are
+    those of tokens (for perplexity).
     """
 
     labels: Int[np.ndarray, " pool"] | None

@@ -59,12 +59,12 @@ class ModelAudit:
 class AuditResult:
     """The audit of every candidate, what it was compared with, and the edges of the margin histograms.
 
-    `controls` say whether the original was told and no retrained model condemned (`audit.controls`): only then can a model
-    be acquitted. `floor` says how far models that never saw the forget set differ among themselves. Margins in `settings` are in
-    percentage points, like the differences that they bound. `two_sample` says whether forget and unseen samples differ
-    by themselves, as references that never saw them show (`metrics.two_sample`; AUC in percent): `differs` is a warning
-    that an AUC of 50 is not what to expect. `scores` are RMIA's of forget and of unseen samples on every model, by its
-    name.
+    `controls` say whether the original was told and no retrained model condemned (`audit.controls`): only then can a
+    model be acquitted. `floor` says how far models that never saw the forget set differ among themselves. Margins in
+    `settings` are in percentage points, like the differences that they bound. `two_sample` says whether forget and
+    unseen samples differ by themselves, as references that never saw them show (`metrics.two_sample`; AUC in percent):
+    `differs` is a warning that an AUC of 50 is not what to expect. `scores` are RMIA's of forget and of unseen samples
+    on every model, by its name.
     """
 
     settings: dict[str, Any]

@@ -34,7 +34,8 @@ def read(outputs: Float[np.ndarray, "n k"], labels: Labels, settings: AuditSetti
     """Reduce a model's outputs to what attacks read; raises AuditError for NaN and infinity.
 
     With `labels` outputs are logits; without, the columns −log-likelihood, score and share right, and any number of
-    answers, 0 or 1. The settings of the softmax (temperature, form) play no part then: RMIA's probability is the likelihood.
+    answers, 0 or 1. The settings of the softmax (temperature, form) play no part then: RMIA's probability is the
+    likelihood.
 
     >>> seen = read(np.array([[0.5, 0.4, 1.0]]), None, AuditSettings(), whose="a model")
     >>> seen.confidence.round(3).tolist(), seen.margin.tolist()

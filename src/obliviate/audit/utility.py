@@ -36,7 +36,8 @@ class Figure:
     """A utility figure of a model beside what it should be; fractions, but for perplexity, which is −log of it.
 
     `margin` is the loss that still counts as none, and `resolution` the least margin that a true retrain keeps in all
-    but 2.5 % of cases, all figures together. `classwise` figures are recalls of single classes; `chance` is what a model gets that ignores its inputs. `matters` says that the whole of it would be missed if it were lost.
+    but 2.5 % of cases, all figures together. `classwise` figures are recalls of single classes; `chance` is what a
+    model gets that ignores its inputs. `matters` says that the whole of it would be missed if it were lost.
     """
 
     name: str
@@ -352,7 +353,7 @@ def _spread(
 
 
 def utility(bars: Sequence[Bar], signals: Signals, *, margin: float, against: str) -> Utility:
-    """All figures of a model beside their bars; lost are those that are certainly lower, all together, by more than the margin."""
+    """All figures of a model beside their bars; lost is what is certainly lower, all together, by more than a margin."""
     single = [int(one.view.classwise.sum()) for one in bars if one.view.classwise is not None]
     looked_at = {True: sum(single), False: sum(len(one.view.names) for one in bars) - sum(single)}
     figures = [figure for one in bars for figure in one.figures(signals, looked_at=looked_at, margin=margin)]

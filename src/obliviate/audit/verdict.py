@@ -113,7 +113,7 @@ class Margins:
 
 @dataclass(frozen=True, kw_only=True)
 class Usefulness:
-    """What a verdict needs to know of a model's utility, each as a sentence or a part of one, empty if there is nothing.
+    """What a verdict needs to know of a model's utility, as sentences or parts of them, empty if there is nothing.
 
     `lost` names the figures that are certainly lost, `unshown` why it is not shown that nothing is, and `damage` what
     has certainly fallen on retained samples, by however little.
@@ -161,18 +161,18 @@ def judge(
 
     1. "utility lost": a figure of utility is certainly lower than it should be, by more than the utility margin.
     2. "consistent with retraining": every attack's difference lies inside ±margin, by two one-sided tests at 5 %, no
-       figure of utility is lower than it should be by more than its margin, by a one-sided test at 5 %, and the controls
-       have passed.
+       figure of utility is lower than it should be by more than its margin, by a one-sided test at 5 %, and the
+       controls have passed.
     3. "leaks": an attack's difference is above 0, by a one-sided test at 5 % over all attacks.
     4. "over-unlearned": the same below 0: the forget set stands out as removed, which gives it away too.
     5. "not resolvable with these data".
 
     Where the data resolve no margin that may be used, rule 2 never holds, so that few samples cannot acquit a model; a
-    leak that is certain is one all the same. `one_sided` says that the yardstick is known to lie above a retrained model,
-    as references do that had half of a group of samples: what is above it leaks, and nothing else can be said; rules 2
-    and 4 never hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick` names what
-    was compared with, in the reason. `judged_beside` is how many models are judged together as controls, and share the 5 %
-    of rules 3 and 4. Raises DataError without evidence.
+    leak that is certain is one all the same. `one_sided` says that the yardstick is known to lie above a retrained
+    model, as references do that had half of a group of samples: what is above it leaks, and nothing else can be said;
+    rules 2 and 4 never hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick`
+    names what was compared with, in the reason. `judged_beside` is how many models are judged together as controls, and
+    share the 5 % of rules 3 and 4. Raises DataError without evidence.
 
     >>> found = Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=1e9)
     >>> judge([found], Usefulness(), Margins()).verdict
@@ -194,7 +194,8 @@ def judge(
         return judged("utility lost", usefulness.lost)
     unsettled = ""
     if not one_sided and resolvable and all(map(Evidence.within, evidence, allowed)):
-        if not (unsettled := uncontrolled or usefulness.unshown):
+        unsettled = uncontrolled or usefulness.unshown
+        if not unsettled:
             widest = max(evidence, key=lambda attack: max(abs(attack.interval().low), abs(attack.interval().high)))
             return judged(
                 "consistent with retraining",
@@ -203,35 +204,34 @@ def judge(
                 f"{points(widest.interval())}.",
             )
     tested = together(evidence)
-    attack, p_value = tested["above"]
-    if p_value < level:
+    (above, p_above), (below, p_below) = tested["above"], tested["below"]
+    if p_above < level:
         return judged(
             "leaks",
-            f"The forget set is still recognised: FT-AUC of {attack.attack} is {points(attack.interval())} from "
+            f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from "
+            f"{yardstick}.",
+        )
+    if p_below < level and not one_sided:
+        return judged(
+            "over-unlearned",
+            f"The forget set stands out as removed: FT-AUC of {below.attack} is {points(below.interval())} from "
             f"{yardstick}.",
         )
     if one_sided:
-        return judged(
-            "not resolvable with these data",
+        reason = (
             f"No attack finds it above {yardstick}, but these were trained on half of the forget samples, which are of "
-            "a kind: a model retrained without all of them would be lower. Retrain two models or more to compare with.",
+            "a kind: a model retrained without all of them would be lower. Retrain two models or more to compare with."
         )
-    attack, p_value = tested["below"]
-    if p_value < level:
-        return judged(
-            "over-unlearned",
-            f"The forget set stands out as removed: FT-AUC of {attack.attack} is {points(attack.interval())} from "
-            f"{yardstick}.",
+    elif unsettled:
+        reason = f"No attack tells it from {yardstick}, but {unsettled}."
+    else:
+        widest = max(evidence, key=lambda attack: abs(attack.value))
+        wanted = f"at margin {100 * margin:.1f} points" if resolvable else f"finer than {100 * resolution:.1f} points"
+        reason = (
+            f"FT-AUC of {widest.attack} is {points(widest.interval())} from {yardstick}: neither a leak nor its "
+            f"absence can be shown {wanted}; audit more samples{'' if resolvable else ' or more models'}."
         )
-    if unsettled:
-        return judged("not resolvable with these data", f"No attack tells it from {yardstick}, but {unsettled}.")
-    widest = max(evidence, key=lambda attack: abs(attack.value))
-    wanted = f"at margin {100 * margin:.1f} points" if resolvable else f"finer than {100 * resolution:.1f} points"
-    return judged(
-        "not resolvable with these data",
-        f"FT-AUC of {widest.attack} is {points(widest.interval())} from {yardstick}: neither a leak nor its absence "
-        f"can be shown {wanted}; audit more samples{'' if resolvable else ' or more models'}.",
-    )
+    return judged("not resolvable with these data", reason)
 
 
 def points(interval: Interval) -> str:

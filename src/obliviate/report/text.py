@@ -13,7 +13,7 @@ LAST: Final = ("FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
 
 
 def columns(results: Mapping[str, Any]) -> tuple[str, ...]:
-    """The heads of the table: accuracies, what else the model is good for on unseen samples, forgetting, cost, verdict."""
+    """The heads of the table: accuracies, other utility on unseen samples, forgetting, cost and verdict."""
     return (*FIRST, *_beside(results), *LAST)
 
 

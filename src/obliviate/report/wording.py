@@ -41,8 +41,8 @@ VERDICTS: Final = {
     "not resolvable with these data": (
         "open",
         "?",
-        "The audit could show neither a leak nor its absence: it had too few samples or models, its controls failed, or "
-        "it was not shown that the model is still as good as it should be. This is not a pass.",
+        "The audit could show neither a leak nor its absence: it had too few samples or models, its controls failed, "
+        "or it was not shown that the model is still as good as it should be. This is not a pass.",
     ),
 }
 
