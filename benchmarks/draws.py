@@ -349,7 +349,11 @@ def references(shop: Shop, count: int) -> Pool:
     return Pool(logits=logits, included=leave_half_out(count, len(shop.samples), seed=0))
 
 
-def make(job: tuple[str, str, int], *, data: Path, out: Path) -> str:
+Job = tuple[str, str, int]
+"""A ground, what is to be made there, and its number."""
+
+
+def make(job: Job, *, data: Path, out: Path) -> str:
     """Make what one job is for, in a process of its own, if it is not there."""
     torch.set_num_threads(1)
     ground, kind, number = job
@@ -368,16 +372,17 @@ def make(job: tuple[str, str, int], *, data: Path, out: Path) -> str:
     return f"{ground}: {kind} {number}"
 
 
-def jobs(references_of: Mapping[str, int], draws: Mapping[str, int], *, extra: bool) -> list[tuple[str, str, int]]:
-    """Everything that is to be made, the references of a ground before its draws."""
-    found: list[tuple[str, str, int]] = []
+def jobs(references_of: Mapping[str, int], draws: Mapping[str, int], *, extra: bool) -> tuple[list[Job], list[Job]]:
+    """Everything that is to be made: references and draws, and what needs the references (with `extra`)."""
+    first: list[Job] = []
     for ground, count in references_of.items():
-        found += [(ground, "reference", number) for number in range(count)]
-        found += [(ground, "draw", number) for number in range(draws[ground])]
-    if extra:
-        found += [("images", "class", number) for number in range(draws["images"] // 4)]
-        found += [("images", f"memorised {references_of['images']}", number) for number in range(draws["images"] // 2)]
-    return found
+        first += [(ground, "reference", number) for number in range(count)]
+        first += [(ground, "draw", number) for number in range(draws[ground])]
+    if not extra:
+        return first, []
+    then: list[Job] = [("images", "class", number) for number in range(draws["images"] // 4)]
+    chosen = f"memorised {references_of['images']}"
+    return first, then + [("images", chosen, number) for number in range(draws["images"] // 2)]
 
 
 def processes(asked: int | None) -> int:

@@ -1,21 +1,24 @@
-"""The audit audited: does it reject models that remember, and accept models that never saw the forget set?
+"""The audit audited: does it reject models that remember or are ruined, and accept those that never saw the forget set?
 
-    python benchmarks/self_audit.py [--draws 40] [--retrained 4] [--references 128] [--out runs/self-audit]
+    python benchmarks/self_audit.py --data FOLDER [--grounds images,texts] [--out runs/self-audit]
 
-The shipped images, training and test together, are split anew for every draw: 5,000 to train on, of which 500 are to be
-forgotten, and 2,500 unseen. So forget and unseen samples are exchangeable, which is what p-values and intervals promise
-something about; on one split alone, all forget sets would share the luck of its unseen samples. In every draw: an
-original (it remembers), independent retrains (they never saw the forget set; each is judged against the others, and by
-the references alone), a destroyed model (the original with noise on its weights) and an untrained one. The references
-are one pool over all images, which serves every split; a draw takes 4, 8, 16, … of them, and draws take different ones
-as long as there are.
+Five grounds (`draws.GROUNDS`): the shipped images; rows of Adult with 12 % and with 2 % positives; the shipped images
+in 100 classes of few samples; and newsgroups. FOLDER holds `adult` and `newsgroups20` as they are published; the other
+grounds need no files. Every ground is split anew for every draw, so that forget and unseen samples are exchangeable,
+which is what p-values and intervals promise something about. In every draw: an original (it remembers), four
+independent retrains (each is judged against the others, and by the references alone), and impostors that nobody may
+acquit: the original with noise on its weights; an untrained model; a constant one; the prior with noise; one class
+never answered; a tenth of the classes never answered; 5 % of the retained samples answered wrong and nothing else
+changed; and a training on the retained samples that began from the original's weights. Those that are ruined in one way
+are made from a retrained model that the audit does not compare with. References are one pool a ground; a draw takes 4,
+8, 16, … of them, and draws take different ones as long as there are.
 
-Five parts: the verdicts; those with U-LiRA, for which the original is taken for the outcome of a method that changes
-nothing (the shadows of such a method are the references themselves); the cheap screens; in half of the draws,
-forget sets that 16 references chose as the most memorised, audited by these and by 16 others; and, in a quarter, seven
-tenths of a class.
+On the images four more parts: U-LiRA, for which the original is taken for the outcome of a method that changes nothing
+(the shadows of such a method are the references themselves); the cheap screens; in half of the draws, forget sets that
+16 references chose as the most memorised, audited by these and by 16 others; and, in a quarter, seven tenths of a
+class.
 
-Models and verdicts are kept, so the command can be interrupted. Writes `benchmarks/results/self-audit.json` and the
+Outputs and verdicts are kept, so the command can be interrupted. Writes `benchmarks/results/self-audit.json` and the
 tables of `docs/evaluation.md`. Verdicts of one draw go together: intervals count a draw once, however many retrains it
 has, and uniformity is tested on one retrain of each draw.
 """
@@ -23,40 +26,44 @@ has, and uniformity is tested on one retrain of each draw.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
 
+import draws
 import numpy as np
 import torch
 from common import insert, provenance, save
 from common import table as tabled
-from draws import RECIPE, TASK, Case, Draw
+from draws import GROUNDS, Case, Shop, Split
 from ground import Log
 from scipy.stats import beta, kstest
 
-from obliviate import workflow
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.result import ModelAudit
-from obliviate.data.sources import EMBEDDED, load
-from obliviate.references.pool import ReferencePool
 from obliviate.seeds import derive
 
-COUNTS: Final = (4, 8, 16, 32, 64, 128)
-WITH_SHADOWS: Final = (16, 64)
-SCREEN: Final = 16  # references of the audits with screens, and that choose forget sets
-RIGHT: Final = {
-    "retrained": "consistent with retraining",
-    "original": "leaks",
-    "destroyed": "utility lost",
-    "untrained": "utility lost",
-}
+COUNTS: Final = (4, 8, 16, 32)  # references of the images' audits; other grounds have 16
+WITH_SHADOWS: Final = (16, 32)
+SCREEN: Final = 16  # references of other grounds, of the audits with screens, and that choose forget sets
+DRAWS: Final = {"images": 16, "12 % positives": 12, "2 % positives": 12, "100 classes": 12, "texts": 12}
+PASSED: Final = "consistent with retraining"
+OPEN: Final = "not resolvable with these data"
+IMPOSTORS: Final = (
+    "destroyed",
+    "untrained",
+    "constant",
+    "prior and noise",
+    "one class destroyed",
+    "a tenth of the classes destroyed",
+    "retain accuracy down by 5",
+    "checkpoint",
+)
 CHOSEN: Final = (
     "retrained, chosen by these references",
     "references that chose",
@@ -64,14 +71,16 @@ CHOSEN: Final = (
     "retrained, part of a class",
     "references, part of a class",
 )
-SHOWN: Final = (4, 16, 128)  # references of the rows on the page
+SHOWN: Final = (4, 16, 32)  # references of the rows of attacks on the page
 HEADS: Final = {
     "verdicts": [
-        "compared with", "references", "margin", "retrains accepted", "originals rejected", "destroyed", "untrained",
+        "ground", "compared with", "references", "margin", "retrains accepted", "open", "originals rejected",
+        "impostors rejected", "open", "acquitted",
     ],
+    "impostors": ["impostor", *GROUNDS],
     "attacks": [
-        "compared with", "references", "attack", "power at 5 %", "false alarms at 5 %", "90 % intervals that hold 0",
-        "uniform p (KS)", "mean difference of retrains",
+        "ground", "compared with", "references", "attack", "power at 5 %", "false alarms at 5 %",
+        "90 % intervals that hold 0", "uniform p (KS)", "mean difference of retrains",
     ],
     "chosen": [
         "compared with", "margin", "retrains accepted", "originals rejected", "RMIA's false alarms at 5 %",
@@ -79,27 +88,30 @@ HEADS: Final = {
     ],
     "screens": ["screen", "original", "retrained", "standard deviation of these", "original above all of them"],
 }  # fmt: skip
-FEWER: Final = {"memorised": 2, "class": 4}  # parts with fewer draws
 PAGE: Final = Path(__file__).parents[1] / "docs" / "evaluation.md"
 Entry = dict[str, Any]
 
 # ---------------------------------------------------------------------------------------------- the parts
 
 
-def verdicts(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+def verdicts(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """By more and more references, with retrained models at hand and by the references alone."""
-    case = Case.of(draw, pool, retrained=retrained)
-    for count in (one for one in COUNTS if one <= len(pool)):
-        chosen = part_of(case, count)
-        yield from judged("retrained", chosen, case, [case.original, *case.ruined, *case.retrained])
-        yield from judged("references", chosen, case, [case.original, *case.ruined, *unlearned(case.retrained)])
+    case = Case(shop, number, Split.of(shop, number))
+    counts = COUNTS if shop.ground.name == "images" else (SCREEN,)
+    for count in (one for one in counts if one <= len(pool.logits)):
+        chosen = part_of(pool, number, count)
+        impostors = case.impostors
+        yield from judged("retrained", chosen, case, [case.original, *case.retrained])
+        found = judged("retrained", chosen, case, [case.original, *impostors, *case.retrained[1:]])
+        yield from (one for one in found if one["model"] in IMPOSTORS)
+        yield from judged("references", chosen, case, [case.original, *impostors, *unlearned(case.retrained)])
 
 
-def with_shadows(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+def with_shadows(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """With U-LiRA, of the original and of each retrained model as if a method that changes nothing had made it."""
-    case = Case.of(draw, pool, retrained=retrained)
-    for count in (one for one in WITH_SHADOWS if one <= len(pool)):
-        chosen = part_of(case, count)
+    case = Case(shop, number, Split.of(shop, number))
+    for count in (one for one in WITH_SHADOWS if one <= len(pool.logits)):
+        chosen = part_of(pool, number, count)
         shadows = idle_shadows(case, chosen)
         again = replace(case.original, role="unlearned", name="original-again", shadows=shadows)
         alone = [replace(one, shadows=shadows) for one in unlearned(case.retrained)]
@@ -111,52 +123,50 @@ def with_shadows(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[En
         yield from (one for one in found if one["attacked"])
 
 
-def screens(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
-    """The cheap attacks on the original, on retrained models and on ruined ones."""
-    case = Case.of(draw, pool, retrained=retrained)
-    given = [case.original, *case.ruined, *case.retrained]
-    yield from judged("screens", part_of(case, SCREEN), case, given, AuditSettings(screens=True))
+def screens(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
+    """The cheap attacks on the original and on retrained models."""
+    case = Case(shop, number, Split.of(shop, number))
+    given = [case.original, *case.retrained]
+    yield from judged("screens", part_of(pool, number, SCREEN), case, given, AuditSettings(screens=True))
 
 
-def memorised(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+def memorised(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """On forget sets that references chose: by these, and by others."""
-    begin = 2 * SCREEN * (draw.number % (len(pool) // (2 * SCREEN)))
-    middle = begin + SCREEN
-    by = replace(pool, logits=pool.logits[begin:middle], included=pool.included[begin:middle])
-    case = Case.chosen(draw, pool, by=by, retrained=retrained)
-    same, others = (some(case, slice(one, one + SCREEN)) for one in (begin, middle))
+    begin = 2 * SCREEN * (number % (len(pool.logits) // (2 * SCREEN)))
+    same, others = (some(pool, slice(one, one + SCREEN)) for one in (begin, begin + SCREEN))
+    case = Case(shop, number, Split.memorised(shop, number, same), "retrained-memorised")
     alone = [case.original, *unlearned(case.retrained)]
     yield from judged(CHOSEN[0], same, case, [case.original, *case.retrained])
     yield from judged(CHOSEN[1], same, case, alone)
     yield from judged(CHOSEN[2], others, case, alone)
 
 
-def of_class(draw: Draw, pool: ReferencePool, retrained: int) -> Iterable[Entry]:
+def of_class(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """On a large part of a class: no reference went without it."""
-    case = Case.of_class(draw, pool, retrained=retrained)
-    chosen = part_of(case, SCREEN)
+    case = Case(shop, number, Split.of_class(shop, number), "retrained-class")
+    chosen = part_of(pool, number, SCREEN)
     yield from judged(CHOSEN[3], chosen, case, [case.original, *case.retrained])
     yield from judged(CHOSEN[4], chosen, case, [case.original, *unlearned(case.retrained)])
 
 
-PARTS: Final[dict[str, Callable[[Draw, ReferencePool, int], Iterable[Entry]]]] = {
+PARTS: Final[dict[str, Callable[[Shop, int, Pool], Iterable[Entry]]]] = {
     "verdicts": verdicts,
     "U-LiRA": with_shadows,
     "screens": screens,
     "memorised": memorised,
     "class": of_class,
 }
+FEWER: Final = {"memorised": 2, "class": 4}  # parts with fewer draws
 
 
-def part_of(case: Case, count: int) -> Pool:
+def part_of(pool: Pool, number: int, count: int) -> Pool:
     """So many references, others in every draw as long as there are."""
-    begin = count * (case.draw.number % (len(case.evaluation.pool.logits) // count))
-    return some(case, slice(begin, begin + count))
+    begin = count * (number % (len(pool.logits) // count))
+    return some(pool, slice(begin, begin + count))
 
 
-def some(case: Case, references: slice) -> Pool:
+def some(pool: Pool, references: slice) -> Pool:
     """Some of the references."""
-    pool = case.evaluation.pool
     return Pool(logits=pool.logits[references], included=pool.included[references])
 
 
@@ -167,8 +177,8 @@ def unlearned(retrained: Sequence[Candidate]) -> list[Candidate]:
 
 def idle_shadows(case: Case, pool: Pool) -> Shadows:
     """What a method that changes nothing makes of references: F and as many unseen samples, as they were."""
-    games = case.evaluation.games
-    generator = np.random.default_rng(derive(case.draw.number, "shadows"))
+    games = case.games
+    generator = np.random.default_rng(derive(case.number, "shadows"))
     index = np.concatenate([games.forget, generator.choice(games.unseen, len(games.forget), replace=False)])
     logits = [one[index] for one in pool.logits]
     forget = np.arange(len(index)) < len(games.forget)
@@ -179,18 +189,21 @@ def judged(
     yardstick: str, pool: Pool, case: Case, given: Sequence[Candidate], settings: AuditSettings | None = None
 ) -> Iterable[Entry]:
     """One audit. Without retrained models at hand the original is: that is why its owner unlearns."""
-    for found in audit(given, pool, case.evaluation.games, settings or AuditSettings()).models:
-        yield entry(found, yardstick, len(pool.logits))
+    result = audit(given, pool, case.games, settings or AuditSettings())
+    for found in result.models:
+        yield entry(found, yardstick, len(pool.logits)) | {"controls": result.controls["reason"]}
 
 
 def entry(found: ModelAudit, yardstick: str, references: int) -> Entry:
     """What is kept of a verdict."""
+    name = found.name.partition("-")[0]
     return {
         "name": found.name,
-        "model": found.name.partition("-")[0],
+        "model": name,
         "references": references,
         "yardstick": yardstick,
         "verdict": found.verdict,
+        "reason": found.reason,
         "margin": found.margin,
         "differences": {name: one for name, one in found.difference.items() if name.startswith("ft_")},
         "test": found.difference["test_accuracy"],
@@ -199,14 +212,13 @@ def entry(found: ModelAudit, yardstick: str, references: int) -> Entry:
     }
 
 
-def examine(asked: tuple[str, int], folder: Path, *, references: int, retrained: int) -> list[Entry]:
-    """One part on one draw, in a process of its own."""
-    part, number = asked
+def examine(asked: tuple[str, str, int], *, data: Path, out: Path, references: int) -> list[Entry]:
+    """One part of one ground on one draw, in a process of its own."""
+    ground, part, number = asked
     torch.set_num_threads(1)
-    data = load(EMBEDDED)
-    pool = workflow.load_references(RECIPE, data.train, data.test, folder=folder / "references", models=references)
-    draw = Draw.of(number, train=data.train, test=data.test, folder=folder)
-    return [one | {"draw": number} for one in PARTS[part](draw, pool, retrained)]
+    shop = Shop(GROUNDS[ground], data, out)
+    pool = draws.references(shop, references)
+    return [one | {"ground": ground, "draw": number} for one in PARTS[part](shop, number, pool)]
 
 
 # ---------------------------------------------------------------------------------------------- the tables
@@ -214,12 +226,12 @@ def examine(asked: tuple[str, int], folder: Path, *, references: int, retrained:
 
 def share(hits: Mapping[int, Sequence[bool]]) -> dict[str, float]:
     """A share in percent over all verdicts, with its 95 % interval (Clopper & Pearson 1934), a draw counted once."""
-    draws, runs = len(hits), sum(map(len, hits.values()))
+    count, runs = len(hits), sum(map(len, hits.values()))
     rate = sum(map(sum, hits.values())) / runs
-    right = rate * draws  # not a whole number, which the beta distribution does not mind
-    low = float(beta.ppf(0.025, right, draws - right + 1)) if right else 0.0
-    high = float(beta.ppf(0.975, right + 1, draws - right)) if right < draws else 1.0
-    return {"share": 100 * rate, "low": 100 * low, "high": 100 * high, "runs": runs, "draws": draws}
+    right = rate * count  # not a whole number, which the beta distribution does not mind
+    low = float(beta.ppf(0.025, right, count - right + 1)) if right else 0.0
+    high = float(beta.ppf(0.975, right + 1, count - right)) if right < count else 1.0
+    return {"share": 100 * rate, "low": 100 * low, "high": 100 * high, "runs": runs, "draws": count}
 
 
 def by_draw(entries: Sequence[Entry], hit: Callable[[Entry], bool]) -> dict[int, list[bool]]:
@@ -230,27 +242,42 @@ def by_draw(entries: Sequence[Entry], hit: Callable[[Entry], bool]) -> dict[int,
     return found
 
 
-def summary(entries: Sequence[Entry]) -> Entry:
-    """How often verdicts and attacks were right, by yardstick and number of references."""
-    table: Entry = {}
-    for key in sorted({(one["yardstick"], one["references"]) for one in entries}):
-        chosen = [one for one in entries if (one["yardstick"], one["references"]) == key]
-        of = {model: [one for one in chosen if one["model"] == model] for model in RIGHT}
-        rows: Entry = {model: of_model(model, found) for model, found in of.items() if found}
-        for attack in of["original"][0]["differences"]:
-            rows[attack] = of_attack(attack, leak=of["original"], null=of["retrained"])
-        table[f"{key[0]}, {key[1]}"] = rows
-    return table
+def summary(entries: Sequence[Entry]) -> list[Entry]:
+    """How often verdicts and attacks were right, by ground, yardstick and number of references."""
+    rows: list[Entry] = []
+    keys = dict.fromkeys((one["ground"], one["yardstick"], one["references"]) for one in entries)
+    for ground, yardstick, count in sorted(keys, key=lambda key: (list(GROUNDS).index(key[0]), key[1], key[2])):
+        chosen = [
+            one for one in entries if (one["ground"], one["yardstick"], one["references"]) == (ground, yardstick, count)
+        ]
+        of = {name: [one for one in chosen if one["model"] == name] for name in ("original", "retrained", *IMPOSTORS)}
+        row: Entry = {"ground": ground, "yardstick": yardstick, "references": count}
+        row["margin"] = float(np.median([one["margin"] for one in of["retrained"]]))
+        row["models"] = {name: of_model(found) for name, found in of.items() if found}
+        impostors = [one for name in IMPOSTORS for one in of[name]]
+        row["impostors"] = of_model(impostors) if impostors else None
+        row["attacks"] = {
+            attack: of_attack(attack, leak=of["original"], null=of["retrained"])
+            for attack in of["original"][0]["differences"]
+        }
+        rows.append(row)
+    return rows
 
 
-def of_model(model: str, entries: Sequence[Entry]) -> Entry:
-    """How often the verdict on such models was the right one, and what it was else."""
-    names = sorted({one["verdict"] for one in entries})
+def of_model(entries: Sequence[Entry]) -> Entry:
+    """How often such models were acquitted, rejected, or neither."""
     return {
-        "right": share(by_draw(entries, lambda one: one["verdict"] == RIGHT[model])),
-        "verdicts": {name: sum(one["verdict"] == name for one in entries) for name in names},
-        "margin": float(np.median([one["margin"] for one in entries])),
+        "acquitted": share(by_draw(entries, lambda one: one["verdict"] == PASSED)),
+        "open": share(by_draw(entries, lambda one: one["verdict"] == OPEN)),
+        "rejected": share(by_draw(entries, lambda one: one["verdict"] not in {PASSED, OPEN})),
+        "leaks": share(by_draw(entries, lambda one: one["verdict"] == "leaks")),
+        "verdicts": {name: sum(one["verdict"] == name for one in entries) for name in sorted(verdicts_of(entries))},
     }
+
+
+def verdicts_of(entries: Sequence[Entry]) -> set[str]:
+    """Which verdicts occur."""
+    return {one["verdict"] for one in entries}
 
 
 def of_attack(attack: str, *, leak: Sequence[Entry], null: Sequence[Entry]) -> Entry:
@@ -259,14 +286,14 @@ def of_attack(attack: str, *, leak: Sequence[Entry], null: Sequence[Entry]) -> E
     def shared(entries: Sequence[Entry], hit: Callable[[Mapping[str, float]], bool]) -> dict[str, float]:
         return share(by_draw(entries, lambda one: hit(one["differences"][attack])))
 
-    draws = sorted({one["draw"] for one in null})
-    of = {draw: [one["differences"][attack] for one in null if one["draw"] == draw] for draw in draws}
-    means = [np.mean([one["value"] for one in of[draw]]) for draw in draws]
+    numbers = sorted({one["draw"] for one in null})
+    of = {draw: [one["differences"][attack] for one in null if one["draw"] == draw] for draw in numbers}
+    means = [np.mean([one["value"] for one in of[draw]]) for draw in numbers]
     return {
         "power": shared(leak, lambda one: one["p_above"] < 0.05),
         "false_alarms": shared(null, lambda one: one["p_above"] < 0.05),
         "coverage_90": shared(null, lambda one: one["low"] <= 0 <= one["high"]),
-        "uniform_p": float(kstest([of[draw][0]["p_above"] for draw in draws], "uniform").pvalue),
+        "uniform_p": float(kstest([of[draw][0]["p_above"] for draw in numbers], "uniform").pvalue),
         "bias": float(np.mean(means)),
         "bias_error": float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None,
     }
@@ -289,31 +316,43 @@ def of_screens(entries: Sequence[Entry]) -> Entry:
     return table
 
 
-def pages(table: Entry, screened: Entry) -> dict[str, str]:
+def pages(rows: Sequence[Entry], screened: Entry) -> dict[str, str]:
     """The tables of `docs/evaluation.md`, by the names of their marks; the JSON file has all rows."""
     by: dict[str, list[list[str]]] = {"verdicts": [], "attacks": [], "chosen": []}
-    for key, rows in table.items():
-        yardstick, count = key.rsplit(", ", 1)
-        right = {model: told(rows[model]["right"]) for model in RIGHT if model in rows}
-        margin = f"{rows['retrained']['margin']:.1f}"
+    for row in rows:
+        yardstick, count, models = row["yardstick"], row["references"], row["models"]
+        margin, original, retrained = f"{row['margin']:.1f}", models["original"], models["retrained"]
         if yardstick in CHOSEN:
-            rmia = rows["ft_rmia"]
-            cells = [margin, right["retrained"], right["original"], told(rmia["false_alarms"]), biased(rmia)]
-            by["chosen"].append([yardstick, *cells])
+            rmia = row["attacks"]["ft_rmia"]
+            cells = [margin, told(retrained["acquitted"]), told(original["leaks"]), told(rmia["false_alarms"])]
+            by["chosen"].append([yardstick, *cells, biased(rmia)])
             continue
-        by["verdicts"].append([yardstick, count, margin, *(right.get(model, "") for model in RIGHT)])
-        attacks = [name for name in rows if name.startswith("ft_")]
-        shown = [one for one in attacks if one == "ft_ulira"] or (attacks if int(count) in SHOWN else [])
-        for attack in shown:
-            one = rows[attack]
+        impostors = row["impostors"]
+        cells = [margin, told(retrained["acquitted"]), told(retrained["open"]), told(original["leaks"])]
+        cells += [told(impostors[name]) for name in ("rejected", "open", "acquitted")] if impostors else [""] * 3
+        by["verdicts"].append([row["ground"], yardstick, str(count), *cells])
+        attacks = list(row["attacks"])
+        for attack in [one for one in attacks if one == "ft_ulira"] or (attacks if count in SHOWN else []):
+            one = row["attacks"][attack]
             shares = [told(one[name]) for name in ("power", "false_alarms", "coverage_90")]
             cells = [attack.removeprefix("ft_"), *shares, f"{one['uniform_p']:.2f}", biased(one)]
-            by["attacks"].append([yardstick, count, *cells])
+            by["attacks"].append([row["ground"], yardstick, str(count), *cells])
+    by["impostors"] = [[name, *(of_impostor(rows, ground, name) for ground in GROUNDS)] for name in IMPOSTORS]
     by["screens"] = [
         [name, *(f"{one[key]:.1f}" for key in ("original", "retrained", "spread")), told(one["above"])]
         for name, one in screened.items()
     ]
     return {name: tabled(HEADS[name], lines) for name, lines in by.items()}
+
+
+def of_impostor(rows: Sequence[Entry], ground: str, name: str) -> str:
+    """What became of an impostor on a ground with 16 references, over both yardsticks: rejected, open, acquitted."""
+    counts = {"rejected": 0, "open": 0, "acquitted": 0}
+    for row in rows:
+        if (row["ground"], row["references"]) == (ground, SCREEN) and row["yardstick"] in {"retrained", "references"}:
+            for verdict, number in row["models"].get(name, {"verdicts": {}})["verdicts"].items():
+                counts["acquitted" if verdict == PASSED else "open" if verdict == OPEN else "rejected"] += number
+    return " / ".join(map(str, counts.values())) if any(counts.values()) else ""
 
 
 def biased(one: Mapping[str, float]) -> str:
@@ -328,43 +367,52 @@ def told(found: Mapping[str, float]) -> str:
     return f"{found['share']:.0f} % ({found['low']:.0f}–{found['high']:.0f}; {found['runs']:.0f})"
 
 
-def key(part: str, number: int) -> str:
-    """Of a draw's verdicts in the log."""
-    return f"{part}, draw {number}"
-
-
 def main() -> None:
     """Make what is missing, judge, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=40)
-    parser.add_argument("--retrained", type=int, default=4)
-    parser.add_argument("--references", type=int, default=128, help="a power of 2, 32 or more")
+    parser.add_argument("--data", type=Path, default=Path("datasets"), help="folder with adult and newsgroups20")
+    parser.add_argument("--grounds", default=",".join(GROUNDS))
+    parser.add_argument("--draws", type=int, default=None, help="of every ground; 16 of the images, 12 of others")
+    parser.add_argument("--references", type=int, default=32, help="of the images; other grounds have 16")
     parser.add_argument("--workers", type=int, default=None)
     parser.add_argument("--out", type=Path, default=Path("runs/self-audit"))
     args = parser.parse_args()
-    made_by = provenance(f"python benchmarks/self_audit.py --draws {args.draws} --references {args.references}")
-    data = load(EMBEDDED)
-    workflow.train_references(
-        RECIPE, data.train, data.test, TASK,
-        folder=args.out / "references", models=args.references, workers=args.workers,
-    )  # fmt: skip
-    log = Log(args.out / f"verdicts-{args.references}-{args.retrained}.jsonl")
-    draws = {part: args.draws // FEWER.get(part, 1) for part in PARTS}
-    wanted = [(part, number) for part, count in draws.items() for number in range(count)]
-    todo = [one for one in wanted if key(*one) not in log.entries]
-    work = partial(examine, folder=args.out, references=args.references, retrained=args.retrained)
-    with ProcessPoolExecutor(args.workers or os.cpu_count(), mp_context=get_context("spawn")) as executor:
-        for one, entries in zip(todo, executor.map(work, todo), strict=True):
-            log.add(key(*one), {"commit": made_by["commit"], "entries": entries})
-            print(f"{one[0]}: draw {one[1] + 1} of {draws[one[0]]}", flush=True)
-    kept = [log.entries[key(*one)] for one in wanted]
+    grounds = args.grounds.split(",")
+    made_by = provenance("python benchmarks/self_audit.py --data FOLDER")
+    many = {name: args.draws or DRAWS[name] for name in grounds}
+    references = {name: args.references if name == "images" else SCREEN for name in grounds}
+    context, workers = get_context("spawn"), draws.processes(args.workers)
+    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+        make = partial(draws.make, data=args.data, out=args.out)
+        first, then = draws.jobs(references, many, extra="images" in grounds)
+        for jobs in (first, then):  # what references choose is known when they are there
+            for one in as_completed([executor.submit(make, job) for job in jobs]):
+                print(one.result(), flush=True)
+    log = Log(args.out / "verdicts.jsonl")
+    parts = {name: list(PARTS) if name == "images" else ["verdicts"] for name in grounds}
+    wanted = [
+        (name, part, number)
+        for name in grounds
+        for part in parts[name]
+        for number in range(many[name] // FEWER.get(part, 1))
+    ]
+    todo = [one for one in wanted if str(one) not in log.entries]
+    with ProcessPoolExecutor(workers, mp_context=context) as executor:
+        work = {
+            executor.submit(examine, one, data=args.data, out=args.out, references=references[one[0]]): one
+            for one in todo
+        }
+        for done in as_completed(work):
+            log.add(str(work[done]), {"commit": made_by["commit"], "entries": done.result()})
+            print(f"judged {work[done]}", flush=True)
+    kept = [log.entries[str(one)] for one in wanted]
     made_by["commit"] = ", ".join(dict.fromkeys(one["commit"] for one in kept))  # of every verdict
     found = [one for entries in kept for one in entries["entries"]]
     screened = of_screens([one for one in found if one["yardstick"] == "screens"])
-    table = summary([one for one in found if one["yardstick"] != "screens"])
-    facts = {"draws": draws, "retrained": args.retrained}
-    save("self-audit", {**made_by, **facts, "table": table, "screens": screened})
-    for name, text in pages(table, screened).items():
+    rows = summary([one for one in found if one["yardstick"] != "screens"])
+    facts = {name: draws.facts(Shop(GROUNDS[name], args.data, args.out)) | {"draws": many[name]} for name in grounds}
+    save("self-audit", {**made_by, "grounds": facts, "rows": rows, "screens": screened})
+    for name, text in pages(rows, screened).items():
         insert(PAGE, name, text)
         print(text, end="\n\n")
 

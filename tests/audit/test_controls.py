@@ -7,7 +7,7 @@ from scipy.stats import norm
 from obliviate.audit.audit import audit
 from obliviate.audit.controls import control, needed, planned_resolution, samples_for
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
-from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Verdict
+from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Margins, Verdict
 from obliviate.errors import AuditError
 
 SIZE, CLASSES, MODELS = 2400, 4, 12
@@ -101,10 +101,22 @@ def test_a_condemned_retrained_model_is_named_and_lets_nobody_pass():
     told = judgement("leaks")
     fine, condemned = judgement("consistent with retraining"), judgement("over-unlearned")
     evidence = [Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=math.inf)]
-    assert control(told, evidence, {"a": fine, "b": judgement("not resolvable with these data")}, forget=100).passed
-    found = control(told, evidence, {"a": fine, "b": condemned}, forget=100)
+    open_ = judgement("not resolvable with these data")
+    assert control(told, evidence, {"a": fine, "b": open_}, Margins(), forget=100).passed
+    found = control(told, evidence, {"a": fine, "b": condemned}, Margins(), forget=100)
     assert found.condemned == ("b",)
     assert "the control failed: b, which never saw the forget set, was judged “over-unlearned”" in found.reason
+
+
+def test_a_margin_that_would_acquit_half_of_what_the_original_knows_lets_nobody_pass():
+    evidence = [Evidence(attack="rmia", value=0.05, error=0.01, null_error=0.01, df=math.inf)]
+    allowed = Margins().of(evidence)[0]
+    assert 0.025 < allowed < 0.05
+    found = control(judgement("leaks"), evidence, {}, Margins(), forget=100)
+    assert found.original
+    assert "knows more than half of what the original does (+5.0 points of rmia)" in found.reason
+    assert found.samples_needed == math.ceil(100 * (allowed / 0.025) ** 2)
+    assert control(judgement("leaks"), evidence, {}, Margins(preset=0.04), forget=100).passed
 
 
 def test_how_many_samples_would_tell_the_original_follows_from_the_error():

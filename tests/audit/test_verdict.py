@@ -67,16 +67,23 @@ def test_a_yardstick_that_lies_too_high_convicts_and_does_not_acquit(
 
 
 def test_a_preset_margin_is_kept_and_needs_data_that_resolve_it():
-    assert judge([found(0.03)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"
-    assert judge([found(0.03)], SAME, Margins(preset=0.05)).margin == 0.05
+    assert judge([found(0.02)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"
+    assert judge([found(0.02)], SAME, Margins(preset=0.05)).margin == 0.05
+    assert judge([found(-0.03)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"
     assert judge([found(0.0)], SAME, Margins(preset=0.03)).verdict == "not resolvable with these data"
     assert judge([found(0.0, error=0.04)], SAME, Margins(preset=0.2)).verdict == "consistent with retraining"
 
 
 def test_the_margin_is_no_less_than_the_least_however_many_the_samples():
     assert judge([found(0.0, error=1e-4)], SAME, Margins()).margin == 0.02
-    assert judge([found(0.015, error=1e-4)], SAME, Margins()).verdict == "consistent with retraining"
-    assert judge([found(0.025, error=1e-4)], SAME, Margins()).verdict == "leaks"
+    assert judge([found(1e-4, error=1e-4)], SAME, Margins()).verdict == "consistent with retraining"
+    assert judge([found(-0.015, error=1e-4)], SAME, Margins()).verdict == "consistent with retraining"
+
+
+def test_a_margin_excuses_what_may_be_chance_and_not_what_is_certain():
+    assert judge([found(0.02)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"  # p = 0.023
+    assert judge([found(0.03)], SAME, Margins(preset=0.05)).verdict == "leaks"  # p = 0.001
+    assert judge([found(0.015, error=1e-4)], SAME, Margins()).verdict == "leaks"
 
 
 def test_interval_and_p_values_are_those_of_the_t_distribution():

@@ -253,6 +253,7 @@ def _controls(seen: Sequence[_Seen], context: _Context) -> Controls:
         None if original is None else original.judged(Usefulness(), context),
         [] if original is None else original.evidence,
         {one.scored.candidate.name: one.judged(one.utility.usefulness, context) for one in of["retrained"]},
+        Margins(preset=context.settings.margin),
         forget=len(context.games.forget),
     )
 

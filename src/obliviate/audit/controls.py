@@ -15,10 +15,11 @@ from typing import Final
 from scipy.stats import norm
 
 from obliviate.audit.utility import Utility
-from obliviate.audit.verdict import LEVEL, Evidence, Judgement, points
+from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Margins, points
 from obliviate.errors import AuditError
 
 PASSED: Final = "consistent with retraining"
+HALF: Final = 0.5  # of what the original knows must be told from nothing
 POWER: Final = 0.8  # of the audit that is recommended instead
 ODD: Final = 0.10  # a yardstick may differ this much from others, however certain it is that it does
 STRANGE: Final = 0.20  # from the original, which was trained on more
@@ -51,10 +52,15 @@ def control(
     original: Judgement | None,
     evidence: Sequence[Evidence],
     retrained: Mapping[str, Judgement],
+    margins: Margins,
     *,
     forget: int,
 ) -> Controls:
-    """Look at how the original and the retrained models were judged; `evidence` is that on the original."""
+    """Look at how the original and the retrained models were judged; `evidence` is that on the original.
+
+    The original must be told, and so must a model that knows half of what it knows: a margin that is wider than half of
+    the original's largest difference would acquit it. (A margin that was set before the audit is taken as it is.)
+    """
     condemned = tuple(name for name, judged in retrained.items() if judged.verdict in _CONDEMNED)
     if original is None:
         return Controls(
@@ -73,6 +79,18 @@ def control(
             + f"; {_wanted(samples, models)}",
             samples_needed=samples,
             models_needed=models,
+        )
+    widest = max(evidence, key=lambda attack: attack.value)
+    allowed = margins.of(evidence)[list(evidence).index(widest)]
+    if margins.preset is None and allowed > HALF * widest.value:
+        samples = math.ceil(forget * (allowed / (HALF * widest.value)) ** 2)
+        return Controls(
+            original=True,
+            condemned=condemned,
+            reason=f"these data cannot show forgetting: at margin {100 * allowed:.1f} points a model would pass that "
+            f"knows more than half of what the original does ({100 * widest.value:+.1f} points of {widest.attack}); "
+            f"{_wanted(samples, None)}",
+            samples_needed=samples,
         )
     if condemned:
         names = ", ".join(condemned)

@@ -353,7 +353,7 @@ def _spread(
 
 
 def utility(bars: Sequence[Bar], signals: Signals, *, margin: float, against: str) -> Utility:
-    """All figures of a model beside their bars; lost is what is certainly lower, all together, by more than a margin."""
+    """All figures of a model beside their bars; lost are those that are certainly lower, by more than the margin."""
     single = [int(one.view.classwise.sum()) for one in bars if one.view.classwise is not None]
     looked_at = {True: sum(single), False: sum(len(one.view.names) for one in bars) - sum(single)}
     figures = [figure for one in bars for figure in one.figures(signals, looked_at=looked_at, margin=margin)]

@@ -22,6 +22,7 @@ Verdict = Literal[
 ]
 
 LEVEL = 0.05  # of each one-sided test of equivalence, of all tests for a leak together, and of all figures of utility
+CERTAIN = 0.01  # of all tests for a leak together, where it counts though it is smaller than the margin
 ACCEPTANCE = 0.95  # how often a true retrain passes at the resolution
 
 
@@ -98,7 +99,7 @@ class Judgement:
 
 @dataclass(frozen=True, kw_only=True)
 class Margins:
-    """What counts as no difference: fractions of AUC, and of test accuracy for `utility`.
+    """What counts as no difference, as fractions of AUC.
 
     `preset` is a margin that was fixed before the audit. Where there is none, each attack is judged at what it resolves
     itself, but at no less than the first attack and `least`, and at no more than `most`: a further attack that resolves
@@ -108,7 +109,15 @@ class Margins:
     preset: float | None = None
     least: float = 0.02
     most: float = 0.10
-    utility: float = 0.03
+
+    def of(self, evidence: Sequence[Evidence]) -> list[float]:
+        """What counts as no difference for each of some attacks.
+
+        >>> Margins(preset=0.05).of([Evidence(attack="rmia", value=0.2, error=0.1, null_error=0.1, df=1e9)])
+        [0.05]
+        """
+        own = [attack.resolution(len(evidence)) for attack in evidence]
+        return [max(finest, own[0], self.least) if self.preset is None else self.preset for finest in own]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,19 +169,21 @@ def judge(
     The first rule that holds decides:
 
     1. "utility lost": a figure of utility is certainly lower than it should be, by more than the utility margin.
-    2. "consistent with retraining": every attack's difference lies inside ±margin, by two one-sided tests at 5 %, no
+    2. "leaks": an attack's difference is certainly above 0, by a one-sided test at 1 % over all attacks, however small
+       it is: a margin excuses what may be chance.
+    3. "consistent with retraining": every attack's difference lies inside ±margin, by two one-sided tests at 5 %, no
        figure of utility is lower than it should be by more than its margin, by a one-sided test at 5 %, and the
        controls have passed.
-    3. "leaks": an attack's difference is above 0, by a one-sided test at 5 % over all attacks.
-    4. "over-unlearned": the same below 0: the forget set stands out as removed, which gives it away too.
-    5. "not resolvable with these data".
+    4. "leaks": an attack's difference is above 0, by a one-sided test at 5 % over all attacks.
+    5. "over-unlearned": the same below 0: the forget set stands out as removed, which gives it away too.
+    6. "not resolvable with these data".
 
-    Where the data resolve no margin that may be used, rule 2 never holds, so that few samples cannot acquit a model; a
-    leak that is certain is one all the same. `one_sided` says that the yardstick is known to lie above a retrained
+    Where the data resolve no margin that may be used, rule 3 never holds, so that few samples cannot acquit a model; a
+    leak is one all the same. `one_sided` says that the yardstick is known to lie above a retrained
     model, as references do that had half of a group of samples: what is above it leaks, and nothing else can be said;
-    rules 2 and 4 never hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick`
+    rules 3 and 5 never hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick`
     names what was compared with, in the reason. `judged_beside` is how many models are judged together as controls, and
-    share the 5 % of rules 3 and 4. Raises DataError without evidence.
+    share the 5 % of rules 4 and 5, and the 1 % of rule 2. Raises DataError without evidence.
 
     >>> found = Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=1e9)
     >>> judge([found], Usefulness(), Margins()).verdict
@@ -180,18 +191,23 @@ def judge(
     """
     if not evidence:
         raise DataError("expected the evidence of at least 1 attack, got none; run one")
-    own = [attack.resolution(len(evidence)) for attack in evidence]
-    resolution, preset = max(own), margins.preset
-    allowed = [max(finest, own[0], margins.least) if preset is None else preset for finest in own]
+    resolution = max(attack.resolution(len(evidence)) for attack in evidence)
+    allowed = margins.of(evidence)
     margin = max(allowed)
-    resolvable = resolution <= (margins.most if preset is None else preset)
-    level = LEVEL / judged_beside
+    resolvable = resolution <= (margins.most if margins.preset is None else margins.preset)
+    tested = together(evidence)
+    (above, p_above), (below, p_below) = tested["above"], tested["below"]
 
     def judged(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(verdict=verdict, margin=margin, resolution=resolution, reason=reason, damage=usefulness.damage)
 
+    recognised = (
+        f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from {yardstick}."
+    )
     if usefulness.lost:
         return judged("utility lost", usefulness.lost)
+    if p_above < CERTAIN / judged_beside:
+        return judged("leaks", recognised)
     unsettled = ""
     if not one_sided and resolvable and all(map(Evidence.within, evidence, allowed)):
         unsettled = uncontrolled or usefulness.unshown
@@ -203,15 +219,9 @@ def judge(
                 f"{100 * margin:.1f} points of AUC; the widest difference is that of {widest.attack}, "
                 f"{points(widest.interval())}.",
             )
-    tested = together(evidence)
-    (above, p_above), (below, p_below) = tested["above"], tested["below"]
-    if p_above < level:
-        return judged(
-            "leaks",
-            f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from "
-            f"{yardstick}.",
-        )
-    if p_below < level and not one_sided:
+    if p_above < LEVEL / judged_beside:
+        return judged("leaks", recognised)
+    if p_below < LEVEL / judged_beside and not one_sided:
         return judged(
             "over-unlearned",
             f"The forget set stands out as removed: FT-AUC of {below.attack} is {points(below.interval())} from "
