@@ -71,7 +71,7 @@ def kinds(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     finer = torch.zeros_like(y)
     for label in range(10):
         rows = y == label
-        cut = KMeans(CLUSTERS, n_init=1, random_state=0).fit_predict(x[rows].flatten(1).numpy())
+        cut = KMeans(CLUSTERS, n_init="auto", random_state=0).fit_predict(x[rows].flatten(1).numpy())
         finer[rows] = CLUSTERS * label + torch.from_numpy(cut).long()
     chosen = torch.from_numpy(np.random.default_rng(0).permutation(len(x))[:6000])
     return x[chosen], finer[chosen]

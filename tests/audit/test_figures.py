@@ -41,8 +41,9 @@ def test_figures_of_classes_are_those_of_scikit_learn(classes: int):
         values = figures(found, signals(logits, labels), part)
         assert values["accuracy"] == pytest.approx((truth == predicted).mean())
         assert values["balanced accuracy"] == pytest.approx(balanced_accuracy_score(truth, predicted))
-        recalls = recall_score(truth, predicted, average=None)
-        assert [values[f"recall of class {one}"] for one in range(classes)] == pytest.approx(list(recalls))
+        for label in range(classes):
+            recall = recall_score(truth, predicted, labels=[label], average="macro")
+            assert values[f"recall of class {label}"] == pytest.approx(recall)
         if classes == 2:
             assert values["AUC"] == pytest.approx(roc_auc_score(truth, logits[rows, 1] - logits[rows, 0]))
         else:

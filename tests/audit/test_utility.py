@@ -52,8 +52,8 @@ def candidate(name: str, role: Role, logits: np.ndarray) -> Candidate:
     return Candidate(name=name, role=role, method=name, seed=0, logits=logits, seconds=1.0, weights_sha256="")
 
 
-def judged(world: World, models: Sequence[Candidate], **settings: float) -> dict[str, ModelAudit]:
-    found = audit(models, world.pool, world.games, AuditSettings(**settings))
+def judged(world: World, models: Sequence[Candidate], settings: AuditSettings | None = None) -> dict[str, ModelAudit]:
+    found = audit(models, world.pool, world.games, settings or AuditSettings())
     return {model.name: model for model in found.models}
 
 
@@ -141,7 +141,7 @@ def test_a_larger_margin_of_utility_allows_more():
     honest = world.honest
     broken = candidate("broken", "unlearned", never(honest[1].logits, [3]))
     models = [honest[0], *honest[2:], broken]
-    assert judged(world, models, utility_margin=1.0)["broken"].verdict != "utility lost"
+    assert judged(world, models, AuditSettings(utility_margin=1.0))["broken"].verdict != "utility lost"
 
 
 def test_too_few_samples_of_a_task_do_not_show_that_a_model_still_works():
@@ -149,7 +149,7 @@ def test_too_few_samples_of_a_task_do_not_show_that_a_model_still_works():
     world.games = Games(labels=world.labels, forget=FORGET, retain=RETAIN[:12], unseen=UNSEEN)
     honest = world.honest
     good = candidate("good", "unlearned", honest[1].logits)
-    found = judged(world, [honest[0], *honest[2:], good], margin=0.2)["good"]
+    found = judged(world, [honest[0], *honest[2:], good], AuditSettings(margin=0.2))["good"]
     assert found.verdict == "not resolvable with these data"
     assert "on retained samples resolves losses" in found.reason
 
