@@ -204,7 +204,9 @@ def examine(asked: tuple[str, int], folder: Path, *, references: int, retrained:
     part, number = asked
     torch.set_num_threads(1)
     data = load(EMBEDDED)
-    pool = workflow.load_references(RECIPE, data.train, data.test, folder=folder / "references", models=references)
+    pool = workflow.load_references(
+        RECIPE, data.train, data.test, TASK, folder=folder / "references", models=references
+    )
     draw = Draw.of(number, train=data.train, test=data.test, folder=folder)
     return [one | {"draw": number} for one in PARTS[part](draw, pool, retrained)]
 

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, runtime_checkable
@@ -29,6 +29,7 @@ from obliviate.files import locked, remove_leftovers, sha256_of, write_atomicall
 from obliviate.references.logits import write_logits
 from obliviate.task import Task
 from obliviate.training.inference import observed
+from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import TICK, Progress, silent
 
@@ -136,6 +137,7 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
             f"expected finite outputs, got NaN or Inf from {job.kind} {member}; lower the recipe's learning rate"
         )
     facts = {"seconds": f"{seconds:.3f}", "fingerprint": job.fingerprint, "member": str(member)}
+    facts |= {"threads": str(torch.get_num_threads()), "torch": str(torch.__version__)}  # which decide the last bits
     if job.keep_weights:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         write_atomically(weights_file(folder, job.kind, member), lambda temporary: save_file(weights, temporary, facts))
@@ -155,20 +157,10 @@ def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = N
         if not (path / JOB).exists() or parent not in {None, os.getppid()}:
             raise TrainingError("expected a job that is still wanted, got none; whoever began it has stopped")
 
-    with _in_turn, _one_thread():
+    with _in_turn, one_thread():
         job = Job.read(path, sha256)
         stop_if_unwanted("", 0, 1)
         make(job, path, member, progress=stop_if_unwanted)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_makers(workers: int | None, executor: Executor | None) -> None:

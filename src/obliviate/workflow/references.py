@@ -67,6 +67,7 @@ def load_references(
     recipe: Recipe,
     train: Samples,
     unseen: Samples,
+    task: Task,
     *,
     folder: Path | str,
     models: int | None = None,
@@ -76,7 +77,7 @@ def load_references(
 
     Raises AuditError where they are not there, which says what is there instead.
     """
-    return load_pool(recipe, _population(train, unseen), folder=Path(folder), models=models, seed=seed)
+    return load_pool(recipe, _population(train, unseen), task, folder=Path(folder), models=models, seed=seed)
 
 
 def _population(train: Samples, unseen: Samples) -> Samples:
