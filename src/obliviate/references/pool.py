@@ -172,7 +172,7 @@ def identity(recipe: Recipe, population: Samples, task: Task, *, seed: int) -> d
         "recipe": recipe.to_dict(),
         "architecture_sha256": architecture_sha256(recipe, population),
         "task": describe_task(task),
-        "task_sha256": task_sha256(task, recipe, population),
+        "task_sha256": task_sha256(task, recipe.build(seed=0), population),
         "population_sha256": population.sha256,
         "samples": len(population),
         "seed": seed,

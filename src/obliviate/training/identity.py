@@ -27,6 +27,7 @@ COMPARED: Final = 64  # samples whose losses are compared
 LARGEST: Final = 2**22  # numbers in the outputs that are made up to compare losses
 CHUNK: Final = 2**20
 GOLDEN: Final = (1 + 5**0.5) / 2
+PRIME: Final = 1_000_003
 REMEDY: Final = "return a new model at each call, for example `lambda: Net()`"
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -71,29 +72,28 @@ def model_sha256(model: nn.Module, samples: Samples) -> str:
     return _digest({"modules": tree, "weights": _weights(model), "outputs": [sketch(one) for one in outputs]})
 
 
-def task_sha256(task: Task, recipe: Recipe, samples: Samples) -> str:
+def task_sha256(task: Task, model: nn.Module, samples: Samples) -> str:
     """Hash a task: what it is (`describe_task`), and its losses and what audits keep, for made-up outputs.
 
-    The outputs have the shape of those that the recipe's model gives; the targets are some of the samples' own, and
-    those of all classes in a classification, so that a subclass with other class weights is another task.
+    The outputs have the shape of the model's; the targets are some of the samples' own, and those of all classes in a
+    classification, so that a subclass with other class weights is another task. The model is not changed.
 
     Raises RecipeError for a model that fails on the samples.
 
     >>> samples = Samples.from_tensors(torch.rand(3, 4), torch.tensor([0, 1, 0]))
-    >>> recipe = Recipe(model="mlp", model_options={"features": 4, "classes": 2})
+    >>> model = nn.Linear(4, 2)
     >>> class Weighted(Classification):
     ...     def per_sample(self, output, y):
     ...         return super().per_sample(output, y) * torch.tensor([1.0, 50.0])[y]
-    >>> task_sha256(Weighted(classes=2), recipe, samples) == task_sha256(Classification(classes=2), recipe, samples)
+    >>> task_sha256(Weighted(classes=2), model, samples) == task_sha256(Classification(classes=2), model, samples)
     False
     """
     with one_thread(), seeded(0):
-        model = recipe.build(seed=0)
         shapes = [tuple(one.shape[1:]) for one in _outputs(model, samples.take(torch.arange(1)))]
         shape = shapes[0] if shapes else ()
         count = min(COMPARED, len(samples), max(1, LARGEST // max(1, math.prod(shape))))
         batch = samples.take(torch.linspace(0, len(samples) - 1, count).round().long())
-        values = [*_losses(task, recipe.build(seed=0), batch, _made_up(len(batch), *shape))]
+        values = [*_losses(task, copy.deepcopy(model), batch, _made_up(len(batch), *shape))]
         if isinstance(task, Classification) and shape == (task.classes,):
             classes = torch.arange(min(task.classes, max(1, LARGEST // task.classes)))
             values.append(task.per_sample(_made_up(len(classes), *shape), classes).detach())
@@ -142,8 +142,8 @@ def sketch(values: Tensor) -> str:
     """Summarise numbers so that other numbers give another text, and other last bits the same.
 
     Rounding each number would not do: of a million, some lie at a limit of rounding, which the last bit decides. So
-    floats are told by their root mean square, to four digits, and a projection on a fixed direction, in units of its
-    own spread, to three decimals; numbers that are not finite by their places. Others are hashed as they are.
+    floats are told by their root mean square, to four digits, and the projection of their direction on a fixed one that
+    has no pattern, to three decimals; numbers that are not finite by their places. Others are hashed as they are.
 
     >>> x = torch.rand(1000)
     >>> sketch(x) == sketch(x * (1 + 1e-12)), sketch(x) == sketch(x.flip(0)), sketch(torch.zeros(2))
@@ -164,7 +164,8 @@ def sketch(values: Tensor) -> str:
             odd.update(finite.numpy().tobytes())
             part = part.where(finite, 0.0)
         square += float(part.square().sum())
-        projection += float((part * torch.cos(GOLDEN * torch.arange(start, start + len(part)).double())).sum())
+        places = torch.arange(start + 1, start + 1 + len(part))
+        projection += float((part * torch.cos(GOLDEN * (places * places % PRIME).double())).sum())
     scale = math.sqrt(square)
     values = f"{scale / math.sqrt(max(1, len(flat))):.3e} {round(projection / (scale or 1.0), 3) + 0.0}"
     return f"{said} {values}" if odd.digest() == hashlib.sha256().digest() else f"{said} {values} {odd.hexdigest()}"
