@@ -227,7 +227,7 @@ def test_a_pool_of_something_else_is_another_pool(
         return fingerprint(identity(recipe, samples, task, seed=seed))
 
     assert name(replace(tiny_recipe), task=replace(three_classes)) == name()
-    options = dict(reversed(tiny_recipe.model_options.items()))
+    options = dict(reversed(list(tiny_recipe.model_options.items())))
     assert list(options) != list(tiny_recipe.model_options)
     assert name(replace(tiny_recipe, model_options=options)) == name()
     other = {

@@ -123,7 +123,7 @@ def test_new_weights_that_begin_with_the_frequency_of_the_classes_pass(known: Kn
 
     def build() -> nn.Module:
         model = MLP(features=20, classes=2, hidden=(32,))
-        nn.init.constant_(model.layers[-1].bias[0], 3.0)
+        nn.init.constant_(list(model.parameters())[-1][0], 3.0)
         return model
 
     train, unseen = rows(400, seed=3, often=0.05, wrong=0.0), rows(400, seed=4, often=0.5, wrong=0.0)
@@ -146,6 +146,7 @@ def test_large_random_weights_that_hit_the_classes_by_luck_pass() -> None:
 
 
 def test_a_pretrained_backbone_with_a_new_head_passes(known: Known) -> None:
+    assert isinstance(known.model, MLP)
     backbone = copy.deepcopy(known.model.layers[:-1])  # it has seen the very samples, and its head has not
 
     def build() -> nn.Module:

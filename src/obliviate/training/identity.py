@@ -160,15 +160,15 @@ def sketch(values: Tensor) -> str:
         part = flat[start : start + CHUNK].double()
         finite = part.isfinite()
         if not bool(finite.all()):
-            odd.update(f"{start} {[str(one) for one in part[~finite].unique().tolist()]}".encode())
+            odd.update(f"{start} {sorted(set(map(str, part[~finite].tolist())))}".encode())
             odd.update(finite.numpy().tobytes())
             part = part.where(finite, 0.0)
         square += float(part.square().sum())
         places = torch.arange(start + 1, start + 1 + len(part))
         projection += float((part * torch.cos(GOLDEN * (places * places % PRIME).double())).sum())
     scale = math.sqrt(square)
-    values = f"{scale / math.sqrt(max(1, len(flat))):.3e} {round(projection / (scale or 1.0), 3) + 0.0}"
-    return f"{said} {values}" if odd.digest() == hashlib.sha256().digest() else f"{said} {values} {odd.hexdigest()}"
+    told = f"{said} {scale / math.sqrt(max(1, len(flat))):.3e} {round(projection / (scale or 1.0), 3) + 0.0}"
+    return told if odd.digest() == hashlib.sha256().digest() else f"{told} {odd.hexdigest()}"
 
 
 def _weights(model: nn.Module) -> list[str]:

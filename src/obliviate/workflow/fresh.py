@@ -59,10 +59,12 @@ def check_fresh(
     if min(len(known), len(unseen)) < LEAST:
         return
     known, unseen = _spread(known, MOST), _spread(unseen, MOST)
+    rates: tuple[float, float] | None = None
     for build in range(BUILDS):
         model = Run(task, seed=derive(seed, "fresh", build) if build else seed, recipe=recipe).fresh_model()
         if not _knows(model, _spread(known, FIRST), task) or (rates := _better(model, known, unseen, task)) is None:
             return
+    assert rates is not None
     raise RecipeError(
         "expected a builder whose models do not know the training set, got one whose fresh models get "
         f"{100 * rates[0]:.1f} % of {what} right and {100 * rates[1]:.1f} % of unseen ones ({recipe.model_name}); it "
