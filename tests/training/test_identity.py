@@ -104,6 +104,25 @@ def test_models_without_parameters_are_told_apart_by_what_they_compute(tiny: Sam
     assert sha(lambda: Times(2.0), tiny) == sha(lambda: Times(2.0), tiny) != sha(lambda: Times(2.01), tiny)
 
 
+class Regularised(nn.Module):
+    """Dropout without a module, and within attention, whose description does not tell it."""
+
+    def __init__(self, rate: float = 0.1, attended: float = 0.1) -> None:
+        super().__init__()
+        self.rate = rate
+        self.attention, self.head = nn.MultiheadAttention(6, 2, dropout=attended, batch_first=True), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.attention(x[:, None], x[:, None], x[:, None], need_weights=False)[0][:, 0]
+        return self.head(F.dropout(x, self.rate, self.training))
+
+
+def test_the_rate_of_dropout_is_seen_where_no_module_tells_it(tiny: Samples) -> None:
+    found = [sha(lambda rates=rates: Regularised(*rates), tiny) for rates in ((), (), (0.2,), (0.1, 0.2))]
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+
+
 def test_addresses_in_a_description_do_not_matter(tiny: Samples) -> None:
     class Says(Net):
         def extra_repr(self) -> str:

@@ -8,12 +8,13 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
+from torch.overrides import TorchFunctionMode
 
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
@@ -61,15 +62,16 @@ def model_sha256(model: nn.Module, samples: Samples) -> str:
 
     The outputs tell apart modules that differ in what they compute only. Numbers are hashed as `sketch` gives them, and
     computed in float64 where the model can, by one thread: the last bits of float32 differ between processors and
-    numbers of threads, in random initial weights too, and the same code must have the same hash everywhere. What shows
-    in training only, such as the rate of a dropout without a module, is not seen. The model is not changed.
+    numbers of threads, in random initial weights too, and the same code must have the same hash everywhere. Of what
+    shows in training only, the rates of dropout are seen, modules or not. The model is not changed.
 
     Raises RecipeError for a model that fails on the samples.
     """
     tree = [f"{name} {type(one).__name__}({_ADDRESS.sub('', one.extra_repr())})" for name, one in model.named_modules()]
     with one_thread(), seeded(0):
-        outputs = _outputs(model, samples.take(torch.arange(min(ASKED, len(samples)))))
-    return _digest({"modules": tree, "weights": _weights(model), "outputs": [sketch(one) for one in outputs]})
+        batch = samples.take(torch.arange(min(ASKED, len(samples))))
+        outputs, rates = [sketch(one) for one in _outputs(model, batch)], _dropouts(model, batch)
+    return _digest({"modules": tree, "weights": _weights(model), "outputs": outputs, "dropouts": rates})
 
 
 def task_sha256(task: Task, model: nn.Module, samples: Samples) -> str:
@@ -204,6 +206,35 @@ def _outputs(model: nn.Module, batch: Batch) -> list[Tensor]:
         f"expected a model that takes inputs of shape {tuple(batch.x.shape)}, got an error from {type(model).__name__} "
         f"({problem}); check what it was built for"
     ) from problem
+
+
+class _Dropouts(TorchFunctionMode):
+    """Writes down the rates of dropout, on its own and within attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rates: list[str] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if "dropout" in name or "attention" in name:
+            self.rates.append(f"{name} {sorted(one for one in (*args, *kwargs.values()) if type(one) is float)}")
+        return func(*args, **kwargs)
+
+
+def _dropouts(model: nn.Module, batch: Batch) -> list[str]:
+    """The rates that a copy in training mode asks for; or which error it raises, as some do without their targets."""
+    asked, given = copy.deepcopy(model).train(), _Dropouts()
+    parameter = next(model.parameters(), None)
+    try:
+        with torch.no_grad(), given:
+            asked(batch.x if parameter is None else batch.x.to(parameter.device))
+    except (RuntimeError, TypeError, ValueError, IndexError) as error:
+        return [*given.rates, type(error).__name__]
+    return given.rates
 
 
 def _tensors(output: object) -> Iterator[Tensor]:
