@@ -307,6 +307,18 @@ def test_edited_code_does_not_open_the_references_of_the_old_one(
         load_pool(recipe, tiny, three_classes, folder=tmp_path / "pool", seed=1)
 
 
+def test_code_that_is_edited_while_it_is_in_use_trains_no_references_under_the_old_name(
+    write_net: Callable[..., Recipe], make: Make, tmp_path: Path
+) -> None:
+    """As in a notebook that has imported it before: its worker processes import what is there now."""
+    recipe = write_net()
+    (tmp_path / "edited_net.py").write_text(NET.format(width=8, activation="tanh"), encoding="utf-8")
+    told = r"expected the code of edited_net:make .* got other code; it was edited since"
+    with pytest.raises(TrainingError, match=told):
+        make(tmp_path / "pool", recipe=recipe, workers=1)
+    assert not [name for name in files(tmp_path / "pool") if "member" in name]
+
+
 def test_two_lambdas_have_references_of_their_own(make: Make, tmp_path: Path, tiny_recipe: Recipe) -> None:
     plain, deep = (
         replace(tiny_recipe, model=lambda: nn.Linear(6, 3), model_options={}),

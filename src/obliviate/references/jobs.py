@@ -28,6 +28,7 @@ from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingEr
 from obliviate.files import locked, remove_leftovers, sha256_of, write_atomically
 from obliviate.references.logits import write_logits
 from obliviate.task import Task
+from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.inference import observed
 from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
@@ -109,17 +110,30 @@ class Job(ABC):
         population = Samples.from_tensors(
             batch.x.cpu().contiguous(), batch.y.cpu().contiguous(), ids=self.population.ids
         )
-        write_atomically(folder / JOB, lambda temporary: torch.save(replace(self, population=population), temporary))
+        content = replace(self, population=population), self.code_sha256
+        write_atomically(folder / JOB, lambda temporary: torch.save(content, temporary))
         return sha256_of(folder / JOB)
+
+    @property
+    def code_sha256(self) -> tuple[str, str]:
+        """What the code of the model and of the task amounts to in this process."""
+        model = self.recipe.build(seed=0)
+        architecture = architecture_sha256(self.recipe, self.population)
+        return architecture, task_sha256(self.task, model, self.population)
 
     @staticmethod
     def read(folder: Path, sha256: str) -> Job:
-        """Read the job that `write` wrote; raises AuditError for any other file."""
+        """Read the job that `write` wrote; raises AuditError for any other file, and where the code is another here."""
         path = folder / JOB
         if not path.exists() or sha256_of(path) != sha256:
             raise AuditError(f"expected the job that was begun in {folder}, got another or none; begin again")
-        job = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
+        job, code = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
         assert isinstance(job, Job)
+        if job.code_sha256 != code:
+            raise AuditError(
+                f"expected the code of {job.recipe.model_name} and of the task as in the process that began the job, "
+                "got other code; it was edited since: begin again in a new process"
+            )
         return job
 
 

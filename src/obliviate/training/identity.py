@@ -9,9 +9,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
@@ -26,7 +28,7 @@ from obliviate.types import Batch
 ASKED: Final = 2  # samples that a model is asked about
 COMPARED: Final = 64  # samples whose losses are compared
 LARGEST: Final = 2**22  # numbers in the outputs that are made up to compare losses
-CHUNK: Final = 2**20
+CHUNK: Final = 2**19
 GOLDEN: Final = (1 + 5**0.5) / 2
 PRIME: Final = 1_000_003
 REMEDY: Final = "return a new model at each call, for example `lambda: Net()`"
@@ -165,12 +167,18 @@ def sketch(values: Tensor) -> str:
             odd.update(f"{start} {sorted(set(map(str, part[~finite].tolist())))}".encode())
             odd.update(finite.numpy().tobytes())
             part = part.where(finite, 0.0)
-        square += float(part.square().sum())
-        places = torch.arange(start + 1, start + 1 + len(part))
-        projection += float((part * torch.cos(GOLDEN * (places * places % PRIME).double())).sum())
+        square += float(part.dot(part))
+        own = 1 + math.cos(GOLDEN * (start // CHUNK) ** 2) / 2  # so that it matters in which chunk something is
+        projection += own * float(part.dot(_direction()[: len(part)]))
     scale = math.sqrt(square)
     told = f"{said} {scale / math.sqrt(max(1, len(flat))):.3e} {round(projection / (scale or 1.0), 3) + 0.0}"
     return told if odd.digest() == hashlib.sha256().digest() else f"{told} {odd.hexdigest()}"
+
+
+@cache
+def _direction() -> Float[Tensor, " chunk"]:
+    places = torch.arange(1, CHUNK + 1)
+    return torch.cos(GOLDEN * (places * places % PRIME).double())
 
 
 def _weights(model: nn.Module) -> list[str]:
