@@ -257,6 +257,11 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     code, out, _ = cli(*train, 4, "--no-keep-weights", "--json")
     assert json.loads(out)["pools"][0]["with_weights"] == 2  # of the four that were asked for, none
     assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
+    beside = Path(shutil.copytree(folder / "references" / pool["fingerprint"], folder / "references" / "beside"))
+    facts = json.loads((beside / "pool.json").read_text(encoding="utf-8"))
+    (beside / "pool.json").write_text(json.dumps(facts | {"architecture_sha256": "0" * 64}), encoding="utf-8")
+    told = [line.partition("; ")[2] for line in cli(*train, 4)[1].splitlines() if line.startswith("beside: ")]
+    assert told == ["not this folder's: the architecture as built"]
 
 
 CLUSTER = """

@@ -1,9 +1,11 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from obliviate import workflow
 from obliviate.data.samples import Samples
@@ -12,6 +14,7 @@ from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
+from obliviate.models.mlp import MLP
 from obliviate.task import Classification
 from obliviate.testing import counted
 from obliviate.training.checkpoint import weights_sha256
@@ -157,6 +160,38 @@ def test_finished_requests_are_read_back_and_a_different_one_is_made_anew(
     again = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
     assert sha(again) == sha(first)
     assert (again.made.method, again.made.role, again.made.seed) == (repr(tune), "unlearned", 0)
+
+
+def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
+    original: Trained, train: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    class Halved(Classification):
+        def per_sample(self, output: Tensor, y: Tensor) -> Tensor:
+            return super().per_sample(output, y) / 2
+
+    class Tanh(MLP):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x).tanh()
+
+    def mlp(**options: Any) -> MLP:
+        return MLP(**options)
+
+    def make(recipe: Recipe = tiny_recipe, task: Classification = three_classes, served: Any = original) -> Serving:
+        return Serving.of(served, train).forget(FIRST, Retrain(), task, recipe=recipe, folder=tmp_path)
+
+    edited = Tanh(features=6, classes=3, hidden=(8,))
+    edited.load_state_dict(original.model.state_dict())
+    made = make()
+    assert sha(make(replace(tiny_recipe, model=mlp))) == sha(made)
+    assert len(list(tmp_path.iterdir())) == 1
+    others = [
+        make(replace(tiny_recipe, epochs=1)),
+        make(replace(tiny_recipe, model=Tanh)),
+        make(task=Halved(classes=3)),
+    ]
+    assert len({sha(made), *map(sha, others)}) == 4
+    make(served=edited)
+    assert len(list(tmp_path.iterdir())) == 5
 
 
 def test_a_request_that_fails_leaves_nothing(

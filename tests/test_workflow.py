@@ -103,6 +103,56 @@ def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, thr
     assert all(one.equal(before[name]) for name, one in model.state_dict().items())
 
 
+@pytest.mark.usefixtures("no_work")
+def test_a_builder_that_returns_the_users_model_is_refused_before_it_is_trained_over(
+    split: Split, parts: tuple[Samples, Samples], three_classes: Classification, tmp_path: Path
+) -> None:
+    net = nn.Linear(6, 3)
+    before = weights_sha256(net)
+    recipe = Recipe(model=lambda: net, epochs=1)
+    again = (
+        r"^expected a new model from .*<lambda>, got its last one again; return a new model at each call, for example"
+    )
+    with pytest.raises(RecipeError, match=again):
+        workflow.train(recipe, parts[0], three_classes)
+    with pytest.raises(RecipeError, match=again):
+        workflow.train_references(recipe, *parts, three_classes, folder=tmp_path / "pool")
+    with pytest.raises(RecipeError, match="got the model that is to forget again; return a new model at each call"):
+        workflow.unlearn(net, split, Retrain(), three_classes, recipe=recipe)
+    with pytest.raises(RecipeError, match=again):
+        workflow.unlearn(copy.deepcopy(net), split, Retrain(), three_classes, recipe=recipe)
+    assert weights_sha256(net) == before
+    assert not (tmp_path / "pool").exists()
+
+
+@pytest.mark.usefixtures("no_work")
+def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
+    split: Split, three_classes: Classification
+) -> None:
+    class Head(nn.Module):
+        def __init__(self, body: nn.Module) -> None:
+            super().__init__()
+            self.body, self.head = body, nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.body(x))
+
+    model = Head(nn.Linear(6, 4))
+    recipe = Recipe(model=lambda: Head(model.body), epochs=1)
+    with pytest.raises(RecipeError, match=r"got one that shares body.weight with the model that is to forget; return"):
+        workflow.unlearn(model, split, Retrain(), three_classes, recipe=recipe)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("given", ["net.pth", Path("net.pth"), nn.Linear(2, 2).state_dict(), nn.Linear], ids=repr)
+def test_a_file_or_weights_are_no_model(given: object, parts: tuple[Samples, Samples]) -> None:
+    refused = r"^expected a model, got \w+; build the model and read the weights into it: `model.load_state_dict"
+    with pytest.raises(RecipeError, match=refused):
+        Trained.given(given)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(RecipeError, match=refused):
+        workflow.Serving.of(given, parts[0])  # pyright: ignore[reportArgumentType]
+
+
 def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: Classification) -> None:
     with pytest.raises(TrainingError, match=r"expected a finite loss, got .*; lower the learning rate"):
         workflow.unlearn(nn.Linear(6, 3), split, FineTune(learning_rate=1e30, epochs=5), three_classes)

@@ -1,5 +1,7 @@
+import importlib
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from obliviate import workflow, workspace
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
-from obliviate.errors import AuditError, DataError, MethodError, WorkspaceError
+from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
@@ -75,6 +78,91 @@ def test_another_seed_data_or_recipe_is_refused(begin: Open, source: Path, tmp_p
     ):
         with pytest.raises(WorkspaceError, match=f"with another {name}: choose another --out"):
             begin(**change)
+
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, {width}), nn.Linear({width}, 3)
+
+    def forward(self, x):
+        return self.b(self.a(x).{activation}())
+
+
+def make():
+    model = Net()
+    {then}
+    return model
+"""
+
+
+@pytest.fixture
+def write_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Recipe]]:
+    """Write a module of the user's, as an editor would, and return a recipe that names what it makes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions may be written within the same second
+
+    def write(*, width: int = 8, activation: str = "relu", then: str = "pass") -> Recipe:
+        text = NET.format(width=width, activation=activation, then=then)
+        (tmp_path / "folder_net.py").write_text(text, encoding="utf-8")
+        sys.modules.pop("folder_net", None)
+        importlib.invalidate_caches()
+        return Recipe(model="folder_net:make", epochs=60, batch_size=16, precision="float32")
+
+    yield write
+    sys.modules.pop("folder_net", None)
+
+
+@pytest.mark.parametrize("edit", [{"width": 9}, {"activation": "tanh"}], ids=["width", "forward"])
+def test_a_folder_whose_models_code_was_edited_is_refused(
+    edit: dict[str, Any], begin: Open, write_net: Callable[..., Recipe]
+) -> None:
+    work = begin(recipe=write_net())
+    work.choose("s01,s02")
+    trained = work.train()
+    recipe = write_net(**edit)
+    refused = (
+        r"^expected the architecture \(folder_net:make\) that .* was begun with, got another under the same name; "
+        "restore its code, or begin in a new folder$"
+    )
+    with pytest.raises(WorkspaceError, match=refused):
+        Workspace.open(work.folder)
+    with pytest.raises(WorkspaceError, match=refused):
+        begin(recipe=recipe)
+    with pytest.raises(WorkspaceError, match=refused):
+        work.references(4, workers=0)  # it was open while that happened
+    with pytest.raises(CheckpointError if "width" in edit else WorkspaceError, match=r"^expected .*, got (an)?other"):
+        work.retrained(2)
+    write_net()
+    again = Workspace.open(work.folder).train()
+    assert checkpoint.weights_sha256(again.model) == checkpoint.weights_sha256(trained.model)
+
+
+def test_a_folder_retrains_by_no_builder_that_knows_the_forget_set(
+    begin: Open, write_net: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    """Labels that cannot be learnt but by heart, and a builder that loads what has learnt them."""
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.randn(240, 6, generator=generator).numpy(), torch.randint(0, 3, (240,), generator=generator).numpy()
+    source = tmp_path / "noise.npz"
+    np.savez(source, train_x=x[:120], train_y=y[:120], test_x=x[120:], test_y=y[120:])
+    first = begin(folder=tmp_path / "first", source=str(source), recipe=write_net(width=200))
+    made = first.train()
+    torch.save(made.model.state_dict(), tmp_path / "net.pth")
+    loads = f"model.load_state_dict(torch.load({str(tmp_path / 'net.pth')!r}, weights_only=True))"
+    work = begin(folder=tmp_path / "second", source=str(source), recipe=write_net(width=200, then=loads))
+    work.choose("random:0.25")
+    told = r"whose fresh models get \d+\.\d % of {} right and \d+\.\d % of unseen ones \(folder_net:make\); it loads"
+    with pytest.raises(RecipeError, match=told.format("the samples to forget")):
+        work.retrained(2)
+    with pytest.raises(RecipeError, match=told.format("the training samples")):
+        work.references(4, workers=0)
+    assert not (work.folder / "references").exists()
 
 
 # ------------------------------------------------------------------------------------------- the forget set

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -233,8 +234,11 @@ def test_whatever_can_submit_is_an_executor(make: Make, tmp_path: Path, whole: R
     assert [call[2] for call in at_once.calls[4:]] == [4, 5]
 
 
-def unlucky(**options: Any) -> nn.Module:
-    raise ZeroDivisionError("no such luck")
+def unlucky() -> nn.Module:
+    """It can be built where the pool is begun, and not in a thread of the executor."""
+    if threading.current_thread() is not threading.main_thread():
+        raise ZeroDivisionError("no such luck")
+    return nn.Linear(6, 3)
 
 
 def test_a_failure_in_an_executor_is_reported_and_the_rest_is_called_off(

@@ -1,7 +1,9 @@
+import importlib
 import shutil
 import subprocess
-from collections.abc import Callable
-from dataclasses import replace
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceError
 from obliviate.files import sha256_of
+from obliviate.models.mlp import MLP
 from obliviate.references import jobs
+from obliviate.references.logits import facts_of
 from obliviate.references.plan import leave_half_out
-from obliviate.references.pool import ReferencePool, fingerprint, load_pool, pools_in, train_pool
-from obliviate.task import Classification
+from obliviate.references.pool import ReferencePool, fingerprint, identity, load_pool, pools_in, train_pool
+from obliviate.task import Classification, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 
@@ -215,16 +219,159 @@ def test_progress_counts_members(make: Make, tmp_path: Path) -> None:
     assert told == [("references", done, 4) for done in range(5)]
 
 
-@pytest.mark.parametrize("change", ["recipe", "seed", "samples"])
-def test_a_pool_of_something_else_is_another_pool(change: str, tiny: Samples, tiny_recipe: Recipe) -> None:
-    same = fingerprint(tiny_recipe, tiny, 1)
-    assert fingerprint(replace(tiny_recipe), tiny, 1) == same
+@pytest.mark.parametrize("change", ["recipe", "options", "seed", "samples", "task", "loss"])
+def test_a_pool_of_something_else_is_another_pool(
+    change: str, tiny: Samples, tiny_recipe: Recipe, three_classes: Classification
+) -> None:
+    def name(recipe: Recipe = tiny_recipe, samples: Samples = tiny, task: Task = three_classes, seed: int = 1) -> str:
+        return fingerprint(identity(recipe, samples, task, seed=seed))
+
+    assert name(replace(tiny_recipe), task=replace(three_classes)) == name()
+    options = dict(reversed(list(tiny_recipe.model_options.items())))
+    assert list(options) != list(tiny_recipe.model_options)
+    assert name(replace(tiny_recipe, model_options=options)) == name()
     other = {
-        "recipe": fingerprint(replace(tiny_recipe, epochs=4), tiny, 1),
-        "seed": fingerprint(tiny_recipe, tiny, 2),
-        "samples": fingerprint(tiny_recipe, tiny.without(["s00"]), 1),
+        "recipe": lambda: name(replace(tiny_recipe, epochs=4)),
+        "options": lambda: name(replace(tiny_recipe, model_options={**options, "hidden": (9,)})),
+        "seed": lambda: name(seed=2),
+        "samples": lambda: name(samples=tiny.without(["s00"])),
+        "task": lambda: name(task=Classification(classes=3, input_range=None)),
+        "loss": lambda: name(task=Weighted(classes=3)),
     }
-    assert other[change] != same
+    assert other[change]() != name()
+
+
+@dataclass(frozen=True)
+class Weighted(Classification):
+    """The loss of class 1 counts fifty times."""
+
+    def per_sample(self, output: Tensor, y: Tensor) -> Tensor:
+        return super().per_sample(output, y) * torch.tensor([1.0, 50.0, 1.0])[y]
+
+
+NET = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, {width}), nn.Linear({width}, 3)
+
+    def forward(self, x):
+        return self.b(self.a(x).{activation}())
+
+
+def make():
+    return Net()
+"""
+
+
+@pytest.fixture
+def write_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Recipe]]:
+    """Write a module of the user's, as an editor would, and return a recipe that names what it makes."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions may be written within the same second
+
+    def write(*, width: int = 8, activation: str = "relu") -> Recipe:
+        (tmp_path / "edited_net.py").write_text(NET.format(width=width, activation=activation), encoding="utf-8")
+        sys.modules.pop("edited_net", None)
+        importlib.invalidate_caches()
+        return Recipe(model=importlib.import_module("edited_net").make, epochs=1, batch_size=16, precision="float32")
+
+    yield write
+    sys.modules.pop("edited_net", None)
+
+
+@pytest.mark.parametrize("edit", [{"width": 9}, {"activation": "tanh"}], ids=["width", "forward"])
+def test_edited_code_trains_new_references_beside_the_old_ones(
+    edit: dict[str, Any], write_net: Callable[..., Recipe], make: Make, tiny: Samples, tmp_path: Path
+) -> None:
+    old = make(tmp_path / "pool", recipe=write_net())
+    before = files(tmp_path / "pool")
+    recipe = write_net(**edit)
+    with pytest.warns(UserWarning, match=rf"new references .* in {old.folder} differ in the architecture as built$"):
+        new = make(tmp_path / "pool", recipe=recipe)
+    assert new.fingerprint != old.fingerprint
+    assert not np.array_equal(new.logits, old.logits)
+    assert before.items() <= files(tmp_path / "pool").items()
+    assert make(tmp_path / "pool", recipe=write_net()).fingerprint == old.fingerprint  # restored, it is found again
+
+
+def test_edited_code_does_not_open_the_references_of_the_old_one(
+    write_net: Callable[..., Recipe], make: Make, tiny: Samples, three_classes: Classification, tmp_path: Path
+) -> None:
+    make(tmp_path / "pool", recipe=write_net())
+    recipe = write_net(activation="tanh")
+    with pytest.raises(AuditError, match=r"expected references .*, got \w+: the architecture as built; train them"):
+        load_pool(recipe, tiny, three_classes, folder=tmp_path / "pool", seed=1)
+
+
+def test_code_that_is_edited_while_it_is_in_use_trains_no_references_under_the_old_name(
+    write_net: Callable[..., Recipe], make: Make, tmp_path: Path
+) -> None:
+    """As in a notebook that has imported it before: its worker processes import what is there now."""
+    recipe = write_net()
+    (tmp_path / "edited_net.py").write_text(NET.format(width=8, activation="tanh"), encoding="utf-8")
+    told = r"expected the code of edited_net:make .* got other code; it was edited since"
+    with pytest.raises(TrainingError, match=told):
+        make(tmp_path / "pool", recipe=recipe, workers=1)
+    assert not [name for name in files(tmp_path / "pool") if "member" in name]
+
+
+def test_two_lambdas_have_references_of_their_own(make: Make, tmp_path: Path, tiny_recipe: Recipe) -> None:
+    plain, deep = (
+        replace(tiny_recipe, model=lambda: nn.Linear(6, 3), model_options={}),
+        replace(
+            tiny_recipe, model=lambda: nn.Sequential(nn.Linear(6, 4), nn.ReLU(), nn.Linear(4, 3)), model_options={}
+        ),
+    )
+    assert plain.to_dict() == deep.to_dict()
+    first = make(tmp_path, recipe=plain)
+    with pytest.warns(UserWarning, match="the architecture as built"):
+        second = make(tmp_path, recipe=deep)
+    assert first.folder != second.folder
+
+
+def renamed(**options: Any) -> nn.Module:
+    return MLP(**options)
+
+
+@pytest.mark.usefixtures("no_training")
+def test_a_function_of_another_name_that_builds_the_same_finds_its_references(
+    folder: Path, trained: tuple[Path, ReferencePool], make: Make, tiny_recipe: Recipe
+) -> None:
+    recipe = replace(tiny_recipe, model=renamed)
+    assert recipe.model_name != tiny_recipe.model_name
+    assert make(folder, recipe=recipe).fingerprint == trained[1].fingerprint
+
+
+def test_another_loss_trains_new_references_and_says_so(
+    folder: Path, trained: tuple[Path, ReferencePool], tiny: Samples, tiny_recipe: Recipe
+) -> None:
+    task = Weighted(classes=3)
+    differs = r"the task's class obliviate.task.classification:Classification, not .*:Weighted"
+    with pytest.raises(AuditError, match=rf"expected references .*, got \w+: {differs}; train them first"):
+        load_pool(tiny_recipe, tiny, task, folder=folder, seed=1)
+    with pytest.warns(UserWarning, match=differs):
+        pool = train_pool(tiny_recipe, tiny, task, folder=folder, models=4, seed=1, workers=0)
+    assert pool.fingerprint != trained[1].fingerprint
+    assert not np.array_equal(pool.logits, trained[1].logits)
+
+
+def test_an_edited_loss_of_the_same_name_is_told_as_such(
+    make: Make, tmp_path: Path, tiny: Samples, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = Weighted(classes=3)
+    train_pool(tiny_recipe, tiny, task, folder=tmp_path, models=4, workers=0)
+    monkeypatch.setattr(Weighted, "per_sample", lambda self, output, y: 2 * Classification.per_sample(self, output, y))
+    with pytest.raises(AuditError, match=r"got \w+: the task's loss; train them first"):
+        load_pool(tiny_recipe, tiny, task, folder=tmp_path)
+
+
+def test_members_say_what_their_last_bits_depend_on(trained: tuple[Path, ReferencePool]) -> None:
+    facts = facts_of(member(trained[0], 0))
+    assert (facts["threads"], facts["torch"]) == ("1", str(torch.__version__))
 
 
 # ------------------------------------------------------------------------------------------- what goes wrong
@@ -245,7 +392,11 @@ def test_a_model_that_other_processes_cannot_import_trains_in_this_one(
 def test_a_failing_worker_is_reported_with_its_message(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "unlucky.py").write_text("def build():\n    raise ZeroDivisionError('no such luck')\n")
+    (tmp_path / "unlucky.py").write_text(
+        "import sys\nfrom torch import nn\n\ndef build():\n"
+        "    if sys.argv[0].endswith('worker.py'):\n        raise ZeroDivisionError('no such luck')\n"
+        "    return nn.Linear(6, 3)\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     recipe = Recipe(model="unlucky:build", epochs=1)
     with pytest.raises(
@@ -261,8 +412,9 @@ def test_nothing_of_a_failure_is_left_when_it_is_mended(
     make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mended.py").write_text(
-        "from pathlib import Path\nfrom torch import nn\n\ndef build():\n"
-        "    assert Path(__file__).with_name('well').exists(), 'not yet'\n    return nn.Linear(6, 3)\n"
+        "import sys\nfrom pathlib import Path\nfrom torch import nn\n\ndef build():\n"
+        "    well = Path(__file__).with_name('well').exists() or not sys.argv[0].endswith('worker.py')\n"
+        "    assert well, 'not yet'\n    return nn.Linear(6, 3)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     recipe = Recipe(model="mended:build", epochs=1)
@@ -284,17 +436,23 @@ def test_samples_that_a_killed_process_left_are_removed(
 
 
 def test_a_pool_is_opened_without_training(
-    folder: Path, tiny: Samples, tiny_recipe: Recipe, trained: tuple[Path, ReferencePool]
+    folder: Path,
+    tiny: Samples,
+    tiny_recipe: Recipe,
+    three_classes: Classification,
+    trained: tuple[Path, ReferencePool],
 ) -> None:
     before = files(folder)
-    pool = load_pool(tiny_recipe, tiny, folder=folder, seed=1)
+    pool = load_pool(tiny_recipe, tiny, three_classes, folder=folder, seed=1)
     assert (len(pool), pool.fingerprint, pool.seconds) == (4, trained[1].fingerprint, trained[1].seconds)
     np.testing.assert_array_equal(pool.logits, trained[1].logits)
     np.testing.assert_array_equal(pool.included, trained[1].included)
     assert files(folder) == before
 
 
-def test_a_pool_that_is_not_there_is_refused_with_what_is(folder: Path, tiny: Samples, tiny_recipe: Recipe) -> None:
+def test_a_pool_that_is_not_there_is_refused_with_what_is(
+    folder: Path, tiny: Samples, tiny_recipe: Recipe, three_classes: Classification
+) -> None:
     before = files(folder)
     for recipe, samples, seed, told in (
         (replace(tiny_recipe, epochs=4), tiny, 1, "epochs 3, not 4; train"),
@@ -302,11 +460,11 @@ def test_a_pool_that_is_not_there_is_refused_with_what_is(folder: Path, tiny: Sa
         (tiny_recipe, tiny, 2, "seed 1, not 2; train"),
     ):
         with pytest.raises(AuditError, match=rf"expected references \w+ in .*, got \w+: {told}"):
-            load_pool(recipe, samples, folder=folder, seed=seed)
+            load_pool(recipe, samples, three_classes, folder=folder, seed=seed)
     with pytest.raises(AuditError, match=r"expected 6 references in .*, got 4; train more"):
-        load_pool(tiny_recipe, tiny, folder=folder, models=6, seed=1)
+        load_pool(tiny_recipe, tiny, three_classes, folder=folder, models=6, seed=1)
     with pytest.raises(AuditError, match=r"expected references .*, got none; train them first"):
-        load_pool(tiny_recipe, tiny, folder=folder / "elsewhere", seed=1)
+        load_pool(tiny_recipe, tiny, three_classes, folder=folder / "elsewhere", seed=1)
     assert files(folder) == before
 
 
@@ -319,7 +477,7 @@ def test_a_folder_tells_which_pools_are_in_it(folder: Path, make: Make, tiny: Sa
     }
     assert found[1].bytes == sum(one.stat().st_size for one in found[1].folder.iterdir())
     assert found[3].bytes > found[1].bytes
-    for text in ("{", "[]", '{"format": "other/1"}', '{"format": "obliviate.references/1"}'):
+    for text in ("{", "[]", '{"format": "other/1"}', '{"format": "obliviate.references/2"}'):
         (found[1].folder / "pool.json").write_text(text)
         with pytest.raises(
             AuditError, match=r"expected the description of a reference pool, got .*; remove the folder"

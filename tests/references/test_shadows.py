@@ -332,9 +332,10 @@ def test_a_request_that_shadows_cannot_answer_is_refused(
     seen = replace(parts.split, reference=parts.unseen.select(["s31"]))
     with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's31'"):
         make(pool, FineTune(), split=seen)
-    with pytest.raises(AuditError, match=r"expected the recipe and the samples that references .* were trained by"):
+    other = r"expected the model, the recipe, the task and the samples of references \w+, got others \(theirs: "
+    with pytest.raises(AuditError, match=rf"{other}epochs 3, not 4\)"):
         make(pool, FineTune(), recipe=replace(tiny_recipe, epochs=4))
-    with pytest.raises(AuditError, match=r"expected the recipe and the samples that references .* were trained by"):
+    with pytest.raises(AuditError, match=rf"{other}other samples"):
         make(pool, FineTune(), unseen=parts.unseen.without(["s31"]))
 
 

@@ -1,10 +1,12 @@
 import dataclasses
+import functools
 import json
 import math
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -174,6 +176,71 @@ def test_a_module_and_a_name_are_resolved(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_name_that_cannot_be_imported_is_refused(name: str):
     with pytest.raises(RecipeError, match=r"^expected an importable model, got '.*; install its package"):
         Recipe(model=name).build(seed=0)
+
+
+class Makes:
+    """An object that makes models."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def __call__(self) -> nn.Module:
+        return nn.Linear(self.width, 2)
+
+
+def two(first: int, second: int, *, third: int = 1) -> nn.Module:
+    return nn.Linear(first, 100 * second + third)
+
+
+def variadic(*widths: int) -> nn.Module:
+    return nn.Linear(widths[0], widths[1])
+
+
+def test_a_partial_is_named_by_its_function_and_its_arguments():
+    recipe = Recipe(model=functools.partial(functools.partial(two, 4, third=7), second=3), model_options={"third": 9})
+    assert recipe == Recipe(model=two, model_options={"first": 4, "third": 9, "second": 3})
+    assert recipe.model_name == f"{__name__}:two"
+    assert recipe.importable
+    model = recipe.build(seed=0)
+    assert isinstance(model, nn.Linear)
+    assert (model.in_features, model.out_features) == (4, 309)
+    assert recipe.to_dict()["model_options"] == {"first": 4, "third": 9, "second": 3}
+    assert not Recipe(model=functools.partial(lambda **_: nn.Linear(1, 1), d=4)).importable
+
+
+@pytest.mark.parametrize(
+    ("partial", "told"),
+    [
+        (
+            functools.partial(cast(Any, two), 1, 2, 3),
+            r"expected arguments that .*:two takes, got \(1, 2, 3\) \(too many",
+        ),
+        (
+            functools.partial(variadic, 1, 2),
+            r"expected arguments with names, got \(1, 2\) for .*:variadic; pass them by",
+        ),
+    ],
+)
+def test_a_partial_whose_arguments_have_no_names_is_refused(partial: Any, told: str):
+    with pytest.raises(RecipeError, match=told):
+        Recipe(model=partial)
+
+
+def test_an_object_that_can_be_called_is_named_by_its_class():
+    recipe = Recipe(model=Makes(3))
+    assert recipe.model_name == f"{__name__}:Makes"
+    assert recipe.importable
+    assert isinstance(recipe.build(seed=0), nn.Linear)
+
+
+def test_functions_and_classes_among_the_options_are_told_by_their_names():
+    recipe = Recipe(model=mine, model_options={"norm": nn.BatchNorm2d, "act": torch.relu, "widths": (1, 2)})
+    assert recipe.to_dict()["model_options"]["norm"] == "torch.nn.modules.batchnorm:BatchNorm2d"
+    assert recipe.fingerprint != replace(recipe, model_options={"norm": nn.BatchNorm1d}).fingerprint
+    with pytest.raises(
+        RecipeError, match=r"^expected model options of numbers, .*, got Tensor; make it in the function"
+    ):
+        Recipe(model=mine, model_options={"table": torch.zeros(2)}).to_dict()
 
 
 def main_function() -> nn.Module:

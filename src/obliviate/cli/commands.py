@@ -302,12 +302,13 @@ def references(
 ) -> None:
     """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
     from obliviate.references.executors import opened
-    from obliviate.references.pool import pools_in
+    from obliviate.references.pool import PoolFacts, pools_in
     from obliviate.workspace import Workspace
 
     with progress(quiet=json_) as told, opened(executor) as given:
         workspace = Workspace.open(out, progress=told)
         pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
+    used = PoolFacts.read(pool.folder)
     there = [
         {
             "fingerprint": one.fingerprint,
@@ -316,6 +317,7 @@ def references(
             "samples": one.samples,
             "megabytes": round(one.bytes / 1e6, 2),
             "used": one.fingerprint == pool.fingerprint,
+            "differences": one.differences(vars(used)),
         }
         for one in pools_in(pool.folder.parent)
     ]
@@ -327,7 +329,7 @@ def references(
         printing.line(
             f"{one['fingerprint']}: {one['references']} references over {one['samples']:,} samples, "
             f"{one['with_weights']} with weights, {one['megabytes']} MB"
-            + ("" if one["used"] else "; of other data, recipe or seed than this folder's")
+            + ("" if one["used"] else f"; not this folder's: {one['differences']}")
         )
 
 

@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, runtime_checkable
@@ -28,7 +28,9 @@ from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingEr
 from obliviate.files import locked, remove_leftovers, sha256_of, write_atomically
 from obliviate.references.logits import write_logits
 from obliviate.task import Task
+from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.inference import observed
+from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import TICK, Progress, silent
 
@@ -108,17 +110,30 @@ class Job(ABC):
         population = Samples.from_tensors(
             batch.x.cpu().contiguous(), batch.y.cpu().contiguous(), ids=self.population.ids
         )
-        write_atomically(folder / JOB, lambda temporary: torch.save(replace(self, population=population), temporary))
+        content = replace(self, population=population), self.code_sha256
+        write_atomically(folder / JOB, lambda temporary: torch.save(content, temporary))
         return sha256_of(folder / JOB)
+
+    @property
+    def code_sha256(self) -> tuple[str, str]:
+        """What the code of the model and of the task amounts to in this process."""
+        model = self.recipe.build(seed=0)
+        architecture = architecture_sha256(self.recipe, self.population)
+        return architecture, task_sha256(self.task, model, self.population)
 
     @staticmethod
     def read(folder: Path, sha256: str) -> Job:
-        """Read the job that `write` wrote; raises AuditError for any other file."""
+        """Read the job that `write` wrote; raises AuditError for any other file, and where the code is another here."""
         path = folder / JOB
         if not path.exists() or sha256_of(path) != sha256:
             raise AuditError(f"expected the job that was begun in {folder}, got another or none; begin again")
-        job = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
+        job, code = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
         assert isinstance(job, Job)
+        if job.code_sha256 != code:
+            raise AuditError(
+                f"expected the code of {job.recipe.model_name} and of the task as in the process that began the job, "
+                "got other code; it was edited since: begin again in a new process"
+            )
         return job
 
 
@@ -136,6 +151,7 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
             f"expected finite outputs, got NaN or Inf from {job.kind} {member}; lower the recipe's learning rate"
         )
     facts = {"seconds": f"{seconds:.3f}", "fingerprint": job.fingerprint, "member": str(member)}
+    facts |= {"threads": str(torch.get_num_threads()), "torch": str(torch.__version__)}  # which decide the last bits
     if job.keep_weights:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         write_atomically(weights_file(folder, job.kind, member), lambda temporary: save_file(weights, temporary, facts))
@@ -155,20 +171,10 @@ def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = N
         if not (path / JOB).exists() or parent not in {None, os.getppid()}:
             raise TrainingError("expected a job that is still wanted, got none; whoever began it has stopped")
 
-    with _in_turn, _one_thread():
+    with _in_turn, one_thread():
         job = Job.read(path, sha256)
         stop_if_unwanted("", 0, 1)
         make(job, path, member, progress=stop_if_unwanted)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def check_makers(workers: int | None, executor: Executor | None) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import warnings
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,11 +26,12 @@ from obliviate.references.logits import REMEDY, StoredLogits, facts_of
 from obliviate.references.member import Members
 from obliviate.references.plan import check_count, leave_half_out
 from obliviate.task import Task
+from obliviate.training.identity import architecture_sha256, describe_task, task_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import Ids
 
-FORMAT: Final = "obliviate.references/1"
+FORMAT: Final = "obliviate.references/2"
 FACTS: Final = "pool.json"
 SHADOWS: Final = "shadows"
 LEAST_POPULATION: Final = 6  # two samples to forget, two to keep, two unseen
@@ -93,9 +96,27 @@ class PoolFacts:
     folder: Path
     fingerprint: str
     recipe: Mapping[str, Any]
+    architecture_sha256: str
+    task: Mapping[str, str]
+    task_sha256: str
     population_sha256: str
     samples: int
     seed: int
+
+    @classmethod
+    def read(cls, folder: Path) -> PoolFacts:
+        """Read the description in a pool's folder; raises AuditError for a damaged or foreign one, or for none."""
+        path = folder / FACTS
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            kind = values.pop("format")
+            if kind != FORMAT:
+                raise ValueError(f"format {kind!r}")
+            return cls(folder, folder.name, **values)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AuditError(
+                f"expected the description of a reference pool, got {path} ({error}); remove the folder {folder}"
+            ) from error
 
     @cached_property
     def members(self) -> int:
@@ -115,25 +136,53 @@ class PoolFacts:
         """The size of all files, shadows included."""
         return sum(one.stat().st_size for one in self.folder.rglob("*") if one.is_file())
 
-    def differences(self, recipe: Recipe, population: Samples, seed: int) -> str:
-        """Say in what this pool is another than that of a recipe, a population and a seed."""
-        mine = dict(self.recipe)
-        asked = recipe.to_dict()
+    def differences(self, asked: Mapping[str, Any]) -> str:
+        """Say in what this pool is another than that of an `identity`; an empty text if in nothing.
+
+        Models and losses are compared on samples, so that nothing is said of them where the samples are others.
+        """
         told = [
-            f"{key} {mine.get(key)!r}, not {asked.get(key)!r}"
-            for key in sorted(set(mine) | set(asked))
-            if mine.get(key) != asked.get(key)
+            f"{key} {self.recipe.get(key)!r}, not {asked['recipe'].get(key)!r}"
+            for key in sorted(set(self.recipe) | set(asked["recipe"]))
+            if key != "model" and self.recipe.get(key) != asked["recipe"].get(key)
         ]
-        if self.population_sha256 != population.sha256:
-            told.append(f"other samples ({self.samples:,}, not {len(population):,})")
-        if self.seed != seed:
-            told.append(f"seed {self.seed}, not {seed}")
+        tasks = [
+            f"the task's {key} {self.task.get(key)}, not {asked['task'].get(key)}"
+            for key in sorted(set(self.task) | set(asked["task"]))
+            if self.task.get(key) != asked["task"].get(key)
+        ]
+        if self.population_sha256 != asked["population_sha256"]:
+            told += [*tasks, f"other samples ({self.samples:,}, not {asked['samples']:,})"]
+        else:
+            if self.architecture_sha256 != asked["architecture_sha256"]:
+                mine, theirs = self.recipe.get("model"), asked["recipe"]["model"]
+                told.append("the architecture as built" + (f" ({mine}, not {theirs})" if mine != theirs else ""))
+            told += tasks or ["the task's loss"] * (self.task_sha256 != asked["task_sha256"])
+        if self.seed != asked["seed"]:
+            told.append(f"seed {self.seed}, not {asked['seed']}")
         return ", ".join(told)
 
 
-def fingerprint(recipe: Recipe, population: Samples, seed: int) -> str:
-    """A short hash of what the members of a pool depend on; the number of members is not part of it."""
-    return hashlib.sha256(f"{recipe.fingerprint} {population.sha256} {seed}".encode()).hexdigest()[:16]
+def identity(recipe: Recipe, population: Samples, task: Task, *, seed: int) -> dict[str, Any]:
+    """Say what the members of a pool depend on, as `pool.json` does; the number of members is not part of it.
+
+    Raises RecipeError as `training.identity.architecture_sha256` does.
+    """
+    return {
+        "recipe": recipe.to_dict(),
+        "architecture_sha256": architecture_sha256(recipe, population),
+        "task": describe_task(task),
+        "task_sha256": task_sha256(task, recipe.build(seed=0), population),
+        "population_sha256": population.sha256,
+        "samples": len(population),
+        "seed": seed,
+    }
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """A short hash of an `identity`, in which the name of the model's builder plays no part: what it builds does."""
+    recipe = {key: value for key, value in identity["recipe"].items() if key != "model"}
+    return hashlib.sha256(json.dumps({**identity, "recipe": recipe}, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def train_pool(
@@ -158,9 +207,13 @@ def train_pool(
     (`concurrent.futures`, dask's `client.get_executor()`, …) is given one function call a member instead; its
     processes must see `folder`. `keep_weights=False` drops the members' weights, which only shadows need.
 
-    Raises RecipeError when other processes are asked for and cannot import the model; AuditError for a number of
-    models that is not even or below 4, a population below 6 samples, and damaged or foreign files; WorkspaceError
-    for a folder that cannot be written to or that another process is training in; TrainingError when a member fails.
+    What is there is used if it is of the same model as built, task, loss, recipe, samples and seed (`identity`). Others
+    are left alone, with a warning where only the model as built or the task differs, as after an edit of their code.
+
+    Raises RecipeError when other processes are asked for and cannot import the model, and for a builder that does not
+    return a new model at each call; AuditError for a number of models that is not even or below 4, a population below
+    6 samples, and damaged or foreign files; WorkspaceError for a folder that cannot be written to or that another
+    process is training in; TrainingError when a member fails.
     """
     check_count(models)
     jobs.check_makers(workers, executor)
@@ -170,18 +223,13 @@ def train_pool(
             "an audit needs some to forget, some to keep and some unseen"
         )
     included = leave_half_out(models, len(population), seed=seed)
-    name = fingerprint(recipe, population, seed)
+    facts = identity(recipe, population, task, seed=seed)
+    name = fingerprint(facts)
+    _warn_of_unlike(folder, name, facts)
     folder = writable_folder(folder / name)
     _refuse_foreign(folder)
-    facts = {
-        "format": FORMAT,
-        "recipe": recipe.to_dict(),
-        "population_sha256": population.sha256,
-        "samples": len(population),
-        "seed": seed,
-    }
     if not (folder / FACTS).exists():
-        write_json(folder / FACTS, facts)
+        write_json(folder / FACTS, {"format": FORMAT, **facts})
     job = Members(recipe, task, population, seed, name, keep_weights, models)
     jobs.complete(job, folder, models, workers=workers, executor=executor, progress=progress)
     pool = _open(folder, population, included, name, seed)
@@ -191,20 +239,22 @@ def train_pool(
 
 
 def load_pool(
-    recipe: Recipe, population: Samples, *, folder: Path, models: int | None = None, seed: int = 0
+    recipe: Recipe, population: Samples, task: Task, *, folder: Path, models: int | None = None, seed: int = 0
 ) -> ReferencePool:
     """Open a pool that is there, all of it or its first `models`, and train nothing.
 
-    Raises AuditError where there is none of this recipe, this population and this seed, with what there is instead,
-    or where it has fewer members.
+    Raises AuditError where there is none of this `identity`, with what there is instead, or where it has fewer members;
+    RecipeError as `identity` does.
     """
-    name = fingerprint(recipe, population, seed)
+    facts = identity(recipe, population, task, seed=seed)
+    name = fingerprint(facts)
     known = {one.fingerprint: one for one in pools_in(folder)}
     if name not in known:
-        others = "; ".join(f"{one}: {facts.differences(recipe, population, seed)}" for one, facts in known.items())
+        others = "; ".join(f"{one}: {pool.differences(facts)}" for one, pool in known.items())
         raise AuditError(
             f"expected references {name} in {folder}, got {others or 'none'}; "
-            "train them first, or give the recipe, the samples and the seed that they were trained by"
+            "train them first, or give the model, the recipe, the task, the samples and the seed that they were "
+            "trained by"
         )
     there = known[name].members
     if there < (wanted := models or max(4, there - there % 2)):
@@ -218,19 +268,20 @@ def load_pool(
 
 def pools_in(folder: Path) -> tuple[PoolFacts, ...]:
     """List the pools of a folder by their fingerprints; raises AuditError for a damaged or foreign description."""
-    found = []
-    for path in sorted(folder.glob(f"*/{FACTS}")):
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            kind = values.pop("format")
-            if kind != FORMAT:
-                raise ValueError(f"format {kind!r}")
-            found.append(PoolFacts(path.parent, path.parent.name, **values))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AuditError(
-                f"expected the description of a reference pool, got {path} ({error}); remove the folder {path.parent}"
-            ) from error
-    return tuple(found)
+    return tuple(PoolFacts.read(path.parent) for path in sorted(folder.glob(f"*/{FACTS}")))
+
+
+def _warn_of_unlike(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
+    """Warn before a new pool is begun beside one of the same recipe, samples and seed."""
+    if (folder / name / FACTS).exists():
+        return
+    with suppress(AuditError):  # a description that cannot be read is of another pool, which does not matter here
+        for one in pools_in(folder):
+            if all(getattr(one, key) == facts[key] for key in ("recipe", "population_sha256", "seed")):
+                warnings.warn(
+                    f"new references are trained, for those in {one.folder} differ in {one.differences(facts)}",
+                    stacklevel=3,
+                )
 
 
 def _open(

@@ -24,7 +24,7 @@ from obliviate.files import writable_folder, write_json
 from obliviate.references import jobs
 from obliviate.references.jobs import Executor, Job, logits_file, pickled
 from obliviate.references.logits import StoredLogits
-from obliviate.references.pool import ReferencePool, fingerprint, total_seconds
+from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity, total_seconds
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
@@ -138,18 +138,19 @@ def make_shadows(
     too. Shadows are kept by a hash of the pool, the unlearning's `repr`, F, V and the seed; a pool that has grown
     needs new ones for its new members only. `workers`, `executor` and interruptions are as in `train_pool`.
 
-    Raises AuditError for a pool whose weights were dropped, for samples outside it, and for a request so small that
-    some reference has nothing to forget.
+    Raises AuditError for a pool whose weights were dropped, for another model, recipe, task or population than the
+    pool's, for samples outside it, and for a request so small that some reference has nothing to forget.
     """
     jobs.check_makers(workers, executor)
     held_out = hold_out(unseen, len(forget), seed=seed)
     ids = np.concatenate([np.sort(forget), held_out])
     if outside := sorted(set(ids.tolist()) - set(pool.ids.tolist())):
         raise AuditError(f"expected samples of the reference pool, got {shown(outside)} outside it; use its samples")
-    if fingerprint(recipe, population, pool.seed) != pool.fingerprint:
+    given = identity(recipe, population, task, seed=pool.seed)
+    if fingerprint(given) != pool.fingerprint:
         raise AuditError(
-            f"expected the recipe and the samples that references {pool.fingerprint} were trained by, got others; "
-            "give those"
+            f"expected the model, the recipe, the task and the samples of references {pool.fingerprint}, got others "
+            f"(theirs: {PoolFacts.read(pool.folder).differences(given)}); give those that they were trained by"
         )
     included = pool.included[:, population.places(ids).numpy()]
     if idle := np.flatnonzero(~included.any(axis=1)).tolist():

@@ -1,4 +1,4 @@
-"""Torch's global random state, on the processor and on every GPU: seeded for a while, then given back."""
+"""Torch's global state, generators of all devices and threads: set for a while, then given back."""
 
 from __future__ import annotations
 
@@ -21,3 +21,19 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute with one thread, which adds up in the same order everywhere.
+
+    >>> with one_thread():
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +33,8 @@ class Recipe:
     """Architecture, optimiser, schedule, epochs and augmentation of a training.
 
     `model` is the name of a built-in architecture or your own function (or class) that returns a fresh `nn.Module`;
-    `model_options` are its keyword arguments. The defaults train the demonstration in seconds.
+    `model_options` are its keyword arguments. A `functools.partial` is taken apart into both. The defaults train the
+    demonstration in seconds.
 
     With `shards` above 1 the training set is cut into as many parts, each with a model of its own, and the model is the
     `Ensemble` of them; with `slices` above 1 each of these is trained part by part, with a checkpoint after each, so
@@ -56,6 +59,10 @@ class Recipe:
     slices: int = 1
 
     def __post_init__(self) -> None:
+        while isinstance(self.model, functools.partial):
+            options = {**_arguments(self.model), **self.model_options}
+            object.__setattr__(self, "model_options", options)
+            object.__setattr__(self, "model", self.model.func)
         if isinstance(self.model, str) and ":" not in self.model and self.model not in ARCHITECTURES:
             raise RecipeError(
                 f"expected an architecture of {', '.join(ARCHITECTURES)}, got {self.model!r}; "
@@ -123,23 +130,29 @@ class Recipe:
 
     @property
     def model_name(self) -> str:
-        """The built-in architecture's name, or "module:name" of the user's function."""
-        return self.model if isinstance(self.model, str) else f"{self.model.__module__}:{self.model.__qualname__}"
+        """The built-in architecture's name, or "module:name" of the user's function, or of the class of an object."""
+        return self.model if isinstance(self.model, str) else name_of(self.model)
 
     @property
     def importable(self) -> bool:
         """Whether another process can build the model: a built-in name, or a function that a module holds."""
         if isinstance(self.model, str):
             return True
-        module, name = self.model.__module__, self.model.__qualname__
+        module, _, name = self.model_name.partition(":")
         return module != "__main__" and "<" not in name
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON values; `shards` and `slices` are named only where the model is trained in them."""
+        """Return the recipe as JSON values; `shards` and `slices` are named only where the model is trained in them.
+
+        Functions and classes among the options are told by their names. Raises RecipeError for other options that are
+        no JSON values.
+        """
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         if not self.sharded:
             del values["shards"], values["slices"]
-        options = json.loads(json.dumps(dict(self.model_options)))  # tuples become lists, as in a file
+        options = json.loads(
+            json.dumps(dict(self.model_options), default=_written)
+        )  # tuples become lists, as in a file
         return values | {"model": self.model_name, "model_options": options}
 
     @classmethod
@@ -170,3 +183,39 @@ def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         raise RecipeError(
             f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
         ) from error
+
+
+def name_of(builder: Callable[..., Any]) -> str:
+    """Return "module:name" of a function or class, and of the class of another callable object.
+
+    >>> name_of(nn.Linear)
+    'torch.nn.modules.linear:Linear'
+    """
+    named: Any = builder if hasattr(builder, "__qualname__") else type(builder)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def _arguments(partial: functools.partial[nn.Module]) -> dict[str, Any]:
+    """The arguments of a partial, by their names; raises RecipeError for those without."""
+    try:
+        signature = inspect.signature(partial.func)
+        named = signature.bind_partial(*partial.args).arguments
+    except (TypeError, ValueError) as error:
+        raise RecipeError(
+            f"expected arguments that {name_of(partial.func)} takes, got {partial.args} ({error}); correct the partial"
+        ) from error
+    kinds = {signature.parameters[name].kind for name in named}
+    if kinds - {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
+        raise RecipeError(
+            f"expected arguments with names, got {partial.args} for {name_of(partial.func)}; pass them by keyword"
+        )
+    return {**named, **partial.keywords}
+
+
+def _written(option: Any) -> str:
+    if callable(option):
+        return name_of(option)
+    raise RecipeError(
+        f"expected model options of numbers, texts, lists, functions and classes, got {type(option).__name__}; make it "
+        "in the function that builds the model"
+    )

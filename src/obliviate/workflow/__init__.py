@@ -2,6 +2,7 @@
 
 from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
 from obliviate.workflow.choosing import memorised, mislabelled
+from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
@@ -15,6 +16,7 @@ __all__ = [
     "Trained",
     "audit_models",
     "check",
+    "check_fresh",
     "check_margins",
     "check_request",
     "cpu_name",

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from obliviate.audit.inputs import Role
+from obliviate.errors import RecipeError
 from obliviate.training import checkpoint
 from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
@@ -35,7 +36,15 @@ class Trained:
 
     @classmethod
     def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
-        """Wrap a model that was trained or unlearned elsewhere, so that it can be audited."""
+        """Wrap a model that was trained or unlearned elsewhere, so that it can be audited.
+
+        Raises RecipeError for a file or weights, which are no model yet.
+        """
+        if not isinstance(model, nn.Module):
+            raise RecipeError(
+                f"expected a model, got {type(model).__name__}; build the model and read the weights into it: "
+                '`model.load_state_dict(torch.load("x.pth", weights_only=True))`'
+            )
         return cls(model, role, "given", 0, None, name=name or role)
 
     @property

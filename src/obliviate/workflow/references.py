@@ -23,6 +23,7 @@ from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.types import Ids
+from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
 from obliviate.workflow.unlearning import unlearn
 
@@ -43,15 +44,21 @@ def train_references(
 ) -> ReferencePool:
     """Train (or open) the reference pool over training and unseen samples, each in half of the references.
 
-    What is in `folder` of this recipe, these samples and this seed is used, and extended by asking for more `models`;
-    see `references.pool.train_pool` for `workers`, `executor` and `keep_weights`, and docs/references.md.
+    What is in `folder` of this model as built, recipe, task, samples and seed is used, and extended by asking for more
+    `models`; see `references.pool.train_pool` for `workers`, `executor` and `keep_weights`, and docs/references.md.
+
+    Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; AuditError
+    for samples in both sets; RecipeError for a builder whose models know the training samples already (`check_fresh`),
+    or that does not return a new one at each call; and whatever `train_pool` raises.
     """
     task.check_samples(train, what="training set")
     task.check_samples(unseen, what="unseen set")
     task.check_model(recipe.build(seed=seed), train)
+    population = _population(train, unseen)
+    check_fresh(recipe, train, unseen, task, seed=seed)
     return train_pool(
         recipe,
-        _population(train, unseen),
+        population,
         task,
         folder=Path(folder),
         models=models,
@@ -67,6 +74,7 @@ def load_references(
     recipe: Recipe,
     train: Samples,
     unseen: Samples,
+    task: Task,
     *,
     folder: Path | str,
     models: int | None = None,
@@ -76,7 +84,7 @@ def load_references(
 
     Raises AuditError where they are not there, which says what is there instead.
     """
-    return load_pool(recipe, _population(train, unseen), folder=Path(folder), models=models, seed=seed)
+    return load_pool(recipe, _population(train, unseen), task, folder=Path(folder), models=models, seed=seed)
 
 
 def _population(train: Samples, unseen: Samples) -> Samples:

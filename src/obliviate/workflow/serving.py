@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import hashlib
+import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from obliviate.methods.amun import SUFFIX
 from obliviate.methods.base import Method, settle
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.identity import architecture_sha256, model_sha256, task_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import Ids, SampleId
@@ -113,7 +115,7 @@ class Serving:
         if folder is None:
             made = make(None)
         else:
-            own = folder / f"{self.requests + 1:04d}-{method.name}-{self._identity(asked, method, seed)}"
+            own = folder / f"{self.requests + 1:04d}-{method.name}-{self._identity(asked, method, task, recipe, seed)}"
             path, work = own / "model.safetensors", own / "work"
             if path.with_suffix(".json").exists():
                 made, _ = read_into(path, copy.deepcopy(self.model))
@@ -129,10 +131,15 @@ class Serving:
             shutil.rmtree(work, ignore_errors=True)
         return Serving(made, self.history.after(split.forget.ids))
 
-    def _identity(self, asked: Split, method: Method, seed: int) -> str:
+    def _identity(self, asked: Split, method: Method, task: Task, recipe: Recipe | None, seed: int) -> str:
         """Everything that the outcome of a request depends on, as a short name."""
         sets = [None if one is None else one.sha256 for one in (asked.forget, asked.retain, asked.reference)]
-        facts = (repr(settle(method, asked)), seed, *sets, weights_sha256(self.model))
+        made_of = [weights_sha256(self.model), model_sha256(self.model, asked.forget)]
+        made_of.append(task_sha256(task, self.model, asked.forget))
+        if recipe is not None:
+            settings = {key: value for key, value in recipe.to_dict().items() if key != "model"}
+            made_of += [json.dumps(settings, sort_keys=True), architecture_sha256(recipe, asked.forget)]
+        facts = (repr(settle(method, asked)), seed, *sets, *made_of)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:10]
 
 

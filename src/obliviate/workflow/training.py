@@ -6,6 +6,7 @@ from pathlib import Path
 
 from obliviate.data.samples import Samples
 from obliviate.task import Task
+from obliviate.training.identity import refuse_shared
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.shards import plan
@@ -36,8 +37,13 @@ def train(
 
 
 def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:
-    """Refuse samples that are not of the task (DataError), or a model or shards that do not fit them (RecipeError)."""
+    """Refuse samples that are not of the task (DataError), or a model or shards that do not fit them (RecipeError).
+
+    A builder that does not return a new model at each call is refused too (RecipeError).
+    """
     task.check_samples(samples, what="training set")
-    task.check_model(recipe.build(seed=seed), samples)
+    model = recipe.build(seed=seed)
+    task.check_model(model, samples)
+    refuse_shared(recipe, model, recipe.build(seed=seed))
     if recipe.sharded:
         plan(samples, recipe, seed=seed)

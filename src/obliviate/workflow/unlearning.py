@@ -20,9 +20,11 @@ from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
 
 
@@ -44,13 +46,20 @@ def unlearn(
     With a `folder`, an interrupted run resumes there; the folder must belong to this method, model, split and seed.
     `checkpoints` is the folder where `train` and earlier requests left the slice checkpoints that `sisa` needs.
 
+    Where the method trains a fresh model, the recipe's builder must return a new one at each call, and none that knows
+    the samples to forget; the latter is told by the split's reference set (`check_fresh`), and not without one.
+
     Raises MethodError, before any work, when the method needs what the split or the recipe does not give, and
-    afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task;
-    TrainingError when the loss or the weights are not finite.
+    afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task, and
+    RecipeError for such a builder; TrainingError when the loss or the weights are not finite.
     """
     run = Run(task, seed=seed, recipe=recipe, folder=folder, checkpoints=checkpoints, progress=progress)
     method = check_request(method, split, run)
     task.check_model(model, split.forget)
+    if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
+        refuse_same_model(recipe, model, seed=seed)
+        if split.reference is not None:
+            check_fresh(recipe, split.forget, split.reference, task, seed=seed, what="the samples to forget")
     before = weights_sha256(model)
     started = time.monotonic()
     private = run.precision.prepare(copy.deepcopy(model))

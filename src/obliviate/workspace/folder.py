@@ -204,9 +204,10 @@ class Workspace:
 
     def train(self) -> Trained:
         """Train the original model, or read it back."""
-        return self._kept.kept(
-            "original",
-            lambda work: workflow.train(
+
+        def make(work: Path) -> Trained:
+            self.origin.check_code(self.folder)
+            return workflow.train(
                 self.recipe,
                 self.data.train,
                 self.task,
@@ -214,9 +215,9 @@ class Workspace:
                 folder=work,
                 checkpoints=self._checkpoints,
                 progress=self._said("original"),
-            ),
-            ids=self.data.train.ids.tolist(),
-        )
+            )
+
+        return self._kept.kept("original", make, ids=self.data.train.ids.tolist())
 
     def unlearn(
         self,
@@ -260,9 +261,14 @@ class Workspace:
         weights = checkpoint.weights_sha256(served.model)
         facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
         identity = f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
-        return self._kept.kept(
-            identity,
-            lambda work: workflow.unlearn(
+
+        def make(work: Path) -> Trained:
+            self.origin.check_code(self.folder)
+            if "recipe" in method.needs and split.reference is None:  # with a reference set `unlearn` does so itself
+                workflow.check_fresh(
+                    self.recipe, split.forget, self.data.test, self.task, seed=seed, what="the samples to forget"
+                )
+            return workflow.unlearn(
                 served.model,
                 split,
                 method,
@@ -273,7 +279,11 @@ class Workspace:
                 checkpoints=self._checkpoints,
                 progress=self._said(name),
                 name=name,
-            ),
+            )
+
+        return self._kept.kept(
+            identity,
+            make,
             ids=whole.kept.ids.tolist() if retain else [],
             settings={"method": describe_method(method), "retain": retain, "request": number},
         )
@@ -326,6 +336,7 @@ class Workspace:
 
         They do not depend on the forget set, so they may be trained ahead of a request, and serve every later one.
         """
+        self.origin.check_code(self.folder)
         return workflow.train_references(
             self.recipe,
             self.data.train,

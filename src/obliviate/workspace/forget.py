@@ -48,8 +48,10 @@ class Here:
                 f"expected references in {self.folder} to rank samples by, got none; "
                 f"run `obliviate references --out {self.folder}` first"
             )
-        data, recipe = self.origin.data, self.origin.recipe
-        return workflow.load_references(recipe, data.train, data.test, folder=self.references, seed=self.origin.seed)
+        data, origin = self.origin.data, self.origin
+        return workflow.load_references(
+            origin.recipe, data.train, data.test, origin.task, folder=self.references, seed=origin.seed
+        )
 
 
 def choose(forget: Forget, here: Here) -> Chosen:

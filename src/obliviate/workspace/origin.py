@@ -12,10 +12,11 @@ from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.files import read_json, writable_folder, write_json
 from obliviate.task import Classification, Task, task_of
+from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.workspace.plan import Plan
 
-FORMAT: Final = "obliviate.workspace/1"
+FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
 
 
@@ -41,7 +42,11 @@ class Origin:
 
     @classmethod
     def read(cls, folder: Path) -> Origin:
-        """Read what `write` left; raises WorkspaceError for a foreign folder, DataError where its data are gone."""
+        """Read what `write` left.
+
+        Raises WorkspaceError for a foreign folder or where its model's code has changed since, DataError where its data
+        are gone.
+        """
         path = folder / FILE
         if not path.exists():
             raise WorkspaceError(
@@ -68,6 +73,7 @@ class Origin:
                 f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
                 f"{origin.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
             )
+        origin.check_code(folder)
         origin.plan.keep(folder)
         return origin
 
@@ -86,9 +92,10 @@ class Origin:
                     f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
                 )
+            self.check_code(folder)
             if there.get("source") != self.source:
                 writable_folder(folder)
-                write_json(folder / FILE, facts)
+                write_json(folder / FILE, facts | self._built)
         else:
             if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
                 raise WorkspaceError(
@@ -96,13 +103,33 @@ class Origin:
                 )
             workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
             writable_folder(folder)
-            write_json(folder / FILE, facts)
+            write_json(folder / FILE, facts | self._built)
         writable_folder(folder)
         self.plan.keep(folder)
 
+    def check_code(self, folder: Path) -> None:
+        """Refuse to go on in a folder after the code of its model or its task has changed; raises WorkspaceError."""
+        there, built = read_json(folder / FILE), self._built
+        what = {"architecture_sha256": f"architecture ({self.recipe.model_name})", "task_sha256": "task and its loss"}
+        for key, name in what.items():
+            if there.get(key) != built[key]:
+                raise WorkspaceError(
+                    f"expected the {name} that {folder} was begun with, got another under the same name; restore its "
+                    "code, or begin in a new folder"
+                )
+
+    @property
+    def _built(self) -> dict[str, str]:
+        """What the code that the recipe and the task name amounts to now."""
+        model = self.recipe.build(seed=0)
+        return {
+            "architecture_sha256": architecture_sha256(self.recipe, self.data.train),
+            "task_sha256": task_sha256(self.task, model, self.data.train),
+        }
+
     @property
     def facts(self) -> dict[str, Any]:
-        """What `workspace.json` holds."""
+        """What `workspace.json` holds, besides hashes of the architecture as built and of the task."""
         return {
             "format": FORMAT,
             "source": self.source,
