@@ -13,6 +13,7 @@ from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, DataError, MethodError, WorkspaceError
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
@@ -262,7 +263,7 @@ def test_killed_between_weights_and_manifest_makes_the_model_again(
 
     work = begin()
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_json", killed)
+        patch.setattr(checkpoint, "write_sealed_json", killed)
         with pytest.raises(KeyboardInterrupt):
             work.train()
     assert (work.folder / "models" / "original.safetensors").exists()
@@ -280,7 +281,7 @@ def test_a_half_written_model_is_not_audited(begin: Open, monkeypatch: pytest.Mo
     work.train()
     work.choose("s01,s02")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_json", killed)
+        patch.setattr(checkpoint, "write_sealed_json", killed)
         with pytest.raises(KeyboardInterrupt):
             work.unlearn(ASCENT)
     assert [one.label for one in work.models()] == ["original"]
@@ -290,8 +291,7 @@ def test_a_model_of_other_data_is_refused(begin: Open) -> None:
     work = begin()
     work.train()
     path = work.folder / "models" / "original.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(facts | {"data_sha256": "0" * 64}))
+    write_sealed_json(path, read_sealed_json(path) | {"data_sha256": "0" * 64})
     with pytest.raises(WorkspaceError, match=r"expected a model of this folder's data, got .* of other data"):
         work.train()
 
@@ -307,7 +307,7 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     values = replace(work, progress=lambda *one: told.append(one)).audit(
         references=6, retrained=2, workers=0, command="obliviate audit"
     )
-    assert json.loads(work.results.read_text(encoding="utf-8")) == values
+    assert read_sealed_json(work.results) == values
     assert work.report.exists()
     assert (values["command"], values["data"]["forget_rule"]) == ("obliviate audit", "random 25 %")
     assert ("references", 6, 6) in told
@@ -497,9 +497,9 @@ def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin
     cut.unlearn(SISA())
     cut.unlearn(ASCENT, name="old")
     path = next(cut.folder.glob("models/gradient_ascent-*.json"))
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    del facts["settings"]["method"]  # as models of earlier versions are
-    path.write_text(json.dumps(facts))
+    facts = read_sealed_json(path)
+    del facts["settings"]["method"]  # as for a method that cannot be written down
+    write_sealed_json(path, facts)
     values = cut.audit(references=6, retrained=0, shadows=True, workers=0)
     first, second = values["notes"]
     assert first.startswith("sisa was audited without U-LiRA, for it has no shadows: expected a method that works on")
@@ -559,7 +559,7 @@ def test_other_coins_in_the_same_folder_are_refused(begin: Open) -> None:
         with pytest.raises(WorkspaceError, match="with another coins: choose another --out"):
             begin(coins=other)
     path = work.folder / "coins.json"
-    path.write_text(json.dumps({"heads": ["s01"], "tails": []}))
+    write_sealed_json(path, {"heads": ["s01"], "tails": []})
     with pytest.raises(WorkspaceError, match=r"expected the coins that .* was made with, got others in coins.json"):
         Workspace.open(work.folder)
     path.unlink()  # as a kill before it was written leaves the folder
@@ -617,8 +617,7 @@ def test_other_noise_in_the_same_folder_is_refused(begin: Open) -> None:
         with pytest.raises(WorkspaceError, match=f"with another {name}: choose another --out"):
             begin(**changed)
     path = work.folder / "noise.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(facts | {"sha256": "0" * 64}))
+    write_sealed_json(path, read_sealed_json(path) | {"values_sha256": "0" * 64})
     with pytest.raises(WorkspaceError, match=r"expected the noise that .* was made with, got others in noise.json"):
         Workspace.open(work.folder)
 
@@ -671,7 +670,7 @@ def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_
     work = served_twice(begin)
     assert [made.label for made in work.models()] == ["original", "gradient_ascent", "gradient_ascent, request 2"]
     assert [len(one.ids) for one in work.requests] == [5, 5]
-    assert json.loads((work.folder / "forget.json").read_text("utf-8")).keys() == {"rule", "ids"}
+    assert read_sealed_json(work.folder / "forget.json").keys() == {"format", "rule", "ids", "before_sha256"}
     kept = json.loads((work.folder / "requests" / "0002.json").read_text("utf-8"))
     assert (kept["rule"], kept["ids"], kept["after"]["label"]) == ("ids", work.requests[1].ids, "gradient_ascent")
     _, first, second = work.models()
@@ -743,7 +742,10 @@ def test_the_model_that_a_request_began_from_is_missed_where_it_is_gone(begin: O
 
 def test_a_damaged_request_is_refused(begin: Open) -> None:
     work = served_twice(begin)
-    (work.folder / "requests" / "0002.json").write_text('{"rule": "ids", "ids": []}')
+    path = work.folder / "requests" / "0002.json"
+    facts = read_sealed_json(path)
+    del facts["after"]
+    write_sealed_json(path, facts)
     with pytest.raises(WorkspaceError, match=r"expected a request with its rule, its ids .* got .*0002.json without"):
         work.unlearn(ASCENT)
 

@@ -1,7 +1,7 @@
 """Files that are either whole or absent, and whose readers notice every bit that has changed since.
 
-A JSON document of ours is sealed: its field "sha256" is the hash of all other fields. A large file is hashed by a sealed
-document beside it, and one that is overwritten again and again ends with its own hash, so that both change in one step.
+A JSON document of ours is sealed: its field "sha256" is the hash of all other fields. A large file is hashed by a
+sealed document beside it. One that is overwritten again and again ends with its own hash, so that both change at once.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ def write_sealed_json(path: Path, values: Mapping[str, Any]) -> None:
     ...     read_sealed_json(Path(folder) / "a.json", "example/1")
     {'format': 'example/1', 'ids': ['s1']}
     """
+    assert SEAL not in values
     values = json.loads(json.dumps(values, allow_nan=False))  # as a reader will see them
     write_json(path, {**values, SEAL: _seal(values)})
 
@@ -154,7 +155,7 @@ def check_sha256(path: Path, wanted: str, *, remedy: str, error: type[ObliviateE
     try:
         found = _known_sha256(path)
     except OSError as problem:
-        raise error(f"expected a file with sha256 {wanted[:12]}…, got {problem.strerror}: {path}; {remedy}") from problem
+        raise error(f"expected a file at {path}, got none that can be read ({problem.strerror}); {remedy}") from problem
     if found != wanted:
         expected, got = told_apart(wanted, found)
         raise error(f"expected sha256 {expected}, got {got} in {path}; the file was damaged or replaced: {remedy}")
@@ -166,7 +167,8 @@ def told_apart(one: str, other: str) -> tuple[str, str]:
     >>> told_apart("0123456789abcdef00", "0123456789abcdee00")
     ('0123456789abcdef…', '0123456789abcdee…')
     """
-    length = max(12, len(os.path.commonprefix([one, other])) + 1)
+    same = next((place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), 0)
+    length = max(12, same + 1)
 
     def shortened(text: str) -> str:
         return text if len(text) <= length else f"{text[:length]}…"

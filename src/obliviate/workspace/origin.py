@@ -10,13 +10,19 @@ from typing import Any, Final
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_json, writable_folder, write_json
+from obliviate.files import read_sealed_json, writable_folder, write_sealed_json
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.recipe import Recipe
 from obliviate.workspace.plan import Plan
 
-FORMAT: Final = "obliviate.workspace/1"
+FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read what a folder was made from; raises WorkspaceError for a damaged or edited file, and a foreign one."""
+    remedy = "restore it, or use a folder that `obliviate train` or `obliviate demo` made"
+    return read_sealed_json(folder / FILE, FORMAT, remedy=remedy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +54,7 @@ class Origin:
                 f"expected a folder made by `obliviate train` or `obliviate demo`, got {folder} without "
                 f"{FILE}; train there first"
             )
-        facts = read_json(path)
-        if facts.get("format") != FORMAT:
-            raise WorkspaceError(
-                f"expected {FILE} of format {FORMAT}, got {facts.get('format')!r} in {folder}; "
-                "use a folder that `obliviate train` or `obliviate demo` made"
-            )
+        facts = read_facts(folder)
         writable_folder(folder)
         source = facts["source"]
         if source not in sources.NAMED and not Path(source).exists():
@@ -79,7 +80,7 @@ class Origin:
         """
         facts = self.facts
         if (folder / FILE).exists():
-            there = read_json(folder / FILE)
+            there = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
             if differing := sorted(key for key in compared if there.get(key) != facts[key]):
                 raise WorkspaceError(
@@ -88,7 +89,7 @@ class Origin:
                 )
             if there.get("source") != self.source:
                 writable_folder(folder)
-                write_json(folder / FILE, facts)
+                write_sealed_json(folder / FILE, facts)
         else:
             if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
                 raise WorkspaceError(
@@ -96,7 +97,7 @@ class Origin:
                 )
             workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
             writable_folder(folder)
-            write_json(folder / FILE, facts)
+            write_sealed_json(folder / FILE, facts)
         writable_folder(folder)
         self.plan.keep(folder)
 
