@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -812,3 +813,122 @@ def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe
     made = work.unlearn(SISA())
     retrained = work.unlearn(Retrain(), seed=work.seed)
     assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)
+
+
+# ------------------------------------------------------------------------------------------- what contradicts
+
+
+def other_request(work: Workspace, ids: list[str], number: int = 1) -> None:
+    """Write another request, as whoever knows how they are sealed could."""
+    path = work.folder / ("forget.json" if number == 1 else "requests/0002.json")
+    write_sealed_json(path, read_sealed_json(path) | {"ids": ids})
+
+
+def other_manifest(path: Path, **changed: Any) -> None:
+    write_sealed_json(path, read_sealed_json(path) | changed)
+
+
+def manifest(work: Workspace, method: str) -> Path:
+    return next((work.folder / "models").glob(f"{method}*.json"))
+
+
+@pytest.mark.parametrize("reader", ["audit", "inspect"])
+def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Open, reader: str) -> None:
+    work = begin()
+    work.choose(["s01", "s02", "s03"])
+    work.unlearn(ASCENT)
+    work.retrained(2)
+    edited = (work.folder / "forget.json").read_text("utf-8").replace("s01", "s11")
+    other_request(work, ["s11", "s02", "s03"])
+    options: dict[str, Any] = {"references": 6, "workers": 0} if reader == "audit" else {}
+    told = (
+        r"expected the model gradient_ascent to be one for the samples of request 1 of .* that it was made for others;"
+    )
+    with pytest.raises(WorkspaceError, match=told) as info:
+        getattr(Workspace.open(work.folder), reader)(retrained=0, **options)
+    assert "s11" not in str(info.value)  # the message may be read by others
+    (work.folder / "forget.json").write_text(edited, "utf-8")
+    with pytest.raises(WorkspaceError, match=r"expected contents with sha256 .*forget.json.* edited: restore"):
+        getattr(Workspace.open(work.folder), reader)(retrained=2, **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "ids", "told"),
+    [
+        ("retrain", ["s00", "s05"], "it was trained on 1 of them"),
+        ("gradient_ascent", ["s05"], "it was trained on 1 of them"),
+    ],
+)
+def test_a_model_that_was_trained_on_what_it_should_forget_is_no_evidence(
+    begin: Open, method: str, ids: list[str], told: str
+) -> None:
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(ASCENT)
+    work.unlearn(Retrain(), seed=1)
+    other_manifest(manifest(work, method), ids=ids)
+    with pytest.raises(WorkspaceError, match=rf"expected the model .* request 1 of .* that {told}; restore"):
+        work.inspect(retrained=0)
+
+
+def test_an_original_that_never_saw_the_samples_is_refused(begin: Open) -> None:
+    work = begin()
+    work.train()
+    path = work.folder / "models" / "original.json"
+    other_manifest(path, ids=read_sealed_json(path)["ids"][:-3])
+    with pytest.raises(WorkspaceError, match=r"expected the model original as it is asked for, got a manifest in"):
+        work.train()
+
+
+@pytest.mark.parametrize(("method", "role"), [("gradient_ascent", "retrained"), ("retrain", "unlearned")])
+def test_a_role_that_is_not_the_methods_is_refused(begin: Open, method: str, role: str) -> None:
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(ASCENT)
+    work.unlearn(Retrain(), seed=1)
+    other_manifest(manifest(work, method), role=role)
+    with pytest.raises(WorkspaceError, match=rf"expected the role \w+ of a model by .*, got {role} in .*; remove"):
+        work.models()
+
+
+def test_a_recipe_that_the_models_were_not_trained_by_is_refused(begin: Open, tiny_recipe: Recipe) -> None:
+    work = begin()
+    work.train()
+    path = work.folder / "workspace.json"
+    content = path.read_text("utf-8")
+    path.write_text(content.replace('"epochs": 3', '"epochs": 1'), "utf-8")
+    with pytest.raises(WorkspaceError, match=r"expected contents with sha256 .*workspace.json.*damaged or edited"):
+        Workspace.open(work.folder)
+    path.write_text(content, "utf-8")
+    facts = read_sealed_json(path)
+    write_sealed_json(path, facts | {"recipe": facts["recipe"] | {"epochs": 1}})
+    with pytest.raises(WorkspaceError, match=r"expected a model of this folder's recipe, got .*original.* of another"):
+        Workspace.open(work.folder).train()
+
+
+def test_a_first_request_that_was_replaced_is_refused_by_the_second(begin: Open) -> None:
+    work = served_twice(begin)
+    other_request(work, ["s20"])
+    with pytest.raises(WorkspaceError, match=r"expected a request that follows those before it .*0002.json; restore"):
+        work.unlearn(ASCENT)
+
+
+def test_a_request_that_is_missing_between_others_is_named(begin: Open) -> None:
+    work = served_twice(begin)
+    (work.folder / "forget.json").unlink()
+    with pytest.raises(WorkspaceError, match=r"expected .*forget.json before 0002.json, got none; restore"):
+        work.unlearn(ASCENT)
+
+
+def test_copies_of_a_folder_list_their_models_in_the_order_of_their_making(begin: Open) -> None:
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(Retrain(), seed=1)
+    work.unlearn(FineTune(epochs=1))
+    work.unlearn(ASCENT)
+    work.train()
+    labels = [made.label for made in work.models()]
+    assert labels == ["original", "retrain (seed 1)", "fine_tune", "gradient_ascent"]
+    for place, path in enumerate(sorted((work.folder / "models").iterdir())):
+        os.utime(path, (place, place))  # as a copy or an archive may leave them
+    assert [made.label for made in Workspace.open(work.folder).models()] == labels

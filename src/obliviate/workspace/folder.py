@@ -387,6 +387,7 @@ class Workspace:
             if isinstance(self.task, Classification):
                 labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
                 check_classes(*labels, retrained=there)
+        self._compared(number)  # what is there and contradicts the request is refused before any work
         self.train()
         self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers, executor=executor)
@@ -448,6 +449,7 @@ class Workspace:
         inspection.check_settings(epochs, learning_rate)
         asked = self._asked.one(request)
         split = self.split_of(asked.number)
+        self._compared(asked.number)
         self.train()
         self.retrained(retrained, request=asked.number)
         found = inspection.inspect(
