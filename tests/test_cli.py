@@ -898,6 +898,32 @@ def test_an_interrupted_command_is_resumed_with_the_same_weights(
     assert not (run / "work").exists()
 
 
+def test_a_damaged_state_starts_over_and_the_command_says_so(
+    cli: Cli, whole: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, init, epochs = Run.fit, Run.__init__, [0]
+
+    def interrupted(self: Run, *arguments: Any, **options: Any) -> float:
+        epochs[0] += 1
+        if epochs[0] == 2:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **options)
+
+    def saving(self: Run, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options | {"save_every": 0.0})
+
+    monkeypatch.setattr(Run, "__init__", saving)
+    monkeypatch.setattr(Run, "fit", interrupted)
+    train = ("train", "--out", tmp_path / "run", "--data", mine, *OPTIONS)
+    assert cli(*train)[0] == 130
+    state = tmp_path / "run" / "work" / "original" / "train.pt"
+    flip(state)
+    code, _, err = cli(*train)
+    assert code == 0
+    assert f"note: the saved state {state} was damaged; that stage starts over (expected contents with" in err
+    assert weights(tmp_path / "run") == weights(whole)
+
+
 INTERRUPTED = """
 import os, signal
 from obliviate.cli import main

@@ -362,9 +362,8 @@ def test_damaged_checkpoints_are_refused(
     path.unlink()
     if damage == "changed":
         path.write_bytes(content)
-    with pytest.raises(
-        CheckpointError, match=r"expected (sha256|a file at) .*shard-00-slice-00.*restore it, or train again"
-    ):
+    told = r"expected (sha256|a file at) .*shard-00-slice-00.*restore it, or train again"
+    with pytest.raises(CheckpointError, match=told):
         forget(model, Split.of(tiny, forget=ids_at(tiny, 0, 1)[:1]))
 
 
