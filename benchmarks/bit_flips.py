@@ -84,7 +84,7 @@ def make(root: Path) -> None:
     x = (torch.rand(3, 6, generator=generator)[y] + 0.15 * torch.randn(110, 6, generator=generator)).clamp(0, 1)
     rows, labels, ids = x.numpy(), y.numpy(), np.array([f"s{place:03d}" for place in range(110)])
     source = root / "rows.npz"
-    parts = {"train_x": rows[:80], "train_y": labels[:80], "train_ids": ids[:80]}
+    parts: dict[str, Any] = {"train_x": rows[:80], "train_y": labels[:80], "train_ids": ids[:80]}
     np.savez(source, **parts, test_x=rows[80:], test_y=labels[80:], test_ids=ids[80:])
     for name, seed in (("run", 0), ("other", 1)):
         work = Workspace.create(root / name / name, source=str(source), recipe=RECIPE, seed=seed, coins=6, noise=6)

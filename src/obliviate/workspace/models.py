@@ -41,11 +41,11 @@ class ModelFolder:
 
         `ids` are the samples that it has seen, `settings` what else its manifest tells of its making.
         """
-        path, settings = self._path(identity), json.loads(json.dumps(settings or {}))
+        path, asked = self._path(identity), json.loads(json.dumps(settings or {}))
         if path.with_suffix(".json").exists():
             made, manifest = self._read(path)
-            told = {key: manifest.settings.get(key) for key in settings}
-            if (manifest.ids, told) != (ids, settings):
+            told = {key: manifest.settings.get(key) for key in asked}
+            if (manifest.ids, told) != (ids, asked):
                 raise WorkspaceError(
                     f"expected the model {made.label} as it is asked for, got a manifest in {path.parent} that says "
                     f"otherwise; remove {path.stem}.json to make it again"
@@ -59,7 +59,7 @@ class ModelFolder:
             raise
         number = 1 + max((one.number for one in self._manifests().values()), default=0)
         data = self.data_sha256
-        models.save(path, made, self.recipe, data_sha256=data, ids=ids, settings=settings, number=number)
+        models.save(path, made, self.recipe, data_sha256=data, ids=ids, settings=asked, number=number)
         _discard(work)
         return made
 
@@ -111,7 +111,9 @@ class ModelFolder:
 
 def _role(method: str) -> Role:
     """The part in an audit that a model by this method plays: retrained ones alone are what others are measured by."""
-    return {"train": "original", repr(Retrain()): "retrained"}.get(method, "unlearned")
+    if method == "train":
+        return "original"
+    return "retrained" if method == repr(Retrain()) else "unlearned"
 
 
 def request_of(manifest: Manifest) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_sealed_json, writable_folder, write_sealed_json
+from obliviate.files import read_sealed_json, told_apart, writable_folder, write_sealed_json
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.recipe import Recipe
 from obliviate.workspace.plan import Plan
@@ -65,9 +65,10 @@ class Origin:
         planned = {name: facts.get(name) for name in ("train_size", "reference_size", "coins", "noise", "noise_scale")}
         origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
         if origin.data.sha256 != facts["data_sha256"]:
+            wanted, got = told_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
-                f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
-                f"{origin.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
+                f"expected the data that {folder} was made with (sha256 {wanted}), got {got}; "
+                f"restore {facts['source']}, or begin in a new folder"
             )
         origin.plan.keep(folder)
         return origin
