@@ -9,7 +9,6 @@ interrupted. Writes `benchmarks/results/demo.json` and `docs/demo.svg` (seed 0).
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from common import provenance, ranged, save, spread, table
 
 from obliviate.demo import demo
+from obliviate.files import read_sealed_json
 from obliviate.metrics.forgetting import closure
 from obliviate.report.plots import summary_svg
 
@@ -112,7 +112,7 @@ def main() -> None:
     for seed in range(arguments.seeds):
         folder = arguments.out / f"seed-{seed}"
         stored = folder / "results.json"
-        results = json.loads(stored.read_text(encoding="utf-8")) if stored.exists() else demo(folder, seed=seed)
+        results = read_sealed_json(stored) if stored.exists() else demo(folder, seed=seed)
         runs.append(results)
         print(f"seed {seed}: {results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB", flush=True)
     summaries = [summarise(results) for results in runs]

@@ -167,6 +167,7 @@ from pathlib import Path
 import numpy as np
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool
+from obliviate.files import sha256_of
 from obliviate.references.logits import StoredLogits
 from obliviate.references.plan import leave_half_out
 
@@ -176,7 +177,7 @@ def kilobytes(name):
 
 count, samples, classes = map(int, sys.argv[3:])
 paths = sorted(Path(sys.argv[1]).glob("*.safetensors"))[:count]
-logits = StoredLogits.open(paths, samples=samples)
+logits = StoredLogits.open(paths, [sha256_of(path) for path in paths], samples=samples)
 generator = np.random.default_rng(0)
 if sys.argv[2] == "audited":
     own = generator.normal(size=(samples, classes)).astype(np.float32)
@@ -202,15 +203,15 @@ def memory(*, seed: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for member in range(max(COUNTS)):
             logits = torch.randn(SAMPLES, CLASSES, generator=generator)
-            write_logits(Path(folder) / f"member-{member:03d}.logits.safetensors", logits, {"seconds": "1"})
+            write_logits(Path(folder) / f"member-{member:03d}.logits.safetensors", logits)
         for count in COUNTS:
             for way, found in grown.items():
                 command = [sys.executable, "-c", READER, folder, way, str(count), str(SAMPLES), str(CLASSES)]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
                 told = json.loads(done.stdout)
                 found[str(count)] = (told["peak"] - told["before"]) / 1024
-        whole = StoredLogits.open(sorted(Path(folder).glob("*.safetensors")), samples=SAMPLES)
-        shape = whole.shape
+        paths = sorted(Path(folder).glob("*.safetensors"))
+        shape = StoredLogits.open(paths, ["" for _ in paths], samples=SAMPLES).shape
     return {
         "samples": shape[1],
         "classes": shape[2],

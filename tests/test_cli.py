@@ -15,14 +15,17 @@ import pytest
 from obliviate.cli import app, main
 from obliviate.cli.arguments import configure
 from obliviate.cli.printing import new_console
+from obliviate.data.ids import ids_sha256
 from obliviate.data.sources import Data
 from obliviate.errors import MethodError
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods import BUILT_IN
 from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.training.run import Run
+from obliviate.workspace import requests
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-c", "from obliviate.cli import main; main()")
@@ -132,7 +135,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
 
     code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)
     assert code == 0
-    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    results = read_sealed_json(folder / "results.json")
     documented = (ROOT / "docs" / "results-schema.md").read_text(encoding="utf-8")
     table = documented.partition("Each of `models`")[0]
     named = {key for row in re.findall(r"^\| (.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)}
@@ -192,8 +195,8 @@ def test_running_a_command_again_makes_nothing_new(cli: Cli, folder: Path, mine:
 def test_forget_ids_come_from_a_file(cli: Cli, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("image-5\nimage-1\n\nimage-9\n")
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", f"@{tmp_path / 'ids.txt'}")[0] == 0
-    kept = json.loads((folder / "forget.json").read_text(encoding="utf-8"))
-    assert kept == {"rule": "ids from ids.txt", "ids": ["image-5", "image-1", "image-9"]}
+    (kept,) = requests.read(folder)
+    assert (kept.rule, kept.ids) == ("ids from ids.txt", ["image-5", "image-1", "image-9"])
 
 
 def test_a_second_request_goes_on_from_an_unlearned_model(cli: Cli, folder: Path) -> None:
@@ -249,7 +252,7 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     assert out.startswith(f"{pool['fingerprint']}: 6 references over 400 samples, 6 with weights, ")
     after = snapshot(folder)
     assert {name: after[name] for name in before} == before
-    assert len(after) == len(before) + 4
+    assert len(after) == len(before) + 2 * 3
     made = {one: one.stat().st_mtime_ns for one in folder.rglob("member-*")}
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")[0] == 0
     assert cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)[0] == 0
@@ -632,7 +635,9 @@ def test_the_most_memorised_are_forgotten_by_what_the_references_say(cli: Cli, f
     assert code == 1
     assert "at least 2 retrained models where 4 references chose what to forget, got 0; these are" in err
     assert snapshot(folder) == before
-    assert json.loads((folder / "forget.json").read_text(encoding="utf-8")) == {
+    assert read_sealed_json(folder / "forget.json") == {
+        "format": requests.FORMAT,
+        "before_sha256": ids_sha256([]),
         "rule": "the 12 whose labels 4 references contradict most",
         "references": 4,
         "ids": told["ids"],
@@ -697,7 +702,7 @@ def test_a_first_request_that_is_refused_does_not_choose_the_forget_set(cli: Cli
 def test_a_layer_that_the_model_does_not_have_is_refused_with_those_it_has(
     cli: Cli, folder: Path, mine: Path, tmp_path: Path
 ) -> None:
-    (folder / "forget.json").write_text(json.dumps({"rule": "ids", "ids": ["image-1"]}))
+    requests.write(folder, requests.Request(1, "ids", ["image-1"]))
     before = snapshot(folder)
     asked = ("unlearn", "mixunlearn", "--out", folder, "--set")
     refused(cli(*asked, "layer=layer3"), "the name of a layer", "'layer3' of SmallCNN", "conv1", "conv2")
@@ -808,12 +813,12 @@ def flip(path: Path) -> None:
         ("models/original.safetensors", cut, ["weights with sha256", "damaged"]),
         ("models/original.safetensors", flip, ["weights with sha256", "damaged"]),
         ("models/original.safetensors", Path.unlink, ["a safetensors file", "missing"]),
-        ("models/original.json", cut, ["a manifest in JSON", "damaged"]),
-        ("models/original.json", lambda path: path.write_text("{}"), ["a manifest of format", "None"]),
-        ("models/original.json", lambda path: path.write_text("[]"), ["a manifest of format", "'list'"]),
+        ("models/original.json", cut, ["JSON", "damaged"]),
+        ("models/original.json", lambda path: path.write_text("{}"), ["format obliviate.checkpoint/2", "None"]),
+        ("models/original.json", lambda path: path.write_text("[]"), ["a JSON object", "list"]),
         (
             "models/original.json",
-            lambda path: path.write_text('{"format": "obliviate.checkpoint/1"}'),
+            lambda path: write_sealed_json(path, {"format": "obliviate.checkpoint/2"}),
             ["the fields of", "foreign"],
         ),
         ("workspace.json", lambda path: path.write_text("{"), ["JSON", "damaged"]),
@@ -825,7 +830,7 @@ def flip(path: Path) -> None:
 def test_a_damaged_or_foreign_file_is_refused(
     cli: Cli, folder: Path, name: str, spoil: Callable[[Path], object], words: list[str]
 ) -> None:
-    (folder / "forget.json").write_text(json.dumps({"rule": "ids", "ids": ["image-1"]}))
+    requests.write(folder, requests.Request(1, "ids", ["image-1"]))
     spoil(folder / name)
     before = snapshot(folder)
     refused(cli("unlearn", "gradient_ascent", "--out", folder), *words)
@@ -833,11 +838,19 @@ def test_a_damaged_or_foreign_file_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
-    [("{", ["JSON", "damaged"]), ('{"schema": "other/1"}', ["other/1"]), ("{}", ["obliviate.results/3"])],
+    ("write", "words"),
+    [
+        (lambda path: path.write_text("{"), ["JSON", "damaged"]),
+        (lambda path: path.write_text("{}"), ["the hash of the contents", "none"]),
+        (lambda path: write_sealed_json(path, {"schema": "other/1"}), ["other/1"]),
+        (lambda path: write_sealed_json(path, {}), ["obliviate.results/3"]),
+    ],
+    ids=["no JSON", "no hash", "another schema", "no schema"],
 )
-def test_foreign_results_are_not_shown(cli: Cli, folder: Path, text: str, words: list[str]) -> None:
-    (folder / "results.json").write_text(text)
+def test_foreign_results_are_not_shown(
+    cli: Cli, folder: Path, write: Callable[[Path], object], words: list[str]
+) -> None:
+    write(folder / "results.json")
     before = snapshot(folder)
     refused(cli("report", "--out", folder), *words)
     assert snapshot(folder) == before
@@ -888,6 +901,32 @@ def test_an_interrupted_command_is_resumed_with_the_same_weights(
     assert cli(*forget, "--out", run)[0] == 0
     assert weights(run) == weights(reference)
     assert not (run / "work").exists()
+
+
+def test_a_damaged_state_starts_over_and_the_command_says_so(
+    cli: Cli, whole: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit, init, epochs = Run.fit, Run.__init__, [0]
+
+    def interrupted(self: Run, *arguments: Any, **options: Any) -> float:
+        epochs[0] += 1
+        if epochs[0] == 2:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **options)
+
+    def saving(self: Run, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options | {"save_every": 0.0})
+
+    monkeypatch.setattr(Run, "__init__", saving)
+    monkeypatch.setattr(Run, "fit", interrupted)
+    train = ("train", "--out", tmp_path / "run", "--data", mine, *OPTIONS)
+    assert cli(*train)[0] == 130
+    state = tmp_path / "run" / "work" / "original" / "train.pt"
+    flip(state)
+    code, _, err = cli(*train)
+    assert code == 0
+    assert f"note: the saved state {state} was damaged; that stage starts over (expected contents with" in err
+    assert weights(tmp_path / "run") == weights(whole)
 
 
 INTERRUPTED = """

@@ -14,6 +14,7 @@ from obliviate.cli import main
 from obliviate.comparison import compare
 from obliviate.data.samples import Samples
 from obliviate.errors import ReportError, WorkspaceError
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import auc
@@ -55,7 +56,7 @@ def folders(made: list[Path], tmp_path: Path) -> list[Path]:
 
 
 def results(where: Path) -> dict[str, Any]:
-    return json.loads((where / "results.json").read_text(encoding="utf-8"))
+    return read_sealed_json(where / "results.json")
 
 
 def model(where: Path, name: str) -> dict[str, Any]:
@@ -64,8 +65,7 @@ def model(where: Path, name: str) -> dict[str, Any]:
 
 
 def changed(where: Path, file: str = "results.json", **values: Any) -> None:
-    facts = json.loads((where / file).read_text(encoding="utf-8"))
-    (where / file).write_text(json.dumps(facts | values))
+    write_sealed_json(where / file, read_sealed_json(where / file) | values)
 
 
 def test_kept_scores_are_those_of_the_audit(made: list[Path]) -> None:
@@ -177,7 +177,9 @@ def test_a_method_that_was_set_in_two_ways_is_refused(folders: list[Path]) -> No
 def test_damaged_scores_are_refused(folders: list[Path]) -> None:
     path = folders[0] / "scores.npz"
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(WorkspaceError, match=r"expected the scores of an audit in .*npz, got .* is damaged: run"):
+    with pytest.raises(
+        WorkspaceError, match=r"expected contents with the hash at their end, got others in .*npz; .* is damaged: run"
+    ):
         compare(folders)
 
 

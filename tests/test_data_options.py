@@ -49,15 +49,6 @@ def test_a_folder_of_another_part_is_refused(tmp_path: Path, source: str):
             created(tmp_path / "run", source, **sizes)
 
 
-def test_a_folder_made_before_there_were_sizes_is_opened(tmp_path: Path, source: str):
-    created(tmp_path / "run", source)
-    path = tmp_path / "run" / "workspace.json"
-    facts = json.loads(path.read_text())
-    path.write_text(json.dumps({key: one for key, one in facts.items() if not key.endswith("_size")}))
-    assert len(Workspace.open(tmp_path / "run").data.train) == 60
-    assert created(tmp_path / "run", source).origin.train_size is None
-
-
 def test_ids_in_a_file_may_hold_spaces(tmp_path: Path):
     x, y, names = np.random.default_rng(0).random((9, 4)), np.arange(9) % 2, [f"my file {i}.png" for i in range(6)]
     np.savez(tmp_path / "a.npz", train_x=x[:6], train_y=y[:6], test_x=x[6:], test_y=y[6:], train_ids=names)

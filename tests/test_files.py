@@ -6,8 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from obliviate.errors import WorkspaceError
-from obliviate.files import locked, remove_leftovers, sha256_of, writable_folder, write_atomically, write_json
+from obliviate.errors import AuditError, WorkspaceError
+from obliviate.files import (
+    check_sha256,
+    locked,
+    read_hashed,
+    read_sealed_json,
+    remove_leftovers,
+    sha256_of,
+    told_apart,
+    writable_folder,
+    write_atomically,
+    write_hashed,
+    write_json,
+    write_sealed_json,
+)
 
 
 def fail_half_way(path: Path) -> None:
@@ -115,3 +128,116 @@ def test_the_lock_of_a_killed_process_ends_with_it(tmp_path: Path):
     with locked(tmp_path, patience=0):
         pass
     assert not list(tmp_path.iterdir())
+
+
+# ------------------------------------------------------------------------------------------- seals and hashes
+
+
+def test_a_sealed_document_comes_back_without_its_seal(tmp_path: Path):
+    value = {"format": "example/1", "a": [1, 2.5, None, True], "é": {"b": "\ud800"}, "pair": (1, 2)}
+    write_sealed_json(tmp_path / "x.json", value)
+    assert read_sealed_json(tmp_path / "x.json", "example/1") == value | {"pair": [1, 2]}
+    assert "sha256" in json.loads((tmp_path / "x.json").read_text(encoding="utf-8"))
+
+
+def test_a_sealed_document_may_be_laid_out_in_another_way(tmp_path: Path):
+    path = tmp_path / "x.json"
+    write_sealed_json(path, {"b": 1, "a": 0.1})
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(dict(sorted(values.items())), indent=4), encoding="utf-8")
+    assert read_sealed_json(path) == {"a": 0.1, "b": 1}
+
+
+def test_every_flipped_bit_of_a_sealed_document_is_found_or_is_of_no_effect(tmp_path: Path):
+    path = tmp_path / "x.json"
+    value = {"format": "example/1", "ids": ["s1", "é"], "rate": 0.1, "more": {"on": True, "off": None}}
+    write_sealed_json(path, value)
+    content = path.read_bytes()
+    found = 0
+    for place in range(8 * len(content)):
+        flipped = bytearray(content)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        try:
+            assert read_sealed_json(path, "example/1") == value
+        except WorkspaceError:
+            found += 1
+    assert found > 7.9 * len(content)
+
+
+DAMAGED = {
+    "missing": (None, r"expected JSON in .*, got No such file"),
+    "folder": ("folder", r"expected JSON in .*, got Is a directory"),
+    "empty": ("", "expected JSON in"),
+    "nested without end": ("[" * 100_000, "expected JSON in"),
+    "nested deeply": (
+        '{"format": "example/1", "sha256": "", "a": ' + "[" * 900 + "]" * 900 + "}",
+        "expected (JSON in|contents with)",
+    ),
+    "no text": (b"\xff\xfe", "expected JSON in"),
+    "not a number": ('{"a": NaN}', "expected JSON in .*NaN, which is not JSON"),
+    "digits without end": ('{"a": ' + "9" * 5000 + "}", "expected JSON in"),
+    "list": ("[1]", "expected a JSON object in .*, got list"),
+    "another format": ('{"format": "example/2"}', "expected format example/1, got 'example/2'"),
+    "format of another type": ('{"format": {}}', "expected format example/1, got {}"),
+    "no seal": ('{"format": "example/1"}', "expected the hash of the contents in .*, got none"),
+    "seal of another type": ('{"format": "example/1", "sha256": [1]}', "expected the hash of the contents in"),
+    "another seal": ('{"format": "example/1", "sha256": "ab"}', "expected contents with sha256 ab, got "),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_document_is_refused_with_the_remedy(tmp_path: Path, name: str):
+    content, message = DAMAGED[name]
+    path = tmp_path / "x.json"
+    if content == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(AuditError, match=rf"(?s)^{message}.*: audit again$") as info:
+        read_sealed_json(path, "example/1", remedy="audit again", error=AuditError)
+    assert str(path) in str(info.value)
+
+
+def test_hashes_in_a_message_are_told_apart():
+    wanted = "37e9d1689fd4" + "0" * 52
+    for other in (wanted[:20] + "1" + wanted[21:], wanted[:-1] + "1", "f" + wanted[1:], wanted + "0"):
+        one, two = told_apart(wanted, other)
+        assert one.rstrip("…") != two.rstrip("…") or len(other) > 64
+        assert (one.rstrip("…"), two.rstrip("…")) == (wanted[: len(one.rstrip("…"))], other[: len(two.rstrip("…"))])
+
+
+def test_bytes_come_back_and_every_flipped_bit_of_them_is_found(tmp_path: Path):
+    path, content = tmp_path / "x", bytes(range(50))
+    write_hashed(path, content)
+    assert read_hashed(path) == content
+    whole = path.read_bytes()
+    for place in range(8 * len(whole)):
+        flipped = bytearray(whole)
+        flipped[place // 8] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(WorkspaceError, match=r"expected contents with the hash .* in .*: again"):
+            read_hashed(path, remedy="again")
+    for spoilt in (b"", whole[:-1], whole[:20], whole + b"\0"):
+        path.write_bytes(spoilt)
+        with pytest.raises(WorkspaceError, match="expected contents with the hash"):
+            read_hashed(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(WorkspaceError, match="expected a file, got Is a directory"):
+        read_hashed(path)
+
+
+def test_a_file_with_other_bytes_is_refused_even_when_its_times_are_put_back(tmp_path: Path):
+    path = tmp_path / "x"
+    path.write_bytes(b"one")
+    wanted = sha256_of(path)
+    check_sha256(path, wanted, remedy="again")
+    before = path.stat()
+    path.write_bytes(b"two")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(WorkspaceError, match=rf"expected sha256 {wanted[:12]}…, got .*damaged or replaced: again"):
+        check_sha256(path, wanted, remedy="again")
+    path.unlink()
+    with pytest.raises(WorkspaceError, match=r"expected a file at .*, got none that can be read .*; again"):
+        check_sha256(path, wanted, remedy="again")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from obliviate import workflow
 from obliviate.data.samples import Samples
-from obliviate.errors import DataError, MethodError, TrainingError
+from obliviate.errors import DataError, MethodError, TrainingError, WorkspaceError
 from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -192,6 +192,22 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
     assert len({sha(made), *map(sha, others)}) == 4
     make(served=edited)
     assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_model_that_was_made_for_another_request_is_not_read_back(
+    original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
+) -> None:
+    tune = FineTune(epochs=1, batch_size=8)
+    Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
+    (mine,) = tmp_path.iterdir()
+    Serving.of(original, train).forget(SECOND, tune, three_classes, folder=tmp_path)
+    (other,) = (one for one in tmp_path.iterdir() if one != mine)
+    for name in ("model.json", "model.safetensors"):
+        (mine / name).write_bytes((other / name).read_bytes())
+    with pytest.raises(
+        WorkspaceError, match=r"expected the model of this request, got one that was made for other samples"
+    ):
+        Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
 
 
 def test_a_request_that_fails_leaves_nothing(

@@ -1,5 +1,6 @@
 import importlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
@@ -350,7 +352,7 @@ def test_killed_between_weights_and_manifest_makes_the_model_again(
 
     work = begin()
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_json", killed)
+        patch.setattr(checkpoint, "write_sealed_json", killed)
         with pytest.raises(KeyboardInterrupt):
             work.train()
     assert (work.folder / "models" / "original.safetensors").exists()
@@ -368,7 +370,7 @@ def test_a_half_written_model_is_not_audited(begin: Open, monkeypatch: pytest.Mo
     work.train()
     work.choose("s01,s02")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "write_json", killed)
+        patch.setattr(checkpoint, "write_sealed_json", killed)
         with pytest.raises(KeyboardInterrupt):
             work.unlearn(ASCENT)
     assert [one.label for one in work.models()] == ["original"]
@@ -378,8 +380,7 @@ def test_a_model_of_other_data_is_refused(begin: Open) -> None:
     work = begin()
     work.train()
     path = work.folder / "models" / "original.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(facts | {"data_sha256": "0" * 64}))
+    write_sealed_json(path, read_sealed_json(path) | {"data_sha256": "0" * 64})
     with pytest.raises(WorkspaceError, match=r"expected a model of this folder's data, got .* of other data"):
         work.train()
 
@@ -395,7 +396,7 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     values = replace(work, progress=lambda *one: told.append(one)).audit(
         references=6, retrained=2, workers=0, command="obliviate audit"
     )
-    assert json.loads(work.results.read_text(encoding="utf-8")) == values
+    assert read_sealed_json(work.results) == values
     assert work.report.exists()
     assert (values["command"], values["data"]["forget_rule"]) == ("obliviate audit", "random 25 %")
     assert ("references", 6, 6) in told
@@ -585,9 +586,9 @@ def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin
     cut.unlearn(SISA())
     cut.unlearn(ASCENT, name="old")
     path = next(cut.folder.glob("models/gradient_ascent-*.json"))
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    del facts["settings"]["method"]  # as models of earlier versions are
-    path.write_text(json.dumps(facts))
+    facts = read_sealed_json(path)
+    del facts["settings"]["method"]  # as for a method that cannot be written down
+    write_sealed_json(path, facts)
     values = cut.audit(references=6, retrained=0, shadows=True, workers=0)
     first, second = values["notes"]
     assert first.startswith("sisa was audited without U-LiRA, for it has no shadows: expected a method that works on")
@@ -647,7 +648,7 @@ def test_other_coins_in_the_same_folder_are_refused(begin: Open) -> None:
         with pytest.raises(WorkspaceError, match="with another coins: choose another --out"):
             begin(coins=other)
     path = work.folder / "coins.json"
-    path.write_text(json.dumps({"heads": ["s01"], "tails": []}))
+    write_sealed_json(path, {"heads": ["s01"], "tails": []})
     with pytest.raises(WorkspaceError, match=r"expected the coins that .* was made with, got others in coins.json"):
         Workspace.open(work.folder)
     path.unlink()  # as a kill before it was written leaves the folder
@@ -705,8 +706,7 @@ def test_other_noise_in_the_same_folder_is_refused(begin: Open) -> None:
         with pytest.raises(WorkspaceError, match=f"with another {name}: choose another --out"):
             begin(**changed)
     path = work.folder / "noise.json"
-    facts = json.loads(path.read_text(encoding="utf-8"))
-    path.write_text(json.dumps(facts | {"sha256": "0" * 64}))
+    write_sealed_json(path, read_sealed_json(path) | {"values_sha256": "0" * 64})
     with pytest.raises(WorkspaceError, match=r"expected the noise that .* was made with, got others in noise.json"):
         Workspace.open(work.folder)
 
@@ -759,7 +759,7 @@ def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_
     work = served_twice(begin)
     assert [made.label for made in work.models()] == ["original", "gradient_ascent", "gradient_ascent, request 2"]
     assert [len(one.ids) for one in work.requests] == [5, 5]
-    assert json.loads((work.folder / "forget.json").read_text("utf-8")).keys() == {"rule", "ids"}
+    assert read_sealed_json(work.folder / "forget.json").keys() == {"format", "rule", "ids", "before_sha256"}
     kept = json.loads((work.folder / "requests" / "0002.json").read_text("utf-8"))
     assert (kept["rule"], kept["ids"], kept["after"]["label"]) == ("ids", work.requests[1].ids, "gradient_ascent")
     _, first, second = work.models()
@@ -831,7 +831,10 @@ def test_the_model_that_a_request_began_from_is_missed_where_it_is_gone(begin: O
 
 def test_a_damaged_request_is_refused(begin: Open) -> None:
     work = served_twice(begin)
-    (work.folder / "requests" / "0002.json").write_text('{"rule": "ids", "ids": []}')
+    path = work.folder / "requests" / "0002.json"
+    facts = read_sealed_json(path)
+    del facts["after"]
+    write_sealed_json(path, facts)
     with pytest.raises(WorkspaceError, match=r"expected a request with its rule, its ids .* got .*0002.json without"):
         work.unlearn(ASCENT)
 
@@ -898,3 +901,122 @@ def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe
     made = work.unlearn(SISA())
     retrained = work.unlearn(Retrain(), seed=work.seed)
     assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)
+
+
+# ------------------------------------------------------------------------------------------- what contradicts
+
+
+def other_request(work: Workspace, ids: list[str], number: int = 1) -> None:
+    """Write another request, as whoever knows how they are sealed could."""
+    path = work.folder / ("forget.json" if number == 1 else "requests/0002.json")
+    write_sealed_json(path, read_sealed_json(path) | {"ids": ids})
+
+
+def other_manifest(path: Path, **changed: Any) -> None:
+    write_sealed_json(path, read_sealed_json(path) | changed)
+
+
+def manifest(work: Workspace, method: str) -> Path:
+    return next((work.folder / "models").glob(f"{method}*.json"))
+
+
+@pytest.mark.parametrize("reader", ["audit", "inspect"])
+def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Open, reader: str) -> None:
+    work = begin()
+    work.choose(["s01", "s02", "s03"])
+    work.unlearn(ASCENT)
+    work.retrained(2)
+    edited = (work.folder / "forget.json").read_text("utf-8").replace("s01", "s11")
+    other_request(work, ["s11", "s02", "s03"])
+    options: dict[str, Any] = {"references": 6, "workers": 0} if reader == "audit" else {}
+    told = (
+        r"expected the model gradient_ascent to be one for the samples of request 1 of .* that it was made for others;"
+    )
+    with pytest.raises(WorkspaceError, match=told) as info:
+        getattr(Workspace.open(work.folder), reader)(retrained=0, **options)
+    assert "s11" not in str(info.value)  # the message may be read by others
+    (work.folder / "forget.json").write_text(edited, "utf-8")
+    with pytest.raises(WorkspaceError, match=r"expected contents with sha256 .*forget.json.* edited: restore"):
+        getattr(Workspace.open(work.folder), reader)(retrained=2, **options)
+
+
+@pytest.mark.parametrize(
+    ("method", "ids", "told"),
+    [
+        ("retrain", ["s00", "s05"], "it was trained on 1 of them"),
+        ("gradient_ascent", ["s05"], "it was trained on 1 of them"),
+    ],
+)
+def test_a_model_that_was_trained_on_what_it_should_forget_is_no_evidence(
+    begin: Open, method: str, ids: list[str], told: str
+) -> None:
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(ASCENT)
+    work.unlearn(Retrain(), seed=1)
+    other_manifest(manifest(work, method), ids=ids)
+    with pytest.raises(WorkspaceError, match=rf"expected the model .* request 1 of .* that {told}; restore"):
+        work.inspect(retrained=0)
+
+
+def test_an_original_that_never_saw_the_samples_is_refused(begin: Open) -> None:
+    work = begin()
+    work.train()
+    path = work.folder / "models" / "original.json"
+    other_manifest(path, ids=read_sealed_json(path)["ids"][:-3])
+    with pytest.raises(WorkspaceError, match=r"expected the model original as it is asked for, got a manifest in"):
+        work.train()
+
+
+@pytest.mark.parametrize(("method", "role"), [("gradient_ascent", "retrained"), ("retrain", "unlearned")])
+def test_a_role_that_is_not_the_methods_is_refused(begin: Open, method: str, role: str) -> None:
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(ASCENT)
+    work.unlearn(Retrain(), seed=1)
+    other_manifest(manifest(work, method), role=role)
+    with pytest.raises(WorkspaceError, match=rf"expected the role \w+ of a model by .*, got {role} in .*; remove"):
+        work.models()
+
+
+def test_a_recipe_that_the_models_were_not_trained_by_is_refused(begin: Open, tiny_recipe: Recipe) -> None:
+    work = begin()
+    work.train()
+    path = work.folder / "workspace.json"
+    content = path.read_text("utf-8")
+    path.write_text(content.replace('"epochs": 3', '"epochs": 1'), "utf-8")
+    with pytest.raises(WorkspaceError, match=r"expected contents with sha256 .*workspace.json.*damaged or edited"):
+        Workspace.open(work.folder)
+    path.write_text(content, "utf-8")
+    facts = read_sealed_json(path)
+    write_sealed_json(path, facts | {"recipe": facts["recipe"] | {"epochs": 1}})
+    with pytest.raises(WorkspaceError, match=r"expected a model of this folder's recipe, got .*original.* of another"):
+        Workspace.open(work.folder).train()
+
+
+def test_a_first_request_that_was_replaced_is_refused_by_the_second(begin: Open) -> None:
+    work = served_twice(begin)
+    other_request(work, ["s20"])
+    with pytest.raises(WorkspaceError, match=r"expected a request that follows those before it .*0002.json; restore"):
+        work.unlearn(ASCENT)
+
+
+def test_a_request_that_is_missing_between_others_is_named(begin: Open) -> None:
+    work = served_twice(begin)
+    (work.folder / "forget.json").unlink()
+    with pytest.raises(WorkspaceError, match=r"expected .*forget.json before 0002.json, got none; restore"):
+        work.unlearn(ASCENT)
+
+
+def test_copies_of_a_folder_list_their_models_in_the_order_of_their_making(begin: Open) -> None:
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(Retrain(), seed=1)
+    work.unlearn(FineTune(epochs=1))
+    work.unlearn(ASCENT)
+    work.train()
+    labels = [made.label for made in work.models()]
+    assert labels == ["original", "retrain (seed 1)", "fine_tune", "gradient_ascent"]
+    for place, path in enumerate(sorted((work.folder / "models").iterdir())):
+        os.utime(path, (place, place))  # as a copy or an archive may leave them
+    assert [made.label for made in Workspace.open(work.folder).models()] == labels

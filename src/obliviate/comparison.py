@@ -13,12 +13,13 @@ from scipy.stats import t as student
 
 from obliviate.audit.inputs import Role
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_json
+from obliviate.files import read_sealed_json
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
 from obliviate.report import html
 from obliviate.training.checkpoint import read_manifest
-from obliviate.workspace import scores
+from obliviate.workspace import requests, scores
+from obliviate.workspace.origin import read_facts
 from obliviate.workspace.scores import Scores
 
 SCHEMA: Final = "obliviate.comparison/1"
@@ -88,10 +89,12 @@ class _Audit:
             raise WorkspaceError(
                 f"expected an audited folder, got {folder} without {path.name}; run `obliviate audit --out {folder}`"
             )
-        results = read_json(path)
+        results = read_sealed_json(path, remedy=f"run `obliviate audit --out {folder}` again")
         html.check(results)
-        forget = tuple(sorted(read_json(folder / "forget.json")["ids"]))
-        return cls(folder, results, read_json(folder / "workspace.json"), forget, scores.read(folder))
+        asked = requests.read(folder)
+        if not asked:
+            raise WorkspaceError(f"expected the request that was audited in {folder}, got none; restore forget.json")
+        return cls(folder, results, read_facts(folder), tuple(sorted(asked[0].ids)), scores.read(folder))
 
     @property
     def seed(self) -> int:

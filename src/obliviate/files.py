@@ -1,12 +1,18 @@
-"""Files that are either whole or absent."""
+"""Files that are either whole or absent, and whose readers notice every bit that has changed since.
+
+A JSON document of ours is sealed: its field "sha256" is the hash of all other fields. A large file is hashed by a
+sealed document beside it. One that is overwritten again and again ends with its own hash, so that both change at once.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +20,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from obliviate.errors import WorkspaceError
+from obliviate.errors import ObliviateError, WorkspaceError
 
+LOG: Final = logging.getLogger("obliviate")
+SEAL: Final = "sha256"
 LOCK: Final = "lock"
 TEMPORARY: Final = re.compile(r"\..+\.[a-z0-9_]{8}")  # the names that `write_atomically` gives
+SETTLED: Final = 10**9  # nanoseconds after a change, in which a file may change again and keep its times
+_hashed: Final[dict[Path, tuple[tuple[int, ...], str]]] = {}
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -42,21 +52,150 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises WorkspaceError for a file that holds something else."""
+def read_json(
+    path: Path, *, remedy: str = "restore it", error: type[ObliviateError] = WorkspaceError
+) -> dict[str, Any]:
+    """Read a JSON object; raises `error`, which ends in `remedy`, for a missing or damaged file."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WorkspaceError(f"expected JSON in {path}, got {error}; the file is damaged") from error
+        values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError, RecursionError) as problem:
+        told = problem.strerror if isinstance(problem, OSError) else problem
+        raise error(f"expected JSON in {path}, got {told}; the file is missing or damaged: {remedy}") from problem
     if not isinstance(values, dict):
-        raise WorkspaceError(f"expected a JSON object in {path}, got {type(values).__name__}; the file is foreign")
+        raise error(f"expected a JSON object in {path}, got {type(values).__name__}; the file is foreign: {remedy}")
     return values
+
+
+def write_sealed_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write `values` as `write_json` does, with a seal that `read_sealed_json` checks.
+
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_sealed_json(Path(folder) / "a.json", {"format": "example/1", "ids": ["s1"]})
+    ...     read_sealed_json(Path(folder) / "a.json", "example/1")
+    {'format': 'example/1', 'ids': ['s1']}
+    """
+    assert SEAL not in values
+    values = json.loads(json.dumps(values, allow_nan=False))  # as a reader will see them
+    write_json(path, {**values, SEAL: _seal(values)})
+
+
+def read_sealed_json(
+    path: Path,
+    format: str | None = None,
+    *,
+    remedy: str = "restore it",
+    error: type[ObliviateError] = WorkspaceError,
+) -> dict[str, Any]:
+    """Read what `write_sealed_json` wrote, without the seal.
+
+    Raises `error`, which ends in `remedy`, for a file that is missing, damaged or edited, or of another `format`.
+    """
+    values = read_json(path, remedy=remedy, error=error)
+    if format is not None and values.get("format") != format:
+        raise error(
+            f"expected format {format}, got {values.get('format')!r:.60} in {path}; another version or program wrote "
+            f"it, or it is damaged: {remedy}"
+        )
+    sealed = values.pop(SEAL, None)
+    if not isinstance(sealed, str):
+        raise error(f"expected the hash of the contents in {path}, got none; it was damaged or edited: {remedy}")
+    try:
+        found = _seal(values)
+    except RecursionError as problem:
+        raise error(f"expected JSON in {path}, got {problem}; the file is damaged: {remedy}") from problem
+    if found != sealed:
+        wanted, got = told_apart(sealed, found)
+        raise error(
+            f"expected contents with sha256 {wanted}, got {got} in {path}; the file was damaged or edited: {remedy}"
+        )
+    return values
+
+
+def write_hashed(path: Path, content: bytes) -> None:
+    """Write bytes with their hash at the end, atomically."""
+    whole = content + hashlib.sha256(content).digest()
+    write_atomically(path, lambda temporary: temporary.write_bytes(whole))
+
+
+def read_hashed(path: Path, *, remedy: str = "restore it") -> bytes:
+    """Read what `write_hashed` wrote; raises WorkspaceError for a missing or damaged file."""
+    try:
+        whole = path.read_bytes()
+    except OSError as problem:
+        raise WorkspaceError(f"expected a file, got {problem.strerror} in {path}; {remedy}") from problem
+    size = hashlib.sha256().digest_size
+    content, digest = whole[:-size], whole[-size:]
+    if hashlib.sha256(content).digest() != digest:
+        raise WorkspaceError(
+            f"expected contents with the hash at their end, got others in {path}; the file is damaged: {remedy}"
+        )
+    return content
+
+
+def start_over(path: Path, problem: Exception) -> None:
+    """Remove a saved state that cannot be read, and say in the log that what it belongs to starts over."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+    LOG.warning("the saved state %s was damaged; that stage starts over (%s)", path, problem)
 
 
 def sha256_of(path: Path) -> str:
     """Hash a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_sha256(path: Path, wanted: str, *, remedy: str, error: type[ObliviateError] = WorkspaceError) -> None:
+    """Refuse a file with other bytes; raises `error`, which ends in `remedy`.
+
+    A file is read for that once in a process, as long as its place on the disk, its size and its times stay the same.
+    """
+    try:
+        found = _known_sha256(path)
+    except OSError as problem:
+        raise error(f"expected a file at {path}, got none that can be read ({problem.strerror}); {remedy}") from problem
+    if found != wanted:
+        expected, got = told_apart(wanted, found)
+        raise error(f"expected sha256 {expected}, got {got} in {path}; the file was damaged or replaced: {remedy}")
+
+
+def told_apart(one: str, other: str) -> tuple[str, str]:
+    """Shorten two hashes to digits that differ.
+
+    >>> told_apart("0123456789abcdef00", "0123456789abcdee00")
+    ('0123456789abcdef…', '0123456789abcdee…')
+    """
+    same = next((place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), 0)
+    length = max(12, same + 1)
+
+    def shortened(text: str) -> str:
+        return text if len(text) <= length else f"{text[:length]}…"
+
+    return shortened(one), shortened(other)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name}, which is not JSON")
+
+
+def _seal(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _known_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        at = os.fstat(file.fileno())
+        state = at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
+        known = _hashed.get(path)
+        if known is not None and known[0] == state:
+            return known[1]
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if time.time_ns() - max(at.st_mtime_ns, at.st_ctime_ns) > SETTLED:
+        _hashed[path] = state, found
+    return found
 
 
 def writable_folder(path: Path) -> Path:

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obliviate.data.ids import as_ids, content_id, distinct, shown
+from obliviate.data.ids import as_ids, content_id, distinct, ids_sha256, shown
 from obliviate.errors import DataError
 
 
@@ -68,3 +68,15 @@ def test_numbers_serve_as_ids():
 def test_shown_quotes_three_and_counts_the_rest(n: int, text: str):
     result = shown([str(i) for i in range(n)])
     assert result == text or (n > 4 and result.endswith(text))
+
+
+def test_a_nul_at_the_end_of_an_id_is_refused_as_an_array_would_drop_it():
+    for names in (["a", "b\0"], ["\0"]):
+        with pytest.raises(DataError, match="expected ids to forget without a NUL at their end, got one; rename"):
+            as_ids(names, what="ids to forget")
+    assert as_ids(["a\0b"], what="ids").tolist() == ["a\0b"]
+
+
+def test_the_hash_of_ids_is_that_of_the_set():
+    assert ids_sha256(np.array(["b", "a"])) == ids_sha256(["a", "b"])
+    assert len({ids_sha256(names) for names in (["a", "b"], ["ab"], ["a"], [], ['a", "b'])}) == 5

@@ -362,13 +362,14 @@ def test_damaged_checkpoints_are_refused(
     path.unlink()
     if damage == "changed":
         path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"expected weights with sha256 .*; the file is damaged or was replaced"):
+    told = r"expected (sha256|a file at) .*shard-00-slice-00.*restore it, or train again"
+    with pytest.raises(CheckpointError, match=told):
         forget(model, Split.of(tiny, forget=ids_at(tiny, 0, 1)[:1]))
 
 
 def test_a_damaged_manifest_is_refused(model: Ensemble, split: Split, forget: Callable[..., Any], root: Path) -> None:
     (path,) = root.glob("*/slices.json")
-    for text, message in (("{", "expected a manifest in JSON"), ("{}", "expected a manifest of format obliviate")):
+    for text, message in (("{", "expected JSON in"), ("{}", "expected format obliviate.slices/2, got None")):
         path.write_text(text)
         with pytest.raises(CheckpointError, match=message):
             forget(model, split)

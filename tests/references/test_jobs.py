@@ -98,17 +98,18 @@ def half(tensors: Any, path: Path, *_: Any) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def half_a_state(content: Any, path: Path) -> None:
-    path.write_bytes(pickle.dumps(content)[:100])
+def half_a_state(path: Path, content: bytes) -> None:
+    path.with_name(f".{path.name}.abcd_123").write_bytes(content[:100])  # as `write_atomically` names it
 
 
 MOMENTS: dict[str, tuple[Any, str, Callable[..., None]]] = {
     "in the middle of a training": (Run, "fit", lambda *_: None),
-    "while the state is written": (runs.torch, "save", half_a_state),
+    "while the state is written": (runs, "write_hashed", half_a_state),
     "while weights are written": (jobs, "save_file", half),
     "between weights and outputs": (jobs, "write_logits", lambda *_: None),
     "while outputs are written": (logits, "save_file", half),
-    "after the outputs": (jobs.shutil, "rmtree", lambda *_: None),
+    "between outputs and hashes": (jobs, "write_sealed_json", lambda *_: None),
+    "after the hashes": (jobs.shutil, "rmtree", lambda *_: None),
     "before what is left is removed": (jobs, "_sweep", lambda *_: None),
 }
 
@@ -135,7 +136,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_pool(
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     folder = tmp_path / whole.fingerprint
     assert "lock" in names(folder)
-    done = {path: path.stat().st_mtime_ns for path in folder.glob("*.logits.safetensors")}
+    done = {path: path.stat().st_mtime_ns for path in folder.glob("member-*.json")}
     same(make(tmp_path), whole)
     assert {path: path.stat().st_mtime_ns for path in done} == done
 

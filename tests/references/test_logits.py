@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,8 +6,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from obliviate import files
 from obliviate.errors import AuditError
-from obliviate.references.logits import StoredLogits, facts_of, write_logits
+from obliviate.files import sha256_of
+from obliviate.references.logits import StoredLogits, write_logits
 
 
 @pytest.fixture
@@ -18,13 +21,13 @@ def arrays() -> np.ndarray:
 def paths(tmp_path: Path, arrays: np.ndarray) -> list[Path]:
     paths = [tmp_path / f"{one}.safetensors" for one in range(len(arrays))]
     for path, array in zip(paths, arrays, strict=True):
-        write_logits(path, torch.from_numpy(array), {"seconds": "1.5"})
+        write_logits(path, torch.from_numpy(array))
     return paths
 
 
 @pytest.fixture
 def logits(paths: list[Path]) -> StoredLogits:
-    return StoredLogits.open(paths, samples=7)
+    return StoredLogits.open(paths, [sha256_of(path) for path in paths], samples=7)
 
 
 def test_it_reads_as_one_array_would(logits: StoredLogits, arrays: np.ndarray) -> None:
@@ -48,8 +51,6 @@ def test_rows_are_selected_in_their_order_and_may_be_selected_again(logits: Stor
 def test_nothing_but_the_heads_is_read_before_it_is_asked_for(
     logits: StoredLogits, paths: list[Path], arrays: np.ndarray
 ) -> None:
-    write_logits(paths[2], torch.from_numpy(arrays[2] + 1), {})
-    np.testing.assert_array_equal(logits[2], arrays[2] + 1)
     paths[3].unlink()
     view = logits.rows(np.array([0]))
     np.testing.assert_array_equal(view[0], arrays[0, :1])
@@ -57,8 +58,29 @@ def test_nothing_but_the_heads_is_read_before_it_is_asked_for(
         view[3]
 
 
-def test_facts_stand_beside_the_outputs(paths: list[Path]) -> None:
-    assert facts_of(paths[0]) == {"seconds": "1.5"}
+def test_a_file_is_hashed_once_as_long_as_it_is_the_same(
+    logits: StoredLogits, paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+    digest = files.hashlib.file_digest
+    monkeypatch.setattr(files, "SETTLED", -1)  # the files have just been written
+    monkeypatch.setattr(files.hashlib, "file_digest", lambda file, name: hashed.append(file.name) or digest(file, name))
+    for _ in range(3):
+        _ = logits[0], logits.rows(np.array([1]))[0]
+    assert hashed == [str(paths[0])]
+    paths[0].write_bytes(paths[0].read_bytes())
+    _ = logits[0], logits[1]
+    assert hashed == [str(paths[0])] * 2 + [str(paths[1])]
+
+
+def test_every_bit_of_the_outputs_is_checked(logits: StoredLogits, paths: list[Path]) -> None:
+    content = paths[2].read_bytes()
+    for place in range(len(content) - 7 * 3 * 4, len(content), 5):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        paths[2].write_bytes(flipped)
+        with pytest.raises(AuditError, match=r"expected sha256 \w+…, got \w+… in .*2\.safetensors; .*delete the file"):
+            logits[2]
 
 
 @pytest.mark.parametrize(
@@ -81,9 +103,11 @@ def test_a_damaged_file_is_named_with_a_remedy_whenever_it_is_read(
         paths[1].write_bytes(paths[1].read_bytes()[:-5])
     else:
         save_file(tensors, paths[1])
+    sha256 = tuple(sha256_of(path) for path in paths)  # whatever the hashes say
+    logits = replace(logits, sha256=sha256)
     told = rf"expected {told}.* in .*1\.safetensors|expected {told}, got .*1\.safetensors"
     with pytest.raises(AuditError, match=f"({told}).*; delete the file to train it again"):
         logits[1]
     if "finite" not in told:
         with pytest.raises(AuditError, match=f"({told}).*; delete the file to train it again"):
-            StoredLogits.open(paths, samples=7)
+            StoredLogits.open(paths, sha256, samples=7)

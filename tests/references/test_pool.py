@@ -18,7 +18,7 @@ from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceEr
 from obliviate.files import sha256_of
 from obliviate.models.mlp import MLP
 from obliviate.references import jobs
-from obliviate.references.logits import facts_of
+from obliviate.references.jobs import read_made
 from obliviate.references.plan import leave_half_out
 from obliviate.references.pool import ReferencePool, fingerprint, identity, load_pool, pools_in, train_pool
 from obliviate.task import Classification, Task
@@ -84,7 +84,8 @@ def test_pool_holds_the_outputs_of_every_member_and_who_trained_on_what(
 
 def test_finished_pool_leaves_weights_outputs_and_what_they_are_of(trained: tuple[Path, ReferencePool]) -> None:
     folder, pool = trained
-    wanted = {f"member-{one:03d}{kind}.safetensors" for one in range(4) for kind in ("", ".logits")} | {"pool.json"}
+    wanted = {f"member-{one:03d}{kind}.safetensors" for one in range(4) for kind in ("", ".logits")}
+    wanted |= {f"member-{one:03d}.json" for one in range(4)} | {"pool.json"}
     assert set(files(folder)) == {f"{pool.fingerprint}/{name}" for name in wanted}
 
 
@@ -144,6 +145,7 @@ def test_only_a_missing_member_is_trained_again(folder: Path, trained: tuple[Pat
     assert {Path(name).name for name in after if after[name] != before[name]} == {
         "member-002.safetensors",
         "member-002.logits.safetensors",
+        "member-002.json",
     }
 
 
@@ -153,7 +155,7 @@ def test_growing_the_pool_keeps_the_first_members(
     before = files(folder)
     grown = make(folder, models=8)
     after = files(folder)
-    assert len(after) == 17
+    assert len(after) == 8 * 3 + 1
     assert {name: after[name] for name in before} == before
     np.testing.assert_array_equal(grown.logits[:4], trained[1].logits)
     np.testing.assert_array_equal(grown.included[:4], trained[1].included)
@@ -169,7 +171,7 @@ def test_sixteen_references_grow_to_sixty_four_and_none_is_trained_twice(
     for models in (16, 32, 64):
         pool = make(tmp_path / "grown", models=models, recipe=recipe)
         now = {one.name: (sha256_of(one), one.stat().st_mtime_ns) for one in pool.folder.iterdir()}
-        assert len(now) == 2 * models + 1
+        assert len(now) == 3 * models + 1
         assert {name: now[name] for name in before} == before
         before = now
     assert pool.logits.shape == (64, 60, 3)
@@ -370,8 +372,8 @@ def test_an_edited_loss_of_the_same_name_is_told_as_such(
 
 
 def test_members_say_what_their_last_bits_depend_on(trained: tuple[Path, ReferencePool]) -> None:
-    facts = facts_of(member(trained[0], 0))
-    assert (facts["threads"], facts["torch"]) == ("1", str(torch.__version__))
+    made = read_made(trained[1].folder, "member", 0, trained[1].fingerprint)
+    assert (made.threads, made.torch) == (1, str(torch.__version__))
 
 
 # ------------------------------------------------------------------------------------------- what goes wrong
@@ -479,9 +481,7 @@ def test_a_folder_tells_which_pools_are_in_it(folder: Path, make: Make, tiny: Sa
     assert found[3].bytes > found[1].bytes
     for text in ("{", "[]", '{"format": "other/1"}', '{"format": "obliviate.references/2"}'):
         (found[1].folder / "pool.json").write_text(text)
-        with pytest.raises(
-            AuditError, match=r"expected the description of a reference pool, got .*; remove the folder"
-        ):
+        with pytest.raises(AuditError, match=r"expected .* in .*pool.json.*: delete the file, and train references"):
             pools_in(folder)
 
 
@@ -510,16 +510,22 @@ def test_a_foreign_file_is_refused(folder: Path, make: Make) -> None:
     make(folder)
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    ("origin", "told"), [("other pool", r"those of 1 of \w+ in"), ("other member", r"those of 2 of ")]
+    ("origin", "told"), [("other pool", r"that of 1 of \w+ in"), ("other member", r"that of 2 of ")]
 )
 def test_the_outputs_of_another_reference_are_refused(
     origin: str, told: str, folder: Path, tmp_path: Path, make: Make
 ) -> None:
     strange = tmp_path / "strange"
     make(strange, **({"seed": 2} if origin == "other pool" else {}))
-    shutil.copy(member(strange, 1 if origin == "other pool" else 2), member(folder, 1))
-    with pytest.raises(AuditError, match=rf"expected the outputs of model 1 of \w+, got {told}.*; delete the file"):
+    number = 1 if origin == "other pool" else 2
+    shutil.copy(member(strange, number), member(folder, 1))
+    with pytest.raises(AuditError, match=r"expected sha256 \w+…, got \w+… in .*: delete the file"):
+        list(make(folder).logits)
+    made = next(strange.glob(f"*/member-{number:03d}.json"))
+    shutil.copy(made, next(folder.glob("*/member-001.json")))
+    with pytest.raises(AuditError, match=rf"expected what is known of model 1 of \w+, got {told}.*; delete the file"):
         make(folder)
 
 
@@ -564,3 +570,57 @@ def test_a_folder_that_cannot_be_written_to_is_refused(make: Make, tmp_path: Pat
     (tmp_path / "file").touch()
     with pytest.raises(WorkspaceError, match="expected a folder that can be written to, got"):
         make(tmp_path / "file" / "pool")
+
+
+def test_an_edited_description_of_a_pool_is_refused_and_may_be_deleted(folder: Path, make: Make) -> None:
+    path = next(folder.glob("*/pool.json"))
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace('"epochs": 3', '"epochs": 4'), encoding="utf-8")
+    with pytest.raises(AuditError, match=r"expected contents with sha256 .*pool.json.*: delete the file"):
+        make(folder)
+    path.unlink()
+    make(folder)
+    assert path.read_text(encoding="utf-8") == content
+
+
+def test_a_member_without_its_hashes_is_trained_again(
+    folder: Path, trained: tuple[Path, ReferencePool], make: Make
+) -> None:
+    made = next(folder.glob("*/member-001.json"))
+    save_file({"logits": torch.zeros(60, 3)}, member(folder, 1))
+    made.unlink()
+    np.testing.assert_array_equal(make(folder).logits, trained[1].logits)
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[" * 100_000, '{"format": "obliviate.made/1"}', "folder"])
+@pytest.mark.usefixtures("no_training")
+def test_damaged_hashes_of_a_member_are_named_and_nothing_is_trained(damage: str, folder: Path, make: Make) -> None:
+    made = next(folder.glob("*/member-001.json"))
+    made.unlink()
+    if damage == "folder":
+        made.mkdir()
+    else:
+        made.write_text(damage)
+    with pytest.raises(AuditError, match=r"expected .* in .*member-001.json.*: delete the file to train it again"):
+        make(folder)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_member_whose_saved_state_is_damaged_starts_over_and_it_is_said(
+    workers: int,
+    make: Make,
+    tmp_path: Path,
+    trained: tuple[Path, ReferencePool],
+    interrupt: Callable[[int], list[int]],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    interrupt(3)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path)
+    (state,) = tmp_path.glob("*/work/member-000/train.pt")
+    content = bytearray(state.read_bytes())
+    content[len(content) // 2] ^= 1
+    state.write_bytes(content)
+    np.testing.assert_array_equal(make(tmp_path, workers=workers).logits, trained[1].logits)
+    (message,) = [one.getMessage() for one in caplog.records if one.name == "obliviate"]
+    assert "member-000/train.pt was damaged; that stage starts over" in message

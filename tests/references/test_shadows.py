@@ -18,6 +18,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, RecipeError
+from obliviate.files import read_sealed_json, sha256_of, write_sealed_json
 from obliviate.methods.base import Method
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -235,7 +236,7 @@ def test_shadows_are_kept_beside_the_pool_and_used_again(pool: ReferencePool, ma
     before = made(pool.folder)
     assert {Path(name).name for name in before} == {
         "shadows.json",
-        *(f"shadow-{one:03d}.logits.safetensors" for one in range(MEMBERS)),
+        *(f"shadow-{one:03d}{ending}" for one in range(MEMBERS) for ending in (".json", ".logits.safetensors")),
     }
     kept = json.loads((first.folder / "shadows.json").read_text(encoding="utf-8"))
     assert kept["unlearning"].startswith("ShadowUnlearning(FineTune(epochs=1, ")
@@ -273,7 +274,7 @@ def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
     more = make(grown, FineTune(epochs=1))
     after = made(pool.folder)
     assert {name: after[name] for name in before} == before
-    assert len(after) == len(before) + 2
+    assert len(after) == len(before) + 2 * 2
     np.testing.assert_array_equal(np.stack(list(more.logits[:MEMBERS])), np.stack(list(first.logits)))
 
 
@@ -400,6 +401,28 @@ def test_damaged_weights_are_named_with_a_remedy(pool: ReferencePool, make: Make
     ):
         spoil()
         with pytest.raises(
-            AuditError, match=rf"expected the weights of a reference model, got .*{path.name}.*; delete it"
+            AuditError, match=rf"expected sha256 \w+…, got \w+… in .*{path.name}.*: delete it and member-001.json"
         ):
             make(pool, FineTune(epochs=1))
+
+
+def test_shadows_of_references_with_other_weights_are_refused(pool: ReferencePool, make: Make) -> None:
+    make(pool, FineTune(epochs=1))
+    path, beside = pool.weights[1], pool.folder / "member-001.json"
+    save_file({name: value + 1 for name, value in load_file(path).items()}, path)
+    values = read_sealed_json(beside)
+    write_sealed_json(beside, values | {"weights_sha256": sha256_of(path)})  # as if trained on another machine
+    with pytest.raises(AuditError, match=r"expected a shadow of the reference with weights .* shadow-001.json|delete"):
+        make(pool, FineTune(epochs=1))
+
+
+def test_an_edited_description_of_shadows_is_refused_and_may_be_deleted(pool: ReferencePool, make: Make) -> None:
+    first = make(pool, FineTune(epochs=1))
+    path = first.folder / "shadows.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("epochs=1", "epochs=2"), encoding="utf-8")
+    with pytest.raises(AuditError, match=r"expected contents with sha256 .*shadows.json.*: delete the file"):
+        make(pool, FineTune(epochs=1))
+    path.unlink()
+    before = made(pool.folder)
+    assert len(make(pool, FineTune(epochs=1))) == MEMBERS
+    assert {name: time for name, time in made(pool.folder).items() if name in before} == before

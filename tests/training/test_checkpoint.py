@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from obliviate.errors import CheckpointError
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.models.mlp import MLP
 from obliviate.training import checkpoint
 from obliviate.training.checkpoint import FORMAT, Manifest, load, read_manifest, save, weights_sha256
@@ -93,10 +94,12 @@ def flip(place: float) -> Callable[[Path], None]:
 
 
 def manifest_with(**changed: Any) -> Callable[[Path], None]:
+    """Another manifest that is sealed like any other."""
+
     def damage(path: Path) -> None:
         beside = path.with_suffix(".json")
-        values = json.loads(beside.read_text(encoding="utf-8")) | changed
-        beside.write_text(json.dumps({key: one for key, one in values.items() if one is not None}), encoding="utf-8")
+        values = read_sealed_json(beside) | changed
+        write_sealed_json(beside, {key: one for key, one in values.items() if one is not None})
 
     return damage
 
@@ -115,13 +118,31 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no manifest": (lambda path: path.with_suffix(".json").unlink(), "expected a checkpoint with its manifest m.json"),
     "manifest is a folder": (
         lambda path: (path.with_suffix(".json").unlink(), path.with_suffix(".json").mkdir()),
-        "expected a manifest in JSON",
+        "expected JSON in",
     ),
-    "manifest truncated": (manifest_text('{"format": "obliv'), "expected a manifest in JSON"),
-    "manifest in another encoding": (manifest_text('{"é": 1}'), "expected a manifest in JSON"),
-    "foreign list": (manifest_text("[1, 2]"), f"expected a manifest of format {FORMAT}, got 'list'"),
-    "foreign JSON": (manifest_text('{"model": "gpt"}'), f"expected a manifest of format {FORMAT}, got None"),
-    "later format": (manifest_with(format="obliviate.checkpoint/2"), "got 'obliviate.checkpoint/2'"),
+    "manifest truncated": (manifest_text('{"format": "obliv'), "expected JSON in"),
+    "manifest in another encoding": (manifest_text('{"é": 1}'), "expected JSON in"),
+    "foreign list": (manifest_text("[1, 2]"), "expected a JSON object in"),
+    "foreign JSON": (manifest_text('{"model": "gpt"}'), f"expected format {FORMAT}, got None"),
+    "later format": (manifest_with(format="obliviate.checkpoint/3"), "got 'obliviate.checkpoint/3'"),
+    "nested without end": (manifest_text("[" * 100_000), "expected JSON in"),
+    "role edited": (
+        lambda path: (beside := path.with_suffix(".json")).write_text(
+            beside.read_text("utf-8").replace('"original"', '"retrained"'), "utf-8"
+        ),
+        "expected contents with sha256",
+    ),
+    "hash removed": (
+        lambda path: (beside := path.with_suffix(".json")).write_text(
+            json.dumps({key: one for key, one in json.loads(beside.read_text("utf-8")).items() if key != "sha256"})
+        ),
+        "expected the hash of the contents",
+    ),
+    "another role": (manifest_with(role="yardstick"), "expected role to be str, got 'yardstick'"),
+    "role is a list": (manifest_with(role=[1]), "expected role to be str, got [1]"),
+    "seed is a text": (manifest_with(seed="7"), "expected seed to be int, got '7'"),
+    "ids are numbers": (manifest_with(ids=[1]), "expected ids to be list[str], got [1]"),
+    "seconds below 0": (manifest_with(seconds=-1.0), "expected seconds to be float, got -1.0"),
     "field missing": (manifest_with(ids=None), f"expected the fields of {FORMAT}, got others"),
     "field unknown": (manifest_with(more=1), f"expected the fields of {FORMAT}, got others"),
 }

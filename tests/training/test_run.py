@@ -473,3 +473,70 @@ def test_a_folder_that_is_not_there_is_made_when_something_is_kept(tmp_path: Pat
     run.once("artefact", lambda: {"x": torch.zeros(1)})
     assert list(run.epochs("work", 2, model=nn.Linear(1, 1))) == [0, 1]
     assert {one.name for one in (tmp_path / "new" / "run").iterdir()} == {"artefact.safetensors", "work.pt"}
+
+
+# ------------------------------------------------------------------------------------------- damaged states
+
+
+def flipped(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def replaced_by_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "more").touch()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "bit flipped": flipped,
+    "truncated": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "empty": lambda path: path.write_bytes(b""),
+    "without a hash": lambda path: path.write_bytes(path.read_bytes()[:-32]),
+    "folder": replaced_by_a_folder,
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_stage_whose_state_is_damaged_starts_over_to_the_same_weights_and_it_is_said(
+    name: str, tmp_path: Path, images: Samples, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    whole = trained(SGD, images)
+    fit, begun = Run.fit, [0]
+
+    def counting(self: Run, *arguments: Any, **options: Any) -> float:
+        begun[0] += 1
+        if begun[0] == 3:
+            raise KeyboardInterrupt
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(Run, "fit", counting)
+    with pytest.raises(KeyboardInterrupt):
+        trained(SGD, images, folder=tmp_path, save_every=0)
+    DAMAGE[name](tmp_path / "train.pt")
+    assert trained(SGD, images, folder=tmp_path, save_every=0) == whole
+    assert begun == [3 + SGD.epochs]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("obliviate", "WARNING")
+    assert f"the saved state {tmp_path / 'train.pt'} was damaged; that stage starts over" in record.getMessage()
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_a_damaged_artefact_is_made_again_and_it_is_said(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    made: list[int] = []
+
+    def make() -> dict[str, Tensor]:
+        made.append(1)
+        return {"x": torch.arange(40.0)}
+
+    for _ in range(2):
+        run(folder=tmp_path).once("artefact", make)
+    assert (len(made), caplog.records) == (1, [])
+    DAMAGE[name](tmp_path / "artefact.safetensors")
+    for _ in range(2):
+        assert run(folder=tmp_path).once("artefact", make)["x"].equal(torch.arange(40.0))
+    assert len(made) == 2
+    (record,) = caplog.records
+    assert "artefact.safetensors was damaged; that stage starts over" in record.getMessage()

@@ -163,3 +163,29 @@ def test_averaged_votes_are_better_than_one_constituent(few: Samples, task: Clas
     alone = [accuracy(one) for one in model.constituents]
     assert accuracy(model) > sum(alone) / 3
     assert accuracy(model) > 50
+
+
+@pytest.mark.parametrize("damage", ["flipped", "empty", "folder"])
+def test_a_damaged_slice_of_an_unfinished_training_starts_over_and_it_is_said(
+    damage: str,
+    tiny: Samples,
+    three_classes: Classification,
+    recipe: Recipe,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole = workflow.train(recipe, tiny, three_classes, checkpoints=tmp_path).model
+    (folder,) = tmp_path.iterdir()
+    (folder / "slices.json").unlink()
+    path = folder / "shard-01-slice-00.safetensors"
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    if damage == "folder":
+        path.mkdir()
+    else:
+        content[-2] ^= 4
+        path.write_bytes(content if damage == "flipped" else b"")
+    again = workflow.train(recipe, tiny, three_classes, checkpoints=tmp_path).model
+    assert weights_sha256(again) == weights_sha256(whole)
+    (record,) = caplog.records
+    assert "shard-01-slice-00.safetensors was damaged; that stage starts over" in record.getMessage()

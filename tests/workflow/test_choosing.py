@@ -28,10 +28,9 @@ def train_set(y: torch.Tensor | None = None) -> Samples:
 
 def pool_of(outputs: np.ndarray, folder: Path, included: np.ndarray) -> ReferencePool:
     paths = [folder / f"{one}.safetensors" for one in range(len(outputs))]
-    for path, one in zip(paths, outputs, strict=True):
-        write_logits(path, torch.from_numpy(one).float(), {})
+    sha256 = [write_logits(path, torch.from_numpy(one).float()) for path, one in zip(paths, outputs, strict=True)]
     order = np.array([3, 0, 5, 1, 4, 2])  # the population is in another order than the training set
-    logits = StoredLogits.open(paths, samples=6)
+    logits = StoredLogits.open(paths, sha256, samples=6)
     return ReferencePool(np.array(IDS)[order], logits, included[:, order], "", 0.0, folder, 0)
 
 

@@ -5,20 +5,32 @@ Heavy modules are imported when a command runs, so that `--help` answers at once
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from obliviate.cli.commands import app
 from obliviate.errors import ObliviateError
+from obliviate.files import LOG
 
 __all__ = ["app", "main"]
+
+
+class Notes(logging.Handler):
+    """Writes what the package says in its log to wherever standard error goes just then."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        sys.stderr.write(f"note: {record.getMessage()}\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; mistakes that a user can mend are printed without a traceback, with exit code 1."""
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # so that `--model module:function` finds a module of this folder
+    notes = Notes(logging.WARNING)
+    LOG.addHandler(notes)
     try:
         app(arguments)
     except ObliviateError as error:
@@ -27,3 +39,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted; run the same command again to go on where it stopped\n")
         raise SystemExit(130) from None
+    finally:
+        LOG.removeHandler(notes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -44,14 +45,26 @@ def distinct(hashes: Iterable[SampleId]) -> Ids:
 
 
 def as_ids(ids: Iterable[SampleId] | Ids, *, what: str) -> Ids:
-    """Make an id array of what the user gave, and refuse duplicates."""
-    array = np.array([str(one) for one in ids], dtype=np.str_)
+    """Make an id array of what the user gave; raises DataError for duplicates, and for ids that end with a NUL."""
+    texts = [str(one) for one in ids]
+    if any(one.endswith("\0") for one in texts):  # which an array of texts drops
+        raise DataError(f"expected {what} without a NUL at their end, got one; rename the sample")
+    array = np.array(texts, dtype=np.str_)
     unique, counts = np.unique(array, return_counts=True)
     if len(unique) != len(array):
         raise DataError(
             f"expected {what} without duplicates, got {shown(unique[counts > 1])} more than once; list every id once"
         )
     return array
+
+
+def ids_sha256(ids: Iterable[SampleId] | Ids) -> str:
+    """Hash a set of ids, in whatever order.
+
+    >>> ids_sha256(["b", "a"]) == ids_sha256(np.array(["a", "b"])) != ids_sha256(["a"])
+    True
+    """
+    return hashlib.sha256(json.dumps(sorted(str(one) for one in ids)).encode()).hexdigest()
 
 
 def shown(ids: Sequence[SampleId] | Ids, most: int = 3) -> str:

@@ -13,9 +13,9 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 
@@ -25,8 +25,17 @@ from torch import nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingError, WorkspaceError
-from obliviate.files import locked, remove_leftovers, sha256_of, write_atomically
-from obliviate.references.logits import write_logits
+from obliviate.files import (
+    LOG,
+    check_sha256,
+    locked,
+    read_sealed_json,
+    remove_leftovers,
+    sha256_of,
+    write_atomically,
+    write_sealed_json,
+)
+from obliviate.references.logits import REMEDY, StoredLogits, write_logits
 from obliviate.task import Task
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.inference import observed
@@ -34,7 +43,9 @@ from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import TICK, Progress, silent
 
+FORMAT: Final = "obliviate.made/1"
 JOB: Final = "job.pt"
+NOTE: Final = "note: "  # begins the lines of a worker that are for whoever waits for it
 WORK: Final = "work"
 PATIENCE: Final = 10.0  # seconds that models in the making are given to stop
 _in_turn = threading.Lock()  # torch's global random state belongs to the whole process
@@ -46,8 +57,67 @@ def weights_file(folder: Path, kind: str, member: int) -> Path:
 
 
 def logits_file(folder: Path, kind: str, member: int) -> Path:
-    """Where a model's outputs are; this file is written last, so it marks the model as done."""
+    """Where a model's outputs are."""
     return folder / f"{kind}-{member:03d}.logits.safetensors"
+
+
+def made_file(folder: Path, kind: str, member: int) -> Path:
+    """Where the hashes of a model's files are; this file is written last."""
+    return folder / f"{kind}-{member:03d}.json"
+
+
+def is_made(folder: Path, kind: str, member: int) -> bool:
+    """Whether a model is done: its outputs are there, and the hashes that are written last."""
+    return made_file(folder, kind, member).exists() and logits_file(folder, kind, member).exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """What is known of a model that was made: of what it is, the seconds that it took, and the hashes of its files.
+
+    `fingerprint` is that of the pool or the shadows, `member` its number there. `weights_sha256` is None where the
+    weights were not kept, `begun_from` the hash of the weights that it was made from, None if it was trained afresh.
+    `threads` and `torch` (its version) decide the last bits.
+    """
+
+    fingerprint: str
+    member: int
+    seconds: float
+    logits_sha256: str
+    weights_sha256: str | None
+    begun_from: str | None
+    threads: int
+    torch: str
+
+
+def read_made(folder: Path, kind: str, member: int, fingerprint: str) -> Made:
+    """Read what is known of a model; raises AuditError for a damaged file, and for one of another model."""
+    path = made_file(folder, kind, member)
+    values = read_sealed_json(path, FORMAT, remedy=REMEDY, error=AuditError)
+    try:
+        made = Made(**{key: value for key, value in values.items() if key != "format"})
+    except TypeError as error:
+        raise AuditError(f"expected the fields of {FORMAT}, got others in {path} ({error}); {REMEDY}") from error
+    if (made.fingerprint, made.member) != (fingerprint, member):
+        raise AuditError(
+            f"expected what is known of model {member} of {fingerprint}, got that of {made.member} of "
+            f"{made.fingerprint} in {path}; {REMEDY}"
+        )
+    return made
+
+
+def check_weights(folder: Path, kind: str, member: int, wanted: str | None) -> Path:
+    """Say where a model's weights are, after checking them; raises AuditError for a damaged or missing file."""
+    path = weights_file(folder, kind, member)
+    remedy = f"delete it and {made_file(folder, kind, member).name} beside it to train the reference again"
+    check_sha256(path, wanted or "none", remedy=remedy, error=AuditError)
+    return path
+
+
+def open_logits(folder: Path, kind: str, made: Sequence[Made], *, samples: int) -> StoredLogits:
+    """Open the outputs of models; raises AuditError as `StoredLogits.open` does."""
+    paths = [logits_file(folder, kind, one.member) for one in made]
+    return StoredLogits.open(paths, [one.logits_sha256 for one in made], samples=samples)
 
 
 @runtime_checkable
@@ -94,6 +164,10 @@ class Job(ABC):
     def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
         """Make one model, with its own folder to resume in, and tell how many seconds that took."""
 
+    def begun_from(self, member: int) -> str | None:  # noqa: ARG002
+        """The hash of the weights that a model is made from, None for one that is trained afresh."""
+        return None
+
     @property
     def portable(self) -> str | None:
         """What keeps other processes from doing this job, as "expected …; do …"; None if nothing does."""
@@ -138,7 +212,7 @@ class Job(ABC):
 
 
 def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) -> None:
-    """Make one model of a job, and write its weights, if they are kept, and then its outputs.
+    """Make one model of a job, and write its weights, if they are kept, its outputs, and then the hashes of both.
 
     Raises TrainingError when the outputs are not finite.
     """
@@ -150,12 +224,24 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
         raise TrainingError(
             f"expected finite outputs, got NaN or Inf from {job.kind} {member}; lower the recipe's learning rate"
         )
-    facts = {"seconds": f"{seconds:.3f}", "fingerprint": job.fingerprint, "member": str(member)}
-    facts |= {"threads": str(torch.get_num_threads()), "torch": str(torch.__version__)}  # which decide the last bits
+    made_file(folder, job.kind, member).unlink(missing_ok=True)  # of files that were deleted, to be made again
+    weights_sha256 = None
     if job.keep_weights:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
-        write_atomically(weights_file(folder, job.kind, member), lambda temporary: save_file(weights, temporary, facts))
-    write_logits(logits_file(folder, job.kind, member), logits, facts)
+        path = weights_file(folder, job.kind, member)
+        write_atomically(path, lambda temporary: save_file(weights, temporary))
+        weights_sha256 = sha256_of(path)
+    made = Made(
+        fingerprint=job.fingerprint,
+        member=member,
+        seconds=round(seconds, 3),
+        logits_sha256=write_logits(logits_file(folder, job.kind, member), logits),
+        weights_sha256=weights_sha256,
+        begun_from=job.begun_from(member),
+        threads=torch.get_num_threads(),
+        torch=str(torch.__version__),
+    )
+    write_sealed_json(made_file(folder, job.kind, member), {"format": FORMAT, **asdict(made)})
     shutil.rmtree(work)
 
 
@@ -208,7 +294,7 @@ def complete(
     count = _workers(job, workers, executor)
 
     def missing() -> list[int]:
-        return [member for member in range(models) if not logits_file(folder, job.kind, member).exists()]
+        return [member for member in range(models) if not is_made(folder, job.kind, member)]
 
     def told() -> None:
         progress(job.stage, models - len(missing()), models)
@@ -237,6 +323,9 @@ def complete(
             (folder / JOB).unlink(missing_ok=True)
         _sweep(folder)
         for log in folder.glob("worker-*.log"):
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+                if line.startswith(NOTE):
+                    LOG.warning("%s", line.removeprefix(NOTE))
             log.unlink()
 
 
@@ -245,7 +334,8 @@ def _sweep(folder: Path) -> None:
     (folder / JOB).unlink(missing_ok=True)
     remove_leftovers(folder)
     for work in sorted((folder / WORK).glob("*")):
-        if (folder / f"{work.name}.logits.safetensors").exists():
+        kind, _, member = work.name.rpartition("-")
+        if member.isdecimal() and is_made(folder, kind, int(member)):
             shutil.rmtree(work)
     if (folder / WORK).exists() and not any((folder / WORK).iterdir()):
         (folder / WORK).rmdir()

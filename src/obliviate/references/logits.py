@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
@@ -14,15 +14,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from obliviate.errors import AuditError
-from obliviate.files import write_atomically
+from obliviate.files import check_sha256, sha256_of, write_atomically
 
 KEY = "logits"
 REMEDY = "delete the file to train it again"
 
 
-def write_logits(path: Path, logits: Float[Tensor, "n ..."], facts: Mapping[str, str]) -> None:
-    """Write one model's outputs, with facts about them, atomically."""
-    write_atomically(path, lambda temporary: save_file({KEY: logits.contiguous()}, temporary, dict(facts)))
+def write_logits(path: Path, logits: Float[Tensor, "n ..."]) -> str:
+    """Write one model's outputs, atomically, and return the file's hash."""
+    write_atomically(path, lambda temporary: save_file({KEY: logits.contiguous()}, temporary))
+    return sha256_of(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,34 +31,34 @@ class StoredLogits(Sequence[Float[np.ndarray, "n ..."]]):
     """Outputs of models, one array of float32 a model, of which at most one or two are in memory at a time.
 
     `shape` is (models, samples, …). `rows` is a view that selects samples. Reading raises AuditError for a file that
-    is missing or damaged, of another shape, or with values that are not finite.
+    is missing or has another hash than that of `sha256`, of another shape, or with values that are not finite.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     paths = [Path(folder) / f"{one}.safetensors" for one in range(2)]
-    ...     for one, path in enumerate(paths):
-    ...         write_logits(path, torch.full((3, 2), float(one)), {})
-    ...     logits = StoredLogits.open(paths, samples=3)
+    ...     sha256 = [write_logits(path, torch.full((3, 2), float(one))) for one, path in enumerate(paths)]
+    ...     logits = StoredLogits.open(paths, sha256, samples=3)
     ...     print(logits.shape, logits.rows(np.array([2, 0]))[1].tolist())
     (2, 3, 2) [[1.0, 1.0], [1.0, 1.0]]
     """
 
     paths: tuple[Path, ...]
+    sha256: tuple[str, ...]
     outputs: tuple[int, ...]
     stored: int
     selected: Int[np.ndarray, " m"] | None = None
 
     @classmethod
-    def open(cls, paths: Sequence[Path], *, samples: int) -> StoredLogits:
+    def open(cls, paths: Sequence[Path], sha256: Sequence[str], *, samples: int) -> StoredLogits:
         """Look at the head of every file, so that a missing, damaged or foreign one is named before any is needed.
 
-        Raises AuditError, as reading does.
+        `sha256` are the hashes of the files, which are checked when they are read. Raises AuditError, as reading does.
         """
         found = [_shape(path) for path in paths]
         for path, shape in zip(paths, found, strict=True):
             if shape != (wanted := (samples, *found[0][1:])):
                 raise AuditError(f"expected outputs of shape {wanted}, got {shape} in {path}; {REMEDY}")
-        return cls(tuple(paths), found[0][1:], samples)
+        return cls(tuple(paths), tuple(sha256), found[0][1:], samples)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,24 +80,16 @@ class StoredLogits(Sequence[Float[np.ndarray, "n ..."]]):
 
     def __getitem__(self, member: int | slice) -> Float[np.ndarray, "n ..."] | StoredLogits:
         if isinstance(member, slice):
-            return replace(self, paths=self.paths[member])
+            return replace(self, paths=self.paths[member], sha256=self.sha256[member])
         path = self.paths[member]
         if (shape := _shape(path)) != (wanted := (self.stored, *self.outputs)):
             raise AuditError(f"expected outputs of shape {wanted}, got {shape} in {path}; {REMEDY}")
+        check_sha256(path, self.sha256[member], remedy=REMEDY, error=AuditError)
         with safe_open(path, framework="numpy") as file:
             logits = file.get_tensor(KEY)
         if not np.isfinite(logits).all():
             raise AuditError(f"expected finite outputs, got NaN or Inf in {path}; {REMEDY}")
         return logits if self.selected is None else logits[self.selected]
-
-
-def facts_of(path: Path) -> Mapping[str, str]:
-    """Read the facts that were written beside a model's outputs; raises AuditError for a missing or damaged file."""
-    try:
-        with safe_open(path, framework="numpy") as file:
-            return file.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise _damaged(path, error) from error
 
 
 def _shape(path: Path) -> tuple[int, ...]:

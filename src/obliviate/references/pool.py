@@ -19,10 +19,10 @@ from jaxtyping import Bool, Int
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.files import LOCK, writable_folder, write_json
+from obliviate.files import LOCK, read_sealed_json, writable_folder, write_sealed_json
 from obliviate.references import jobs
-from obliviate.references.jobs import JOB, WORK, Executor, logits_file, weights_file
-from obliviate.references.logits import REMEDY, StoredLogits, facts_of
+from obliviate.references.jobs import JOB, WORK, Executor, is_made, open_logits, read_made, weights_file
+from obliviate.references.logits import StoredLogits
 from obliviate.references.member import Members
 from obliviate.references.plan import check_count, leave_half_out
 from obliviate.task import Task
@@ -34,9 +34,10 @@ from obliviate.types import Ids
 FORMAT: Final = "obliviate.references/2"
 FACTS: Final = "pool.json"
 SHADOWS: Final = "shadows"
+REWRITE: Final = "delete the file, and train references again, which writes it anew and keeps those that are there"
 LEAST_POPULATION: Final = 6  # two samples to forget, two to keep, two unseen
 OURS: Final = re.compile(
-    rf"{re.escape(FACTS)}|{LOCK}|{re.escape(JOB)}|{WORK}|{SHADOWS}|worker-\d+\.log|member-\d{{3,}}(\.logits)?\.safetensors"
+    rf"{re.escape(FACTS)}|{LOCK}|{re.escape(JOB)}|{WORK}|{SHADOWS}|worker-\d+\.log|member-\d{{3,}}(\.json|(\.logits)?\.safetensors)"
 )
 
 
@@ -76,7 +77,7 @@ class ReferencePool:
         if dropped := [path.name for path in paths if not path.exists()]:
             raise AuditError(
                 f"expected the weights of every reference, got none for {len(dropped)} of {len(self)} ({dropped[0]}) "
-                f"in {self.folder}; they were dropped: delete their logits files to train them again"
+                f"in {self.folder}; they were dropped: delete their outputs (.logits.safetensors) to train them again"
             )
         return paths
 
@@ -107,13 +108,11 @@ class PoolFacts:
     def read(cls, folder: Path) -> PoolFacts:
         """Read the description in a pool's folder; raises AuditError for a damaged or foreign one, or for none."""
         path = folder / FACTS
+        values = _described(path)
+        del values["format"]
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            kind = values.pop("format")
-            if kind != FORMAT:
-                raise ValueError(f"format {kind!r}")
             return cls(folder, folder.name, **values)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except TypeError as error:
             raise AuditError(
                 f"expected the description of a reference pool, got {path} ({error}); remove the folder {folder}"
             ) from error
@@ -122,7 +121,7 @@ class PoolFacts:
     def members(self) -> int:
         """How many members are there without a gap, from the first."""
         count = 0
-        while logits_file(self.folder, Members.kind, count).exists():
+        while is_made(self.folder, Members.kind, count):
             count += 1
         return count
 
@@ -229,7 +228,9 @@ def train_pool(
     folder = writable_folder(folder / name)
     _refuse_foreign(folder)
     if not (folder / FACTS).exists():
-        write_json(folder / FACTS, {"format": FORMAT, **facts})
+        write_sealed_json(folder / FACTS, {"format": FORMAT, **facts})
+    elif PoolFacts.read(folder).differences(facts):
+        raise AuditError(f"expected the description of references {name}, got another in {folder / FACTS}; {REWRITE}")
     job = Members(recipe, task, population, seed, name, keep_weights, models)
     jobs.complete(job, folder, models, workers=workers, executor=executor, progress=progress)
     pool = _open(folder, population, included, name, seed)
@@ -284,30 +285,17 @@ def _warn_of_unlike(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
                 )
 
 
+def _described(path: Path) -> dict[str, Any]:
+    return read_sealed_json(path, FORMAT, remedy=REWRITE, error=AuditError)
+
+
 def _open(
     folder: Path, population: Samples, included: Bool[np.ndarray, "models n"], name: str, seed: int
 ) -> ReferencePool:
-    paths = [logits_file(folder, Members.kind, member) for member in range(len(included))]
-    logits = StoredLogits.open(paths, samples=len(population))
-    return ReferencePool(population.ids, logits, included, name, total_seconds(paths, name), folder, seed)
-
-
-def total_seconds(paths: list[Path], name: str) -> float:
-    """Add up the times of models, each of which must be the one that its place says; raises AuditError for others."""
-    seconds = 0.0
-    for member, path in enumerate(paths):
-        facts = facts_of(path)
-        whose = facts.get("fingerprint", name), facts.get("member", str(member))  # the folder's name vouches for others
-        if whose != (name, str(member)):
-            raise AuditError(
-                f"expected the outputs of model {member} of {name}, got those of {whose[1]} of {whose[0]} in {path}; "
-                f"{REMEDY}"
-            )
-        try:
-            seconds += float(facts["seconds"])
-        except (KeyError, ValueError) as error:
-            raise AuditError(f"expected the time of a training, got none in {path} ({error}); {REMEDY}") from error
-    return seconds
+    made = [read_made(folder, Members.kind, member, name) for member in range(len(included))]
+    logits = open_logits(folder, Members.kind, made, samples=len(population))
+    seconds = sum(one.seconds for one in made)
+    return ReferencePool(population.ids, logits, included, name, seconds, folder, seed)
 
 
 def _refuse_foreign(folder: Path) -> None:

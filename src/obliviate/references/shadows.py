@@ -20,19 +20,21 @@ from torch import nn
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.files import writable_folder, write_json
+from obliviate.files import read_sealed_json, told_apart, writable_folder, write_sealed_json
 from obliviate.references import jobs
-from obliviate.references.jobs import Executor, Job, logits_file, pickled
-from obliviate.references.logits import StoredLogits
-from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity, total_seconds
+from obliviate.references.jobs import Executor, Job, check_weights, made_file, open_logits, pickled, read_made
+from obliviate.references.logits import REMEDY, StoredLogits
+from obliviate.references.member import Members
+from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.types import Ids
 
-FORMAT: Final = "obliviate.shadows/1"
+FORMAT: Final = "obliviate.shadows/2"
 FACTS: Final = "shadows.json"
+REWRITE: Final = "delete the file, and make the shadows again, which writes it anew and keeps those that are there"
 
 
 @runtime_checkable
@@ -77,7 +79,8 @@ class Shadows(Job):
 
     ids: Ids
     included: Bool[np.ndarray, "shadows population"]
-    weights: tuple[Path, ...]
+    references: Path
+    weights_sha256: tuple[str | None, ...]
     unlearning: Unlearning
 
     @property
@@ -93,10 +96,14 @@ class Shadows(Job):
             "define it at the top level of a module, or pass workers=0 to work in this process"
         )
 
+    def begun_from(self, member: int) -> str | None:
+        return self.weights_sha256[member]
+
     def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
         trained = self.population.at(self.included[member])
         gone = np.isin(trained.ids, self.ids)
-        model = _reference(self.weights[member], self.recipe, seed=self.seed)
+        weights = check_weights(self.references, Members.kind, member, self.weights_sha256[member])
+        model = _reference(weights, self.recipe, seed=self.seed)
         seed = derive(self.seed, self.kind, member)
         return self.unlearning(model, trained.at(gone), trained.at(~gone), seed=seed, folder=folder, progress=progress)
 
@@ -160,20 +167,33 @@ def make_shadows(
         )
     request = f"{pool.fingerprint} {unlearning!r} {ids[: len(forget)].tolist()} {held_out.tolist()} {seed}"
     name = hashlib.sha256(request.encode()).hexdigest()[:16]
-    weights = tuple(path.absolute() for path in pool.weights)
+    _ = pool.weights  # where they were dropped, it says so before any work
+    references = [read_made(pool.folder, Members.kind, member, pool.fingerprint) for member in range(len(pool))]
     job = Shadows(
-        recipe, task, population, seed, name, False, ids=ids, included=pool.included, weights=weights,
+        recipe, task, population, seed, name, False, ids=ids, included=pool.included,
+        references=pool.folder.absolute(), weights_sha256=tuple(one.weights_sha256 for one in references),
         unlearning=unlearning,
     )  # fmt: skip
     folder = writable_folder(folder / name)
+    facts = {"format": FORMAT, "pool": pool.fingerprint, "unlearning": repr(unlearning), "seed": seed}
+    facts |= {"forget": ids[: len(forget)].tolist(), "held_out": held_out.tolist()}
     if not (folder / FACTS).exists():
-        facts = {"format": FORMAT, "pool": pool.fingerprint, "unlearning": repr(unlearning), "seed": seed}
-        write_json(folder / FACTS, facts | {"forget": ids[: len(forget)].tolist(), "held_out": held_out.tolist()})
+        write_sealed_json(folder / FACTS, facts)
+    elif read_sealed_json(folder / FACTS, FORMAT, remedy=REWRITE, error=AuditError) != facts:
+        raise AuditError(f"expected the description of shadows {name}, got another in {folder / FACTS}; {REWRITE}")
     jobs.complete(job, folder, len(pool), workers=workers, executor=executor, progress=progress)
-    paths = [logits_file(folder, Shadows.kind, shadow) for shadow in range(len(pool))]
-    logits = StoredLogits.open(paths, samples=len(ids))
+    made = [read_made(folder, Shadows.kind, shadow, name) for shadow in range(len(pool))]
+    for shadow, reference in zip(made, references, strict=True):
+        if shadow.begun_from != reference.weights_sha256:
+            wanted, got = told_apart(str(reference.weights_sha256), str(shadow.begun_from))
+            raise AuditError(
+                f"expected a shadow of the reference with weights {wanted}, got that of {got} in "
+                f"{made_file(folder, Shadows.kind, shadow.member)}; {REMEDY}"
+            )
+    logits = open_logits(folder, Shadows.kind, made, samples=len(ids))
     asked = np.arange(len(ids)) < len(forget)
-    return ShadowPool(ids, logits, included, asked, name, total_seconds(paths, name), folder)
+    seconds = sum(one.seconds for one in made)
+    return ShadowPool(ids, logits, included, asked, name, seconds, folder)
 
 
 def _reference(path: Path, recipe: Recipe, *, seed: int) -> nn.Module:
@@ -182,7 +202,7 @@ def _reference(path: Path, recipe: Recipe, *, seed: int) -> nn.Module:
         model.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise AuditError(
-            f"expected the weights of a reference model, got {path} ({' '.join(str(error).split())}); "
-            "delete it and the logits file beside it to train the reference again"
+            f"expected the weights of a model of this recipe, got {path} ({' '.join(str(error).split())}); "
+            "train the references again in a new folder"
         ) from error
     return model.eval()

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from obliviate.errors import CheckpointError
-from obliviate.files import sha256_of, write_atomically, write_json
+from obliviate.files import read_sealed_json, sha256_of, told_apart, write_atomically, write_sealed_json
+from obliviate.training.tensors import tensors_sha256
 
-FORMAT = "obliviate.checkpoint/1"
+FORMAT: Final = "obliviate.checkpoint/2"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What a checkpoint says of itself; `ids` are the samples that its training has seen."""
+    """What a checkpoint says of itself.
+
+    `ids` are the samples that its training has seen; `number` counts the models of a folder as they are made.
+    """
 
     role: str
     method: str
@@ -35,17 +36,13 @@ class Manifest:
     seconds: float
     weights_sha256: str
     file_sha256: str
+    number: int = 1
     format: str = FORMAT
 
 
 def weights_sha256(model: nn.Module) -> str:
     """Hash a model's parameters and buffers: names, types, shapes and values."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        value = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return tensors_sha256(model.state_dict())
 
 
 def save(
@@ -60,6 +57,7 @@ def save(
     ids: list[str],
     settings: Mapping[str, Any],
     seconds: float,
+    number: int = 1,
 ) -> Manifest:
     """Write `path` (.safetensors), then its manifest (.json), which so vouches for the whole."""
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
@@ -75,34 +73,55 @@ def save(
         seconds=seconds,
         weights_sha256=weights_sha256(model),
         file_sha256=sha256_of(path),
+        number=number,
     )
-    write_json(path.with_suffix(".json"), asdict(manifest))
+    write_sealed_json(path.with_suffix(".json"), asdict(manifest))
     return manifest
 
 
 def read_manifest(path: Path) -> Manifest:
     """Read the manifest of the checkpoint at `path` (.safetensors); raises CheckpointError for a foreign one."""
     beside = path.with_suffix(".json")
-    try:
-        values = json.loads(beside.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    if not beside.exists():
         raise CheckpointError(
             f"expected a checkpoint with its manifest {beside.name}, got none in {beside.parent}; "
             "make one with `obliviate train`"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"expected a manifest in JSON, got {beside} ({error}); the file is damaged") from error
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        got = values.get("format") if isinstance(values, dict) else type(values).__name__
-        raise CheckpointError(
-            f"expected a manifest of format {FORMAT}, got {got!r} in {beside}; use a checkpoint that obliviate wrote"
         )
-    try:
-        return Manifest(**values)
-    except TypeError as error:
-        raise CheckpointError(
-            f"expected the fields of {FORMAT}, got others in {beside} ({error}); it is foreign"
-        ) from error
+    remedy = "restore it, or delete it to make the model again"
+    values = read_sealed_json(beside, FORMAT, remedy=remedy, error=CheckpointError)
+    known = {one.name: one.type for one in fields(Manifest)}
+    if odd := sorted(set(known) ^ set(values)):
+        raise CheckpointError(f"expected the fields of {FORMAT}, got others in {beside} ({odd[0]}); it is foreign")
+    for name, value in values.items():
+        if not _TYPES.get(name, _text)(value):
+            raise CheckpointError(
+                f"expected {name} to be {known[name]}, got {value!r:.60} in {beside}; the file is foreign: {remedy}"
+            )
+    return Manifest(**values)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _mapping(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "role": lambda value: value in ("original", "retrained", "unlearned"),
+    "seed": _integer,
+    "number": _integer,
+    "recipe": _mapping,
+    "settings": _mapping,
+    "ids": lambda value: isinstance(value, list) and all(map(_text, value)),
+    "seconds": lambda value: (_integer(value) or isinstance(value, float)) and value >= 0,
+}
+"""What a field of a manifest must be, where it is not a text."""
 
 
 def load(path: Path, model: nn.Module) -> Manifest:
@@ -114,8 +133,9 @@ def load(path: Path, model: nn.Module) -> Manifest:
     manifest = read_manifest(path)
     try:
         if (found := sha256_of(path)) != manifest.file_sha256:
+            wanted, got = told_apart(manifest.file_sha256, found)
             raise CheckpointError(
-                f"expected weights with sha256 {manifest.file_sha256[:12]}…, got {found[:12]}… in {path}; "
+                f"expected weights with sha256 {wanted}, got {got} in {path}; "
                 "the file is damaged or was replaced: restore it or train again"
             )
         state: dict[str, Tensor] = load_file(path)

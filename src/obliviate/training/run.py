@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
@@ -11,16 +12,14 @@ from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from obliviate.data.loading import Batches, PairedBatches
 from obliviate.data.samples import Samples
-from obliviate.errors import MethodError, RecipeError, TrainingError
-from obliviate.files import write_atomically
+from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
+from obliviate.files import read_hashed, start_over, write_hashed
 from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
 from obliviate.task import Task
@@ -28,6 +27,7 @@ from obliviate.training import schedules
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.shards import SliceCheckpoints, plan
+from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.types import Batch
 
 Mask = Mapping[str, Bool[Tensor, "..."]]
@@ -65,7 +65,8 @@ class Run:
     `epochs`, `fit`, `step`, `paired` and `once` own checkpointing, devices, precision and progress, so that no method
     does. With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted
     one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
-    The folder must belong to this very run (same data, method, model and seed).
+    The folder must belong to this very run (same data, method, model and seed). What was saved carries a hash: a stage
+    whose state is damaged starts over, which is said as a warning of the logger "obliviate".
 
     `checkpoints` is the folder with the slice checkpoints of models that were trained in shards; `sisa` begins from
     them, and leaves its own there.
@@ -245,15 +246,17 @@ class Run:
         """Compute an artefact once, for example adversarial examples or a mask; a resumed run reads it back."""
         path = None if self.folder is None else self.folder / f"{name}.safetensors"
         if path is not None and path.exists():
-            with safe_open(path, framework="pt") as file:
-                self._before = max(self._before, float((file.metadata() or {}).get("seconds", 0)))
-            return {key: value.to(self.device) for key, value in load_file(path).items()}
+            try:
+                kept, facts = load_tensors(path)
+            except CheckpointError as error:
+                start_over(path, error)
+            else:
+                self._before = max(self._before, float(facts["seconds"]))
+                return {key: value.to(self.device) for key, value in kept.items()}
         made = make()
         if path is not None:
-            whole = {key: value.detach().cpu().contiguous() for key, value in made.items()}
-            metadata = {"seconds": str(self.seconds)}
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(path, lambda temporary: save_file(whole, temporary, metadata))
+            save_tensors(path, made, {"seconds": str(self.seconds)})
         return made
 
     def train(
@@ -330,11 +333,18 @@ class Run:
             "state": {key: dict(one) if isinstance(one, dict) else one.state_dict() for key, one in state.items()},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda temporary: torch.save(content, temporary))
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        write_hashed(path, buffer.getvalue())
         self._saved = time.monotonic()
 
     def _restore(self, path: Path, state: Mapping[str, Stateful | dict[str, Any]]) -> int:
-        content = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            whole = read_hashed(path)
+        except WorkspaceError as error:
+            start_over(path, error)
+            return 0
+        content = torch.load(io.BytesIO(whole), map_location=self.device, weights_only=True)
         for key, one in state.items():
             if isinstance(one, dict):
                 one.clear()

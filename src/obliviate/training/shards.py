@@ -15,19 +15,25 @@ from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import CheckpointError, RecipeError
-from obliviate.files import sha256_of, write_atomically, write_json
+from obliviate.files import (
+    check_sha256,
+    read_sealed_json,
+    sha256_of,
+    start_over,
+    write_atomically,
+    write_sealed_json,
+)
 from obliviate.seeds import derive
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
+from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.types import Ids
 
-FORMAT: Final = "obliviate.slices/1"
+FORMAT: Final = "obliviate.slices/2"
 MANIFEST: Final = "slices.json"
 
 Places = Int[np.ndarray, " n"]
@@ -147,13 +153,7 @@ class SliceCheckpoints:
     def manifest(self) -> dict[str, Any]:
         """What the finished training says of itself; raises CheckpointError for a damaged or foreign file."""
         path = self.folder / MANIFEST
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"expected a manifest in JSON, got {path} ({error}); the file is damaged") from error
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            raise CheckpointError(f"expected a manifest of format {FORMAT}, got another in {path}; it is foreign")
-        return values
+        return read_sealed_json(path, FORMAT, remedy=f"restore it, or delete {self.folder}", error=CheckpointError)
 
     @property
     def seed(self) -> int:
@@ -169,11 +169,21 @@ class SliceCheckpoints:
         return self.manifest["slices"].get(stage.name, {}).get("digest") == stage.digest
 
     def ready(self, row: Sequence[Stage], begun: SliceCheckpoints | None) -> int:
-        """Count the stages of a shard that need no training, those of an earlier training taken over."""
+        """Count the stages of a shard that need no training, those of an earlier training taken over.
+
+        A damaged file of this training is removed, and said: its stage starts over. Raises CheckpointError for a
+        damaged one of the earlier training.
+        """
         for count, stage in enumerate(row):
+            path = self.path(stage)
+            if path.exists():
+                try:
+                    self._load(stage)
+                except CheckpointError as error:
+                    start_over(path, error)
             if begun is not None and begun.covers(stage):
                 self.adopt(stage, begun)
-            if not self.path(stage).exists():
+            if not path.exists():
                 return count
         return len(row)
 
@@ -183,11 +193,7 @@ class SliceCheckpoints:
         if target.exists():
             return
         wanted = begun.manifest["slices"][stage.name]["file_sha256"]
-        if not source.exists() or sha256_of(source) != wanted:
-            raise CheckpointError(
-                f"expected weights with sha256 {wanted[:12]}…, got {'others' if source.exists() else 'none'} in "
-                f"{source}; the file is damaged or was replaced: restore it, or train again"
-            )
+        check_sha256(source, wanted, remedy="restore it, or train again", error=CheckpointError)
         try:
             target.hardlink_to(source)
         except OSError:  # a file system without links: a copy is as good
@@ -196,22 +202,29 @@ class SliceCheckpoints:
 
     def read(self, stage: Stage, model: nn.Module) -> float:
         """Load the weights after this stage and return the seconds that this training had taken, 0 if adopted."""
-        path = self.path(stage)
+        state, facts = self._load(stage)
         try:
-            with safe_open(path, framework="pt") as file:
-                facts = file.metadata() or {}
-            model.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            model.load_state_dict(state)
+        except RuntimeError as error:
             raise CheckpointError(
-                f"expected the weights after {stage.name}, got {path} ({error}); delete {self.folder} to do it again"
+                f"expected the weights after {stage.name}, got those of another model in {self.path(stage)}; "
+                f"delete {self.folder} to do it again"
             ) from error
         return float(facts["seconds"]) if facts.get("training") == self.folder.name else 0.0
 
+    def _load(self, stage: Stage) -> tuple[dict[str, Tensor], dict[str, str]]:
+        state, facts = load_tensors(self.path(stage))
+        if facts.get("digest") != stage.digest:
+            raise CheckpointError(
+                f"expected the weights after {stage.name}, got those after other samples in {self.path(stage)}; "
+                f"delete {self.folder} to do it again"
+            )
+        return state, facts
+
     def write(self, stage: Stage, model: nn.Module, *, seconds: float) -> None:
         """Keep the weights after this stage."""
-        state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-        metadata = {"digest": stage.digest, "training": self.folder.name, "seconds": str(seconds)}
-        write_atomically(self.path(stage), lambda temporary: save_file(state, temporary, metadata))
+        facts = {"digest": stage.digest, "training": self.folder.name, "seconds": str(seconds)}
+        save_tensors(self.path(stage), model.state_dict(), facts)
 
     def finish(self, model: nn.Module, stages: Sequence[Sequence[Stage]], recipe: Recipe, *, seed: int) -> None:
         """Write the manifest, which so vouches for the whole."""
@@ -227,4 +240,4 @@ class SliceCheckpoints:
             "ids": ids.tolist(),
             "slices": slices,
         }
-        write_json(self.folder / MANIFEST, facts)
+        write_sealed_json(self.folder / MANIFEST, facts)

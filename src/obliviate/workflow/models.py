@@ -62,10 +62,12 @@ def save(
     data_sha256: str,
     ids: list[SampleId],
     settings: Mapping[str, Any] | None = None,
+    number: int = 1,
 ) -> None:
     """Write a model to `path` (.safetensors) with a manifest beside it, which `read` makes the same of.
 
-    `ids` are the samples that it has seen, `settings` what else its manifest tells of its making.
+    `ids` are the samples that it has seen, `settings` what else its manifest tells of its making, and `number` its
+    place among the models beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.save(
@@ -79,6 +81,7 @@ def save(
         ids=ids,
         settings={"name": made.name, "notes": dict(made.notes), **(settings or {})},
         seconds=made.seconds or 0.0,
+        number=number,
     )
 
 

@@ -16,9 +16,10 @@ import numpy as np
 from torch import nn
 
 from obliviate.data.history import History
+from obliviate.data.ids import ids_sha256
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.errors import ObliviateError
+from obliviate.errors import ObliviateError, WorkspaceError
 from obliviate.methods.amun import SUFFIX
 from obliviate.methods.base import Method, settle
 from obliviate.task import Task
@@ -117,17 +118,24 @@ class Serving:
         else:
             own = folder / f"{self.requests + 1:04d}-{method.name}-{self._identity(asked, method, task, recipe, seed)}"
             path, work = own / "model.safetensors", own / "work"
+            seen = [] if asked.retain is None else asked.retain.ids.tolist()
             if path.with_suffix(".json").exists():
-                made, _ = read_into(path, copy.deepcopy(self.model))
+                made, manifest = read_into(path, copy.deepcopy(self.model))
+                if (manifest.ids, manifest.settings.get("forget_sha256")) != (seen, ids_sha256(asked.forget.ids)):
+                    raise WorkspaceError(
+                        f"expected the model of this request, got one that was made for other samples in {path}; "
+                        f"remove {own} to make it again"
+                    )
             else:
                 try:
                     made = make(work)
                 except ObliviateError:  # it would come again: nothing here is worth going on with
                     shutil.rmtree(own, ignore_errors=True)
                     raise
-                seen = [] if asked.retain is None else asked.retain.ids.tolist()
                 data = "" if asked.retain is None else asked.retain.sha256
-                save(path, made, recipe, data_sha256=data, ids=seen)
+                told = {"forget_sha256": ids_sha256(asked.forget.ids)}
+                number = self.requests + 1
+                save(path, made, recipe, data_sha256=data, ids=seen, settings=told, number=number)
             shutil.rmtree(work, ignore_errors=True)
         return Serving(made, self.history.after(split.forget.ids))
 

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from obliviate import inspection, workflow
 from obliviate.audit.inputs import AuditSettings, check_classes
+from obliviate.data.ids import ids_sha256
 from obliviate.data.rules import Chosen, Forget
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, ObliviateError
-from obliviate.files import write_json
+from obliviate.files import write_json, write_sealed_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
@@ -285,7 +286,12 @@ class Workspace:
             identity,
             make,
             ids=whole.kept.ids.tolist() if retain else [],
-            settings={"method": describe_method(method), "retain": retain, "request": number},
+            settings={
+                "method": describe_method(method),
+                "retain": retain,
+                "request": number,
+                "forget_sha256": ids_sha256(split.forget.ids),
+            },
         )
 
     def retrained(self, count: int, *, request: int | None = None) -> list[Trained]:
@@ -301,7 +307,10 @@ class Workspace:
 
     def _compared(self, number: int) -> list[tuple[Trained, Manifest]]:
         """The models of one request: what it began from, in the role of the original, then what came of it."""
-        entries = self._kept.entries()
+        entries, asked = self._kept.entries(), self._asked
+        for made, one in entries:
+            if request_of(one) == number:
+                asked.refuse_contradiction(made, one)
         if number == 1:
             return [(made, one) for made, one in entries if request_of(one) == 1]
         weights = checkpoint.weights_sha256(self._served(number).model)
@@ -389,6 +398,7 @@ class Workspace:
             if isinstance(self.task, Classification):
                 labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
                 check_classes(*labels, retrained=there)
+        self._compared(number)  # what is there and contradicts the request is refused before any work
         self.train()
         self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers, executor=executor)
@@ -428,7 +438,7 @@ class Workspace:
         values |= tests
         values["notes"] = notes + untested
         scores.write(self.folder, result, forget=split.forget.ids, unseen=self.data.test.ids)
-        write_json(self.results, values)
+        write_sealed_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)
         return values
@@ -450,6 +460,7 @@ class Workspace:
         inspection.check_settings(epochs, learning_rate)
         asked = self._asked.one(request)
         split = self.split_of(asked.number)
+        self._compared(asked.number)
         self.train()
         self.retrained(retrained, request=asked.number)
         found = inspection.inspect(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import Any
 
 from obliviate.audit.inputs import Role
 from obliviate.errors import ObliviateError, WorkspaceError
+from obliviate.methods.retrain import Retrain
 from obliviate.training import checkpoint
 from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
@@ -39,16 +41,25 @@ class ModelFolder:
 
         `ids` are the samples that it has seen, `settings` what else its manifest tells of its making.
         """
-        path = self._path(identity)
+        path, asked = self._path(identity), json.loads(json.dumps(settings or {}))
         if path.with_suffix(".json").exists():
-            return self._read(path)[0]
+            made, manifest = self._read(path)
+            told = {key: manifest.settings.get(key) for key in asked}
+            if (manifest.ids, told) != (ids, asked):
+                raise WorkspaceError(
+                    f"expected the model {made.label} as it is asked for, got a manifest in {path.parent} that says "
+                    f"otherwise; remove {path.stem}.json to make it again"
+                )
+            return made
         work = self.folder / "work" / identity  # made by the run when it has something to keep
         try:
             made = make(work)
         except ObliviateError:  # it would come again: nothing here is worth going on with
             _discard(work)
             raise
-        models.save(path, made, self.recipe, data_sha256=self.data_sha256, ids=ids, settings=settings)
+        number = 1 + max((one.number for one in self._manifests().values()), default=0)
+        data = self.data_sha256
+        models.save(path, made, self.recipe, data_sha256=data, ids=ids, settings=asked, number=number)
         _discard(work)
         return made
 
@@ -57,10 +68,8 @@ class ModelFolder:
 
         A label that is there already gets a number.
         """
-        # The manifest is written last: weights without one are those of an interrupted run.
-        manifests = sorted((self.folder / "models").glob("*.json"), key=lambda one: one.stat().st_mtime_ns)
-        loaded = [self._read(path.with_suffix(".safetensors")) for path in manifests]
-        loaded.sort(key=lambda one: one[0].role != "original")
+        loaded = [self._read(path) for path in self._manifests()]
+        loaded.sort(key=lambda one: (one[0].role != "original", request_of(one[1]), one[1].number))
         told, entries = Counter[str](), []
         for made, manifest in loaded:
             told[made.label] += 1
@@ -70,9 +79,13 @@ class ModelFolder:
 
     def count(self, role: Role, *, request: int) -> int:
         """How many models of a role did a request make, by their manifests alone."""
-        paths = (self.folder / "models").glob("*.json")
-        manifests = [checkpoint.read_manifest(path.with_suffix(".safetensors")) for path in paths]
-        return sum((one.role, request_of(one)) == (role, request) for one in manifests)
+        return sum((one.role, request_of(one)) == (role, request) for one in self._manifests().values())
+
+    def _manifests(self) -> dict[Path, Manifest]:
+        """The manifest of every model, by the path of its weights, in the order of their names."""
+        # The manifest is written last: weights without one are those of an interrupted run.
+        paths = [one.with_suffix(".safetensors") for one in sorted((self.folder / "models").glob("*.json"))]
+        return {path: checkpoint.read_manifest(path) for path in paths}
 
     def _path(self, identity: str) -> Path:
         return self.folder / "models" / f"{identity}.safetensors"
@@ -83,12 +96,32 @@ class ModelFolder:
             raise WorkspaceError(
                 f"expected a model of this folder's data, got {path} of other data; remove it from {path.parent}"
             )
+        if manifest.recipe != self.recipe.to_dict():
+            raise WorkspaceError(
+                f"expected a model of this folder's recipe, got {path} of another; restore workspace.json or the "
+                f"model, or remove it from {path.parent}"
+            )
+        if manifest.role != _role(manifest.method):
+            raise WorkspaceError(
+                f"expected the role {_role(manifest.method)} of a model by {manifest.method}, got {manifest.role} "
+                f"in {path.with_suffix('.json')}; remove the file to make the model again"
+            )
         return made, manifest
 
 
+def _role(method: str) -> Role:
+    """The part in an audit that a model by this method plays: retrained ones alone are what others are measured by."""
+    if method == "train":
+        return "original"
+    return "retrained" if method == repr(Retrain()) else "unlearned"
+
+
 def request_of(manifest: Manifest) -> int:
-    """The number of the request that made a model; manifests without one are of folders with one request."""
-    return int(manifest.settings.get("request", 1))
+    """The number of the request that a model was made for; the original, which has none, is there for the first."""
+    number = manifest.settings.get("request", 1)
+    if not isinstance(number, int):
+        raise WorkspaceError(f"expected the number of a request, got {number!r:.60} in a manifest; make it again")
+    return number
 
 
 def _discard(work: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_json, writable_folder, write_json
+from obliviate.files import read_sealed_json, told_apart, writable_folder, write_sealed_json
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
@@ -18,6 +18,12 @@ from obliviate.workspace.plan import Plan
 
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read what a folder was made from; raises WorkspaceError for a damaged or edited file, and a foreign one."""
+    remedy = "restore it, or use a folder that `obliviate train` or `obliviate demo` made"
+    return read_sealed_json(folder / FILE, FORMAT, remedy=remedy)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +59,7 @@ class Origin:
                 f"expected a folder made by `obliviate train` or `obliviate demo`, got {folder} without "
                 f"{FILE}; train there first"
             )
-        facts = read_json(path)
-        if facts.get("format") != FORMAT:
-            raise WorkspaceError(
-                f"expected {FILE} of format {FORMAT}, got {facts.get('format')!r} in {folder}; "
-                "use a folder that `obliviate train` or `obliviate demo` made"
-            )
+        facts = read_facts(folder)
         writable_folder(folder)
         source = facts["source"]
         if source not in sources.NAMED and not Path(source).exists():
@@ -69,9 +70,10 @@ class Origin:
         planned = {name: facts.get(name) for name in ("train_size", "reference_size", "coins", "noise", "noise_scale")}
         origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
         if origin.data.sha256 != facts["data_sha256"]:
+            wanted, got = told_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
-                f"expected the data that {folder} was made with (sha256 {facts['data_sha256'][:12]}…), got "
-                f"{origin.data.sha256[:12]}…; restore {facts['source']}, or begin in a new folder"
+                f"expected the data that {folder} was made with (sha256 {wanted}), got {got}; "
+                f"restore {facts['source']}, or begin in a new folder"
             )
         origin.check_code(folder)
         origin.plan.keep(folder)
@@ -85,7 +87,7 @@ class Origin:
         """
         facts = self.facts
         if (folder / FILE).exists():
-            there = read_json(folder / FILE)
+            there = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
             if differing := sorted(key for key in compared if there.get(key) != facts[key]):
                 raise WorkspaceError(
@@ -95,7 +97,7 @@ class Origin:
             self.check_code(folder)
             if there.get("source") != self.source:
                 writable_folder(folder)
-                write_json(folder / FILE, facts | self._built)
+                write_sealed_json(folder / FILE, facts | self._built)
         else:
             if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
                 raise WorkspaceError(
@@ -103,13 +105,13 @@ class Origin:
                 )
             workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
             writable_folder(folder)
-            write_json(folder / FILE, facts | self._built)
+            write_sealed_json(folder / FILE, facts | self._built)
         writable_folder(folder)
         self.plan.keep(folder)
 
     def check_code(self, folder: Path) -> None:
         """Refuse to go on in a folder after the code of its model or its task has changed; raises WorkspaceError."""
-        there, built = read_json(folder / FILE), self._built
+        there, built = read_facts(folder), self._built
         what = {"architecture_sha256": f"architecture ({self.recipe.model_name})", "task_sha256": "task and its loss"}
         for key, name in what.items():
             if there.get(key) != built[key]:

@@ -17,7 +17,7 @@ from obliviate.data.coins import Coins, toss
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_json, write_json
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.task import Task
 from obliviate.workflow import Trained
 
@@ -81,7 +81,7 @@ class Plan:
             _keep(folder / "coins.json", {"heads": coins.heads.tolist(), "tails": coins.tails.tolist()}, "coins")
         if (noise := self.planted) is not None:
             digest = hashlib.sha256(noise.values.numpy().tobytes()).hexdigest()
-            facts = {"sigma": noise.sigma, "sha256": digest, "ids": noise.clean.ids.tolist()}
+            facts = {"sigma": noise.sigma, "values_sha256": digest, "ids": noise.clean.ids.tolist()}
             _keep(folder / "noise.json", facts, "noise")
 
     def tests(self, models: Sequence[Trained], split: Split, task: Task) -> tuple[dict[str, Any], list[str]]:
@@ -107,8 +107,8 @@ class Plan:
 
 def _keep(path: Path, facts: dict[str, Any], what: str) -> None:
     if not path.exists():
-        write_json(path, facts)
-    elif read_json(path) != facts:
+        write_sealed_json(path, facts)
+    elif read_sealed_json(path, remedy="restore it, or begin in a new folder") != facts:
         raise WorkspaceError(
             f"expected the {what} that {path.parent} was made with, got others in {path.name}; the file was "
             "edited, or another version of numpy or torch draws other numbers: begin in a new folder"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_json, write_atomically
+from obliviate.files import read_sealed_json, write_atomically
 from obliviate.report import html
 
 
@@ -14,7 +14,7 @@ def write_report(folder: Path) -> Path:
     results = folder / "results.json"
     if not results.exists():
         raise WorkspaceError(f"expected results.json in {folder}, got none; run `obliviate audit --out {folder}` first")
-    text = html.render(read_json(results))
+    text = html.render(read_sealed_json(results, remedy=f"run `obliviate audit --out {folder}` again"))
     target = folder / "report.html"
     write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return target

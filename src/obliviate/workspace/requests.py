@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from obliviate.data.history import History
-from obliviate.data.ids import as_ids
+from obliviate.data.ids import as_ids, ids_sha256
 from obliviate.data.sources import Data
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_json, write_json
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.training.checkpoint import Manifest
 from obliviate.types import SampleId
 from obliviate.workflow import Trained
 from obliviate.workspace.models import ModelFolder, request_of
+
+FORMAT: Final = "obliviate.request/1"
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,34 @@ class Requests:
         assert parent is not None
         for made, manifest in self.kept.entries():
             if manifest.weights_sha256 == parent.weights_sha256 and request_of(manifest) == number - 1:
+                self.refuse_contradiction(made, manifest)
                 return made, manifest
         raise WorkspaceError(
             f"expected the model {parent.label} that request {number} began from, got none with its weights in "
             f"{self.folder / 'models'}; put it back there"
         )
+
+    def refuse_contradiction(self, made: Trained, manifest: Manifest) -> None:
+        """Refuse a model that by its manifest is not of its request; raises WorkspaceError, which names the model.
+
+        The original has seen every sample of the request; all others were made for just its samples, and have seen none
+        of them, nor of those of the requests before.
+        """
+        number = request_of(manifest)
+        asked = self.one(number)
+        gone, seen = set(asked.ids).union(*(one.ids for one in self.all[:number])), set(manifest.ids)
+        if manifest.role == "original":
+            told = f"it was not trained on {len(missing)} of them" if (missing := gone - seen) else ""
+        elif manifest.settings.get("forget_sha256") != ids_sha256(asked.ids):
+            told = "it was made for others"
+        else:
+            told = f"it was trained on {len(again)} of them" if (again := gone & seen) else ""
+        if told:
+            raise WorkspaceError(
+                f"expected the model {made.label} to be one for the samples of request {number} of {self.folder}, got "
+                f"a manifest that says that {told}; restore the request, or remove the model from "
+                f"{self.kept.folder / 'models'} and make it again"
+            )
 
     def refuse_other(self, number: int, ids: Sequence[SampleId]) -> None:
         """Refuse other ids than those of a request that is there; raises WorkspaceError."""
@@ -130,8 +156,13 @@ def read(folder: Path) -> list[Request]:
     """Every request; raises WorkspaceError for a damaged or foreign file."""
     found: list[Request] = []
     while (path := _path(folder, len(found) + 1)).exists():
-        values = read_json(path)
+        values = read_sealed_json(path, FORMAT, remedy="restore it, or begin in a new folder")
         try:
+            if values["before_sha256"] != _before(found):
+                raise WorkspaceError(
+                    f"expected a request that follows those before it in {folder}, got one after others in {path}; "
+                    "restore the requests as they were"
+                )
             parent = Parent(**values["after"]) if found else None
             facts = {name: values[name] for name in ("references", "grouped") if name in values}
             found.append(Request(len(found) + 1, values["rule"], values["ids"], parent, **facts))
@@ -140,7 +171,17 @@ def read(folder: Path) -> list[Request]:
                 f"expected a request with its rule, its ids and what it comes after, got {path} without ({error}); "
                 "the file is foreign"
             ) from error
+    later = [one for one in sorted((folder / "requests").glob("*.json")) if one.stem > f"{len(found):04d}"]
+    if later:
+        raise WorkspaceError(
+            f"expected {_path(folder, len(found) + 1)} before {later[0].name}, got none; "
+            "restore the requests as they were"
+        )
     return found
+
+
+def _before(earlier: Sequence[Request]) -> str:
+    return ids_sha256([ids_sha256(one.ids) for one in earlier])
 
 
 def write(folder: Path, request: Request) -> None:
@@ -149,7 +190,8 @@ def write(folder: Path, request: Request) -> None:
     path.parent.mkdir(exist_ok=True)
     after = {} if request.after is None else {"after": asdict(request.after)}
     facts = {name: value for name in ("references", "grouped") if (value := getattr(request, name))}
-    write_json(path, {"rule": request.rule, "ids": list(request.ids), **facts, **after})
+    values = {"format": FORMAT, "rule": request.rule, "ids": list(request.ids), **facts, **after}
+    write_sealed_json(path, values | {"before_sha256": _before(read(folder)[: request.number - 1])})
 
 
 def remove(folder: Path, number: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from jaxtyping import Shaped
 
 from obliviate.audit.result import AuditResult
 from obliviate.errors import WorkspaceError
-from obliviate.files import write_atomically
+from obliviate.files import read_hashed, write_hashed
 from obliviate.metrics.intervals import ScorePair
 from obliviate.types import Ids
 
@@ -41,11 +42,9 @@ def write(
         for part, values in zip(("forget", "unseen"), result.scores[one.name], strict=True):
             arrays[f"{part} {one.weights_sha256}"] = values
 
-    def fill(path: Path) -> None:
-        with path.open("wb") as file:  # savez would add an ending to a name
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-
-    write_atomically(folder / FILE, fill)
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)
+    write_hashed(folder / FILE, content.getvalue())
 
 
 def read(folder: Path) -> Scores | None:
@@ -53,14 +52,14 @@ def read(folder: Path) -> Scores | None:
     path = folder / FILE
     if not path.exists():
         return None
+    remedy = f"run `obliviate audit --out {folder}` again"
+    content = read_hashed(path, remedy=remedy)
     try:
-        with path.open("rb") as file:  # numpy leaves a damaged file open that it opened itself
-            arrays = dict(np.load(file, allow_pickle=False))
+        arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
         weights = [name.removeprefix("unseen ") for name in arrays if name.startswith("unseen ")]
         of = {one: (arrays[f"forget {one}"], arrays[f"unseen {one}"]) for one in weights}
         return Scores(arrays["forget"], arrays["unseen"], of)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise WorkspaceError(
-            f"expected the scores of an audit in {path}, got {error}; the file is damaged: "
-            f"run `obliviate audit --out {folder}` again"
+            f"expected the scores of an audit in {path}, got {error}; the file is foreign: {remedy}"
         ) from error
