@@ -27,6 +27,7 @@ class MultiLabel(Task):
     """
 
     kind: ClassVar[str] = "multi-label"
+    utility: ClassVar[str] = "labels"
     right: ClassVar[str] = "every label of the sample is predicted right"
     labels: int
 
@@ -40,6 +41,10 @@ class MultiLabel(Task):
 
     def correct(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Bool[Tensor, " n"]:
         return ((output > 0) == (y > 0.5)).all(1)
+
+    def signals(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, "n k"]:
+        """Return what an audit keeps, and the logits."""
+        return torch.cat([self.observe(output, y), output], dim=1)
 
     def _each(self, output: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, y.to(output.dtype), reduction="none")

@@ -46,6 +46,7 @@ def train_references(
     What is in `folder` of this recipe, these samples and this seed is used, and extended by asking for more `models`;
     see `references.pool.train_pool` for `workers`, `executor` and `keep_weights`, and docs/references.md.
     """
+    recipe.weighted(task)  # refuses class weights that do not fit
     task.check_samples(train, what="training set")
     task.check_samples(unseen, what="unseen set")
     task.check_model(recipe.build(seed=seed), train)

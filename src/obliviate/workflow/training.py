@@ -36,7 +36,11 @@ def train(
 
 
 def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:
-    """Refuse samples that are not of the task (DataError), or a model or shards that do not fit them (RecipeError)."""
+    """Refuse samples that are not of the task (DataError).
+
+    Raises RecipeError for class weights that do not fit the task, and a model or shards that do not fit the samples.
+    """
+    recipe.weighted(task)
     task.check_samples(samples, what="training set")
     task.check_model(recipe.build(seed=seed), samples)
     if recipe.sharded:
