@@ -267,9 +267,8 @@ def test_what_is_untimed_is_left_out(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: now.value))
     one = run()
     now.value += 3
-    with pytest.raises(Killed), one.untimed():
+    with one.untimed(), one.untimed():  # nested ones count once
         now.value += 50
-        raise Killed
     now.value += 1
     assert one.seconds == 4
 

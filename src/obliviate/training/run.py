@@ -106,6 +106,7 @@ class Run:
         self._stage: tuple[str, int, int] = ("", 0, 1)
         self._began = self._saved = time.monotonic()
         self._before = 0.0
+        self._stopped = False
 
     @property
     def seconds(self) -> float:
@@ -115,11 +116,15 @@ class Run:
     @contextmanager
     def untimed(self) -> Iterator[None]:
         """Leave what is done inside out of `seconds`: checks, measuring, and what a process does once."""
-        started = time.monotonic()
+        if self._stopped:  # by whoever called this
+            yield
+            return
+        self._stopped, started = True, time.monotonic()
         try:
             yield
         finally:
             self._began += time.monotonic() - started
+            self._stopped = False
 
     def warm_up(self, model: nn.Module, samples: Samples) -> None:
         """Let the process do what it does once before a first step, outside of `seconds` (`training.warmup`)."""

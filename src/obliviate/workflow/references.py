@@ -139,7 +139,17 @@ class ShadowUnlearning:
     def _forget(
         self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
     ) -> Trained:
-        return unlearn(model, split, method, self.task, recipe=self.recipe, seed=seed, folder=folder, progress=progress)
+        return unlearn(
+            model,
+            split,
+            method,
+            self.task,
+            recipe=self.recipe,
+            seed=seed,
+            folder=folder,
+            progress=progress,
+            measure=False,
+        )
 
 
 def train_shadows(

@@ -273,6 +273,8 @@ class Workspace:
                 checkpoints=self._checkpoints,
                 progress=self._said(name),
                 name=name,
+                unseen=self.data.test,
+                retained=whole.kept,
             ),
             ids=whole.kept.ids.tolist() if retain else [],
             settings={"method": describe_method(method), "retain": retain, "request": number},
