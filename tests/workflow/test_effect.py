@@ -189,9 +189,9 @@ def test_measuring_changes_no_weights_and_can_be_spared(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     split, unseen = request_
-    method, given = AMUN(epochs=1), {"unseen": unseen}
-    made = workflow.unlearn(by_heart_model, split, method, two_classes, **given)
-    spared = workflow.unlearn(by_heart_model, split, method, two_classes, measure=False, **given)
+    method = AMUN(epochs=1)
+    made = workflow.unlearn(by_heart_model, split, method, two_classes, unseen=unseen)
+    spared = workflow.unlearn(by_heart_model, split, method, two_classes, unseen=unseen, measure=False)
     assert spared.effect is None
     assert weights_sha256(made.model) == weights_sha256(spared.model)
 
