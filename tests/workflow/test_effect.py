@@ -95,9 +95,9 @@ def test_a_class_that_is_to_be_forgotten_may_be_lost() -> None:
     }
     assert forgotten_classes(before) == {1}
     assert compared(before, after, TWO).verdict == ""
-    alone = [{name: one[name] for name in ("forget", "unseen")} for one in (before, after)]
-    assert forgotten_classes(alone[0]) == {1}
-    assert compared(*alone, TWO).verdict == ""
+    earlier, later = ({name: one[name] for name in ("forget", "unseen")} for one in (before, after))
+    assert forgotten_classes(earlier) == {1}
+    assert compared(earlier, later, TWO).verdict == ""
     ruined = after | {"unseen": said([0] * 200, labels)}
     found = compared(before, ruined, TWO)
     assert found.verdict == "damaged"
@@ -279,6 +279,28 @@ def test_samples_for_measuring_that_were_trained_on_are_refused(
         workflow.unlearn(by_heart_model, split.without_retain(), GradientAscent(), two_classes, **given)
 
 
+def test_unseen_samples_of_another_shape_are_refused(
+    by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
+) -> None:
+    strange = Samples.from_tensors(torch.rand(3, 7), torch.zeros(3).long())
+    with pytest.raises(DataError, match=r"got \(30,\) to forget and \(7,\) in the unseen set; resize them"):
+        workflow.unlearn(by_heart_model, request_[0], GradientAscent(), two_classes, unseen=strange)
+
+
+def test_a_model_that_draws_in_evaluation_draws_the_same_and_leaves_the_global_state(
+    tiny: Samples, three_classes: Classification
+) -> None:
+    class Drawing(nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return nn.functional.dropout(super().forward(input), 0.5)
+
+    parts, model = drawn({"forget": tiny}, seed=0), Drawing(6, 3)
+    state = torch.get_rng_state()
+    first, again = (look(model, parts, three_classes)["forget"].loss for _ in range(2))
+    assert first.tolist() == again.tolist()
+    assert torch.get_rng_state().equal(state)
+
+
 def test_large_parts_are_measured_on_samples_that_the_seed_draws() -> None:
     many = Samples.from_tensors(torch.rand(MOST + 50, 1), torch.zeros(MOST + 50), ids=map(str, range(MOST + 50)))
     first, again, other = (drawn({"retain": many, "unseen": None}, seed=seed) for seed in (0, 0, 1))
@@ -379,6 +401,7 @@ def test_printing_it_takes_a_line_a_part() -> None:
         "retain: R² 0.900 → −1.23e+04",
         "damaged: R² fell",
     ]
+    assert repr(Effect({"forget": part})) == "Effect(forget: R² 0.900 → −1.23e+04)"
 
 
 def test_a_batch_is_not_needed_whole(tiny: Samples, three_classes: Classification) -> None:

@@ -21,6 +21,7 @@ from obliviate.metrics.utility import FIGURES, recalls
 from obliviate.modes import evaluating
 from obliviate.seeds import derive
 from obliviate.task import Classification, Task
+from obliviate.training.randomness import seeded
 
 Verdict = Literal["", "damaged", "hardly changed"]
 
@@ -53,7 +54,7 @@ class Part:
     after: Mapping[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Effect:
     """What unlearning did to a model's utility, by part: "forget", "retain" and "unseen", as far as they were there.
 
@@ -71,9 +72,15 @@ class Effect:
     reason: str = ""
     try_next: Mapping[str, float] = field(default_factory=dict)
 
-    def __str__(self) -> str:
+    def _lines(self) -> list[str]:
         lines = [f"{name}: {', '.join(changes(part))}" for name, part in self.parts.items()]
-        return "\n".join(lines + [f"{self.verdict}: {self.reason}"] * bool(self.verdict))
+        return lines + [f"{self.verdict}: {self.reason}"] * bool(self.verdict)
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def __repr__(self) -> str:
+        return f"Effect({'; '.join(self._lines())})"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it in JSON values."""
@@ -149,8 +156,12 @@ def drawn(parts: Mapping[str, Samples | None], *, seed: int) -> Drawn:
 
 @torch.no_grad()
 def look(model: nn.Module, parts: Drawn, task: Task) -> dict[str, Look]:
-    """Ask a model about every part, without autocast; raises TrainingError for outputs that are not finite."""
-    return {name: _asked(model, samples, whole, task, name) for name, (samples, whole) in parts.items()}
+    """Ask a model about every part, without autocast; raises TrainingError for outputs that are not finite.
+
+    A model that draws random numbers even now draws the same ones each time, and none of anybody else's.
+    """
+    with seeded(0):
+        return {name: _asked(model, samples, whole, task, name) for name, (samples, whole) in parts.items()}
 
 
 def _asked(model: nn.Module, samples: Samples, whole: int, task: Task, name: str) -> Look:

@@ -88,6 +88,7 @@ def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task:
     """What is measured before and after; raises DataError for samples that are not of the task, or were trained on."""
     for what, samples in (("unseen set", unseen), ("retained samples", retained)):
         if samples is not None:
+            _check_shape(samples, split.forget, what=what)
             task.check_samples(samples, what=what)
     if retained is not None and len(shared := np.intersect1d(retained.ids, split.forget.ids)):
         raise DataError(f"expected retained samples, got {shown(shared)} of the samples to forget; leave them out")
@@ -116,19 +117,11 @@ def check_request(method: Method, split: Split, run: Run) -> Method:
 
 def _check_split(split: Split, task: Task) -> None:
     """Refuse sets that are not of the task, of one shape, and apart from each other; raises DataError."""
-
-    def shape(samples: Samples) -> tuple[int, ...]:
-        return tuple(samples.take(torch.arange(1)).x.shape[1:])
-
     sets = {"forget set": split.forget, "retain set": split.retain, "reference set": split.reference}
     for what, samples in sets.items():
         if samples is None:
             continue
-        if shape(samples) != shape(split.forget):
-            raise DataError(
-                f"expected samples of one shape, got {shape(split.forget)} to forget and {shape(samples)} in the "
-                f"{what}; resize them"
-            )
+        _check_shape(samples, split.forget, what=what)
         task.check_samples(samples, what=what)
     if split.retain is not None and len(shared := np.intersect1d(split.forget.ids, split.retain.ids)):
         raise DataError(
@@ -141,3 +134,10 @@ def _check_split(split: Split, task: Task) -> None:
                 f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
                 "use samples that the model has not seen"
             )
+
+
+def _check_shape(samples: Samples, forget: Samples, *, what: str) -> None:
+    """Refuse samples of another shape than those to forget; raises DataError."""
+    wanted, got = (tuple(one.take(torch.arange(1)).x.shape[1:]) for one in (forget, samples))
+    if got != wanted:
+        raise DataError(f"expected samples of one shape, got {wanted} to forget and {got} in the {what}; resize them")
