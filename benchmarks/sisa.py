@@ -80,7 +80,9 @@ def main() -> None:
             split = Split.of(data.train, forget=generator.choice(data.train.ids, size=count, replace=False))
 
             def forget(split: Split = split, own: Path = own) -> workflow.Trained:
-                return workflow.unlearn(model, split, SISA(), task, recipe=recipe, seed=seed, checkpoints=own)
+                return workflow.unlearn(
+                    model, split, SISA(), task, recipe=recipe, seed=seed, checkpoints=own, measure=False
+                )
 
             made, seconds = timed(forget)
             request = {"count": count, "share": seconds / whole, "of_plain": seconds / plain_seconds, **made.notes}

@@ -129,7 +129,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--json")
     assert code == 0
     facts = json.loads(out)
-    assert set(facts) == {"folder", "method", "request", "forget", "seconds", "notes"}
+    assert set(facts) == {"folder", "method", "request", "forget", "seconds", "notes", "effect"}
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
@@ -166,6 +166,42 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("report", "--out", folder)
     assert (code, out) == (0, f"Wrote {folder / 'report.html'}\n")
     assert (folder / "report.html").exists()
+
+
+def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")
+    code, out, _ = cli(*asked, "--set", "learning_rate=0.5")
+    assert code == 0
+    heading, *rows = [line.split() for line in out.splitlines()[1:] if "─" not in line and line.strip()][:4]
+    assert heading == ["measured", "accuracy", "balanced", "accuracy"]
+    assert [one[:2] for one in rows] == [["forget", "60"], ["retain", "240"], ["unseen", "100"]]
+    assert all(one.count("→") == 2 for one in rows)
+    told = " ".join(out.split())
+    assert "damaged: accuracy on retained samples fell from" in told
+    assert told.endswith("; lower the learning rate: --set learning_rate=0.125")
+
+    gentle = (*asked, "--set", "learning_rate=5e-6", "--no-retain", "--json")
+    effect = json.loads(cli(*gentle)[1])["effect"]
+    assert [one["samples"] for one in effect["parts"].values()] == [60, 240, 100]  # retained ones, for measuring alone
+    manifests = [json.loads(one.read_text(encoding="utf-8")) for one in (folder / "models").glob("gradient*.json")]
+    assert effect in [one["settings"]["effect"] for one in manifests]
+    assert json.loads(cli(*gentle)[1])["effect"] == effect
+
+
+def test_class_weights_go_into_the_recipe(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    given = ",".join(map(str, range(1, 11)))
+    with np.load(mine) as file:
+        counts = np.bincount(file["train_y"], minlength=10)
+    balanced = (300 / (10 * np.maximum(counts, 1))).tolist()
+    for name, text, expected in (("a", given, list(range(1, 11))), ("b", "balanced", balanced)):
+        assert cli("train", "--out", tmp_path / name, "--data", mine, *OPTIONS, "--class-weights", text)[0] == 0
+        facts = json.loads((tmp_path / name / "workspace.json").read_text(encoding="utf-8"))
+        assert facts["recipe"]["class_weights"] == pytest.approx(expected)
+    arguments = ("train", "--out", tmp_path / "c", *OPTIONS)
+    refused(cli(*arguments, "--data", mine, "--class-weights", "1,2"), "one class weight a class, 10", "got 2")
+    refused(cli(*arguments, "--data", mine, "--class-weights", "1,x"), "a number a class", "got '1,x'")
+    refused(cli(*arguments, "--data", mine, "--class-weights", given.replace("1,", "0,", 1)), "class weights above 0")
+    refused(cli("train", "--out", tmp_path / "d", "--data", "diabetes", "--class-weights", "1"), "got regression")
 
 
 def test_train_in_shards_and_unlearn_exactly(cli: Cli, mine: Path, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ OTHERS = [
     "UnlearningRegressor",
     "adversarial_examples",
     "audit_models",
+    "balanced_weights",
     "class_ids",
     "coin_flips",
     "compare",

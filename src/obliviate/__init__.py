@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
     from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task, task_of
+    from obliviate.training.class_weights import balanced_weights
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
     from obliviate.training.suited import recipe_for
@@ -111,6 +112,7 @@ _HOMES = {
     "UnlearningRegressor": "estimator",
     "adversarial_examples": "methods.amun",
     "audit_models": "workflow",
+    "balanced_weights": "training.class_weights",
     "class_ids": "data.rules",
     "coin_flips": "planned",
     "compare": "comparison",
@@ -181,6 +183,7 @@ __all__ = [
     "UnlearningRegressor",
     "adversarial_examples",
     "audit_models",
+    "balanced_weights",
     "class_ids",
     "coin_flips",
     "compare",

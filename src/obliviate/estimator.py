@@ -30,7 +30,7 @@ from obliviate.seeds import derive
 from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Trained, audit_models, train, train_references, unlearn
+from obliviate.workflow import Effect, Trained, audit_models, train, train_references, unlearn
 
 T = TypeVar("T", bound="_Unlearner")
 
@@ -44,6 +44,8 @@ class _Unlearner(BaseEstimator, ABC):
     samples_: Samples
     forgotten_: Shaped[np.ndarray, " n"]
     model_: nn.Module
+    effect_: Effect | None
+    """What the last request did to the model's utility on forget, retained and reference rows; None before any."""
     _default: ClassVar[str]
     """The method where none is named."""
 
@@ -119,7 +121,7 @@ class _Unlearner(BaseEstimator, ABC):
         task = self._task(samples.everything().x)
         self.model_ = train(recipe, samples, task, seed=seed).model
         self.seed_, self.recipe_, self.task_, self.samples_ = seed, recipe, task, samples
-        self.forgotten_ = names[:0]
+        self.forgotten_, self.effect_ = names[:0], None
         return self
 
     @property
@@ -155,6 +157,7 @@ class _Unlearner(BaseEstimator, ABC):
         samples = Samples.from_tensors(kept.x, kept.y, ids=kept.ids)
         self.model_, self.samples_, self.task_ = made.model, samples, self._task(kept.x)
         self.forgotten_ = np.concatenate([self.forgotten_, wanted])
+        self.effect_ = made.effect
         return self
 
     def audit(

@@ -29,7 +29,7 @@ from obliviate.modes import evaluating
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.features import head_layer, representation
-from obliviate.training.inference import mean_loss, outputs
+from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.workflow import Trained
@@ -161,8 +161,9 @@ def relearn(
     labels = forget.everything().y.cpu()
 
     def look() -> tuple[float, float]:
-        right = run.task.correct(outputs(private, forget), labels)
-        return 100 * float(right.double().mean()), mean_loss(private, forget, run.task)
+        found = outputs(private, forget)
+        right, losses = run.task.correct(found, labels), run.task.per_sample(found, labels)
+        return 100 * float(right.double().mean()), float(losses.double().mean())
 
     seen = [look()]
     source = run.augmented(retain)

@@ -70,6 +70,7 @@ def test_a_learning_rate_that_is_no_number_is_refused():
         Recipe(epochs=1, batch_size=2, learning_rate=3.0, weight_decay=0.0, schedule="step", precision="float32"),
         Recipe(shards=5, slices=10),
         Recipe(slices=2),
+        Recipe(class_weights=(1.0, 49.5)),
     ],
 )
 def test_a_recipe_survives_json(recipe: Recipe):
@@ -105,6 +106,7 @@ def test_the_fingerprint_changes_with_every_field():
         "precision": "float32",
         "shards": 3,
         "slices": 3,
+        "class_weights": (1.0, 3.0),
     }
     assert other.keys() == {one.name for one in dataclasses.fields(Recipe)}
     found = {Recipe().fingerprint, *(Recipe(**{name: value}).fingerprint for name, value in other.items())}
@@ -118,6 +120,7 @@ def test_recipes_without_shards_are_written_and_read_as_before_there_were_any():
     assert Recipe().fingerprint == "9099b4ae4258a37f"
     assert not {"shards", "slices"} & Recipe().to_dict().keys()
     assert Recipe(slices=2).to_dict()["shards"] == 1
+    assert "class_weights" not in Recipe().to_dict()
     assert Recipe.from_dict(Recipe().to_dict()) == Recipe(shards=1, slices=1)
 
 

@@ -197,7 +197,7 @@ def test_the_last_saved_epoch_counts_when_saves_are_rare(
     clock = itertools.count(0.0, 1.0)
     monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     with pytest.raises(Killed):
-        trained(SGD, images, folder=tmp_path, save_every=8, progress=kill_at(17))
+        trained(SGD, images, folder=tmp_path, save_every=10, progress=kill_at(17))
     first: list[float] = []
     resumed = trained(SGD, images, folder=tmp_path, progress=lambda stage, done, total: first.append(done))
     assert first[0] == 2.25  # the clock strikes about six times an epoch, so only every second epoch was saved
@@ -260,6 +260,17 @@ def test_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pytest.
     assert second.seconds == 5
     assert list(second.epochs("stage", 1)) == []
     assert second.seconds == 9
+
+
+def test_what_is_untimed_is_left_out(monkeypatch: pytest.MonkeyPatch):
+    now = SimpleNamespace(value=100.0)
+    monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: now.value))
+    one = run()
+    now.value += 3
+    with one.untimed(), one.untimed():  # nested ones count once
+        now.value += 50
+    now.value += 1
+    assert one.seconds == 4
 
 
 # Artefacts

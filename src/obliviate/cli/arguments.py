@@ -6,11 +6,14 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
 from obliviate.errors import MethodError, RecipeError
+
+if TYPE_CHECKING:
+    from obliviate.data.sources import Data
 
 Out = Annotated[Path, Parameter(help="Folder for everything this command makes; run again to resume.")]
 Seed = Annotated[int, Parameter(help="Seed of every random choice.")]
@@ -47,6 +50,27 @@ def json_object(text: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RecipeError(f'expected a JSON object such as {{"classes": 10}}, got {text!r}; correct it')
     return value
+
+
+def weights_of(text: str, data: Data) -> tuple[float, ...]:
+    """Read class weights: numbers with commas between them, or "balanced", which the training labels give.
+
+    Raises RecipeError for anything else, and for data without classes.
+    """
+    if data.kind != "classification":
+        raise RecipeError(f"expected data of classes for class weights, got {data.kind}; leave out --class-weights")
+    if text == "balanced":
+        from obliviate.data.rules import targets
+        from obliviate.training.class_weights import balanced_weights
+
+        return balanced_weights(targets(data.train), data.classes)
+    try:
+        return tuple(float(one) for one in text.split(","))
+    except ValueError as error:
+        raise RecipeError(
+            f"expected balanced, or a number a class with commas between them (1,50), got {text!r}; "
+            "correct --class-weights"
+        ) from error
 
 
 def configure(cls: type[Any], assignments: Sequence[str]) -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -21,8 +20,13 @@ from obliviate.cli.arguments import (
     Workers,
     configure,
     json_object,
+    weights_of,
 )
 from obliviate.cli.progress import progress
+
+if TYPE_CHECKING:
+    from obliviate.data.sources import Data
+    from obliviate.training.recipe import Recipe
 
 app = App(
     name="obliviate",
@@ -99,6 +103,13 @@ def train(
     noise_scale: Annotated[
         float | None, Parameter(help="Standard deviation of the noise, in units of the inputs; 0.1 if left out.")
     ] = None,
+    class_weights: Annotated[
+        str | None,
+        Parameter(
+            help="Weights of the classes in the loss, one above 0 a class with commas between them (1,50), or "
+            "balanced, so that all classes count the same; of classification only."
+        ),
+    ] = None,
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
     seed: Seed = 0,
@@ -110,8 +121,13 @@ def train(
 
     asked = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate}
     given = {name: value for name, value in asked.items() if value is not None}
-    settings = {"batch_size": batch_size, "shards": shards, "slices": slices, **given}
-    recipe = partial(recipe_for, model=model, options=json_object(options), **settings)
+    settings: dict[str, Any] = {"batch_size": batch_size, "shards": shards, "slices": slices, **given}
+    architecture: dict[str, Any] = {"model": model, "options": json_object(options)}
+
+    def recipe(loaded: Data) -> Recipe:
+        weights = None if class_weights is None else weights_of(class_weights, loaded)
+        return recipe_for(loaded, **architecture, **settings, class_weights=weights)
+
     with progress(quiet=json_) as told:
         workspace = Workspace.create(
             out,
@@ -192,10 +208,16 @@ def unlearn(
         "forget": len(workspace.requests[request - 1].ids),
         "seconds": round(made.seconds or 0.0, 2),
         "notes": dict(made.notes),
+        "effect": None if made.effect is None else made.effect.to_dict(),
     }
     forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].told})"
     done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
-    printing.line(json.dumps(facts) if json_ else done)
+    if json_:
+        printing.line(json.dumps(facts, allow_nan=False))
+        return
+    printing.line(done)
+    if made.effect is not None:
+        printing.effect(made.effect)
 
 
 @app.command

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from obliviate.workflow.effect import Effect
+
 WIDEST: Final = 120  # columns of running text
 
 
@@ -76,6 +78,38 @@ def preview(asked: Mapping[str, Any]) -> None:
     needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
     told = f"Method: {asked['method']}; {kind}; {needs}"
     console.print(told, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False)
+
+
+def effect(found: Effect) -> None:
+    """Print utility before and after, and what to try next where that looks like ruin or like nothing."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from obliviate.workflow.effect import summary
+
+    console = new_console()
+    rows = {name: summary(part) for name, part in found.parts.items()}
+    titles = list(dict.fromkeys(title for row in rows.values() for title in row))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("", "measured", *titles):
+        table.add_column(heading, justify="right" if heading else "left")
+    for name, row in rows.items():
+        table.add_row(name, f"{found.parts[name].samples:,}", *(row.get(title, "") for title in titles))
+    console.print(table)
+    if found.verdict:
+        told = f"{found.verdict}: {found.reason}; {_advice(found)}"
+        console.print(told, markup=False, highlight=False)
+
+
+def _advice(found: Effect) -> str:
+    gentler = found.verdict == "damaged"
+    words = {
+        "learning_rate": f"{'lower' if gentler else 'raise'} the learning rate",
+        "epochs": f"try {'fewer' if gentler else 'more'} epochs",
+    }
+    for name, value in found.try_next.items():
+        return f"{words[name]}: --set {name}={value:g}"
+    return "try other hyperparameters (`obliviate methods` lists them), or another method"
 
 
 def _groups(name: str, plural: str, groups: Mapping[str, Any]) -> Table:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Final
+from collections.abc import Sequence
+from typing import ClassVar, Final, TypeVar
 
 import torch
 from jaxtyping import Float, Shaped
@@ -18,6 +19,8 @@ from obliviate.types import Batch
 EVIDENCE: Final = ("nll", "score", "correct")
 """What audits keep of each sample where there are no logits of classes."""
 
+T = TypeVar("T", bound="Task")
+
 LEAST_NLL: Final = 1e-12  # a prediction that is exact to the last bit has finite odds all the same
 
 
@@ -30,6 +33,8 @@ class Task(ABC):
 
     kind: ClassVar[str]
     right: ClassVar[str] = "what the task calls right"
+    utility: ClassVar[str] = "shares"
+    """The name of its utility figures, those of `metrics.utility.FIGURES`."""
 
     @abstractmethod
     def per_sample(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
@@ -86,9 +91,32 @@ class Task(ABC):
         columns = self.nll(output, y), self.score(output, y), self.correct(output, y).float()
         return torch.stack(columns, dim=1)
 
+    def signals(self, output: Tensor, y: Tensor) -> Float[Tensor, "n k"]:
+        """Return what the figures named by `utility` are computed from; what an audit keeps, unless told."""
+        return self.observe(output, y)
+
+    def weighted(self: T, class_weights: Sequence[float]) -> T:
+        """Return this task with a weight for every class in the loss that is trained on (`Recipe.class_weights`).
+
+        Only `losses` and `loss` change; what audits and utility read does not. Raises RecipeError for a task without
+        classes, or for other than one weight a class.
+        """
+        raise RecipeError(
+            f"expected a classification task for class weights, got {self.kind}; leave `class_weights` out"
+        )
+
+    def weights(self, y: Tensor) -> Float[Tensor, " n"] | None:
+        """Return the weight of each sample in the loss that is trained on; None where all weigh the same."""
+        return None
+
     def losses(self, model: nn.Module, batch: Batch) -> Float[Tensor, " n"]:
-        """Return one loss per sample, in float32, with gradients."""
-        return self.per_sample(model(batch.x).float(), batch.y)
+        """Return one loss per sample, in float32, with gradients; their mean is `loss`.
+
+        Where samples have weights it is w ℓ / w̄, w̄ the mean weight of the batch, so that the mean is Σ w ℓ / Σ w.
+        """
+        losses = self.per_sample(model(batch.x).float(), batch.y)
+        weights = self.weights(batch.y)
+        return losses if weights is None else losses * (weights / weights.mean())
 
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         """Return the mean loss of a batch."""

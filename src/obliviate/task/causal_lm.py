@@ -32,6 +32,7 @@ class CausalLM(Task):
     """
 
     kind: ClassVar[str] = "causal-lm"
+    utility: ClassVar[str] = "tokens"
     right: ClassVar[str] = "the share of next tokens that are predicted right"
     tokens: int
 

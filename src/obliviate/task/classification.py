@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from obliviate.errors import MethodError
+from obliviate.errors import MethodError, RecipeError
 from obliviate.task.base import Task
 from obliviate.task.divergence import divergence
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 
+T = TypeVar("T", bound="Classification")
 Range = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
 """The least and the greatest value of all inputs, or of each."""
 
@@ -52,10 +54,12 @@ class Classification(Task):
 
     kind: ClassVar[str] = "classification"
     right: ClassVar[str] = "the true class has the largest output"
+    utility: ClassVar[str] = "classes"
     classes: int
     input_range: Range | None = (0.0, 1.0)
     perturbable: tuple[int, ...] | None = None
     tokens: bool = False
+    class_weights: ClassVar[tuple[float, ...] | None] = None  # no field: the recipe says them, not the data
 
     def space(self, model: nn.Module) -> InputSpace | None:
         """Pixels, numeric columns or the embeddings of tokens; raises MethodError for a model without `embed`."""
@@ -89,6 +93,21 @@ class Classification(Task):
     def observe(self, output: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, "n classes"]:
         """Return the logits, from which the audit reads everything else."""
         return output
+
+    def weighted(self: T, class_weights: Sequence[float]) -> T:
+        if len(class_weights) != self.classes:
+            raise RecipeError(
+                f"expected one class weight a class, {self.classes}, got {len(class_weights)}; "
+                "give the weights of all classes, in order"
+            )
+        made = copy.copy(self)
+        object.__setattr__(made, "class_weights", tuple(class_weights))
+        return made
+
+    def weights(self, y: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
+        if self.class_weights is None:
+            return None
+        return torch.tensor(self.class_weights, dtype=torch.float32, device=y.device)[y]
 
     def divergence(
         self,

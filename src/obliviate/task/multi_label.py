@@ -27,6 +27,7 @@ class MultiLabel(Task):
     """
 
     kind: ClassVar[str] = "multi-label"
+    utility: ClassVar[str] = "labels"
     right: ClassVar[str] = "every label of the sample is predicted right"
     labels: int
 
@@ -44,6 +45,10 @@ class MultiLabel(Task):
     def observe(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, "n k"]:
         """Return what an audit keeps of a task without classes, and the answer to every label, 0 or 1."""
         return torch.cat([super().observe(output, y), (output > 0).float()], dim=1)
+
+    def signals(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, "n k"]:
+        """Return what an audit keeps of a task without classes, and the logits."""
+        return torch.cat([super().observe(output, y), output], dim=1)
 
     def _each(self, output: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, y.to(output.dtype), reduction="none")

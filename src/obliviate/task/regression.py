@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -28,6 +29,7 @@ class Regression(Task):
     """
 
     kind: ClassVar[str] = "regression"
+    utility: ClassVar[str] = "numbers"
     right: ClassVar[str] = "the error is within the tolerance"
     outputs: int = 1
     scale: float = 1.0
@@ -53,6 +55,10 @@ class Regression(Task):
     def correct(self, output: Float[Tensor, "n ..."], y: Float[Tensor, "n ..."]) -> Bool[Tensor, " n"]:
         tolerance = self.scale if self.tolerance is None else self.tolerance
         return (self._errors(output, y).abs() <= tolerance).all(1)
+
+    def signals(self, output: Float[Tensor, "n ..."], y: Float[Tensor, "n ..."]) -> Float[Tensor, "n k"]:
+        """Return what an audit keeps, and the predictions."""
+        return torch.cat([self.observe(output, y), output.reshape(len(output), self.outputs)], dim=1)
 
     def _errors(self, output: Tensor, y: Tensor) -> Tensor:
         return output.reshape(len(output), self.outputs) - y.reshape(len(y), self.outputs)

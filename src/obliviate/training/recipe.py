@@ -7,6 +7,7 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,7 @@ from obliviate.imports import imported
 from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
+from obliviate.task import Task
 from obliviate.training import precision, schedules
 from obliviate.training.augmentation import AUGMENTATIONS
 from obliviate.training.randomness import seeded
@@ -40,6 +42,9 @@ class Recipe:
     `Ensemble` of them; with `slices` above 1 each of these is trained part by part, with a checkpoint after each, so
     that `sisa` can forget exactly at a fraction of a retraining (see `training.shards`).
 
+    `class_weights`, one number above 0 a class, weigh the losses of a classification, in training and wherever a method
+    trains on labels: Σ w ℓ / Σ w over a batch, as in `torch.nn.CrossEntropyLoss` (`balanced_weights` gives such).
+
     >>> Recipe(model="mlp", model_options={"features": 4, "classes": 2}).build(seed=0)
     MLP(...)
     """
@@ -57,12 +62,20 @@ class Recipe:
     precision: str = "auto"
     shards: int = 1
     slices: int = 1
+    class_weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         while isinstance(self.model, functools.partial):
             options = {**_arguments(self.model), **self.model_options}
             object.__setattr__(self, "model_options", options)
             object.__setattr__(self, "model", self.model.func)
+        if self.class_weights is not None:
+            weights = self.class_weights
+            if not weights or not all(isinstance(one, int | float) and 0 < one < math.inf for one in weights):
+                raise RecipeError(
+                    f"expected class weights above 0, one a class, got {list(weights)}; `balanced_weights` gives such"
+                )
+            object.__setattr__(self, "class_weights", tuple(map(float, weights)))
         if isinstance(self.model, str) and ":" not in self.model and self.model not in ARCHITECTURES:
             raise RecipeError(
                 f"expected an architecture of {', '.join(ARCHITECTURES)}, got {self.model!r}; "
@@ -123,6 +136,13 @@ class Recipe:
         """Read the samples through this recipe's augmentation."""
         return samples.transformed(AUGMENTATIONS[self.augmentation])
 
+    def weighted(self, task: Task) -> Task:
+        """Return the task with this recipe's class weights in the loss that is trained on.
+
+        Raises RecipeError where there are any and the task has no classes, or another number of them.
+        """
+        return task if self.class_weights is None else task.weighted(self.class_weights)
+
     @property
     def sharded(self) -> bool:
         """Whether the model is an ensemble that is trained in shards and slices."""
@@ -142,17 +162,20 @@ class Recipe:
         return module != "__main__" and "<" not in name
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the recipe as JSON values; `shards` and `slices` are named only where the model is trained in them.
+        """Return the recipe as JSON values.
 
+        `shards` and `slices` are named only where the model is trained in them, class weights only where there are any.
         Functions and classes among the options are told by their names. Raises RecipeError for other options that are
         no JSON values.
         """
         values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         if not self.sharded:
             del values["shards"], values["slices"]
-        options = json.loads(
-            json.dumps(dict(self.model_options), default=_written)
-        )  # tuples become lists, as in a file
+        weights = values.pop("class_weights")
+        if weights is not None:
+            values["class_weights"] = list(weights)
+        # Tuples become lists, as in a file.
+        options = json.loads(json.dumps(dict(self.model_options), default=_written))
         return values | {"model": self.model_name, "model_options": options}
 
     @classmethod
@@ -163,7 +186,8 @@ class Recipe:
             raise RecipeError(
                 f"expected recipe fields {', '.join(sorted(known))}, got {', '.join(unknown)}; remove them"
             )
-        return cls(**values)
+        weights = values.get("class_weights")
+        return cls(**{**values, "class_weights": tuple(weights)} if isinstance(weights, list) else values)
 
     @property
     def fingerprint(self) -> str:

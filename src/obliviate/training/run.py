@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
@@ -28,6 +29,7 @@ from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.shards import SliceCheckpoints, plan
 from obliviate.training.tensors import load_tensors, save_tensors
+from obliviate.training.warmup import warm_up
 from obliviate.types import Batch
 
 Mask = Mapping[str, Bool[Tensor, "..."]]
@@ -68,6 +70,8 @@ class Run:
     The folder must belong to this very run (same data, method, model and seed). What was saved carries a hash: a stage
     whose state is damaged starts over, which is said as a warning of the logger "obliviate".
 
+    `task` is the one that is given, with the class weights of the recipe in the loss that is trained on.
+
     `checkpoints` is the folder with the slice checkpoints of models that were trained in shards; `sisa` begins from
     them, and leaves its own there.
 
@@ -89,7 +93,7 @@ class Run:
         workers: int = 0,
         save_every: float = 5.0,
     ) -> None:
-        self.task = task
+        self.task = task if recipe is None else recipe.weighted(task)
         self.seed = seed
         self.recipe = recipe
         self.device = torch.device(device) if device is not None else _best_device()
@@ -103,11 +107,30 @@ class Run:
         self._stage: tuple[str, int, int] = ("", 0, 1)
         self._began = self._saved = time.monotonic()
         self._before = 0.0
+        self._stopped = False
 
     @property
     def seconds(self) -> float:
-        """The time spent on this run so far, that before an interruption included."""
+        """The time spent on this run so far: that before an interruption included, `untimed` parts left out."""
         return self._before + time.monotonic() - self._began
+
+    @contextmanager
+    def untimed(self) -> Iterator[None]:
+        """Leave what is done inside out of `seconds`: checks, measuring, and what a process does once."""
+        if self._stopped:  # by whoever called this
+            yield
+            return
+        self._stopped, started = True, time.monotonic()
+        try:
+            yield
+        finally:
+            self._began += time.monotonic() - started
+            self._stopped = False
+
+    def warm_up(self, model: nn.Module, samples: Samples) -> None:
+        """Let the process do what it does once before a first step, outside of `seconds` (`training.warmup`)."""
+        with self.untimed():
+            warm_up(model, samples, self.task, self.precision)
 
     def fresh_model(self) -> nn.Module:
         """Build a model with new weights by the recipe."""
@@ -278,6 +301,7 @@ class Run:
                     "leave out `checkpoints`, or train by `Recipe(shards=5, slices=10)`"
                 )
             model = self.fresh_model()
+            self.warm_up(model, samples)
             assert recipe is not None
             self._fit_stage("train", model, samples.to(self.device), recipe.epochs)
             return model.eval()
@@ -285,6 +309,7 @@ class Run:
         stages = plan(samples.to(self.device), recipe, seed=seed)
         model, kept = self.fresh_model(), None
         assert isinstance(model, Ensemble)
+        self.warm_up(model.constituents[0], samples)
         root = checkpoints or (self.folder and self.folder / "slices")
         if root is not None:
             identity = recipe.fingerprint, seed, self.seed, begun and begun.folder.name

@@ -2,6 +2,7 @@
 
 from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
 from obliviate.workflow.choosing import memorised, mislabelled
+from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import load_references, train_references, train_shadows
@@ -11,6 +12,7 @@ from obliviate.workflow.training import check, train
 from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
+    "Effect",
     "Evaluation",
     "Serving",
     "Trained",

@@ -11,19 +11,22 @@ from typing import Any
 from torch import nn
 
 from obliviate.audit.inputs import Role
-from obliviate.errors import RecipeError
+from obliviate.errors import CheckpointError, RecipeError
 from obliviate.training import checkpoint
 from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
+from obliviate.workflow.effect import Effect
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
     """A model and how it came to be: by the recipe ("train") or by an unlearning method.
 
-    `seconds` is the time spent, an interrupted part included, None where it is not known; `notes` are figures that
-    the method reported. `Trained.given` wraps a model that was trained elsewhere.
+    `seconds` is the time of the training or of the method, an interrupted part included, None where it is not known:
+    neither checks nor measuring nor what a process does once are in it. `notes` are figures that the method reported;
+    `effect` is what it did to the model's utility, None where that was not measured. `Trained.given` wraps a model that
+    was trained elsewhere.
     """
 
     model: nn.Module
@@ -33,6 +36,7 @@ class Trained:
     seconds: float | None
     notes: Mapping[str, float] = dataclasses.field(default_factory=dict)
     name: str = ""
+    effect: Effect | None = None
 
     @classmethod
     def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
@@ -70,6 +74,7 @@ def save(
     place among the models beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    effect = {} if made.effect is None else {"effect": made.effect.to_dict()}
     checkpoint.save(
         path,
         made.model,
@@ -79,7 +84,7 @@ def save(
         recipe={} if recipe is None else recipe.to_dict(),
         data_sha256=data_sha256,
         ids=ids,
-        settings={"name": made.name, "notes": dict(made.notes), **(settings or {})},
+        settings={"name": made.name, "notes": dict(made.notes), **effect, **(settings or {})},
         seconds=made.seconds or 0.0,
         number=number,
     )
@@ -95,4 +100,26 @@ def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
     manifest = checkpoint.load(path, model)
     notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
     role: Any = manifest.role
-    return Trained(model.eval(), role, manifest.method, manifest.seed, manifest.seconds, notes, name), manifest
+    made = Trained(
+        model.eval(),
+        role,
+        manifest.method,
+        manifest.seed,
+        manifest.seconds,
+        notes,
+        name,
+        _effect(path, manifest),
+    )
+    return made, manifest
+
+
+def _effect(path: Path, manifest: Manifest) -> Effect | None:
+    if (values := manifest.settings.get("effect")) is None:
+        return None
+    try:
+        return Effect.from_dict(values)
+    except (TypeError, KeyError, AttributeError) as error:
+        raise CheckpointError(
+            f"expected the utility before and after in the manifest of {path}, got something else ({error!r}); "
+            "the file is damaged: restore it or make the model again"
+        ) from error

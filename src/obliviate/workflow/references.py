@@ -51,6 +51,7 @@ def train_references(
     for samples in both sets; RecipeError for a builder whose models know the training samples already (`check_fresh`),
     or that does not return a new one at each call; and whatever `train_pool` raises.
     """
+    recipe.weighted(task)  # refuses class weights that do not fit
     task.check_samples(train, what="training set")
     task.check_samples(unseen, what="unseen set")
     task.check_model(recipe.build(seed=seed), train)
@@ -146,7 +147,17 @@ class ShadowUnlearning:
     def _forget(
         self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
     ) -> Trained:
-        return unlearn(model, split, method, self.task, recipe=self.recipe, seed=seed, folder=folder, progress=progress)
+        return unlearn(
+            model,
+            split,
+            method,
+            self.task,
+            recipe=self.recipe,
+            seed=seed,
+            folder=folder,
+            progress=progress,
+            measure=False,
+        )
 
 
 def train_shadows(

@@ -37,10 +37,12 @@ def train(
 
 
 def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:
-    """Refuse samples that are not of the task (DataError), or a model or shards that do not fit them (RecipeError).
+    """Refuse samples that are not of the task (DataError).
 
-    A builder that does not return a new model at each call is refused too (RecipeError).
+    Raises RecipeError for class weights that do not fit the task, a model or shards that do not fit the samples, and a
+    builder that does not return a new model at each call.
     """
+    recipe.weighted(task)
     task.check_samples(samples, what="training set")
     model = recipe.build(seed=seed)
     task.check_model(model, samples)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.workflow import effect as effects
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
 
@@ -40,8 +41,16 @@ def unlearn(
     checkpoints: Path | None = None,
     progress: Progress = silent,
     name: str = "",
+    unseen: Samples | None = None,
+    retained: Samples | None = None,
+    measure: bool = True,
 ) -> Trained:
     """Make a copy of the model forget; the model that is passed in is never changed.
+
+    `Trained.effect` tells the utility of the model before and after on forget, retained and unseen samples, at most
+    2,000 of each, drawn by the seed; `measure=False` spares that. `unseen` are samples for measuring alone, the
+    reference set if left out; so are `retained`, for a split without a retain set. The method sees neither.
+    `Trained.seconds` is the time of the method: neither checks nor measuring nor what a process does once are in it.
 
     With a `folder`, an interrupted run resumes there; the folder must belong to this method, model, split and seed.
     `checkpoints` is the folder where `train` and earlier requests left the slice checkpoints that `sisa` needs.
@@ -54,16 +63,20 @@ def unlearn(
     RecipeError for such a builder; TrainingError when the loss or the weights are not finite.
     """
     run = Run(task, seed=seed, recipe=recipe, folder=folder, checkpoints=checkpoints, progress=progress)
-    method = check_request(method, split, run)
-    task.check_model(model, split.forget)
-    if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
-        refuse_same_model(recipe, model, seed=seed)
-        if split.reference is not None:
-            check_fresh(recipe, split.forget, split.reference, task, seed=seed, what="the samples to forget")
-    before = weights_sha256(model)
-    started = time.monotonic()
-    private = run.precision.prepare(copy.deepcopy(model))
+    with run.untimed():
+        method = check_request(method, split, run)
+        task.check_model(model, split.forget)
+        if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
+            refuse_same_model(recipe, model, seed=seed)
+            if split.reference is not None:
+                check_fresh(recipe, split.forget, split.reference, task, seed=seed, what="the samples to forget")
+        before = weights_sha256(model)
+        private = run.precision.prepare(copy.deepcopy(model))
+        parts = _parts(split, unseen, retained, task, seed=seed) if measure else {}
+        said = effects.look(private, parts, task)
+        run.warm_up(private, split.forget)
     unlearned = method(private, split, run).eval()
+    seconds = run.seconds
     if not all(bool(torch.isfinite(one).all()) for one in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
     if not bool(torch.isfinite(outputs(unlearned, split.forget.select(split.forget.ids[:64]))).all()):
@@ -73,8 +86,30 @@ def unlearn(
             f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
         )
     role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's yardstick, and no other
-    seconds = max(run.seconds, time.monotonic() - started)
-    return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name)
+    effect = None
+    if measure:
+        effect = effects.compared(said, effects.look(unlearned, parts, task), task, judged=not method.exact)
+        effect = replace(effect, try_next=effects.next_settings(method, effect.verdict))
+    return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name, effect)
+
+
+def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task: Task, *, seed: int) -> effects.Drawn:
+    """What is measured before and after; raises DataError for samples that are not of the task, or were trained on."""
+    for what, samples in (("unseen set", unseen), ("retained samples", retained)):
+        if samples is not None:
+            _check_shape(samples, split.forget, what=what)
+            task.check_samples(samples, what=what)
+    if retained is not None and len(shared := np.intersect1d(retained.ids, split.forget.ids)):
+        raise DataError(f"expected retained samples, got {shown(shared)} of the samples to forget; leave them out")
+    retain = retained if split.retain is None else split.retain
+    trained = np.concatenate([one.ids for one in (split.forget, retain) if one is not None])
+    if unseen is not None and len(shared := np.intersect1d(unseen.ids, trained)):
+        raise DataError(
+            f"expected unseen samples that were never trained on, got {shown(shared)} of the training set; "
+            "measure on others"
+        )
+    unseen = split.reference if unseen is None else unseen
+    return effects.drawn({"forget": split.forget, "retain": retain, "unseen": unseen}, seed=seed)
 
 
 def check_request(method: Method, split: Split, run: Run) -> Method:
@@ -91,19 +126,11 @@ def check_request(method: Method, split: Split, run: Run) -> Method:
 
 def _check_split(split: Split, task: Task) -> None:
     """Refuse sets that are not of the task, of one shape, and apart from each other; raises DataError."""
-
-    def shape(samples: Samples) -> tuple[int, ...]:
-        return tuple(samples.take(torch.arange(1)).x.shape[1:])
-
     sets = {"forget set": split.forget, "retain set": split.retain, "reference set": split.reference}
     for what, samples in sets.items():
         if samples is None:
             continue
-        if shape(samples) != shape(split.forget):
-            raise DataError(
-                f"expected samples of one shape, got {shape(split.forget)} to forget and {shape(samples)} in the "
-                f"{what}; resize them"
-            )
+        _check_shape(samples, split.forget, what=what)
         task.check_samples(samples, what=what)
     if split.retain is not None and len(shared := np.intersect1d(split.forget.ids, split.retain.ids)):
         raise DataError(
@@ -116,3 +143,10 @@ def _check_split(split: Split, task: Task) -> None:
                 f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
                 "use samples that the model has not seen"
             )
+
+
+def _check_shape(samples: Samples, forget: Samples, *, what: str) -> None:
+    """Refuse samples of another shape than those to forget; raises DataError."""
+    wanted, got = (tuple(one.take(torch.arange(1)).x.shape[1:]) for one in (forget, samples))
+    if got != wanted:
+        raise DataError(f"expected samples of one shape, got {wanted} to forget and {got} in the {what}; resize them")

@@ -280,6 +280,8 @@ class Workspace:
                 checkpoints=self._checkpoints,
                 progress=self._said(name),
                 name=name,
+                unseen=self.data.test,
+                retained=whole.kept,
             )
 
         return self._kept.kept(

@@ -1,0 +1,297 @@
+"""What unlearning did to a model: its utility before and after, and whether that looks like ruin, or like nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Shaped
+from scipy.stats import binom
+from torch import nn
+
+from obliviate.data.loading import Batches
+from obliviate.data.samples import Samples
+from obliviate.errors import TrainingError
+from obliviate.metrics.paired import fell, higher, rose
+from obliviate.metrics.utility import FIGURES, recalls
+from obliviate.modes import evaluating
+from obliviate.seeds import derive
+from obliviate.task import Classification, Task
+from obliviate.training.randomness import seeded
+
+Verdict = Literal["", "damaged", "hardly changed"]
+
+MOST: Final = 2000  # samples of each part that are measured
+CERTAIN: Final = 0.01  # largest p-value of a change that is told
+FALL: Final = 0.05  # of a share in [0, 1], or of R², that is damage
+RATIO: Final = 1.1  # of perplexities that is
+SHARE: Final = 0.1  # of the way to unseen samples that is hardly any
+LEAST_GAP: Final = 0.05  # of the unseen loss, or of accuracy in [0, 1], that can be spoken of
+
+WHERE: Final = {"retain": "retained samples", "unseen": "unseen samples"}
+NAMES: Final = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro-F1",
+    "r_squared": "R²",
+    "perplexity": "perplexity",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """The utility figures of one part of the samples before and after, by name (`metrics.utility.FIGURES`).
+
+    Shares are in [0, 1], losses in nats. `samples` is how many were measured.
+    """
+
+    samples: int
+    before: Mapping[str, float]
+    after: Mapping[str, float]
+
+
+@dataclass(frozen=True, repr=False)
+class Effect:
+    """What unlearning did to a model's utility, by part: "forget", "retain" and "unseen", as far as they were there.
+
+    `verdict` is "damaged" where retained or unseen samples fare clearly worse, "hardly changed" where the forget
+    samples are about as well known as before, and "" otherwise, which says nothing of how well they were forgotten:
+    only an audit does. `reason` says it in a sentence; `try_next` are hyperparameters to begin with instead.
+
+    >>> part = Part(100, {"accuracy": 1.0, "loss": 0.01}, {"accuracy": 0.9, "loss": 0.4})
+    >>> print(Effect({"forget": part}))
+    forget: accuracy 100.0 → 90.0 %
+    """
+
+    parts: Mapping[str, Part]
+    verdict: Verdict = ""
+    reason: str = ""
+    try_next: Mapping[str, float] = field(default_factory=dict)
+
+    def _lines(self) -> list[str]:
+        lines = [f"{name}: {', '.join(changes(part))}" for name, part in self.parts.items()]
+        return lines + [f"{self.verdict}: {self.reason}"] * bool(self.verdict)
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def __repr__(self) -> str:
+        return f"Effect({'; '.join(self._lines())})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it in JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Effect:
+        """Read what `to_dict` returned."""
+        return cls(**{**values, "parts": {name: Part(**one) for name, one in values["parts"].items()}})
+
+
+def changes(part: Part) -> list[str]:
+    """Say how the figures that sum a part up changed: without recalls, and the loss where there is nothing else.
+
+    >>> changes(Part(9, {"r_squared": 0.91, "loss": 0.2}, {"r_squared": 0.905, "loss": 0.3}))
+    ['R² 0.910 → 0.905']
+    """
+    return [f"{title} {pair}" for title, pair in summary(part).items()]
+
+
+def summary(part: Part) -> dict[str, str]:
+    """The same by the names of the figures.
+
+    >>> summary(Part(9, {"accuracy": 0.91}, {"accuracy": 0.905}))
+    {'accuracy': '91.0 → 90.5 %'}
+    """
+    titles = NAMES | {"auc": "AUC", "loss": "loss"}
+    named = [name for name in titles if name != "loss" and name in part.before and name in part.after]
+    return {titles[one]: _pair(one, part.before[one], part.after[one]) for one in named or ["loss"]}
+
+
+def _pair(name: str, before: float, after: float, arrow: str = "→") -> str:
+    if name in {"r_squared", "perplexity", "loss"}:
+        texts = (f"{one:.3f}" if abs(one) < 1000 else f"{one:.3g}" for one in (before, after))
+        return f" {arrow} ".join(texts).replace("-", "−")
+    return f"{100 * before:.1f} {arrow} {100 * after:.1f} %"
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a model says of the drawn samples of one part, which has `whole` of them."""
+
+    whole: int
+    signals: Float[np.ndarray, "n k"]
+    loss: Float[np.ndarray, " n"]
+    right: Float[np.ndarray, " n"]
+    targets: Shaped[np.ndarray, " n ..."]
+
+    def at(self, chosen: Bool[np.ndarray, " n"]) -> Look:
+        """The chosen samples alone."""
+        return Look(self.whole, self.signals[chosen], self.loss[chosen], self.right[chosen], self.targets[chosen])
+
+
+Looks = Mapping[str, Look]
+
+
+Drawn = Mapping[str, tuple[Samples, int]]
+"""What was drawn of each part, and how many samples the whole part has."""
+
+
+def drawn(parts: Mapping[str, Samples | None], *, seed: int) -> Drawn:
+    """Draw at most 2,000 samples of every part that is there, by the seed."""
+    found: dict[str, tuple[Samples, int]] = {}
+    for name, samples in parts.items():
+        if samples is None or not len(samples):
+            continue
+        chosen = np.zeros(len(samples), dtype=bool)
+        rng = np.random.default_rng(derive(seed, "measured", name))
+        chosen[rng.permutation(len(samples))[:MOST]] = True
+        found[name] = samples.at(chosen), len(samples)
+    return found
+
+
+@torch.no_grad()
+def look(model: nn.Module, parts: Drawn, task: Task) -> dict[str, Look]:
+    """Ask a model about every part, without autocast; raises TrainingError for outputs that are not finite.
+
+    A model that draws random numbers even now draws the same ones each time, and none of anybody else's.
+    """
+    with seeded(0):
+        return {name: _asked(model, samples, whole, task, name) for name, (samples, whole) in parts.items()}
+
+
+def _asked(model: nn.Module, samples: Samples, whole: int, task: Task, name: str) -> Look:
+    device, rows = next(model.parameters()).device, []
+    with evaluating(model):
+        for batch in (one.to(device) for one in Batches(samples, 500)):
+            output = model(batch.x).float()
+            found = task.signals(output, batch.y), task.nll(output, batch.y), task.correct(output, batch.y), batch.y
+            rows.append([one.cpu() for one in found])
+    signals, loss, right, targets = (torch.cat(one) for one in zip(*rows, strict=True))
+    if not bool(torch.isfinite(signals).all()):
+        raise TrainingError(
+            f"expected finite outputs, got NaN or Inf from {type(model).__name__} on {name} samples; "
+            "lower the learning rate"
+        )
+    return Look(whole, signals.double().numpy(), loss.double().numpy(), right.double().numpy(), targets.numpy())
+
+
+def compared(before: Looks, after: Looks, task: Task, *, judged: bool = True) -> Effect:
+    """Put what a model said before beside what it says after; without `judged` there is no verdict."""
+    figures = FIGURES[task.utility]
+    parts = {
+        name: Part(len(one.loss), figures(one.signals, one.targets), figures(after[name].signals, one.targets))
+        for name, one in before.items()
+    }
+    if not judged:
+        return Effect(parts)
+    classes = isinstance(task, Classification)
+    for name in ("retain", "unseen"):
+        if name in before and (reason := _damage(name, before, after, task, classes=classes)):
+            return Effect(parts, "damaged", reason)
+    if reason := _idle(before, after, classes=classes):
+        return Effect(parts, "hardly changed", reason)
+    return Effect(parts)
+
+
+def _damage(name: str, before: Looks, after: Looks, task: Task, *, classes: bool) -> str:
+    """Say by which figure a part fares clearly worse: by more than its limit, and with certainty; "" if by none."""
+    first, second, without = before[name], after[name], ""
+    if classes:
+        gone = forgotten_classes(before)
+        chosen = ~np.isin(first.targets, list(gone))
+        if not chosen.any():
+            return ""
+        first, second = first.at(chosen), second.at(chosen)
+        without = f" (classes {', '.join(map(str, sorted(gone)))} left out)" if gone else ""
+    figures = [FIGURES[task.utility](one.signals, one.targets) for one in (first, second)]
+    for figure in NAMES:
+        if figure not in figures[0] or figure not in figures[1]:
+            continue
+        was, now = (one[figure] for one in figures)
+        lost = now / was > RATIO if figure == "perplexity" else was - now > FALL
+        if lost and _p_value(figure, first, second) < CERTAIN:
+            verb = "rose" if figure == "perplexity" else "fell"
+            worst = _worst(first, second) if figure == "balanced_accuracy" else ""
+            return f"{NAMES[figure]} on {WHERE[name]} {verb} from {_pair(figure, was, now, 'to')}{worst}{without}"
+    return ""
+
+
+def _p_value(figure: str, before: Look, after: Look) -> float:
+    """How likely so clear a fall of a figure would be if nothing had become worse, at most."""
+    if figure not in {"accuracy", "balanced_accuracy"}:
+        return rose(before.loss, after.loss)
+    if not all(np.isin(one.right, (0.0, 1.0)).all() for one in (before, after)):
+        return rose(after.right, before.right)
+    was, now = (one.right > 0.5 for one in (before, after))
+    whole = fell(was, now)
+    if figure == "accuracy":
+        return whole
+    each = [fell(was[mine], now[mine]) for mine in (before.targets == one for one in np.unique(before.targets))]
+    return min(whole, len(each) * min(each))  # a rare class shows by itself, at the price of having looked at all
+
+
+def _worst(before: Look, after: Look) -> str:
+    was, now = (recalls(one.right > 0.5, one.targets) for one in (before, after))
+    worst = max(was, key=lambda one: was[one] - now[one])
+    return f"; of class {worst} from {_pair('recall', was[worst], now[worst], 'to')}"
+
+
+def forgotten_classes(looks: Looks) -> set[int]:
+    """Classes whose recall should fall: of which more than half is forgotten, as far as the drawn samples tell.
+
+    Without retained samples, those that are far more common among forget samples than among unseen ones, beyond chance.
+    """
+    forget, found = looks["forget"], set[int]()
+    for one in np.unique(forget.targets):
+        mine = int((forget.targets == one).sum())
+        if "retain" in looks:
+            retain = looks["retain"]
+            kept = (retain.targets == one).mean() * retain.whole
+            gone = mine / len(forget.targets) * forget.whole > kept
+        else:
+            usual = float((looks["unseen"].targets == one).mean())
+            gone = mine > 1.5 * usual * len(forget.targets) and binom.sf(mine - 1, len(forget.targets), usual) < CERTAIN
+        if gone:
+            found.add(int(one))
+    return found
+
+
+def _idle(before: Looks, after: Looks, *, classes: bool) -> str:
+    """Say that the forget samples are about as well known as before, where they were better known than unseen ones."""
+    if "unseen" not in before:
+        return ""
+    was, now, unseen = before["forget"], after["forget"], before["unseen"]
+    if classes and (mine := np.isin(unseen.targets, was.targets)).any():
+        unseen = unseen.at(mine)
+    gap = float(unseen.loss.mean() - was.loss.mean())
+    if gap < LEAST_GAP * float(unseen.loss.mean()) or higher(was.loss, unseen.loss) >= CERTAIN:
+        return ""
+    moved = float(now.loss.mean() - was.loss.mean())
+    if moved >= SHARE * gap:
+        return ""
+    ahead = float(was.right.mean() - unseen.right.mean())
+    certain = higher(unseen.right, was.right) < CERTAIN and ahead >= LEAST_GAP
+    if certain and float(was.right.mean() - now.right.mean()) >= SHARE * ahead:
+        return ""
+    return (
+        f"the mean loss of the forget samples went from {_pair('loss', was.loss.mean(), now.loss.mean(), 'to')}, where "
+        f"that of unseen samples was {unseen.loss.mean():.3f}"
+    )
+
+
+def next_settings(method: object, verdict: Verdict) -> dict[str, float]:
+    """Hyperparameters to try next: a quarter or four times the learning rate, else half or twice the epochs."""
+    factor = {"damaged": 0.25, "hardly changed": 4.0}.get(verdict)
+    if factor is None:
+        return {}
+    rate, epochs = getattr(method, "learning_rate", None), getattr(method, "epochs", None)
+    if isinstance(rate, float):
+        return {"learning_rate": float(f"{factor * rate:.3g}")}
+    if isinstance(epochs, int) and (fewer := math.ceil(epochs * factor**0.5)) != epochs:
+        return {"epochs": fewer}
+    return {}
