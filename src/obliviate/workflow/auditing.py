@@ -42,7 +42,8 @@ def audit_models(
     were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
     in common, such as an owner: without retrained models they can then be shown to leak, and no more.
     Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
-    for margins that cannot be, and for shadows of no model.
+    for margins that cannot be, and for shadows of no model; RecipeError for a model that does not fit the task, that
+    answers with probabilities, or at random.
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
@@ -51,6 +52,9 @@ def audit_models(
             f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
             f"{', '.join(strange)}; use `Trained.label`"
         )
+    asked = Classification(classes=pool.logits.shape[-1]) if task is None else task
+    for one in models:
+        asked.check_model(one.model, split.forget)
     evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)
     candidates = [evaluation.candidate(one, shadows.get(one.label)) for one in models]
     return evaluation.audit(candidates, settings)
