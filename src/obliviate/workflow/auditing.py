@@ -12,7 +12,7 @@ from obliviate.audit.audit import audit as audit_candidates
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
 from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
+from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import AuditError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
@@ -43,7 +43,8 @@ def audit_models(
     in common, such as an owner: without retrained models they can then be shown to leak, and no more.
     Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
     for margins that cannot be, and for shadows of no model; RecipeError for a model that does not fit the task, that
-    answers with probabilities, or at random.
+    answers with probabilities, or at random; DataError for unseen samples that are copies of training samples, and for
+    samples that are others each time they are read.
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
@@ -53,6 +54,9 @@ def audit_models(
             f"{', '.join(strange)}; use `Trained.label`"
         )
     asked = Classification(classes=pool.logits.shape[-1]) if task is None else task
+    for samples in (split.forget, split.kept, unseen):
+        samples.check_steady(what="samples of an audit")
+    refuse_copies(unseen, split.forget, split.kept)
     for one in models:
         asked.check_model(one.model, split.forget)
     evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)

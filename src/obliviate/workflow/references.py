@@ -11,7 +11,7 @@ from torch import nn
 
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
+from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import AuditError, MethodError
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.sisa import SISA
@@ -45,9 +45,14 @@ def train_references(
 
     What is in `folder` of this recipe, these samples and this seed is used, and extended by asking for more `models`;
     see `references.pool.train_pool` for `workers`, `executor` and `keep_weights`, and docs/references.md.
+    Raises DataError, before any work, for unseen samples that are copies of training samples, and for samples that are
+    others each time they are read.
     """
     task.check_samples(train, what="training set")
     task.check_samples(unseen, what="unseen set")
+    train.check_steady(what="training samples")
+    unseen.check_steady(what="unseen samples")
+    refuse_copies(unseen, train)
     task.check_model(recipe.build(seed=seed), train)
     return train_pool(
         recipe,
