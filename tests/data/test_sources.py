@@ -268,3 +268,21 @@ def test_pixels_scales_bytes_only_and_gives_images_a_channel(array: np.ndarray, 
     tensor = pixels(array)
     assert tensor.dtype == torch.float32
     torch.testing.assert_close(tensor, torch.tensor(expected))
+
+
+def test_labels_that_begin_at_one_are_told(tmp_path: Path):
+    data = loaded(tmp_path, train_y=np.array([1, 2, 3, 1, 2, 3]), test_y=np.array([1, 2, 3]))
+    assert data.classes == 4
+    assert data.notes[0].startswith("no sample has class 0: labels seem to begin at 1; ")
+    assert loaded(tmp_path).notes == ()
+    assert loaded(tmp_path, train_y=np.array([1, 2, 3, 1, 2, 3]), test_y=np.array([0, 2, 3])).notes == ()
+
+
+@pytest.mark.parametrize("other", [np.int64, np.float32])
+def test_bytes_in_one_part_and_other_numbers_in_another_are_refused(tmp_path: Path, other: type):
+    given = arrays()
+    message = r"^expected inputs of one type in all parts, got uint8 in train_x, .* in test_x: bytes are scaled .*; "
+    given = arrays(train_x=(255 * given["train_x"]).astype(np.uint8), test_x=given["test_x"].astype(other))
+    np.savez(tmp_path / "mine.npz", **given)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(DataError, match=message):
+        load(tmp_path / "mine.npz")

@@ -172,7 +172,8 @@ def and_copies(chosen: Chosen, among: Among) -> Chosen:
     copies = among.train.without(asked.ids).copies_of(asked).tolist()
     if not copies:
         return chosen
-    return replace(chosen, ids=[*chosen.ids, *copies], rule=f"{chosen.rule}, with {len(copies)} copies")
+    word = "copy" if len(copies) == 1 else "copies"
+    return replace(chosen, ids=[*chosen.ids, *copies], rule=f"{chosen.rule}, with {len(copies)} {word}")
 
 
 def random_ids(train: Samples, share: float, *, seed: int) -> Ids:

@@ -71,7 +71,7 @@ class Data:
         kept = np.isin(self.train.ids, train.ids)
         return replace(self, train=train, metadata={name: column[kept] for name, column in self.metadata.items()})
 
-    def unseen_of(self, forget: Iterable[SampleId] | Ids) -> dict[str, Ids]:
+    def unseen_of(self, forget: Iterable[SampleId] | Ids) -> dict[str, Shaped[np.ndarray, " _"]]:
         """Return the ids of test and reference samples whose owners have no training samples beside those to forget.
 
         They are by part, "test" and "reference"; parts without any are left out.

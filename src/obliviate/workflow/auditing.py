@@ -122,14 +122,7 @@ class Evaluation:
             seconds=model.seconds,
             weights_sha256=weights_sha256(model.model),
             settings=dict(model.notes),
-            shadows=None
-            if shadows is None
-            else Shadows(
-                logits=shadows.logits,
-                included=shadows.included,
-                index=np.array([place[str(name)] for name in shadows.ids]),
-                forget=shadows.forget,
-            ),
+            shadows=None if shadows is None else _known(shadows, place),
         )
 
     def _asked(self, model: nn.Module) -> np.ndarray:
@@ -139,3 +132,14 @@ class Evaluation:
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
         """Compare candidates with the retrained ones among them."""
         return audit_candidates(candidates, self.pool, self.games, settings)
+
+
+def _known(shadows: ShadowPool, place: Mapping[str, int]) -> Shadows:
+    """What shadows say of the samples of an audit; of others, which an audit may leave out, nothing is compared."""
+    known = np.array([str(name) in place for name in shadows.ids])
+    return Shadows(
+        logits=shadows.logits.rows(np.flatnonzero(known)),
+        included=shadows.included[:, known],
+        index=np.array([place[str(name)] for name in shadows.ids[known]]),
+        forget=shadows.forget[known],
+    )
