@@ -50,7 +50,8 @@ def text_contents(description: Description, seed: int) -> Contents:
         whose = np.array([role for role, _ in units]) if roles else None
         places = held_out(len(units), description.test_share, seed, owners=whose)
         if whose is not None:
-            drawn = (told("test", *(whose[some] for some in places), inseparable(whose)),)
+            kept, held = (whose[some] for some in places)
+            drawn = (told("test", kept, held, inseparable(whose)),)
         pieces = {part: [units[i] for i in some] for part, some in zip(("train", "test"), places, strict=True)}
     vocabulary = Vocabulary.of([one for _, one in pieces["train"]], unit="character")
     arrays: Arrays = {}

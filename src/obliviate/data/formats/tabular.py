@@ -114,7 +114,7 @@ def targets_of(train: Table, test: Table, description: Description) -> tuple[Arr
                     f"{table.name}; complete or remove the row"
                 )
     arrays: Arrays = {f"{part}_ids": ids_of(table, description) for part, table in parts.items()}
-    if description.owner in test.columns:
+    if description.owner is not None and description.owner in test.columns:
         arrays["test_owner"] = test.column(description.owner).astype(np.str_)
     if description.kind == "classification":
         classes = _classes(train, names[0])
