@@ -279,10 +279,13 @@ def test_labels_that_begin_at_one_are_told(tmp_path: Path):
 
 
 @pytest.mark.parametrize("other", [np.int64, np.float32])
-def test_bytes_in_one_part_and_other_numbers_in_another_are_refused(tmp_path: Path, other: type):
-    given = arrays()
-    message = r"^expected inputs of one type in all parts, got uint8 in train_x, .* in test_x: bytes are scaled .*; "
-    given = arrays(train_x=(255 * given["train_x"]).astype(np.uint8), test_x=given["test_x"].astype(other))
-    np.savez(tmp_path / "mine.npz", **given)  # pyright: ignore[reportArgumentType]
+def test_bytes_in_one_part_and_large_numbers_in_another_are_refused(tmp_path: Path, other: type):
+    x = np.arange(36).reshape(9, 4)
+    given = {"train_x": x[:6].astype(other), "test_x": x[6:].astype(np.uint8)}
+    message = (
+        r"^expected inputs on one scale, got (int64|float32) up to 23 in train_x, .* bytes in test_x, .*; give all"
+    )
     with pytest.raises(DataError, match=message):
-        load(tmp_path / "mine.npz")
+        loaded(tmp_path, **given)
+    scaled = loaded(tmp_path, train_x=(x[:6] / 255).astype(np.float32), test_x=given["test_x"])
+    assert float(scaled.test.everything().x.max()) == pytest.approx(35 / 255)

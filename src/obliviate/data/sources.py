@@ -248,7 +248,7 @@ def _check(contents: Contents) -> None:
         if column.shape != (n,):
             got = f"{len(column)} entries" if column.ndim == 1 else f"entries of shape {column.shape}"
             raise DataError(f"expected one {name} per training sample, got {got} for {n} samples; align them")
-    _check_types({f"{part}_x": arrays[f"{part}_x"].dtype for part in used})
+    _check_scales({f"{part}_x": arrays[f"{part}_x"] for part in used})
     shapes = {part: _image_shape(arrays[f"{part}_x"]) for part in used}
     if len(set(shapes.values())) != 1:
         raise DataError(f"expected samples of one shape, got {shapes}; resize them")
@@ -261,13 +261,17 @@ def _check_names(arrays: Arrays, part: str, n: int) -> None:
             raise DataError(f"expected one {what} per sample, got {got} for {n} samples of {part}; align them")
 
 
-def _check_types(types: Mapping[str, np.dtype]) -> None:
-    if len({one == np.uint8 for one in types.values()}) > 1:
-        got = ", ".join(f"{one} in {name}" for name, one in types.items())
-        raise DataError(
-            f"expected inputs of one type in all parts, got {got}: bytes are scaled to [0, 1], other numbers are not; "
-            "convert them"
-        )
+def _check_scales(inputs: Mapping[str, np.ndarray]) -> None:
+    """Refuse bytes, which are scaled to [0, 1], beside parts of other numbers that reach beyond."""
+    taken = {name: x for name, x in inputs.items() if x.dtype != np.uint8}
+    if 0 < len(taken) < len(inputs):
+        for name, x in taken.items():
+            if (largest := np.max(x, where=np.isfinite(x), initial=0)) > 1:
+                scaled = next(other for other in inputs if other not in taken)
+                raise DataError(
+                    f"expected inputs on one scale, got {x.dtype} up to {largest:g} in {name}, which are taken as they "
+                    f"are, and bytes in {scaled}, which are scaled to [0, 1]; give all parts in one type"
+                )
 
 
 def _image_shape(array: Shaped[np.ndarray, " n ..."]) -> tuple[int, ...]:

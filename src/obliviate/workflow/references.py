@@ -52,11 +52,12 @@ def train_references(
     task.check_samples(unseen, what="unseen set")
     train.check_steady(what="training samples")
     unseen.check_steady(what="unseen samples")
+    population = _population(train, unseen)
     refuse_copies(unseen, train)
     task.check_model(recipe.build(seed=seed), train)
     return train_pool(
         recipe,
-        _population(train, unseen),
+        population,
         task,
         folder=Path(folder),
         models=models,
