@@ -129,7 +129,9 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--json")
     assert code == 0
     facts = json.loads(out)
-    assert set(facts) == {"folder", "method", "request", "forget", "seconds", "notes", "effect"}
+    assert set(facts) == {
+        "folder", "method", "request", "forget", "seconds", "notes", "effect", "copies", "unseen"
+    }  # fmt: skip
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 

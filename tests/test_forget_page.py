@@ -11,7 +11,7 @@ PAGE = (Path(__file__).parents[1] / "docs" / "forget.md").read_text(encoding="ut
 
 def test_the_examples_run() -> None:
     blocks = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict[str, object] = {}
     for block in blocks:
         assert "assert" in block

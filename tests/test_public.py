@@ -61,6 +61,7 @@ OTHERS = [
     "train_shadows",
     "unlearn",
     "where",
+    "with_copies",
 ]
 PUBLIC = sorted([*OTHERS, *(cls.__name__ for cls in BUILT_IN)])
 

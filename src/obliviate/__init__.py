@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from obliviate.audit.result import AuditResult
     from obliviate.comparison import Comparison, compare
     from obliviate.data.coins import Coins, toss
-    from obliviate.data.rules import Rule, class_ids, owner, random_ids, where
+    from obliviate.data.rules import Rule, class_ids, owner, random_ids, where, with_copies
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
     from obliviate.data.split import Split
@@ -134,6 +134,7 @@ _HOMES = {
     "train_shadows": "workflow",
     "unlearn": "workflow",
     "where": "data.rules",
+    "with_copies": "data.rules",
 }
 
 __all__ = [
@@ -207,6 +208,7 @@ __all__ = [
     "train_shadows",
     "unlearn",
     "where",
+    "with_copies",
 ]
 
 

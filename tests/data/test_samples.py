@@ -1,4 +1,5 @@
 import os
+import random
 from collections.abc import Callable
 from typing import Any
 
@@ -336,3 +337,90 @@ def test_sha256_changes_with_content_labels_ids_and_order():
 def test_repr_names_size_and_hash():
     samples = named()
     assert repr(samples) == f"Samples(n=6, sha256='{samples.sha256[:12]}')"
+
+
+# Inputs that are not what they seem
+
+
+class Jittered(Pairs):
+    """Adds noise to an item, drawn from torch, numpy or Python, as a random transform does, in `share` of the reads."""
+
+    def __init__(self, x: Tensor, y: Tensor, draw: Callable[[], float], share: float = 1.0) -> None:
+        super().__init__(x, y)
+        self.draw, self.share = draw, share
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        x, y = super().__getitem__(i)
+        noise = self.draw()
+        return x + (noise if noise <= self.share else 0.0), y
+
+
+DRAWS: dict[str, Callable[[], float]] = {
+    "torch": lambda: float(torch.rand(())),
+    "numpy": lambda: float(np.random.rand()),
+    "python": random.random,
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+@pytest.mark.parametrize(("in_memory", "ids"), [(True, None), (True, "abc"), (False, None)])
+@pytest.mark.parametrize("share", [1.0, 0.5])
+def test_a_dataset_with_random_transforms_is_refused(
+    draw: Callable[[], float], in_memory: bool, ids: str | None, share: float
+):
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    with pytest.raises(DataError, match=r"^expected a dataset that gives the same item twice, got .*in_memory=False"):
+        Samples.from_dataset(Jittered(*numbers(3), draw, share), ids=ids, in_memory=in_memory)
+
+
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
+def test_random_transforms_are_legal_for_samples_that_are_read_when_needed_under_ids(draw: Callable[[], float]):
+    samples = Samples.from_dataset(Jittered(*numbers(3), draw), ids="abc", in_memory=False)
+    assert samples.ids.tolist() == ["a", "b", "c"]
+    with pytest.raises(DataError, match=r"^expected unseen samples whose dataset gives the same item twice, got"):
+        samples.select(["b"]).check_steady(what="unseen samples")
+
+
+@pytest.mark.parametrize("n", [1, 3, 40])
+def test_the_check_leaves_random_states_as_they_were_and_steady_datasets_alone(n: int):
+    samples = Samples.from_dataset(Pairs(*numbers(n)), in_memory=False)
+    samples.check_steady(what="samples")
+    jittered = Samples.from_dataset(Jittered(*numbers(n), DRAWS["torch"]), ids=map(str, range(n)), in_memory=False)
+    state, python = torch.get_rng_state(), random.getstate()
+    with pytest.raises(DataError):
+        jittered.check_steady(what="samples")
+    assert torch.get_rng_state().equal(state)
+    assert random.getstate() == python
+
+
+def test_copies_are_found_bit_for_bit_whatever_their_labels_and_where_they_are_held():
+    x, y = numbers(5)
+    x[3] = x[1]
+    held = Samples.from_tensors(x, y, ids=list("abcde"))
+    lazy = Samples.from_dataset(Pairs(x, y), ids=list("abcde"), in_memory=False)
+    for samples in (held, lazy):
+        assert samples.without(["b"]).copies_of(samples.select(["b"])).tolist() == ["d"]
+        assert samples.without(["a"]).copies_of(samples.select(["a"])).tolist() == []
+    x[4] = x[0]
+    x[4, 0, 0] += 1e-6
+    near = Samples.from_tensors(x, y, ids=list("abcde"))
+    assert near.without(["a"]).copies_of(near.select(["a"])).tolist() == []
+
+
+def test_inputs_are_hashed_once_for_all_selections():
+    dataset = Pairs(*numbers(5))
+    samples = Samples.from_dataset(dataset, ids=list("abcde"), in_memory=False)
+    hashes = samples.inputs
+    dataset.reads = 0
+    chosen = samples.select(["d", "b"])
+    assert chosen.inputs.tolist() == hashes[[3, 1]].tolist()
+    assert samples.without(["a"]).copies_of(chosen).tolist() == ["b", "d"]
+    assert dataset.reads == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float64])
+def test_inputs_of_every_type_can_be_compared(dtype: torch.dtype):
+    samples = Samples.from_tensors(torch.tensor([0, 1, 0]).to(dtype), torch.arange(3), ids=list("abc"))
+    assert samples.without(["a"]).copies_of(samples.select(["a"])).tolist() == ["c"]

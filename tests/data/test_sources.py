@@ -268,3 +268,24 @@ def test_pixels_scales_bytes_only_and_gives_images_a_channel(array: np.ndarray, 
     tensor = pixels(array)
     assert tensor.dtype == torch.float32
     torch.testing.assert_close(tensor, torch.tensor(expected))
+
+
+def test_labels_that_begin_at_one_are_told(tmp_path: Path):
+    data = loaded(tmp_path, train_y=np.array([1, 2, 3, 1, 2, 3]), test_y=np.array([1, 2, 3]))
+    assert data.classes == 4
+    assert data.notes[0].startswith("no sample has class 0: labels seem to begin at 1; ")
+    assert loaded(tmp_path).notes == ()
+    assert loaded(tmp_path, train_y=np.array([1, 2, 3, 1, 2, 3]), test_y=np.array([0, 2, 3])).notes == ()
+
+
+@pytest.mark.parametrize("other", [np.int64, np.float32])
+def test_bytes_in_one_part_and_large_numbers_in_another_are_refused(tmp_path: Path, other: type):
+    x = np.arange(36).reshape(9, 4)
+    given = {"train_x": x[:6].astype(other), "test_x": x[6:].astype(np.uint8)}
+    message = (
+        r"^expected inputs on one scale, got (int64|float32) up to 23 in train_x, .* bytes in test_x, .*; give all"
+    )
+    with pytest.raises(DataError, match=message):
+        loaded(tmp_path, **given)
+    scaled = loaded(tmp_path, train_x=(x[:6] / 255).astype(np.float32), test_x=given["test_x"])
+    assert float(scaled.test.everything().x.max()) == pytest.approx(35 / 255)

@@ -3,8 +3,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from obliviate.data.rules import with_copies
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
+from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import DataError
 
 NAMES = [f"k{i}" for i in range(8)]
@@ -67,3 +68,37 @@ def test_without_the_retain_set_asking_for_it_is_an_error():
     assert split.reference is reference
     with pytest.raises(DataError, match=r"^expected a retain set, got none; "):
         _ = split.kept
+
+
+def test_retained_copies_of_forget_samples_are_told_and_taken_along():
+    x = torch.arange(8.0).view(4, 2)[[0, 1, 2, 3, 0, 1]]
+    samples = Samples.from_tensors(x, torch.tensor([0, 1, 0, 1, 1, 1]), ids=list("abcdef"))
+    split = Split.of(samples, forget=["a", "c"])
+    assert split.copies.tolist() == ["e"]  # its label is another
+    with pytest.raises(DataError, match=r"^expected a retain set, got none; "):
+        _ = split.without_retain().copies
+    whole = Split.of(samples, forget=with_copies(["a", "c"]))
+    assert whole.forget.ids.tolist() == ["a", "c", "e"]
+    assert whole.copies.tolist() == []
+    assert Split.of(samples, forget=with_copies("class:0")).forget.ids.tolist() == ["a", "c", "e"]
+
+
+def test_unseen_samples_that_are_copies_of_trained_ones_are_refused():
+    generator = torch.Generator().manual_seed(0)
+    trained = Samples.from_tensors(torch.rand(40, 3, generator=generator), torch.zeros(40))
+    x = torch.rand(5, 3, generator=generator)
+    x[[1, 4]] = trained.everything().x[[7, 39]]
+    unseen = Samples.from_tensors(x, torch.ones(5), ids=list("abcde"))
+    parts = trained.select(trained.ids[:20]), trained.without(trained.ids[:20])
+    with pytest.raises(DataError, match=r"^expected unseen .* got 2 that are copies .* \(first: 'b'\); remove them$"):
+        refuse_copies(unseen, *parts)
+    refuse_copies(unseen.without(["b", "e"]), *parts)
+
+
+def test_equal_rows_of_few_categories_are_told_and_not_refused(caplog: pytest.LogCaptureFixture):
+    rows = torch.tensor([[i % 2, i // 2 % 2] for i in range(40)]).float()
+    trained = Samples.from_tensors(rows, torch.zeros(40))
+    refuse_copies(Samples.from_tensors(rows[:10], torch.ones(10)), trained)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith("10 of 10 unseen samples have the input of a training sample; equal inputs")
+    assert caplog.records[0].name.startswith("obliviate.")

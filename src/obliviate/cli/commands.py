@@ -175,6 +175,10 @@ def unlearn(
             "was forgotten before stays out."
         ),
     ] = None,
+    with_copies: Annotated[
+        bool,
+        Parameter(negative="", help="Forget training samples with the same input under other names as well."),
+    ] = False,
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
     ] = None,
@@ -191,7 +195,7 @@ def unlearn(
 
     chosen = configure(find(method), set_ or [])
     if dry_run:
-        asked = Workspace.open(out).preview(chosen, forget=forget, after=after, retain=retain)
+        asked = Workspace.open(out).preview(chosen, forget=forget, after=after, retain=retain, with_copies=with_copies)
         if json_:
             printing.line(json.dumps(asked, allow_nan=False))
         else:
@@ -199,8 +203,9 @@ def unlearn(
         return
     with progress(quiet=json_) as told:
         workspace = Workspace.open(out, progress=told)
-        made = workspace.unlearn(chosen, forget=forget, after=after, seed=seed, retain=retain)
+        made = workspace.unlearn(chosen, forget=forget, after=after, seed=seed, retain=retain, with_copies=with_copies)
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
+    elsewhere = workspace.elsewhere(request)
     facts = {
         "folder": str(out),
         "method": made.method,
@@ -209,7 +214,12 @@ def unlearn(
         "seconds": round(made.seconds or 0.0, 2),
         "notes": dict(made.notes),
         "effect": None if made.effect is None else made.effect.to_dict(),
+        "copies": len(elsewhere.copies),
+        "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
     }
+    if not json_:
+        for note in elsewhere.notes:
+            printing.line(f"note: {note}")
     forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].told})"
     done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
     if json_:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
+import torch
+from jaxtyping import Shaped, UInt64
 from torch import Tensor
 
 from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
 
 HASH_LENGTH = 16  # hexadecimal digits: 64 bits, so that a collision among 10⁶ samples has probability 3·10⁻⁸
+COMMON: Final = 0.05  # share of inputs that have an equal one, from which on equal inputs are no sign of copying
 
 
 def content_id(x: Tensor, y: Tensor) -> SampleId:
@@ -42,6 +46,31 @@ def distinct(hashes: Iterable[SampleId]) -> Ids:
         seen[name] = seen.get(name, 0) + 1
         result.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
     return np.array(result, dtype=np.str_)
+
+
+def input_hashes(x: Shaped[Tensor, " n ..."]) -> UInt64[np.ndarray, " n"]:
+    """Hash each input bit for bit, whatever its label, to 64 bits: equal hashes are copies.
+
+    >>> import torch
+    >>> one, other, copy = input_hashes(torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+    >>> bool(one == copy), bool(one == other)
+    (True, False)
+    """
+    array = x.detach().cpu().contiguous().flatten(1) if x.ndim > 1 else x.detach().cpu()[:, None]
+    digests = [hashlib.blake2b(row, digest_size=8).digest() for row in array.view(torch.uint8).numpy()]
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def naturally_alike(hashes: UInt64[np.ndarray, " n"]) -> bool:
+    """Whether more than one input in twenty has an equal one, as rows of few categories have by chance.
+
+    Equal inputs are no sign then that one was copied from another.
+
+    >>> naturally_alike(np.array([1, 1, 2], dtype=np.uint64)), naturally_alike(np.arange(9, dtype=np.uint64))
+    (True, False)
+    """
+    counts = np.unique(hashes, return_counts=True)[1]
+    return bool(counts[counts > 1].sum() > COMMON * len(hashes))
 
 
 def as_ids(ids: Iterable[SampleId] | Ids, *, what: str) -> Ids:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -61,8 +61,9 @@ class Among:
 class Chosen:
     """The ids to forget, how they were chosen in a few words, and what the rule found out about each, by a heading.
 
-    `references` is how many reference models were asked: they are no yardstick for samples that they have chosen.
-    `grouped` says that the samples were chosen for what they have in common.
+    What was found out is of the first of the ids, where copies came along after them. `references` is how many
+    reference models were asked: they are no yardstick for samples that they have chosen. `grouped` says that the
+    samples were chosen for what they have in common.
     """
 
     ids: Sequence[SampleId]
@@ -149,6 +150,30 @@ def where(condition: str) -> Rule:
         return Chosen(ids, f"where {parsed.text}", grouped=True)
 
     return Rule(f"where:{parsed.text}", chosen)
+
+
+def with_copies(forget: Forget) -> Rule:
+    """Choose what ids, a rule or its text choose, and every training sample that is a copy of one of these.
+
+    A copy has the same input, bit for bit, whatever its label and its id. Rows of few categories are equal by chance.
+
+    >>> x = torch.tensor([[1.0], [2.0], [1.0]])
+    >>> train = Samples.from_tensors(x, torch.tensor([0, 1, 1]), ids=["a", "b", "c"])
+    >>> with_copies(["a"]).choose(Among(train)).ids
+    ['a', 'c']
+    """
+    text = forget if isinstance(forget, str) else forget.text if isinstance(forget, Rule) else "ids"
+    return Rule(f"{text}, with copies", lambda among: and_copies(choose(forget, among), among))
+
+
+def and_copies(chosen: Chosen, among: Among) -> Chosen:
+    """Add the copies of what was chosen, after it; raises DataError for unknown or duplicate ids."""
+    asked = among.train.select(chosen.ids)
+    copies = among.train.without(asked.ids).copies_of(asked).tolist()
+    if not copies:
+        return chosen
+    word = "copy" if len(copies) == 1 else "copies"
+    return replace(chosen, ids=[*chosen.ids, *copies], rule=f"{chosen.rule}, with {len(copies)} {word}")
 
 
 def random_ids(train: Samples, share: float, *, seed: int) -> Ids:

@@ -6,19 +6,22 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped
+from jaxtyping import Int, Shaped, UInt64
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from obliviate.data.ids import as_ids, content_id, distinct, shown
+from obliviate.data.ids import as_ids, content_id, distinct, input_hashes, shown
 from obliviate.errors import DataError
+from obliviate.randomness import undisturbed
 from obliviate.types import Batch, Ids, SampleId
 
 CHUNK = 1024  # rows that are hashed or checked together
+TRIED: Final = 8  # samples that are read twice
+REPEATS: Final = 16  # times that they are read again, all together: a transform that leaves half of them alone shows
 
 
 @runtime_checkable
@@ -144,14 +147,21 @@ class Samples:
     ) -> Samples:
         """Wrap a map-style dataset of (input, target) pairs; read it into memory once unless `in_memory` is False.
 
-        A dataset with random transforms must not be read into memory: pass `in_memory=False` together with `ids`.
-        Raises DataError for items that are no such pairs, or of different shapes, and as `from_tensors` does.
+        A dataset with random transforms is not read into memory, and its content names no sample: pass
+        `in_memory=False` together with `ids` to train on it; references and audits ask for the same inputs each time.
+        Raises DataError for items that are no such pairs, of different shapes, or another when they are read again, and
+        as `from_tensors` does.
         """
         store = DatasetStore(dataset)
         if not in_memory or len(store) == 0:
-            return cls._of(store, ids)
-        x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in _chunks(store)), strict=True))
-        return cls._of(TensorStore(x, y), ids)
+            samples = cls._of(store, ids)
+        else:
+            x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in _chunks(store)), strict=True))
+            samples = cls._of(TensorStore(x, y), ids)
+        if in_memory or ids is None:
+            remedy = ", or pass in_memory=False with ids"
+            _refuse_unsteady(store, samples.rows, what="a dataset that gives", remedy=remedy)
+        return samples
 
     @classmethod
     def _of(cls, store: Store, ids: Iterable[SampleId] | None) -> Samples:
@@ -191,6 +201,32 @@ class Samples:
                 digest.update(array.tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def inputs(self) -> UInt64[np.ndarray, " n"]:
+        """The hash of each input, bit for bit and whatever its label: samples that share one are copies."""
+        chunks = torch.arange(len(self)).split(CHUNK)
+        parts = [input_hashes(self.take(places).x) for places in chunks]
+        return np.concatenate(parts) if parts else np.array([], dtype=np.uint64)
+
+    def copies_of(self, others: Samples) -> Ids:
+        """Return the ids of these samples whose input is that of one of the others, bit for bit.
+
+        >>> import torch
+        >>> x = torch.tensor([[1.0], [2.0], [1.0]])
+        >>> samples = Samples.from_tensors(x, torch.tensor([0, 1, 1]), ids=["a", "b", "c"])
+        >>> samples.select(["b", "c"]).copies_of(samples.select(["a"])).tolist()
+        ['c']
+        """
+        return self.ids[np.isin(self.inputs, others.inputs)]
+
+    def check_steady(self, *, what: str) -> None:
+        """Refuse samples that are read from a dataset and are others the second time; raises DataError.
+
+        Some are read again, without seeding in between; random states are left as they were.
+        """
+        if not isinstance(self.store, TensorStore):
+            _refuse_unsteady(self.store, self.rows, what=f"{what} whose dataset gives")
+
     def places(self, ids: Iterable[SampleId] | Ids) -> Int[Tensor, " n"]:
         """Find where these ids stand; raises DataError for unknown or duplicate ids."""
         names = as_ids(ids, what="ids")
@@ -226,7 +262,10 @@ class Samples:
         return self._at(torch.from_numpy(np.flatnonzero(included)))
 
     def _at(self, places: Int[Tensor, " n"]) -> Samples:
-        return Samples(self.store, self.ids[places.numpy()], self.rows[places])
+        chosen = Samples(self.store, self.ids[places.numpy()], self.rows[places])
+        if "inputs" in self.__dict__:  # hashing reads everything: once is enough
+            chosen.__dict__["inputs"] = self.inputs[places.numpy()]
+        return chosen
 
     def to(self, device: torch.device) -> Samples:
         """Move samples that are held in memory to a device, and no other row of their store; others go by batch."""
@@ -293,6 +332,29 @@ def _chunks(store: Store) -> Iterator[tuple[int, Tensor, Tensor]]:
         if x.shape[1:] != shape:
             raise _other_shape(tuple(x.shape[1:]), shape, int(rows[0]))
         yield int(rows[0]), x, y
+
+
+def _refuse_unsteady(store: Store, rows: Int[Tensor, " n"], *, what: str, remedy: str = "") -> None:
+    """Refuse rows of which some are others when they are read again; raises DataError."""
+    some = rows[torch.linspace(0, len(rows) - 1, min(TRIED, len(rows))).long()]
+    with undisturbed():
+        first = store.take(some)
+        for _ in range(REPEATS // len(some)):
+            for one, again in zip(first, store.take(some), strict=True):
+                if (place := _differing(one, again)) is not None:
+                    raise DataError(
+                        f"expected {what} the same item twice, got another sample {int(some[place])} the second time; "
+                        f"leave out random transforms (augmentation belongs to the recipe){remedy}"
+                    )
+
+
+def _differing(one: Shaped[Tensor, " n ..."], other: Shaped[Tensor, ...]) -> int | None:
+    """The first place at which two readings differ; NaN is equal to NaN."""
+    if one.shape != other.shape:
+        return 0
+    differ = (one != other) & ~(one.isnan() & other.isnan())
+    places = differ.reshape(len(one), -1).any(1).nonzero()
+    return int(places[0]) if len(places) else None
 
 
 def _other_shape(got: tuple[int, ...], before: tuple[int, ...], row: int) -> DataError:

@@ -11,12 +11,13 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from obliviate.data.formats.base import Arrays
+from obliviate.data.owners import groups, inseparable, told
 from obliviate.errors import DataError
 from obliviate.seeds import derive
 from obliviate.types import Ids
 
 PARTS: Final = ("train", "reference", "test")
-AXES: Final = ("x", "y", "ids")
+AXES: Final = ("x", "y", "ids", "owner")
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,24 +40,25 @@ def select(
     """Choose the samples to use.
 
     The reference samples are drawn first, from the training samples that have no copy anywhere, so that their number
-    is exact and does not depend on `train_size`; a larger training set contains a smaller one. What is kept stays in
-    the order of the source. Of test samples that are copies of training samples, and of given reference samples that
-    are copies of either, none is kept: they are not unseen.
+    is exact and does not depend on `train_size`; a larger training set contains a smaller one. Where `train_owner` is
+    among the arrays, nobody is both in a drawn reference set and trained on, unless owners are few
+    (`owners.inseparable`), which a note tells. What is kept stays in the order of the source. Of test samples that are
+    copies of training samples, and of given reference samples that are copies of either, none is kept: they are not
+    unseen.
 
     `metadata` are columns of the training samples. Raises DataError where there are too few samples.
     """
     contents = {part: hashes(arrays[f"{part}_x"]) for part in PARTS if f"{part}_x" in arrays}
     rows = {part: np.arange(len(one)) for part, one in contents.items()}
     arrays = dict(arrays)
+    notes: list[str] = []
     if train_size is not None or reference_size is not None:
         order = np.random.default_rng(derive(seed, "selection")).permutation(len(rows["train"]))
         if reference_size is not None:
-            held_out = _held_out(contents, order, reference_size)
-            order = order[~np.isin(order, held_out)]
+            held_out, order = _held_out(contents, order, reference_size, arrays.get("train_owner"), seed, notes)
             arrays |= {f"reference_{axis}": arrays[f"train_{axis}"] for axis in AXES if f"train_{axis}" in arrays}
             contents["reference"], rows["reference"] = contents["train"], np.sort(held_out)
         rows["train"] = np.sort(order[: _size(train_size, len(order), "train_size")])
-    notes: list[str] = []
     seen = contents["train"][rows["train"]]
     if copies := len(seen) - len(np.unique(seen)):
         notes.append(f"train: {copies} of {len(seen)} inputs are exact copies of others; forgetting one keeps the rest")
@@ -93,8 +95,18 @@ def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
     return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole], dtype=np.str_)
 
 
-def _held_out(contents: dict[str, Ids], order: Int[np.ndarray, " n"], size: int) -> Int[np.ndarray, " chosen"]:
-    """The first `size` training samples, in this order, that have no copy anywhere."""
+def _held_out(
+    contents: dict[str, Ids],
+    order: Int[np.ndarray, " n"],
+    size: int,
+    owners: Shaped[np.ndarray, " n"] | None,
+    seed: int,
+    notes: list[str],
+) -> tuple[Int[np.ndarray, " chosen"], Int[np.ndarray, " left"]]:
+    """The first `size` training samples, in this order, that have no copy anywhere, and those that may be trained on.
+
+    With owners they are the first in a random order of owners, of whom nothing is trained on; the notes tell.
+    """
     if "reference" in contents:
         raise DataError(
             f"expected data without a reference set, to draw {size} samples for one, got {len(contents['reference'])} "
@@ -103,9 +115,25 @@ def _held_out(contents: dict[str, Ids], order: Int[np.ndarray, " n"], size: int)
     content = contents["train"]
     names, inverse, counts = np.unique(content, return_inverse=True, return_counts=True)
     single = (counts == 1) & ~np.isin(names, contents["test"])
-    candidates = order[single[inverse][order]]
-    most = min(len(candidates), len(content) - 1)  # one sample at least is left to train on
-    return candidates[: _size(size, most, "reference_size")]
+    reason = None if owners is None else inseparable(owners)
+    if owners is None or reason is not None:
+        candidates = order[single[inverse][order]]
+        most = min(len(candidates), len(content) - 1)  # one sample at least is left to train on
+        chosen = candidates[: _size(size, most, "reference_size")]
+        left = order[~np.isin(order, chosen)]
+    else:
+        whose = groups(owners)
+        rank = np.random.default_rng(derive(seed, "owners")).permutation(whose.max() + 1)
+        of_owners = order[np.argsort(rank[whose[order]], kind="stable")]
+        candidates = of_owners[single[inverse][of_owners]]
+        candidates = candidates[whose[candidates] != whose[of_owners[-1]]]  # one owner at least is left to train on
+        chosen = candidates[: _size(size, len(candidates), "reference_size")]
+        left = order[~np.isin(whose[order], whose[chosen])]
+        if more := len(order) - len(left) - len(chosen):
+            notes.append(f"reference: {more} more samples of the owners drawn are left out")
+    if owners is not None:
+        notes.append(told("reference", owners[left], owners[chosen], reason))
+    return chosen, left
 
 
 def _size(size: int | None, most: int, name: str) -> int:

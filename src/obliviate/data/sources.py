@@ -19,9 +19,11 @@ from obliviate.data import formats, named
 from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
+from obliviate.data.owners import NOBODY
+from obliviate.data.owners import named as named_owners
 from obliviate.data.rules import with_value
 from obliviate.data.samples import Samples
-from obliviate.data.selection import AXES, PARTS, select
+from obliviate.data.selection import PARTS, select
 from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
@@ -43,7 +45,8 @@ class Data:
     "n classes", scaled by `targets`) or "causal-lm" (int64 "n length", −100 where there is none); `classes` is the
     number of classes, of labels, of outputs, or of tokens of the vocabulary. `metadata` are columns with one entry for
     each of `train.ids`; `owner` names the one that tells whom a sample is about. `features` describes tabular inputs;
-    with a `vocabulary`, inputs are tokens, int64 "n length". `notes` are sentences on what was left out, and on exact
+    with a `vocabulary`, inputs are tokens, int64 "n length". `owners` tells whom the samples of "test" and "reference"
+    are about, where that is known, one entry for each. `notes` are sentences on what was left out, and on exact
     copies. The hash is that of samples and ids, not of the columns.
     """
 
@@ -60,12 +63,30 @@ class Data:
     features: Features | None = None
     vocabulary: Vocabulary | None = None
     targets: Targets | None = None
+    owners: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def without(self, ids: Iterable[SampleId] | Ids) -> Data:
         """Leave these training samples out, and their entries in the columns; raises DataError for unknown ids."""
         train = self.train.without(ids)
         kept = np.isin(self.train.ids, train.ids)
         return replace(self, train=train, metadata={name: column[kept] for name, column in self.metadata.items()})
+
+    def unseen_of(self, forget: Iterable[SampleId] | Ids) -> dict[str, Shaped[np.ndarray, " _"]]:
+        """Return the ids of test and reference samples whose owners have no training samples beside those to forget.
+
+        They are by part, "test" and "reference"; parts without any are left out.
+        """
+        if self.owner is None:
+            return {}
+        whose, gone = named_owners(self.metadata[self.owner]), np.isin(self.train.ids, list(forget))
+        wholly = np.setdiff1d(whose[gone], whose[~gone])
+        parts = {"test": self.test, "reference": self.reference}
+        found = {
+            part: samples.ids[np.isin(named_owners(self.owners[part]), wholly[wholly != NOBODY])]
+            for part, samples in parts.items()
+            if samples is not None and part in self.owners
+        }
+        return {part: ids for part, ids in found.items() if len(ids)}
 
     def ids_of(self, value: str, *, column: str | None = None) -> Ids:
         """Return the ids of one owner's training samples, or of those with this value in another column.
@@ -89,12 +110,13 @@ def load(
 
     A `.npz` file holds `train_x`, `train_y`, `test_x`, `test_y` and, if there are unseen samples to spare,
     `reference_x`, `reference_y`. Bytes are read as pixels and scaled to [0, 1]; floats are taken as they are. Images
-    are "n height width" or "n channels height width". Optional `train_ids` name the training samples, `train_owner`
-    whom each is about. The other formats of images, tables and texts are described in docs/data.md.
+    are "n height width" or "n channels height width". Optional `train_ids` name the training samples, `train_owner` and
+    `test_owner` whom each is about. The other formats of images, tables and texts are described in docs/data.md.
 
     Where a source has no test part, one is drawn. `reference_size` training samples are drawn to be the unseen
-    reference set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. A test
-    sample whose input is also trained on is left out.
+    reference set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. Where
+    samples have owners, the first two draws take whole owners (docs/data.md). A test sample whose input is also trained
+    on is left out.
 
     Raises DataError for an unknown source, a missing or damaged file, or arrays that do not fit together.
 
@@ -148,14 +170,18 @@ NAMED: Final[dict[str, Callable[[int], Contents]]] = {
 def _data(name: str, contents: Contents, train_size: int | None, reference_size: int | None, seed: int) -> Data:
     _check(contents)
     arrays, kind, tokens = contents.arrays, contents.kind, contents.vocabulary is not None
-    classes = contents.classes
+    classes, notes = contents.classes, list(contents.notes)
     if classes is None:
+        labels = np.unique(np.concatenate([arrays[f"{part}_y"] for part in PARTS if f"{part}_y" in arrays]))
+        notes.extend(_gaps(labels))
         classes = 1 + max(int(arrays[f"{part}_y"].max()) for part in PARTS if f"{part}_y" in arrays)
+    if contents.owner is not None:
+        arrays = arrays | {"train_owner": contents.metadata[contents.owner]}
     chosen = select(arrays, train_size=train_size, reference_size=reference_size, seed=seed, metadata=contents.metadata)
     parts: dict[str, Samples] = {}
     for part in PARTS:
         if f"{part}_x" in chosen.arrays:
-            x, y, ids = (chosen.arrays.get(f"{part}_{axis}") for axis in AXES)
+            x, y, ids = (chosen.arrays.get(f"{part}_{axis}") for axis in ("x", "y", "ids"))
             assert x is not None
             assert y is not None
             parts[part] = Samples.from_tensors(
@@ -171,14 +197,25 @@ def _data(name: str, contents: Contents, train_size: int | None, reference_size:
         parts["test"],
         parts.get("reference"),
         digest.hexdigest(),
-        (*contents.notes, *chosen.notes),
+        (*notes, *chosen.notes),
         kind,
         chosen.metadata,
         contents.owner,
         contents.features,
         contents.vocabulary,
         contents.targets,
+        {part: chosen.arrays[f"{part}_owner"] for part in PARTS[1:] if f"{part}_owner" in chosen.arrays},
     )
+
+
+def _gaps(labels: Shaped[np.ndarray, " k"]) -> list[str]:
+    """Say that classes are counted from 0 where labels begin at 1, as in many files, and there is none of class 0."""
+    if labels.min() != 1:
+        return []
+    return [
+        "no sample has class 0: labels seem to begin at 1; classes are counted from 0, so that one of the "
+        f"{int(labels.max()) + 1} never occurs; subtract 1 from all labels"
+    ]
 
 
 def _check(contents: Contents) -> None:
@@ -205,17 +242,36 @@ def _check(contents: Contents) -> None:
             raise DataError(
                 f"expected as many targets as inputs, got {n} inputs and {got} targets in {part}; align them"
             )
-        if (ids := arrays.get(f"{part}_ids")) is not None and ids.shape != (n,):
-            got = f"{len(ids)} ids" if ids.ndim == 1 else f"ids of shape {ids.shape}"
-            raise DataError(f"expected one id per sample, got {got} for {n} samples of {part}; align them")
+        _check_names(arrays, part, n)
     n = len(arrays["train_x"])
     for name, column in contents.metadata.items():
         if column.shape != (n,):
             got = f"{len(column)} entries" if column.ndim == 1 else f"entries of shape {column.shape}"
             raise DataError(f"expected one {name} per training sample, got {got} for {n} samples; align them")
+    _check_scales({f"{part}_x": arrays[f"{part}_x"] for part in used})
     shapes = {part: _image_shape(arrays[f"{part}_x"]) for part in used}
     if len(set(shapes.values())) != 1:
         raise DataError(f"expected samples of one shape, got {shapes}; resize them")
+
+
+def _check_names(arrays: Arrays, part: str, n: int) -> None:
+    for axis, what in (("ids", "id"), ("owner", "owner")):
+        if (names := arrays.get(f"{part}_{axis}")) is not None and names.shape != (n,):
+            got = f"{len(names)} {what}s" if names.ndim == 1 else f"{what}s of shape {names.shape}"
+            raise DataError(f"expected one {what} per sample, got {got} for {n} samples of {part}; align them")
+
+
+def _check_scales(inputs: Mapping[str, np.ndarray]) -> None:
+    """Refuse bytes, which are scaled to [0, 1], beside parts of other numbers that reach beyond."""
+    taken = {name: x for name, x in inputs.items() if x.dtype != np.uint8}
+    if 0 < len(taken) < len(inputs):
+        for name, x in taken.items():
+            if (largest := np.max(x, where=np.isfinite(x), initial=0)) > 1:
+                scaled = next(other for other in inputs if other not in taken)
+                raise DataError(
+                    f"expected inputs on one scale, got {x.dtype} up to {largest:g} in {name}, which are taken as they "
+                    f"are, and bytes in {scaled}, which are scaled to [0, 1]; give all parts in one type"
+                )
 
 
 def _image_shape(array: Shaped[np.ndarray, " n ..."]) -> tuple[int, ...]:

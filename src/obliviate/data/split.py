@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from obliviate.data.ids import as_ids, shown
+from obliviate.data.ids import as_ids, naturally_alike, shown
 from obliviate.data.rules import Among, Forget, choose
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError
+from obliviate.types import Ids
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +79,20 @@ class Split:
             raise DataError("expected a retain set, got none; give the samples to keep, or use a method without them")
         return self.retain
 
+    @property
+    def copies(self) -> Ids:
+        """The ids of retained samples that are copies of samples to forget under other names: they stay trained on.
+
+        Copies have the same input, bit for bit, whatever their labels. Raises DataError without a retain set.
+
+        >>> import torch
+        >>> x = torch.tensor([[1.0], [2.0], [1.0], [3.0]])
+        >>> train = Samples.from_tensors(x, torch.tensor([0, 1, 0, 1]), ids=list("abcd"))
+        >>> Split.of(train, forget=["a"]).copies.tolist()
+        ['c']
+        """
+        return self.kept.copies_of(self.forget)
+
     def without_retain(self) -> Split:
         """The same request where the retained samples are not available."""
         return replace(self, retain=None)
@@ -87,3 +105,25 @@ def refuse_shared(reference: Samples | None, train: Samples) -> None:
             f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
             "use samples that the model has not seen"
         )
+
+
+def refuse_copies(unseen: Samples, *trained: Samples, what: str = "unseen samples") -> None:
+    """Refuse unseen samples whose input was trained on under another name; raises DataError.
+
+    Where more than one in twenty of either have an equal one among themselves (`ids.naturally_alike`), an equal input
+    is no sign of a copy: it is told in the log of `obliviate`, and let pass.
+    """
+    hashes = np.concatenate([samples.inputs for samples in trained])
+    copies = unseen.ids[np.isin(unseen.inputs, hashes)]
+    if not len(copies):
+        return
+    if naturally_alike(hashes) or naturally_alike(unseen.inputs):
+        logger.warning(
+            "%d of %d %s have the input of a training sample; equal inputs are common in these data", len(copies),
+            len(unseen), what,
+        )  # fmt: skip
+        return
+    raise DataError(
+        f"expected {what} that were never trained on, got {len(copies)} that are copies of training samples (first: "
+        f"{str(copies[0])!r}); remove them"
+    )

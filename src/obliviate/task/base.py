@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.modes import evaluating
+from obliviate.randomness import undisturbed
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 
@@ -22,6 +23,10 @@ EVIDENCE: Final = ("nll", "score", "correct")
 T = TypeVar("T", bound="Task")
 
 LEAST_NLL: Final = 1e-12  # a prediction that is exact to the last bit has finite odds all the same
+
+CHECKED: Final = 32  # samples that a model is tried on
+LARGEST: Final = 2**22  # numbers in their inputs or outputs, where samples are large
+ROUNDING: Final = 100  # units in the last place of the largest output: parallel sums differ by some
 
 
 class Task(ABC):
@@ -68,6 +73,13 @@ class Task(ABC):
 
     def check_output(self, output: Tensor, batch: Batch) -> str | None:
         """Find what is wrong with the shape of a model's output: "expected …"; None if nothing."""
+        return None
+
+    def check_logits(self, output: Tensor, model: nn.Module, batch: Batch) -> tuple[str, str] | None:
+        """Find what outputs are if they are no logits, and the remedy; None where they may be, or no logits are asked.
+
+        `output` is what the model answered to the batch, in evaluation mode.
+        """
         return None
 
     def space(self, model: nn.Module) -> InputSpace | None:
@@ -132,15 +144,35 @@ class Task(ABC):
                 raise DataError(f"{expected}{where} of the {what}; {remedy}")
 
     def check_model(self, model: nn.Module, samples: Samples) -> None:
-        """Refuse a model or a loss that does not fit the task; raises RecipeError."""
+        """Refuse a model or a loss that does not fit the task; raises RecipeError.
+
+        In evaluation mode, a model answers with what the task reads (logits, not probabilities), gives the same answer
+        twice, and stays as it is. Its modes and all random states are left as they were.
+        """
         batch = samples.take(torch.arange(min(2, len(samples))))
-        parameter = next(model.parameters(), None)
-        if parameter is not None:
-            batch = batch.to(parameter.device)
+        with undisturbed(), torch.no_grad(), evaluating(model):
+            before = _state(model)
+            output = self._answer(model, batch)
+            losses = self.per_sample(output.float(), _beside(model, batch).y)
+            if tuple(losses.shape) != (len(batch),):
+                raise RecipeError(
+                    f"expected one loss a sample, ({len(batch)},), got {tuple(losses.shape)} from "
+                    f"{type(self).__name__}; leave out the mean: losses are needed sample by sample"
+                )
+            widest = max(output.numel(), batch.x.numel()) // len(batch)
+            batch = samples.take(torch.arange(min(len(samples), CHECKED, max(2, LARGEST // max(widest, 1)))))
+            output = self._answer(model, batch)
+            _refuse_changed(model, before)
+            _refuse_random(output, self._answer(model, batch), type(model).__name__)
+            if (problem := self.check_logits(output, model, _beside(model, batch))) is not None:
+                got, remedy = problem
+                raise RecipeError(f"expected logits, got {got} from {type(model).__name__}; {remedy}")
+
+    def _answer(self, model: nn.Module, batch: Batch) -> Tensor:
+        """Ask a model, and refuse answers that are not of the task's shape."""
         name, shape = type(model).__name__, tuple(batch.x.shape)
         try:
-            with torch.no_grad(), evaluating(model):
-                output = model(batch.x)
+            output = model(_beside(model, batch).x)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             hint = "the number of channels and the image size" if len(shape) == 4 else "what it was built for"
             hint = hint if batch.x.is_floating_point() else "its `length` and its `vocabulary`"
@@ -152,10 +184,53 @@ class Task(ABC):
             raise RecipeError(f"expected a tensor, got {got} from {name}; wrap the model so that it returns one")
         if (wanted := self.check_output(output, batch)) is not None:
             raise RecipeError(f"{wanted}, got {got} from {name}; change the last layer or the task")
-        with torch.no_grad():
-            losses = self.per_sample(output.float(), batch.y)
-        if tuple(losses.shape) != (len(batch),):
-            raise RecipeError(
-                f"expected one loss a sample, ({len(batch)},), got {tuple(losses.shape)} from {type(self).__name__}; "
-                "leave out the mean: losses are needed sample by sample"
-            )
+        return output
+
+
+def _beside(model: nn.Module, batch: Batch) -> Batch:
+    """The batch, on the device where the model is."""
+    parameter = next(model.parameters(), None)
+    return batch if parameter is None else batch.to(parameter.device)
+
+
+def _state(model: nn.Module) -> dict[str, Tensor | int]:
+    """The saved buffers of a model, and of its parameters how often they were written to, which costs no copy."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    return {
+        name: value._version if name in parameters and not value.is_inference() else value.clone()
+        for name, value in model.state_dict().items()
+        if isinstance(value, Tensor)
+    }
+
+
+def _refuse_changed(model: nn.Module, before: dict[str, Tensor | int]) -> None:
+    """Refuse a model that an evaluation has changed, and give it its buffers back; raises RecipeError."""
+    after = _state(model)
+    if changed := [name for name, value in before.items() if not _equal(value, after[name])]:
+        state = model.state_dict()
+        for name in changed:
+            if isinstance(value := before[name], Tensor) and value.shape == state[name].shape:
+                state[name].copy_(value)
+        raise RecipeError(
+            f"expected a model that evaluation leaves as it is, got another {changed[0]} in {type(model).__name__} "
+            "after it; change the model's state in training mode only (`if self.training:`)"
+        )
+
+
+def _equal(one: Tensor | int, other: Tensor | int) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other
+
+
+def _refuse_random(first: Tensor, second: Tensor, name: str) -> None:
+    """Refuse answers to one question that differ by more than the order of sums can tell; raises RecipeError."""
+    if torch.equal(first, second):
+        return
+    largest = float(first.abs().max())
+    difference = float((first - second).abs().max())
+    if difference > ROUNDING * torch.finfo(first.dtype).eps * largest:
+        raise RecipeError(
+            f"expected the same output twice in evaluation mode, got outputs that differ by {difference:.2g} from "
+            f"{name}; switch randomness off there: pass training=self.training to F.dropout, or use nn.Dropout"
+        )

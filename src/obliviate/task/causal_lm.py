@@ -8,10 +8,11 @@ from typing import ClassVar, Final
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from obliviate.task.base import Task
 from obliviate.task.divergence import divergence
+from obliviate.task.probabilities import SOFTMAX, are_distributions
 from obliviate.types import Batch
 
 IGNORED: Final = -100
@@ -77,3 +78,6 @@ class CausalLM(Task):
         wanted = (*batch.x.shape, self.tokens)
         fits = tuple(output.shape) == wanted
         return None if fits else f"expected an output of shape {wanted} (samples × positions × tokens)"
+
+    def check_logits(self, output: Tensor, model: nn.Module, batch: Batch) -> tuple[str, str] | None:
+        return SOFTMAX if are_distributions(output) else None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from obliviate.errors import MethodError, RecipeError
 from obliviate.task.base import Task
 from obliviate.task.divergence import divergence
+from obliviate.task.probabilities import SOFTMAX, are_distributions
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 
@@ -138,6 +139,9 @@ class Classification(Task):
     def check_output(self, output: Tensor, batch: Batch) -> str | None:
         wanted = (len(batch), self.classes)
         return None if tuple(output.shape) == wanted else f"expected an output of shape {wanted} (samples × classes)"
+
+    def check_logits(self, output: Tensor, model: nn.Module, batch: Batch) -> tuple[str, str] | None:
+        return SOFTMAX if are_distributions(output) else None
 
 
 def _embeddings(model: nn.Module) -> InputSpace:

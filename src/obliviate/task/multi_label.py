@@ -8,10 +8,11 @@ from typing import ClassVar
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
-from torch import Tensor
+from torch import Tensor, nn
 
 from obliviate.task.base import Task
 from obliviate.task.divergence import divergence
+from obliviate.task.probabilities import SIGMOID, ends_in_probabilities, within_unit
 from obliviate.types import Batch
 
 
@@ -81,3 +82,7 @@ class MultiLabel(Task):
     def check_output(self, output: Tensor, batch: Batch) -> str | None:
         wanted = (len(batch), self.labels)
         return None if tuple(output.shape) == wanted else f"expected an output of shape {wanted} (samples × labels)"
+
+    def check_logits(self, output: Tensor, model: nn.Module, batch: Batch) -> tuple[str, str] | None:
+        # Logits of a few labels may well lie in [0, 1]: only the operation that made them tells.
+        return SIGMOID if within_unit(output) and ends_in_probabilities(model, batch) else None

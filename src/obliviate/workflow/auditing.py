@@ -14,7 +14,7 @@ from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadow
 from obliviate.audit.result import AuditResult
 from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
+from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import AuditError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
@@ -44,7 +44,9 @@ def audit_models(
     were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
     in common, such as an owner: without retrained models they can then be shown to leak, and no more.
     Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
-    for margins that cannot be, and for shadows of no model.
+    for margins that cannot be, and for shadows of no model; RecipeError for a model that does not fit the task, that
+    answers with probabilities, or at random; DataError for unseen samples that are copies of training samples, and for
+    samples that are others each time they are read.
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
@@ -53,6 +55,12 @@ def audit_models(
             f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
             f"{', '.join(strange)}; use `Trained.label`"
         )
+    asked = Classification(classes=pool.logits.shape[-1]) if task is None else task
+    for samples in (split.forget, split.kept, unseen):
+        samples.check_steady(what="samples of an audit")
+    refuse_copies(unseen, split.forget, split.kept)
+    for one in models:
+        asked.check_model(one.model, split.forget)
     evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)
     candidates = [evaluation.candidate(one, shadows.get(one.label)) for one in models]
     return evaluation.audit(candidates, settings)
@@ -124,14 +132,7 @@ class Evaluation:
             seconds=model.seconds,
             weights_sha256=weights_sha256(model.model),
             settings=dict(model.notes),
-            shadows=None
-            if shadows is None
-            else Shadows(
-                logits=shadows.logits,
-                included=shadows.included,
-                index=np.array([place[str(name)] for name in shadows.ids]),
-                forget=shadows.forget,
-            ),
+            shadows=None if shadows is None else _known(shadows, place),
         )
 
     def _asked(self, model: nn.Module) -> np.ndarray:
@@ -151,3 +152,14 @@ def _beside(task: Task | None, y: Tensor) -> dict[str, Any]:
         return {"tokens": True}
     null_loss = None if task is None else task.null_loss(y)
     return {} if null_loss is None else {"null_loss": null_loss.double().numpy()}
+
+
+def _known(shadows: ShadowPool, place: Mapping[str, int]) -> Shadows:
+    """What shadows say of the samples of an audit; of others, which an audit may leave out, nothing is compared."""
+    known = np.array([str(name) in place for name in shadows.ids])
+    return Shadows(
+        logits=shadows.logits.rows(np.flatnonzero(known)),
+        included=shadows.included[:, known],
+        index=np.array([place[str(name)] for name in shadows.ids[known]]),
+        forget=shadows.forget[known],
+    )

@@ -11,7 +11,7 @@ from torch import nn
 
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
+from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import AuditError, MethodError
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.sisa import SISA
@@ -47,15 +47,19 @@ def train_references(
     What is in `folder` of this model as built, recipe, task, samples and seed is used, and extended by asking for more
     `models`; see `references.pool.train_pool` for `workers`, `executor` and `keep_weights`, and docs/references.md.
 
-    Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; AuditError
-    for samples in both sets; RecipeError for a builder whose models know the training samples already (`check_fresh`),
-    or that does not return a new one at each call; and whatever `train_pool` raises.
+    Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; DataError
+    for unseen samples that are copies of training samples, and for samples that are others each time they are read;
+    AuditError for samples in both sets; RecipeError for a builder whose models know the training samples already
+    (`check_fresh`), or that does not return a new one at each call; and whatever `train_pool` raises.
     """
     recipe.weighted(task)  # refuses class weights that do not fit
     task.check_samples(train, what="training set")
     task.check_samples(unseen, what="unseen set")
-    task.check_model(recipe.build(seed=seed), train)
+    train.check_steady(what="training samples")
+    unseen.check_steady(what="unseen samples")
     population = _population(train, unseen)
+    refuse_copies(unseen, train)
+    task.check_model(recipe.build(seed=seed), train)
     check_fresh(recipe, train, unseen, task, seed=seed)
     return train_pool(
         recipe,

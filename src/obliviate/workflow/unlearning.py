@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import nn
 from obliviate.audit.inputs import Role
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
+from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import DataError, MethodError, TrainingError
 from obliviate.methods import check_task
 from obliviate.methods.base import Method, check_needs, settle
@@ -27,6 +28,9 @@ from obliviate.training.run import Progress, Run, silent
 from obliviate.workflow import effect as effects
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
+
+COPIES: Final = "copies_retained"
+"""The note of a model that says how many retained samples are copies of those that it was made to forget."""
 
 
 def unlearn(
@@ -60,7 +64,8 @@ def unlearn(
 
     Raises MethodError, before any work, when the method needs what the split or the recipe does not give, and
     afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task, and
-    RecipeError for such a builder; TrainingError when the loss or the weights are not finite.
+    RecipeError for such a builder; TrainingError when the loss or the weights are not finite. Where copies of forget
+    samples are retained under other names (`Split.copies`), the note "copies_retained" says how many.
     """
     run = Run(task, seed=seed, recipe=recipe, folder=folder, checkpoints=checkpoints, progress=progress)
     with run.untimed():
@@ -90,7 +95,9 @@ def unlearn(
     if measure:
         effect = effects.compared(said, effects.look(unlearned, parts, task), task, judged=not method.exact)
         effect = replace(effect, try_next=effects.next_settings(method, effect.verdict))
-    return Trained(unlearned, role, repr(method), seed, seconds, dict(run.notes), name, effect)
+    copies = 0 if split.retain is None else len(split.copies)
+    notes = dict(run.notes) | ({COPIES: float(copies)} if copies else {})
+    return Trained(unlearned, role, repr(method), seed, seconds, notes, name, effect)
 
 
 def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task: Task, *, seed: int) -> effects.Drawn:
@@ -137,12 +144,13 @@ def _check_split(split: Split, task: Task) -> None:
             f"expected a retain set without the samples to forget, got {shown(shared)} in both; use `Split.of`"
         )
     if split.reference is not None:
-        trained = [one.ids for one in (split.forget, split.retain) if one is not None]
-        if len(shared := np.intersect1d(split.reference.ids, np.concatenate(trained))):
+        trained = [one for one in (split.forget, split.retain) if one is not None]
+        if len(shared := np.intersect1d(split.reference.ids, np.concatenate([one.ids for one in trained]))):
             raise DataError(
                 f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
                 "use samples that the model has not seen"
             )
+        refuse_copies(split.reference, *trained, what="reference samples")
 
 
 def _check_shape(samples: Samples, forget: Samples, *, what: str) -> None:

@@ -13,9 +13,10 @@ from obliviate import inspection, workflow
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.ids import ids_sha256
 from obliviate.data.rules import Chosen, Forget
+from obliviate.data.samples import Samples
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, ObliviateError
+from obliviate.errors import AuditError, DataError, ObliviateError
 from obliviate.files import write_json, write_sealed_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
@@ -30,6 +31,7 @@ from obliviate.training.run import Progress, silent
 from obliviate.workflow import Trained
 from obliviate.workspace import evidence, requests, scores
 from obliviate.workspace import forget as forgetting
+from obliviate.workspace.elsewhere import Elsewhere, unseen_in_audit
 from obliviate.workspace.models import ModelFolder, request_of
 from obliviate.workspace.origin import Origin
 from obliviate.workspace.preview import preview
@@ -115,14 +117,15 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- the forget set
 
-    def choose(self, forget: Forget, *, after: str | None = None) -> Split:
+    def choose(self, forget: Forget, *, after: str | None = None, with_copies: bool = False) -> Split:
         """Fix what a request is for: ids, a rule, or its text, such as "random:SHARE" or "class:K" (docs/forget.md).
 
         `after` is the label of the unlearned model that the request begins from; without one it is the first request.
-        Rules choose among the samples that no earlier request was for. Raises DataError for ids that were forgotten
+        Rules choose among the samples that no earlier request was for; `with_copies` takes along what has the same
+        input under another name. Raises DataError for ids that were forgotten
         before; WorkspaceError for a request that is there already with other ids or after another model.
         """
-        chosen, split, (number, parent) = self._resolved(forget, after)
+        chosen, split, (number, parent) = self._resolved(forget, after, with_copies)
         if number > len(self.requests):
             ids = split.forget.ids.tolist()
             asked = Request(number, chosen.rule, ids, parent, chosen.references, chosen.grouped)
@@ -130,29 +133,52 @@ class Workspace:
         return split
 
     def preview(
-        self, method: Method, *, forget: Forget | None = None, after: str | None = None, retain: bool = True
+        self,
+        method: Method,
+        *,
+        forget: Forget | None = None,
+        after: str | None = None,
+        retain: bool = True,
+        with_copies: bool = False,
     ) -> dict[str, Any]:
         """Tell what a method would be made to forget, and change nothing (`preview.preview`).
 
-        Without `forget` it is what was chosen. Raises what `choose` and `unlearn` raise before any work.
+        Without `forget` it is what was chosen; `with_copies` is that of `choose`. Raises what `choose` and `unlearn`
+        raise before any work.
         """
         if forget is None:
+            _refuse_copies_alone(with_copies)
             number = self._asked.one(None if after is None else self.following(after)).number
             split = self.split_of(number)
             chosen = Chosen(split.forget.ids.tolist(), self._asked.one(number).told)
         else:
-            chosen, split, (number, _) = self._resolved(forget, after)
+            chosen, split, (number, _) = self._resolved(forget, after, with_copies)
+        elsewhere = self._elsewhere(number, split)
         split = split if retain else split.without_retain()
-        told = preview(chosen, split, self._here(number).among, method, self.task, self.recipe)
+        told = preview(chosen, split, elsewhere, self._here(number).among, method, self.task, self.recipe)
         return {"folder": str(self.folder), **told}
 
-    def _resolved(self, forget: Forget, after: str | None) -> tuple[Chosen, Split, tuple[int, Parent | None]]:
+    def _resolved(
+        self, forget: Forget, after: str | None, with_copies: bool
+    ) -> tuple[Chosen, Split, tuple[int, Parent | None]]:
         number, parent = self._asked.begins(after)
-        chosen = forgetting.choose(forget, self._here(number))
+        chosen = forgetting.choose(forget, self._here(number), with_copies=with_copies)
         split = self._asked.before(number).split(chosen.ids)
         if number <= len(self.requests):
             self._asked.refuse_other(number, split.forget.ids.tolist())
         return chosen, split, (number, parent)
+
+    def elsewhere(self, request: int | None = None) -> Elsewhere:
+        """What a request, the last if left out, does not reach: retained copies, and unseen samples of its people."""
+        number = self._asked.one(request).number
+        return self._elsewhere(number, self.split_of(number))
+
+    def _elsewhere(self, number: int, split: Split) -> Elsewhere:
+        return Elsewhere.of(split, self.data, [*self._asked.before(number).forgotten, *split.forget.ids])
+
+    def _unseen(self, number: int) -> Samples:
+        """The samples that an audit of a request takes for unseen."""
+        return unseen_in_audit(self.data, [*self._asked.before(number).forgotten, *self._asked.one(number).ids])
 
     def _here(self, number: int) -> forgetting.Here:
         return forgetting.Here(self.folder, self.origin, number, self._asked.before(number).forgotten)
@@ -230,17 +256,20 @@ class Workspace:
         retain: bool = True,
         name: str = "",
         request: int | None = None,
+        with_copies: bool = False,
     ) -> Trained:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
-        `forget` chooses what to forget (`choose`), if that was not done before, and `after` the model to begin from; a
-        choice for a request that is refused is taken back. Otherwise it is the request of this number, the last if left
-        out. `retain=False` hides the retain set from the method. The name defaults to the method's, with the request's
-        number from the second on.
+        `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` the
+        model to begin from; a choice for a request that is refused is taken back. Otherwise it is the request of this
+        number, the last if left out. `retain=False` hides the retain set from the method. The name defaults to the
+        method's, with the request's number from the second on.
         """
         before = len(self.requests)
-        if forget is not None:
-            self.choose(forget, after=after)
+        if forget is None:
+            _refuse_copies_alone(with_copies)
+        else:
+            self.choose(forget, after=after, with_copies=with_copies)
         if forget is not None or after is not None:
             request = self.following(after)
         try:
@@ -379,6 +408,7 @@ class Workspace:
         """Audit every model of a request, the last if left out, and write `results.json` and `report.html`.
 
         Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model.
+        Nor do test samples of owners all of whose training samples are forgotten; a note tells how many these are.
         Missing retrained models and references are trained first; with `retrained=0` the references are the yardstick,
         unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
         method of every unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done
@@ -394,6 +424,7 @@ class Workspace:
         since = time.monotonic() if since is None else since
         asked = self._asked.one(request)
         number, split = asked.number, self.split_of(asked.number)
+        unseen = self._unseen(number)
         if not retrained:  # before references are trained in vain
             there = self._kept.count("retrained", request=number)
             evidence.check_chosen(asked.references, retrained=there)
@@ -414,7 +445,7 @@ class Workspace:
         result = workflow.audit_models(
             models,
             split,
-            self.data.test,
+            unseen,
             pool,
             settings=settings,
             shadows=unlearned,
@@ -424,7 +455,7 @@ class Workspace:
         values = workflow.describe(
             result,
             split,
-            self.data.test,
+            unseen,
             pool,
             self.task,
             self.recipe,
@@ -438,8 +469,10 @@ class Workspace:
         )
         tests, untested = self.origin.plan.tests(models, split, self.task)
         values |= tests
+        if left_out := len(self.data.test) - len(unseen):
+            notes.append(f"{left_out:,} test samples of owners who are forgotten were left out of this audit")
         values["notes"] = notes + untested
-        scores.write(self.folder, result, forget=split.forget.ids, unseen=self.data.test.ids)
+        scores.write(self.folder, result, forget=split.forget.ids, unseen=unseen.ids)
         write_sealed_json(self.results, values)
         self.progress("audit", 1, 1)
         write_report(self.folder)
@@ -461,14 +494,14 @@ class Workspace:
             raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
         inspection.check_settings(epochs, learning_rate)
         asked = self._asked.one(request)
-        split = self.split_of(asked.number)
+        split, unseen = self.split_of(asked.number), self._unseen(asked.number)
         self._compared(asked.number)
         self.train()
         self.retrained(retrained, request=asked.number)
         found = inspection.inspect(
             [made for made, _ in self._compared(asked.number)],
             split,
-            self.data.test,
+            unseen,
             self.task,
             self.recipe,
             seed=self.seed,
@@ -483,10 +516,15 @@ class Workspace:
             "data": {
                 "forget": len(split.forget),
                 "train": len(self.data.train),
-                "test": len(self.data.test),
+                "test": len(unseen),
                 "forget_rule": asked.told,
             },
             **found.to_dict(),
         }
         write_json(self.folder / "inspection.json", values)
         return values
+
+
+def _refuse_copies_alone(with_copies: bool) -> None:
+    if with_copies:
+        raise DataError("expected something to forget, to take copies of it along, got none; name it with --forget")

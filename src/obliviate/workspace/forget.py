@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from obliviate import workflow
-from obliviate.data.rules import Among, Chosen, Forget, Rule, read_amount
+from obliviate.data.rules import Among, Chosen, Forget, Rule, and_copies, read_amount
 from obliviate.data.rules import choose as follow
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.references.pool import ReferencePool, pools_in
@@ -54,13 +54,15 @@ class Here:
         )
 
 
-def choose(forget: Forget, here: Here) -> Chosen:
-    """Choose by ids, a rule, or its text: one of `RULES` or `data.rules.TEXTS`.
+def choose(forget: Forget, here: Here, *, with_copies: bool = False) -> Chosen:
+    """Choose by ids, a rule, or its text: one of `RULES` or `data.rules.TEXTS`; and their copies, if these are wanted.
 
     The ids are not looked up here: `Split.of` refuses those that are unknown. Raises DataError for a rule that cannot
     be followed, WorkspaceError for one that needs what the folder does not hold.
     """
-    return follow(forget, here.among, {begins: partial(rule, here) for begins, rule in RULES.items()})
+    among = here.among
+    chosen = follow(forget, among, {begins: partial(rule, here) for begins, rule in RULES.items()})
+    return and_copies(chosen, among) if with_copies else chosen
 
 
 def _coins(here: Here, _: str) -> Rule:

@@ -14,15 +14,20 @@ from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.workflow import check_request
+from obliviate.workspace.elsewhere import Elsewhere
 
 FIRST: Final = 10  # samples and groups that are shown
 
 
-def preview(chosen: Chosen, split: Split, among: Among, method: Method, task: Task, recipe: Recipe) -> dict[str, Any]:
+def preview(
+    chosen: Chosen, split: Split, elsewhere: Elsewhere, among: Among, method: Method, task: Task, recipe: Recipe
+) -> dict[str, Any]:
     """Describe a request in JSON values, after the checks that come before any work.
 
     "samples" are the first ones, each with its id, class, owner and what the rule found out; "classes" and "owners" are
     the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
+    "copies" are the ids of retained copies, "unseen" numbers of test and reference samples of owners who are forgotten;
+    "notes" tell of both in sentences.
     Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
     settled = check_request(method, split, Run(task, recipe=recipe))
@@ -36,7 +41,7 @@ def preview(chosen: Chosen, split: Split, among: Among, method: Method, task: Ta
     samples = [
         {"id": str(split.forget.ids[row])}
         | {name: str(values[places[row]]) for name, values in groups.items()}
-        | {name: float(values[row]) for name, values in chosen.told.items()}
+        | {name: float(values[row]) for name, values in chosen.told.items() if row < len(values)}
         for row in range(min(FIRST, len(places)))
     ]
     plural = {"class": "classes", "owner": "owners"}
@@ -47,6 +52,9 @@ def preview(chosen: Chosen, split: Split, among: Among, method: Method, task: Ta
         "ids": split.forget.ids.tolist(),
         "samples": samples,
         **{plural[name]: _counted(values, places) for name, values in groups.items()},
+        "copies": elsewhere.copies.tolist(),
+        "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
+        "notes": elsewhere.notes,
         "method": repr(settled),
         "exact": method.exact,
         "needs": sorted(method.needs),

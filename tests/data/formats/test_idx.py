@@ -97,11 +97,13 @@ def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Dra
 # Writers
 
 
-def put_writers(folder: Path, writers: list[int], labels: list[int], *, compress: bool = True) -> Path:
+def put_writers(
+    folder: Path, writers: list[int], labels: list[int], *, compress: bool = True, part: str = "train"
+) -> Path:
     rows = np.zeros((len(writers), 8), dtype=">i4")
     rows[:, 0], rows[:, 2] = labels, writers
     content = struct.pack(">BBBBII", 0, 0, 0x0C, 2, *rows.shape) + rows.tobytes()
-    path = folder / f"qmnist-train-labels-idx2-int{'.gz' if compress else ''}"
+    path = folder / f"qmnist-{part}-labels-idx2-int{'.gz' if compress else ''}"
     path.write_bytes(gzip.compress(content) if compress else content)
     return path
 
@@ -115,6 +117,21 @@ def test_the_writers_of_qmnist_are_the_owners_of_mnists_digits(folder: Path, dra
     assert (data.owner, data.sha256) == ("writer", before)
     assert data.metadata["writer"].tolist() == [str(one) for one in writers]
     assert data.ids_of("7").tolist() == data.train.ids[[0, 2, 7]].tolist()
+
+
+def test_the_writers_of_the_test_part_are_the_first_of_qmnists(folder: Path, draw: Draw):
+    drawn = draw(5, 4)
+    train, test = drawn["train_y"].tolist(), drawn["test_y"].tolist()
+    put_writers(folder, [7, 8] * (len(train) // 2), train)
+    assert load(folder).owners == {}
+    writers = [*([7, 9] * len(test))[: len(test)], 5, 6]
+    put_writers(folder, writers, [*test, 0, 0], part="test")
+    data = load(folder)
+    assert data.owners["test"].tolist() == [str(one) for one in writers[: len(test)]]
+    assert len(data.unseen_of(data.ids_of("7"))["test"]) == (len(test) + 1) // 2
+    put_writers(folder, writers, [*[(one + 1) % 10 for one in test], 0, 0], part="test")
+    with pytest.raises(DataError, match=r"another data set's; "):
+        load(folder)
 
 
 def test_writers_of_another_set_are_refused(folder: Path, draw: Draw):

@@ -73,6 +73,17 @@ def test_whole_speeches_are_held_out_by_the_seed(tmp_path: Path):
     assert load(tmp_path, seed=2).sha256 == load(tmp_path, seed=2).sha256
 
 
+def test_whole_roles_are_held_out_where_there_are_ten_or_more(tmp_path: Path):
+    spoken = [f"R{i % 20:02d}:\n{''.join(LETTERS[60 * i : 60 * i + 60])}" for i in range(60)]
+    (tmp_path / "play.txt").write_text("\n\n".join(spoken))
+    (tmp_path / "data.toml").write_text('path = "play.txt"\nkind = "causal-lm"\nlength = 16\n')
+    data = load(tmp_path)
+    trained, held = set(data.metadata["role"]), set(data.owners["test"])
+    assert not trained & held
+    assert (len(trained), len(held)) == (16, 4)
+    assert data.notes[1] == "test: 4 owners drawn, with all that is theirs"
+
+
 def test_one_roles_windows_are_found_by_its_name(tmp_path: Path):
     data = load(put(tmp_path, "length = 16\n"))
     ids = data.ids_of("First Lord")

@@ -50,6 +50,7 @@ def test_newsgroups_are_read_with_their_groups_ids_and_authors(tmp_path: Path):
     assert data.train.everything().y.tolist() == [0, 0, 1, 1]
     assert data.test.everything().y.tolist() == [0, 1]
     assert data.metadata["author"].tolist() == ["", "ann@a.example", "ann@a.example", "bob@b.example"]
+    assert data.owners["test"][1] == "x@y"
     assert data.ids_of("ann@a.example").tolist() == ["train/rec.autos/8", "train/sci.space/101"]
     assert words(data) == [
         "the car has the engine the car",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from obliviate.data.formats import newsgroups, plain_text
@@ -18,9 +19,10 @@ def read(path: Path, seed: int) -> Contents:
         return plain_text.text_contents(description, seed)
     if newsgroups.is_archive(description.path) or description.path.is_dir():
         return newsgroups.read(description.path, description)
-    train, test = read_parts(description, seed)
+    train, test, notes = read_parts(description, seed)
     contents = table_contents if description.text is None else text_contents
-    return contents(train, test, description)
+    made = contents(train, test, description)
+    return replace(made, notes=(*made.notes, *notes))
 
 
 DESCRIBED = Format(

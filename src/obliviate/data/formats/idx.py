@@ -30,9 +30,11 @@ def read(folder: Path) -> Contents:
     for part, prefix in PREFIXES.items():
         arrays[f"{part}_x"] = read_idx(_find(folder, f"{prefix}-images-idx3-ubyte"), dimensions=3)
         arrays[f"{part}_y"] = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
-    path = _there(folder, "qmnist-train-labels-idx2-int")
+    path, test = (_there(folder, f"qmnist-{part}-labels-idx2-int") for part in ("train", "test"))
     if path is None:
         return Contents(arrays)
+    if test is not None:
+        arrays["test_owner"] = _writers(test, arrays["test_y"], more=True)
     return Contents(arrays, metadata={"writer": _writers(path, arrays["train_y"])}, owner="writer")
 
 
@@ -61,9 +63,13 @@ def read_idx(path: Path, *, dimensions: int, kind: str = "u1") -> Shaped[np.ndar
     return np.frombuffer(content, dtype=f">{kind}", offset=start).reshape(shape).astype(kind)
 
 
-def _writers(path: Path, labels: UInt8[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
-    """The writers of MNIST's training images: QMNIST's rows are in the same order, which their labels must confirm."""
-    rows: Int32[np.ndarray, "n columns"] = read_idx(path, dimensions=2, kind="i4")
+def _writers(path: Path, labels: UInt8[np.ndarray, " n"], *, more: bool = False) -> Shaped[np.ndarray, " n"]:
+    """The writers of MNIST's images: QMNIST's rows are in the same order, which their labels must confirm.
+
+    With `more`, rows may follow: QMNIST's test part begins with MNIST's.
+    """
+    rows: Int32[np.ndarray, "_ columns"] = read_idx(path, dimensions=2, kind="i4")
+    rows = rows[: len(labels)] if more else rows
     if rows.shape != (len(labels), QMNIST_COLUMNS):
         raise damaged(path, wanted=f"{len(labels)} × {QMNIST_COLUMNS} numbers", got=" × ".join(map(str, rows.shape)))
     if len(differing := np.flatnonzero(rows[:, 0] != labels)):

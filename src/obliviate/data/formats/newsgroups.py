@@ -10,21 +10,22 @@ import lzma
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
+from jaxtyping import Shaped
 
 from obliviate.data.features import Targets
 from obliviate.data.formats.base import Arrays, Contents, Format, damaged
 from obliviate.data.formats.description import Description
 from obliviate.data.formats.texts import encode
+from obliviate.data.owners import NOBODY
 from obliviate.errors import DataError
 
 FOLDERS: Final = {"train": "20news-bydate-train", "test": "20news-bydate-test"}
 ARCHIVES: Final = ("20news-bydate.tar.xz", "20news-bydate.tar.gz", "20news-bydate.tar")
-NOBODY: Final = ""
 FROM: Final = re.compile(r"^From:(.*)$", re.MULTILINE | re.IGNORECASE)
 ADDRESS: Final = re.compile(r"[^\s<>()\",;:]+@[^\s<>()\",;:]+")
 QUOTED: Final = re.compile(r"(writes in|writes:|wrote:|says:|said:|^In article|^Quoted from|^\||^>)")
@@ -53,14 +54,18 @@ def read(path: Path, description: Description | None = None) -> Contents:
     texts = {part: [cleaned(one, description.remove) for one in messages.values()] for part, messages in parts.items()}
     vocabulary, tokens, notes = encode(texts, size=description.vocabulary_size, length=description.length)
     return Contents(
-        arrays | {f"{part}_x": x for part, x in tokens.items()},
+        arrays | {f"{part}_x": x for part, x in tokens.items()} | {"test_owner": _authors(parts["test"].values())},
         classes=len(classes),
-        metadata={"author": np.array([author(one) for one in parts["train"].values()], dtype=np.str_)},
+        metadata={"author": _authors(parts["train"].values())},
         owner="author",
         vocabulary=vocabulary,
         targets=Targets(tuple(classes)),
         notes=notes,
     )
+
+
+def _authors(messages: Iterable[str]) -> Shaped[np.ndarray, " _"]:
+    return np.array([author(one) for one in messages], dtype=np.str_)
 
 
 def author(message: str) -> str:

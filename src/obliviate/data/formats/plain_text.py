@@ -14,6 +14,7 @@ from obliviate.data.formats.base import NO_TARGET, Arrays, Contents, Format, the
 from obliviate.data.formats.delimited import read_text, suffix
 from obliviate.data.formats.description import Description
 from obliviate.data.formats.tabular import held_out
+from obliviate.data.owners import inseparable, told
 from obliviate.data.vocabulary import Vocabulary, padded
 from obliviate.errors import DataError
 
@@ -33,18 +34,24 @@ def text_contents(description: Description, seed: int) -> Contents:
     """Cut a text into windows of `length` characters and the one after them; no character is in two windows.
 
     In a play, each paragraph begins with a line "ROLE:"; the speeches of one role are put together, windows never hold
-    two roles, and the test part consists of whole speeches. A window's target at each place is the next character.
+    two roles, and the test part consists of all speeches of some roles, or of some speeches where roles are few. A
+    window's target at each place is the next character.
     """
     text = read_text(description.path)
     roles = has_roles(text) if description.roles is None else description.roles
     pieces: dict[str, list[tuple[str, str]]] = {}
+    drawn: tuple[str, ...] = ()
     if description.test is not None:
         for part, one in (("train", text), ("test", read_text(description.test))):
             pieces[part] = speeches(one, description.path.name) if roles else [("", one)]
     else:
         size = description.length + 1
         units = speeches(text, description.path.name) if roles else [("", one) for one in _cut(text, size)]
-        places = held_out(len(units), description.test_share, seed)
+        whose = np.array([role for role, _ in units]) if roles else None
+        places = held_out(len(units), description.test_share, seed, owners=whose)
+        if whose is not None:
+            kept, held = (whose[some] for some in places)
+            drawn = (told("test", kept, held, inseparable(whose)),)
         pieces = {part: [units[i] for i in some] for part, some in zip(("train", "test"), places, strict=True)}
     vocabulary = Vocabulary.of([one for _, one in pieces["train"]], unit="character")
     arrays: Arrays = {}
@@ -57,6 +64,8 @@ def text_contents(description: Description, seed: int) -> Contents:
         owners[part] = [role for role, _ in rows]
         x, y = zip(*(_pair(vocabulary.numbers(one), description.length) for _, one in rows), strict=True)
         arrays |= {f"{part}_x": np.stack(x), f"{part}_y": np.stack(y)}
+        if roles and part == "test":
+            arrays["test_owner"] = np.array(owners[part], dtype=np.str_)
     return Contents(
         arrays,
         kind="causal-lm",
@@ -64,7 +73,7 @@ def text_contents(description: Description, seed: int) -> Contents:
         metadata={"role": np.array(owners["train"], dtype=np.str_)} if roles else {},
         owner="role" if roles else None,
         vocabulary=vocabulary,
-        notes=_notes(pieces, roles=roles),
+        notes=(*_notes(pieces, roles=roles), *drawn),
     )
 
 

@@ -12,6 +12,7 @@ from obliviate.data.features import Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.delimited import read_table
 from obliviate.data.formats.description import Description
+from obliviate.data.owners import drawn_whole, inseparable, told
 from obliviate.data.tables import Table, TableEncoder, number
 from obliviate.errors import DataError
 from obliviate.seeds import derive
@@ -20,18 +21,27 @@ from obliviate.types import Ids
 ZERO_ONE: Final = {"0": 0.0, "1": 1.0}
 
 
-def read_parts(description: Description, seed: int) -> tuple[Table, Table]:
-    """Read the training and the test rows, or draw the latter from all rows."""
+def read_parts(description: Description, seed: int) -> tuple[Table, Table, tuple[str, ...]]:
+    """Read the training and the test rows, or draw the latter from all rows, by owner if they have owners.
+
+    Returns notes on the draw beside them.
+    """
     how = {"columns": description.columns, "delimiter": description.delimiter}
     train = read_table(description.path, **how)
     if description.test is not None:
-        return train, read_table(description.test, **how)
-    kept, drawn = held_out(len(train), description.test_share, seed)
-    return train.take(kept), train.take(drawn)
+        return train, read_table(description.test, **how), ()
+    whose = None if description.owner is None else train.column(description.owner)
+    kept, drawn = held_out(len(train), description.test_share, seed, owners=whose)
+    notes = () if whose is None else (told("test", whose[kept], whose[drawn], inseparable(whose)),)
+    return train.take(kept), train.take(drawn), notes
 
 
-def held_out(n: int, share: float, seed: int) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " drawn"]]:
+def held_out(
+    n: int, share: float, seed: int, *, owners: Shaped[np.ndarray, " n"] | None = None
+) -> tuple[Int[np.ndarray, " kept"], Int[np.ndarray, " drawn"]]:
     """Draw a share of n things, and return the places of the others and theirs; a function of the seed.
+
+    With `owners` whole owners are drawn, about that share, unless they are `inseparable`.
 
     >>> [len(one) for one in held_out(10, 0.2, seed=0)]
     [8, 2]
@@ -41,7 +51,11 @@ def held_out(n: int, share: float, seed: int) -> tuple[Int[np.ndarray, " kept"],
         raise DataError(
             f"expected a share of {n} rows that is one row or more and not all, got {share}; change test_share"
         )
-    order = np.random.default_rng(derive(seed, "test")).permutation(n)
+    generator = np.random.default_rng(derive(seed, "test"))
+    if owners is not None and inseparable(owners) is None:
+        drawn = drawn_whole(owners, count, generator)
+        return np.setdiff1d(np.arange(n), drawn), drawn
+    order = generator.permutation(n)
     return np.sort(order[count:]), np.sort(order[:count])
 
 
@@ -100,6 +114,8 @@ def targets_of(train: Table, test: Table, description: Description) -> tuple[Arr
                     f"{table.name}; complete or remove the row"
                 )
     arrays: Arrays = {f"{part}_ids": ids_of(table, description) for part, table in parts.items()}
+    if description.owner is not None and description.owner in test.columns:
+        arrays["test_owner"] = test.column(description.owner).astype(np.str_)
     if description.kind == "classification":
         classes = _classes(train, names[0])
         arrays |= {f"{part}_y": _labels(table, names[0], classes) for part, table in parts.items()}

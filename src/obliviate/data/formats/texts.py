@@ -73,7 +73,8 @@ def _sms(folder: Path, seed: int) -> Contents:
     description = Description(
         path=path, columns=("label", "text"), delimiter="\t", target=("label",), text="text", length=64
     )
-    return text_contents(*read_parts(description, seed), description)
+    train, test, _ = read_parts(description, seed)
+    return text_contents(train, test, description)
 
 
 SMS = Format(
