@@ -265,12 +265,12 @@ def test_weights_that_are_tied_within_a_model_are_no_sharing() -> None:
 
 @dataclass(frozen=True)
 class Weighted(Classification):
-    """Classes count by `weights`."""
+    """Classes count by `counts`."""
 
-    weights: tuple[float, ...] = (1.0, 1.0, 1.0)
+    counts: tuple[float, ...] = (1.0, 1.0, 1.0)
 
     def per_sample(self, output: Tensor, y: Tensor) -> Tensor:
-        return super().per_sample(output, y) * torch.tensor(self.weights)[y]
+        return super().per_sample(output, y) * torch.tensor(self.counts)[y]
 
 
 class Penalised(Classification):
@@ -284,7 +284,7 @@ def test_a_subclass_is_another_task_by_name_fields_and_losses(tiny: Samples) -> 
     tasks = [
         Classification(classes=3),
         Weighted(classes=3),
-        Weighted(classes=3, weights=(1.0, 50.0, 1.0)),
+        Weighted(classes=3, counts=(1.0, 50.0, 1.0)),
         Penalised(classes=3),
         Classification(classes=3, input_range=None),
     ]

@@ -229,6 +229,27 @@ def planned_resolution(forget: int, unseen: int) -> float:
     return float(norm.isf(LEVEL) + norm.isf(LEVEL / 6)) * error
 
 
+def outlook(forget: int, unseen: int, margin: float | None = None) -> str:
+    """What an audit of so many samples cannot do, before any work: a sentence, empty if it can acquit a model.
+
+    `margin` is one that was set before the audit; without it, none wider than `Margins.most` acquits.
+
+    >>> outlook(500, 2500)
+    ''
+    >>> outlook(7, 2500)
+    'an audit of 7 forget and 2,500 unseen samples resolves about 44 points of AUC, ...: about 144 forget samples ...'
+    """
+    allowed, finest = Margins().most if margin is None else margin, planned_resolution(forget, unseen)
+    if finest <= allowed:
+        return ""
+    wanted = samples_for(allowed, unseen)
+    remedy = "no number of forget samples would do" if wanted is None else f"about {wanted:,} forget samples would do"
+    return (
+        f"an audit of {forget:,} forget and {unseen:,} unseen samples resolves about {100 * finest:.0f} points of AUC, "
+        f"and can acquit nobody at a margin of {100 * allowed:g}: {remedy}"
+    )
+
+
 def samples_for(margin: float, unseen: int) -> int | None:
     """About how many forget samples an audit needs to resolve a margin; None where no number does.
 

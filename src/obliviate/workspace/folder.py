@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import inspection, workflow
+from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.ids import ids_sha256
 from obliviate.data.rules import Chosen, Forget
@@ -17,7 +18,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, ObliviateError
-from obliviate.files import write_json, write_sealed_json
+from obliviate.files import LOG, write_json, write_sealed_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
@@ -155,7 +156,8 @@ class Workspace:
             chosen, split, (number, _) = self._resolved(forget, after, with_copies)
         elsewhere = self._elsewhere(number, split)
         split = split if retain else split.without_retain()
-        told = preview(chosen, split, elsewhere, self._here(number).among, method, self.task, self.recipe)
+        among, unseen = self._here(number).among, len(self.data.test) - elsewhere.test
+        told = preview(chosen, split, elsewhere, among, method, self.task, self.recipe, unseen=unseen)
         return {"folder": str(self.folder), **told}
 
     def _resolved(
@@ -407,12 +409,13 @@ class Workspace:
     ) -> dict[str, Any]:
         """Audit every model of a request, the last if left out, and write `results.json` and `report.html`.
 
-        Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model.
-        Nor do test samples of owners all of whose training samples are forgotten; a note tells how many these are.
-        Missing retrained models and references are trained first; with `retrained=0` the references are the yardstick,
-        unless two retrained models or more are in the folder. With `shadows`, every reference is made to forget by the
-        method of every unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done
-        for is told in "notes". `workers` or an `executor` make references and shadows (`train_references`).
+        Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model. Nor
+        do test samples of owners all of whose training samples are forgotten; a note tells how many these are. Missing
+        retrained models and references are trained first; with `retrained=0` the references are the yardstick, unless
+        two retrained models or more are in the folder. An audit of so few samples that nobody can be acquitted is told
+        before the work, and in "notes". With `shadows`, every reference is made to forget by the method of every
+        unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done for is told in
+        "notes". `workers` or an `executor` make references and shadows (`train_references`).
 
         `since` is when the work began (`time.monotonic()`), if that was before the audit; `command` is what a reader
         types to repeat it. `pictures` shows the most exposed forget samples in the report, where they are images.
@@ -432,6 +435,8 @@ class Workspace:
                 labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
                 check_classes(*labels, retrained=there)
         self._compared(number)  # what is there and contradicts the request is refused before any work
+        if coarse := outlook(len(split.forget), len(unseen), settings.margin):
+            LOG.warning(coarse)  # before models are trained in vain
         self.train()
         self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers, executor=executor)
@@ -469,6 +474,7 @@ class Workspace:
         )
         tests, untested = self.origin.plan.tests(models, split, self.task)
         values |= tests
+        notes += [coarse] if coarse else []
         if left_out := len(self.data.test) - len(unseen):
             notes.append(f"{left_out:,} test samples of owners who are forgotten were left out of this audit")
         values["notes"] = notes + untested

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from obliviate.audit.controls import outlook, planned_resolution
 from obliviate.data.predicate import plain
 from obliviate.data.rules import Among, Chosen, targets
 from obliviate.data.split import Split
@@ -20,14 +21,23 @@ FIRST: Final = 10  # samples and groups that are shown
 
 
 def preview(
-    chosen: Chosen, split: Split, elsewhere: Elsewhere, among: Among, method: Method, task: Task, recipe: Recipe
+    chosen: Chosen,
+    split: Split,
+    elsewhere: Elsewhere,
+    among: Among,
+    method: Method,
+    task: Task,
+    recipe: Recipe,
+    *,
+    unseen: int,
 ) -> dict[str, Any]:
     """Describe a request in JSON values, after the checks that come before any work.
 
     "samples" are the first ones, each with its id, class, owner and what the rule found out; "classes" and "owners" are
     the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
     "copies" are the ids of retained copies, "unseen" numbers of test and reference samples of owners who are forgotten;
-    "notes" tell of both in sentences.
+    "resolution" is about what margin an audit beside `unseen` samples will resolve, in points of AUC. "notes" tell in
+    sentences of copies, of such owners, and of an audit that can acquit nobody.
     Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
     settled = check_request(method, split, Run(task, recipe=recipe))
@@ -54,7 +64,8 @@ def preview(
         **{plural[name]: _counted(values, places) for name, values in groups.items()},
         "copies": elsewhere.copies.tolist(),
         "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
-        "notes": elsewhere.notes,
+        "resolution": 100 * planned_resolution(len(split.forget), unseen),
+        "notes": [*elsewhere.notes, *filter(None, [outlook(len(split.forget), unseen)])],
         "method": repr(settled),
         "exact": method.exact,
         "needs": sorted(method.needs),
