@@ -6,7 +6,7 @@ from typing import Any
 DOC = Path(__file__).parents[2] / "docs" / "results-schema.md"
 
 
-OPTIONAL = {"command", "notes", "coin_flips", "planted_noise", "pictures"}
+OPTIONAL = {"command", "notes", "coin_flips", "planted_noise", "pictures", "sha256"}
 
 
 def documented() -> set[str]:
@@ -65,7 +65,7 @@ def test_every_value_of_real_results_is_documented_and_every_documented_key_is_t
     }
     assert unknown == set()
     missing = {path for path, one in paths.items() if not any(one.fullmatch(leaf) for leaf in known)}
-    assert {path for path in missing if "difference" not in path} <= {"notes", "coin_flips", "planted_noise"}
+    assert {path for path in missing if "difference" not in path} <= {"notes", "coin_flips", "planted_noise", "sha256"}
     assert all(path.endswith((".p_above", ".p_below", ".resolution")) for path in missing if "difference" in path)
 
 

@@ -104,7 +104,8 @@ class Utility:
                 f"The {first.name} on {first.where} samples is {first.shown(first.value)}, where {self.against} "
                 f"{first.shown(first.expected)}: {_points(first)}"
             )
-            said += f"; so it is with {len(lost) - 1} more figures." if len(lost) > 1 else "."
+            more = len(lost) - 1
+            said += f"; {more} more {'figure is' if more == 1 else 'figures are'} lost." if more else "."
         return Usefulness(lost=said, unshown=self._unshown, damage=self._damage)
 
     @property
