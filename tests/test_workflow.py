@@ -144,7 +144,11 @@ def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
 
 
 @pytest.mark.usefixtures("unchecked")
-@pytest.mark.parametrize("given", ["net.pth", Path("net.pth"), nn.Linear(2, 2).state_dict(), nn.Linear], ids=["text", "path", "weights", "class"])
+@pytest.mark.parametrize(
+    "given",
+    ["net.pth", Path("net.pth"), nn.Linear(2, 2).state_dict(), nn.Linear],
+    ids=["text", "path", "weights", "class"],
+)
 def test_a_file_or_weights_are_no_model(given: object, parts: tuple[Samples, Samples]) -> None:
     refused = r"^expected a model, got \w+; build the model and read the weights into it: `model.load_state_dict"
     with pytest.raises(RecipeError, match=refused):

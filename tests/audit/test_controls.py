@@ -114,8 +114,12 @@ def test_a_margin_that_would_acquit_half_of_what_the_original_knows_lets_nobody_
     assert 0.025 < allowed < 0.05
     found = control(judgement("leaks"), evidence, {}, Margins(), forget=100)
     assert found.original
-    assert "knows more than half of what the original does (+5.0 points of rmia)" in found.reason
-    assert found.samples_needed == math.ceil(100 * (allowed / 0.025) ** 2)
+    assert "a model could pass that knows half of what the original does (+5.0 points of rmia" in found.reason
+    certain = (norm.isf(0.01) + norm.isf(0.1)) * 0.01
+    assert found.samples_needed == math.ceil(100 * (min(allowed, certain) / 0.025) ** 2)
+    sharp = [Evidence(attack="correctness", value=0.01, error=0.001, null_error=0.001, df=math.inf)]
+    assert Margins().of(sharp)[0] > 0.01  # yet half of it would be certain
+    assert control(judgement("leaks"), [*evidence, *sharp], {}, Margins(), forget=100).passed
     assert control(judgement("leaks"), evidence, {}, Margins(preset=0.04), forget=100).passed
 
 

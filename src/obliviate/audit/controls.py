@@ -12,19 +12,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from obliviate.audit.utility import Utility
-from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Margins, points
+from obliviate.audit.verdict import CERTAIN, LEVEL, Evidence, Judgement, Margins, points
 from obliviate.errors import AuditError
 
 PASSED: Final = "consistent with retraining"
 HALF: Final = 0.5  # of what the original knows must be told from nothing
+NEARLY_ALWAYS: Final = 0.9
 POWER: Final = 0.8  # of the audit that is recommended instead
 ODD: Final = 0.10  # a yardstick may differ this much from others, however certain it is that it does
 STRANGE: Final = 0.20  # from the original, which was trained on more
 KNOWS: Final = 0.05  # points of AUC above the references
-CERTAIN: Final = 1e-4  # p-value of what stops an audit
+STOPS: Final = 1e-4  # p-value of what stops an audit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,9 @@ def control(
 ) -> Controls:
     """Look at how the original and the retrained models were judged; `evidence` is that on the original.
 
-    The original must be told, and so must a model that knows half of what it knows: a margin that is wider than half of
-    the original's largest difference would acquit it. (A margin that was set before the audit is taken as it is.)
+    The original must be told, and so would have to be a model that knows half of what it knows: by some attack half of
+    the original's difference must be wider than the margin, or so large that it would be certain in 9 of 10 cases. (A
+    margin that was set before the audit is taken as it is.)
     """
     condemned = tuple(name for name, judged in retrained.items() if judged.verdict in _CONDEMNED)
     if original is None:
@@ -80,16 +82,21 @@ def control(
             samples_needed=samples,
             models_needed=models,
         )
-    widest = max(evidence, key=lambda attack: attack.value)
-    allowed = margins.of(evidence)[list(evidence).index(widest)]
-    if margins.preset is None and allowed > HALF * widest.value:
-        samples = math.ceil(forget * (allowed / (HALF * widest.value)) ** 2)
+    allowed = margins.of(evidence)
+    rooms = [min(margin, _certain_at(attack, len(evidence))) for attack, margin in zip(evidence, allowed, strict=True)]
+    if margins.preset is None and all(room > HALF * attack.value for attack, room in zip(evidence, rooms, strict=True)):
+        share, widest = min(
+            (room / (HALF * attack.value), place)
+            for place, (attack, room) in enumerate(zip(evidence, rooms, strict=True))
+            if attack.value > 0
+        )
+        samples = math.ceil(forget * share**2)
         return Controls(
             original=True,
             condemned=condemned,
-            reason=f"these data cannot show forgetting: at margin {100 * allowed:.1f} points a model would pass that "
-            f"knows more than half of what the original does ({100 * widest.value:+.1f} points of {widest.attack}); "
-            f"{_wanted(samples, None)}",
+            reason="these data cannot show forgetting: a model could pass that knows half of what the original does "
+            f"({100 * evidence[widest].value:+.1f} points of {evidence[widest].attack}, where "
+            f"{100 * rooms[widest]:.1f} are resolved); {_wanted(samples, None)}",
             samples_needed=samples,
         )
     if condemned:
@@ -101,6 +108,12 @@ def control(
             f"“{retrained[condemned[0]].verdict}”; train more references and retrained models",
         )
     return Controls(original=True, condemned=())
+
+
+def _certain_at(attack: Evidence, attacks: int) -> float:
+    """The difference that is a certain leak in 9 of 10 cases."""
+    quantiles = t.ppf(1 - CERTAIN / attacks, attack.df) + t.ppf(NEARLY_ALWAYS, attack.df)
+    return float(quantiles) * attack.null_error
 
 
 _CONDEMNED: Final = ("leaks", "over-unlearned", "utility lost")
@@ -178,7 +191,7 @@ def _odd(yardstick: Yardstick) -> str:
         return f"which is worse than references, trained on half, are on samples that they never saw ({said})"
     if yardstick.original is not None and (said := _worse(yardstick.original, STRANGE, part="retain")):
         return f"which fits retained samples otherwise than the original does ({said})"
-    sure = CERTAIN / len(yardstick.knowledge)
+    sure = STOPS / len(yardstick.knowledge)
     for attack in yardstick.knowledge:
         if attack.value > KNOWS and attack.p_above() < sure:
             return (
@@ -210,7 +223,7 @@ def _worse(utility: Utility, most: float, *, part: str = "") -> str:
             null_error=evidence.null_error,
             df=evidence.df,
         )
-        if shifted.p_below() < CERTAIN and evidence.value < -most:
+        if shifted.p_below() < STOPS and evidence.value < -most:
             return figure.words
     return ""
 

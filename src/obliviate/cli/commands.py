@@ -241,7 +241,9 @@ def audit(
         float | None,
         Parameter(help="Largest difference of AUC that counts as none, in points; what the data resolve if left out."),
     ] = None,
-    utility_margin: Annotated[float, Parameter(help="Largest loss of accuracy, recall and their like that is allowed, in points.")] = 3.0,
+    utility_margin: Annotated[
+        float, Parameter(help="Largest loss of accuracy, recall and their like that is allowed, in points.")
+    ] = 3.0,
     form: Annotated[
         Literal["softmax", "taylor"], Parameter(help="What the attack RMIA reads probabilities from logits by.")
     ] = "softmax",
