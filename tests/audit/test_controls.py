@@ -108,19 +108,18 @@ def test_a_condemned_retrained_model_is_named_and_lets_nobody_pass():
     assert "the control failed: b, which never saw the forget set, was judged “over-unlearned”" in found.reason
 
 
-def test_a_margin_that_would_acquit_half_of_what_the_original_knows_lets_nobody_pass():
+def test_half_of_what_the_original_knows_is_the_ceiling_and_must_be_resolved():
     evidence = [Evidence(attack="rmia", value=0.05, error=0.01, null_error=0.01, df=math.inf)]
-    allowed = Margins().of(evidence)[0]
-    assert 0.025 < allowed < 0.05
     found = control(judgement("leaks"), evidence, {}, Margins(), forget=100)
+    assert found.passed
+    assert found.ceilings == {"rmia": 0.025}
+    assert not control(judgement("leaks"), evidence, {}, Margins(preset=0.04), forget=100).ceilings
+    coarse = [Evidence(attack="rmia", value=0.05, error=0.02, null_error=0.02, df=math.inf)]
+    found = control(judgement("leaks"), coarse, {}, Margins(), forget=100)
     assert found.original
-    assert "a model could pass that knows half of what the original does (+5.0 points of rmia" in found.reason
-    certain = (norm.isf(0.01) + norm.isf(0.1)) * 0.01
-    assert found.samples_needed == math.ceil(100 * (min(allowed, certain) / 0.025) ** 2)
-    sharp = [Evidence(attack="correctness", value=0.01, error=0.001, null_error=0.001, df=math.inf)]
-    assert Margins().of(sharp)[0] > 0.01  # yet half of it would be certain
-    assert control(judgement("leaks"), [*evidence, *sharp], {}, Margins(), forget=100).passed
-    assert control(judgement("leaks"), evidence, {}, Margins(preset=0.04), forget=100).passed
+    assert "knows half of what the original does (+5.0 points of rmia) cannot be told from one that" in found.reason
+    assert found.samples_needed == math.ceil(100 * (norm.isf(0.05) * 0.02 / 0.025) ** 2)
+    assert control(judgement("leaks"), coarse, {}, Margins(preset=0.04), forget=100).passed
 
 
 def test_how_many_samples_would_tell_the_original_follows_from_the_error():

@@ -184,10 +184,21 @@ def test_attacks_that_go_together_are_corrected_for_less_than_independent_ones()
     assert least([noise[0], noise[0], other]) == pytest.approx(1 - (1 - p_value) ** 3)
 
 
-def test_models_that_are_judged_beside_each_other_share_the_level():
-    weak = 2.0 * ERROR  # p = 0.023
+def test_the_level_of_a_leak_may_be_stricter():
+    weak, strong = 2.0 * ERROR, 2.5 * ERROR  # p = 0.023 and 0.006
     assert judge([found(weak)], SAME, Margins(preset=0.001)).verdict == "leaks"
-    assert judge([found(weak)], SAME, Margins(preset=0.001), judged_beside=3).verdict != "leaks"
+    assert judge([found(weak)], SAME, Margins(preset=0.001), level=0.01).verdict != "leaks"
+    assert judge([found(strong)], SAME, Margins(), level=0.01).verdict == "leaks"
+    assert judge([found(strong)], SAME, Margins(), level=0.005).verdict != "leaks"
+
+
+def test_nobody_is_acquitted_that_may_know_half_of_what_the_original_does():
+    fine = judge([found(0.0)], SAME, Margins(), ceilings={"rmia": 0.03})
+    assert fine.verdict == "consistent with retraining"
+    judged = judge([found(0.015)], SAME, Margins(), ceilings={"rmia": 0.03})
+    assert judged.verdict == "not resolvable with these data"
+    assert "it may still know half of what the original does: FT-AUC of rmia is +1.5 points" in judged.reason
+    assert "where half is 3.0" in judged.reason
 
 
 def test_damage_is_told_beside_any_verdict():

@@ -19,7 +19,7 @@ from obliviate.audit.signals import Signals
 from obliviate.audit.unlearned import NAME as ULIRA
 from obliviate.audit.unlearned import UnlearnedPanel
 from obliviate.audit.utility import Bar, Blindfold, Utility, bar, utility
-from obliviate.audit.verdict import Evidence, Judgement, Margins, Usefulness, judge
+from obliviate.audit.verdict import CERTAIN, LEVEL, Evidence, Judgement, Margins, Usefulness, judge
 from obliviate.audit.worst import worst
 from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
 from obliviate.metrics.cost import share_of_retraining
@@ -191,7 +191,9 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         | {"offline_a": panel.a, "references": len(pool.logits)}
         | {name: len(part) for name, part in games.parts.items()},
         yardstick="retrained" if yardsticks.paired else "references",
-        controls=asdict(controls) | {"condemned": list(controls.condemned), "passed": controls.passed},
+        controls=asdict(controls)
+        | {"condemned": list(controls.condemned), "passed": controls.passed}
+        | {"ceilings": {name: 100 * value for name, value in controls.ceilings.items()}},
         floor=_floor(models, yardsticks),
         two_sample=twin,
         margin_bins=context.bins.tolist(),
@@ -230,18 +232,19 @@ class _Seen:
         yardsticks = context.yardsticks
         return cls(one, yardsticks.evidence(one), yardsticks.utility(one, context.settings.utility_margin))
 
-    def judged(self, usefulness: Usefulness, context: _Context, *, uncontrolled: str = "") -> Judgement:
-        """The verdict; retrained models that are a yardstick for each other share the level of their tests."""
+    def judged(self, usefulness: Usefulness, context: _Context, controls: Controls | None = None) -> Judgement:
+        """The verdict; one audit in a hundred condemns any of its retrained models by chance."""
         yardsticks = context.yardsticks
-        beside = len(yardsticks.retrained) if self.scored.candidate.role == "retrained" else 1
+        alike = len(yardsticks.retrained) if self.scored.candidate.role == "retrained" else 0
         return judge(
             self.evidence,
             usefulness,
             Margins(preset=context.settings.margin),
             yardstick="the retrained models" if yardsticks.paired else "references that never saw it",
             one_sided=context.one_sided,
-            uncontrolled=uncontrolled,
-            judged_beside=max(beside, 1),
+            uncontrolled="" if controls is None else controls.reason,
+            ceilings={} if controls is None else controls.ceilings,
+            level=CERTAIN / alike if alike else LEVEL,
         )
 
 
@@ -343,7 +346,7 @@ def _audit_one(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit
         attacks[attack] = {game: _auc(interval) for game, interval in found.items()}
     if one.unlearned is not None:
         attacks[ULIRA] = {"ft": _auc(delong(*one.unlearned.pair(candidate), confidence=settings.confidence))}
-    judged = seen.judged(seen.utility.usefulness, context, uncontrolled=controls.reason)
+    judged = seen.judged(seen.utility.usefulness, context, controls)
     peers = yardsticks.others(one)
     others = [other.figures for other in peers]
     exposed = worst(*one.pair("rmia"), context.names, context.games.classes(context.games.forget))

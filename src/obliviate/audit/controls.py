@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from scipy.stats import norm, t
 
 from obliviate.audit.utility import Utility
-from obliviate.audit.verdict import CERTAIN, LEVEL, Evidence, Judgement, Margins, points
+from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Margins, points
 from obliviate.errors import AuditError
 
 PASSED: Final = "consistent with retraining"
 HALF: Final = 0.5  # of what the original knows must be told from nothing
-NEARLY_ALWAYS: Final = 0.9
 POWER: Final = 0.8  # of the audit that is recommended instead
 ODD: Final = 0.10  # a yardstick may differ this much from others, however certain it is that it does
 STRANGE: Final = 0.20  # from the original, which was trained on more
@@ -42,6 +41,7 @@ class Controls:
     reason: str = ""
     samples_needed: int | None = None
     models_needed: int | None = None
+    ceilings: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def passed(self) -> bool:
@@ -59,9 +59,9 @@ def control(
 ) -> Controls:
     """Look at how the original and the retrained models were judged; `evidence` is that on the original.
 
-    The original must be told, and so would have to be a model that knows half of what it knows: by some attack half of
-    the original's difference must be wider than the margin, or so large that it would be certain in 9 of 10 cases. (A
-    margin that was set before the audit is taken as it is.)
+    The original must be told, and half of its largest difference is the ceiling below which a model must be shown to
+    lie to be acquitted; data that could show it of no model at all let nobody pass. (Beside a margin that was set
+    before the audit there is no ceiling.)
     """
     condemned = tuple(name for name, judged in retrained.items() if judged.verdict in _CONDEMNED)
     if original is None:
@@ -82,23 +82,19 @@ def control(
             samples_needed=samples,
             models_needed=models,
         )
-    allowed = margins.of(evidence)
-    rooms = [min(margin, _certain_at(attack, len(evidence))) for attack, margin in zip(evidence, allowed, strict=True)]
-    if margins.preset is None and all(room > HALF * attack.value for attack, room in zip(evidence, rooms, strict=True)):
-        share, widest = min(
-            (room / (HALF * attack.value), place)
-            for place, (attack, room) in enumerate(zip(evidence, rooms, strict=True))
-            if attack.value > 0
-        )
-        samples = math.ceil(forget * share**2)
+    widest = max(evidence, key=lambda attack: attack.value)
+    finest = float(t.ppf(1 - LEVEL, widest.df)) * widest.null_error
+    if margins.preset is None and finest > HALF * widest.value:
+        samples = math.ceil(forget * (finest / (HALF * widest.value)) ** 2)
         return Controls(
             original=True,
             condemned=condemned,
-            reason="these data cannot show forgetting: a model could pass that knows half of what the original does "
-            f"({100 * evidence[widest].value:+.1f} points of {evidence[widest].attack}, where "
-            f"{100 * rooms[widest]:.1f} are resolved); {_wanted(samples, None)}",
+            reason="these data cannot show forgetting: a model that knows half of what the original does "
+            f"({100 * widest.value:+.1f} points of {widest.attack}) cannot be told from one that knows nothing; "
+            f"{_wanted(samples, None)}",
             samples_needed=samples,
         )
+    ceilings = {} if margins.preset is not None else {widest.attack: HALF * widest.value}
     if condemned:
         names = ", ".join(condemned)
         return Controls(
@@ -107,13 +103,7 @@ def control(
             reason=f"the control failed: {names}, which never saw the forget set, was judged "
             f"“{retrained[condemned[0]].verdict}”; train more references and retrained models",
         )
-    return Controls(original=True, condemned=())
-
-
-def _certain_at(attack: Evidence, attacks: int) -> float:
-    """The difference that is a certain leak in 9 of 10 cases."""
-    quantiles = t.ppf(1 - CERTAIN / attacks, attack.df) + t.ppf(NEARLY_ALWAYS, attack.df)
-    return float(quantiles) * attack.null_error
+    return Controls(original=True, condemned=(), ceilings=ceilings)
 
 
 _CONDEMNED: Final = ("leaks", "over-unlearned", "utility lost")
@@ -216,14 +206,7 @@ def _worse(utility: Utility, most: float, *, part: str = "") -> str:
         if figure.classwise or figure.unit != "percent" or part not in {"", figure.part}:
             continue
         evidence = figure.difference
-        shifted = Evidence(
-            attack=evidence.attack,
-            value=evidence.value + most,
-            error=evidence.error,
-            null_error=evidence.null_error,
-            df=evidence.df,
-        )
-        if shifted.p_below() < STOPS and evidence.value < -most:
+        if evidence.moved(most).p_below() < STOPS and evidence.value < -most:
             return figure.words
     return ""
 

@@ -111,7 +111,7 @@ class Utility:
     @property
     def _damage(self) -> str:
         retained = [figure for figure in self.figures if figure.part == "retain"]
-        worse = [figure for figure in _certain(retained) if figure.difference.value < -DAMAGE]
+        worse = [figure for figure in _certain(retained, DAMAGE) if figure.difference.value < -DAMAGE]
         return min(worse, key=lambda figure: figure.difference.value).words if worse else ""
 
     @property
@@ -158,13 +158,17 @@ def _points(figure: Figure) -> str:
     return points(figure.difference.interval())
 
 
-def _certain(figures: Sequence[Figure]) -> list[Figure]:
-    """Those that are lower at 5 %, all of them together (Holm), half of which is for the recalls of single classes."""
+def _certain(figures: Sequence[Figure], beyond: float) -> list[Figure]:
+    """Those that are lower at 5 %, all of them together (Holm), half of which is for the recalls of single classes.
+
+    Recalls vary much from seed to seed: they must be lower by more than `beyond`.
+    """
     found: list[Figure] = []
     for classwise in (False, True):
         family = [figure for figure in figures if figure.classwise == classwise]
         if family:
-            adjusted = holm(np.array([figure.difference.p_below() for figure in family]))
+            shift = beyond if classwise else 0.0
+            adjusted = holm(np.array([figure.difference.moved(shift).p_below() for figure in family]))
             found += [figure for figure, p_value in zip(family, adjusted, strict=True) if p_value < LEVEL / 2]
     return found
 
@@ -358,7 +362,7 @@ def utility(bars: Sequence[Bar], signals: Signals, *, margin: float, against: st
     single = [int(one.view.classwise.sum()) for one in bars if one.view.classwise is not None]
     looked_at = {True: sum(single), False: sum(len(one.view.names) for one in bars) - sum(single)}
     figures = [figure for one in bars for figure in one.figures(signals, looked_at=looked_at, margin=margin)]
-    certain = {id(figure) for figure in _certain(figures)}
+    certain = {id(figure) for figure in _certain(figures, margin)}
     marked = tuple(
         replace(figure, lost=id(figure) in certain and figure.difference.value < -margin * _scale(figure.unit))
         for figure in figures

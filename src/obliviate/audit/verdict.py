@@ -6,8 +6,9 @@ never saw the forget set. A leak is a difference from them that sampling and the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -53,6 +54,14 @@ class Evidence:
         """
         half = float(t.ppf((1 + confidence) / 2, self.df)) * self.error
         return Interval(self.value, self.value - half, self.value + half)
+
+    def moved(self, by: float) -> Evidence:
+        """The same evidence of another value.
+
+        >>> Evidence(attack="rmia", value=-0.05, error=0.01, null_error=0.01, df=1e9).moved(0.03).value
+        -0.02
+        """
+        return replace(self, value=self.value + by)
 
     def within(self, margin: float) -> bool:
         """Whether the difference is shown to lie inside ±margin."""
@@ -162,7 +171,8 @@ def judge(
     yardstick: str = "the retrained models",
     one_sided: bool = False,
     uncontrolled: str = "",
-    judged_beside: int = 1,
+    ceilings: Mapping[str, float] | None = None,
+    level: float = LEVEL,
 ) -> Judgement:
     """The verdict on a model, from what the attacks found and what is known of its utility.
 
@@ -179,11 +189,12 @@ def judge(
     6. "not resolvable with these data".
 
     Where the data resolve no margin that may be used, rule 3 never holds, so that few samples cannot acquit a model; a
-    leak is one all the same. `one_sided` says that the yardstick is known to lie above a retrained
-    model, as references do that had half of a group of samples: what is above it leaks, and nothing else can be said;
-    rules 3 and 5 never hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick`
-    names what was compared with, in the reason. `judged_beside` is how many models are judged together as controls, and
-    share the 5 % of rules 4 and 5, and the 1 % of rule 2. Raises DataError without evidence.
+    leak is one all the same. `one_sided` says that the yardstick is known to lie above a retrained model, as references
+    do that had half of a group of samples: what is above it leaks, and nothing else can be said; rules 3 and 5 never
+    hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick` names what was
+    compared with, in the reason. `ceilings` are differences, by attack, that a model must be shown to lie below to be
+    acquitted: half of what the original knows. `level` is that of rules 4 and 5, and of rule 2 if it is below 1 %.
+    Raises DataError without evidence.
 
     >>> found = Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=1e9)
     >>> judge([found], Usefulness(), Margins()).verdict
@@ -206,11 +217,11 @@ def judge(
     )
     if usefulness.lost:
         return judged("utility lost", usefulness.lost)
-    if p_above < CERTAIN / judged_beside:
+    if p_above < min(CERTAIN, level):
         return judged("leaks", recognised)
     unsettled = ""
     if not one_sided and resolvable and all(map(Evidence.within, evidence, allowed)):
-        unsettled = uncontrolled or usefulness.unshown
+        unsettled = uncontrolled or usefulness.unshown or _too_high(evidence, ceilings or {})
         if not unsettled:
             widest = max(evidence, key=lambda attack: max(abs(attack.interval().low), abs(attack.interval().high)))
             return judged(
@@ -219,9 +230,9 @@ def judge(
                 f"{100 * margin:.1f} points of AUC; the widest difference is that of {widest.attack}, "
                 f"{points(widest.interval())}.",
             )
-    if p_above < LEVEL / judged_beside:
+    if p_above < level:
         return judged("leaks", recognised)
-    if p_below < LEVEL / judged_beside and not one_sided:
+    if p_below < level and not one_sided:
         return judged(
             "over-unlearned",
             f"The forget set stands out as removed: FT-AUC of {below.attack} is {points(below.interval())} from "
@@ -242,6 +253,17 @@ def judge(
             f"absence can be shown {wanted}; audit more samples{'' if resolvable else ' or more models'}."
         )
     return judged("not resolvable with these data", reason)
+
+
+def _too_high(evidence: Sequence[Evidence], ceilings: Mapping[str, float]) -> str:
+    """Whether a model may know as much as the ceilings allow at most; empty if it is shown not to."""
+    for attack in evidence:
+        if attack.interval().high >= ceilings.get(attack.attack, math.inf):
+            return (
+                f"it may still know half of what the original does: FT-AUC of {attack.attack} is "
+                f"{points(attack.interval())}, where half is {100 * ceilings[attack.attack]:.1f}"
+            )
+    return ""
 
 
 def points(interval: Interval) -> str:
