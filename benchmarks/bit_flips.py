@@ -214,7 +214,7 @@ KINDS: Final = (
 
 
 class Said(logging.Handler):
-    """Collects what the package says in its log."""
+    """Collects what the package says in its log of stages that start over."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -222,7 +222,8 @@ class Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Collect one message."""
-        self.messages.append(record.getMessage())
+        if "starts over" in (message := record.getMessage()):
+            self.messages.append(message)
 
 
 @dataclass(frozen=True)

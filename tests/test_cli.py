@@ -142,7 +142,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     table = documented.partition("Each of `models`")[0]
     named = {key for row in re.findall(r"^\| (.*?) \|", table, re.M) for key in re.findall(r"`(\w+)`", row)}
     assert set(results) <= named
-    assert named - set(results) <= {"command", "coin_flips", "planted_noise"}
+    assert named - set(results) <= {"command", "coin_flips", "planted_noise", "sha256"}
     assert [model["role"] for model in results["models"]].count("retrained") == 2
     assert {model["name"] for model in results["models"]} > {"original", "amun", "fine_tune"}
     assert results["data"]["train"] == 300
@@ -299,8 +299,8 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     assert json.loads(out)["pools"][0]["with_weights"] == 2  # of the four that were asked for, none
     assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
     beside = Path(shutil.copytree(folder / "references" / pool["fingerprint"], folder / "references" / "beside"))
-    facts = json.loads((beside / "pool.json").read_text(encoding="utf-8"))
-    (beside / "pool.json").write_text(json.dumps(facts | {"architecture_sha256": "0" * 64}), encoding="utf-8")
+    facts = read_sealed_json(beside / "pool.json")
+    write_sealed_json(beside / "pool.json", facts | {"architecture_sha256": "0" * 64})
     told = [line.partition("; ")[2] for line in cli(*train, 4)[1].splitlines() if line.startswith("beside: ")]
     assert told == ["not this folder's: the architecture as built"]
 

@@ -402,7 +402,7 @@ def test_a_failed_control_is_said(html: str):
 
 def test_damage_is_said_beside_any_verdict_but_that_of_lost_utility(html: str):
     results = example()
-    assert "Damaged:</strong>" not in html
+    assert "Damaged:</strong> accuracy" not in html
     results["models"][5]["damage"] = "accuracy on retained samples 48.0 instead of 98.5"
     assert "<strong>Damaged:</strong> accuracy on retained samples 48.0 instead of 98.5." in render(results)
     results["models"][5]["verdict"] = "utility lost"  # which says so itself

@@ -13,6 +13,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, DataError
+from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -384,11 +385,11 @@ def test_what_is_kept_reads_back_the_same(tiny_recipe: Recipe, tiny: Samples, tm
     path = tmp_path / "m.safetensors"
     save(path, made, tiny_recipe, data_sha256="", ids=[])
     assert read(path, tiny_recipe)[0].effect == effect
-    manifest = json.loads(path.with_suffix(".json").read_text())
+    manifest = read_sealed_json(path.with_suffix(".json"))
     for damaged in ({"parts": 3}, {"parts": {"forget": {"samples": 1}}}, []):
         changed = copy.deepcopy(manifest)
         changed["settings"]["effect"] = damaged
-        path.with_suffix(".json").write_text(json.dumps(changed))
+        write_sealed_json(path.with_suffix(".json"), changed)
         with pytest.raises(CheckpointError, match="expected the utility before and after in the manifest"):
             read(path, tiny_recipe)
 

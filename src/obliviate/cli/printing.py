@@ -74,7 +74,7 @@ def preview(asked: Mapping[str, Any]) -> None:
     for name, plural in (("class", "classes"), ("owner", "owners")):
         if plural in asked:
             console.print(_groups(name, plural, asked[plural]))
-    for note in asked["notes"]:
+    for note in [*asked["notes"], *filter(None, [asked["outlook"]])]:
         console.print(f"note: {note}", markup=False, highlight=False)
     kind = "exact" if asked["exact"] else "approximate"
     needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"

@@ -474,10 +474,11 @@ class Workspace:
         )
         tests, untested = self.origin.plan.tests(models, split, self.task)
         values |= tests
-        notes += [coarse] if coarse else []
         if left_out := len(self.data.test) - len(unseen):
             notes.append(f"{left_out:,} test samples of owners who are forgotten were left out of this audit")
         values["notes"] = notes + untested
+        if coarse:
+            values["limits"].insert(0, f"{coarse[0].upper()}{coarse[1:]}.")
         scores.write(self.folder, result, forget=split.forget.ids, unseen=unseen.ids)
         write_sealed_json(self.results, values)
         self.progress("audit", 1, 1)

@@ -36,8 +36,8 @@ def preview(
     "samples" are the first ones, each with its id, class, owner and what the rule found out; "classes" and "owners" are
     the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
     "copies" are the ids of retained copies, "unseen" numbers of test and reference samples of owners who are forgotten;
-    "resolution" is about what margin an audit beside `unseen` samples will resolve, in points of AUC. "notes" tell in
-    sentences of copies, of such owners, and of an audit that can acquit nobody.
+    "resolution" is about what margin an audit beside `unseen` samples will resolve, in points of AUC, and "outlook" a
+    sentence where that can acquit nobody. "notes" tell of copies and of such owners in sentences.
     Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
     settled = check_request(method, split, Run(task, recipe=recipe))
@@ -65,7 +65,8 @@ def preview(
         "copies": elsewhere.copies.tolist(),
         "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
         "resolution": 100 * planned_resolution(len(split.forget), unseen),
-        "notes": [*elsewhere.notes, *filter(None, [outlook(len(split.forget), unseen)])],
+        "outlook": outlook(len(split.forget), unseen),
+        "notes": elsewhere.notes,
         "method": repr(settled),
         "exact": method.exact,
         "needs": sorted(method.needs),
