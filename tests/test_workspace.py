@@ -482,6 +482,21 @@ def test_a_class_that_does_not_exist_is_refused_with_those_that_do(begin: Open, 
 # ------------------------------------------------------------------------------------------- what an audit is asked for
 
 
+def test_an_audit_that_can_acquit_nobody_says_so_in_the_dry_run_and_before_the_work(
+    begin: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    work = begin()
+    told = work.preview(FineTune(), forget="random:0.2")
+    assert told["resolution"] > 10
+    assert "forget and 20 unseen samples resolves about" in told["outlook"]
+    assert "can acquit nobody at a margin of 10" in told["outlook"]
+    work.unlearn(FineTune(epochs=1), forget="random:0.2")
+    values = work.audit(references=4, retrained=0, workers=0)
+    (message,) = [record.getMessage() for record in caplog.records if "acquit nobody" in record.getMessage()]
+    assert message == told["outlook"]
+    assert values["limits"][0] == f"{message[0].upper()}{message[1:]}."
+
+
 def test_without_retrained_models_the_references_are_the_yardstick(begin: Open) -> None:
     work = begin()
     work.choose("random:0.5")
