@@ -124,11 +124,11 @@ def test_retained_samples_that_are_damaged_are_told_though_unseen_ones_are_not()
 def test_true_retrains_pass_however_many_figures_are_looked_at(classes: int, rare: float):
     judged_models = [
         model
-        for world in (World(classes, rare, seed) for seed in range(6))
+        for world in (World(classes, rare, seed) for seed in range(4))
         for name, model in judged(world, world.honest).items()
         if name != "original" and model.resolution <= 10  # else the attacks alone leave it open
     ]
-    assert len(judged_models) >= 9
+    assert len(judged_models) >= 6
     verdicts = [model.verdict for model in judged_models]
     assert verdicts.count("utility lost") == 0
     assert verdicts.count("consistent with retraining") >= len(verdicts) - 1
