@@ -111,7 +111,7 @@ class Utility:
     @property
     def _damage(self) -> str:
         retained = [figure for figure in self.figures if figure.part == "retain"]
-        worse = [figure for figure in _certain(retained, DAMAGE) if figure.difference.value < -DAMAGE]
+        worse = _certain(retained, DAMAGE)
         return min(worse, key=lambda figure: figure.difference.value).words if worse else ""
 
     @property
@@ -159,16 +159,13 @@ def _points(figure: Figure) -> str:
 
 
 def _certain(figures: Sequence[Figure], beyond: float) -> list[Figure]:
-    """Those that are lower at 5 %, all of them together (Holm), half of which is for the recalls of single classes.
-
-    Recalls vary much from seed to seed: they must be lower by more than `beyond`.
-    """
+    """Those that are lower by more than `beyond`, at 5 % for all of them together (Holm), half of it for recalls."""
     found: list[Figure] = []
     for classwise in (False, True):
         family = [figure for figure in figures if figure.classwise == classwise]
         if family:
-            shift = beyond if classwise else 0.0
-            adjusted = holm(np.array([figure.difference.moved(shift).p_below() for figure in family]))
+            moved = [figure.difference.moved(beyond * _scale(figure.unit)) for figure in family]
+            adjusted = holm(np.array([evidence.p_below() for evidence in moved]))
             found += [figure for figure, p_value in zip(family, adjusted, strict=True) if p_value < LEVEL / 2]
     return found
 
@@ -274,6 +271,8 @@ class Bar:
             classwise = bool(view.classwise is not None and view.classwise[place])
             quantiles = t.ppf(1 - LEVEL, df) + t.ppf(1 - MISSED / 2 / looked_at[classwise], df)
             resolution = float(quantiles) * evidence.null_error
+            # What is certainly lost in 5 of 6 cases, beside all other classes, if it is lost altogether.
+            seen = float(t.ppf(1 - LEVEL / 2 / looked_at[classwise], df) + 1) * evidence.null_error
             allowed = max(scale * margin, resolution)
             expected = float(own[place] - difference[place])
             worth = expected - float(view.chance[place])
@@ -288,11 +287,11 @@ class Bar:
                     expected=expected,
                     difference=evidence,
                     # Of a class a few samples tell no more than that it is not lost altogether.
-                    margin=max(allowed, worth / SURE) if classwise else allowed,
+                    margin=max(allowed, worth) if classwise else allowed,
                     resolution=resolution,
                     most=most,
                     chance=float(view.chance[place]),
-                    matters=worth >= SURE * allowed,
+                    matters=worth >= (seen if classwise else SURE * allowed),
                     classwise=classwise,
                 )
             )
@@ -363,8 +362,5 @@ def utility(bars: Sequence[Bar], signals: Signals, *, margin: float, against: st
     looked_at = {True: sum(single), False: sum(len(one.view.names) for one in bars) - sum(single)}
     figures = [figure for one in bars for figure in one.figures(signals, looked_at=looked_at, margin=margin)]
     certain = {id(figure) for figure in _certain(figures, margin)}
-    marked = tuple(
-        replace(figure, lost=id(figure) in certain and figure.difference.value < -margin * _scale(figure.unit))
-        for figure in figures
-    )
+    marked = tuple(replace(figure, lost=id(figure) in certain) for figure in figures)
     return Utility(figures=marked, against=against)
