@@ -46,6 +46,7 @@ from scipy.stats import beta, kstest
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.result import ModelAudit
+from obliviate.audit.verdict import Margins
 from obliviate.seeds import derive
 
 COUNTS: Final = (4, 8, 16, 32)  # references of the images' audits; other grounds have 16
@@ -53,6 +54,7 @@ WITH_SHADOWS: Final = (16, 32)
 SCREEN: Final = 16  # references of other grounds, of the audits with screens, and that choose forget sets
 DRAWS: Final = {"images": 16, "12 % positives": 12, "2 % positives": 12, "100 classes": 12, "texts": 12}
 PASSED: Final = "consistent with retraining"
+MOST: Final = 100 * Margins().most  # the widest margin that acquits
 OPEN: Final = "not resolvable with these data"
 IMPOSTORS: Final = (
     "destroyed",
@@ -74,8 +76,8 @@ CHOSEN: Final = (
 SHOWN: Final = (4, 16, 32)  # references of the rows of attacks on the page
 HEADS: Final = {
     "verdicts": [
-        "ground", "compared with", "references", "margin", "retrains accepted", "open", "originals rejected",
-        "impostors rejected", "open", "acquitted",
+        "ground", "compared with", "references", "margin", "retrains accepted", "of those resolved",
+        "originals rejected", "impostors rejected", "open", "acquitted",
     ],
     "impostors": ["impostor", *GROUNDS],
     "attacks": [
@@ -253,6 +255,8 @@ def summary(entries: Sequence[Entry]) -> list[Entry]:
         of = {name: [one for one in chosen if one["model"] == name] for name in ("original", "retrained", *IMPOSTORS)}
         row: Entry = {"ground": ground, "yardstick": yardstick, "references": count}
         row["margin"] = float(np.median([one["margin"] for one in of["retrained"]]))
+        resolved = [one for one in of["retrained"] if not one["controls"] and one["margin"] <= MOST]
+        row["accepted_where_resolved"] = share(by_draw(resolved, passed)) if resolved else None
         row["models"] = {name: of_model(found) for name, found in of.items() if found}
         impostors = [one for name in IMPOSTORS for one in of[name]]
         row["impostors"] = of_model(impostors) if impostors else None
@@ -264,10 +268,15 @@ def summary(entries: Sequence[Entry]) -> list[Entry]:
     return rows
 
 
+def passed(entry: Entry) -> bool:
+    """Whether a model was acquitted."""
+    return entry["verdict"] == PASSED
+
+
 def of_model(entries: Sequence[Entry]) -> Entry:
     """How often such models were acquitted, rejected, or neither."""
     return {
-        "acquitted": share(by_draw(entries, lambda one: one["verdict"] == PASSED)),
+        "acquitted": share(by_draw(entries, passed)),
         "open": share(by_draw(entries, lambda one: one["verdict"] == OPEN)),
         "rejected": share(by_draw(entries, lambda one: one["verdict"] not in {PASSED, OPEN})),
         "leaks": share(by_draw(entries, lambda one: one["verdict"] == "leaks")),
@@ -328,7 +337,8 @@ def pages(rows: Sequence[Entry], screened: Entry) -> dict[str, str]:
             by["chosen"].append([yardstick, *cells, biased(rmia)])
             continue
         impostors = row["impostors"]
-        cells = [margin, told(retrained["acquitted"]), told(retrained["open"]), told(original["leaks"])]
+        resolved = row["accepted_where_resolved"]
+        cells = [margin, told(retrained["acquitted"]), told(resolved) if resolved else "", told(original["leaks"])]
         cells += [told(impostors[name]) for name in ("rejected", "open", "acquitted")] if impostors else [""] * 3
         by["verdicts"].append([row["ground"], yardstick, str(count), *cells])
         attacks = list(row["attacks"])
