@@ -31,8 +31,8 @@ from obliviate.metrics.two_sample import classifier_two_sample
 # Below 1e-4 no audit has the samples to resolve a rate.
 ROC_FPR = np.logspace(-4, 0, 121)
 RATES = (0.01, 0.001)
-PERMUTATIONS = 59  # of the two-sample test: p can be 1/60
-SUSPICIOUS = 0.02
+PERMUTATIONS = (59, 199)  # of the two-sample test: more where few leave a doubt, and p can be 1/200
+DOUBT, SUSPICIOUS = 0.05, 0.01
 FOLDS = 5
 MOST_CLASSES = 50  # whose labels are features of that test
 MOST_FORGOTTEN = 0.3  # of a class, whose utility is not compared with that of models which had more of it
@@ -475,5 +475,8 @@ def _two_sample(panel: Panel, ground: Ground) -> dict[str, Any]:
     parts = [np.stack(features, axis=1)[ground.parts == PARTS.index(part)] for part in ("forget", "unseen")]
     if min(map(len, parts)) < FOLDS * 2:
         return {"auc": None, "p_value": None, "differs": None}
-    found = classifier_two_sample(*parts, folds=FOLDS, permutations=PERMUTATIONS)
+    few, more = PERMUTATIONS
+    found = classifier_two_sample(*parts, folds=FOLDS, permutations=few)
+    if found.p_value <= DOUBT:
+        found = classifier_two_sample(*parts, folds=FOLDS, permutations=more)
     return {"auc": _auc(found.auc), "p_value": found.p_value, "differs": found.p_value <= SUSPICIOUS}
