@@ -34,7 +34,7 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
     np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
     folders = []
     with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
-        patch.setattr(audit, "PERMUTATIONS", 1)
+        patch.setattr(audit, "PERMUTATIONS", (1, 1))
         patch.setattr(folder, "write_report", lambda one: one / "report.html")
         for seed in (0, 1):
             for place, forget in enumerate(SETS):
