@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class _Scored:
     @property
     def figures(self) -> list[float]:
         """Forget, retain and test accuracy and FT-AUC in percent: what the average gap is made of."""
-        return [*(100 * float(one.mean()) for one in self.correct.values()), 100 * auc(*self.pair("rmia"))]
+        return [*(100 * float(right.mean()) for right in self.correct.values()), 100 * auc(*self.pair("rmia"))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,65 +83,73 @@ class _Yardsticks:
     outside: list[Blindfold]  # on samples that they had not
     half: bool  # whether as many samples are retained as a reference is trained on, or more
 
-    def others(self, one: _Scored) -> list[_Scored]:
+    def others(self, scored: _Scored) -> list[_Scored]:
         """The retrained models other than this one; none where there are too few to be a yardstick."""
-        return [other for other in self.retrained if other is not one] if self.paired else []
+        return [other for other in self.retrained if other is not scored] if self.paired else []
 
-    def evidence(self, one: _Scored) -> list[Evidence]:
+    def evidence(self, scored: _Scored) -> list[Evidence]:
         """What every attack that the verdict rests on says of a model."""
-        place = next((place for place, other in enumerate(self.retrained) if other is one), None)
+        place = next((place for place, other in enumerate(self.retrained) if other is scored), None)
         if self.paired:
-            found = [
-                self.paired[name].evidence(name, one.pair(name), self.spread[name], leave_out=place)
+            evidence = [
+                self.paired[name].evidence(name, scored.pair(name), self.spread[name], leave_out=place)
                 for name in DECISIVE
             ]
         else:
-            found = [self.references[name].evidence(name, one.pair(name), self.spread[name]) for name in DECISIVE]
-        return found if one.unlearned is None else [*found, self._unlearned(one, one.unlearned)]
+            evidence = [self.references[name].evidence(name, scored.pair(name), self.spread[name]) for name in DECISIVE]
+        return evidence if scored.unlearned is None else [*evidence, self._unlearned(scored, scored.unlearned)]
 
-    def _unlearned(self, one: _Scored, panel: UnlearnedPanel) -> Evidence:
+    def _unlearned(self, scored: _Scored, panel: UnlearnedPanel) -> Evidence:
         """What U-LiRA says: the same yardstick models, under the shadows of this one."""
         references = panel.references(self.pool)
         paired = Retrained.of([panel.pair(other.candidate) for other in self.retrained]) if self.paired else None
         spread = _spread(references, paired)
-        return (paired or references).evidence(ULIRA, panel.pair(one.candidate), spread)
+        return (paired or references).evidence(ULIRA, panel.pair(scored.candidate), spread)
 
-    def utility(self, one: _Scored, margin: float) -> Utility:
+    def utility(self, scored: _Scored, margin: float) -> Utility:
         """How useful a model is, beside the other retrained models, the original, or the references."""
-        if others := self.others(one):
+        if others := self.others(scored):
             against = "the retrained models have"
         elif self.original is not None:
             others, against = [self.original], "the original has"
         else:
             against = "the references have"
-        return utility(self.bars(others), one.signals, margin=margin, against=against)
+        return utility(self.bars(others), scored.signals, margin=margin, against=against)
 
-    def bars(self, others: Sequence[_Scored], *, within: bool = True) -> list[Bar]:
-        """What every figure of utility should be, by some models, or by the references where there are none.
-
-        References have retained samples that they were trained on, as models have; with `within` False, that they were
-        not.
-        """
-        whole = [np.ones(len(view.index), dtype=bool) for view in self.views]
-        found = []
+    def bars(self, others: Sequence[_Scored]) -> list[Bar]:
+        """What every figure of utility should be, by some models, or by the references where there are none."""
         retrained = all(model.candidate.role == "retrained" for model in others)
-        for view, mask, inside, outside in zip(self.views, whole, self.inside, self.outside, strict=True):
-            values = [view.read(model.signals, mask) for model in others]
-            found.append(bar(view, values, inside if within else outside, values if retrained else []))
-        return found
+        bars = []
+        for view, inside in zip(self.views, self.inside, strict=True):
+            whole = np.ones(len(view.index), dtype=bool)
+            values = [view.read(model.signals, whole) for model in others]
+            bars.append(bar(view, values, inside, values if retrained else []))
+        return bars
 
-    def tested(self, one: _Scored, margin: float) -> Yardstick:
+    @cached_property
+    def bars_unseen(self) -> list[Bar]:
+        """What the references have on samples that they were not trained on."""
+        return [bar(view, [], outside, []) for view, outside in zip(self.views, self.outside, strict=True)]
+
+    @cached_property
+    def bars_of_original(self) -> list[Bar] | None:
+        """What the original has; None where there is none."""
+        return None if self.original is None else self.bars([self.original])
+
+    def tested(self, scored: _Scored, margin: float) -> Yardstick:
         """What is looked at of a retrained model before it is a yardstick."""
-        original = None if self.original is None else self.bars([self.original])
+
+        def beside(bars: list[Bar]) -> Utility:
+            return utility(bars, scored.signals, margin=margin, against="")
+
+        others, original = self.others(scored), self.bars_of_original
         return Yardstick(
-            name=one.candidate.name,
-            beside=utility(self.bars(others), one.signals, margin=margin, against="")
-            if (others := self.others(one))
-            else None,
-            references=utility(self.bars([], within=False), one.signals, margin=margin, against=""),
-            original=None if original is None else utility(original, one.signals, margin=margin, against=""),
+            name=scored.candidate.name,
+            beside=beside(self.bars(others)) if others else None,
+            references=beside(self.bars_unseen),
+            original=None if original is None else beside(original),
             knowledge=[
-                self.references[name].evidence(name, one.pair(name), _spread(self.references[name], None))
+                self.references[name].evidence(name, scored.pair(name), _spread(self.references[name], None))
                 for name in DECISIVE
             ],
             half=self.half,
@@ -162,28 +171,28 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
     and no more.
     """
     check(candidates, pool, games)
-    retrained = [one for one in candidates if one.role == "retrained"]
+    retrained = [candidate for candidate in candidates if candidate.role == "retrained"]
     if games.labels is not None:
         check_classes(games.labels[games.forget], games.labels[games.retain], retrained=len(retrained))
     ground = Ground.of(pool, games, settings)
     panel = ground.panel(pool)
-    scored = [_score(one, ground, panel, games) for one in candidates]
+    scored = [_score(candidate, ground, panel, games) for candidate in candidates]
     yardsticks = _yardsticks(scored, ground, panel, pool, games)
-    check_yardsticks([yardsticks.tested(one, settings.utility_margin) for one in yardsticks.retrained])
-    times = [one.seconds for one in retrained if one.seconds is not None]
+    check_yardsticks([yardsticks.tested(model, settings.utility_margin) for model in yardsticks.retrained])
+    times = [candidate.seconds for candidate in retrained if candidate.seconds is not None]
     twin = _two_sample(panel, ground)
     context = _Context(
         settings=settings,
         yardsticks=yardsticks,
         seconds=float(np.median(times)) if times else None,
-        bins=margin_bins(np.concatenate([part for one in scored for part in one.margin.values()])),
+        bins=margin_bins(np.concatenate([part for model in scored for part in model.margin.values()])),
         games=games,
         useful=_useful(scored),
         one_sided=not yardsticks.paired and bool(games.grouped or twin["differs"]),
     )
-    seen = [_Seen.of(one, context) for one in scored]
+    seen = [_Seen.of(model, context) for model in scored]
     controls = _controls(seen, context)
-    models = tuple(_audit_one(one, context, controls) for one in seen)
+    models = tuple(_audited(model, context, controls) for model in seen)
     return AuditResult(
         settings=asdict(settings)
         | {"margin": None if settings.margin is None else 100 * settings.margin}
@@ -198,7 +207,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: A
         two_sample=twin,
         margin_bins=context.bins.tolist(),
         models=models,
-        scores={one.candidate.name: one.pair("rmia") for one in scored},
+        scores={model.candidate.name: model.pair("rmia") for model in scored},
     )
 
 
@@ -211,6 +220,10 @@ class _Context:
     games: Games
     one_sided: bool  # whether the yardstick can convict but not acquit
     useful: np.ndarray | None  # retain and test accuracy of the retrained models, None without any
+
+    def kept_by(self, scored: _Scored) -> float | None:
+        """The share of the retrained models' retain and test accuracy that a model has; None without any."""
+        return None if self.useful is None else float((scored.useful / self.useful).prod())
 
     @property
     def names(self) -> np.ndarray:
@@ -228,9 +241,9 @@ class _Seen:
     utility: Utility
 
     @classmethod
-    def of(cls, one: _Scored, context: _Context) -> _Seen:
+    def of(cls, scored: _Scored, context: _Context) -> _Seen:
         yardsticks = context.yardsticks
-        return cls(one, yardsticks.evidence(one), yardsticks.utility(one, context.settings.utility_margin))
+        return cls(scored, yardsticks.evidence(scored), yardsticks.utility(scored, context.settings.utility_margin))
 
     def judged(self, usefulness: Usefulness, context: _Context, controls: Controls | None = None) -> Judgement:
         """The verdict; one audit in a hundred condemns any of its retrained models by chance."""
@@ -250,12 +263,12 @@ class _Seen:
 
 def _controls(seen: Sequence[_Seen], context: _Context) -> Controls:
     """Whether the original is told, by the attacks alone, and no retrained model is condemned."""
-    of = {role: [one for one in seen if one.scored.candidate.role == role] for role in ("original", "retrained")}
+    of = {role: [model for model in seen if model.scored.candidate.role == role] for role in ("original", "retrained")}
     original = of["original"][0] if of["original"] else None
     return control(
         None if original is None else original.judged(Usefulness(), context),
         [] if original is None else original.evidence,
-        {one.scored.candidate.name: one.judged(one.utility.usefulness, context) for one in of["retrained"]},
+        {model.scored.candidate.name: model.judged(model.utility.usefulness, context) for model in of["retrained"]},
         Margins(preset=context.settings.margin),
         forget=len(context.games.forget),
     )
@@ -263,8 +276,8 @@ def _controls(seen: Sequence[_Seen], context: _Context) -> Controls:
 
 def _useful(scored: Sequence[_Scored]) -> np.ndarray | None:
     """The mean retain and test accuracy of the retrained models; None where there are none, or one is 0."""
-    found = [one.useful for one in scored if one.candidate.role == "retrained"]
-    mean = np.mean(found, axis=0) if found else np.zeros(2)
+    useful = [model.useful for model in scored if model.candidate.role == "retrained"]
+    mean = np.mean(useful, axis=0) if useful else np.zeros(2)
     return mean if mean.all() else None
 
 
@@ -277,7 +290,7 @@ def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> 
 
 
 def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool, games: Games) -> _Yardsticks:
-    retrained = [one for one in scored if one.candidate.role == "retrained"]
+    retrained = [model for model in scored if model.candidate.role == "retrained"]
     blind: dict[str, list[Blind]] = {name: [] for name in DECISIVE}
     looked_at = views(
         games,
@@ -295,14 +308,14 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
             blind[name].append(Blind(pair, never["forget"], never["unseen"]))
         for gathered in (*inside, *outside):
             gathered.add(signals, included)
-    references = {name: References.of(found) for name, found in blind.items()}
+    references = {name: References.of(blinds) for name, blinds in blind.items()}
     paired = (
-        {name: Retrained.of([one.pair(name) for one in retrained]) for name in DECISIVE}
+        {name: Retrained.of([model.pair(name) for model in retrained]) for name in DECISIVE}
         if len(retrained) >= LEAST_RETRAINED
         else {}
     )
     spread = {name: _spread(references[name], paired.get(name)) for name in DECISIVE}
-    original = next((one for one in scored if one.candidate.role == "original"), None)
+    original = next((model for model in scored if model.candidate.role == "original"), None)
     return _Yardsticks(
         retrained=retrained if paired else [],
         paired=paired,
@@ -323,8 +336,8 @@ def _mostly_forgotten(games: Games) -> list[int]:
         return []
     counts = np.bincount(games.labels[games.forget], minlength=int(games.labels.max()) + 1)
     kept = np.bincount(games.labels[games.retain], minlength=len(counts))
-    gone = np.flatnonzero(counts > MOST_FORGOTTEN * (counts + kept))
-    return gone.tolist() if len(np.setdiff1d(games.labels[games.unseen], gone)) else []
+    forgotten = np.flatnonzero(counts > MOST_FORGOTTEN * (counts + kept))
+    return forgotten.tolist() if len(np.setdiff1d(games.labels[games.unseen], forgotten)) else []
 
 
 def _spread(references: References, retrained: Retrained | None) -> Spread:
@@ -333,23 +346,23 @@ def _spread(references: References, retrained: Retrained | None) -> Spread:
     return Spread.of(*groups, *([] if retrained is None else [(retrained.values, retrained.noise)]))
 
 
-def _audit_one(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit:
-    one, evidence, settings, yardsticks = seen.scored, seen.evidence, context.settings, context.yardsticks
-    candidate = one.candidate
+def _audited(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit:
+    scored, evidence, settings, yardsticks = seen.scored, seen.evidence, context.settings, context.yardsticks
+    candidate = scored.candidate
     exact = {
         name: _share(right, settings.confidence)
-        for name, right in zip(("forget", "retain", "test"), one.correct.values(), strict=True)
+        for name, right in zip(("forget", "retain", "test"), scored.correct.values(), strict=True)
     }
     attacks = {}
-    for attack in one.scores:
-        found = {game: delong(*one.pair(attack, game), confidence=settings.confidence) for game in GAMES}
-        attacks[attack] = {game: _auc(interval) for game, interval in found.items()}
-    if one.unlearned is not None:
-        attacks[ULIRA] = {"ft": _auc(delong(*one.unlearned.pair(candidate), confidence=settings.confidence))}
+    for attack in scored.scores:
+        aucs = {game: delong(*scored.pair(attack, game), confidence=settings.confidence) for game in GAMES}
+        attacks[attack] = {game: _auc(interval) for game, interval in aucs.items()}
+    if scored.unlearned is not None:
+        attacks[ULIRA] = {"ft": _auc(delong(*scored.unlearned.pair(candidate), confidence=settings.confidence))}
     judged = seen.judged(seen.utility.usefulness, context, controls)
-    peers = yardsticks.others(one)
+    peers = yardsticks.others(scored)
     others = [other.figures for other in peers]
-    exposed = worst(*one.pair("rmia"), context.names, context.games.classes(context.games.forget))
+    exposed = worst(*scored.pair("rmia"), context.names, context.games.classes(context.games.forget))
     spent, full = candidate.seconds, context.seconds
     return ModelAudit(
         name=candidate.name,
@@ -360,12 +373,12 @@ def _audit_one(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit
         accuracy={name: 100 * interval.value for name, interval in exact.items()},
         accuracy_interval={name: [100 * interval.low, 100 * interval.high] for name, interval in exact.items()},
         attacks=attacks,
-        rates={name: [_rate(one.pair(name), fpr) for fpr in RATES] for name in ("rmia", "lira")},
-        average_gap=average_gap(one.figures, np.mean(others, axis=0).tolist()) if others else None,
+        rates={name: [_rate(scored.pair(name), fpr) for fpr in RATES] for name in ("rmia", "lira")},
+        average_gap=average_gap(scored.figures, np.mean(others, axis=0).tolist()) if others else None,
         difference={
-            f"ft_{found.attack}": _percent(found.interval())
-            | {"p_above": found.p_above(), "p_below": found.p_below(), "resolution": 100 * found.resolution()}
-            for found in evidence
+            f"ft_{attack.attack}": _percent(attack.interval())
+            | {"p_above": attack.p_above(), "p_below": attack.p_below(), "resolution": 100 * attack.resolution()}
+            for attack in evidence
         }
         | {"test_accuracy": _percent(seen.utility.accuracy.difference.interval())},
         utility=_listed(seen.utility),
@@ -390,22 +403,20 @@ def _audit_one(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit
         }
         if settings.screens
         else {},
-        klom={} if one.unlearned is None else one.unlearned.klom,
-        competition={}
-        if one.unlearned is None
-        else one.unlearned.competition(None if context.useful is None else float((one.useful / context.useful).prod())),
+        klom={} if scored.unlearned is None else scored.unlearned.klom,
+        competition={} if scored.unlearned is None else scored.unlearned.competition(context.kept_by(scored)),
         curves={
-            "roc_ft": {"fpr": ROC_FPR.tolist(), "tpr": tpr_at(*one.pair("rmia"), ROC_FPR).tolist()},
-            "margins": {name: density(values, context.bins).tolist() for name, values in one.margin.items()},
+            "roc_ft": {"fpr": ROC_FPR.tolist(), "tpr": tpr_at(*scored.pair("rmia"), ROC_FPR).tolist()},
+            "margins": {name: density(values, context.bins).tolist() for name, values in scored.margin.items()},
         },
     )
 
 
-def _listed(found: Utility) -> list[dict[str, Any]]:
+def _listed(utility: Utility) -> list[dict[str, Any]]:
     """The figures of utility as results hold them: all that are of the whole, and the recalls that fell most."""
-    recalls = [figure for figure in found.figures if figure.classwise]
+    recalls = [figure for figure in utility.figures if figure.classwise]
     recalls.sort(key=lambda figure: (not figure.lost, figure.difference.value))
-    whole = [figure for figure in found.figures if not figure.classwise]
+    whole = [figure for figure in utility.figures if not figure.classwise]
     return [
         {
             "figure": figure.name,
@@ -444,8 +455,8 @@ def _share(right: np.ndarray, confidence: float) -> Interval:
     """The mean share right: of samples that are right or wrong with its exact interval, else with the normal one."""
     if ((right == 0) | (right == 1)).all():
         return clopper_pearson(int(right.sum()), len(right), confidence=confidence)
-    found = mean_difference(right, [np.zeros(len(right))], confidence=confidence)
-    return Interval(found.value, max(found.low, 0.0), min(found.high, 1.0))
+    interval = mean_difference(right, [np.zeros(len(right))], confidence=confidence)
+    return Interval(interval.value, max(interval.low, 0.0), min(interval.high, 1.0))
 
 
 def _percent(interval: Interval) -> dict[str, float]:
@@ -458,12 +469,12 @@ def _auc(interval: Interval) -> dict[str, float]:
 
 def _rate(pair: Pair, fpr: float) -> dict[str, Any]:
     """The true-positive rate at a false-positive rate, in percent, or how many samples would tell."""
-    found = tpr_at_fpr(*pair, fpr)
+    rate = tpr_at_fpr(*pair, fpr)
     return {
         "fpr": 100 * fpr,
-        "unseen_needed": found.negatives_needed,
-        "tpr": None if found.tpr is None else _percent(found.tpr),
-        "realised_fpr": None if found.realised_fpr is None else _percent(found.realised_fpr),
+        "unseen_needed": rate.negatives_needed,
+        "tpr": None if rate.tpr is None else _percent(rate.tpr),
+        "realised_fpr": None if rate.realised_fpr is None else _percent(rate.realised_fpr),
     }
 
 
@@ -471,12 +482,12 @@ def _two_sample(panel: Panel, ground: Ground) -> dict[str, Any]:
     """Whether forget and unseen samples differ for models that never saw them, in difficulty or in class."""
     features = [panel.confidence.mean(inside=False), panel.margin.mean(inside=False)]
     if ground.labels is not None and len(classes := np.unique(ground.labels)) <= MOST_CLASSES:
-        features += [(ground.labels == one).astype(np.float64) for one in classes[1:]]
+        features += [(ground.labels == label).astype(np.float64) for label in classes[1:]]
     parts = [np.stack(features, axis=1)[ground.parts == PARTS.index(part)] for part in ("forget", "unseen")]
     if min(map(len, parts)) < FOLDS * 2:
         return {"auc": None, "p_value": None, "differs": None}
     few, more = PERMUTATIONS
-    found = classifier_two_sample(*parts, folds=FOLDS, permutations=few)
-    if found.p_value <= DOUBT:
-        found = classifier_two_sample(*parts, folds=FOLDS, permutations=more)
-    return {"auc": _auc(found.auc), "p_value": found.p_value, "differs": found.p_value <= SUSPICIOUS}
+    test = classifier_two_sample(*parts, folds=FOLDS, permutations=few)
+    if test.p_value <= DOUBT:
+        test = classifier_two_sample(*parts, folds=FOLDS, permutations=more)
+    return {"auc": _auc(test.auc), "p_value": test.p_value, "differs": test.p_value <= SUSPICIOUS}

@@ -19,6 +19,7 @@ from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Margins, points
 from obliviate.errors import AuditError
 
 PASSED: Final = "consistent with retraining"
+CONDEMNED: Final = ("leaks", "over-unlearned", "utility lost")
 HALF: Final = 0.5  # of what the original knows must be told from nothing
 POWER: Final = 0.8  # of the audit that is recommended instead
 ODD: Final = 0.10  # a yardstick may differ this much from others, however certain it is that it does
@@ -63,7 +64,7 @@ def control(
     lie to be acquitted; data that could show it of no model at all let nobody pass. (Beside a margin that was set
     before the audit there is no ceiling.)
     """
-    condemned = tuple(name for name, judged in retrained.items() if judged.verdict in _CONDEMNED)
+    condemned = tuple(name for name, judged in retrained.items() if judged.verdict in CONDEMNED)
     if original is None:
         return Controls(
             original=None,
@@ -104,9 +105,6 @@ def control(
             f"“{retrained[condemned[0]].verdict}”; train more references and retrained models",
         )
     return Controls(original=True, condemned=(), ceilings=ceilings)
-
-
-_CONDEMNED: Final = ("leaks", "over-unlearned", "utility lost")
 
 
 def needed(evidence: Sequence[Evidence], *, forget: int, models: int) -> tuple[int | None, int | None]:
@@ -177,10 +175,10 @@ def check_yardsticks(yardsticks: Sequence[Yardstick]) -> None:
 
 
 def _odd(yardstick: Yardstick) -> str:
-    if yardstick.half and (said := _worse(yardstick.references, ODD)):
-        return f"which is worse than references, trained on half, are on samples that they never saw ({said})"
-    if yardstick.original is not None and (said := _worse(yardstick.original, STRANGE, part="retain")):
-        return f"which fits retained samples otherwise than the original does ({said})"
+    if yardstick.half and (figure := _worse(yardstick.references, ODD)):
+        return f"which is worse than references, trained on half, are on samples that they never saw ({figure})"
+    if yardstick.original is not None and (figure := _worse(yardstick.original, STRANGE, part="retain")):
+        return f"which fits retained samples otherwise than the original does ({figure})"
     sure = STOPS / len(yardstick.knowledge)
     for attack in yardstick.knowledge:
         if attack.value > KNOWS and attack.p_above() < sure:
@@ -193,11 +191,11 @@ def _odd(yardstick: Yardstick) -> str:
 
 def _apart(yardsticks: Sequence[Yardstick]) -> dict[str, str]:
     """The retrained models that are much worse than the others."""
-    found = {}
+    odd = {}
     for yardstick in yardsticks:
-        if yardstick.beside is not None and (said := _worse(yardstick.beside, ODD)):
-            found[yardstick.name] = f"which differs from the other retrained models ({said})"
-    return found if len(found) < len(yardsticks) else {}
+        if yardstick.beside is not None and (figure := _worse(yardstick.beside, ODD)):
+            odd[yardstick.name] = f"which differs from the other retrained models ({figure})"
+    return odd if len(odd) < len(yardsticks) else {}
 
 
 def _worse(utility: Utility, most: float, *, part: str = "") -> str:

@@ -20,15 +20,15 @@ def to_retrained(
 
     `js` in bits, `softmax` as L2, `agreement` as a fraction. Between two retrained models they are the floor.
     """
-    found: dict[str, dict[str, float]] = {}
+    distances: dict[str, dict[str, float]] = {}
     for name, index in parts.items():
-        one = model[index]
-        found[name] = {
-            "js": float(np.mean([js_divergence(one, other[index]).mean() for other in others])),
-            "softmax": float(np.mean([softmax_distance(one, other[index]).mean() for other in others])),
-            "agreement": float(np.mean([agreement(one, other[index]) for other in others])),
+        outputs = model[index]
+        distances[name] = {
+            "js": float(np.mean([js_divergence(outputs, other[index]).mean() for other in others])),
+            "softmax": float(np.mean([softmax_distance(outputs, other[index]).mean() for other in others])),
+            "agreement": float(np.mean([agreement(outputs, other[index]) for other in others])),
         }
-    return found
+    return distances
 
 
 def klom_of_shadows(

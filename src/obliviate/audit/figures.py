@@ -7,7 +7,7 @@ are linearised (placements: DeLong et al. 1988; influence functions: Hampel 1974
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -83,7 +83,7 @@ def views(
     `columns` is the number of outputs. Samples of the classes `spared` play no part: retraining would know less of them
     than what models are compared with.
     """
-    found: list[View] = []
+    figures: list[View] = []
     for part in ("retain", "unseen"):
         places, samples = index[part], games.parts[part]
         if games.labels is not None:
@@ -91,20 +91,20 @@ def views(
             if not kept.any():
                 continue
             places, labels = places[kept], games.labels[samples[kept]]
-            found.append(_accuracy(part, places, labels))
-            if (by_class := _by_class(part, places, labels, games.labels[games.retain])) is not None:
-                found.append(by_class)
+            figures.append(_accuracy(part, places, labels))
+            if (by_class := _by_class(part, places, labels, games.labels[games.retain], games.class_names)) is not None:
+                figures.append(by_class)
             if columns == 2 and 0 < labels.sum() < len(labels):
-                found.append(_two_classes(part, places, labels))
+                figures.append(_two_classes(part, places, labels))
             continue
-        found.append(_accuracy(part, places, None))
+        figures.append(_accuracy(part, places, None))
         if games.null_loss is not None:
-            found.append(_explained(part, places, games.null_loss[samples]))
+            figures.append(_explained(part, places, games.null_loss[samples]))
         elif games.present is not None:
-            found.append(_macro_f1(part, places, games.present[samples]))
+            figures.append(_macro_f1(part, places, games.present[samples]))
         elif games.tokens:
-            found.append(_perplexity(part, places))
-    return found
+            figures.append(_perplexity(part, places))
+    return figures
 
 
 def _accuracy(part: str, index: np.ndarray, labels: np.ndarray | None) -> View:
@@ -112,17 +112,18 @@ def _accuracy(part: str, index: np.ndarray, labels: np.ndarray | None) -> View:
     return _single(part, "accuracy", "percent", index, chance, lambda seen, _: seen.correct[index])
 
 
-def _by_class(part: str, index: np.ndarray, labels: np.ndarray, retained: np.ndarray) -> View | None:
+def _by_class(
+    part: str, index: np.ndarray, labels: np.ndarray, retained: np.ndarray, class_names: Sequence[str]
+) -> View | None:
     """Balanced accuracy and recalls, of the classes of which something is retained; None where none is in this part."""
     classes, strata, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    of = dict(zip(*(column.tolist() for column in np.unique(retained, return_counts=True)), strict=True))
-    left = np.array([of.get(int(label), 0) for label in classes])
+    left = np.bincount(retained, minlength=int(classes[-1]) + 1)[classes]
     if not left.any():
         return None
     rare = (left > 0) & (left < LEAST_OF_CLASS)
     names, rows = [BALANCED], [(left > 0) / (left > 0).sum()]
     for place in np.flatnonzero(left >= LEAST_OF_CLASS):
-        names.append(f"recall of class {classes[place]}")
+        names.append(f"recall of class {class_names[classes[place]] if class_names else classes[place]}")
         rows.append((np.arange(len(classes)) == place).astype(np.float64))
     if left[rare].sum() >= LEAST_OF_CLASS:
         names.append(f"recall of the {int(rare.sum())} classes with few samples")
@@ -209,9 +210,8 @@ def _single(
     *,
     bounded: bool = True,
 ) -> View:
-    one = np.ones((1, 1))
-    strata = np.zeros(len(index), dtype=np.intp)
-    return View(part, (name,), unit, index, strata, one, one, np.array([chance]), read, bounded=bounded)
+    strata, whole = np.zeros(len(index), dtype=np.intp), np.ones((1, 1))
+    return View(part, (name,), unit, index, strata, whole, whole, np.array([chance]), read, bounded=bounded)
 
 
 def _weighted(weights: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -76,6 +76,7 @@ class Games:
     `labels` None says that samples have no classes, and outputs are not logits (see `Candidate`). `ids` name the
     samples in the per-sample view; without them their indices do. `grouped` says that the forget samples were chosen
     for what they have in common (an owner, a class): references, which had half of them, cannot acquit a model then.
+    `class_names` are what people call the classes, in order; without them figures name their numbers.
 
     Utility beside accuracy is read by what else is known of samples without classes: `null_loss` is the loss of the
     best constant prediction (for R²), `present` says which labels a sample has (for macro-F1), `tokens` that losses are
@@ -88,6 +89,7 @@ class Games:
     unseen: Int[np.ndarray, " u"]
     ids: np.ndarray | None = None
     grouped: bool = False
+    class_names: tuple[str, ...] = ()
     null_loss: Float[np.ndarray, " pool"] | None = None
     present: Bool[np.ndarray, "pool labels"] | None = None
     tokens: bool = False
@@ -143,10 +145,10 @@ def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
             "expected the columns −log-likelihood, score and share right of a task without classes, got outputs of "
             f"shape {shape}; give `labels` where they are logits"
         )
-    for name, found in [("a reference", shape)] + [(one.name, one.logits.shape) for one in candidates]:
-        if len(found) != 2 or found[0] != n or found != shape:
+    for name, size in [("a reference", shape)] + [(candidate.name, candidate.logits.shape) for candidate in candidates]:
+        if len(size) != 2 or size[0] != n or size != shape:
             raise AuditError(
-                f"expected logits of shape ({n}, {shape[-1]}), got {found} from {name}; score the pool's samples"
+                f"expected logits of shape ({n}, {shape[-1]}), got {size} from {name}; score the pool's samples"
             )
     for name, part in games.parts.items():
         if len(part) < 2 or part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= n:
@@ -176,9 +178,9 @@ def check_classes(forget: Int[np.ndarray, " f"], retain: Int[np.ndarray, " r"], 
     >>> check_classes(np.array([0, 2]), np.array([0, 1, 2]), retrained=0)
     >>> check_classes(np.array([0, 2]), np.array([0, 1]), retrained=2)
     """
-    if retrained < LEAST_RETRAINED and len(gone := np.setdiff1d(forget, retain)):
+    if retrained < LEAST_RETRAINED and len(wholly := np.setdiff1d(forget, retain)):
         raise AuditError(
             f"expected at least {LEAST_RETRAINED} retrained models where a whole class is forgotten, got {retrained} "
-            f"and class {', '.join(map(str, gone))} without a retained sample; no reference went without it, so "
+            f"and class {', '.join(map(str, wholly))} without a retained sample; no reference went without it, so "
             f"retrain {LEAST_RETRAINED} or more"
         )

@@ -97,16 +97,16 @@ class Utility:
     def usefulness(self) -> Usefulness:
         """What the verdict needs to know."""
         lost = sorted((figure for figure in self.figures if figure.lost), key=lambda figure: figure.difference.value)
-        said = ""
+        reason = ""
         if lost:
             first = lost[0]
-            said = (
+            reason = (
                 f"The {first.name} on {first.where} samples is {first.shown(first.value)}, where {self.against} "
                 f"{first.shown(first.expected)}: {_points(first)}"
             )
             more = len(lost) - 1
-            said += f"; {more} more {'figure is' if more == 1 else 'figures are'} lost." if more else "."
-        return Usefulness(lost=said, unshown=self._unshown, damage=self._damage)
+            reason += f"; {more} more {'figure is' if more == 1 else 'figures are'} lost." if more else "."
+        return Usefulness(lost=reason, unshown=self._unshown, damage=self._damage)
 
     @property
     def _damage(self) -> str:
@@ -160,14 +160,14 @@ def _points(figure: Figure) -> str:
 
 def _certain(figures: Sequence[Figure], beyond: float) -> list[Figure]:
     """Those that are lower by more than `beyond`, at 5 % for all of them together (Holm), half of it for recalls."""
-    found: list[Figure] = []
+    certain: list[Figure] = []
     for classwise in (False, True):
         family = [figure for figure in figures if figure.classwise == classwise]
         if family:
             moved = [figure.difference.moved(beyond * _scale(figure.unit)) for figure in family]
             adjusted = holm(np.array([evidence.p_below() for evidence in moved]))
-            found += [figure for figure, p_value in zip(family, adjusted, strict=True) if p_value < LEVEL / 2]
-    return found
+            certain += [figure for figure, p_value in zip(family, adjusted, strict=True) if p_value < LEVEL / 2]
+    return certain
 
 
 def _scale(unit: Unit) -> float:
@@ -220,12 +220,12 @@ class Blindfold:
         Its own part counts whole; what samples share with other models varies less, for it reads a good part of them.
         """
         whole = np.bincount(self.view.strata, minlength=self.view.weights.shape[1])
-        own, found = self.own, []
+        own, variances = self.own, []
         for variance, count in zip(self.variances, self.counts, strict=True):
             with np.errstate(invalid="ignore", divide="ignore"):
                 shared = (1 - count / whole) * np.maximum(0.0, variance - own)
-                found.append(self.view.variance((own + shared) / count))
-        return np.array(found)
+                variances.append(self.view.variance((own + shared) / count))
+        return np.array(variances)
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,7 +255,7 @@ class Bar:
         null = weight * (self.noise + self.spread)
         own = view.figures(view.means(read)[0])
         scale = _scale(view.unit)
-        found = []
+        figures = []
         for place, name in enumerate(view.names):
             if np.isnan(difference[place]):
                 continue
@@ -278,7 +278,7 @@ class Bar:
             worth = expected - float(view.chance[place])
             retained = view.part == "retain" and name == "accuracy"
             most = scale * margin + BEYOND_MARGIN if retained else max(MOST, margin) * scale
-            found.append(
+            figures.append(
                 Figure(
                     name=name,
                     part=view.part,
@@ -295,7 +295,7 @@ class Bar:
                     classwise=classwise,
                 )
             )
-        return found
+        return figures
 
 
 def bar(
@@ -306,7 +306,7 @@ def bar(
 ) -> Bar:
     """What a view's figures should be: the mean of other models, or of references where `others` is empty.
 
-    `retrained` are all retrained models at hand; with `references` they tell how far models lie apart.
+    `retrained` are the `others` where these are retrained models; with `references` they tell how far models lie apart.
     """
     noise = view.variance((references.own + _least(view)) / np.maximum(np.bincount(view.strata), 1))
     groups = [(np.array(references.values), references.sampling)]
@@ -346,9 +346,9 @@ def _spread(
         models = known.sum(axis=0)
         few = np.maximum(models, 1)
         mean = np.where(known, values, 0.0).sum(axis=0) / few
-        found = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+        squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
         expected = np.where(known, sampling, 0.0).sum(axis=0) / few * np.maximum(models - 1, 0)
-        total, df = total + found - expected, df + np.maximum(models - 1, 0)
+        total, df = total + squares - expected, df + np.maximum(models - 1, 0)
     excess = total / np.maximum(df, 1)
     if classwise is not None and classwise.any():
         excess = np.where(classwise, np.maximum(excess, excess[classwise].mean()), excess)
@@ -358,9 +358,9 @@ def _spread(
 
 def utility(bars: Sequence[Bar], signals: Signals, *, margin: float, against: str) -> Utility:
     """All figures of a model beside their bars; lost are those that are certainly lower, by more than the margin."""
-    single = [int(one.view.classwise.sum()) for one in bars if one.view.classwise is not None]
-    looked_at = {True: sum(single), False: sum(len(one.view.names) for one in bars) - sum(single)}
-    figures = [figure for one in bars for figure in one.figures(signals, looked_at=looked_at, margin=margin)]
+    single = [int(bar.view.classwise.sum()) for bar in bars if bar.view.classwise is not None]
+    looked_at = {True: sum(single), False: sum(len(bar.view.names) for bar in bars) - sum(single)}
+    figures = [figure for bar in bars for figure in bar.figures(signals, looked_at=looked_at, margin=margin)]
     certain = {id(figure) for figure in _certain(figures, margin)}
     marked = tuple(replace(figure, lost=id(figure) in certain) for figure in figures)
     return Utility(figures=marked, against=against)

@@ -160,7 +160,7 @@ def _embedded_arrays() -> Arrays:
 
 
 NAMED: Final[dict[str, Callable[[int], Contents]]] = {
-    EMBEDDED: lambda _: Contents(_embedded_arrays()),
+    EMBEDDED: lambda _: Contents(_embedded_arrays(), targets=Targets(named.ITEMS)),
     "fashion_pairs": lambda _: named.pairs(_embedded_arrays()),
     "digits": named.digits,
     "diabetes": named.diabetes,

@@ -31,8 +31,8 @@ def least_p(p_value: float, tests: int, correlation: float) -> float:
         return p_value
     shared = min(correlation, MOST_CORRELATED)
     inside = ndtr((-ndtri(p_value) - np.sqrt(shared) * _NODES) / np.sqrt(1 - shared)) ** tests
-    found = 1 - float(inside @ _WEIGHTS) / float(_WEIGHTS.sum())
-    return float(np.clip(found, p_value, min(1.0, tests * p_value)))
+    combined = 1 - float(inside @ _WEIGHTS) / float(_WEIGHTS.sum())
+    return float(np.clip(combined, p_value, min(1.0, tests * p_value)))
 
 
 def least_correlation(influences: Sequence[Sequence[Float[np.ndarray, " _"]]]) -> float:

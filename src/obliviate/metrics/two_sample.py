@@ -73,7 +73,7 @@ def classifier_two_sample(
         for _ in range(permutations)
     ]
     # Rounding must not tell equal sums apart.
-    as_large = sum(one >= value - 1e-12 for one in by_chance)
+    as_large = sum(statistic >= value - 1e-12 for statistic in by_chance)
     variance = sum(placement_variance(*placements(*pair)) for pair in pairs) / folds**2
     half = float(norm.ppf((1 + confidence) / 2)) * variance**0.5
     return TwoSample(
@@ -93,12 +93,12 @@ def _held_out(features: np.ndarray, members: np.ndarray, fold: np.ndarray) -> np
     return scores
 
 
-def _discriminant(one: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, float]:
+def _discriminant(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, float]:
     """Weights and offset of Fisher's discriminant of two groups that count alike; positive scores are of the first."""
-    means = one.mean(axis=0), other.mean(axis=0)
-    within = sum((part - mean).T @ (part - mean) / len(part) for part, mean in zip((one, other), means, strict=True))
+    means = first.mean(axis=0), second.mean(axis=0)
+    within = sum((part - mean).T @ (part - mean) / len(part) for part, mean in zip((first, second), means, strict=True))
     # Features may be constant, or depend on each other, as shares of classes do.
-    weights = np.linalg.solve(within / 2 + RIDGE * np.eye(one.shape[1]), means[0] - means[1])
+    weights = np.linalg.solve(within / 2 + RIDGE * np.eye(first.shape[1]), means[0] - means[1])
     return weights, float((means[0] + means[1]) @ weights / 2)
 
 

@@ -61,7 +61,7 @@ def recalls(correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> d
     _check_pairs(correct, labels)
     classes, places = np.unique(labels, return_inverse=True)
     counts, right = np.bincount(places), np.bincount(places, weights=correct)
-    return {int(one): float(share) for one, share in zip(classes, right / counts, strict=True)}
+    return {int(label): float(share) for label, share in zip(classes, right / counts, strict=True)}
 
 
 def balanced_accuracy(correct: Bool[np.ndarray, " n"], labels: Int[np.ndarray, " n"]) -> float:
@@ -175,21 +175,21 @@ def of_classes(signals: Float[np.ndarray, "n c"], targets: Int[np.ndarray, " n"]
     if signals.shape[1] == len(shares) == 2:
         figures["auc"] = two_class_auc(signals, targets)
     figures["loss"] = float(np.logaddexp(0.0, -margin(signals, targets)).mean())
-    return figures | {f"recall_{one}": share for one, share in shares.items()}
+    return figures | {f"recall_{label}": share for label, share in shares.items()}
 
 
 def of_labels(signals: Float[np.ndarray, "n k"], targets: Shaped[np.ndarray, "n labels"]) -> dict[str, float]:
     """Macro-F1 where any label occurs, the share of samples that are all right, and the mean −log-likelihood.
 
-    The outputs are one logit a label.
+    The outputs are an answer a label, 0 or 1.
 
-    >>> of_labels(np.array([[0.5, 0.4, 1.0, 2.0, -1.0]]), np.array([[1.0, 0.0]]))
+    >>> of_labels(np.array([[0.5, 0.4, 1.0, 1.0, 0.0]]), np.array([[1.0, 0.0]]))
     {'macro_f1': 1.0, 'accuracy': 1.0, 'loss': 0.5}
     """
     figures = of_shares(signals, targets)
     if not (targets > 0.5).any():
         return figures
-    return {"macro_f1": macro_f1(signals[:, OUTPUTS:] > 0, targets > 0.5), **figures}
+    return {"macro_f1": macro_f1(signals[:, OUTPUTS:] > 0.5, targets > 0.5), **figures}
 
 
 def of_numbers(signals: Float[np.ndarray, "n k"], targets: Float[np.ndarray, " n ..."]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -29,14 +29,14 @@ class Table:
 
 def differences(models: Sequence[Model]) -> Table:
     """The distance to the yardstick, with the interval that the verdict rests on, the margin and the resolution."""
-    keys = _keys(one["difference"] for one in models)
+    keys = _keys(model["difference"] for model in models)
     rows = [
         (
-            one,
-            [_interval(one["difference"].get(key), signed=True) for key in keys]
-            + [(number(one["margin"]), ""), (number(one["resolution"]), "")],
+            model,
+            [_interval(model["difference"].get(key), signed=True) for key in keys]
+            + [(number(model["margin"]), ""), (number(model["resolution"]), "")],
         )
-        for one in models
+        for model in models
     ]
     heads = [attack_name(key.removeprefix("ft_")) for key in keys]
     return Table(heads=[*heads, "margin", "resolution"], rows=rows, floor=[])
@@ -46,30 +46,40 @@ def utility(models: Sequence[Model]) -> Table:
     """What the models are good for, each figure with what it is compared with; of the recalls of classes the lowest."""
     heads: dict[tuple[str, str], str] = {}
     for model in models:
-        for one in model["utility"]:
-            if "recall" not in one["figure"]:
-                percent = ", %" if one["unit"] == "percent" else ""
-                heads[one["figure"], one["part"]] = f"{one['figure']}, {_samples(one['part'])}{percent}"
+        for figure in model["utility"]:
+            if not is_recall(figure):
+                percent = ", %" if figure["unit"] == "percent" else ""
+                heads[figure["figure"], figure["part"]] = f"{figure['figure']}, {_samples(figure['part'])}{percent}"
+
+    def written(figure: Mapping[str, Any]) -> Cell:
+        digits = 1 if figure["unit"] == "percent" else 2
+        lost = " ✕" if figure["lost"] else ""
+        return f"{number(figure['value'], digits)}{lost}", f"of {number(figure['expected'], digits)}"
 
     def cell(model: Model, key: tuple[str, str]) -> Cell:
-        one = next((one for one in model["utility"] if (one["figure"], one["part"]) == key), None)
-        if one is None:
-            return NONE
-        digits = 1 if one["unit"] == "percent" else 2
-        return number(one["value"], digits), f"expected {number(one['expected'], digits)}{' ✕' if one['lost'] else ''}"
+        return next((written(figure) for figure in model["utility"] if (figure["figure"], figure["part"]) == key), NONE)
 
     def lowest(model: Model) -> Cell:
-        recalls = [one for one in model["utility"] if "recall" in one["figure"]]
+        recalls = [figure for figure in model["utility"] if is_recall(figure)]
         if not recalls:
             return NONE
-        least = min(recalls, key=lambda one: (not one["lost"], one["difference"]["value"]))
-        where = f"{least['figure'].removeprefix('recall of ')}, {_samples(least['part'])}"
-        lost = " ✕" if least["lost"] else ""
-        return number(least["value"]), f"{where}; expected {number(least['expected'])}{lost}"
+        least = min(recalls, key=lambda figure: (not figure["lost"], figure["difference"]["value"]))
+        value, expected = written(least)
+        label = least["figure"].removeprefix("recall of ").removeprefix("class ")
+        return value, f"{expected}: {label}, {_samples(least['part'])}"
 
-    classes = any("recall" in one["figure"] for model in models for one in model["utility"])
-    rows = [(one, [cell(one, key) for key in heads] + ([lowest(one)] if classes else [])) for one in models]
+    classes = any(is_recall(figure) for model in models for figure in model["utility"])
+    rows = [(model, [cell(model, key) for key in heads] + ([lowest(model)] if classes else [])) for model in models]
     return Table(heads=[*heads.values(), *(["recall that fell most, %"] if classes else [])], rows=rows, floor=[])
+
+
+def is_recall(figure: Mapping[str, Any]) -> bool:
+    """Whether a figure of utility is the recall of a class, or of several.
+
+    >>> is_recall({"figure": "recall of class shirt"}), is_recall({"figure": "accuracy"})
+    (True, False)
+    """
+    return figure["figure"].startswith("recall of ")
 
 
 def _samples(part: str) -> str:
@@ -78,24 +88,24 @@ def _samples(part: str) -> str:
 
 def attacks(models: Sequence[Model]) -> Table:
     """FT-AUC of every attack, in percent."""
-    names = _keys(one["attacks"] for one in models)
+    names = _keys(model["attacks"] for model in models)
     figure = _getter("attacks", "ft")
-    rows = [(one, [_interval(figure(one, name), "auc") for name in names]) for one in models]
+    rows = [(model, [_interval(figure(model, name), "auc") for name in names]) for model in models]
     return Table(heads=[attack_name(name) for name in names], rows=rows, floor=_floor(models, names, figure, "auc"))
 
 
 def rates(models: Sequence[Model]) -> Table:
     """True-positive rates at fixed false-positive rates, in percent, or how many unseen samples would tell."""
-    places = [(name, place) for name, found in models[0]["rates"].items() for place in range(len(found))]
+    places = [(name, place) for name, rates in models[0]["rates"].items() for place in range(len(rates))]
 
-    def cell(one: Mapping[str, Any]) -> Cell:
-        if one["tpr"] is None:
-            return "not resolvable", f"needs {one['unseen_needed']:,} unseen"
-        return number(one["tpr"]["value"]), span(one["tpr"], "–")
+    def cell(rate: Mapping[str, Any]) -> Cell:
+        if rate["tpr"] is None:
+            return "not resolvable", f"needs {rate['unseen_needed']:,} unseen"
+        return number(rate["tpr"]["value"]), span(rate["tpr"], "–")
 
-    rows = [(one, [cell(one["rates"][name][place]) for name, place in places]) for one in models]
+    rows = [(model, [cell(model["rates"][name][place]) for name, place in places]) for model in models]
     floor = [
-        extent([(one["rates"][name][place]["tpr"] or {}).get("value") for one in _retrained(models)])
+        extent([(model["rates"][name][place]["tpr"] or {}).get("value") for model in _retrained(models)])
         for name, place in places
     ]
     heads = [f"{attack_name(name)}, TPR at {models[0]['rates'][name][place]['fpr']:g} % FPR" for name, place in places]
@@ -104,51 +114,51 @@ def rates(models: Sequence[Model]) -> Table:
 
 def shares(models: Sequence[Model]) -> Table:
     """How many forget samples are among the 1 % and 5 % of unseen samples that look most like members, in percent."""
-    levels = _keys(one["worst"]["shares"] for one in models)
+    levels = _keys(model["worst"]["shares"] for model in models)
 
-    def figure(one: Model, level: str) -> Any:
-        return one["worst"]["shares"].get(level)
+    def figure(model: Model, level: str) -> Any:
+        return model["worst"]["shares"].get(level)
 
-    rows = [(one, [_interval(figure(one, level)) for level in levels]) for one in models]
+    rows = [(model, [_interval(figure(model, level)) for level in levels]) for model in models]
     heads = [f"in the top {100 * float(level):g} %, expected {100 * float(level):g}" for level in levels]
     return Table(heads=heads, rows=rows, floor=_floor(models, levels, figure, "value"))
 
 
 def distances(models: Sequence[Model]) -> Table | None:
     """Distances of outputs to those of the retrained models, for every part; None without them."""
-    there = [one for one in models if one["distances"]]
-    if not there:
+    models = [model for model in models if model["distances"]]
+    if not models:
         return None
-    columns = [(part, kind) for part in there[0]["distances"] for kind in there[0]["distances"][part]]
+    columns = [(part, kind) for part in models[0]["distances"] for kind in models[0]["distances"][part]]
 
     def text(value: float, kind: str) -> str:
         return number(100 * value) if kind == "agreement" else number(value, 3)
 
-    rows = [(one, [(text(one["distances"][part][kind], kind), "") for part, kind in columns]) for one in there]
+    rows = [(model, [(text(model["distances"][part][kind], kind), "") for part, kind in columns]) for model in models]
     floor = []
     for part, kind in columns:
-        values = [one["distances"][part][kind] for one in _retrained(there)]
+        values = [model["distances"][part][kind] for model in _retrained(models)]
         percent = kind == "agreement"
-        floor.append(extent([100 * one if percent else one for one in values], 1 if percent else 3))
+        floor.append(extent([100 * value if percent else value for value in values], 1 if percent else 3))
     words = {"js": "JS, bits", "softmax": "L2 of softmax", "agreement": "agreement, %"}
     return Table(heads=[f"{part}: {words.get(kind, kind)}" for part, kind in columns], rows=rows, floor=floor)
 
 
 def klom(models: Sequence[Model]) -> Table | None:
     """KLoM over the forget samples, each percentile above its floor; None without shadows."""
-    there = [one for one in models if one["klom"]]
-    if not there:
+    models = [model for model in models if model["klom"]]
+    if not models:
         return None
-    keys = list(there[0]["klom"]["unlearned"])
+    keys = list(models[0]["klom"]["unlearned"])
     rows = [
         (
-            one,
+            model,
             [
-                (number(one["klom"]["unlearned"][key], 2), f"floor {number(one['klom']['floor'][key], 2)}")
+                (number(model["klom"]["unlearned"][key], 2), f"floor {number(model['klom']['floor'][key], 2)}")
                 for key in keys
             ],
         )
-        for one in there
+        for model in models
     ]
     heads = [f"{key[1:]}th percentile" if key[1:].isdigit() else key for key in keys]
     return Table(heads=heads, rows=rows, floor=[])
@@ -156,16 +166,16 @@ def klom(models: Sequence[Model]) -> Table | None:
 
 def competition(models: Sequence[Model]) -> Table | None:
     """The score of the NeurIPS 2023 competition against its floor; None where no model has shadows enough."""
-    found = [(one, one.get("competition") or {}) for one in models]
-    there = [(one, scored) for one, scored in found if scored.get("quality") is not None]
-    if not there:
+    entered = [(model, model.get("competition") or {}) for model in models]
+    scores = [(model, scored) for model, scored in entered if scored.get("quality") is not None]
+    if not scores:
         return None
     rows = [
         (
-            one,
+            model,
             [(number(scored["quality"], 3), f"floor {number(scored['floor'], 3)}"), (number(scored["score"], 3), "")],
         )
-        for one, scored in there
+        for model, scored in scores
     ]
     return Table(heads=["forgetting quality F", "final score"], rows=rows, floor=[])
 
@@ -178,14 +188,14 @@ def too_few(model: Model) -> bool:
 
 def screens(models: Sequence[Model]) -> Table | None:
     """Balanced accuracy of the cheap attacks in percent; None where they were not asked for."""
-    names = _keys(one["screens"] for one in models)
+    names = _keys(model["screens"] for model in models)
     if not names:
         return None
 
-    def figure(one: Model, name: str) -> Any:
-        return one["screens"].get(name)
+    def figure(model: Model, name: str) -> Any:
+        return model["screens"].get(name)
 
-    rows = [(one, [_interval(figure(one, name)) for name in names]) for one in models]
+    rows = [(model, [_interval(figure(model, name)) for name in names]) for model in models]
     heads = [name.replace("_", " ") for name in names]
     return Table(heads=heads, rows=rows, floor=_floor(models, names, figure, "value"))
 
@@ -200,24 +210,24 @@ def attack_name(name: str) -> str:
 
 
 def _retrained(models: Sequence[Model]) -> list[Model]:
-    return [one for one in models if one["role"] == "retrained"]
+    return [model for model in models if model["role"] == "retrained"]
 
 
-def _keys(found: Any) -> list[str]:
-    return list(dict.fromkeys(key for one in found for key in one))
+def _keys(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(key for mapping in mappings for key in mapping))
 
 
 def _getter(first: str, last: str) -> Callable[[Model, str], Any]:
-    return lambda one, name: one[first].get(name, {}).get(last)
+    return lambda model, name: model[first].get(name, {}).get(last)
 
 
-def _interval(found: Any, value: str = "value", *, signed: bool = False) -> Cell:
-    if not found:
+def _interval(interval: Any, value: str = "value", *, signed: bool = False) -> Cell:
+    if not interval:
         return NONE
-    return number(found[value], signed=signed), span(found, " to " if signed else "–")
+    return number(interval[value], signed=signed), span(interval, " to " if signed else "–")
 
 
 def _floor(models: Sequence[Model], keys: Sequence[str], figure: Callable[[Model, str], Any], value: str) -> list[str]:
     """The range of the retrained models in every column."""
     peers = _retrained(models)
-    return [extent([(figure(one, key) or {}).get(value) for one in peers]) for key in keys] if peers else []
+    return [extent([(figure(model, key) or {}).get(value) for model in peers]) for key in keys] if peers else []

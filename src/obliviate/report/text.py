@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from obliviate.audit.result import AuditResult
+from obliviate.report.tables import is_recall
 from obliviate.report.wording import extent
 
 FIRST: Final = ("model", "forget %", "retain %", "test %")
@@ -25,13 +26,14 @@ def rows(results: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 def _beside(results: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """The figures of utility beside accuracy, on unseen samples, by the heads of their columns: name and unit."""
-    found = {}
+    heads = {}
     for model in results["models"]:
-        for one in model["utility"]:
-            if one["part"] == "unseen" and one["figure"] != "accuracy" and "recall" not in one["figure"]:
-                percent = " %" if one["unit"] == "percent" else ""
-                found[one["figure"].replace("balanced accuracy", "balanced") + percent] = one["figure"], one["unit"]
-    return found
+        for figure in model["utility"]:
+            if figure["part"] == "unseen" and figure["figure"] != "accuracy" and not is_recall(figure):
+                percent = " %" if figure["unit"] == "percent" else ""
+                head = figure["figure"].replace("balanced accuracy", "balanced")
+                heads[head + percent] = figure["figure"], figure["unit"]
+    return heads
 
 
 def table(result: AuditResult) -> str:
@@ -113,23 +115,23 @@ def competition(results: Mapping[str, Any]) -> list[str]:
 def _row(model: Mapping[str, Any], beside: Sequence[str]) -> tuple[str, ...]:
     accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
     gap, seconds, share = model["average_gap"], model["seconds"], model["share_of_retraining"]
-    of = {one["figure"]: one for one in model["utility"] if one["part"] == "unseen"}
+    unseen = {figure["figure"]: figure for figure in model["utility"] if figure["part"] == "unseen"}
     return (
         model["name"],
         *(f"{accuracy[part]:.1f}" for part in ("forget", "retain", "test")),
         *(
-            "" if name not in of else f"{of[name]['value']:.{1 if of[name]['unit'] == 'percent' else 2}f}"
+            "" if name not in unseen else f"{unseen[name]['value']:.{1 if unseen[name]['unit'] == 'percent' else 2}f}"
             for name in beside
         ),
         f"{attack['auc']:.1f} ± {(attack['high'] - attack['low']) / 2:.1f}",
         "" if gap is None else f"{gap:.2f}",
         "" if seconds is None else f"{seconds:.1f}",
         "" if share is None else f"{100 * share:.0f} %",
-        said(model),
+        verdict_in_words(model),
     )
 
 
-def said(model: Mapping[str, Any]) -> str:
+def verdict_in_words(model: Mapping[str, Any]) -> str:
     """The verdict on a model, and whether it is damaged beside."""
     damaged = model["damage"] and model["verdict"] != "utility lost"
     return f"{model['verdict']}; damaged" if damaged else str(model["verdict"])

@@ -192,7 +192,7 @@ def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
     """
     if not unlearned:
         return "No unlearned model was audited."
-    passed = sum(one["verdict"] == PASSED for one in unlearned)
+    passed = sum(model["verdict"] == PASSED for model in unlearned)
     if len(unlearned) == 1 and passed:
         if unlearned[0]["caution"]:
             return "On average yes, as far as this audit can see, but single samples stand out."
@@ -212,17 +212,17 @@ def caution(model: Mapping[str, Any], retrained: Sequence[Mapping[str, Any]]) ->
     The whole 95 % interval of a share has to lie above what is expected, and above the retrained models' shares.
     Empty where nothing stands out.
     """
-    for level, found in model["worst"]["shares"].items():
+    for level, share in model["worst"]["shares"].items():
         expected = 100 * float(level)
-        others = [one["worst"]["shares"][level]["value"] for one in retrained]
-        if found["low"] > max([expected, *others]):
+        others = [other["worst"]["shares"][level]["value"] for other in retrained]
+        if share["low"] > max([expected, *others]):
             beside = f" (retrained models: {extent(others)} %)" if others else ""
-            said = (
-                f"{number(found['value'])} % of the forgotten samples look more like training samples than "
+            sentence = (
+                f"{number(share['value'])} % of the forgotten samples look more like training samples than "
                 f"{number(100 - expected, 0)} % of unseen ones do, where {number(expected, 0)} % is expected{beside}: "
                 "some of them may still be remembered one by one."
             )
-            return said.replace(" %", "\N{NO-BREAK SPACE}%")
+            return sentence.replace(" %", "\N{NO-BREAK SPACE}%")
     return ""
 
 
@@ -234,16 +234,16 @@ def answers(unlearned: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str,
     >>> answers([{"name": "amun", "verdict": "consistent with retraining", "margin": 2.64, "caution": ""}])[0][2]
     'Forgotten, as far as this audit can see:'
     """
-    found = []
+    sentences = []
     for verdict, (kind, sign, _) in VERDICTS.items():
-        named = [one for one in unlearned if one["verdict"] == verdict]
+        named = [model for model in unlearned if model["verdict"] == verdict]
         if named:
-            margin = extent([one["margin"] for one in named])
-            rest = _ANSWERS[verdict].format(names=listed([str(one["name"]) for one in named]), margin=margin)
-            if verdict == PASSED and (still := [str(one["name"]) for one in named if one["caution"]]):
+            margin = extent([model["margin"] for model in named])
+            rest = _ANSWERS[verdict].format(names=listed([str(model["name"]) for model in named]), margin=margin)
+            if verdict == PASSED and (still := [str(model["name"]) for model in named if model["caution"]]):
                 rest += f" Yet single samples stand out in {listed(still)}; see there."
-            found.append((kind, sign, _OPENINGS[verdict], rest))
-    return found
+            sentences.append((kind, sign, _OPENINGS[verdict], rest))
+    return sentences
 
 
 def listed(names: Sequence[str]) -> str:
@@ -260,11 +260,11 @@ def control(controls: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) ->
 
     `controls` are those of the results; None where there is nothing to control by.
     """
-    original = [one for one in models if one["role"] == "original"]
-    retrained = [one for one in models if one["role"] == "retrained"]
+    original = [model for model in models if model["role"] == "original"]
+    retrained = [model for model in models if model["role"] == "retrained"]
     if not original and not retrained:
         return None
-    accepted = sum(one["verdict"] == PASSED for one in retrained)
-    said = [f"the original was judged “{one['verdict']}”" for one in original]
-    said += [f"{accepted} of {len(retrained)} retrained models “{PASSED}”"] if retrained else []
-    return bool(controls["passed"]), " and ".join(said)
+    accepted = sum(model["verdict"] == PASSED for model in retrained)
+    outcomes = [f"the original was judged “{model['verdict']}”" for model in original]
+    outcomes += [f"{accepted} of {len(retrained)} retrained models “{PASSED}”"] if retrained else []
+    return bool(controls["passed"]), " and ".join(outcomes)

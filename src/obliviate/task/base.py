@@ -137,8 +137,8 @@ class Task(ABC):
     def check_samples(self, samples: Samples, *, what: str) -> None:
         """Refuse samples that are not of this task; raises DataError."""
         for places in torch.arange(len(samples)).split(CHUNK):
-            if (found := self.check_targets(samples.take(places))) is not None:
-                place, problem = found
+            if (wrong := self.check_targets(samples.take(places))) is not None:
+                place, problem = wrong
                 where = "" if place < 0 else f" in sample {str(samples.ids[int(places[place])])!r}"
                 expected, _, remedy = problem.partition("; ")
                 raise DataError(f"{expected}{where} of the {what}; {remedy}")
@@ -217,10 +217,10 @@ def _refuse_changed(model: nn.Module, before: dict[str, Tensor | int]) -> None:
         )
 
 
-def _equal(one: Tensor | int, other: Tensor | int) -> bool:
-    if isinstance(one, Tensor) and isinstance(other, Tensor):
-        return torch.equal(one, other)
-    return not isinstance(one, Tensor) and not isinstance(other, Tensor) and one == other
+def _equal(before: Tensor | int, after: Tensor | int) -> bool:
+    if isinstance(before, Tensor) and isinstance(after, Tensor):
+        return torch.equal(before, after)
+    return not isinstance(before, Tensor) and not isinstance(after, Tensor) and before == after
 
 
 def _refuse_random(first: Tensor, second: Tensor, name: str) -> None:

@@ -39,8 +39,8 @@ class CausalLM(Task):
 
     def per_sample(self, output: Float[Tensor, "n length tokens"], y: Int[Tensor, "n length"]) -> Float[Tensor, " n"]:
         """Return the mean over the positions that count."""
-        each = F.cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=IGNORED, reduction="none")
-        return each.view_as(y).sum(1) / (y != IGNORED).sum(1)
+        losses = F.cross_entropy(output.flatten(0, 1), y.flatten(), ignore_index=IGNORED, reduction="none")
+        return losses.view_as(y).sum(1) / (y != IGNORED).sum(1)
 
     def nll(self, output: Float[Tensor, "n length tokens"], y: Int[Tensor, "n length"]) -> Float[Tensor, " n"]:
         """Return the mean over the positions: the likelihood of a whole text is too small to compare."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar, runtime_checkable
 
 import torch
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from obliviate.errors import MethodError, RecipeError
+from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.task.base import Task
 from obliviate.task.divergence import divergence
 from obliviate.task.probabilities import SOFTMAX, are_distributions
@@ -47,6 +47,7 @@ class Classification(Task):
     a table; None forbids perturbing inputs. Of a table, `perturbable` are the columns that may be perturbed, which are
     the numeric ones; None is all. With `tokens` inputs are token ids, and methods perturb their embeddings: the model
     has a method `embed` that turns token ids into these (`TextModel`), and takes both; `input_range` is not used.
+    `names` are what people call the classes, in order; they play no part in what the task is.
 
     >>> task = Classification(classes=2)
     >>> task.score(torch.tensor([[0.0, 3.0]]), torch.tensor([1]))
@@ -60,7 +61,22 @@ class Classification(Task):
     input_range: Range | None = (0.0, 1.0)
     perturbable: tuple[int, ...] | None = None
     tokens: bool = False
+    names: tuple[str, ...] = field(default=(), compare=False, repr=False)
     class_weights: ClassVar[tuple[float, ...] | None] = None  # no field: the recipe says them, not the data
+
+    def __post_init__(self) -> None:
+        if self.names and len(self.names) != self.classes:
+            raise DataError(
+                f"expected a name for each of {self.classes} classes, got {len(self.names)}; name all of them, or none"
+            )
+
+    def class_name(self, label: int) -> str:
+        """Return what people call a class: its number, where classes have no names.
+
+        >>> Classification(classes=2, names=("no", "yes")).class_name(1), Classification(classes=2).class_name(1)
+        ('yes', '1')
+        """
+        return self.names[label] if self.names else str(label)
 
     def space(self, model: nn.Module) -> InputSpace | None:
         """Pixels, numeric columns or the embeddings of tokens; raises MethodError for a model without `embed`."""
@@ -68,7 +84,7 @@ class Classification(Task):
             return _embeddings(model)
         if self.input_range is None:
             return None
-        low, high = (one if isinstance(one, float | int) else torch.tensor(one) for one in self.input_range)
+        low, high = (end if isinstance(end, float | int) else torch.tensor(end) for end in self.input_range)
         if self.perturbable is None:
             return InputSpace(low, high)
         width = len(low) if isinstance(low, Tensor) else max(self.perturbable, default=-1) + 1
@@ -101,9 +117,9 @@ class Classification(Task):
                 f"expected one class weight a class, {self.classes}, got {len(class_weights)}; "
                 "give the weights of all classes, in order"
             )
-        made = copy.copy(self)
-        object.__setattr__(made, "class_weights", tuple(class_weights))
-        return made
+        task = copy.copy(self)
+        object.__setattr__(task, "class_weights", tuple(class_weights))
+        return task
 
     def weights(self, y: Int[Tensor, " n"]) -> Float[Tensor, " n"] | None:
         if self.class_weights is None:

@@ -34,11 +34,11 @@ class MultiLabel(Task):
 
     def per_sample(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, " n"]:
         """Return the mean over the labels."""
-        return self._each(output, y).mean(1)
+        return self._by_label(output, y).mean(1)
 
     def nll(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, " n"]:
         """Return the sum over the labels."""
-        return self._each(output, y).sum(1)
+        return self._by_label(output, y).sum(1)
 
     def correct(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Bool[Tensor, " n"]:
         return ((output > 0) == (y > 0.5)).all(1)
@@ -47,11 +47,7 @@ class MultiLabel(Task):
         """Return what an audit keeps of a task without classes, and the answer to every label, 0 or 1."""
         return torch.cat([super().observe(output, y), (output > 0).float()], dim=1)
 
-    def signals(self, output: Float[Tensor, "n labels"], y: Shaped[Tensor, "n labels"]) -> Float[Tensor, "n k"]:
-        """Return what an audit keeps of a task without classes, and the logits."""
-        return torch.cat([super().observe(output, y), output], dim=1)
-
-    def _each(self, output: Tensor, y: Tensor) -> Tensor:
+    def _by_label(self, output: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(output, y.to(output.dtype), reduction="none")
 
     def divergence(
@@ -63,7 +59,7 @@ class MultiLabel(Task):
         temperature: float = 1.0,
     ) -> Float[Tensor, ""]:
         """Return KL of the labels, each there or not, the mean over labels and samples."""
-        pairs = (torch.stack([one, torch.zeros_like(one)], 2).flatten(0, 1) for one in (student, teacher))
+        pairs = (torch.stack([logits, torch.zeros_like(logits)], 2).flatten(0, 1) for logits in (student, teacher))
         return divergence(*pairs, temperature=temperature)
 
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:

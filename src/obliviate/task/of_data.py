@@ -30,13 +30,15 @@ def task_of(data: Data) -> Task:
         return Regression(outputs=data.classes, tolerance=TOLERANCE)
     if data.kind == "causal-lm":
         return CausalLM(tokens=data.classes)
+    names = () if data.targets is None else data.targets.names
     if data.vocabulary is not None:
-        return Classification(classes=data.classes, input_range=None, tokens=True)
+        return Classification(classes=data.classes, input_range=None, tokens=True, names=names)
     if data.features is not None:
         features = data.features
         return Classification(
             classes=data.classes,
             input_range=(tuple(features.low.tolist()), tuple(features.high.tolist())),
             perturbable=tuple(np.flatnonzero(features.continuous).tolist()),
+            names=names,
         )
-    return Classification(classes=data.classes)
+    return Classification(classes=data.classes, names=names)

@@ -105,13 +105,14 @@ def task_sha256(task: Task, model: nn.Module, samples: Samples) -> str:
 
 
 def describe_task(task: Task) -> dict[str, str]:
-    """Say what a task is: its kind, its class, and its fields, in words that do not change from run to run.
+    """Say what a task is: its kind, its class, and the fields that two tasks are compared by, the same in every run.
 
     >>> describe_task(Classification(classes=2))["class"]
     'obliviate.task.classification:Classification'
     """
-    fields = [one.name for one in dataclasses.fields(task)] if dataclasses.is_dataclass(task) else sorted(vars(task))
-    values = {name: _ADDRESS.sub("", repr(getattr(task, name))) for name in fields}
+    compared = dataclasses.is_dataclass(task)
+    names = [field.name for field in dataclasses.fields(task) if field.compare] if compared else sorted(vars(task))
+    values = {name: _ADDRESS.sub("", repr(getattr(task, name))) for name in names}
     return {"kind": task.kind, "class": f"{type(task).__module__}:{type(task).__qualname__}", **values}
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
 
 from obliviate.audit.audit import audit as audit_candidates
 from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
@@ -18,9 +18,9 @@ from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import AuditError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
-from obliviate.task import CausalLM, Classification, MultiLabel, Task
+from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.inference import observed, outputs
+from obliviate.training.inference import observed
 from obliviate.workflow.models import Trained
 from obliviate.workflow.references import refuse_seen
 
@@ -50,19 +50,20 @@ def audit_models(
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
-    if strange := sorted(set(shadows) - {one.label for one in models}):
+    labels = [model.label for model in models]
+    if strange := sorted(set(shadows) - set(labels)):
         raise AuditError(
-            f"expected shadows by the labels of the models ({', '.join(one.label for one in models)}), got "
-            f"{', '.join(strange)}; use `Trained.label`"
+            f"expected shadows by the labels of the models ({', '.join(labels)}), got {', '.join(strange)}; "
+            "use `Trained.label`"
         )
-    asked = Classification(classes=pool.logits.shape[-1]) if task is None else task
+    task = Classification(classes=pool.logits.shape[-1]) if task is None else task
     for samples in (split.forget, split.kept, unseen):
         samples.check_steady(what="samples of an audit")
     refuse_copies(unseen, split.forget, split.kept)
-    for one in models:
-        asked.check_model(one.model, split.forget)
+    for model in models:
+        task.check_model(model.model, split.forget)
     evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)
-    candidates = [evaluation.candidate(one, shadows.get(one.label)) for one in models]
+    candidates = [evaluation.candidate(model, shadows.get(model.label)) for model in models]
     return evaluation.audit(candidates, settings)
 
 
@@ -88,7 +89,7 @@ class Evaluation:
     samples: Samples
     pool: Pool
     games: Games
-    task: Task | None
+    task: Task
 
     @classmethod
     def of(
@@ -104,16 +105,14 @@ class Evaluation:
         rows = pool.rows(everything.ids)
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
-        classes = task is None or isinstance(task, Classification)
-        y = targets(everything)
+        task = Classification(classes=pool.logits.shape[-1]) if task is None else task
         games = Games(
-            labels=y.numpy() if classes else None,
             forget=forget,
             retain=retain,
             unseen=held_out,
             ids=everything.ids,
             grouped=grouped,
-            **_beside(task, y),
+            **_known_of(targets(everything), task),
         )
         return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games, task)
 
@@ -128,30 +127,29 @@ class Evaluation:
             role=model.role,
             method=model.method,
             seed=model.seed,
-            logits=self._asked(model.model),
+            logits=observed(model.model, self.samples, self.task).numpy(),
             seconds=model.seconds,
             weights_sha256=weights_sha256(model.model),
             settings=dict(model.notes),
             shadows=None if shadows is None else _known(shadows, place),
         )
 
-    def _asked(self, model: nn.Module) -> np.ndarray:
-        found = outputs(model, self.samples) if self.task is None else observed(model, self.samples, self.task)
-        return found.numpy()
-
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
         """Compare candidates with the retrained ones among them."""
         return audit_candidates(candidates, self.pool, self.games, settings)
 
 
-def _beside(task: Task | None, y: Tensor) -> dict[str, Any]:
-    """What utility beside accuracy is read by, where samples have no classes."""
-    if isinstance(task, MultiLabel):
-        return {"present": (y > 0.5).numpy()}
-    if isinstance(task, CausalLM):
-        return {"tokens": True}
-    null_loss = None if task is None else task.null_loss(y)
-    return {} if null_loss is None else {"null_loss": null_loss.double().numpy()}
+def _known_of(y: Tensor, task: Task) -> dict[str, Any]:
+    """What the figures of a task are read by: the classes of the samples, or else what `Games` has in their stead."""
+    if isinstance(task, Classification):
+        return {"labels": y.numpy(), "class_names": task.names}
+    null_loss = task.null_loss(y)
+    return {
+        "labels": None,
+        "present": (y > 0.5).numpy() if task.utility == "labels" else None,
+        "tokens": task.utility == "tokens",
+        "null_loss": None if null_loss is None else null_loss.double().numpy(),
+    }
 
 
 def _known(shadows: ShadowPool, place: Mapping[str, int]) -> Shadows:

@@ -11,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from obliviate.data.formats.base import Arrays, Format, whole
+from obliviate.data.features import Targets
+from obliviate.data.formats.base import Arrays, Contents, Format
 from obliviate.data.formats.images import decode, header
 from obliviate.errors import DataError
 
@@ -24,7 +25,7 @@ class _Part:
     labels: list[int]
 
 
-def read(folder: Path) -> Arrays:
+def read(folder: Path, _: int) -> Contents:
     """Read all images, which must have one size; they are grey if every one of them is, and RGB if not."""
     if not (folder / "test").is_dir():
         raise DataError(f"expected folders train and test in {folder}, got no test; add unseen images of each class")
@@ -51,7 +52,7 @@ def read(folder: Path) -> Arrays:
             x[place] = pixels if grey else pixels.transpose(2, 0, 1)
         arrays |= {f"{name}_x": x, f"{name}_y": np.array(part.labels)}
         arrays[f"{name}_ids"] = np.array([path.relative_to(folder).as_posix() for path in part.paths])
-    return arrays
+    return Contents(arrays, targets=Targets(tuple(classes)))
 
 
 def _part(folder: Path, classes: list[str]) -> _Part:
@@ -83,5 +84,5 @@ FOLDER = Format(
     name="folder of images",
     looks_for="folders train/<class>/ and test/<class>/ of images",
     recognises=lambda path: (path / "train").is_dir(),
-    read=whole(read),
+    read=read,
 )
