@@ -152,12 +152,12 @@ class _Unlearner(BaseEstimator, ABC):
         split = Split.of(self.samples_, forget=wanted, reference=unseen)
         chosen = find(method or self._default)() if isinstance(method, str | None) else method
         seed = derive(self.seed_, "unlearn", len(self.forgotten_))
-        made = unlearn(self.model_, split, chosen, self.task_, recipe=self.recipe_, seed=seed)
+        trained = unlearn(self.model_, split, chosen, self.task_, recipe=self.recipe_, seed=seed)
         kept = split.kept.everything()  # a copy: a selection would still hold the forgotten rows
         samples = Samples.from_tensors(kept.x, kept.y, ids=kept.ids)
-        self.model_, self.samples_, self.task_ = made.model, samples, self._task(kept.x)
+        self.model_, self.samples_, self.task_ = trained.model, samples, self._task(kept.x)
         self.forgotten_ = np.concatenate([self.forgotten_, wanted])
-        self.effect_ = made.effect
+        self.effect_ = trained.effect
         return self
 
     def audit(
@@ -200,8 +200,8 @@ class _Unlearner(BaseEstimator, ABC):
         check_is_fitted(self)
         x = torch.tensor(validate_data(self, X, dtype=np.float32, reset=False))
         unused = torch.zeros(len(x))
-        found = outputs(self.model_, Samples.from_tensors(x, unused, ids=map(str, range(len(x)))))
-        return found.double().numpy()
+        output = outputs(self.model_, Samples.from_tensors(x, unused, ids=map(str, range(len(x)))))
+        return output.double().numpy()
 
 
 class UnlearningClassifier(ClassifierMixin, _Unlearner):
@@ -223,8 +223,8 @@ class UnlearningClassifier(ClassifierMixin, _Unlearner):
 
     def predict(self, X: Any) -> Shaped[np.ndarray, " n"]:
         """Return the most likely class of each row."""
-        found = self._outputs(X)
-        return self.classes_[found.argmax(1)]
+        output = self._outputs(X)
+        return self.classes_[output.argmax(1)]
 
     def predict_proba(self, X: Any) -> Float[np.ndarray, "n classes"]:
         """Return the probability of each of `classes_`, row by row."""
@@ -248,7 +248,7 @@ class UnlearningClassifier(ClassifierMixin, _Unlearner):
 
     def _task(self, x: Float[Tensor, "n features"]) -> Task:
         free = None if self.perturbable is None else tuple(self.perturbable)
-        low, high = (tuple(one.tolist()) for one in (x.amin(0), x.amax(0)))
+        low, high = (tuple(bound.tolist()) for bound in (x.amin(0), x.amax(0)))
         return Classification(classes=self._width(), input_range=(low, high), perturbable=free)
 
 

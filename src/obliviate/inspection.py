@@ -105,26 +105,26 @@ def inspect(
     rate = GENTLE * recipe.learning_rate if learning_rate is None else learning_rate
     check_settings(epochs, rate)
     untrained = outputs(recipe.build(seed=derive(seed, "untrained")).eval(), split.forget).numpy()
-    curves, found, notes = [], [], []
-    for one in models:
-        said = partial(_of_model, progress, one.label)
-        run = Run(task, seed=derive(seed, "relearn"), recipe=recipe, progress=said)
-        curves.append(relearn(one.model, split.retain, split.forget, run, epochs=epochs, learning_rate=rate))
+    curves, figures, notes = [], [], []
+    for trained in models:
+        report = partial(_of_model, progress, trained.label)
+        run = Run(task, seed=derive(seed, "relearn"), recipe=recipe, progress=report)
+        curves.append(relearn(trained.model, split.retain, split.forget, run, epochs=epochs, learning_rate=rate))
         try:
-            probed = probe_representation(one.model, split.forget, unseen, seed=seed)
+            probed = probe_representation(trained.model, split.forget, unseen, seed=seed)
         except MethodError as error:
             probed = None
-            notes.append(f"{one.label} was not probed: {error}")
-        found.append((probed, zrf(outputs(one.model, split.forget).numpy(), untrained)))
-    retrained = [place for place, one in enumerate(models) if one.role == "retrained"]
+            notes.append(f"{trained.label} was not probed: {error}")
+        figures.append((probed, zrf(outputs(trained.model, split.forget).numpy(), untrained)))
+    retrained = [place for place, trained in enumerate(models) if trained.role == "retrained"]
     inspected = []
-    for place, (one, curve, (probed, distance)) in enumerate(zip(models, curves, found, strict=True)):
-        peers = [curves[other].accuracy[1:] for other in retrained if other != place]
+    for place, (trained, curve, (probed, distance)) in enumerate(zip(models, curves, figures, strict=True)):
+        peers = [curves[peer].accuracy[1:] for peer in retrained if peer != place]
         ahead = float(np.max(np.array(curve.accuracy[1:]) - np.mean(peers, axis=0))) if peers else None
         inspected.append(
             ModelInspection(
-                name=one.label,
-                role=one.role,
+                name=trained.label,
+                role=trained.role,
                 relearned=Relearned(accuracy=curve.accuracy, loss=curve.loss, ahead=ahead),
                 probe=None if probed is None else {name: 100 * limit for name, limit in asdict(probed).items()},
                 zrf=distance,
@@ -161,16 +161,16 @@ def relearn(
     labels = forget.everything().y.cpu()
 
     def look() -> tuple[float, float]:
-        found = outputs(private, forget)
-        right, losses = run.task.correct(found, labels), run.task.per_sample(found, labels)
+        output = outputs(private, forget)
+        right, losses = run.task.correct(output, labels), run.task.per_sample(output, labels)
         return 100 * float(right.double().mean()), float(losses.double().mean())
 
-    seen = [look()]
+    curve = [look()]
     source = run.augmented(retain)
     for epoch in run.epochs("relearn", epochs, model=private, optimizer=optimizer):
         run.fit(private, run.batches(source, recipe.batch_size, epoch), run.task.loss, optimizer)
-        seen.append(look())
-    return Relearned(accuracy=[one for one, _ in seen], loss=[one for _, one in seen])
+        curve.append(look())
+    return Relearned(accuracy=[accuracy for accuracy, _ in curve], loss=[loss for _, loss in curve])
 
 
 def probe_representation(
@@ -199,6 +199,6 @@ def represented(model: nn.Module, samples: Samples, head: str) -> Float[np.ndarr
     return torch.cat(parts).numpy()
 
 
-def _of_model(told: Progress, label: str, stage: str, done: float, total: float) -> None:
+def _of_model(progress: Progress, label: str, stage: str, done: float, total: float) -> None:
     """Report progress under a model's name."""
-    told(f"{label}: {stage}", done, total)
+    progress(f"{label}: {stage}", done, total)

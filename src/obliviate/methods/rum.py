@@ -78,7 +78,7 @@ class RUM:
 @torch.no_grad()
 def memorisation(model: nn.Module, samples: Samples, run: Run) -> dict[str, Tensor]:
     """A proxy of how much each sample is memorised: the model's loss on it, in evaluation mode."""
-    task, batches = run.task, (one.to(run.device) for one in Batches(samples, 500))
+    task, batches = run.task, (batch.to(run.device) for batch in Batches(samples, 500))
     with evaluating(model):  # class weights say what an error costs, and nothing of what is memorised
         losses = [task.per_sample(model(batch.x).float(), batch.y) for batch in batches]
     return {"score": torch.cat(losses)}

@@ -89,7 +89,7 @@ def read_manifest(path: Path) -> Manifest:
         )
     remedy = "restore it, or delete it to make the model again"
     values = read_sealed_json(beside, FORMAT, remedy=remedy, error=CheckpointError)
-    known = {one.name: one.type for one in fields(Manifest)}
+    known = {field.name: field.type for field in fields(Manifest)}
     if odd := sorted(set(known) ^ set(values)):
         raise CheckpointError(f"expected the fields of {FORMAT}, got others in {beside} ({odd[0]}); it is foreign")
     for name, value in values.items():
@@ -132,8 +132,8 @@ def load(path: Path, model: nn.Module) -> Manifest:
     """
     manifest = read_manifest(path)
     try:
-        if (found := sha256_of(path)) != manifest.file_sha256:
-            wanted, got = told_apart(manifest.file_sha256, found)
+        if (digest := sha256_of(path)) != manifest.file_sha256:
+            wanted, got = told_apart(manifest.file_sha256, digest)
             raise CheckpointError(
                 f"expected weights with sha256 {wanted}, got {got} in {path}; "
                 "the file is damaged or was replaced: restore it or train again"
@@ -152,12 +152,12 @@ def load(path: Path, model: nn.Module) -> Manifest:
 
 def _difference(model: nn.Module, state: Mapping[str, Tensor]) -> str:
     """Say in which name, shape or type the weights are not the model's; an empty text if in none."""
-    mine = model.state_dict()
-    if odd := sorted(set(mine) ^ set(state)):
-        return f"{odd[0]} is {'missing' if odd[0] in mine else 'unknown'}"
-    for name, value in mine.items():
-        theirs = state[name]
-        if not is_lazy(value) and (value.shape, value.dtype) != (theirs.shape, theirs.dtype):
-            wanted, got = (f"{one.dtype} {tuple(one.shape)}" for one in (value, theirs))
+    own_state = model.state_dict()
+    if odd := sorted(set(own_state) ^ set(state)):
+        return f"{odd[0]} is {'missing' if odd[0] in own_state else 'unknown'}"
+    for name, value in own_state.items():
+        loaded = state[name]
+        if not is_lazy(value) and (value.shape, value.dtype) != (loaded.shape, loaded.dtype):
+            wanted, got = (f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (value, loaded))
             return f"{name} is {got}, not {wanted}"
     return ""

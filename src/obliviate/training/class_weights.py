@@ -18,10 +18,10 @@ def balanced_weights(labels: Int[Tensor, " n"] | Int[np.ndarray, " n"], classes:
     >>> balanced_weights(np.array([0, 0, 0, 1]), classes=2)
     (0.6666666666666666, 2.0)
     """
-    found = labels.cpu().numpy() if isinstance(labels, Tensor) else labels
-    if not len(found) or found.min() < 0 or found.max() >= classes:
-        told = f"[{found.min()}, {found.max()}]" if len(found) else "none"
-        raise DataError(f"expected labels in [0, {classes}), got {told}; number classes from 0")
-    counts = np.bincount(found, minlength=classes)
-    weights = np.where(counts > 0, len(found) / (classes * np.maximum(counts, 1)), 1.0)
+    class_indices = labels.cpu().numpy() if isinstance(labels, Tensor) else labels
+    if not len(class_indices) or class_indices.min() < 0 or class_indices.max() >= classes:
+        span = f"[{class_indices.min()}, {class_indices.max()}]" if len(class_indices) else "none"
+        raise DataError(f"expected labels in [0, {classes}), got {span}; number classes from 0")
+    counts = np.bincount(class_indices, minlength=classes)
+    weights = np.where(counts > 0, len(class_indices) / (classes * np.maximum(counts, 1)), 1.0)
     return tuple(weights.tolist())

@@ -45,7 +45,7 @@ def architecture_sha256(recipe: Recipe, samples: Samples) -> str:
     >>> named = Recipe(model="mlp", model_options={"features": 4, "classes": 2})
     >>> same = Recipe(model=lambda **options: named.build(seed=0), model_options=named.model_options)
     >>> wider = Recipe(model="mlp", model_options={"features": 4, "classes": 2, "hidden": (9,)})
-    >>> [architecture_sha256(one, samples) == architecture_sha256(named, samples) for one in (same, wider)]
+    >>> [architecture_sha256(recipe, samples) == architecture_sha256(named, samples) for recipe in (same, wider)]
     [True, False]
     """
     with one_thread():
@@ -69,10 +69,13 @@ def model_sha256(model: nn.Module, samples: Samples) -> str:
 
     Raises RecipeError for a model that fails on the samples.
     """
-    tree = [f"{name} {type(one).__name__}({_ADDRESS.sub('', one.extra_repr())})" for name, one in model.named_modules()]
+    tree = [
+        f"{name} {type(module).__name__}({_ADDRESS.sub('', module.extra_repr())})"
+        for name, module in model.named_modules()
+    ]
     with one_thread(), seeded(0):
         batch = samples.take(torch.arange(min(ASKED, len(samples))))
-        outputs, rates = [sketch(one) for one in _outputs(model, batch)], _dropouts(model, batch)
+        outputs, rates = [sketch(output) for output in _outputs(model, batch)], _dropouts(model, batch)
     return _digest({"modules": tree, "weights": _weights(model), "outputs": outputs, "dropouts": rates})
 
 
@@ -93,15 +96,15 @@ def task_sha256(task: Task, model: nn.Module, samples: Samples) -> str:
     False
     """
     with one_thread(), seeded(0):
-        shapes = [tuple(one.shape[1:]) for one in _outputs(model, samples.take(torch.arange(1)))]
+        shapes = [tuple(output.shape[1:]) for output in _outputs(model, samples.take(torch.arange(1)))]
         shape = shapes[0] if shapes else ()
         count = min(COMPARED, len(samples), max(1, LARGEST // max(1, math.prod(shape))))
         batch = samples.take(torch.linspace(0, len(samples) - 1, count).round().long())
-        values = [*_losses(task, copy.deepcopy(model), batch, _made_up(len(batch), *shape))]
+        values = [*_losses(task, copy.deepcopy(model), batch, _synthetic(len(batch), *shape))]
         if isinstance(task, Classification) and shape == (task.classes,):
             classes = torch.arange(min(task.classes, max(1, LARGEST // task.classes)))
-            values.append(task.per_sample(_made_up(len(classes), *shape), classes).detach())
-    return _digest({"task": describe_task(task), "values": [sketch(one) for one in values]})
+            values.append(task.per_sample(_synthetic(len(classes), *shape), classes).detach())
+    return _digest({"task": describe_task(task), "values": [sketch(value) for value in values]})
 
 
 def describe_task(task: Task) -> dict[str, str]:
@@ -126,8 +129,8 @@ def refuse_shared(recipe: Recipe, first: nn.Module, second: nn.Module, *, what: 
     """
     if first is second:
         raise RecipeError(f"expected a new model from {recipe.model_name}, got {what} again; {REMEDY}")
-    mine = dict(_memory(first))
-    if shared := [name for place, name in _memory(second) if place in mine]:
+    places = dict(_memory(first))
+    if shared := [name for place, name in _memory(second) if place in places]:
         raise RecipeError(
             f"expected a new model from {recipe.model_name}, got one that shares {shared[0]} with {what}; {REMEDY}"
         )
@@ -154,10 +157,10 @@ def sketch(values: Tensor) -> str:
     >>> sketch(x) == sketch(x * (1 + 1e-12)), sketch(x) == sketch(x.flip(0)), sketch(torch.zeros(2))
     (True, False, '(2,) torch.float32 0.000e+00 0.0')
     """
-    said = f"{tuple(values.shape)} {values.dtype}"
+    header = f"{tuple(values.shape)} {values.dtype}"
     flat = values.detach().cpu().flatten()
     if not (flat.is_floating_point() or flat.is_complex()):
-        return f"{said} {hashlib.sha256(flat.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()}"
+        return f"{header} {hashlib.sha256(flat.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()}"
     if flat.is_complex():
         flat = torch.view_as_real(flat).flatten()
     square, projection, odd = 0.0, 0.0, hashlib.sha256()
@@ -169,11 +172,11 @@ def sketch(values: Tensor) -> str:
             odd.update(finite.numpy().tobytes())
             part = part.where(finite, 0.0)
         square += float(part.dot(part))
-        own = 1 + math.cos(GOLDEN * (start // CHUNK) ** 2) / 2  # so that it matters in which chunk something is
-        projection += own * float(part.dot(_direction()[: len(part)]))
+        weight = 1 + math.cos(GOLDEN * (start // CHUNK) ** 2) / 2  # so that it matters in which chunk something is
+        projection += weight * float(part.dot(_direction()[: len(part)]))
     scale = math.sqrt(square)
-    told = f"{said} {scale / math.sqrt(max(1, len(flat))):.3e} {round(projection / (scale or 1.0), 3) + 0.0}"
-    return told if odd.digest() == hashlib.sha256().digest() else f"{told} {odd.hexdigest()}"
+    text = f"{header} {scale / math.sqrt(max(1, len(flat))):.3e} {round(projection / (scale or 1.0), 3) + 0.0}"
+    return text if odd.digest() == hashlib.sha256().digest() else f"{text} {odd.hexdigest()}"
 
 
 @cache
@@ -184,16 +187,16 @@ def _direction() -> Float[Tensor, " chunk"]:
 
 def _weights(model: nn.Module) -> list[str]:
     return sorted(
-        f"{name} {sketch(one) if isinstance(one, Tensor) and not is_lazy(one) else type(one).__name__}"
-        for name, one in model.state_dict().items()
+        f"{name} {sketch(value) if isinstance(value, Tensor) and not is_lazy(value) else type(value).__name__}"
+        for name, value in model.state_dict().items()
     )
 
 
 def _memory(model: nn.Module) -> Iterator[tuple[tuple[torch.device, int], str]]:
     """Where the numbers of a model lie, with their names; a buffer that is not saved counts too."""
-    for name, one in (*model.named_parameters(), *model.named_buffers()):
-        if not is_lazy(one) and one.numel() and one.layout == torch.strided and one.device.type != "meta":
-            yield (one.device, one.untyped_storage().data_ptr()), name
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if not is_lazy(tensor) and tensor.numel() and tensor.layout == torch.strided and tensor.device.type != "meta":
+            yield (tensor.device, tensor.untyped_storage().data_ptr()), name
 
 
 def _outputs(model: nn.Module, batch: Batch) -> list[Tensor]:
@@ -203,12 +206,12 @@ def _outputs(model: nn.Module, batch: Batch) -> list[Tensor]:
     problem: Exception | None = None
     for dtype in (torch.float64, torch.float32):
         try:
-            asked = copy.deepcopy(model).eval()
+            private = copy.deepcopy(model).eval()
             with torch.no_grad():
-                if any(map(is_lazy, asked.parameters())):
-                    asked(batch.x.to(device))  # which gives it its shapes
+                if any(map(is_lazy, private.parameters())):
+                    private(batch.x.to(device))  # which gives it its shapes
                 x = batch.x.to(device, dtype) if batch.x.is_floating_point() else batch.x.to(device)
-                return list(_tensors(asked.to(dtype)(x)))
+                return list(_tensors(private.to(dtype)(x)))
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             problem = error
     raise RecipeError(
@@ -230,28 +233,28 @@ class _Dropouts(TorchFunctionMode):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if "dropout" in name or "attention" in name:
-            self.rates.append(f"{name} {sorted(one for one in (*args, *kwargs.values()) if type(one) is float)}")
+            self.rates.append(f"{name} {sorted(rate for rate in (*args, *kwargs.values()) if type(rate) is float)}")
         return func(*args, **kwargs)
 
 
 def _dropouts(model: nn.Module, batch: Batch) -> list[str]:
     """The rates that a copy in training mode asks for; or which error it raises, as some do without their targets."""
-    asked, given = copy.deepcopy(model).train(), _Dropouts()
+    private, dropouts = copy.deepcopy(model).train(), _Dropouts()
     parameter = next(model.parameters(), None)
     try:
-        with torch.no_grad(), given:
-            asked(batch.x if parameter is None else batch.x.to(parameter.device))
+        with torch.no_grad(), dropouts:
+            private(batch.x if parameter is None else batch.x.to(parameter.device))
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
-        return [*given.rates, type(error).__name__]
-    return given.rates
+        return [*dropouts.rates, type(error).__name__]
+    return dropouts.rates
 
 
 def _tensors(output: object) -> Iterator[Tensor]:
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, Mapping | tuple | list):
-        for one in output.values() if isinstance(output, Mapping) else output:
-            yield from _tensors(one)
+        for part in output.values() if isinstance(output, Mapping) else output:
+            yield from _tensors(part)
 
 
 def _losses(task: Task, model: nn.Module, batch: Batch, output: Tensor) -> Iterator[Tensor]:
@@ -260,11 +263,11 @@ def _losses(task: Task, model: nn.Module, batch: Batch, output: Tensor) -> Itera
     if parameter is not None:
         batch, output = batch.to(parameter.device), output.to(parameter.device)
     model.eval().forward = lambda *_, **__: output  # the model itself, as a loss may look at its weights
-    yield from (made(model, batch).detach() for made in (task.losses, task.loss))
+    yield from (loss(model, batch).detach() for loss in (task.losses, task.loss))
     yield task.observe(output, batch.y).detach()
 
 
-def _made_up(*shape: int) -> Tensor:
+def _synthetic(*shape: int) -> Tensor:
     """Outputs between −2 and 2 that are the same everywhere."""
     return 2 * torch.cos(GOLDEN * torch.arange(math.prod(shape)).double()).float().reshape(shape)
 

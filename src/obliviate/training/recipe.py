@@ -71,7 +71,7 @@ class Recipe:
             object.__setattr__(self, "model", self.model.func)
         if self.class_weights is not None:
             weights = self.class_weights
-            if not weights or not all(isinstance(one, int | float) and 0 < one < math.inf for one in weights):
+            if not weights or not all(isinstance(weight, int | float) and 0 < weight < math.inf for weight in weights):
                 raise RecipeError(
                     f"expected class weights above 0, one a class, got {list(weights)}; `balanced_weights` gives such"
                 )
@@ -168,7 +168,7 @@ class Recipe:
         Functions and classes among the options are told by their names. Raises RecipeError for other options that are
         no JSON values.
         """
-        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
+        values = {setting.name: getattr(self, setting.name) for setting in dataclasses.fields(self)}
         if not self.sharded:
             del values["shards"], values["slices"]
         weights = values.pop("class_weights")
@@ -181,7 +181,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Read what `to_dict` returned; raises RecipeError for other keys."""
-        known = {one.name for one in dataclasses.fields(cls)}
+        known = {setting.name for setting in dataclasses.fields(cls)}
         if unknown := sorted(set(values) - known):
             raise RecipeError(
                 f"expected recipe fields {', '.join(sorted(known))}, got {', '.join(unknown)}; remove them"

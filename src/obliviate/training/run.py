@@ -206,10 +206,10 @@ class Run:
         Raises TrainingError when the loss is not finite.
         """
         model.train(training)
-        total, count, told = torch.zeros((), device=self.device), 0, time.monotonic()
+        total, count, last_report = torch.zeros((), device=self.device), 0, time.monotonic()
         steps = len(batches) if isinstance(batches, Sized) else 0
-        for item in batches:
-            parts = tuple(map(self._placed, item if isinstance(item, tuple) else (item,)))
+        for batch in batches:
+            parts = tuple(map(self._placed, batch if isinstance(batch, tuple) else (batch,)))
             if prepare is not None:
                 parts = prepare(*parts)
             value = self.step(model, parts, loss, optimizer, clip_norm=clip_norm, mask=mask)
@@ -217,8 +217,8 @@ class Run:
                 scheduler.step()
             total += value
             count += 1
-            if steps and (now := time.monotonic()) - told >= TICK:
-                told = now
+            if steps and (now := time.monotonic()) - last_report >= TICK:
+                last_report = now
                 name, epoch, n = self._stage
                 self.progress(name, epoch + count / steps, n)
         mean = float(total) / max(count, 1)
@@ -245,24 +245,24 @@ class Run:
 
         It is what `fit` does with every batch, with the same `clip_norm` and `mask`; the parts are on the device.
         """
-        parameters = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
+        parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
         with self.precision.autocast():
             value = loss(model, *parts)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         frozen: dict[str, Tensor] = {}
         if mask is not None:
-            frozen = {name: one.detach().clone() for name, one in parameters}
-            for name, one in parameters:
-                if one.grad is not None:
-                    one.grad.mul_(mask[name])
+            frozen = {name: parameter.detach().clone() for name, parameter in parameters}
+            for name, parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad.mul_(mask[name])
         if clip_norm is not None:
-            nn.utils.clip_grad_norm_([one for _, one in parameters], clip_norm)
+            nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], clip_norm)
         optimizer.step()
         if mask is not None:
             with torch.no_grad():
-                for name, one in parameters:
-                    one.copy_(torch.where(mask[name], one, frozen[name]))
+                for name, parameter in parameters:
+                    parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
         return value.detach()
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -270,17 +270,17 @@ class Run:
         path = None if self.folder is None else self.folder / f"{name}.safetensors"
         if path is not None and path.exists():
             try:
-                kept, facts = load_tensors(path)
+                tensors, facts = load_tensors(path)
             except CheckpointError as error:
                 start_over(path, error)
             else:
                 self._before = max(self._before, float(facts["seconds"]))
-                return {key: value.to(self.device) for key, value in kept.items()}
-        made = make()
+                return {key: value.to(self.device) for key, value in tensors.items()}
+        tensors = make()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            save_tensors(path, made, {"seconds": str(self.seconds)})
-        return made
+            save_tensors(path, tensors, {"seconds": str(self.seconds)})
+        return tensors
 
     def train(
         self, samples: Samples, *, checkpoints: Path | None = None, begun: SliceCheckpoints | None = None
@@ -314,8 +314,8 @@ class Run:
         if root is not None:
             identity = recipe.fingerprint, seed, self.seed, begun and begun.folder.name
             kept = SliceCheckpoints.begin(root, stages, identity)
-        done, total = 0, sum(one.epochs for row in stages for one in row)
-        told: Progress = self.progress
+        done, total = 0, sum(stage.epochs for row in stages for stage in row)
+        report: Progress = self.progress
         try:
             for constituent, row in zip(model.constituents, stages, strict=True):
                 ready = 0 if kept is None else kept.ready(row, begun)
@@ -323,13 +323,13 @@ class Run:
                     self._before = max(self._before, kept.read(row[ready - 1], constituent))
                 done += sum(stage.epochs for stage in row[:ready])
                 for stage in row[ready:]:
-                    self.progress = partial(_of_whole, told, done, total)
+                    self.progress = partial(_of_whole, report, done, total)
                     self._fit_stage(stage.name, constituent, stage.samples, stage.epochs, first=stage.first_epoch)
                     done += stage.epochs
                     if kept is not None:
                         kept.write(stage, constituent, seconds=self.seconds)
         finally:
-            self.progress = told
+            self.progress = report
         if kept is not None and checkpoints is not None:
             kept.finish(model, stages, recipe, seed=seed)
         return model.eval()
@@ -355,7 +355,7 @@ class Run:
         content = {
             "done": done,
             "seconds": self.seconds,
-            "state": {key: dict(one) if isinstance(one, dict) else one.state_dict() for key, one in state.items()},
+            "state": {key: dict(part) if isinstance(part, dict) else part.state_dict() for key, part in state.items()},
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         buffer = io.BytesIO()
@@ -370,19 +370,19 @@ class Run:
             start_over(path, error)
             return 0
         content = torch.load(io.BytesIO(whole), map_location=self.device, weights_only=True)
-        for key, one in state.items():
-            if isinstance(one, dict):
-                one.clear()
-                one.update(content["state"][key])
+        for key, part in state.items():
+            if isinstance(part, dict):
+                part.clear()
+                part.update(content["state"][key])
             else:
-                one.load_state_dict(content["state"][key])
+                part.load_state_dict(content["state"][key])
         self._before = max(self._before, float(content["seconds"]))
         return int(content["done"])
 
 
-def _of_whole(told: Progress, before: int, total: int, _stage: str, done: float, _total: float) -> None:
+def _of_whole(report: Progress, before: int, total: int, _stage: str, done: float, _total: float) -> None:
     """Report one stage of a training as a part of the whole training."""
-    told("train", before + done, total)
+    report("train", before + done, total)
 
 
 def _best_device() -> torch.device:

@@ -47,7 +47,7 @@ def assign(ids: Ids, *, shards: int, slices: int, seed: int) -> tuple[Places, Pl
     >>> (whole[0][2], whole[1][2]) == (part[0][0], part[1][0])
     True
     """
-    drawn = [divmod(derive(seed, "shard", str(one)), shards) for one in ids]
+    drawn = [divmod(derive(seed, "shard", str(sample_id)), shards) for sample_id in ids]
     return np.array([shard for _, shard in drawn], int), np.array([rest % slices for rest, _ in drawn], int)
 
 
@@ -61,12 +61,12 @@ def slice_epochs(epochs: int, slices: int) -> tuple[int, ...]:
     >>> slice_epochs(20, 1), slice_epochs(20, 4), slice_epochs(20, 10)
     ((20,), (8, 8, 8, 8), (4, 3, 4, 4, 3, 4, 4, 3, 4, 3))
     """
-    share, given, visits = 2 * epochs / (slices + 1), [], 0
+    share, per_slice, visits = 2 * epochs / (slices + 1), [], 0
     for r in range(1, slices + 1):
         wanted = share * r * (r + 1) / 2
-        given.append(max(int((wanted - visits) / r + 0.5), 1 if r == slices else 0))
-        visits += r * given[-1]
-    return tuple(given)
+        per_slice.append(max(int((wanted - visits) / r + 0.5), 1 if r == slices else 0))
+        visits += r * per_slice[-1]
+    return tuple(per_slice)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +141,9 @@ class SliceCheckpoints:
         """Find the finished checkpoints of this very model, told by its weights; raises CheckpointError for none."""
         wanted = weights_sha256(model)
         for path in sorted(root.glob(f"*/{MANIFEST}")):
-            found = cls(path.parent)
-            if found.manifest["weights_sha256"] == wanted:
-                return found
+            checkpoints = cls(path.parent)
+            if checkpoints.manifest["weights_sha256"] == wanted:
+                return checkpoints
         raise CheckpointError(
             f"expected the slice checkpoints of the model (weights {wanted[:12]}…) in {root}, got none; "
             "name the folder where its training or its last request left them with `checkpoints`"
@@ -229,7 +229,9 @@ class SliceCheckpoints:
     def finish(self, model: nn.Module, stages: Sequence[Sequence[Stage]], recipe: Recipe, *, seed: int) -> None:
         """Write the manifest, which so vouches for the whole."""
         slices: Mapping[str, Any] = {
-            one.name: {"digest": one.digest, "file_sha256": sha256_of(self.path(one))} for row in stages for one in row
+            stage.name: {"digest": stage.digest, "file_sha256": sha256_of(self.path(stage))}
+            for row in stages
+            for stage in row
         }
         ids = np.sort(np.concatenate([row[-1].samples.ids for row in stages]))
         facts = {

@@ -48,9 +48,9 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         tensors = load_file(path)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"expected tensors in {path}, got {error}; the file is missing or damaged") from error
-    sealed, found = facts.pop(SEAL, ""), _seal(tensors, facts)
-    if sealed != found:
-        wanted, got = told_apart(sealed, found)
+    sealed, digest = facts.pop(SEAL, ""), _seal(tensors, facts)
+    if sealed != digest:
+        wanted, got = told_apart(sealed, digest)
         raise CheckpointError(
             f"expected tensors with sha256 {wanted or 'of their own'}, got {got} in {path}; the file is damaged"
         )

@@ -38,7 +38,7 @@ def warm_up(model: nn.Module, samples: Samples, task: Task, precision: Precision
     >>> model.weight.grad is None
     True
     """
-    shapes = tuple(tuple(one.shape) for one in model.parameters())
+    shapes = tuple(tuple(parameter.shape) for parameter in model.parameters())
     batch = samples.take(torch.zeros(1, dtype=torch.long))
     key = (precision, type(model), shapes, tuple(batch.x.shape), batch.x.dtype)
     if key in _done:

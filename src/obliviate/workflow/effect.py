@@ -89,7 +89,7 @@ class Effect:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Effect:
         """Read what `to_dict` returned."""
-        return cls(**{**values, "parts": {name: Part(**one) for name, one in values["parts"].items()}})
+        return cls(**{**values, "parts": {name: Part(**part) for name, part in values["parts"].items()}})
 
 
 def changes(part: Part) -> list[str]:
@@ -109,12 +109,12 @@ def summary(part: Part) -> dict[str, str]:
     """
     titles = NAMES | {"auc": "AUC", "loss": "loss"}
     named = [name for name in titles if name != "loss" and name in part.before and name in part.after]
-    return {titles[one]: _pair(one, part.before[one], part.after[one]) for one in named or ["loss"]}
+    return {titles[name]: _pair(name, part.before[name], part.after[name]) for name in named or ["loss"]}
 
 
 def _pair(name: str, before: float, after: float, arrow: str = "→") -> str:
     if name in {"r_squared", "perplexity", "loss"}:
-        texts = (f"{one:.3f}" if abs(one) < 1000 else f"{one:.3g}" for one in (before, after))
+        texts = (f"{value:.3f}" if abs(value) < 1000 else f"{value:.3g}" for value in (before, after))
         return f" {arrow} ".join(texts).replace("-", "−")
     return f"{100 * before:.1f} {arrow} {100 * after:.1f} %"
 
@@ -143,15 +143,15 @@ Drawn = Mapping[str, tuple[Samples, int]]
 
 def drawn(parts: Mapping[str, Samples | None], *, seed: int) -> Drawn:
     """Draw at most 2,000 samples of every part that is there, by the seed."""
-    found: dict[str, tuple[Samples, int]] = {}
+    subsets: dict[str, tuple[Samples, int]] = {}
     for name, samples in parts.items():
         if samples is None or not len(samples):
             continue
         chosen = np.zeros(len(samples), dtype=bool)
         rng = np.random.default_rng(derive(seed, "measured", name))
         chosen[rng.permutation(len(samples))[:MOST]] = True
-        found[name] = samples.at(chosen), len(samples)
-    return found
+        subsets[name] = samples.at(chosen), len(samples)
+    return subsets
 
 
 @torch.no_grad()
@@ -167,11 +167,11 @@ def look(model: nn.Module, parts: Drawn, task: Task) -> dict[str, Look]:
 def _asked(model: nn.Module, samples: Samples, whole: int, task: Task, name: str) -> Look:
     device, rows = next(model.parameters()).device, []
     with evaluating(model):
-        for batch in (one.to(device) for one in Batches(samples, 500)):
+        for batch in (batch.to(device) for batch in Batches(samples, 500)):
             output = model(batch.x).float()
-            found = task.signals(output, batch.y), task.nll(output, batch.y), task.correct(output, batch.y), batch.y
-            rows.append([one.cpu() for one in found])
-    signals, loss, right, targets = (torch.cat(one) for one in zip(*rows, strict=True))
+            tensors = task.signals(output, batch.y), task.nll(output, batch.y), task.correct(output, batch.y), batch.y
+            rows.append([tensor.cpu() for tensor in tensors])
+    signals, loss, right, targets = (torch.cat(column) for column in zip(*rows, strict=True))
     if not bool(torch.isfinite(signals).all()):
         raise TrainingError(
             f"expected finite outputs, got NaN or Inf from {type(model).__name__} on {name} samples; "
@@ -184,8 +184,8 @@ def compared(before: Looks, after: Looks, task: Task, *, judged: bool = True) ->
     """Put what a model said before beside what it says after; without `judged` there is no verdict."""
     figures = FIGURES[task.utility]
     parts = {
-        name: Part(len(one.loss), figures(one.signals, one.targets), figures(after[name].signals, one.targets))
-        for name, one in before.items()
+        name: Part(len(look.loss), figures(look.signals, look.targets), figures(after[name].signals, look.targets))
+        for name, look in before.items()
     }
     if not judged:
         return Effect(parts)
@@ -202,22 +202,22 @@ def _damage(name: str, before: Looks, after: Looks, task: Task, *, classes: bool
     """Say by which figure a part fares clearly worse: by more than its limit, and with certainty; "" if by none."""
     first, second, without = before[name], after[name], ""
     if classes:
-        gone = forgotten_classes(before)
-        chosen = ~np.isin(first.targets, list(gone))
+        forgotten = forgotten_classes(before)
+        chosen = ~np.isin(first.targets, list(forgotten))
         if not chosen.any():
             return ""
         first, second = first.at(chosen), second.at(chosen)
-        without = f" (classes {', '.join(map(str, sorted(gone)))} left out)" if gone else ""
-    figures = [FIGURES[task.utility](one.signals, one.targets) for one in (first, second)]
+        without = f" (classes {', '.join(map(str, sorted(forgotten)))} left out)" if forgotten else ""
+    figures = [FIGURES[task.utility](look.signals, look.targets) for look in (first, second)]
     for figure in NAMES:
         if figure not in figures[0] or figure not in figures[1]:
             continue
-        was, now = (one[figure] for one in figures)
-        lost = now / was > RATIO if figure == "perplexity" else was - now > FALL
+        old, new = (values[figure] for values in figures)
+        lost = new / old > RATIO if figure == "perplexity" else old - new > FALL
         if lost and _p_value(figure, first, second) < CERTAIN:
             verb = "rose" if figure == "perplexity" else "fell"
             worst = _worst(first, second) if figure == "balanced_accuracy" else ""
-            return f"{NAMES[figure]} on {WHERE[name]} {verb} from {_pair(figure, was, now, 'to')}{worst}{without}"
+            return f"{NAMES[figure]} on {WHERE[name]} {verb} from {_pair(figure, old, new, 'to')}{worst}{without}"
     return ""
 
 
@@ -225,20 +225,23 @@ def _p_value(figure: str, before: Look, after: Look) -> float:
     """How likely so clear a fall of a figure would be if nothing had become worse, at most."""
     if figure not in {"accuracy", "balanced_accuracy"}:
         return rose(before.loss, after.loss)
-    if not all(np.isin(one.right, (0.0, 1.0)).all() for one in (before, after)):
+    if not all(np.isin(look.right, (0.0, 1.0)).all() for look in (before, after)):
         return rose(after.right, before.right)
-    was, now = (one.right > 0.5 for one in (before, after))
-    whole = fell(was, now)
+    old, new = (look.right > 0.5 for look in (before, after))
+    whole = fell(old, new)
     if figure == "accuracy":
         return whole
-    each = [fell(was[mine], now[mine]) for mine in (before.targets == one for one in np.unique(before.targets))]
-    return min(whole, len(each) * min(each))  # a rare class shows by itself, at the price of having looked at all
+    p_values = [
+        fell(old[members], new[members]) for members in (before.targets == label for label in np.unique(before.targets))
+    ]
+    # A rare class shows by itself, at the price of having looked at all.
+    return min(whole, len(p_values) * min(p_values))
 
 
 def _worst(before: Look, after: Look) -> str:
-    was, now = (recalls(one.right > 0.5, one.targets) for one in (before, after))
-    worst = max(was, key=lambda one: was[one] - now[one])
-    return f"; of class {worst} from {_pair('recall', was[worst], now[worst], 'to')}"
+    old, new = (recalls(look.right > 0.5, look.targets) for look in (before, after))
+    worst = max(old, key=lambda label: old[label] - new[label])
+    return f"; of class {worst} from {_pair('recall', old[worst], new[worst], 'to')}"
 
 
 def forgotten_classes(looks: Looks) -> set[int]:
@@ -246,40 +249,42 @@ def forgotten_classes(looks: Looks) -> set[int]:
 
     Without retained samples, those that are far more common among forget samples than among unseen ones, beyond chance.
     """
-    forget, found = looks["forget"], set[int]()
-    for one in np.unique(forget.targets):
-        mine = int((forget.targets == one).sum())
+    forget, classes = looks["forget"], set[int]()
+    for label in np.unique(forget.targets):
+        count = int((forget.targets == label).sum())
         if "retain" in looks:
             retain = looks["retain"]
-            kept = (retain.targets == one).mean() * retain.whole
-            gone = mine / len(forget.targets) * forget.whole > kept
+            kept = (retain.targets == label).mean() * retain.whole
+            forgotten = count / len(forget.targets) * forget.whole > kept
         else:
-            usual = float((looks["unseen"].targets == one).mean())
-            gone = mine > 1.5 * usual * len(forget.targets) and binom.sf(mine - 1, len(forget.targets), usual) < CERTAIN
-        if gone:
-            found.add(int(one))
-    return found
+            usual = float((looks["unseen"].targets == label).mean())
+            forgotten = (
+                count > 1.5 * usual * len(forget.targets) and binom.sf(count - 1, len(forget.targets), usual) < CERTAIN
+            )
+        if forgotten:
+            classes.add(int(label))
+    return classes
 
 
 def _idle(before: Looks, after: Looks, *, classes: bool) -> str:
     """Say that the forget samples are about as well known as before, where they were better known than unseen ones."""
     if "unseen" not in before:
         return ""
-    was, now, unseen = before["forget"], after["forget"], before["unseen"]
-    if classes and (mine := np.isin(unseen.targets, was.targets)).any():
-        unseen = unseen.at(mine)
-    gap = float(unseen.loss.mean() - was.loss.mean())
-    if gap < LEAST_GAP * float(unseen.loss.mean()) or higher(was.loss, unseen.loss) >= CERTAIN:
+    old, new, unseen = before["forget"], after["forget"], before["unseen"]
+    if classes and (same_classes := np.isin(unseen.targets, old.targets)).any():
+        unseen = unseen.at(same_classes)
+    gap = float(unseen.loss.mean() - old.loss.mean())
+    if gap < LEAST_GAP * float(unseen.loss.mean()) or higher(old.loss, unseen.loss) >= CERTAIN:
         return ""
-    moved = float(now.loss.mean() - was.loss.mean())
+    moved = float(new.loss.mean() - old.loss.mean())
     if moved >= SHARE * gap:
         return ""
-    ahead = float(was.right.mean() - unseen.right.mean())
-    certain = higher(unseen.right, was.right) < CERTAIN and ahead >= LEAST_GAP
-    if certain and float(was.right.mean() - now.right.mean()) >= SHARE * ahead:
+    ahead = float(old.right.mean() - unseen.right.mean())
+    certain = higher(unseen.right, old.right) < CERTAIN and ahead >= LEAST_GAP
+    if certain and float(old.right.mean() - new.right.mean()) >= SHARE * ahead:
         return ""
     return (
-        f"the mean loss of the forget samples went from {_pair('loss', was.loss.mean(), now.loss.mean(), 'to')}, where "
+        f"the mean loss of the forget samples went from {_pair('loss', old.loss.mean(), new.loss.mean(), 'to')}, where "
         f"that of unseen samples was {unseen.loss.mean():.3f}"
     )
 

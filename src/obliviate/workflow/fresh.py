@@ -79,14 +79,14 @@ def _spread(samples: Samples, most: int) -> Samples:
 
 def _knows(model: nn.Module, samples: Samples, task: Task) -> bool:
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).numpy()
-    device, own, others = next(model.parameters()).device, 0.0, 0.0
-    both = zip(Batches(samples, BATCH), Batches(samples.select(samples.ids[order]), BATCH), strict=True)
+    device, loss, shuffled_loss = next(model.parameters()).device, 0.0, 0.0
+    pairs = zip(Batches(samples, BATCH), Batches(samples.select(samples.ids[order]), BATCH), strict=True)
     with torch.no_grad(), evaluating(model):
-        for batch, other in both:
+        for batch, shuffled in pairs:
             output = model(batch.x.to(device)).float()
-            own += float(task.nll(output, batch.y.to(device)).double().sum())
-            others += float(task.nll(output, other.y.to(device)).double().sum())
-    return own <= SHARE * others
+            loss += float(task.nll(output, batch.y.to(device)).double().sum())
+            shuffled_loss += float(task.nll(output, shuffled.y.to(device)).double().sum())
+    return loss <= SHARE * shuffled_loss
 
 
 def _better(model: nn.Module, known: Samples, unseen: Samples, task: Task) -> tuple[float, float] | None:
@@ -101,7 +101,7 @@ def _fares(model: nn.Module, samples: Samples, task: Task) -> tuple[Float[np.nda
     """The loss of every sample, and whether it is right."""
     device, losses, right = next(model.parameters()).device, [], []
     with torch.no_grad(), evaluating(model):
-        for batch in (one.to(device) for one in Batches(samples, BATCH)):
+        for batch in (batch.to(device) for batch in Batches(samples, BATCH)):
             output = model(batch.x).float()
             losses.append(task.nll(output, batch.y).double().cpu())
             right.append(task.correct(output, batch.y).double().cpu())

@@ -60,7 +60,7 @@ class Trained:
 
 def save(
     path: Path,
-    made: Trained,
+    trained: Trained,
     recipe: Recipe | None,
     *,
     data_sha256: str,
@@ -74,18 +74,18 @@ def save(
     place among the models beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    effect = {} if made.effect is None else {"effect": made.effect.to_dict()}
+    effect = {} if trained.effect is None else {"effect": trained.effect.to_dict()}
     checkpoint.save(
         path,
-        made.model,
-        role=made.role,
-        method=made.method,
-        seed=made.seed,
+        trained.model,
+        role=trained.role,
+        method=trained.method,
+        seed=trained.seed,
         recipe={} if recipe is None else recipe.to_dict(),
         data_sha256=data_sha256,
         ids=ids,
-        settings={"name": made.name, "notes": dict(made.notes), **effect, **(settings or {})},
-        seconds=made.seconds or 0.0,
+        settings={"name": trained.name, "notes": dict(trained.notes), **effect, **(settings or {})},
+        seconds=trained.seconds or 0.0,
         number=number,
     )
 
@@ -100,7 +100,7 @@ def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
     manifest = checkpoint.load(path, model)
     notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
     role: Any = manifest.role
-    made = Trained(
+    trained = Trained(
         model.eval(),
         role,
         manifest.method,
@@ -110,7 +110,7 @@ def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
         name,
         _effect(path, manifest),
     )
-    return made, manifest
+    return trained, manifest
 
 
 def _effect(path: Path, manifest: Manifest) -> Effect | None:

@@ -136,17 +136,19 @@ class ShadowUnlearning:
         self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
     ) -> tuple[nn.Module, float]:
         spent = 0.0
-        for number, one in enumerate(self.earlier, start=1):
-            gone = np.isin(retain.ids, one.ids)
-            asked, retain = retain.at(gone), retain.at(~gone)
-            if len(asked):  # of a small request a reference may have nothing
-                split = Split(asked, forget.joined(retain) if one.retain else None, self.reference)
-                own = derive(seed, "earlier request", number)
-                made = self._forget(model, split, one.method, own, folder / f"request-{number:04d}", progress)
-                model, spent = made.model, spent + (made.seconds or 0.0)
+        for number, request in enumerate(self.earlier, start=1):
+            in_request = np.isin(retain.ids, request.ids)
+            requested, retain = retain.at(in_request), retain.at(~in_request)
+            if len(requested):  # of a small request a reference may have nothing
+                split = Split(requested, forget.joined(retain) if request.retain else None, self.reference)
+                request_seed = derive(seed, "earlier request", number)
+                trained = self._forget(
+                    model, split, request.method, request_seed, folder / f"request-{number:04d}", progress
+                )
+                model, spent = trained.model, spent + (trained.seconds or 0.0)
         split = Split(forget, retain if self.retain else None, self.reference)
-        made = self._forget(model, split, self.method, seed, folder, progress)
-        return made.model, spent + (made.seconds or 0.0)
+        trained = self._forget(model, split, self.method, seed, folder, progress)
+        return trained.model, spent + (trained.seconds or 0.0)
 
     def _forget(
         self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
@@ -193,9 +195,12 @@ def train_shadows(
     for requests outside the training set or for the same samples, an unseen set that a method could see, or a pool
     that does not fit or lacks weights.
     """
-    served = [Served(one.forget.ids, _settled(how, one, task, recipe), one.retain is not None) for one, how in earlier]
+    served = [
+        Served(request.forget.ids, _settled(used_method, request, task, recipe), request.retain is not None)
+        for request, used_method in earlier
+    ]
     method = _settled(method, split, task, recipe)
-    _check_requests([*(one for one, _ in earlier), split], train, unseen)
+    _check_requests([*(request for request, _ in earlier), split], train, unseen)
     return make_shadows(
         pool,
         recipe,
@@ -224,21 +229,21 @@ def _settled(method: Method, split: Split, task: Task, recipe: Recipe) -> Method
 
 
 def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) -> None:
-    gone = np.array([], dtype=np.str_)
+    forgotten = np.array([], dtype=np.str_)
     for split in splits:
         if len(strange := np.setdiff1d(split.forget.ids, train.ids)):
             raise AuditError(
                 f"expected a request for training samples, got {shown(strange)} outside the training set; "
                 "leave them out"
             )
-        given = split.forget.ids if split.retain is None else np.concatenate([split.forget.ids, split.retain.ids])
-        if len(again := np.intersect1d(gone, given)):
+        request_ids = split.forget.ids if split.retain is None else np.concatenate([split.forget.ids, split.retain.ids])
+        if len(again := np.intersect1d(forgotten, request_ids)):
             raise AuditError(
                 f"expected requests in their order, each without the samples of earlier ones, got {shown(again)} "
                 "again; give the splits that the model went through"
             )
         refuse_seen(split, unseen)
-        gone = np.concatenate([gone, split.forget.ids])
+        forgotten = np.concatenate([forgotten, split.forget.ids])
 
 
 def refuse_seen(split: Split, unseen: Samples) -> None:

@@ -48,8 +48,8 @@ class Serving:
 
         Raises DataError where the reference set shares ids with the training samples.
         """
-        made = model if isinstance(model, Trained) else Trained.given(model)
-        return cls(made, History(train, reference))
+        trained = model if isinstance(model, Trained) else Trained.given(model)
+        return cls(trained, History(train, reference))
 
     @property
     def model(self) -> nn.Module:
@@ -96,13 +96,13 @@ class Serving:
         remain; and whatever `unlearn` raises.
         """
         split = self.history.split(ids)
-        asked = split if retain else split.without_retain()
+        request = split if retain else split.without_retain()
         method = without_forgotten(method, self.forgotten)
 
         def make(work: Path | None) -> Trained:
             return unlearn(
                 self.model,
-                asked,
+                request,
                 method,
                 task,
                 recipe=recipe,
@@ -114,40 +114,41 @@ class Serving:
             )
 
         if folder is None:
-            made = make(None)
+            trained = make(None)
         else:
-            own = folder / f"{self.requests + 1:04d}-{method.name}-{self._identity(asked, method, task, recipe, seed)}"
-            path, work = own / "model.safetensors", own / "work"
-            seen = [] if asked.retain is None else asked.retain.ids.tolist()
+            identity = self._identity(request, method, task, recipe, seed)
+            request_folder = folder / f"{self.requests + 1:04d}-{method.name}-{identity}"
+            path, work = request_folder / "model.safetensors", request_folder / "work"
+            seen_ids = [] if request.retain is None else request.retain.ids.tolist()
             if path.with_suffix(".json").exists():
-                made, manifest = read_into(path, copy.deepcopy(self.model))
-                if (manifest.ids, manifest.settings.get("forget_sha256")) != (seen, ids_sha256(asked.forget.ids)):
+                trained, manifest = read_into(path, copy.deepcopy(self.model))
+                if (manifest.ids, manifest.settings.get("forget_sha256")) != (seen_ids, ids_sha256(request.forget.ids)):
                     raise WorkspaceError(
                         f"expected the model of this request, got one that was made for other samples in {path}; "
-                        f"remove {own} to make it again"
+                        f"remove {request_folder} to make it again"
                     )
             else:
                 try:
-                    made = make(work)
+                    trained = make(work)
                 except ObliviateError:  # it would come again: nothing here is worth going on with
-                    shutil.rmtree(own, ignore_errors=True)
+                    shutil.rmtree(request_folder, ignore_errors=True)
                     raise
-                data = "" if asked.retain is None else asked.retain.sha256
-                told = {"forget_sha256": ids_sha256(asked.forget.ids)}
+                data = "" if request.retain is None else request.retain.sha256
+                facts = {"forget_sha256": ids_sha256(request.forget.ids)}
                 number = self.requests + 1
-                save(path, made, recipe, data_sha256=data, ids=seen, settings=told, number=number)
+                save(path, trained, recipe, data_sha256=data, ids=seen_ids, settings=facts, number=number)
             shutil.rmtree(work, ignore_errors=True)
-        return Serving(made, self.history.after(split.forget.ids))
+        return Serving(trained, self.history.after(split.forget.ids))
 
-    def _identity(self, asked: Split, method: Method, task: Task, recipe: Recipe | None, seed: int) -> str:
+    def _identity(self, request: Split, method: Method, task: Task, recipe: Recipe | None, seed: int) -> str:
         """Everything that the outcome of a request depends on, as a short name."""
-        sets = [None if one is None else one.sha256 for one in (asked.forget, asked.retain, asked.reference)]
-        made_of = [weights_sha256(self.model), model_sha256(self.model, asked.forget)]
-        made_of.append(task_sha256(task, self.model, asked.forget))
+        sets = [None if part is None else part.sha256 for part in (request.forget, request.retain, request.reference)]
+        ingredients = [weights_sha256(self.model), model_sha256(self.model, request.forget)]
+        ingredients.append(task_sha256(task, self.model, request.forget))
         if recipe is not None:
             settings = {key: value for key, value in recipe.to_dict().items() if key != "model"}
-            made_of += [json.dumps(settings, sort_keys=True), architecture_sha256(recipe, asked.forget)]
-        facts = (repr(settle(method, asked)), seed, *sets, *made_of)
+            ingredients += [json.dumps(settings, sort_keys=True), architecture_sha256(recipe, request.forget)]
+        facts = (repr(settle(method, request)), seed, *sets, *ingredients)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:10]
 
 
@@ -158,7 +159,11 @@ def without_forgotten(method: Method, ids: Ids) -> Method:
     """
     if not len(ids) or not dataclasses.is_dataclass(method):
         return method
-    gone = np.concatenate([ids, np.char.add(ids, SUFFIX)])
-    fields: dict[str, Any] = {one.name: getattr(method, one.name) for one in dataclasses.fields(method)}
-    kept = {name: one.at(~np.isin(one.ids, gone)) for name, one in fields.items() if isinstance(one, Samples)}
+    forgotten_ids = np.concatenate([ids, np.char.add(ids, SUFFIX)])
+    fields: dict[str, Any] = {field.name: getattr(method, field.name) for field in dataclasses.fields(method)}
+    kept = {
+        name: samples.at(~np.isin(samples.ids, forgotten_ids))
+        for name, samples in fields.items()
+        if isinstance(samples, Samples)
+    }
     return dataclasses.replace(method, **kept) if kept else method

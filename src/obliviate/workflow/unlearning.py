@@ -78,11 +78,11 @@ def unlearn(
         before = weights_sha256(model)
         private = run.precision.prepare(copy.deepcopy(model))
         parts = _parts(split, unseen, retained, task, seed=seed) if measure else {}
-        said = effects.look(private, parts, task)
+        looks = effects.look(private, parts, task)
         run.warm_up(private, split.forget)
     unlearned = method(private, split, run).eval()
     seconds = run.seconds
-    if not all(bool(torch.isfinite(one).all()) for one in unlearned.parameters()):
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
     if not bool(torch.isfinite(outputs(unlearned, split.forget.select(split.forget.ids[:64]))).all()):
         raise TrainingError(f"expected finite outputs, got NaN or Inf after {method!r}; lower the learning rate")
@@ -93,7 +93,7 @@ def unlearn(
     role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's yardstick, and no other
     effect = None
     if measure:
-        effect = effects.compared(said, effects.look(unlearned, parts, task), task, judged=not method.exact)
+        effect = effects.compared(looks, effects.look(unlearned, parts, task), task, judged=not method.exact)
         effect = replace(effect, try_next=effects.next_settings(method, effect.verdict))
     copies = 0 if split.retain is None else len(split.copies)
     notes = dict(run.notes) | ({COPIES: float(copies)} if copies else {})
@@ -109,7 +109,7 @@ def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task:
     if retained is not None and len(shared := np.intersect1d(retained.ids, split.forget.ids)):
         raise DataError(f"expected retained samples, got {shown(shared)} of the samples to forget; leave them out")
     retain = retained if split.retain is None else split.retain
-    trained = np.concatenate([one.ids for one in (split.forget, retain) if one is not None])
+    trained = np.concatenate([samples.ids for samples in (split.forget, retain) if samples is not None])
     if unseen is not None and len(shared := np.intersect1d(unseen.ids, trained)):
         raise DataError(
             f"expected unseen samples that were never trained on, got {shown(shared)} of the training set; "
@@ -144,8 +144,8 @@ def _check_split(split: Split, task: Task) -> None:
             f"expected a retain set without the samples to forget, got {shown(shared)} in both; use `Split.of`"
         )
     if split.reference is not None:
-        trained = [one for one in (split.forget, split.retain) if one is not None]
-        if len(shared := np.intersect1d(split.reference.ids, np.concatenate([one.ids for one in trained]))):
+        trained = [samples for samples in (split.forget, split.retain) if samples is not None]
+        if len(shared := np.intersect1d(split.reference.ids, np.concatenate([samples.ids for samples in trained]))):
             raise DataError(
                 f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
                 "use samples that the model has not seen"
@@ -155,6 +155,6 @@ def _check_split(split: Split, task: Task) -> None:
 
 def _check_shape(samples: Samples, forget: Samples, *, what: str) -> None:
     """Refuse samples of another shape than those to forget; raises DataError."""
-    wanted, got = (tuple(one.take(torch.arange(1)).x.shape[1:]) for one in (forget, samples))
+    wanted, got = (tuple(part.take(torch.arange(1)).x.shape[1:]) for part in (forget, samples))
     if got != wanted:
         raise DataError(f"expected samples of one shape, got {wanted} to forget and {got} in the {what}; resize them")
