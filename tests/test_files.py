@@ -14,7 +14,7 @@ from obliviate.files import (
     read_sealed_json,
     remove_leftovers,
     sha256_of,
-    told_apart,
+    shortened_apart,
     writable_folder,
     write_atomically,
     write_hashed,
@@ -202,7 +202,7 @@ def test_a_damaged_document_is_refused_with_the_remedy(tmp_path: Path, name: str
 def test_hashes_in_a_message_are_told_apart():
     wanted = "37e9d1689fd4" + "0" * 52
     for other in (wanted[:20] + "1" + wanted[21:], wanted[:-1] + "1", "f" + wanted[1:], wanted + "0"):
-        one, two = told_apart(wanted, other)
+        one, two = shortened_apart(wanted, other)
         assert one.rstrip("…") != two.rstrip("…") or len(other) > 64
         assert (one.rstrip("…"), two.rstrip("…")) == (wanted[: len(one.rstrip("…"))], other[: len(two.rstrip("…"))])
 

@@ -201,16 +201,16 @@ def test_a_random_forget_set_is_a_function_of_the_seed(begin: Open, tmp_path: Pa
 def test_a_rule_for_forget_sets_is_one_line_of_a_table(
     begin: Open, monkeypatch: pytest.MonkeyPatch, text: str, rule: str, ids: list[str]
 ) -> None:
-    def first(_: forget.Here, count: str) -> Rule:
+    def first(_: forget.Context, count: str) -> Rule:
         return Rule("first", lambda among: Chosen(among.train.ids[: int(count)].tolist(), f"the first {count}"))
 
-    def last(_: forget.Here, _text: str) -> Rule:
+    def last(_: forget.Context, _text: str) -> Rule:
         return Rule("last", lambda among: Chosen(among.train.ids[-1:].tolist(), "the last"))
 
     monkeypatch.setitem(forget.RULES, "first:", first)
     monkeypatch.setitem(forget.RULES, "last", last)
     work = begin()
-    chosen = forget.choose(text, forget.Here(work.folder, work.origin))
+    chosen = forget.choose(text, forget.Context(work.folder, work.origin))
     assert (list(chosen.ids), chosen.rule) == (ids, rule)
 
 

@@ -59,8 +59,8 @@ def read_json(
     try:
         values = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as problem:
-        told = problem.strerror if isinstance(problem, OSError) else problem
-        raise error(f"expected JSON in {path}, got {told}; the file is missing or damaged: {remedy}") from problem
+        reason = problem.strerror if isinstance(problem, OSError) else problem
+        raise error(f"expected JSON in {path}, got {reason}; the file is missing or damaged: {remedy}") from problem
     if not isinstance(values, dict):
         raise error(f"expected a JSON object in {path}, got {type(values).__name__}; the file is foreign: {remedy}")
     return values
@@ -100,11 +100,11 @@ def read_sealed_json(
     if not isinstance(sealed, str):
         raise error(f"expected the hash of the contents in {path}, got none; it was damaged or edited: {remedy}")
     try:
-        found = _seal(values)
+        digest = _seal(values)
     except RecursionError as problem:
         raise error(f"expected JSON in {path}, got {problem}; the file is damaged: {remedy}") from problem
-    if found != sealed:
-        wanted, got = told_apart(sealed, found)
+    if digest != sealed:
+        wanted, got = shortened_apart(sealed, digest)
         raise error(
             f"expected contents with sha256 {wanted}, got {got} in {path}; the file was damaged or edited: {remedy}"
         )
@@ -153,27 +153,27 @@ def check_sha256(path: Path, wanted: str, *, remedy: str, error: type[ObliviateE
     A file is read for that once in a process, as long as its place on the disk, its size and its times stay the same.
     """
     try:
-        found = _known_sha256(path)
+        digest = _known_sha256(path)
     except OSError as problem:
         raise error(f"expected a file at {path}, got none that can be read ({problem.strerror}); {remedy}") from problem
-    if found != wanted:
-        expected, got = told_apart(wanted, found)
+    if digest != wanted:
+        expected, got = shortened_apart(wanted, digest)
         raise error(f"expected sha256 {expected}, got {got} in {path}; the file was damaged or replaced: {remedy}")
 
 
-def told_apart(one: str, other: str) -> tuple[str, str]:
+def shortened_apart(wanted: str, got: str) -> tuple[str, str]:
     """Shorten two hashes to digits that differ.
 
-    >>> told_apart("0123456789abcdef00", "0123456789abcdee00")
+    >>> shortened_apart("0123456789abcdef00", "0123456789abcdee00")
     ('0123456789abcdef…', '0123456789abcdee…')
     """
-    same = next((place for place, pair in enumerate(zip(one, other, strict=False)) if len(set(pair)) > 1), 0)
+    same = next((place for place, pair in enumerate(zip(wanted, got, strict=False)) if len(set(pair)) > 1), 0)
     length = max(12, same + 1)
 
     def shortened(text: str) -> str:
         return text if len(text) <= length else f"{text[:length]}…"
 
-    return shortened(one), shortened(other)
+    return shortened(wanted), shortened(got)
 
 
 def _refuse_constant(name: str) -> None:
@@ -192,10 +192,10 @@ def _known_sha256(path: Path) -> str:
         known = _hashed.get(path)
         if known is not None and known[0] == state:
             return known[1]
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
     if time.time_ns() - max(at.st_mtime_ns, at.st_ctime_ns) > SETTLED:
-        _hashed[path] = state, found
-    return found
+        _hashed[path] = state, digest
+    return digest
 
 
 def writable_folder(path: Path) -> Path:
@@ -217,9 +217,9 @@ def writable_folder(path: Path) -> Path:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`, where no other process may be writing."""
-    for one in folder.iterdir():
-        if TEMPORARY.fullmatch(one.name) and one.is_file():
-            one.unlink()
+    for path in folder.iterdir():
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceEr
 from obliviate.files import sha256_of
 from obliviate.models.mlp import MLP
 from obliviate.references import jobs
-from obliviate.references.jobs import read_made
+from obliviate.references.jobs import read_record
 from obliviate.references.plan import leave_half_out
 from obliviate.references.pool import ReferencePool, fingerprint, identity, load_pool, pools_in, train_pool
 from obliviate.task import Classification, Task
@@ -372,7 +372,7 @@ def test_an_edited_loss_of_the_same_name_is_told_as_such(
 
 
 def test_members_say_what_their_last_bits_depend_on(trained: tuple[Path, ReferencePool]) -> None:
-    made = read_made(trained[1].folder, "member", 0, trained[1].fingerprint)
+    made = read_record(trained[1].folder, "member", 0, trained[1].fingerprint)
     assert (made.threads, made.torch) == (1, str(torch.__version__))
 
 

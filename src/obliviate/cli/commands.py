@@ -220,7 +220,9 @@ def unlearn(
     if not json_:
         for note in elsewhere.notes:
             printing.line(f"note: {note}")
-    forgot = f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].told})"
+    forgot = (
+        f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].full_rule})"
+    )
     done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
     if json_:
         printing.line(json.dumps(facts, allow_nan=False))

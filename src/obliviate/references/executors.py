@@ -26,14 +26,14 @@ def opened(name: str | None) -> Iterator[Executor | None]:
     if name is None:
         yield None
         return
-    made = _made(name)
-    with made if isinstance(made, AbstractContextManager) else nullcontext(made) as executor:
+    returned = _returned_by(name)
+    with returned if isinstance(returned, AbstractContextManager) else nullcontext(returned) as executor:
         if not isinstance(executor, Executor):
             raise AuditError(f"expected an executor with `submit`, got {type(executor).__name__} from {name}; {REMEDY}")
         yield executor
 
 
-def _made(name: str) -> Any:
+def _returned_by(name: str) -> Any:
     try:
         make: Callable[[], Any] = imported(name)
     except ImportError as error:

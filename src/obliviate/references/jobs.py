@@ -61,18 +61,18 @@ def logits_file(folder: Path, kind: str, member: int) -> Path:
     return folder / f"{kind}-{member:03d}.logits.safetensors"
 
 
-def made_file(folder: Path, kind: str, member: int) -> Path:
+def record_file(folder: Path, kind: str, member: int) -> Path:
     """Where the hashes of a model's files are; this file is written last."""
     return folder / f"{kind}-{member:03d}.json"
 
 
-def is_made(folder: Path, kind: str, member: int) -> bool:
+def is_finished(folder: Path, kind: str, member: int) -> bool:
     """Whether a model is done: its outputs are there, and the hashes that are written last."""
-    return made_file(folder, kind, member).exists() and logits_file(folder, kind, member).exists()
+    return record_file(folder, kind, member).exists() and logits_file(folder, kind, member).exists()
 
 
 @dataclass(frozen=True, kw_only=True)
-class Made:
+class ModelRecord:
     """What is known of a model that was made: of what it is, the seconds that it took, and the hashes of its files.
 
     `fingerprint` is that of the pool or the shadows, `member` its number there. `weights_sha256` is None where the
@@ -90,34 +90,34 @@ class Made:
     torch: str
 
 
-def read_made(folder: Path, kind: str, member: int, fingerprint: str) -> Made:
+def read_record(folder: Path, kind: str, member: int, fingerprint: str) -> ModelRecord:
     """Read what is known of a model; raises AuditError for a damaged file, and for one of another model."""
-    path = made_file(folder, kind, member)
+    path = record_file(folder, kind, member)
     values = read_sealed_json(path, FORMAT, remedy=REMEDY, error=AuditError)
     try:
-        made = Made(**{key: value for key, value in values.items() if key != "format"})
+        record = ModelRecord(**{key: value for key, value in values.items() if key != "format"})
     except TypeError as error:
         raise AuditError(f"expected the fields of {FORMAT}, got others in {path} ({error}); {REMEDY}") from error
-    if (made.fingerprint, made.member) != (fingerprint, member):
+    if (record.fingerprint, record.member) != (fingerprint, member):
         raise AuditError(
-            f"expected what is known of model {member} of {fingerprint}, got that of {made.member} of "
-            f"{made.fingerprint} in {path}; {REMEDY}"
+            f"expected what is known of model {member} of {fingerprint}, got that of {record.member} of "
+            f"{record.fingerprint} in {path}; {REMEDY}"
         )
-    return made
+    return record
 
 
 def check_weights(folder: Path, kind: str, member: int, wanted: str | None) -> Path:
     """Say where a model's weights are, after checking them; raises AuditError for a damaged or missing file."""
     path = weights_file(folder, kind, member)
-    remedy = f"delete it and {made_file(folder, kind, member).name} beside it to train the reference again"
+    remedy = f"delete it and {record_file(folder, kind, member).name} beside it to train the reference again"
     check_sha256(path, wanted or "none", remedy=remedy, error=AuditError)
     return path
 
 
-def open_logits(folder: Path, kind: str, made: Sequence[Made], *, samples: int) -> StoredLogits:
+def open_logits(folder: Path, kind: str, records: Sequence[ModelRecord], *, samples: int) -> StoredLogits:
     """Open the outputs of models; raises AuditError as `StoredLogits.open` does."""
-    paths = [logits_file(folder, kind, one.member) for one in made]
-    return StoredLogits.open(paths, [one.logits_sha256 for one in made], samples=samples)
+    paths = [logits_file(folder, kind, record.member) for record in records]
+    return StoredLogits.open(paths, [record.logits_sha256 for record in records], samples=samples)
 
 
 @runtime_checkable
@@ -224,14 +224,14 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
         raise TrainingError(
             f"expected finite outputs, got NaN or Inf from {job.kind} {member}; lower the recipe's learning rate"
         )
-    made_file(folder, job.kind, member).unlink(missing_ok=True)  # of files that were deleted, to be made again
+    record_file(folder, job.kind, member).unlink(missing_ok=True)  # of files that were deleted, to be made again
     weights_sha256 = None
     if job.keep_weights:
         weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
         path = weights_file(folder, job.kind, member)
         write_atomically(path, lambda temporary: save_file(weights, temporary))
         weights_sha256 = sha256_of(path)
-    made = Made(
+    record = ModelRecord(
         fingerprint=job.fingerprint,
         member=member,
         seconds=round(seconds, 3),
@@ -241,7 +241,7 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
         threads=torch.get_num_threads(),
         torch=str(torch.__version__),
     )
-    write_sealed_json(made_file(folder, job.kind, member), {"format": FORMAT, **asdict(made)})
+    write_sealed_json(record_file(folder, job.kind, member), {"format": FORMAT, **asdict(record)})
     shutil.rmtree(work)
 
 
@@ -294,9 +294,9 @@ def complete(
     count = _workers(job, workers, executor)
 
     def missing() -> list[int]:
-        return [member for member in range(models) if not is_made(folder, job.kind, member)]
+        return [member for member in range(models) if not is_finished(folder, job.kind, member)]
 
-    def told() -> None:
+    def report() -> None:
         progress(job.stage, models - len(missing()), models)
 
     if not missing():
@@ -309,16 +309,16 @@ def complete(
     with locked(folder) as lock:
         _sweep(folder)
         todo = missing()
-        told()
+        report()
         try:
             if executor is not None:
-                _by_executor(executor, job, folder, todo, told)
+                _by_executor(executor, job, folder, todo, report)
             elif count:
-                _by_processes(job, folder, todo, min(count, len(todo)), told, lock)
+                _by_processes(job, folder, todo, min(count, len(todo)), report, lock)
             else:
                 for member in todo:
                     make(job, folder, member)
-                    told()
+                    report()
         finally:  # whatever happened, no copy of the samples stays; it is written again when it is needed
             (folder / JOB).unlink(missing_ok=True)
         _sweep(folder)
@@ -335,7 +335,7 @@ def _sweep(folder: Path) -> None:
     remove_leftovers(folder)
     for work in sorted((folder / WORK).glob("*")):
         kind, _, member = work.name.rpartition("-")
-        if member.isdecimal() and is_made(folder, kind, int(member)):
+        if member.isdecimal() and is_finished(folder, kind, int(member)):
             shutil.rmtree(work)
     if (folder / WORK).exists() and not any((folder / WORK).iterdir()):
         (folder / WORK).rmdir()
@@ -353,7 +353,9 @@ def _workers(job: Job, asked: int | None, executor: Executor | None) -> int:
 # ---------------------------------------------------------------------------------------------- local processes
 
 
-def _by_processes(job: Job, folder: Path, members: list[int], count: int, told: Callable[[], None], lock: int) -> None:
+def _by_processes(
+    job: Job, folder: Path, members: list[int], count: int, report: Callable[[], None], lock: int
+) -> None:
     sha256 = job.write(folder)
     logs = [folder / f"worker-{worker}.log" for worker in range(count)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -375,7 +377,7 @@ def _by_processes(job: Job, folder: Path, members: list[int], count: int, told: 
                 )
         while any(process.poll() is None for process in processes):
             time.sleep(TICK)
-            told()
+            report()
             _refuse_failures(job, processes, logs)
         _refuse_failures(job, processes, logs)
     finally:
@@ -400,25 +402,25 @@ def _refuse_failures(job: Job, processes: list[subprocess.Popen[bytes]], logs: l
 # ---------------------------------------------------------------------------------------------- a given executor
 
 
-def _by_executor(executor: Executor, job: Job, folder: Path, members: list[int], told: Callable[[], None]) -> None:
+def _by_executor(executor: Executor, job: Job, folder: Path, members: list[int], report: Callable[[], None]) -> None:
     sha256 = job.write(folder)
     pending = [executor.submit(make_elsewhere, str(folder.absolute()), sha256, member) for member in members]
     try:
         while True:
-            waiting = [one for one in pending if not one.done()]
-            for member, one in zip(members, pending, strict=True):
-                if one.done():
-                    _refuse_failure(job, member, one)
-            told()
+            waiting = [result for result in pending if not result.done()]
+            for member, result in zip(members, pending, strict=True):
+                if result.done():
+                    _refuse_failure(job, member, result)
+            report()
             if not waiting:
                 return
             time.sleep(TICK)
     finally:
-        for one in pending:
-            one.cancel()
+        for result in pending:
+            result.cancel()
         (folder / JOB).unlink(missing_ok=True)  # which stops those that have begun
         until = time.monotonic() + PATIENCE
-        while not all(one.done() for one in pending) and time.monotonic() < until:
+        while not all(result.done() for result in pending) and time.monotonic() < until:
             time.sleep(TICK)
 
 

@@ -35,8 +35,8 @@ class StoredLogits(Sequence[Float[np.ndarray, "n ..."]]):
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     paths = [Path(folder) / f"{one}.safetensors" for one in range(2)]
-    ...     sha256 = [write_logits(path, torch.full((3, 2), float(one))) for one, path in enumerate(paths)]
+    ...     paths = [Path(folder) / f"{model}.safetensors" for model in range(2)]
+    ...     sha256 = [write_logits(path, torch.full((3, 2), float(model))) for model, path in enumerate(paths)]
     ...     logits = StoredLogits.open(paths, sha256, samples=3)
     ...     print(logits.shape, logits.rows(np.array([2, 0]))[1].tolist())
     (2, 3, 2) [[1.0, 1.0], [1.0, 1.0]]
@@ -54,11 +54,11 @@ class StoredLogits(Sequence[Float[np.ndarray, "n ..."]]):
 
         `sha256` are the hashes of the files, which are checked when they are read. Raises AuditError, as reading does.
         """
-        found = [_shape(path) for path in paths]
-        for path, shape in zip(paths, found, strict=True):
-            if shape != (wanted := (samples, *found[0][1:])):
+        shapes = [_shape(path) for path in paths]
+        for path, shape in zip(paths, shapes, strict=True):
+            if shape != (wanted := (samples, *shapes[0][1:])):
                 raise AuditError(f"expected outputs of shape {wanted}, got {shape} in {path}; {REMEDY}")
-        return cls(tuple(paths), tuple(sha256), found[0][1:], samples)
+        return cls(tuple(paths), tuple(sha256), shapes[0][1:], samples)
 
     @property
     def shape(self) -> tuple[int, ...]:

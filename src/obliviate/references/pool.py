@@ -21,7 +21,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
 from obliviate.files import LOCK, read_sealed_json, writable_folder, write_sealed_json
 from obliviate.references import jobs
-from obliviate.references.jobs import JOB, WORK, Executor, is_made, open_logits, read_made, weights_file
+from obliviate.references.jobs import JOB, WORK, Executor, is_finished, open_logits, read_record, weights_file
 from obliviate.references.logits import StoredLogits
 from obliviate.references.member import Members
 from obliviate.references.plan import check_count, leave_half_out
@@ -121,26 +121,26 @@ class PoolFacts:
     def members(self) -> int:
         """How many members are there without a gap, from the first."""
         count = 0
-        while is_made(self.folder, Members.kind, count):
+        while is_finished(self.folder, Members.kind, count):
             count += 1
         return count
 
     @property
     def weights(self) -> int:
         """How many of the members have their weights beside them."""
-        return sum(weights_file(self.folder, Members.kind, one).exists() for one in range(self.members))
+        return sum(weights_file(self.folder, Members.kind, member).exists() for member in range(self.members))
 
     @property
     def bytes(self) -> int:
         """The size of all files, shadows included."""
-        return sum(one.stat().st_size for one in self.folder.rglob("*") if one.is_file())
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
     def differences(self, asked: Mapping[str, Any]) -> str:
         """Say in what this pool is another than that of an `identity`; an empty text if in nothing.
 
         Models and losses are compared on samples, so that nothing is said of them where the samples are others.
         """
-        told = [
+        differences = [
             f"{key} {self.recipe.get(key)!r}, not {asked['recipe'].get(key)!r}"
             for key in sorted(set(self.recipe) | set(asked["recipe"]))
             if key != "model" and self.recipe.get(key) != asked["recipe"].get(key)
@@ -151,15 +151,18 @@ class PoolFacts:
             if self.task.get(key) != asked["task"].get(key)
         ]
         if self.population_sha256 != asked["population_sha256"]:
-            told += [*tasks, f"other samples ({self.samples:,}, not {asked['samples']:,})"]
+            differences += [*tasks, f"other samples ({self.samples:,}, not {asked['samples']:,})"]
         else:
             if self.architecture_sha256 != asked["architecture_sha256"]:
-                mine, theirs = self.recipe.get("model"), asked["recipe"]["model"]
-                told.append("the architecture as built" + (f" ({mine}, not {theirs})" if mine != theirs else ""))
-            told += tasks or ["the task's loss"] * (self.task_sha256 != asked["task_sha256"])
+                own_model, asked_model = self.recipe.get("model"), asked["recipe"]["model"]
+                differences.append(
+                    "the architecture as built"
+                    + (f" ({own_model}, not {asked_model})" if own_model != asked_model else "")
+                )
+            differences += tasks or ["the task's loss"] * (self.task_sha256 != asked["task_sha256"])
         if self.seed != asked["seed"]:
-            told.append(f"seed {self.seed}, not {asked['seed']}")
-        return ", ".join(told)
+            differences.append(f"seed {self.seed}, not {asked['seed']}")
+        return ", ".join(differences)
 
 
 def identity(recipe: Recipe, population: Samples, task: Task, *, seed: int) -> dict[str, Any]:
@@ -249,18 +252,18 @@ def load_pool(
     """
     facts = identity(recipe, population, task, seed=seed)
     name = fingerprint(facts)
-    known = {one.fingerprint: one for one in pools_in(folder)}
+    known = {pool.fingerprint: pool for pool in pools_in(folder)}
     if name not in known:
-        others = "; ".join(f"{one}: {pool.differences(facts)}" for one, pool in known.items())
+        others = "; ".join(f"{digest}: {pool.differences(facts)}" for digest, pool in known.items())
         raise AuditError(
             f"expected references {name} in {folder}, got {others or 'none'}; "
             "train them first, or give the model, the recipe, the task, the samples and the seed that they were "
             "trained by"
         )
-    there = known[name].members
-    if there < (wanted := models or max(4, there - there % 2)):
+    members = known[name].members
+    if members < (wanted := models or max(4, members - members % 2)):
         raise AuditError(
-            f"expected {wanted} references in {folder / name}, got {there}; train more, which keeps these as they are"
+            f"expected {wanted} references in {folder / name}, got {members}; train more, which keeps these as they are"
         )
     _refuse_foreign(folder / name)
     included = leave_half_out(wanted, len(population), seed=seed)
@@ -277,10 +280,10 @@ def _warn_of_unlike(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
     if (folder / name / FACTS).exists():
         return
     with suppress(AuditError):  # a description that cannot be read is of another pool, which does not matter here
-        for one in pools_in(folder):
-            if all(getattr(one, key) == facts[key] for key in ("recipe", "population_sha256", "seed")):
+        for pool in pools_in(folder):
+            if all(getattr(pool, key) == facts[key] for key in ("recipe", "population_sha256", "seed")):
                 warnings.warn(
-                    f"new references are trained, for those in {one.folder} differ in {one.differences(facts)}",
+                    f"new references are trained, for those in {pool.folder} differ in {pool.differences(facts)}",
                     stacklevel=3,
                 )
 
@@ -292,16 +295,16 @@ def _described(path: Path) -> dict[str, Any]:
 def _open(
     folder: Path, population: Samples, included: Bool[np.ndarray, "models n"], name: str, seed: int
 ) -> ReferencePool:
-    made = [read_made(folder, Members.kind, member, name) for member in range(len(included))]
-    logits = open_logits(folder, Members.kind, made, samples=len(population))
-    seconds = sum(one.seconds for one in made)
+    records = [read_record(folder, Members.kind, member, name) for member in range(len(included))]
+    logits = open_logits(folder, Members.kind, records, samples=len(population))
+    seconds = sum(record.seconds for record in records)
     return ReferencePool(population.ids, logits, included, name, seconds, folder, seed)
 
 
 def _refuse_foreign(folder: Path) -> None:
     """Refuse a folder with files that are not a pool's, other than hidden ones; raises AuditError."""
     foreign = sorted(
-        one.name for one in folder.iterdir() if not one.name.startswith(".") and not OURS.fullmatch(one.name)
+        path.name for path in folder.iterdir() if not path.name.startswith(".") and not OURS.fullmatch(path.name)
     )
     if foreign:
         raise AuditError(

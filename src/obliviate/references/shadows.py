@@ -20,9 +20,9 @@ from torch import nn
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.files import read_sealed_json, told_apart, writable_folder, write_sealed_json
+from obliviate.files import read_sealed_json, shortened_apart, writable_folder, write_sealed_json
 from obliviate.references import jobs
-from obliviate.references.jobs import Executor, Job, check_weights, made_file, open_logits, pickled, read_made
+from obliviate.references.jobs import Executor, Job, check_weights, open_logits, pickled, read_record, record_file
 from obliviate.references.logits import REMEDY, StoredLogits
 from obliviate.references.member import Members
 from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
@@ -101,11 +101,13 @@ class Shadows(Job):
 
     def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
         trained = self.population.at(self.included[member])
-        gone = np.isin(trained.ids, self.ids)
+        forgotten = np.isin(trained.ids, self.ids)
         weights = check_weights(self.references, Members.kind, member, self.weights_sha256[member])
         model = _reference(weights, self.recipe, seed=self.seed)
         seed = derive(self.seed, self.kind, member)
-        return self.unlearning(model, trained.at(gone), trained.at(~gone), seed=seed, folder=folder, progress=progress)
+        return self.unlearning(
+            model, trained.at(forgotten), trained.at(~forgotten), seed=seed, folder=folder, progress=progress
+        )
 
 
 def hold_out(unseen: Ids, count: int, *, seed: int) -> Shaped[np.ndarray, " count"]:
@@ -168,10 +170,10 @@ def make_shadows(
     request = f"{pool.fingerprint} {unlearning!r} {ids[: len(forget)].tolist()} {held_out.tolist()} {seed}"
     name = hashlib.sha256(request.encode()).hexdigest()[:16]
     _ = pool.weights  # where they were dropped, it says so before any work
-    references = [read_made(pool.folder, Members.kind, member, pool.fingerprint) for member in range(len(pool))]
+    references = [read_record(pool.folder, Members.kind, member, pool.fingerprint) for member in range(len(pool))]
     job = Shadows(
         recipe, task, population, seed, name, False, ids=ids, included=pool.included,
-        references=pool.folder.absolute(), weights_sha256=tuple(one.weights_sha256 for one in references),
+        references=pool.folder.absolute(), weights_sha256=tuple(reference.weights_sha256 for reference in references),
         unlearning=unlearning,
     )  # fmt: skip
     folder = writable_folder(folder / name)
@@ -182,17 +184,17 @@ def make_shadows(
     elif read_sealed_json(folder / FACTS, FORMAT, remedy=REWRITE, error=AuditError) != facts:
         raise AuditError(f"expected the description of shadows {name}, got another in {folder / FACTS}; {REWRITE}")
     jobs.complete(job, folder, len(pool), workers=workers, executor=executor, progress=progress)
-    made = [read_made(folder, Shadows.kind, shadow, name) for shadow in range(len(pool))]
-    for shadow, reference in zip(made, references, strict=True):
+    shadows = [read_record(folder, Shadows.kind, shadow, name) for shadow in range(len(pool))]
+    for shadow, reference in zip(shadows, references, strict=True):
         if shadow.begun_from != reference.weights_sha256:
-            wanted, got = told_apart(str(reference.weights_sha256), str(shadow.begun_from))
+            wanted, got = shortened_apart(str(reference.weights_sha256), str(shadow.begun_from))
             raise AuditError(
                 f"expected a shadow of the reference with weights {wanted}, got that of {got} in "
-                f"{made_file(folder, Shadows.kind, shadow.member)}; {REMEDY}"
+                f"{record_file(folder, Shadows.kind, shadow.member)}; {REMEDY}"
             )
-    logits = open_logits(folder, Shadows.kind, made, samples=len(ids))
+    logits = open_logits(folder, Shadows.kind, shadows, samples=len(ids))
     asked = np.arange(len(ids)) < len(forget)
-    seconds = sum(one.seconds for one in made)
+    seconds = sum(shadow.seconds for shadow in shadows)
     return ShadowPool(ids, logits, included, asked, name, seconds, folder)
 
 

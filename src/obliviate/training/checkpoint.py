@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from obliviate.errors import CheckpointError
-from obliviate.files import read_sealed_json, sha256_of, told_apart, write_atomically, write_sealed_json
+from obliviate.files import read_sealed_json, sha256_of, shortened_apart, write_atomically, write_sealed_json
 from obliviate.training.tensors import tensors_sha256
 
 FORMAT: Final = "obliviate.checkpoint/2"
@@ -133,7 +133,7 @@ def load(path: Path, model: nn.Module) -> Manifest:
     manifest = read_manifest(path)
     try:
         if (digest := sha256_of(path)) != manifest.file_sha256:
-            wanted, got = told_apart(manifest.file_sha256, digest)
+            wanted, got = shortened_apart(manifest.file_sha256, digest)
             raise CheckpointError(
                 f"expected weights with sha256 {wanted}, got {got} in {path}; "
                 "the file is damaged or was replaced: restore it or train again"

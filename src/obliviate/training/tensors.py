@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from obliviate.errors import CheckpointError
-from obliviate.files import SEAL, told_apart, write_atomically
+from obliviate.files import SEAL, shortened_apart, write_atomically
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
@@ -50,7 +50,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"expected tensors in {path}, got {error}; the file is missing or damaged") from error
     sealed, digest = facts.pop(SEAL, ""), _seal(tensors, facts)
     if sealed != digest:
-        wanted, got = told_apart(sealed, digest)
+        wanted, got = shortened_apart(sealed, digest)
         raise CheckpointError(
             f"expected tensors with sha256 {wanted or 'of their own'}, got {got} in {path}; the file is damaged"
         )

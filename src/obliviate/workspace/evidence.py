@@ -68,21 +68,21 @@ def make_shadows(
     pool: ReferencePool,
     origin: Origin,
     makers: Makers,
-    said: Callable[[str], Progress],
+    progress_of: Callable[[str], Progress],
 ) -> tuple[dict[str, ShadowPool], list[str]]:
     """Make shadows for every unlearned model, by its label; and say of which models there are none, and why.
 
     `earlier` are the models that served before, each with the request that it came of.
     """
-    found: dict[str, ShadowPool] = {}
+    shadows: dict[str, ShadowPool] = {}
     notes = []
-    for made, manifest in entries:
-        if made.role != "unlearned":
+    for model, manifest in entries:
+        if model.role != "unlearned":
             continue
         try:
-            before = [(request, method) for method, request in (_made_by(*one) for one in earlier)]
+            before = [(request, method) for method, request in (_made_by(*entry) for entry in earlier)]
             method, request = _made_by(manifest, split)
-            found[made.label] = workflow.train_shadows(
+            shadows[model.label] = workflow.train_shadows(
                 pool,
                 origin.recipe,
                 origin.data.train,
@@ -94,11 +94,11 @@ def make_shadows(
                 seed=origin.seed,
                 workers=makers.workers,
                 executor=makers.executor,
-                progress=said(made.label),
+                progress=progress_of(model.label),
             )
         except (MethodError, TrainingError) as error:
-            notes.append(f"{made.label} was audited without U-LiRA, for it has no shadows: {error}")
-    return found, notes
+            notes.append(f"{model.label} was audited without U-LiRA, for it has no shadows: {error}")
+    return shadows, notes
 
 
 def _made_by(manifest: Manifest, split: Split) -> tuple[Method, Split]:
@@ -111,6 +111,6 @@ def _made_by(manifest: Manifest, split: Split) -> tuple[Method, Split]:
         )
     method = methods.from_dict(described)
     request = split if manifest.settings["retain"] else split.without_retain()
-    if repr(made := settle(method, request)) != manifest.method:
-        raise MethodError(f"expected {manifest.method}, got {made!r} from this version; unlearn again")
+    if repr(settled := settle(method, request)) != manifest.method:
+        raise MethodError(f"expected {manifest.method}, got {settled!r} from this version; unlearn again")
     return method, request

@@ -149,9 +149,9 @@ class Workspace:
         """
         if forget is None:
             _refuse_copies_alone(with_copies)
-            number = self._asked.one(None if after is None else self.following(after)).number
+            number = self._asked.numbered(None if after is None else self.following(after)).number
             split = self.split_of(number)
-            chosen = Chosen(split.forget.ids.tolist(), self._asked.one(number).told)
+            chosen = Chosen(split.forget.ids.tolist(), self._asked.numbered(number).full_rule)
         else:
             chosen, split, (number, _) = self._resolved(forget, after, with_copies)
         elsewhere = self._elsewhere(number, split)
@@ -172,7 +172,7 @@ class Workspace:
 
     def elsewhere(self, request: int | None = None) -> Elsewhere:
         """What a request, the last if left out, does not reach: retained copies, and unseen samples of its people."""
-        number = self._asked.one(request).number
+        number = self._asked.numbered(request).number
         return self._elsewhere(number, self.split_of(number))
 
     def _elsewhere(self, number: int, split: Split) -> Elsewhere:
@@ -180,10 +180,10 @@ class Workspace:
 
     def _unseen(self, number: int) -> Samples:
         """The samples that an audit of a request takes for unseen."""
-        return unseen_in_audit(self.data, [*self._asked.before(number).forgotten, *self._asked.one(number).ids])
+        return unseen_in_audit(self.data, [*self._asked.before(number).forgotten, *self._asked.numbered(number).ids])
 
-    def _here(self, number: int) -> forgetting.Here:
-        return forgetting.Here(self.folder, self.origin, number, self._asked.before(number).forgotten)
+    def _here(self, number: int) -> forgetting.Context:
+        return forgetting.Context(self.folder, self.origin, number, self._asked.before(number).forgotten)
 
     @property
     def _asked(self) -> requests.Requests:
@@ -213,7 +213,7 @@ class Workspace:
     @property
     def rule(self) -> str:
         """How the forget set of the last request was chosen, in a few words."""
-        return self._asked.one().told
+        return self._asked.numbered().full_rule
 
     @property
     def split(self) -> Split:
@@ -222,12 +222,12 @@ class Workspace:
 
     def split_of(self, request: int | None) -> Split:
         """The split of a request, None the last: samples of earlier ones are neither forgotten nor retained."""
-        asked = self._asked.one(request)
+        asked = self._asked.numbered(request)
         return self._asked.before(asked.number).split(asked.ids)
 
     def _served(self, number: int) -> Trained:
         """The model that a request begins from."""
-        return self.train() if self._asked.one(number).after is None else self._asked.served(number)[0]
+        return self.train() if self._asked.numbered(number).after is None else self._asked.served(number)[0]
 
     # ------------------------------------------------------------------------------------------- models
 
@@ -275,7 +275,7 @@ class Workspace:
         if forget is not None or after is not None:
             request = self.following(after)
         try:
-            return self._unlearned(method, self._asked.one(request).number, seed=seed, retain=retain, name=name)
+            return self._unlearned(method, self._asked.numbered(request).number, seed=seed, retain=retain, name=name)
         except ObliviateError:
             if len(self.requests) > before:  # the folder is not bound to a request that came to nothing
                 self.unchoose()
@@ -425,7 +425,7 @@ class Workspace:
         settings = settings or AuditSettings()
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
-        asked = self._asked.one(request)
+        asked = self._asked.numbered(request)
         number, split = asked.number, self.split_of(asked.number)
         unseen = self._unseen(number)
         if not retrained:  # before references are trained in vain
@@ -467,7 +467,7 @@ class Workspace:
             seed=self.seed,
             data_name=self.data.name,
             data_sha256=self.data.sha256,
-            forget_rule=asked.told,
+            forget_rule=asked.full_rule,
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
@@ -500,7 +500,7 @@ class Workspace:
         if retrained < 0:
             raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
         inspection.check_settings(epochs, learning_rate)
-        asked = self._asked.one(request)
+        asked = self._asked.numbered(request)
         split, unseen = self.split_of(asked.number), self._unseen(asked.number)
         self._compared(asked.number)
         self.train()
@@ -524,7 +524,7 @@ class Workspace:
                 "forget": len(split.forget),
                 "train": len(self.data.train),
                 "test": len(unseen),
-                "forget_rule": asked.told,
+                "forget_rule": asked.full_rule,
             },
             **found.to_dict(),
         }

@@ -21,7 +21,7 @@ from obliviate.workspace.origin import Origin
 
 
 @dataclass(frozen=True, eq=False)
-class Here:
+class Context:
     """The folder, what it was made from, and what requests before that of this number have forgotten."""
 
     folder: Path
@@ -43,7 +43,7 @@ class Here:
 
     def pool(self) -> ReferencePool:
         """Open the references that are there; raises WorkspaceError where there are none, with how to get some."""
-        if not any(one.members for one in pools_in(self.references)):
+        if not any(pool.members for pool in pools_in(self.references)):
             raise WorkspaceError(
                 f"expected references in {self.folder} to rank samples by, got none; "
                 f"run `obliviate references --out {self.folder}` first"
@@ -54,22 +54,22 @@ class Here:
         )
 
 
-def choose(forget: Forget, here: Here, *, with_copies: bool = False) -> Chosen:
+def choose(forget: Forget, context: Context, *, with_copies: bool = False) -> Chosen:
     """Choose by ids, a rule, or its text: one of `RULES` or `data.rules.TEXTS`; and their copies, if these are wanted.
 
     The ids are not looked up here: `Split.of` refuses those that are unknown. Raises DataError for a rule that cannot
     be followed, WorkspaceError for one that needs what the folder does not hold.
     """
-    among = here.among
-    chosen = follow(forget, among, {begins: partial(rule, here) for begins, rule in RULES.items()})
+    among = context.among
+    chosen = follow(forget, among, {begins: partial(rule, context) for begins, rule in RULES.items()})
     return and_copies(chosen, among) if with_copies else chosen
 
 
-def _coins(here: Here, _: str) -> Rule:
+def _coins(context: Context, _: str) -> Rule:
     def chosen(_: Among) -> Chosen:
-        if (coins := here.origin.plan.tossed) is None:
+        if (coins := context.origin.plan.tossed) is None:
             raise DataError(
-                f"expected a folder with coins to forget the heads of, got {here.folder} without; "
+                f"expected a folder with coins to forget the heads of, got {context.folder} without; "
                 "train with `obliviate train --coins 1000` in a new one"
             )
         heads = coins.heads.tolist()
@@ -78,11 +78,11 @@ def _coins(here: Here, _: str) -> Rule:
     return Rule("coins", chosen)
 
 
-def _noise(here: Here, _: str) -> Rule:
+def _noise(context: Context, _: str) -> Rule:
     def chosen(_: Among) -> Chosen:
-        if (noise := here.origin.plan.planted) is None:
+        if (noise := context.origin.plan.planted) is None:
             raise DataError(
-                f"expected a folder with noise to forget the samples of, got {here.folder} without; "
+                f"expected a folder with noise to forget the samples of, got {context.folder} without; "
                 "train with `obliviate train --noise 500` in a new one"
             )
         ids = noise.clean.ids.tolist()
@@ -91,15 +91,15 @@ def _noise(here: Here, _: str) -> Rule:
     return Rule("noise", chosen)
 
 
-def _memorised(here: Here, amount: str) -> Rule:
-    return workflow.memorised(read_amount(amount, rule="memorised"), here.pool, here.origin.task)
+def _memorised(context: Context, amount: str) -> Rule:
+    return workflow.memorised(read_amount(amount, rule="memorised"), context.pool, context.origin.task)
 
 
-def _mislabelled(here: Here, amount: str) -> Rule:
-    return workflow.mislabelled(read_amount(amount, rule="mislabelled"), here.pool, here.origin.task)
+def _mislabelled(context: Context, amount: str) -> Rule:
+    return workflow.mislabelled(read_amount(amount, rule="mislabelled"), context.pool, context.origin.task)
 
 
-RULES: Final[dict[str, Callable[[Here, str], Rule]]] = {
+RULES: Final[dict[str, Callable[[Context, str], Rule]]] = {
     "coins": _coins,
     "noise": _noise,
     "mislabelled:": _mislabelled,

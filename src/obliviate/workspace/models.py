@@ -43,25 +43,25 @@ class ModelFolder:
         """
         path, asked = self._path(identity), json.loads(json.dumps(settings or {}))
         if path.with_suffix(".json").exists():
-            made, manifest = self._read(path)
-            told = {key: manifest.settings.get(key) for key in asked}
-            if (manifest.ids, told) != (ids, asked):
+            model, manifest = self._read(path)
+            recorded = {key: manifest.settings.get(key) for key in asked}
+            if (manifest.ids, recorded) != (ids, asked):
                 raise WorkspaceError(
-                    f"expected the model {made.label} as it is asked for, got a manifest in {path.parent} that says "
+                    f"expected the model {model.label} as it is asked for, got a manifest in {path.parent} that says "
                     f"otherwise; remove {path.stem}.json to make it again"
                 )
-            return made
+            return model
         work = self.folder / "work" / identity  # made by the run when it has something to keep
         try:
-            made = make(work)
+            model = make(work)
         except ObliviateError:  # it would come again: nothing here is worth going on with
             _discard(work)
             raise
-        number = 1 + max((one.number for one in self._manifests().values()), default=0)
+        number = 1 + max((manifest.number for manifest in self._manifests().values()), default=0)
         data = self.data_sha256
-        models.save(path, made, self.recipe, data_sha256=data, ids=ids, settings=asked, number=number)
+        models.save(path, model, self.recipe, data_sha256=data, ids=ids, settings=asked, number=number)
         _discard(work)
-        return made
+        return model
 
     def entries(self) -> list[tuple[Trained, Manifest]]:
         """Every model with its manifest: the original, then the others in the order of their making.
@@ -69,29 +69,29 @@ class ModelFolder:
         A label that is there already gets a number.
         """
         loaded = [self._read(path) for path in self._manifests()]
-        loaded.sort(key=lambda one: (one[0].role != "original", request_of(one[1]), one[1].number))
-        told, entries = Counter[str](), []
-        for made, manifest in loaded:
-            told[made.label] += 1
-            again = told[made.label]
-            entries.append((made if again == 1 else replace(made, name=f"{made.label} #{again}"), manifest))
+        loaded.sort(key=lambda entry: (entry[0].role != "original", request_of(entry[1]), entry[1].number))
+        labels, entries = Counter[str](), []
+        for model, manifest in loaded:
+            labels[model.label] += 1
+            again = labels[model.label]
+            entries.append((model if again == 1 else replace(model, name=f"{model.label} #{again}"), manifest))
         return entries
 
     def count(self, role: Role, *, request: int) -> int:
         """How many models of a role did a request make, by their manifests alone."""
-        return sum((one.role, request_of(one)) == (role, request) for one in self._manifests().values())
+        return sum((manifest.role, request_of(manifest)) == (role, request) for manifest in self._manifests().values())
 
     def _manifests(self) -> dict[Path, Manifest]:
         """The manifest of every model, by the path of its weights, in the order of their names."""
         # The manifest is written last: weights without one are those of an interrupted run.
-        paths = [one.with_suffix(".safetensors") for one in sorted((self.folder / "models").glob("*.json"))]
+        paths = [path.with_suffix(".safetensors") for path in sorted((self.folder / "models").glob("*.json"))]
         return {path: checkpoint.read_manifest(path) for path in paths}
 
     def _path(self, identity: str) -> Path:
         return self.folder / "models" / f"{identity}.safetensors"
 
     def _read(self, path: Path) -> tuple[Trained, Manifest]:
-        made, manifest = models.read(path, self.recipe)
+        model, manifest = models.read(path, self.recipe)
         if manifest.data_sha256 != self.data_sha256:
             raise WorkspaceError(
                 f"expected a model of this folder's data, got {path} of other data; remove it from {path.parent}"
@@ -106,7 +106,7 @@ class ModelFolder:
                 f"expected the role {_role(manifest.method)} of a model by {manifest.method}, got {manifest.role} "
                 f"in {path.with_suffix('.json')}; remove the file to make the model again"
             )
-        return made, manifest
+        return model, manifest
 
 
 def _role(method: str) -> Role:

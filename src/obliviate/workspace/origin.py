@@ -10,7 +10,7 @@ from typing import Any, Final
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_sealed_json, told_apart, writable_folder, write_sealed_json
+from obliviate.files import read_sealed_json, shortened_apart, writable_folder, write_sealed_json
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
@@ -70,7 +70,7 @@ class Origin:
         planned = {name: facts.get(name) for name in ("train_size", "reference_size", "coins", "noise", "noise_scale")}
         origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
         if origin.data.sha256 != facts["data_sha256"]:
-            wanted, got = told_apart(facts["data_sha256"], origin.data.sha256)
+            wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {wanted}), got {got}; "
                 f"restore {facts['source']}, or begin in a new folder"
@@ -87,19 +87,19 @@ class Origin:
         """
         facts = self.facts
         if (folder / FILE).exists():
-            there = read_facts(folder)
+            recorded = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
-            if differing := sorted(key for key in compared if there.get(key) != facts[key]):
+            if differing := sorted(key for key in compared if recorded.get(key) != facts[key]):
                 raise WorkspaceError(
                     f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
                 )
             self.check_code(folder)
-            if there.get("source") != self.source:
+            if recorded.get("source") != self.source:
                 writable_folder(folder)
                 write_sealed_json(folder / FILE, facts | self._built)
         else:
-            if folder.is_dir() and (foreign := sorted(one.name for one in folder.iterdir())[:1]):
+            if folder.is_dir() and (foreign := sorted(path.name for path in folder.iterdir())[:1]):
                 raise WorkspaceError(
                     f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
                 )
@@ -111,10 +111,10 @@ class Origin:
 
     def check_code(self, folder: Path) -> None:
         """Refuse to go on in a folder after the code of its model or its task has changed; raises WorkspaceError."""
-        there, built = read_facts(folder), self._built
-        what = {"architecture_sha256": f"architecture ({self.recipe.model_name})", "task_sha256": "task and its loss"}
-        for key, name in what.items():
-            if there.get(key) != built[key]:
+        recorded, built = read_facts(folder), self._built
+        names = {"architecture_sha256": f"architecture ({self.recipe.model_name})", "task_sha256": "task and its loss"}
+        for key, name in names.items():
+            if recorded.get(key) != built[key]:
                 raise WorkspaceError(
                     f"expected the {name} that {folder} was begun with, got another under the same name; restore its "
                     "code, or begin in a new folder"

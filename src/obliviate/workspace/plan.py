@@ -86,30 +86,30 @@ class Plan:
 
     def tests(self, models: Sequence[Trained], split: Split, task: Task) -> tuple[dict[str, Any], list[str]]:
         """The exact tests of models, by their key in results.json; and what was planned and cannot be tested."""
-        found: dict[str, Any] = {}
+        results: dict[str, Any] = {}
         notes = []
         asked = set(split.forget.ids)
         if (coins := self.tossed) is not None:
             if asked == set(coins.heads):
                 tails = self.whole.select(coins.tails)
-                found["coin_flips"] = planned.coin_flips(models, split.forget, tails).to_dict()
+                results["coin_flips"] = planned.coin_flips(models, split.forget, tails).to_dict()
             else:
                 notes.append("The coins were not tested: that needs a request for the heads (--forget coins).")
         if (noise := self.planted) is not None:
             if asked == set(noise.clean.ids):
                 tested = planned.planted_noise(models, noise.clean, noise.values, task, sigma=noise.sigma)
-                found["planted_noise"] = {key: one for key, one in tested.to_dict().items() if key != "notes"}
+                results["planted_noise"] = {key: value for key, value in tested.to_dict().items() if key != "notes"}
                 notes += tested.notes
             else:
                 notes.append("The noise was not tested: that needs a request for its samples (--forget noise).")
-        return found, notes
+        return results, notes
 
 
-def _keep(path: Path, facts: dict[str, Any], what: str) -> None:
+def _keep(path: Path, facts: dict[str, Any], name: str) -> None:
     if not path.exists():
         write_sealed_json(path, facts)
     elif read_sealed_json(path, remedy="restore it, or begin in a new folder") != facts:
         raise WorkspaceError(
-            f"expected the {what} that {path.parent} was made with, got others in {path.name}; the file was "
+            f"expected the {name} that {path.parent} was made with, got others in {path.name}; the file was "
             "edited, or another version of numpy or torch draws other numbers: begin in a new folder"
         )

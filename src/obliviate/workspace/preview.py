@@ -75,12 +75,12 @@ def preview(
 
 def _counted(values: np.ndarray, places: np.ndarray) -> dict[str, Any]:
     """How many groups are asked for, and the largest of them: the group, how many to forget, and of how many."""
-    found, counts = np.unique(values[places], return_counts=True)
+    groups, counts = np.unique(values[places], return_counts=True)
     largest = np.argsort(-counts, kind="stable")[:FIRST]
     return {
-        "number": len(found),
+        "number": len(groups),
         "first": [
-            {"value": str(found[one]), "forget": int(counts[one]), "of": int((values == found[one]).sum())}
-            for one in largest
+            {"value": str(groups[place]), "forget": int(counts[place]), "of": int((values == groups[place]).sum())}
+            for place in largest
         ],
     }

@@ -45,7 +45,7 @@ class Request:
     grouped: bool = False
 
     @property
-    def told(self) -> str:
+    def full_rule(self) -> str:
         """How the ids were chosen, with what went before."""
         return self.rule if self.after is None else f"{self.rule}; request {self.number}, after {self.after.label}"
 
@@ -63,22 +63,22 @@ class Requests:
         """Every request, in order."""
         return read(self.folder)
 
-    def one(self, number: int | None = None) -> Request:
+    def numbered(self, number: int | None = None) -> Request:
         """The request of a number, None the last; raises WorkspaceError where there is none."""
-        there = self.all
-        if not there:
+        requests = self.all
+        if not requests:
             raise WorkspaceError(f"expected a forget set in {self.folder}, got none; choose one with --forget")
-        number = len(there) if number is None else number
-        if not 1 <= number <= len(there):
+        number = len(requests) if number is None else number
+        if not 1 <= number <= len(requests):
             raise WorkspaceError(
-                f"expected a request of {self.folder}, from 1 to {len(there)}, got {number}; name one of them, or make "
-                "the next one with --forget and --after"
+                f"expected a request of {self.folder}, from 1 to {len(requests)}, got {number}; name one of them, or "
+                "make the next one with --forget and --after"
             )
-        return there[number - 1]
+        return requests[number - 1]
 
     def before(self, number: int) -> History:
         """What was trained on, and what was forgotten before the request of this number."""
-        earlier = tuple(as_ids(one.ids, what="ids of a request") for one in self.all[: number - 1])
+        earlier = tuple(as_ids(request.ids, what="ids of a request") for request in self.all[: number - 1])
         return History(self.data.train, self.data.reference, earlier)
 
     def begins(self, after: str | None) -> tuple[int, Parent | None]:
@@ -88,15 +88,15 @@ class Requests:
         """
         if after is None:
             return 1, None
-        there = {made.label: one for made, one in self.kept.entries() if made.role != "original"}
-        if after not in there:
+        manifests = {model.label: manifest for model, manifest in self.kept.entries() if model.role != "original"}
+        if after not in manifests:
             raise WorkspaceError(
-                f"expected an unlearned model of {self.folder} to go on from ({', '.join(there) or 'there is none'}), "
-                f"got {after!r}; name one of them with --after"
+                f"expected an unlearned model of {self.folder} to go on from "
+                f"({', '.join(manifests) or 'there is none'}), got {after!r}; name one of them with --after"
             )
-        number, parent = request_of(there[after]) + 1, Parent(after, there[after].weights_sha256)
+        number, parent = request_of(manifests[after]) + 1, Parent(after, manifests[after].weights_sha256)
         if number <= len(self.all):
-            known = self.one(number).after
+            known = self.numbered(number).after
             assert known is not None
             if known.weights_sha256 != parent.weights_sha256:
                 raise WorkspaceError(
@@ -107,42 +107,42 @@ class Requests:
 
     def served(self, number: int) -> tuple[Trained, Manifest]:
         """The unlearned model that a later request begins from; raises WorkspaceError where it is not there."""
-        parent = self.one(number).after
+        parent = self.numbered(number).after
         assert parent is not None
-        for made, manifest in self.kept.entries():
+        for model, manifest in self.kept.entries():
             if manifest.weights_sha256 == parent.weights_sha256 and request_of(manifest) == number - 1:
-                self.refuse_contradiction(made, manifest)
-                return made, manifest
+                self.refuse_contradiction(model, manifest)
+                return model, manifest
         raise WorkspaceError(
             f"expected the model {parent.label} that request {number} began from, got none with its weights in "
             f"{self.folder / 'models'}; put it back there"
         )
 
-    def refuse_contradiction(self, made: Trained, manifest: Manifest) -> None:
+    def refuse_contradiction(self, model: Trained, manifest: Manifest) -> None:
         """Refuse a model that by its manifest is not of its request; raises WorkspaceError, which names the model.
 
         The original has seen every sample of the request; all others were made for just its samples, and have seen none
         of them, nor of those of the requests before.
         """
         number = request_of(manifest)
-        asked = self.one(number)
-        gone, seen = set(asked.ids).union(*(one.ids for one in self.all[:number])), set(manifest.ids)
+        asked = self.numbered(number)
+        forgotten, seen = set(asked.ids).union(*(request.ids for request in self.all[:number])), set(manifest.ids)
         if manifest.role == "original":
-            told = f"it was not trained on {len(missing)} of them" if (missing := gone - seen) else ""
+            contradiction = f"it was not trained on {len(missing)} of them" if (missing := forgotten - seen) else ""
         elif manifest.settings.get("forget_sha256") != ids_sha256(asked.ids):
-            told = "it was made for others"
+            contradiction = "it was made for others"
         else:
-            told = f"it was trained on {len(again)} of them" if (again := gone & seen) else ""
-        if told:
+            contradiction = f"it was trained on {len(again)} of them" if (again := forgotten & seen) else ""
+        if contradiction:
             raise WorkspaceError(
-                f"expected the model {made.label} to be one for the samples of request {number} of {self.folder}, got "
-                f"a manifest that says that {told}; restore the request, or remove the model from "
+                f"expected the model {model.label} to be one for the samples of request {number} of {self.folder}, got "
+                f"a manifest that says that {contradiction}; restore the request, or remove the model from "
                 f"{self.kept.folder / 'models'} and make it again"
             )
 
     def refuse_other(self, number: int, ids: Sequence[SampleId]) -> None:
         """Refuse other ids than those of a request that is there; raises WorkspaceError."""
-        if sorted(self.one(number).ids) != sorted(ids):
+        if sorted(self.numbered(number).ids) != sorted(ids):
             raise WorkspaceError(
                 f"expected the forget set that {self.folder} has had from the start, got another; begin in a new "
                 "folder, leave out --forget, or go on from an unlearned model with --after"
@@ -154,34 +154,34 @@ class Requests:
 
 def read(folder: Path) -> list[Request]:
     """Every request; raises WorkspaceError for a damaged or foreign file."""
-    found: list[Request] = []
-    while (path := _path(folder, len(found) + 1)).exists():
+    requests: list[Request] = []
+    while (path := _path(folder, len(requests) + 1)).exists():
         values = read_sealed_json(path, FORMAT, remedy="restore it, or begin in a new folder")
         try:
-            if values["before_sha256"] != _before(found):
+            if values["before_sha256"] != _before(requests):
                 raise WorkspaceError(
                     f"expected a request that follows those before it in {folder}, got one after others in {path}; "
                     "restore the requests as they were"
                 )
-            parent = Parent(**values["after"]) if found else None
+            parent = Parent(**values["after"]) if requests else None
             facts = {name: values[name] for name in ("references", "grouped") if name in values}
-            found.append(Request(len(found) + 1, values["rule"], values["ids"], parent, **facts))
+            requests.append(Request(len(requests) + 1, values["rule"], values["ids"], parent, **facts))
         except (KeyError, TypeError) as error:
             raise WorkspaceError(
                 f"expected a request with its rule, its ids and what it comes after, got {path} without ({error}); "
                 "the file is foreign"
             ) from error
-    later = [one for one in sorted((folder / "requests").glob("*.json")) if one.stem > f"{len(found):04d}"]
+    later = [path for path in sorted((folder / "requests").glob("*.json")) if path.stem > f"{len(requests):04d}"]
     if later:
         raise WorkspaceError(
-            f"expected {_path(folder, len(found) + 1)} before {later[0].name}, got none; "
+            f"expected {_path(folder, len(requests) + 1)} before {later[0].name}, got none; "
             "restore the requests as they were"
         )
-    return found
+    return requests
 
 
 def _before(earlier: Sequence[Request]) -> str:
-    return ids_sha256([ids_sha256(one.ids) for one in earlier])
+    return ids_sha256([ids_sha256(request.ids) for request in earlier])
 
 
 def write(folder: Path, request: Request) -> None:

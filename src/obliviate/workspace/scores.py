@@ -38,9 +38,9 @@ def write(
 ) -> None:
     """Keep the scores of an audit of these samples in its folder."""
     arrays: dict[str, np.ndarray] = {"forget": forget, "unseen": unseen}
-    for one in result.models:
-        for part, values in zip(("forget", "unseen"), result.scores[one.name], strict=True):
-            arrays[f"{part} {one.weights_sha256}"] = values
+    for model in result.models:
+        for part, values in zip(("forget", "unseen"), result.scores[model.name], strict=True):
+            arrays[f"{part} {model.weights_sha256}"] = values
 
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
@@ -57,7 +57,7 @@ def read(folder: Path) -> Scores | None:
     try:
         arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
         weights = [name.removeprefix("unseen ") for name in arrays if name.startswith("unseen ")]
-        of = {one: (arrays[f"forget {one}"], arrays[f"unseen {one}"]) for one in weights}
+        of = {digest: (arrays[f"forget {digest}"], arrays[f"unseen {digest}"]) for digest in weights}
         return Scores(arrays["forget"], arrays["unseen"], of)
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise WorkspaceError(
