@@ -99,6 +99,14 @@ def test_classes_with_few_samples_are_looked_at_together_and_forgotten_ones_not_
     assert "recall of class 10" in [name for view in both for name in view.names]
 
 
+def test_classes_are_called_what_people_call_them():
+    labels = RNG.integers(0, 2, SIZE)
+    figures = [
+        name for view in views(games(labels, class_names=("no", "yes")), INDEX, columns=2) for name in view.names
+    ]
+    assert {name for name in figures if "recall" in name} == {"recall of class no", "recall of class yes"}
+
+
 def test_classes_that_are_spared_play_no_part():
     labels = RNG.integers(0, 3, SIZE)
     logits = RNG.normal(size=(SIZE, 3))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.task import Classification, InputSpace
+from obliviate.training.identity import describe_task
 from obliviate.types import Batch
 
 
@@ -131,6 +132,15 @@ def test_checking_a_model_changes_nothing_in_it():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
     assert all(one.grad is None for one in model.parameters())
+
+
+def test_names_of_classes_are_all_or_none_and_play_no_part_in_what_a_task_is():
+    plain, named = Classification(classes=2), Classification(classes=2, names=("no", "yes"))
+    assert plain == named
+    assert describe_task(plain) == describe_task(named)
+    assert [plain.class_name(1), named.class_name(1)] == ["1", "yes"]
+    with pytest.raises(DataError, match=r"^expected a name for each of 3 classes, got 2; name all of them, or none$"):
+        Classification(classes=3, names=("no", "yes"))
 
 
 def test_the_input_space_is_the_input_range():

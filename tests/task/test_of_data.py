@@ -18,6 +18,19 @@ def test_images_may_be_perturbed_everywhere():
     assert task_of(load("fashion_mnist_5k")) == Classification(classes=10)
 
 
+def test_classes_have_the_names_that_the_data_give_them(tmp_path: Path):
+    rows = "\n".join(f"{age},{('no', 'yes')[age // 3 % 2]}" for age in range(40))
+    tasks = [
+        task_of(load("fashion_mnist_5k")),
+        task_of(load(described(tmp_path, f"age,bought\n{rows}\n", "target = 'bought'\n"))),
+    ]
+    named = [task.class_name(1) for task in tasks if isinstance(task, Classification)]
+    assert named == ["trouser", "yes"]
+    digits = task_of(load("digits"))
+    assert isinstance(digits, Classification)
+    assert digits.class_name(1) == "1"
+
+
 def test_several_labels_and_numbers_have_tasks_of_their_own():
     assert task_of(load("fashion_pairs")) == MultiLabel(labels=10)
     assert task_of(load("diabetes")) == Regression(tolerance=0.5)

@@ -79,8 +79,10 @@ def test_a_lost_rare_class_is_damage_that_accuracy_does_not_show() -> None:
     assert found.parts["retain"].after["accuracy"] == 0.98
     assert found.verdict == "damaged"
     assert found.reason == (
-        "balanced accuracy on retained samples fell from 100.0 to 50.0 %; of class 1 from 100.0 to 0.0 %"
+        "balanced accuracy on retained samples fell from 100.0 to 50.0 %; recall of class 1 from 100.0 to 0.0 %"
     )
+    named = compared(before, after, Classification(classes=2, names=("no", "yes")))
+    assert named.reason.endswith("; recall of class yes from 100.0 to 0.0 %")
     few = {"forget": before["forget"], "retain": said([1] * 588 + [0] * 4, labels[:592])}
     whole = {"forget": before["forget"], "retain": said([1] * 592, labels[:592])}
     assert compared(whole, few, TWO).verdict == ""  # four samples are too few to be certain

@@ -189,25 +189,24 @@ def compared(before: Looks, after: Looks, task: Task, *, judged: bool = True) ->
     }
     if not judged:
         return Effect(parts)
-    classes = isinstance(task, Classification)
     for name in ("retain", "unseen"):
-        if name in before and (reason := _damage(name, before, after, task, classes=classes)):
+        if name in before and (reason := _damage(name, before, after, task)):
             return Effect(parts, "damaged", reason)
-    if reason := _idle(before, after, classes=classes):
+    if reason := _idle(before, after, classes=isinstance(task, Classification)):
         return Effect(parts, "hardly changed", reason)
     return Effect(parts)
 
 
-def _damage(name: str, before: Looks, after: Looks, task: Task, *, classes: bool) -> str:
+def _damage(name: str, before: Looks, after: Looks, task: Task) -> str:
     """Say by which figure a part fares clearly worse: by more than its limit, and with certainty; "" if by none."""
     first, second, without = before[name], after[name], ""
-    if classes:
+    if isinstance(task, Classification):
         forgotten = forgotten_classes(before)
         chosen = ~np.isin(first.targets, list(forgotten))
         if not chosen.any():
             return ""
         first, second = first.at(chosen), second.at(chosen)
-        without = f" (classes {', '.join(map(str, sorted(forgotten)))} left out)" if forgotten else ""
+        without = f" (classes {', '.join(map(task.class_name, sorted(forgotten)))} left out)" if forgotten else ""
     figures = [FIGURES[task.utility](look.signals, look.targets) for look in (first, second)]
     for figure in NAMES:
         if figure not in figures[0] or figure not in figures[1]:
@@ -216,8 +215,10 @@ def _damage(name: str, before: Looks, after: Looks, task: Task, *, classes: bool
         lost = new / old > RATIO if figure == "perplexity" else old - new > FALL
         if lost and _p_value(figure, first, second) < CERTAIN:
             verb = "rose" if figure == "perplexity" else "fell"
-            worst = _worst(first, second) if figure == "balanced_accuracy" else ""
-            return f"{NAMES[figure]} on {WHERE[name]} {verb} from {_pair(figure, old, new, 'to')}{worst}{without}"
+            text = f"{NAMES[figure]} on {WHERE[name]} {verb} from {_pair(figure, old, new, 'to')}"
+            if figure == "balanced_accuracy" and isinstance(task, Classification):
+                text += _worst(first, second, task)
+            return text + without
     return ""
 
 
@@ -238,10 +239,11 @@ def _p_value(figure: str, before: Look, after: Look) -> float:
     return min(whole, len(p_values) * min(p_values))
 
 
-def _worst(before: Look, after: Look) -> str:
+def _worst(before: Look, after: Look, task: Classification) -> str:
+    """Say of which class most recall is gone."""
     old, new = (recalls(look.right > 0.5, look.targets) for look in (before, after))
     worst = max(old, key=lambda label: old[label] - new[label])
-    return f"; of class {worst} from {_pair('recall', old[worst], new[worst], 'to')}"
+    return f"; recall of class {task.class_name(worst)} from {_pair('recall', old[worst], new[worst], 'to')}"
 
 
 def forgotten_classes(looks: Looks) -> set[int]:

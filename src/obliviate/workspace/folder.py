@@ -123,8 +123,8 @@ class Workspace:
 
         `after` is the label of the unlearned model that the request begins from; without one it is the first request.
         Rules choose among the samples that no earlier request was for; `with_copies` takes along what has the same
-        input under another name. Raises DataError for ids that were forgotten
-        before; WorkspaceError for a request that is there already with other ids or after another model.
+        input under another name. Raises DataError for ids that were forgotten before; WorkspaceError for a request that
+        is there already with other ids or after another model.
         """
         chosen, split, (number, parent) = self._resolved(forget, after, with_copies)
         if number > len(self.requests):
@@ -156,15 +156,15 @@ class Workspace:
             chosen, split, (number, _) = self._resolved(forget, after, with_copies)
         elsewhere = self._elsewhere(number, split)
         split = split if retain else split.without_retain()
-        among, unseen = self._here(number).among, len(self.data.test) - elsewhere.test
-        told = preview(chosen, split, elsewhere, among, method, self.task, self.recipe, unseen=unseen)
-        return {"folder": str(self.folder), **told}
+        among, unseen = self._context(number).among, len(self.data.test) - elsewhere.test
+        outline = preview(chosen, split, elsewhere, among, method, self.task, self.recipe, unseen=unseen)
+        return {"folder": str(self.folder), **outline}
 
     def _resolved(
         self, forget: Forget, after: str | None, with_copies: bool
     ) -> tuple[Chosen, Split, tuple[int, Parent | None]]:
         number, parent = self._asked.begins(after)
-        chosen = forgetting.choose(forget, self._here(number), with_copies=with_copies)
+        chosen = forgetting.choose(forget, self._context(number), with_copies=with_copies)
         split = self._asked.before(number).split(chosen.ids)
         if number <= len(self.requests):
             self._asked.refuse_other(number, split.forget.ids.tolist())
@@ -182,7 +182,7 @@ class Workspace:
         """The samples that an audit of a request takes for unseen."""
         return unseen_in_audit(self.data, [*self._asked.before(number).forgotten, *self._asked.numbered(number).ids])
 
-    def _here(self, number: int) -> forgetting.Context:
+    def _context(self, number: int) -> forgetting.Context:
         return forgetting.Context(self.folder, self.origin, number, self._asked.before(number).forgotten)
 
     @property
@@ -243,7 +243,7 @@ class Workspace:
                 seed=self.seed,
                 folder=work,
                 checkpoints=self._checkpoints,
-                progress=self._said("original"),
+                progress=self._progress_of("original"),
             )
 
         return self._kept.kept("original", make, ids=self.data.train.ids.tolist())
@@ -309,7 +309,7 @@ class Workspace:
                 seed=seed,
                 folder=work,
                 checkpoints=self._checkpoints,
-                progress=self._said(name),
+                progress=self._progress_of(name),
                 name=name,
                 unseen=self.data.test,
                 retained=whole.kept,
@@ -329,26 +329,30 @@ class Workspace:
 
     def retrained(self, count: int, *, request: int | None = None) -> list[Trained]:
         """Retrain without all that was forgotten up to a request under `count` seeds, or read them back."""
-        return [self.unlearn(Retrain(), seed=self.seed + 1 + one, request=request) for one in range(count)]
+        return [self.unlearn(Retrain(), seed=self.seed + 1 + repeat, request=request) for repeat in range(count)]
 
     def models(self) -> list[Trained]:
         """Every model of this folder: the original, then the others in the order of their making.
 
         A label that is there already gets a number.
         """
-        return [made for made, _ in self._kept.entries()]
+        return [model for model, _ in self._kept.entries()]
 
     def _compared(self, number: int) -> list[tuple[Trained, Manifest]]:
         """The models of one request: what it began from, in the role of the original, then what came of it."""
         entries, asked = self._kept.entries(), self._asked
-        for made, one in entries:
-            if request_of(one) == number:
-                asked.refuse_contradiction(made, one)
+        of_request = [(model, manifest) for model, manifest in entries if request_of(manifest) == number]
+        for model, manifest in of_request:
+            asked.refuse_contradiction(model, manifest)
         if number == 1:
-            return [(made, one) for made, one in entries if request_of(one) == 1]
+            return of_request
         weights = checkpoint.weights_sha256(self._served(number).model)
-        begun = [(replace(made, role="original"), one) for made, one in entries if one.weights_sha256 == weights]
-        return [*begun[:1], *((made, one) for made, one in entries if request_of(one) == number)]
+        begun_from = next((entry for entry in entries if entry[1].weights_sha256 == weights), None)
+        return (
+            of_request
+            if begun_from is None
+            else [(replace(begun_from[0], role="original"), begun_from[1]), *of_request]
+        )
 
     @property
     def _kept(self) -> ModelFolder:
@@ -358,7 +362,7 @@ class Workspace:
     def _checkpoints(self) -> Path | None:
         return self.folder / "checkpoints" if self.recipe.sharded else None
 
-    def _said(self, name: str) -> Progress:
+    def _progress_of(self, name: str) -> Progress:
         def progress(stage: str, done: float, total: float) -> None:
             self.progress(name if stage in {"train", name} else f"{name}: {stage}", done, total)
 
@@ -413,7 +417,7 @@ class Workspace:
         do test samples of owners all of whose training samples are forgotten; a note tells how many these are. Missing
         retrained models and references are trained first; with `retrained=0` the references are the yardstick, unless
         two retrained models or more are in the folder. An audit of so few samples that nobody can be acquitted is told
-        before the work, and in "notes". With `shadows`, every reference is made to forget by the method of every
+        before the work, and in "limits". With `shadows`, every reference is made to forget by the method of every
         unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done for is told in
         "notes". `workers` or an `executor` make references and shadows (`train_references`).
 
@@ -429,11 +433,11 @@ class Workspace:
         number, split = asked.number, self.split_of(asked.number)
         unseen = self._unseen(number)
         if not retrained:  # before references are trained in vain
-            there = self._kept.count("retrained", request=number)
-            evidence.check_chosen(asked.references, retrained=there)
+            at_hand = self._kept.count("retrained", request=number)
+            evidence.check_chosen(asked.references, retrained=at_hand)
             if isinstance(self.task, Classification):
-                labels = (one.everything().y.cpu().numpy() for one in (split.forget, split.kept))
-                check_classes(*labels, retrained=there)
+                labels = (samples.everything().y.cpu().numpy() for samples in (split.forget, split.kept))
+                check_classes(*labels, retrained=at_hand)
         self._compared(number)  # what is there and contradicts the request is refused before any work
         if coarse := outlook(len(split.forget), len(unseen), settings.margin):
             LOG.warning(coarse)  # before models are trained in vain
@@ -443,10 +447,12 @@ class Workspace:
         entries = self._compared(number)
         unlearned, notes = {}, []
         if shadows:
-            before = [(self._asked.served(one)[1], self.split_of(one - 1)) for one in range(2, number + 1)]
-            unlearned, notes = evidence.make_shadows(entries, split, before, pool, self.origin, makers, self._said)
+            before = [(self._asked.served(later)[1], self.split_of(later - 1)) for later in range(2, number + 1)]
+            unlearned, notes = evidence.make_shadows(
+                entries, split, before, pool, self.origin, makers, self._progress_of
+            )
         self.progress("audit", 0, 1)
-        models = [made for made, _ in entries]
+        models = [model for model, _ in entries]
         result = workflow.audit_models(
             models,
             split,
@@ -505,8 +511,8 @@ class Workspace:
         self._compared(asked.number)
         self.train()
         self.retrained(retrained, request=asked.number)
-        found = inspection.inspect(
-            [made for made, _ in self._compared(asked.number)],
+        inspected = inspection.inspect(
+            [model for model, _ in self._compared(asked.number)],
             split,
             unseen,
             self.task,
@@ -526,7 +532,7 @@ class Workspace:
                 "test": len(unseen),
                 "forget_rule": asked.full_rule,
             },
-            **found.to_dict(),
+            **inspected.to_dict(),
         }
         write_json(self.folder / "inspection.json", values)
         return values

@@ -35,6 +35,8 @@ def test_images_are_read_with_their_paths_for_ids_and_classes_in_alphabetical_or
     assert data.train.ids.tolist() == ["train/ant/a.png", "train/cat/a c.png", "train/cat/b.png"]
     assert data.test.ids.tolist() == ["test/ant/x.png", "test/cat/y.PNG"]
     assert data.train.everything().y.tolist() == [0, 1, 1]
+    assert data.targets is not None
+    assert data.targets.names == ("ant", "cat")
     for samples in (data.train, data.test):
         for place, name in enumerate(samples.ids):
             expected = torch.from_numpy(np.array(Image.open(folder / str(name)))).permute(2, 0, 1) / 255
