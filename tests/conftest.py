@@ -1,7 +1,11 @@
-"""What several test modules share: the shipped data, a small part of it, and a model trained on that part."""
+"""What several test modules share: data, a model trained on a part of them, and ways to spoil what tests look at."""
 
+import importlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 # Two threads on a busy two-core machine wait for each other; one is faster, and gives the same sums everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -17,6 +21,7 @@ from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
 
 torch.set_num_threads(1)
 # The same examples in every run, and no time limit that a busy machine could miss.
@@ -101,3 +106,85 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
+    """Interrupt the epochs of these numbers, of runs that save their state after each; the list counts the epochs."""
+
+    def interrupt(*numbers: int) -> list[int]:
+        fit, init, begun = Run.fit, Run.__init__, [0]
+
+        def counting(self: Run, *arguments: Any, **options: Any) -> float:
+            begun[0] += 1
+            if begun[0] in numbers:
+                raise KeyboardInterrupt
+            return fit(self, *arguments, **options)
+
+        def saving(self: Run, *arguments: Any, **options: Any) -> None:
+            init(self, *arguments, **options | {"save_every": 0.0})
+
+        monkeypatch.setattr(Run, "__init__", saving)
+        monkeypatch.setattr(Run, "fit", counting)
+        return begun
+
+    return interrupt
+
+
+@pytest.fixture
+def flip_bits() -> Callable[[Path], Iterator[int]]:
+    """Write a file again and again, each time with another bit flipped; the numbers are those of the bits."""
+
+    def flip_bits(path: Path) -> Iterator[int]:
+        content = path.read_bytes()
+        for place in range(8 * len(content)):
+            flipped = bytearray(content)
+            flipped[place // 8] ^= 1 << place % 8
+            path.write_bytes(flipped)
+            yield place
+
+    return flip_bits
+
+
+NET = """
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, {width}), nn.Linear({width}, 3)
+
+    def forward(self, x):
+        return self.b(self.a(x).{activation}())
+
+
+def make():
+    model = Net()
+    {then}
+    return model
+"""
+
+
+@pytest.fixture
+def write_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Path]]:
+    """Write a module of the user's, as an editor would, whose `make` makes a network that fits `tiny`.
+
+    The next import reads it again.
+    """
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions may be written within the same second
+    written: set[str] = set()
+
+    def write(name: str, *, width: int = 8, activation: str = "relu", then: str = "pass") -> Path:
+        path = tmp_path / f"{name}.py"
+        path.write_text(NET.format(width=width, activation=activation, then=then), encoding="utf-8")
+        written.add(name)
+        sys.modules.pop(name, None)
+        importlib.invalidate_caches()
+        return path
+
+    yield write
+    for name in written:
+        sys.modules.pop(name, None)

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,6 @@ from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
-from obliviate.training.run import Run
 from obliviate.workspace import requests
 
 ROOT = Path(__file__).parents[1]
@@ -906,27 +904,13 @@ def test_a_retrained_model_whose_loss_is_not_finite_leaves_no_model(cli: Cli, fo
 
 
 def test_an_interrupted_command_is_resumed_with_the_same_weights(
-    cli: Cli, whole: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, whole: Path, mine: Path, tmp_path: Path, interrupt: Callable[..., list[int]]
 ) -> None:
     forget = ("unlearn", "fine_tune", "--set", "epochs=3")
     reference = Path(shutil.copytree(whole, tmp_path / "reference"))
     assert cli(*forget, "--out", reference, "--forget", "random:0.1")[0] == 0
 
-    fit, epochs = Run.fit, 0
-    init = Run.__init__
-
-    def interrupted(self: Run, *arguments: Any, **options: Any) -> float:
-        nonlocal epochs
-        epochs += 1
-        if epochs in {2, 6}:
-            raise KeyboardInterrupt
-        return fit(self, *arguments, **options)
-
-    def saving(self: Run, *arguments: Any, **options: Any) -> None:
-        init(self, *arguments, **options | {"save_every": 0.0})
-
-    monkeypatch.setattr(Run, "__init__", saving)
-    monkeypatch.setattr(Run, "fit", interrupted)
+    epochs = interrupt(2, 6)
     run = tmp_path / "run"
     train = ("train", "--out", run, "--data", mine, *OPTIONS)
     code, _, err = cli(*train)
@@ -934,7 +918,7 @@ def test_an_interrupted_command_is_resumed_with_the_same_weights(
     assert "run the same command again" in err
     assert not (run / "models" / "original.json").exists()
     assert cli(*train)[0] == 0
-    assert epochs == 4  # the epoch that was finished is not done again
+    assert epochs == [4]  # the epoch that was finished is not done again
     assert cli(*forget, "--out", run, "--forget", "random:0.1")[0] == 130
     assert cli(*forget, "--out", run)[0] == 0
     assert weights(run) == weights(reference)
@@ -942,21 +926,9 @@ def test_an_interrupted_command_is_resumed_with_the_same_weights(
 
 
 def test_a_damaged_state_starts_over_and_the_command_says_so(
-    cli: Cli, whole: Path, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, whole: Path, mine: Path, tmp_path: Path, interrupt: Callable[..., list[int]]
 ) -> None:
-    fit, init, epochs = Run.fit, Run.__init__, [0]
-
-    def interrupted(self: Run, *arguments: Any, **options: Any) -> float:
-        epochs[0] += 1
-        if epochs[0] == 2:
-            raise KeyboardInterrupt
-        return fit(self, *arguments, **options)
-
-    def saving(self: Run, *arguments: Any, **options: Any) -> None:
-        init(self, *arguments, **options | {"save_every": 0.0})
-
-    monkeypatch.setattr(Run, "__init__", saving)
-    monkeypatch.setattr(Run, "fit", interrupted)
+    interrupt(2)
     train = ("train", "--out", tmp_path / "run", "--data", mine, *OPTIONS)
     assert cli(*train)[0] == 130
     state = tmp_path / "run" / "work" / "original" / "train.pt"

@@ -1,8 +1,6 @@
-import importlib
 import json
 import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -82,42 +80,15 @@ def test_another_seed_data_or_recipe_is_refused(begin: Open, source: Path, tmp_p
             begin(**change)
 
 
-NET = """
-import torch
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(6, {width}), nn.Linear({width}, 3)
-
-    def forward(self, x):
-        return self.b(self.a(x).{activation}())
-
-
-def make():
-    model = Net()
-    {then}
-    return model
-"""
-
-
 @pytest.fixture
-def write_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Recipe]]:
-    """Write a module of the user's, as an editor would, and return a recipe that names what it makes."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions may be written within the same second
+def write_net(write_module: Callable[..., Path]) -> Callable[..., Recipe]:
+    """Write a module of the user's, and return a recipe that names what it makes."""
 
-    def write(*, width: int = 8, activation: str = "relu", then: str = "pass") -> Recipe:
-        text = NET.format(width=width, activation=activation, then=then)
-        (tmp_path / "folder_net.py").write_text(text, encoding="utf-8")
-        sys.modules.pop("folder_net", None)
-        importlib.invalidate_caches()
+    def write(**edit: Any) -> Recipe:
+        write_module("folder_net", **edit)
         return Recipe(model="folder_net:make", epochs=60, batch_size=16, precision="float32")
 
-    yield write
-    sys.modules.pop("folder_net", None)
+    return write
 
 
 @pytest.mark.parametrize("edit", [{"width": 9}, {"activation": "tanh"}], ids=["width", "forward"])
@@ -935,6 +906,16 @@ def manifest(work: Workspace, method: str) -> Path:
     return next((work.folder / "models").glob(f"{method}*.json"))
 
 
+def contradicted(begin: Open, method: str, **changed: Any) -> Workspace:
+    """A folder with an unlearned and a retrained model, where the manifest of one says something else."""
+    work = begin()
+    work.choose(["s01", "s05"])
+    work.unlearn(ASCENT)
+    work.unlearn(Retrain(), seed=1)
+    other_manifest(manifest(work, method), **changed)
+    return work
+
+
 @pytest.mark.parametrize("reader", ["audit", "inspect"])
 def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Open, reader: str) -> None:
     work = begin()
@@ -956,21 +937,17 @@ def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Ope
 
 
 @pytest.mark.parametrize(
-    ("method", "ids", "told"),
+    ("method", "ids", "reason"),
     [
         ("retrain", ["s00", "s05"], "it was trained on 1 of them"),
         ("gradient_ascent", ["s05"], "it was trained on 1 of them"),
     ],
 )
 def test_a_model_that_was_trained_on_what_it_should_forget_is_no_evidence(
-    begin: Open, method: str, ids: list[str], told: str
+    begin: Open, method: str, ids: list[str], reason: str
 ) -> None:
-    work = begin()
-    work.choose(["s01", "s05"])
-    work.unlearn(ASCENT)
-    work.unlearn(Retrain(), seed=1)
-    other_manifest(manifest(work, method), ids=ids)
-    with pytest.raises(WorkspaceError, match=rf"expected the model .* request 1 of .* that {told}; restore"):
+    work = contradicted(begin, method, ids=ids)
+    with pytest.raises(WorkspaceError, match=rf"expected the model .* request 1 of .* that {reason}; restore"):
         work.inspect(retrained=0)
 
 
@@ -985,11 +962,7 @@ def test_an_original_that_never_saw_the_samples_is_refused(begin: Open) -> None:
 
 @pytest.mark.parametrize(("method", "role"), [("gradient_ascent", "retrained"), ("retrain", "unlearned")])
 def test_a_role_that_is_not_the_methods_is_refused(begin: Open, method: str, role: str) -> None:
-    work = begin()
-    work.choose(["s01", "s05"])
-    work.unlearn(ASCENT)
-    work.unlearn(Retrain(), seed=1)
-    other_manifest(manifest(work, method), role=role)
+    work = contradicted(begin, method, role=role)
     with pytest.raises(WorkspaceError, match=rf"expected the role \w+ of a model by .*, got {role} in .*; remove"):
         work.models()
 

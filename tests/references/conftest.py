@@ -1,4 +1,4 @@
-"""How the models of a pool are interrupted, and an executor of one's own."""
+"""An executor of one's own."""
 
 import pickle
 from collections.abc import Callable
@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
-from obliviate.training.run import Run
 
 
 @dataclass
@@ -19,10 +17,10 @@ class AtOnce:
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         self.calls.append(args)
-        made = pickle.loads(pickle.dumps((fn, args)))
+        received = pickle.loads(pickle.dumps((fn, args)))
         future: Future[Any] = Future()
         try:
-            future.set_result(made[0](*made[1]))
+            future.set_result(received[0](*received[1]))
         except BaseException as error:  # noqa: BLE001 - as the executors of the standard library do
             future.set_exception(error)
         return future
@@ -31,26 +29,3 @@ class AtOnce:
 @pytest.fixture
 def at_once() -> AtOnce:
     return AtOnce()
-
-
-@pytest.fixture
-def interrupt(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """Interrupt the epoch of this number, of runs that save their state after each; the list counts the epochs."""
-
-    def interrupt(number: int) -> list[int]:
-        fit, init, begun = Run.fit, Run.__init__, [0]
-
-        def counting(self: Run, *arguments: Any, **options: Any) -> float:
-            begun[0] += 1
-            if begun[0] == number:
-                raise KeyboardInterrupt
-            return fit(self, *arguments, **options)
-
-        def saving(self: Run, *arguments: Any, **options: Any) -> None:
-            init(self, *arguments, **options | {"save_every": 0.0})
-
-        monkeypatch.setattr(Run, "__init__", saving)
-        monkeypatch.setattr(Run, "fit", counting)
-        return begun
-
-    return interrupt

@@ -142,7 +142,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_pool(
 
 
 def test_an_epoch_that_was_finished_before_the_kill_is_not_done_again(
-    make: Make, tmp_path: Path, whole: ReferencePool, interrupt: Callable[[int], list[int]]
+    make: Make, tmp_path: Path, whole: ReferencePool, interrupt: Callable[..., list[int]]
 ) -> None:
     epochs = interrupt(5)
     with pytest.raises(KeyboardInterrupt):

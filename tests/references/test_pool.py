@@ -1,8 +1,7 @@
 import importlib
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -251,38 +250,15 @@ class Weighted(Classification):
         return super().per_sample(output, y) * torch.tensor([1.0, 50.0, 1.0])[y]
 
 
-NET = """
-from torch import nn
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.a, self.b = nn.Linear(6, {width}), nn.Linear({width}, 3)
-
-    def forward(self, x):
-        return self.b(self.a(x).{activation}())
-
-
-def make():
-    return Net()
-"""
-
-
 @pytest.fixture
-def write_net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Recipe]]:
-    """Write a module of the user's, as an editor would, and return a recipe that names what it makes."""
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # two versions may be written within the same second
+def write_net(write_module: Callable[..., Path]) -> Callable[..., Recipe]:
+    """Write a module of the user's, and return a recipe that names what it makes."""
 
-    def write(*, width: int = 8, activation: str = "relu") -> Recipe:
-        (tmp_path / "edited_net.py").write_text(NET.format(width=width, activation=activation), encoding="utf-8")
-        sys.modules.pop("edited_net", None)
-        importlib.invalidate_caches()
+    def write(**edit: Any) -> Recipe:
+        write_module("edited_net", **edit)
         return Recipe(model=importlib.import_module("edited_net").make, epochs=1, batch_size=16, precision="float32")
 
-    yield write
-    sys.modules.pop("edited_net", None)
+    return write
 
 
 @pytest.mark.parametrize("edit", [{"width": 9}, {"activation": "tanh"}], ids=["width", "forward"])
@@ -314,9 +290,10 @@ def test_code_that_is_edited_while_it_is_in_use_trains_no_references_under_the_o
 ) -> None:
     """As in a notebook that has imported it before: its worker processes import what is there now."""
     recipe = write_net()
-    (tmp_path / "edited_net.py").write_text(NET.format(width=8, activation="tanh"), encoding="utf-8")
-    told = r"expected the code of edited_net:make .* got other code; it was edited since"
-    with pytest.raises(TrainingError, match=told):
+    path = tmp_path / "edited_net.py"
+    path.write_text(path.read_text("utf-8").replace(".relu()", ".tanh()"), "utf-8")
+    refusal = r"expected the code of edited_net:make .* got other code; it was edited since"
+    with pytest.raises(TrainingError, match=refusal):
         make(tmp_path / "pool", recipe=recipe, workers=1)
     assert not [name for name in files(tmp_path / "pool") if "member" in name]
 
@@ -611,7 +588,7 @@ def test_a_member_whose_saved_state_is_damaged_starts_over_and_it_is_said(
     make: Make,
     tmp_path: Path,
     trained: tuple[Path, ReferencePool],
-    interrupt: Callable[[int], list[int]],
+    interrupt: Callable[..., list[int]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     interrupt(3)

@@ -279,7 +279,7 @@ def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
 
 
 def test_an_interrupted_making_goes_on_to_the_same_shadows(
-    pool: ReferencePool, make: Make, tmp_path: Path, interrupt: Callable[[int], list[int]]
+    pool: ReferencePool, make: Make, tmp_path: Path, interrupt: Callable[..., list[int]]
 ) -> None:
     whole = make(pool, FineTune(epochs=3), folder=tmp_path / "whole")
     epochs = interrupt(6)

@@ -27,8 +27,8 @@ class Notes(logging.Handler):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; mistakes that a user can mend are printed without a traceback, with exit code 1."""
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # so that `--model module:function` finds a module of this folder
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)  # so that `--model module:function` finds a module of this folder
     notes = Notes(logging.WARNING)
     LOG.addHandler(notes)
     try:

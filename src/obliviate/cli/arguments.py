@@ -65,7 +65,7 @@ def weights_of(text: str, data: Data) -> tuple[float, ...]:
 
         return balanced_weights(targets(data.train), data.classes)
     try:
-        return tuple(float(one) for one in text.split(","))
+        return tuple(float(weight) for weight in text.split(","))
     except ValueError as error:
         raise RecipeError(
             f"expected balanced, or a number a class with commas between them (1,50), got {text!r}; "
@@ -76,7 +76,7 @@ def weights_of(text: str, data: Data) -> tuple[float, ...]:
 def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
     """Make a method with hyperparameters given as NAME=VALUE; raises MethodError for wrong names or values."""
     kinds = _kinds(cls)
-    fields = {one.name: one.default for one in dataclasses.fields(cls) if kinds[one.name]}
+    fields = {field.name: field.default for field in dataclasses.fields(cls) if kinds[field.name]}
     values: dict[str, Any] = {}
     for text in assignments:
         name, equals, value = text.partition("=")
@@ -92,7 +92,7 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
         if float in kinds[name] and type(parsed) is int:
             parsed = float(parsed)
         if type(parsed) not in kinds[name]:
-            kind = " or ".join(KINDS[one] for one in kinds[name]) or "set in Python only"
+            kind = " or ".join(KINDS[accepted] for accepted in kinds[name]) or "set in Python only"
             raise MethodError(
                 f"expected {name} to be {kind} (the default is {json.dumps(fields[name])}), got {value!r}; "
                 f"correct --set {text}"
@@ -106,11 +106,14 @@ KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number",
 
 def _kinds(cls: type[Any]) -> dict[str, list[type]]:
     """The types that each field takes, of those that can be written on a command line; none for other fields."""
-    found: dict[str, list[type]] = {}
+    types: dict[str, list[type]] = {}
     for name, hint in get_type_hints(cls).items():
         options = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
-        named = ((type(one) for one in get_args(part)) if get_origin(part) is Literal else (part,) for part in options)
+        named = (
+            (type(literal) for literal in get_args(part)) if get_origin(part) is Literal else (part,)
+            for part in options
+        )
         parts = [kind for kinds in named for kind in kinds]
-        plain = [one for one in dict.fromkeys(parts) if one in {bool, int, float, str}]
-        found[name] = [*plain, *(one for one in parts if one is type(None))] if plain else []
-    return found
+        plain = [kind for kind in dict.fromkeys(parts) if kind in {bool, int, float, str}]
+        types[name] = [*plain, *(kind for kind in parts if kind is type(None))] if plain else []
+    return types

@@ -41,8 +41,8 @@ def demo(*, out: Out = Path("demo"), seed: Seed = 0, json_: Json = False) -> Non
     """Do the whole job on shipped data in about two minutes: train, forget by four methods, audit, report."""
     from obliviate.demo import demo as run
 
-    with progress(quiet=json_) as told:
-        results = run(out, seed=seed, progress=told)
+    with progress(quiet=json_) as show_progress:
+        results = run(out, seed=seed, progress=show_progress)
     if json_:
         printing.line(json.dumps(results, allow_nan=False))
     else:
@@ -128,24 +128,24 @@ def train(
         weights = None if class_weights is None else weights_of(class_weights, loaded)
         return recipe_for(loaded, **architecture, **settings, class_weights=weights)
 
-    with progress(quiet=json_) as told:
+    with progress(quiet=json_) as show_progress:
         workspace = Workspace.create(
             out,
             source=data,
             recipe=recipe,
             seed=seed,
-            progress=told,
+            progress=show_progress,
             train_size=train_size,
             reference_size=reference_size,
             coins=coins,
             noise=noise,
             noise_scale=noise_scale,
         )
-        made = workspace.train()
+        trained = workspace.train()
     facts = {
         "folder": str(out),
         "train": len(workspace.data.train),
-        "seconds": round(made.seconds or 0.0, 2),
+        "seconds": round(trained.seconds or 0.0, 2),
         "notes": list(workspace.data.notes),
     }
     if not json_:
@@ -201,19 +201,21 @@ def unlearn(
         else:
             printing.preview(asked)
         return
-    with progress(quiet=json_) as told:
-        workspace = Workspace.open(out, progress=told)
-        made = workspace.unlearn(chosen, forget=forget, after=after, seed=seed, retain=retain, with_copies=with_copies)
+    with progress(quiet=json_) as show_progress:
+        workspace = Workspace.open(out, progress=show_progress)
+        unlearned = workspace.unlearn(
+            chosen, forget=forget, after=after, seed=seed, retain=retain, with_copies=with_copies
+        )
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     elsewhere = workspace.elsewhere(request)
     facts = {
         "folder": str(out),
-        "method": made.method,
+        "method": unlearned.method,
         "request": request,
         "forget": len(workspace.requests[request - 1].ids),
-        "seconds": round(made.seconds or 0.0, 2),
-        "notes": dict(made.notes),
-        "effect": None if made.effect is None else made.effect.to_dict(),
+        "seconds": round(unlearned.seconds or 0.0, 2),
+        "notes": dict(unlearned.notes),
+        "effect": None if unlearned.effect is None else unlearned.effect.to_dict(),
         "copies": len(elsewhere.copies),
         "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
     }
@@ -223,13 +225,13 @@ def unlearn(
     forgot = (
         f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].full_rule})"
     )
-    done = f"{made.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
+    done = f"{unlearned.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
     if json_:
         printing.line(json.dumps(facts, allow_nan=False))
         return
     printing.line(done)
-    if made.effect is not None:
-        printing.effect(made.effect)
+    if unlearned.effect is not None:
+        printing.effect(unlearned.effect)
 
 
 @app.command
@@ -282,8 +284,8 @@ def audit(
         variance=variance,
         screens=screens,
     )
-    with progress(quiet=json_) as told, opened(executor) as given:
-        workspace = Workspace.open(out, progress=told)
+    with progress(quiet=json_) as show_progress, opened(executor) as given:
+        workspace = Workspace.open(out, progress=show_progress)
         results = workspace.audit(
             references=references,
             retrained=retrained,
@@ -317,13 +319,13 @@ def inspect(
     """Look into every model of a request: relearning from retained samples, a last-layer probe, an untrained model."""
     from obliviate.workspace import Workspace
 
-    with progress(quiet=json_) as told:
-        workspace = Workspace.open(out, progress=told)
-        found = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
+    with progress(quiet=json_) as show_progress:
+        workspace = Workspace.open(out, progress=show_progress)
+        results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
     if json_:
-        printing.line(json.dumps(found, allow_nan=False))
+        printing.line(json.dumps(results, allow_nan=False))
     else:
-        printing.inspection(found, out)
+        printing.inspection(results, out)
 
 
 @app.command
@@ -341,31 +343,31 @@ def references(
     from obliviate.references.pool import PoolFacts, pools_in
     from obliviate.workspace import Workspace
 
-    with progress(quiet=json_) as told, opened(executor) as given:
-        workspace = Workspace.open(out, progress=told)
+    with progress(quiet=json_) as show_progress, opened(executor) as given:
+        workspace = Workspace.open(out, progress=show_progress)
         pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)
-    there = [
+    pools = [
         {
-            "fingerprint": one.fingerprint,
-            "references": one.members,
-            "with_weights": one.weights,
-            "samples": one.samples,
-            "megabytes": round(one.bytes / 1e6, 2),
-            "used": one.fingerprint == pool.fingerprint,
-            "differences": one.differences(vars(used)),
+            "fingerprint": pool_facts.fingerprint,
+            "references": pool_facts.members,
+            "with_weights": pool_facts.weights,
+            "samples": pool_facts.samples,
+            "megabytes": round(pool_facts.bytes / 1e6, 2),
+            "used": pool_facts.fingerprint == pool.fingerprint,
+            "differences": pool_facts.differences(vars(used)),
         }
-        for one in pools_in(pool.folder.parent)
+        for pool_facts in pools_in(pool.folder.parent)
     ]
-    facts = {"folder": str(out), "fingerprint": pool.fingerprint, "seconds": round(pool.seconds, 2), "pools": there}
+    facts = {"folder": str(out), "fingerprint": pool.fingerprint, "seconds": round(pool.seconds, 2), "pools": pools}
     if json_:
         printing.line(json.dumps(facts))
         return
-    for one in there:
+    for entry in pools:
         printing.line(
-            f"{one['fingerprint']}: {one['references']} references over {one['samples']:,} samples, "
-            f"{one['with_weights']} with weights, {one['megabytes']} MB"
-            + ("" if one["used"] else f"; not this folder's: {one['differences']}")
+            f"{entry['fingerprint']}: {entry['references']} references over {entry['samples']:,} samples, "
+            f"{entry['with_weights']} with weights, {entry['megabytes']} MB"
+            + ("" if entry["used"] else f"; not this folder's: {entry['differences']}")
         )
 
 
@@ -377,11 +379,11 @@ def compare(
     """Compare the methods of several audited folders over training seeds and forget sets, with intervals."""
     from obliviate.comparison import compare as run
 
-    found = run(folders).to_dict()
+    results = run(folders).to_dict()
     if json_:
-        printing.line(json.dumps(found, allow_nan=False))
+        printing.line(json.dumps(results, allow_nan=False))
     else:
-        printing.comparison(found)
+        printing.comparison(results)
 
 
 @app.command

@@ -66,8 +66,8 @@ def preview(asked: Mapping[str, Any]) -> None:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for name in asked["samples"][0]:
         table.add_column(name)
-    for one in asked["samples"]:
-        table.add_row(*(Text(f"{value:.3f}" if isinstance(value, float) else value) for value in one.values()))
+    for sample in asked["samples"]:
+        table.add_row(*(Text(f"{value:.3f}" if isinstance(value, float) else value) for value in sample.values()))
     console.print(table)
     if count > shown:
         console.print(f"and {count - shown:,} more; --json lists all ids", highlight=False)
@@ -78,11 +78,13 @@ def preview(asked: Mapping[str, Any]) -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
     kind = "exact" if asked["exact"] else "approximate"
     needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
-    told = f"Method: {asked['method']}; {kind}; {needs}"
-    console.print(told, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False)
+    method_line = f"Method: {asked['method']}; {kind}; {needs}"
+    console.print(
+        method_line, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False
+    )
 
 
-def effect(found: Effect) -> None:
+def effect(measured: Effect) -> None:
     """Print utility before and after, and what to try next where that looks like ruin or like nothing."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -90,26 +92,26 @@ def effect(found: Effect) -> None:
     from obliviate.workflow.effect import summary
 
     console = new_console()
-    rows = {name: summary(part) for name, part in found.parts.items()}
+    rows = {name: summary(part) for name, part in measured.parts.items()}
     titles = list(dict.fromkeys(title for row in rows.values() for title in row))
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for heading in ("", "measured", *titles):
         table.add_column(heading, justify="right" if heading else "left")
     for name, row in rows.items():
-        table.add_row(name, f"{found.parts[name].samples:,}", *(row.get(title, "") for title in titles))
+        table.add_row(name, f"{measured.parts[name].samples:,}", *(row.get(title, "") for title in titles))
     console.print(table)
-    if found.verdict:
-        told = f"{found.verdict}: {found.reason}; {_advice(found)}"
-        console.print(told, markup=False, highlight=False)
+    if measured.verdict:
+        verdict = f"{measured.verdict}: {measured.reason}; {_advice(measured)}"
+        console.print(verdict, markup=False, highlight=False)
 
 
-def _advice(found: Effect) -> str:
-    gentler = found.verdict == "damaged"
+def _advice(measured: Effect) -> str:
+    gentler = measured.verdict == "damaged"
     words = {
         "learning_rate": f"{'lower' if gentler else 'raise'} the learning rate",
         "epochs": f"try {'fewer' if gentler else 'more'} epochs",
     }
-    for name, value in found.try_next.items():
+    for name, value in measured.try_next.items():
         return f"{words[name]}: --set {name}={value:g}"
     return "try other hyperparameters (`obliviate methods` lists them), or another method"
 
@@ -122,8 +124,8 @@ def _groups(name: str, plural: str, groups: Mapping[str, Any]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
     for heading in (name, "forget", "of"):
         table.add_column(heading, justify="left" if heading == name else "right")
-    for one in groups["first"]:
-        table.add_row(Text(one["value"]), f"{one['forget']:,}", f"{one['of']:,}")
+    for group in groups["first"]:
+        table.add_row(Text(group["value"]), f"{group['forget']:,}", f"{group['of']:,}")
     if more := groups["number"] - len(groups["first"]):
         table.caption = f"and {more:,} more of {groups['number']:,} {plural}"
     return table
@@ -137,12 +139,12 @@ def _coins(console: Console, coins: Mapping[str, Any]) -> None:
     table = Table(title=f"{heads + tails:,} coins, {heads:,} heads", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "guessed right", "95 %", "p-value"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for one in coins["models"]:
+    for model in coins["models"]:
         table.add_row(
-            one["name"],
-            f"{one['correct']:,} ({one['accuracy']:.1f} %)",
-            f"{one['low']:.1f} to {one['high']:.1f}",
-            f"{one['p_value']:.2g}",
+            model["name"],
+            f"{model['correct']:,} ({model['accuracy']:.1f} %)",
+            f"{model['low']:.1f} to {model['high']:.1f}",
+            f"{model['p_value']:.2g}",
         )
     console.print(table)
     console.print(
@@ -159,9 +161,9 @@ def _noise(console: Console, noise: Mapping[str, Any]) -> None:
     table = Table(title=f"noise planted in {noise['samples']:,} samples", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "mean score", "z", "p-value"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for one in noise["models"]:
-        signed = (f"{one['mean']:+.3f}", f"{one['z']:+.2f}")
-        table.add_row(one["name"], *(cell.replace("-", "−") for cell in signed), f"{one['p_value']:.2g}")
+    for model in noise["models"]:
+        signed = (f"{model['mean']:+.3f}", f"{model['z']:+.2f}")
+        table.add_row(model["name"], *(cell.replace("-", "−") for cell in signed), f"{model['p_value']:.2g}")
     console.print(table)
     console.print(
         "An exact test of each model: the gradient of one that never saw the noise has nothing to do with it, so that\n"
@@ -170,27 +172,27 @@ def _noise(console: Console, noise: Mapping[str, Any]) -> None:
     )
 
 
-def comparison(found: Mapping[str, Any]) -> None:
+def comparison(results: Mapping[str, Any]) -> None:
     """Print what `comparison.compare` found."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    seeds = ", ".join(map(str, found["seeds"]))
-    table = Table(title=f"{found['audits']} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
+    seeds = ", ".join(map(str, results["seeds"]))
+    table = Table(title=f"{results['audits']} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "audits", "FT-AUC", "gap", "test difference"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for one in found["models"]:
-        gap = one["average_gap"]
+    for model in results["models"]:
+        gap = model["average_gap"]
         table.add_row(
-            one["name"],
-            str(one["audits"]),
-            _figure(one["ft_auc"], 1),
+            model["name"],
+            str(model["audits"]),
+            _figure(model["ft_auc"], 1),
             "" if gap is None else _figure(gap, 2),
-            _figure(one["test_accuracy"], 1, signed=True),
+            _figure(model["test_accuracy"], 1, signed=True),
         )
     console = new_console()
     console.print(table)
-    for note in found["notes"]:
+    for note in results["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "Means over training seeds and their forget sets, with 95 % intervals: of FT-AUC by bootstrap over seeds,\n"
@@ -199,35 +201,35 @@ def comparison(found: Mapping[str, Any]) -> None:
     )
 
 
-def _figure(one: Mapping[str, Any], digits: int, *, signed: bool = False) -> str:
+def _figure(estimate: Mapping[str, Any], digits: int, *, signed: bool = False) -> str:
     form = f"{'+' if signed else ''}.{digits}f"
-    limits = "" if one["low"] is None else f" ({one['low']:{form}} to {one['high']:{form}})"
-    return f"{one['value']:{form}}{limits}".replace("-", "−")
+    limits = "" if estimate["low"] is None else f" ({estimate['low']:{form}} to {estimate['high']:{form}})"
+    return f"{estimate['value']:{form}}{limits}".replace("-", "−")
 
 
-def inspection(found: Mapping[str, Any], out: Path) -> None:
+def inspection(results: Mapping[str, Any], out: Path) -> None:
     """Print what `Workspace.inspect` found."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    data, epochs = found["data"], found["epochs"]
+    data, epochs = results["data"], results["epochs"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "forget % by epoch", "ahead", "forget loss", "probe % ± 95 %", "ZRF"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for one in found["models"]:
-        curve, probed = one["relearned"], one["probe"]
+    for model in results["models"]:
+        curve, probed = model["relearned"], model["probe"]
         table.add_row(
-            one["name"],
+            model["name"],
             " → ".join(f"{value:.1f}" for value in curve["accuracy"]),
             "" if curve["ahead"] is None else f"{curve['ahead']:+.1f}".replace("-", "−"),
             f"{curve['loss'][0]:.3f} → {curve['loss'][-1]:.3f}",
             "" if probed is None else f"{probed['value']:.1f} ± {(probed['high'] - probed['low']) / 2:.1f}",
-            f"{one['zrf']:.3f}",
+            f"{model['zrf']:.3f}",
         )
     console = new_console()
     console.print(table)
-    for note in found["notes"]:
+    for note in results["notes"]:
         console.print(f"note: {note}", markup=False, highlight=False)
     passes = "1 epoch" if epochs == 1 else f"{epochs} epochs"
     console.print(
@@ -256,14 +258,14 @@ def methods(described: Sequence[Mapping[str, Any]]) -> None:
 
     console = new_console()
     console.width = min(console.width, WIDEST)
-    for one in described:
-        needs = ", ".join(one["needs"]) or "nothing but the forget set"
-        needs += "; serves every task" if len(one["tasks"]) > 1 else f"; serves {one['tasks'][0]}"
+    for method in described:
+        needs = ", ".join(method["needs"]) or "nothing but the forget set"
+        needs += "; serves every task" if len(method["tasks"]) > 1 else f"; serves {method['tasks'][0]}"
         heading = Text.assemble(
-            (one["name"], "bold"), f"   {'exact' if one['exact'] else 'approximate'}; needs {needs}"
+            (method["name"], "bold"), f"   {'exact' if method['exact'] else 'approximate'}; needs {needs}"
         )
         console.print(heading)
-        for text in (Text(one["summary"]), Text(one["source"], "dim"), Text(_defaults(one))):
+        for text in (Text(method["summary"]), Text(method["source"], "dim"), Text(_defaults(method))):
             if text:
                 console.print(Padding(text, (0, 0, 0, 4), expand=False))
         console.print()
@@ -275,6 +277,6 @@ def _defaults(described: Mapping[str, Any]) -> str:
     parts = []
     for name, value in described["defaults"].items():
         chosen = [(case, values[name]) for case, values in cases.items() if name in values]
-        told = ", ".join(str(one) if case == "always" else f"{one} {case}" for case, one in chosen)
-        parts.append(f"{name}={value}" + (f" ({told})" if told else ""))
+        choices = ", ".join(str(choice) if case == "always" else f"{choice} {case}" for case, choice in chosen)
+        parts.append(f"{name}={value}" + (f" ({choices})" if choices else ""))
     return ", ".join(parts)

@@ -43,12 +43,12 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
 
 def _lines() -> Progress:
     began: dict[str, float] = {}
-    told: set[str] = set()
+    finished: set[str] = set()
 
     def show(stage: str, done: float, total: float) -> None:
         began.setdefault(stage, time.monotonic())
-        if done >= total and stage not in told:
-            told.add(stage)
+        if done >= total and stage not in finished:
+            finished.add(stage)
             sys.stderr.write(f"{stage}: {time.monotonic() - began[stage]:.1f} s\n")
             sys.stderr.flush()
 

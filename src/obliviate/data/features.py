@@ -15,8 +15,8 @@ class Features:
 
     `continuous` is true for a number and false for one category of a column; only the former may be perturbed.
 
-    >>> one = np.ones(1, dtype=np.float32)
-    >>> Features(("age",), continuous=np.array([True]), low=-one, high=one).to_dict()
+    >>> bound = np.ones(1, dtype=np.float32)
+    >>> Features(("age",), continuous=np.array([True]), low=-bound, high=bound).to_dict()
     {'names': ['age'], 'continuous': [True], 'low': [-1.0], 'high': [1.0]}
     """
 

@@ -55,8 +55,8 @@ class History:
         wanted = as_ids(ids, what="ids to forget")
         again = [
             f"{shown(both)} of request {number}"
-            for number, gone in enumerate(self.requests, start=1)
-            if len(both := wanted[np.isin(wanted, gone)])
+            for number, forgotten in enumerate(self.requests, start=1)
+            if len(both := wanted[np.isin(wanted, forgotten)])
         ]
         if again:
             raise DataError(

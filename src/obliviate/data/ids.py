@@ -52,8 +52,8 @@ def input_hashes(x: Shaped[Tensor, " n ..."]) -> UInt64[np.ndarray, " n"]:
     """Hash each input bit for bit, whatever its label, to 64 bits: equal hashes are copies.
 
     >>> import torch
-    >>> one, other, copy = input_hashes(torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
-    >>> bool(one == copy), bool(one == other)
+    >>> first, second, copy = input_hashes(torch.tensor([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+    >>> bool(first == copy), bool(first == second)
     (True, False)
     """
     array = x.detach().cpu().contiguous().flatten(1) if x.ndim > 1 else x.detach().cpu()[:, None]
@@ -75,8 +75,8 @@ def naturally_alike(hashes: UInt64[np.ndarray, " n"]) -> bool:
 
 def as_ids(ids: Iterable[SampleId] | Ids, *, what: str) -> Ids:
     """Make an id array of what the user gave; raises DataError for duplicates, and for ids that end with a NUL."""
-    texts = [str(one) for one in ids]
-    if any(one.endswith("\0") for one in texts):  # which an array of texts drops
+    texts = [str(sample_id) for sample_id in ids]
+    if any(text.endswith("\0") for text in texts):  # which an array of texts drops
         raise DataError(f"expected {what} without a NUL at their end, got one; rename the sample")
     array = np.array(texts, dtype=np.str_)
     unique, counts = np.unique(array, return_counts=True)
@@ -93,7 +93,7 @@ def ids_sha256(ids: Iterable[SampleId] | Ids) -> str:
     >>> ids_sha256(["b", "a"]) == ids_sha256(np.array(["a", "b"])) != ids_sha256(["a"])
     True
     """
-    return hashlib.sha256(json.dumps(sorted(str(one) for one in ids)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(sorted(str(sample_id) for sample_id in ids)).encode()).hexdigest()
 
 
 def shown(ids: Sequence[SampleId] | Ids, most: int = 3) -> str:
@@ -102,5 +102,5 @@ def shown(ids: Sequence[SampleId] | Ids, most: int = 3) -> str:
     >>> shown(["a", "b", "c", "d"])
     "'a', 'b', 'c' and 1 more"
     """
-    text = ", ".join(repr(str(one)) for one in ids[:most])
+    text = ", ".join(repr(str(sample_id)) for sample_id in ids[:most])
     return text if len(ids) <= most else f"{text} and {len(ids) - most} more"

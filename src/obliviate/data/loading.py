@@ -123,7 +123,7 @@ def _ahead(store: Store, requests: list[Tensor], workers: int, seed: int) -> Sto
     """The same store, with its datasets read ahead for these requests."""
     if isinstance(store, DatasetStore):
         generator = torch.Generator().manual_seed(seed)
-        rows = [one.tolist() for one in requests]
+        rows = [request.tolist() for request in requests]
         loader: DataLoader[Any] = DataLoader(
             store.dataset, batch_sampler=rows, num_workers=workers, generator=generator
         )
@@ -137,5 +137,5 @@ def _ahead(store: Store, requests: list[Tensor], workers: int, seed: int) -> Sto
                 if len(numbers):
                     asked[place].append(numbers)
         stores = enumerate(store.stores)
-        return JoinedStore(tuple(_ahead(one, asked[i], workers, derive(seed, i)) for i, one in stores))
+        return JoinedStore(tuple(_ahead(part, asked[i], workers, derive(seed, i)) for i, part in stores))
     return store

@@ -31,7 +31,7 @@ def diabetes(seed: int) -> Contents:
     raw = load_diabetes(scaled=False)
     values = np.column_stack([raw.data, raw.target])  # pyright: ignore[reportAttributeAccessIssue]
     cells = {
-        name: np.array([str(one) for one in column.tolist()], dtype=object)
+        name: np.array([str(value) for value in column.tolist()], dtype=object)
         for name, column in zip([*raw.feature_names, "progression"], values.T, strict=True)  # pyright: ignore[reportAttributeAccessIssue]
     }
     table = Table(cells, np.arange(1, len(values) + 1), "diabetes")

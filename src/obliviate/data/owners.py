@@ -27,8 +27,8 @@ def groups(owners: Shaped[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     texts = named(owners)
     nobody = texts == NOBODY
     numbers = np.zeros(len(texts), dtype=np.int64)
-    found, numbers[~nobody] = np.unique(texts[~nobody], return_inverse=True)
-    numbers[nobody] = len(found) + np.arange(nobody.sum())
+    names, numbers[~nobody] = np.unique(texts[~nobody], return_inverse=True)
+    numbers[nobody] = len(names) + np.arange(nobody.sum())
     return numbers
 
 
@@ -58,7 +58,9 @@ def drawn_whole(
     return np.flatnonzero(np.isin(numbers, order[: last + 1]))
 
 
-def told(part: str, kept: Shaped[np.ndarray, " kept"], drawn: Shaped[np.ndarray, " drawn"], reason: str | None) -> str:
+def draw_note(
+    part: str, kept: Shaped[np.ndarray, " kept"], drawn: Shaped[np.ndarray, " drawn"], reason: str | None
+) -> str:
     """Say how a part was drawn from samples with owners: `reason` is why not by owner, if it was not."""
     whose = np.unique(named(drawn))
     both = np.intersect1d(whose[whose != NOBODY], named(kept))

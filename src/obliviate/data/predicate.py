@@ -57,9 +57,9 @@ class Predicate:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns that it reads, in the order of the text."""
-        names = [one for one in ast.walk(self._tree) if isinstance(one, ast.Name)]
-        names.sort(key=lambda one: one.col_offset)
-        return tuple(dict.fromkeys(self._names.get(one.id, one.id) for one in names))
+        names = [node for node in ast.walk(self._tree) if isinstance(node, ast.Name)]
+        names.sort(key=lambda node: node.col_offset)
+        return tuple(dict.fromkeys(self._names.get(node.id, node.id) for node in names))
 
     def mask(self, columns: Columns) -> Mask:
         """Which samples meet the condition.
@@ -76,7 +76,7 @@ class Predicate:
     def _mask(self, node: ast.expr, columns: Columns) -> Mask:
         if isinstance(node, ast.BoolOp):
             both = np.logical_and if isinstance(node.op, ast.And) else np.logical_or
-            return reduce(both, (self._mask(one, columns) for one in node.values))
+            return reduce(both, (self._mask(operand, columns) for operand in node.values))
         if isinstance(node, ast.UnaryOp):
             return ~self._mask(node.operand, columns)
         if isinstance(node, ast.Compare):
@@ -92,8 +92,8 @@ class Predicate:
     def _compared(self, left: ast.expr, sign: ast.cmpop, right: ast.expr, columns: Columns) -> Mask:
         if isinstance(sign, MEMBER):
             assert isinstance(right, ast.Tuple | ast.List)
-            found = reduce(np.logical_or, (self._compared(left, ast.Eq(), one, columns) for one in right.elts))
-            return ~found if isinstance(sign, ast.NotIn) else found
+            member = reduce(np.logical_or, (self._compared(left, ast.Eq(), entry, columns) for entry in right.elts))
+            return ~member if isinstance(sign, ast.NotIn) else member
         return COMPARED[type(sign)](*self._alike(self._side(left, columns), self._side(right, columns)))
 
     def _side(self, node: ast.expr, columns: Columns) -> tuple[str, Side]:
@@ -105,29 +105,29 @@ class Predicate:
     @staticmethod
     def _alike(left: tuple[str, Side], right: tuple[str, Side]) -> tuple[Side, Side]:
         """Both sides as numbers if one of them is a number, and as texts otherwise."""
-        (_, one), (_, other) = left, right
-        if _is_text(one) == _is_text(other):
-            return one, other
-        (name, text), (_, number) = (left, right) if _is_text(one) else (right, left)
+        (_, left_side), (_, right_side) = left, right
+        if _is_text(left_side) == _is_text(right_side):
+            return left_side, right_side
+        (name, text), (_, number) = (left, right) if _is_text(left_side) else (right, left)
         if isinstance(text, str):
             column = left[0] or right[0]
             raise DataError(f"expected a number to compare with {column}, got {text!r}; leave out the quotes")
         assert isinstance(text, np.ndarray)
         numbers = _numbers(name, text, number)
-        return (numbers, number) if _is_text(one) else (number, numbers)
+        return (numbers, number) if _is_text(left_side) else (number, numbers)
 
 
 def parse(text: str) -> Predicate:
     """Read a condition; raises DataError for anything that is not one."""
     names: dict[str, str] = {}
 
-    def named(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0]
+    def named(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0]
         name = f"column_{len(names)}_"
         while name in text:
             name += "_"
-        names[name] = found[1]
+        names[name] = match[1]
         return name
 
     if len(text) > LONGEST:
@@ -175,9 +175,9 @@ def plain(column: np.ndarray) -> Shaped[np.ndarray, " n"]:
     if column.dtype.kind in "buifU":
         return column
     entries = column.tolist() if column.dtype.kind == "O" else column.astype(np.str_).tolist()
-    if entries and all(isinstance(one, int | float) for one in entries):
+    if entries and all(isinstance(entry, int | float) for entry in entries):
         return np.array(entries)
-    return np.array(["" if one is None else str(one) for one in entries], dtype=np.str_)
+    return np.array(["" if entry is None else str(entry) for entry in entries], dtype=np.str_)
 
 
 def values(name: str, column: np.ndarray) -> str:
@@ -190,16 +190,16 @@ def values(name: str, column: np.ndarray) -> str:
     if entries.dtype.kind in "uif":
         known = entries[~np.isnan(entries)]
         return f"{name} is {known.min():g} … {known.max():g}" if len(known) else f"{name} is unknown everywhere"
-    found, counts = np.unique(entries, return_counts=True)
-    most = [f"{found[i]} ({counts[i]})" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
-    return f"{name} is {', '.join(most)}" + (f" and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+    distinct, counts = np.unique(entries, return_counts=True)
+    most = [f"{distinct[i]} ({counts[i]})" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
+    return f"{name} is {', '.join(most)}" + (f" and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else "")
 
 
 def _check(node: ast.expr, text: str) -> None:
     """Refuse everything that is not a condition; raises DataError."""
     if isinstance(node, ast.BoolOp):
-        for one in node.values:
-            _check(one, text)
+        for operand in node.values:
+            _check(operand, text)
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
         _check(node.operand, text)
     elif isinstance(node, ast.Compare):
@@ -217,12 +217,12 @@ def _check_pair(left: ast.expr, sign: ast.cmpop, right: ast.expr, text: str) -> 
     if not listed and type(sign) not in COMPARED:
         raise _foreign(sign, text)
     values = right.elts if listed and isinstance(right, ast.Tuple | ast.List) else [right]
-    for one in (left, *values):
-        if not isinstance(one, ast.Name):
-            _constant(one, text)
+    for side in (left, *values):
+        if not isinstance(side, ast.Name):
+            _constant(side, text)
     if not isinstance(left, ast.Name) and (listed or not isinstance(right, ast.Name)):
         raise DataError(f"expected a column in every comparison, got none in one of {text!r}; name a column")
-    if listed and any(isinstance(one, ast.Name) for one in values):
+    if listed and any(isinstance(value, ast.Name) for value in values):
         raise DataError(f"expected numbers or quoted texts in a list, got a name in {text!r}; put quotes around it")
 
 
@@ -246,12 +246,12 @@ def _is_text(side: Side) -> bool:
 
 def _numbers(name: str, texts: Shaped[np.ndarray, " n"], compared: Side) -> Shaped[np.ndarray, " n"]:
     numbers = np.empty(len(texts))
-    for place, one in enumerate(texts.tolist()):
+    for place, text in enumerate(texts.tolist()):
         try:
-            numbers[place] = float(one) if one.strip() else np.nan
+            numbers[place] = float(text) if text.strip() else np.nan
         except ValueError as error:
             quoted = f"; put quotes around {compared!r}" if not isinstance(compared, np.ndarray) else "; correct it"
-            raise DataError(f"expected numbers in column {name!r}, got {one!r}{quoted}") from error
+            raise DataError(f"expected numbers in column {name!r}, got {text!r}{quoted}") from error
     return numbers
 
 
@@ -260,9 +260,9 @@ def matched(condition: Predicate, columns: Columns) -> Mask:
     mask = condition.mask(columns)
     if (count := int(mask.sum())) in (0, len(mask)):
         got = "none of them" if count == 0 else f"all {count}"
-        there = "; ".join(values(name, columns[name]) for name in condition.columns)
+        summaries = "; ".join(values(name, columns[name]) for name in condition.columns)
         raise DataError(
             f"expected a condition that some of the {len(mask)} training samples meet, got {condition.text!r}, "
-            f"which {got} meet{'s' if count == 0 else ''} ({there}); change it"
+            f"which {got} meet{'s' if count == 0 else ''} ({summaries}); change it"
         )
     return mask

@@ -97,7 +97,7 @@ def choose(forget: Forget, among: Among, texts: Mapping[str, Callable[[str], Rul
     rule = read(forget, TEXTS | dict(texts or {})) if isinstance(forget, str) else forget
     if isinstance(rule, Rule):
         return rule.choose(among)
-    return Chosen([str(one) for one in rule], "ids")
+    return Chosen([str(sample_id) for sample_id in rule], "ids")
 
 
 def read(text: str, texts: Mapping[str, Callable[[str], Rule]]) -> Rule:
@@ -126,7 +126,7 @@ def owner(*names: str) -> Rule:
     def chosen(among: Among) -> Chosen:
         column = among.owners
         assert among.owner is not None
-        mask = np.any([with_value(among.owner, column, str(one)) for one in names], axis=0)
+        mask = np.any([with_value(among.owner, column, str(name)) for name in names], axis=0)
         return Chosen(among.train.ids[mask].tolist(), f"owner {', '.join(map(str, names))}", grouped=True)
 
     return Rule(f"owner:{','.join(map(str, names))}", chosen)
@@ -202,11 +202,11 @@ def class_ids(train: Samples, label: int | str) -> Ids:
         raise DataError(
             f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
         )
-    known = dict(zip(*(one.tolist() for one in labels.unique(return_counts=True)), strict=True))
-    chosen = next((one for one in known if str(one) == str(label)), None)
+    known = dict(zip(*(tensor.tolist() for tensor in labels.unique(return_counts=True)), strict=True))
+    chosen = next((value for value in known if str(value) == str(label)), None)
     if chosen is None:
         (first, count), *others = known.items()
-        listed = [f"{first} with {count} samples", *(f"{one} with {n}" for one, n in others)][:SHOWN]
+        listed = [f"{first} with {count} samples", *(f"{value} with {n}" for value, n in others)][:SHOWN]
         more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         raise DataError(
             f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
@@ -228,12 +228,12 @@ def with_value(name: str, column: np.ndarray, value: str) -> Shaped[np.ndarray, 
     entries = plain(column).astype(np.str_)
     mask = entries == value
     if not mask.any():
-        found, counts = np.unique(entries, return_counts=True)
-        most = [f"{found[i]} with {counts[i]}" for i in np.argsort(-counts, kind="stable")[:SHOWN_VALUES]]
-        listed = ", ".join([*most, "…"] if len(found) > SHOWN_VALUES else most)
+        distinct, counts = np.unique(entries, return_counts=True)
+        most = [f"{distinct[i]} with {counts[i]}" for i in np.argsort(-counts, kind="stable")[:SHOWN_VALUES]]
+        listed = ", ".join([*most, "…"] if len(distinct) > SHOWN_VALUES else most)
         raise DataError(
-            f"expected {name} to be one of the training samples' ({len(found)} in all: {listed}), got {value!r}; "
-            + hint(value, found.tolist())
+            f"expected {name} to be one of the training samples' ({len(distinct)} in all: {listed}), got {value!r}; "
+            + hint(value, distinct.tolist())
         )
     return mask
 
@@ -305,7 +305,7 @@ def _class(label: str) -> Rule:
 def _owner(names: str) -> Rule:
     def chosen(among: Among) -> Chosen:
         whole = names in plain(among.owners).astype(np.str_)  # a name may have a comma in it
-        parts = [names] if whole else [one.strip() for one in names.split(",") if one.strip()]
+        parts = [names] if whole else [name.strip() for name in names.split(",") if name.strip()]
         return owner(*parts).choose(among)
 
     return Rule(f"owner:{names}", chosen)
@@ -317,18 +317,18 @@ def _file(name: str) -> Rule:
             lines = Path(name).read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise DataError(f"expected a text file with one id a line, got {name} ({error}); check it") from error
-        return Chosen([one.strip() for one in lines if one.strip()], f"ids from {Path(name).name}")
+        return Chosen([line.strip() for line in lines if line.strip()], f"ids from {Path(name).name}")
 
     return Rule(f"@{name}", chosen)
 
 
 def _listed(text: str, texts: Mapping[str, Any]) -> Rule:
-    ids = [one.strip() for one in text.split(",") if one.strip()]
+    ids = [sample_id.strip() for sample_id in text.split(",") if sample_id.strip()]
     word, colon, _ = text.partition(":")
 
     def chosen(among: Among) -> Chosen:
         if colon and text not in among.train.ids and not np.isin(ids, among.train.ids).any():
-            close = hint(f"{word}:", [one for one in texts if one.endswith(":")])
+            close = hint(f"{word}:", [begins for begins in texts if begins.endswith(":")])
             raise DataError(
                 f"expected ids of these {len(among.train)} samples, or a rule ({', '.join(texts)}), got {text!r}; "
                 + close

@@ -89,10 +89,10 @@ class JoinedStore:
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         places, xs, ys = [], [], []
-        for store, here, asked in self.parts(rows):
-            if len(here):
+        for store, positions, asked in self.parts(rows):
+            if len(positions):
                 x, y = store.take(asked)
-                places.append(here)
+                places.append(positions)
                 xs.append(x)
                 ys.append(y)
         _refuse_other_shapes(xs)
@@ -104,8 +104,8 @@ class JoinedStore:
         """For each store: which of these rows, by their positions, are its own, and their numbers there."""
         start = 0
         for store in self.stores:
-            here = ((rows >= start) & (rows < start + len(store))).nonzero().flatten()
-            yield store, here, rows[here] - start
+            positions = ((rows >= start) & (rows < start + len(store))).nonzero().flatten()
+            yield store, positions, rows[positions] - start
             start += len(store)
 
 
@@ -284,8 +284,8 @@ class Samples:
         ids = as_ids(np.concatenate([part.ids for part in parts]), what="ids of the joined samples")
         if all(isinstance(part.store, TensorStore) for part in parts):
             batches = [part.everything() for part in parts]
-            _refuse_other_shapes([one.x for one in batches])
-            store = TensorStore(torch.cat([one.x for one in batches]), torch.cat([one.y for one in batches]))
+            _refuse_other_shapes([batch.x for batch in batches])
+            store = TensorStore(torch.cat([batch.x for batch in batches]), torch.cat([batch.y for batch in batches]))
             return Samples(store, ids, torch.arange(len(ids)))
         stores, rows, start = tuple(part.store for part in parts), [], 0
         for part in parts:
@@ -294,21 +294,21 @@ class Samples:
         return Samples(JoinedStore(stores), ids, torch.cat(rows))
 
 
-def _same(here: torch.device, wanted: torch.device) -> bool:
-    """Whether tensors that are here are where they are wanted: on any device of a kind if no number is asked for."""
-    return here.type == wanted.type and wanted.index in {None, here.index}
+def _same(device: torch.device, wanted: torch.device) -> bool:
+    """Whether tensors on this device are where they are wanted: on any device of a kind if no number is asked for."""
+    return device.type == wanted.type and wanted.index in {None, device.index}
 
 
 def _stacked(items: list[Any], rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
     """Stack pairs (input, target) into two tensors; raises DataError for items that do not stack."""
     problem = ""
-    if odd := [one for one in items if not isinstance(one, tuple | list) or len(one) != 2]:
+    if odd := [item for item in items if not isinstance(item, tuple | list) or len(item) != 2]:
         problem = f"{type(odd[0]).__name__} items" + (f" of length {len(odd[0])}" if isinstance(odd[0], tuple) else "")
     else:
         try:
             x, y = default_collate(items)
         except (RuntimeError, TypeError, ValueError) as error:
-            shapes = [tuple(np.shape(one[0])) for one in items]
+            shapes = [tuple(np.shape(item[0])) for item in items]
             for row, shape in zip(rows.tolist(), shapes, strict=True):
                 if shape != shapes[0]:
                     raise _other_shape(shape, shapes[0], row) from error
@@ -340,20 +340,20 @@ def _refuse_unsteady(store: Store, rows: Int[Tensor, " n"], *, what: str, remedy
     with undisturbed():
         first = store.take(some)
         for _ in range(REPEATS // len(some)):
-            for one, again in zip(first, store.take(some), strict=True):
-                if (place := _differing(one, again)) is not None:
+            for tensor, again in zip(first, store.take(some), strict=True):
+                if (place := _differing(tensor, again)) is not None:
                     raise DataError(
                         f"expected {what} the same item twice, got another sample {int(some[place])} the second time; "
                         f"leave out random transforms (augmentation belongs to the recipe){remedy}"
                     )
 
 
-def _differing(one: Shaped[Tensor, " n ..."], other: Shaped[Tensor, ...]) -> int | None:
+def _differing(reading: Shaped[Tensor, " n ..."], other: Shaped[Tensor, ...]) -> int | None:
     """The first place at which two readings differ; NaN is equal to NaN."""
-    if one.shape != other.shape:
+    if reading.shape != other.shape:
         return 0
-    differ = (one != other) & ~(one.isnan() & other.isnan())
-    places = differ.reshape(len(one), -1).any(1).nonzero()
+    differ = (reading != other) & ~(reading.isnan() & other.isnan())
+    places = differ.reshape(len(reading), -1).any(1).nonzero()
     return int(places[0]) if len(places) else None
 
 
@@ -362,7 +362,7 @@ def _other_shape(got: tuple[int, ...], before: tuple[int, ...], row: int) -> Dat
 
 
 def _refuse_other_shapes(parts: list[Tensor]) -> None:
-    shapes = list(dict.fromkeys(tuple(one.shape[1:]) for one in parts))
+    shapes = list(dict.fromkeys(tuple(part.shape[1:]) for part in parts))
     if len(shapes) > 1:
         raise DataError(f"expected samples of one shape, got {shapes[0]} and {shapes[1]}; resize them")
 

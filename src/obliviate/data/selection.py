@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from obliviate.data.formats.base import Arrays
-from obliviate.data.owners import groups, inseparable, told
+from obliviate.data.owners import draw_note, groups, inseparable
 from obliviate.errors import DataError
 from obliviate.seeds import derive
 from obliviate.types import Ids
@@ -49,7 +49,7 @@ def select(
     `metadata` are columns of the training samples. Raises DataError where there are too few samples.
     """
     contents = {part: hashes(arrays[f"{part}_x"]) for part in PARTS if f"{part}_x" in arrays}
-    rows = {part: np.arange(len(one)) for part, one in contents.items()}
+    rows = {part: np.arange(len(digests)) for part, digests in contents.items()}
     arrays = dict(arrays)
     notes: list[str] = []
     if train_size is not None or reference_size is not None:
@@ -87,8 +87,8 @@ def select(
 def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
     """Hash each input by what a model receives: two inputs are copies if they are equal, whatever their labels.
 
-    >>> one, other, copy = hashes(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
-    >>> bool(one == copy), bool(one == other)
+    >>> first, second, copy = hashes(np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0]]))
+    >>> bool(first == copy), bool(first == second)
     (True, False)
     """
     whole = x if x.dtype == np.uint8 else x.astype(np.float32)  # exact for tokens too: their numbers are below 2²⁴
@@ -132,7 +132,7 @@ def _held_out(
         if more := len(order) - len(left) - len(chosen):
             notes.append(f"reference: {more} more samples of the owners drawn are left out")
     if owners is not None:
-        notes.append(told("reference", owners[left], owners[chosen], reason))
+        notes.append(draw_note("reference", owners[left], owners[chosen], reason))
     return chosen, left
 
 

@@ -78,15 +78,15 @@ class Data:
         """
         if self.owner is None:
             return {}
-        whose, gone = named_owners(self.metadata[self.owner]), np.isin(self.train.ids, list(forget))
-        wholly = np.setdiff1d(whose[gone], whose[~gone])
+        whose, forgotten = named_owners(self.metadata[self.owner]), np.isin(self.train.ids, list(forget))
+        wholly = np.setdiff1d(whose[forgotten], whose[~forgotten])
         parts = {"test": self.test, "reference": self.reference}
-        found = {
+        unseen = {
             part: samples.ids[np.isin(named_owners(self.owners[part]), wholly[wholly != NOBODY])]
             for part, samples in parts.items()
             if samples is not None and part in self.owners
         }
-        return {part: ids for part, ids in found.items() if len(ids)}
+        return {part: ids for part, ids in unseen.items() if len(ids)}
 
     def ids_of(self, value: str, *, column: str | None = None) -> Ids:
         """Return the ids of one owner's training samples, or of those with this value in another column.
@@ -223,15 +223,15 @@ def _check(contents: Contents) -> None:
     arrays = contents.arrays
     used = [part for part in PARTS if part != "reference" or {"reference_x", "reference_y"} & set(arrays)]
     needed = [f"{part}_{axis}" for part in used for axis in "xy"]
-    if missing := [one for one in needed if one not in arrays]:
+    if missing := [name for name in needed if name not in arrays]:
         raise DataError(f"expected arrays {', '.join(needed)}, got none named {', '.join(missing)}; add them")
-    for one in needed:
+    for name in needed:
         kinds, wanted = ("iu", "integer class numbers")
-        if one.endswith("x") or contents.kind in {"multi-label", "regression"}:
+        if name.endswith("x") or contents.kind in {"multi-label", "regression"}:
             kinds, wanted = ("buif", "numbers")
-        if arrays[one].dtype.kind not in kinds or arrays[one].ndim == 0:
+        if arrays[name].dtype.kind not in kinds or arrays[name].ndim == 0:
             raise DataError(
-                f"expected {wanted} in {one}, got {arrays[one].dtype} of shape {arrays[one].shape}; convert them"
+                f"expected {wanted} in {name}, got {arrays[name].dtype} of shape {arrays[name].shape}; convert them"
             )
     for part in used:
         n = len(arrays[f"{part}_x"])

@@ -66,7 +66,9 @@ class Table:
         left_out = set(names)
         for name in left_out:
             self.column(name)
-        return Table({name: one for name, one in self.columns.items() if name not in left_out}, self.lines, self.name)
+        return Table(
+            {name: cells for name, cells in self.columns.items() if name not in left_out}, self.lines, self.name
+        )
 
     def ids(self) -> Ids:
         """Return a stable id for each row: the hash of its cells, copies numbered."""
@@ -96,7 +98,7 @@ class CategoryColumn:
 
     @property
     def features(self) -> tuple[str, ...]:
-        return tuple(f"{self.name}={one}" for one in self.categories)
+        return tuple(f"{self.name}={category}" for category in self.categories)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +109,8 @@ class TableEncoder:
     missing numbers become the mean. Any other column is one-hot, what is missing being a category "(missing)".
 
     >>> cells = {"age": ["20", "40"], "town": ["Rome", "Oslo"]}
-    >>> rows = Table({name: np.array(one, dtype=object) for name, one in cells.items()}, np.array([2, 3]), "people.csv")
+    >>> columns = {name: np.array(column, dtype=object) for name, column in cells.items()}
+    >>> rows = Table(columns, np.array([2, 3]), "people.csv")
     >>> encoder = TableEncoder.fit(rows)
     >>> encoder.features.names
     ('age', 'town=Oslo', 'town=Rome')
@@ -194,7 +197,7 @@ class TableEncoder:
     def _places(self, column: CategoryColumn, cells: Shaped[np.ndarray, " n"], table: Table) -> Int[np.ndarray, " n"]:
         known = {category: place for place, category in enumerate(column.categories)}
         named = [LACKING if cell in self.missing else cell for cell in cells]
-        places = np.array([known.get(one, -1) for one in named])
+        places = np.array([known.get(category, -1) for category in named])
         if self.unseen_categories == "refuse" and len(unseen := np.flatnonzero(places < 0)):
             row = int(unseen[0])
             raise DataError(

@@ -33,21 +33,21 @@ def recognise(path: Path) -> Format:
     try:
         if DESCRIBED.recognises(path):
             return DESCRIBED
-        found = [one for one in FORMATS if one.recognises(path)]
+        matching = [candidate for candidate in FORMATS if candidate.recognises(path)]
     except OSError as error:
         raise DataError(f"expected a path that can be read, got {error}; check its name and its permissions") from error
-    if len(found) > 1:
+    if len(matching) > 1:
+        names = ", ".join(candidate.name for candidate in matching)
         raise DataError(
-            f"expected one data set in {path}, got files of several formats ({', '.join(one.name for one in found)}); "
-            "give each a folder of its own"
+            f"expected one data set in {path}, got files of several formats ({names}); give each a folder of its own"
         )
-    if not found and path.is_dir():
-        wanted = " or ".join(one.looks_for for one in FORMATS)
+    if not matching and path.is_dir():
+        wanted = " or ".join(candidate.looks_for for candidate in FORMATS)
         raise DataError(f"expected {wanted} in {path}, got a folder without any of these; see docs/data.md")
-    if not found:
+    if not matching:
         got = "another file" if path.exists() else "no such path"
         raise DataError(
             f"expected a shipped set, a .npz, .toml or .txt file or a folder of data, got {str(path)!r} ({got}); "
             "see docs/data.md"
         )
-    return found[0]
+    return matching[0]

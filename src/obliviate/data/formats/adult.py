@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from obliviate.data.formats.base import Contents, Format, find, there
+from obliviate.data.formats.base import Contents, Format, existing_file, find
 from obliviate.data.formats.delimited import parse, read_text
 from obliviate.data.formats.description import Description
 from obliviate.data.formats.tabular import table_contents
@@ -44,6 +44,6 @@ def _table(path: Path) -> Table:
 ADULT = Format(
     name="Adult",
     looks_for="UCI's adult.data and adult.test (or .xz, .gz)",
-    recognises=lambda path: there(path, "adult.data") is not None,
+    recognises=lambda path: existing_file(path, "adult.data") is not None,
     read=lambda path, _: read(path),
 )

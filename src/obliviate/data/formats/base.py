@@ -77,13 +77,13 @@ def damaged(path: Path, *, wanted: str, got: object) -> DataError:
 ENDINGS: Final = ("", ".gz", ".xz")
 
 
-def there(folder: Path, name: str) -> Path | None:
+def existing_file(folder: Path, name: str) -> Path | None:
     """Find a file of this name, compressed or not."""
     return next((path for ending in ENDINGS if (path := folder / f"{name}{ending}").is_file()), None)
 
 
 def find(folder: Path, name: str) -> Path:
     """Find a file of this name, compressed or not; raises DataError where there is none."""
-    if (path := there(folder, name)) is not None:
+    if (path := existing_file(folder, name)) is not None:
         return path
     raise DataError(f"expected {name}, {name}.gz or {name}.xz in {folder}, got none of them; add one")

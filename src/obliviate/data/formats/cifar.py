@@ -16,7 +16,7 @@ from obliviate.data.formats.batch_pickle import read_pickle
 
 IMAGE: Final = (3, 32, 32)
 PIXELS: Final = 3 * 32 * 32
-TEN: Final = {"train": tuple(f"data_batch_{one}" for one in range(1, 6)), "test": ("test_batch",)}
+TEN: Final = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "test": ("test_batch",)}
 HUNDRED: Final = {"train": ("train",), "test": ("test",)}
 
 
@@ -39,7 +39,7 @@ def _python_batch(path: Path, labels: str) -> tuple[UInt8[np.ndarray, "n pixels"
     if not isinstance(x, np.ndarray) or x.ndim != 2 or x.shape[1] != PIXELS:
         got = x.shape if isinstance(x, np.ndarray) else type(x).__name__
         raise damaged(path, wanted=f"an array `data` of n × {PIXELS} bytes", got=got)
-    if not isinstance(y, list) or len(y) != len(x) or not all(type(one) is int and 0 <= one < 100 for one in y):
+    if not isinstance(y, list) or len(y) != len(x) or not all(type(label) is int and 0 <= label < 100 for label in y):
         got = f"{len(y)} entries" if isinstance(y, list) else type(y).__name__
         raise damaged(path, wanted=f"a list `{labels}` of {len(x)} class numbers", got=got)
     return x, np.array(y, dtype=np.uint8)

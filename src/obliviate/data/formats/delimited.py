@@ -82,7 +82,7 @@ def parse(lines: Iterable[str], name: str, *, columns: Sequence[str] | None = No
             f"expected cells between {delimiter!r} in {name}, got {error} in line {reader.line_num}; correct the line"
         ) from error
     if names is not None and len(set(names)) != len(names):
-        twice = next(one for one in names if names.count(one) > 1)
+        twice = next(column for column in names if names.count(column) > 1)
         raise DataError(f"expected columns of different names in {name}, got {twice!r} twice; rename one")
     content = np.array(rows, dtype=object).reshape(len(rows), len(names or ()))
     return Table(dict(zip(names or (), content.T, strict=True)), np.array(numbers, dtype=np.int64), name)
@@ -101,7 +101,7 @@ def _parquet(path: Path) -> Table:
     except (ArrowException, OSError) as error:
         raise damaged(path, wanted="a Parquet table", got=error) from error
     columns = {
-        name: np.array(["" if one is None else str(one) for one in content.column(name).to_pylist()], dtype=object)
+        name: np.array(["" if cell is None else str(cell) for cell in content.column(name).to_pylist()], dtype=object)
         for name in content.column_names
     }
     return Table(columns, np.arange(1, content.num_rows + 1), path.name)

@@ -20,9 +20,9 @@ def read(path: Path, seed: int) -> Contents:
     if newsgroups.is_archive(description.path) or description.path.is_dir():
         return newsgroups.read(description.path, description)
     train, test, notes = read_parts(description, seed)
-    contents = table_contents if description.text is None else text_contents
-    made = contents(train, test, description)
-    return replace(made, notes=(*made.notes, *notes))
+    build = table_contents if description.text is None else text_contents
+    contents = build(train, test, description)
+    return replace(contents, notes=(*contents.notes, *notes))
 
 
 DESCRIBED = Format(

@@ -69,7 +69,7 @@ class Description:
             raise _unfit("length", "a number of tokens above 0", self.length)
         if self.delimiter is not None and len(self.delimiter) != 1:
             raise _unfit("delimiter", "one sign", self.delimiter)
-        if other := [one for one in self.remove if one not in REMOVED]:
+        if other := [part for part in self.remove if part not in REMOVED]:
             raise _unfit("remove", f"some of {', '.join(REMOVED)}", other[0])
 
 
@@ -79,7 +79,7 @@ def read_description(path: Path) -> Description:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"expected settings in TOML in {path}, got {error}; correct the file") from error
-    fields = {one.name for one in dataclasses.fields(Description)}
+    fields = {field.name for field in dataclasses.fields(Description)}
     if unknown := sorted(set(values) - fields):
         raise DataError(
             f"expected settings of {', '.join(sorted(fields))} in {path}, got {', '.join(unknown)}; correct the names"
@@ -109,7 +109,7 @@ def _value(name: str, value: Any, folder: Path) -> Any:
         return value
     if name == "target" and isinstance(value, str):
         return (value,)
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise _unfit(name, "a list of texts", value)
     return tuple(value)
 

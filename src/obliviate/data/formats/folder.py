@@ -29,7 +29,7 @@ def read(folder: Path, _: int) -> Contents:
     """Read all images, which must have one size; they are grey if every one of them is, and RGB if not."""
     if not (folder / "test").is_dir():
         raise DataError(f"expected folders train and test in {folder}, got no test; add unseen images of each class")
-    classes = [one.name for one in _visible(folder / "train")]
+    classes = [class_folder.name for class_folder in _visible(folder / "train")]
     names = [name for name in ("train", "test", "reference") if (folder / name).is_dir()]
     parts = {name: _part(folder / name, classes) for name in names}
     everything = [path for part in parts.values() for path in part.paths]
@@ -57,19 +57,24 @@ def read(folder: Path, _: int) -> Contents:
 
 def _part(folder: Path, classes: list[str]) -> _Part:
     part = _Part([], [])
-    for one in _visible(folder):
-        if not one.is_dir() or one.name not in classes:
+    for class_folder in _visible(folder):
+        if not class_folder.is_dir() or class_folder.name not in classes:
             raise DataError(
-                f"expected one folder per class of train in {folder}, got {one.name}; move it, or add it to train"
+                f"expected one folder per class of train in {folder}, got {class_folder.name}; move it, or add it to "
+                "train"
             )
-        images = _visible(one)
+        images = _visible(class_folder)
         for path in images:
             if not path.is_file() or path.suffix.lower() not in SUFFIXES:
-                raise DataError(f"expected images ({', '.join(SUFFIXES)}) in {one}, got {path.name}; remove it")
+                raise DataError(
+                    f"expected images ({', '.join(SUFFIXES)}) in {class_folder}, got {path.name}; remove it"
+                )
         if not images:
-            raise DataError(f"expected images in every class folder, got none in {one}; add some, or remove the folder")
+            raise DataError(
+                f"expected images in every class folder, got none in {class_folder}; add some, or remove the folder"
+            )
         part.paths.extend(images)
-        part.labels.extend([classes.index(one.name)] * len(images))
+        part.labels.extend([classes.index(class_folder.name)] * len(images))
     if not part.paths:
         raise DataError(f"expected one folder per class in {folder}, got none; add them")
     return part
@@ -77,7 +82,7 @@ def _part(folder: Path, classes: list[str]) -> _Part:
 
 def _visible(folder: Path) -> list[Path]:
     """What a folder holds, by name, but for files that systems hide in it."""
-    return sorted(one for one in folder.iterdir() if not one.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
 FOLDER = Format(

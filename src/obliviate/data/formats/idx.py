@@ -30,7 +30,7 @@ def read(folder: Path) -> Contents:
     for part, prefix in PREFIXES.items():
         arrays[f"{part}_x"] = read_idx(_find(folder, f"{prefix}-images-idx3-ubyte"), dimensions=3)
         arrays[f"{part}_y"] = read_idx(_find(folder, f"{prefix}-labels-idx1-ubyte"), dimensions=1)
-    path, test = (_there(folder, f"qmnist-{part}-labels-idx2-int") for part in ("train", "test"))
+    path, test = (_existing_file(folder, f"qmnist-{part}-labels-idx2-int") for part in ("train", "test"))
     if path is None:
         return Contents(arrays)
     if test is not None:
@@ -78,12 +78,12 @@ def _writers(path: Path, labels: UInt8[np.ndarray, " n"], *, more: bool = False)
     return rows[:, WRITER].astype(np.str_)
 
 
-def _there(folder: Path, name: str) -> Path | None:
+def _existing_file(folder: Path, name: str) -> Path | None:
     return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def _find(folder: Path, name: str) -> Path:
-    if (path := _there(folder, name)) is not None:
+    if (path := _existing_file(folder, name)) is not None:
         return path
     raise DataError(f"expected {name} or {name}.gz in {folder}, got neither; add one of them")
 

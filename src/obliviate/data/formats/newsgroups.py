@@ -37,12 +37,12 @@ def read(path: Path, description: Description | None = None) -> Contents:
     Raises DataError where a part is missing, or the archive is damaged.
     """
     description = Description(path=path) if description is None else description
-    found: dict[str, dict[str, str]] = {part: {} for part in FOLDERS}
+    by_part: dict[str, dict[str, str]] = {part: {} for part in FOLDERS}
     for part, name, content in _files(path):
-        found[part][name] = _decoded(content)
-    if empty := [FOLDERS[part] for part, messages in found.items() if not messages]:
+        by_part[part][name] = _decoded(content)
+    if empty := [FOLDERS[part] for part, messages in by_part.items() if not messages]:
         raise DataError(f"expected messages in {empty[0]} of {path}, got none; fetch the by-date version")
-    parts = {part: dict(sorted(messages.items())) for part, messages in found.items()}
+    parts = {part: dict(sorted(messages.items())) for part, messages in by_part.items()}
     classes = sorted({name.partition("/")[0] for name in parts["train"]})
     arrays: Arrays = {}
     for part, messages in parts.items():
@@ -51,7 +51,10 @@ def read(path: Path, description: Description | None = None) -> Contents:
             raise DataError(f"expected groups of {FOLDERS['train']}, got {unseen[0]!r} in {path}; complete the data")
         arrays[f"{part}_y"] = np.array([classes.index(group) for group in groups])
         arrays[f"{part}_ids"] = np.array([f"{part}/{name}" for name in messages])
-    texts = {part: [cleaned(one, description.remove) for one in messages.values()] for part, messages in parts.items()}
+    texts = {
+        part: [cleaned(message, description.remove) for message in messages.values()]
+        for part, messages in parts.items()
+    }
     vocabulary, tokens, notes = encode(texts, size=description.vocabulary_size, length=description.length)
     return Contents(
         arrays | {f"{part}_x": x for part, x in tokens.items()} | {"test_owner": _authors(parts["test"].values())},
@@ -65,7 +68,7 @@ def read(path: Path, description: Description | None = None) -> Contents:
 
 
 def _authors(messages: Iterable[str]) -> Shaped[np.ndarray, " _"]:
-    return np.array([author(one) for one in messages], dtype=np.str_)
+    return np.array([author(message) for message in messages], dtype=np.str_)
 
 
 def author(message: str) -> str:

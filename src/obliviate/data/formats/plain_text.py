@@ -10,11 +10,11 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int64
 
-from obliviate.data.formats.base import NO_TARGET, Arrays, Contents, Format, there
+from obliviate.data.formats.base import NO_TARGET, Arrays, Contents, Format, existing_file
 from obliviate.data.formats.delimited import read_text, suffix
 from obliviate.data.formats.description import Description
 from obliviate.data.formats.tabular import held_out
-from obliviate.data.owners import inseparable, told
+from obliviate.data.owners import draw_note, inseparable
 from obliviate.data.vocabulary import Vocabulary, padded
 from obliviate.errors import DataError
 
@@ -25,7 +25,7 @@ BETWEEN: Final = "\n\n"
 
 def read(path: Path, seed: int) -> Contents:
     """Read a file of text, or `input.txt` of a folder; a tenth of the speeches or windows is the test part."""
-    file = path if path.is_file() else there(path, NAME)
+    file = path if path.is_file() else existing_file(path, NAME)
     assert file is not None
     return text_contents(Description(path=file, kind="causal-lm", test_share=0.1), seed)
 
@@ -42,18 +42,18 @@ def text_contents(description: Description, seed: int) -> Contents:
     pieces: dict[str, list[tuple[str, str]]] = {}
     drawn: tuple[str, ...] = ()
     if description.test is not None:
-        for part, one in (("train", text), ("test", read_text(description.test))):
-            pieces[part] = speeches(one, description.path.name) if roles else [("", one)]
+        for part, content in (("train", text), ("test", read_text(description.test))):
+            pieces[part] = speeches(content, description.path.name) if roles else [("", content)]
     else:
         size = description.length + 1
-        units = speeches(text, description.path.name) if roles else [("", one) for one in _cut(text, size)]
+        units = speeches(text, description.path.name) if roles else [("", piece) for piece in _cut(text, size)]
         whose = np.array([role for role, _ in units]) if roles else None
         places = held_out(len(units), description.test_share, seed, owners=whose)
         if whose is not None:
             kept, held = (whose[some] for some in places)
-            drawn = (told("test", kept, held, inseparable(whose)),)
+            drawn = (draw_note("test", kept, held, inseparable(whose)),)
         pieces = {part: [units[i] for i in some] for part, some in zip(("train", "test"), places, strict=True)}
-    vocabulary = Vocabulary.of([one for _, one in pieces["train"]], unit="character")
+    vocabulary = Vocabulary.of([piece for _, piece in pieces["train"]], unit="character")
     arrays: Arrays = {}
     owners: dict[str, list[str]] = {}
     for part, units in pieces.items():
@@ -62,7 +62,7 @@ def text_contents(description: Description, seed: int) -> Contents:
         if not rows:
             raise DataError(f"expected two characters or more in the {part} part of {description.path}, got fewer")
         owners[part] = [role for role, _ in rows]
-        x, y = zip(*(_pair(vocabulary.numbers(one), description.length) for _, one in rows), strict=True)
+        x, y = zip(*(_pair(vocabulary.numbers(window), description.length) for _, window in rows), strict=True)
         arrays |= {f"{part}_x": np.stack(x), f"{part}_y": np.stack(y)}
         if roles and part == "test":
             arrays["test_owner"] = np.array(owners[part], dtype=np.str_)
@@ -83,7 +83,7 @@ def has_roles(text: str) -> bool:
     >>> has_roles("ANN:\\nHello.\\n\\nBOB:\\nGood day.")
     True
     """
-    return all(one.partition("\n")[0].rstrip().endswith(":") for one in _paragraphs(text))
+    return all(paragraph.partition("\n")[0].rstrip().endswith(":") for paragraph in _paragraphs(text))
 
 
 def speeches(text: str, name: str = "the text") -> list[tuple[str, str]]:
@@ -92,7 +92,7 @@ def speeches(text: str, name: str = "the text") -> list[tuple[str, str]]:
     >>> speeches("ANN:\\nHello.\\n\\nBOB:\\n\\nANN:\\nWell\\nthen?")
     [('ANN', 'Hello.'), ('ANN', 'Well\\nthen?')]
     """
-    found = []
+    pairs = []
     for paragraph in _paragraphs(text):
         first, _, words = paragraph.partition("\n")
         role = first.rstrip()
@@ -102,8 +102,8 @@ def speeches(text: str, name: str = "the text") -> list[tuple[str, str]]:
                 "set roles = false"
             )
         if words.strip():
-            found.append((role[:-1], words))
-    return found
+            pairs.append((role[:-1], words))
+    return pairs
 
 
 def windows(units: Sequence[tuple[str, str]], *, length: int, between: str) -> list[tuple[str, str]]:
@@ -117,8 +117,8 @@ def windows(units: Sequence[tuple[str, str]], *, length: int, between: str) -> l
     owned: dict[str, list[str]] = {}
     for owner, words in units:
         owned.setdefault(owner, []).append(words)
-    pieces = [(owner, one) for owner, some in owned.items() for one in _cut(between.join(some), length + 1)]
-    return [(owner, one) for owner, one in pieces if len(one) > 1]
+    pieces = [(owner, piece) for owner, some in owned.items() for piece in _cut(between.join(some), length + 1)]
+    return [(owner, piece) for owner, piece in pieces if len(piece) > 1]
 
 
 def _pair(numbers: Sequence[int], length: int) -> tuple[Int64[np.ndarray, " length"], Int64[np.ndarray, " length"]]:
@@ -136,15 +136,15 @@ def _paragraphs(text: str) -> list[str]:
 def _notes(pieces: dict[str, list[tuple[str, str]]], *, roles: bool) -> tuple[str, ...]:
     if not roles:
         return ()
-    said = [
+    counts = [
         f"{len(units)} speeches of {len({role for role, _ in units})} roles in {part}" for part, units in pieces.items()
     ]
-    return (", ".join(said),)
+    return (", ".join(counts),)
 
 
 PLAIN_TEXT = Format(
     name="plain text",
     looks_for="a plain text input.txt (or .gz, .xz)",
-    recognises=lambda path: (path.is_file() and suffix(path) == ".txt") or there(path, NAME) is not None,
+    recognises=lambda path: (path.is_file() and suffix(path) == ".txt") or existing_file(path, NAME) is not None,
     read=read,
 )

@@ -43,15 +43,15 @@ def _matlab(path: Path) -> dict[str, Any]:
     wanted = "a MATLAB file of version 5"
     try:
         major, _ = matfile_version(path)
-        found = loadmat(path, variable_names=["X", "y"]) if major < HDF5 else None
+        content = loadmat(path, variable_names=["X", "y"]) if major < HDF5 else None
     except (  # what the parser raises on damaged bytes
         *(MatReadError, OSError, EOFError, struct.error, zlib.error),
         *(LookupError, MemoryError, OverflowError, TypeError, ValueError),
     ) as error:
         raise damaged(path, wanted=wanted, got=error) from error
-    if found is None:
+    if content is None:
         raise damaged(path, wanted=wanted, got="one of version 7.3, which is HDF5")
-    return found
+    return content
 
 
 SVHN = Format(

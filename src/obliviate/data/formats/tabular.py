@@ -12,7 +12,7 @@ from obliviate.data.features import Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.delimited import read_table
 from obliviate.data.formats.description import Description
-from obliviate.data.owners import drawn_whole, inseparable, told
+from obliviate.data.owners import draw_note, drawn_whole, inseparable
 from obliviate.data.tables import Table, TableEncoder, number
 from obliviate.errors import DataError
 from obliviate.seeds import derive
@@ -32,7 +32,7 @@ def read_parts(description: Description, seed: int) -> tuple[Table, Table, tuple
         return train, read_table(description.test, **how), ()
     whose = None if description.owner is None else train.column(description.owner)
     kept, drawn = held_out(len(train), description.test_share, seed, owners=whose)
-    notes = () if whose is None else (told("test", whose[kept], whose[drawn], inseparable(whose)),)
+    notes = () if whose is None else (draw_note("test", whose[kept], whose[drawn], inseparable(whose)),)
     return train.take(kept), train.take(drawn), notes
 
 
@@ -43,7 +43,7 @@ def held_out(
 
     With `owners` whole owners are drawn, about that share, unless they are `inseparable`.
 
-    >>> [len(one) for one in held_out(10, 0.2, seed=0)]
+    >>> [len(places) for places in held_out(10, 0.2, seed=0)]
     [8, 2]
     """
     count = round(share * n)
@@ -84,12 +84,12 @@ def table_contents(train: Table, test: Table, description: Description) -> Conte
 
 def _inputs(table: Table, description: Description) -> Table:
     others = (description.id, description.owner)
-    return table.without([*description.target, *description.drop, *(one for one in others if one is not None)])
+    return table.without([*description.target, *description.drop, *(name for name in others if name is not None)])
 
 
 def metadata_of(train: Table, description: Description) -> dict[str, Shaped[np.ndarray, " _"]]:
     """The columns that stay beside the samples."""
-    names = dict.fromkeys(one for one in (description.owner, *description.metadata) if one is not None)
+    names = dict.fromkeys(name for name in (description.owner, *description.metadata) if name is not None)
     return {name: train.column(name).astype(np.str_) for name in names}
 
 
@@ -130,7 +130,7 @@ def targets_of(train: Table, test: Table, description: Description) -> tuple[Arr
             f"expected targets that differ, got the same {names[int(std.argmin())]!r} in all training rows; "
             "name another column"
         )
-    arrays |= {f"{part}_y": ((one - mean) / std).astype(np.float32) for part, one in values.items()}
+    arrays |= {f"{part}_y": ((numbers - mean) / std).astype(np.float32) for part, numbers in values.items()}
     return arrays, Targets(names, tuple(mean.tolist()), tuple(std.tolist()))
 
 
@@ -144,7 +144,7 @@ def _classes(train: Table, name: str) -> tuple[str, ...]:
 
 
 def _labels(table: Table, name: str, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
-    known = {one: place for place, one in enumerate(classes)}
+    known = {label: place for place, label in enumerate(classes)}
     labels = np.array([known.get(cell, -1) for cell in table.column(name)])
     if len(unseen := np.flatnonzero(labels < 0)):
         row = int(unseen[0])

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int64
 
-from obliviate.data.formats.base import Contents, Format, there
+from obliviate.data.formats.base import Contents, Format, existing_file
 from obliviate.data.formats.description import Description
 from obliviate.data.formats.tabular import metadata_of, read_parts, targets_of
 from obliviate.data.tables import Table
@@ -54,10 +54,10 @@ def encode(
     tokens, notes = {}, []
     for part, given in texts.items():
         numbers = [vocabulary.numbers(text) for text in given]
-        tokens[part] = np.stack([padded(one or [UNKNOWN], length) for one in numbers])
+        tokens[part] = np.stack([padded(row or [UNKNOWN], length) for row in numbers])
         for count, what in (
-            (sum(len(one) > length for one in numbers), f"are cut to {length} tokens"),
-            (sum(not one for one in numbers), "are empty, and read as one unknown word"),
+            (sum(len(row) > length for row in numbers), f"are cut to {length} tokens"),
+            (sum(not row for row in numbers), "are empty, and read as one unknown word"),
         ):
             if count:
                 notes.append(f"{part}: {count} of {len(given)} texts {what}")
@@ -69,7 +69,7 @@ SMS_NAMES: Final = ("SMSSpamCollection", "SMSSpamCollection.tsv")
 
 def _sms(folder: Path, seed: int) -> Contents:
     """The SMS Spam Collection (Almeida and Hidalgo 2011, UCI, CC BY 4.0): a label and a message in every line."""
-    path = next(path for name in SMS_NAMES if (path := there(folder, name)) is not None)
+    path = next(path for name in SMS_NAMES if (path := existing_file(folder, name)) is not None)
     description = Description(
         path=path, columns=("label", "text"), delimiter="\t", target=("label",), text="text", length=64
     )
@@ -80,6 +80,6 @@ def _sms(folder: Path, seed: int) -> Contents:
 SMS = Format(
     name="SMS Spam Collection",
     looks_for="SMSSpamCollection (or .tsv, .xz, .gz)",
-    recognises=lambda path: any(there(path, name) is not None for name in SMS_NAMES),
+    recognises=lambda path: any(existing_file(path, name) is not None for name in SMS_NAMES),
     read=_sms,
 )
