@@ -46,7 +46,7 @@ def pool(tmp_path: Path) -> ReferencePool:
 
 def chosen(rule: Rule, train: Samples) -> tuple[list[str], str, list[float]]:
     found = rule.choose(Among(train))
-    (values,) = found.told.values()
+    (values,) = found.scores.values()
     return list(found.ids), found.rule, list(values)
 
 

@@ -59,16 +59,16 @@ class Among:
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The ids to forget, how they were chosen in a few words, and what the rule found out about each, by a heading.
+    """The ids to forget, how they were chosen in a few words, and the `scores` that the rule gave each, by a heading.
 
-    What was found out is of the first of the ids, where copies came along after them. `references` is how many
+    Scores are of the first of the ids, where copies came along after them. `references` is how many
     reference models were asked: they are no yardstick for samples that they have chosen. `grouped` says that the
     samples were chosen for what they have in common.
     """
 
     ids: Sequence[SampleId]
     rule: str
-    told: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     references: int = 0
     grouped: bool = False
 

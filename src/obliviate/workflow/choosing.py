@@ -45,8 +45,8 @@ def memorised(amount: float, pool: ReferencePool | Callable[[], ReferencePool], 
         scores = memorisation(seen.right, seen.included)
         places = largest(scores, memorisation(seen.margins, seen.included), count)
         words = f"the {count} most memorised by {len(seen.right)} references"
-        told = {"memorised": scores[places].tolist()}
-        return Chosen(among.train.ids[places].tolist(), words, told, len(seen.right))
+        by_name = {"memorised": scores[places].tolist()}
+        return Chosen(among.train.ids[places].tolist(), words, by_name, len(seen.right))
 
     check_amount(amount, rule="memorised")
     return Rule(f"memorised:{amount:g}", chosen)
@@ -68,8 +68,8 @@ def mislabelled(amount: float, pool: ReferencePool | Callable[[], ReferencePool]
         agreed = out_of_sample(seen.right, seen.included)
         places = largest(-agreed, -out_of_sample(seen.margins, seen.included), count)
         words = f"the {count} whose labels {len(seen.right)} references contradict most"
-        told = {"agreed": agreed[places].tolist()}
-        return Chosen(among.train.ids[places].tolist(), words, told, len(seen.right))
+        by_name = {"agreed": agreed[places].tolist()}
+        return Chosen(among.train.ids[places].tolist(), words, by_name, len(seen.right))
 
     check_amount(amount, rule="mislabelled")
     return Rule(f"mislabelled:{amount:g}", chosen)
@@ -85,6 +85,6 @@ def look(train: Samples, pool: ReferencePool | Callable[[], ReferencePool], task
     labels = targets(train).numpy() if isinstance(task, Classification) else None
     right, margins = np.empty((len(pool), len(train))), np.empty((len(pool), len(train)))
     for member, outputs in enumerate(pool.logits.rows(rows)):
-        told = read(outputs, labels, AuditSettings(), whose=f"reference {member}")
-        right[member], margins[member] = told.correct, told.margin
+        signals = read(outputs, labels, AuditSettings(), whose=f"reference {member}")
+        right[member], margins[member] = signals.correct, signals.margin
     return Seen(right, margins, pool.included[:, rows])

@@ -51,7 +51,7 @@ def preview(
     samples = [
         {"id": str(split.forget.ids[row])}
         | {name: str(values[places[row]]) for name, values in groups.items()}
-        | {name: float(values[row]) for name, values in chosen.told.items() if row < len(values)}
+        | {name: float(values[row]) for name, values in chosen.scores.items() if row < len(values)}
         for row in range(min(FIRST, len(places)))
     ]
     plural = {"class": "classes", "owner": "owners"}
