@@ -846,9 +846,9 @@ def flip(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "spoil", "words"),
     [
-        ("models/original.safetensors", cut, ["weights with sha256", "damaged"]),
-        ("models/original.safetensors", flip, ["weights with sha256", "damaged"]),
-        ("models/original.safetensors", Path.unlink, ["a safetensors file", "missing"]),
+        ("models/original.safetensors", cut, ["expected sha256", "damaged"]),
+        ("models/original.safetensors", flip, ["expected sha256", "damaged"]),
+        ("models/original.safetensors", Path.unlink, ["expected a file at", "none that can be read"]),
         ("models/original.json", cut, ["JSON", "damaged"]),
         ("models/original.json", lambda path: path.write_text("{}"), ["format obliviate.checkpoint/2", "None"]),
         ("models/original.json", lambda path: path.write_text("[]"), ["a JSON object", "list"]),

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from obliviate.errors import CheckpointError
-from obliviate.files import read_sealed_json, sha256_of, shortened_apart, write_atomically, write_sealed_json
+from obliviate.files import check_sha256, read_sealed_json, sha256_of, write_atomically, write_sealed_json
 from obliviate.training.tensors import tensors_sha256
 
 FORMAT: Final = "obliviate.checkpoint/2"
@@ -131,13 +131,8 @@ def load(path: Path, model: nn.Module) -> Manifest:
     as it was.
     """
     manifest = read_manifest(path)
+    check_sha256(path, manifest.file_sha256, remedy="restore it or train again", error=CheckpointError)
     try:
-        if (digest := sha256_of(path)) != manifest.file_sha256:
-            wanted, got = shortened_apart(manifest.file_sha256, digest)
-            raise CheckpointError(
-                f"expected weights with sha256 {wanted}, got {got} in {path}; "
-                "the file is damaged or was replaced: restore it or train again"
-            )
         state: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"expected a safetensors file, got {path} ({error}); it is damaged or missing") from error
