@@ -42,3 +42,23 @@ def test_pairs_of_models_are_independent_halves() -> None:
 def test_a_number_of_models_that_cannot_be_balanced_is_refused(models: int) -> None:
     with pytest.raises(AuditError, match=f"expected an even number of reference models, at least 4, got {models}; "):
         leave_half_out(models, 10, seed=0)
+
+
+@given(pairs=pairs, owners=st.lists(st.integers(0, 9), min_size=2, max_size=80), seed=seeds)
+def test_a_group_is_wholly_in_half_of_the_models_and_halves_differ_by_one_group_at_most(
+    pairs: int, owners: list[int], seed: int
+) -> None:
+    groups = np.array(owners)
+    plan = leave_half_out(2 * pairs, len(groups), seed=seed, groups=groups)
+    assert (plan.sum(axis=0) == pairs).all()
+    for group in np.unique(groups):
+        members = plan[:, groups == group]
+        assert (members.all(axis=1) | ~members.any(axis=1)).all()
+    largest = np.unique(groups, return_counts=True)[1].max()
+    assert (np.abs(2 * plan.sum(axis=1) - len(groups)) <= largest).all()
+
+
+def test_groups_are_told_by_who_belongs_together_and_not_by_their_names() -> None:
+    numbers, letters = np.array([0, 1, 0, 2, 1, 2]), np.array(list("abacbc"))
+    plans = [leave_half_out(4, 6, seed=3, groups=groups) for groups in (numbers, letters)]
+    np.testing.assert_array_equal(*plans)

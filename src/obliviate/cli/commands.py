@@ -183,6 +183,10 @@ def unlearn(
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
     ] = None,
     retain: Annotated[bool, Parameter(help="Whether the method may use the retained samples.")] = True,
+    teachers: Annotated[
+        int,
+        Parameter(help="Models that never_seen learns from, trained first; each sample is unknown to half of them."),
+    ] = 8,
     seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
@@ -204,7 +208,13 @@ def unlearn(
     with progress(quiet=json_) as show_progress:
         workspace = Workspace.open(out, progress=show_progress)
         unlearned = workspace.unlearn(
-            chosen, forget=forget, after=after, seed=seed, retain=retain, with_copies=with_copies
+            chosen,
+            forget=forget,
+            after=after,
+            seed=seed,
+            retain=retain,
+            with_copies=with_copies,
+            teachers=teachers,
         )
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     elsewhere = workspace.elsewhere(request)

@@ -19,6 +19,7 @@ from obliviate.errors import DataError
 from obliviate.randomness import undisturbed
 from obliviate.types import Batch, Ids, SampleId
 
+REPEAT: Final = "\x1f"  # between an id and the number of its repetition
 CHUNK = 1024  # rows that are hashed or checked together
 TRIED: Final = 8  # samples that are read twice
 REPEATS: Final = 16  # times that they are read again, all together: a transform that leaves half of them alone shows
@@ -278,6 +279,16 @@ class Samples:
         """Apply `transform` to every batch of inputs as it is read."""
         return self if transform is None else replace(self, store=TransformedStore(self.store, transform))
 
+    def repeated(self, times: int) -> Samples:
+        """Have every sample so many times; what is added has ids of its own, of which `original_id` tells the first.
+
+        >>> import torch
+        >>> Samples.from_tensors(torch.zeros(2, 1), torch.zeros(2), ids=["a", "b"]).repeated(2).ids.tolist()
+        ['a', 'b', 'a\\x1f2', 'b\\x1f2']
+        """
+        again = [np.char.add(self.ids, f"{REPEAT}{number}") for number in range(2, times + 1)]
+        return Samples(self.store, np.concatenate([self.ids, *again]), self.rows.repeat(times))
+
     def joined(self, *others: Samples) -> Samples:
         """Join several sets of samples, whose ids must differ; what is in memory is copied into one store."""
         parts = (self, *others)
@@ -292,6 +303,15 @@ class Samples:
             rows.append(part.rows + start)
             start += len(part.store)
         return Samples(JoinedStore(stores), ids, torch.cat(rows))
+
+
+def original_id(name: SampleId) -> SampleId:
+    """Return the id that a sample had before it was `repeated`.
+
+    >>> original_id("a\\x1f2"), original_id("a")
+    ('a', 'a')
+    """
+    return str(name).partition(REPEAT)[0]
 
 
 def _same(device: torch.device, wanted: torch.device) -> bool:

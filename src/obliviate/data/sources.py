@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from obliviate.data import formats, named
@@ -20,6 +20,7 @@ from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
 from obliviate.data.owners import NOBODY
+from obliviate.data.owners import groups as numbered_owners
 from obliviate.data.owners import named as named_owners
 from obliviate.data.rules import with_value
 from obliviate.data.samples import Samples
@@ -70,6 +71,18 @@ class Data:
         train = self.train.without(ids)
         kept = np.isin(self.train.ids, train.ids)
         return replace(self, train=train, metadata={name: column[kept] for name, column in self.metadata.items()})
+
+    def groups(self, part: str) -> Int[np.ndarray, " n"] | None:
+        """Number what belongs together of the training samples and then of "test" or "reference": all of one owner.
+
+        None where the data have no owners.
+        """
+        if self.owner is None:
+            return None
+        samples = {"test": self.test, "reference": self.reference}[part]
+        nobody = np.full(0 if samples is None else len(samples), NOBODY)
+        others = named_owners(self.owners.get(part, nobody))
+        return numbered_owners(np.concatenate([named_owners(self.metadata[self.owner]), others]))
 
     def unseen_of(self, forget: Iterable[SampleId] | Ids) -> dict[str, Shaped[np.ndarray, " _"]]:
         """Return the ids of test and reference samples whose owners have no training samples beside those to forget.

@@ -25,7 +25,7 @@ ENTRY_POINTS: Final = "obliviate.methods"
 WhenNone: TypeAlias = Mapping[str, Mapping[str, float | str]]
 """What hyperparameters that are None become, by case ("always", "with retain", …): a value, or a few words."""
 
-NEEDS: Final = frozenset({"retain", "reference", "labels", "recipe"})
+NEEDS: Final = frozenset({"retain", "reference", "labels", "recipe", "teachers"})
 
 
 @runtime_checkable
@@ -33,8 +33,9 @@ class Method(Protocol):
     """An unlearning method.
 
     `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
-    "reference", "labels" and "recipe"; `exact` methods give a model that never saw the forget set; `source` is the
-    publication. A class attribute `tasks` may name the kinds of task that it serves; without one it serves all.
+    "reference", "labels", "recipe" and "teachers"; `exact` methods give a model that never saw the forget set;
+    `source` is the publication. A class attribute `tasks` may name the kinds of task that it serves; without one it
+    serves all.
     """
 
     name: ClassVar[str]
@@ -69,8 +70,12 @@ def check_needs(method: Method, split: Split, run: Run) -> None:
             "unseen reference samples: `train --reference-size N`, or `Split.of(..., reference=...)`",
         ),
         "recipe": (run.recipe is not None, "the recipe that trained the original model: `recipe=...`"),
+        "teachers": (
+            run.teachers is not None,
+            "a pool of models of the same recipe, other than that of the audit: `teachers=train_references(...)`",
+        ),
     }
-    what = {"retain": "retain set", "reference": "reference set", "recipe": "recipe"}
+    what = {"retain": "retain set", "reference": "reference set", "recipe": "recipe", "teachers": "pool of teachers"}
     for need in sorted(method.needs & set(remedies)):
         present, remedy = remedies[need]
         if not present:

@@ -6,12 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+from jaxtyping import Shaped
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from obliviate.data.samples import Samples
-from obliviate.references.jobs import Job
+from obliviate.errors import AuditError
+from obliviate.references.jobs import Job, check_weights
 from obliviate.references.plan import leave_half_out
 from obliviate.seeds import derive
+from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run
 
 
@@ -23,13 +29,28 @@ class Members(Job):
     stage: ClassVar[str] = "references"
 
     models: int
+    groups: Shaped[np.ndarray, " population"] | None = None
 
     @property
     def asked(self) -> Samples:
         return self.population
 
     def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
-        included = leave_half_out(self.models, len(self.population), seed=self.seed)[member]
+        plan = leave_half_out(self.models, len(self.population), seed=self.seed, groups=self.groups)
         seed = derive(self.seed, "reference", member)
         run = Run(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress)
-        return run.train(self.population.at(included)), run.seconds
+        return run.train(self.population.at(plan[member])), run.seconds
+
+
+def read_member(folder: Path, member: int, weights_sha256: str | None, recipe: Recipe, *, seed: int = 0) -> nn.Module:
+    """Read a member's model, in evaluation mode; raises AuditError for weights that are damaged or of another model."""
+    path = check_weights(folder, Members.kind, member, weights_sha256)
+    model = recipe.build(seed=seed)
+    try:
+        model.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise AuditError(
+            f"expected the weights of a model of this recipe, got {path} ({' '.join(str(error).split())}); "
+            "train the references again in a new folder"
+        ) from error
+    return model.eval()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, Shaped
 
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
@@ -103,6 +103,7 @@ class PoolFacts:
     population_sha256: str
     samples: int
     seed: int
+    groups_sha256: str | None = None
 
     @classmethod
     def read(cls, folder: Path) -> PoolFacts:
@@ -160,16 +161,21 @@ class PoolFacts:
                     + (f" ({own_model}, not {asked_model})" if own_model != asked_model else "")
                 )
             differences += tasks or ["the task's loss"] * (self.task_sha256 != asked["task_sha256"])
+        if self.groups_sha256 != asked.get("groups_sha256"):
+            differences.append("which samples belong together")
         if self.seed != asked["seed"]:
             differences.append(f"seed {self.seed}, not {asked['seed']}")
         return ", ".join(differences)
 
 
-def identity(recipe: Recipe, population: Samples, task: Task, *, seed: int) -> dict[str, Any]:
+def identity(
+    recipe: Recipe, population: Samples, task: Task, *, seed: int, groups: Shaped[np.ndarray, " n"] | None = None
+) -> dict[str, Any]:
     """Say what the members of a pool depend on, as `pool.json` does; the number of members is not part of it.
 
     Raises RecipeError as `training.identity.architecture_sha256` does.
     """
+    grouped = {} if groups is None else {"groups_sha256": _groups_sha256(groups)}
     return {
         "recipe": recipe.to_dict(),
         "architecture_sha256": architecture_sha256(recipe, population),
@@ -178,7 +184,14 @@ def identity(recipe: Recipe, population: Samples, task: Task, *, seed: int) -> d
         "population_sha256": population.sha256,
         "samples": len(population),
         "seed": seed,
+        **grouped,
     }
+
+
+def _groups_sha256(groups: Shaped[np.ndarray, " n"]) -> str:
+    """A hash of which samples belong together, whatever their groups are called."""
+    _, first, places = np.unique(groups, return_index=True, return_inverse=True)
+    return hashlib.sha256(first[places].astype("<i8").tobytes()).hexdigest()
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -195,6 +208,7 @@ def train_pool(
     folder: Path,
     models: int = 16,
     seed: int = 0,
+    groups: Shaped[np.ndarray, " n"] | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     keep_weights: bool = True,
@@ -207,7 +221,9 @@ def train_pool(
     without training any again. `workers` processes train side by side, one thread each; 0 trains in this process,
     which is the default for a model that other processes cannot import, and on a GPU. An `executor`
     (`concurrent.futures`, dask's `client.get_executor()`, …) is given one function call a member instead; its
-    processes must see `folder`. `keep_weights=False` drops the members' weights, which only shadows need.
+    processes must see `folder`. `groups` names for each sample what it belongs to, such as its owner: all of a group is
+    then in the same half (`plan.leave_half_out`). `keep_weights=False` drops the members' weights, which shadows need,
+    and teachers that are asked about samples outside the population.
 
     What is there is used if it is of the same model as built, task, loss, recipe, samples and seed (`identity`). Others
     are left alone, with a warning where only the model as built or the task differs, as after an edit of their code.
@@ -224,8 +240,8 @@ def train_pool(
             f"expected at least {LEAST_POPULATION} samples to train references over, got {len(population)}; "
             "an audit needs some to forget, some to keep and some unseen"
         )
-    included = leave_half_out(models, len(population), seed=seed)
-    facts = identity(recipe, population, task, seed=seed)
+    included = leave_half_out(models, len(population), seed=seed, groups=groups)
+    facts = identity(recipe, population, task, seed=seed, groups=groups)
     name = fingerprint(facts)
     _warn_of_unlike(folder, name, facts)
     folder = writable_folder(folder / name)
@@ -234,7 +250,7 @@ def train_pool(
         write_sealed_json(folder / FACTS, {"format": FORMAT, **facts})
     elif PoolFacts.read(folder).differences(facts):
         raise AuditError(f"expected the description of references {name}, got another in {folder / FACTS}; {REWRITE}")
-    job = Members(recipe, task, population, seed, name, keep_weights, models)
+    job = Members(recipe, task, population, seed, name, keep_weights, models, groups)
     jobs.complete(job, folder, models, workers=workers, executor=executor, progress=progress)
     pool = _open(folder, population, included, name, seed)
     if not keep_weights:
@@ -243,14 +259,21 @@ def train_pool(
 
 
 def load_pool(
-    recipe: Recipe, population: Samples, task: Task, *, folder: Path, models: int | None = None, seed: int = 0
+    recipe: Recipe,
+    population: Samples,
+    task: Task,
+    *,
+    folder: Path,
+    models: int | None = None,
+    seed: int = 0,
+    groups: Shaped[np.ndarray, " n"] | None = None,
 ) -> ReferencePool:
     """Open a pool that is there, all of it or its first `models`, and train nothing.
 
     Raises AuditError where there is none of this `identity`, with what there is instead, or where it has fewer members;
     RecipeError as `identity` does.
     """
-    facts = identity(recipe, population, task, seed=seed)
+    facts = identity(recipe, population, task, seed=seed, groups=groups)
     name = fingerprint(facts)
     known = {pool.fingerprint: pool for pool in pools_in(folder)}
     if name not in known:
@@ -266,7 +289,7 @@ def load_pool(
             f"expected {wanted} references in {folder / name}, got {members}; train more, which keeps these as they are"
         )
     _refuse_foreign(folder / name)
-    included = leave_half_out(wanted, len(population), seed=seed)
+    included = leave_half_out(wanted, len(population), seed=seed, groups=groups)
     return _open(folder / name, population, included, name, seed)
 
 
@@ -281,7 +304,8 @@ def _warn_of_unlike(folder: Path, name: str, facts: Mapping[str, Any]) -> None:
         return
     with suppress(AuditError):  # a description that cannot be read is of another pool, which does not matter here
         for pool in pools_in(folder):
-            if all(getattr(pool, key) == facts[key] for key in ("recipe", "population_sha256", "seed")):
+            same = all(getattr(pool, key) == facts[key] for key in ("recipe", "population_sha256", "seed"))
+            if same and pool.groups_sha256 == facts.get("groups_sha256"):
                 warnings.warn(
                     f"new references are trained, for those in {pool.folder} differ in {pool.differences(facts)}",
                     stacklevel=3,

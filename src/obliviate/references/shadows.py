@@ -13,8 +13,6 @@ from typing import ClassVar, Final, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Shaped
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from obliviate.data.ids import shown
@@ -22,9 +20,9 @@ from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
 from obliviate.files import read_sealed_json, shortened_apart, writable_folder, write_sealed_json
 from obliviate.references import jobs
-from obliviate.references.jobs import Executor, Job, check_weights, open_logits, pickled, read_record, record_file
+from obliviate.references.jobs import Executor, Job, open_logits, pickled, read_record, record_file
 from obliviate.references.logits import REMEDY, StoredLogits
-from obliviate.references.member import Members
+from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
 from obliviate.seeds import derive
 from obliviate.task import Task
@@ -102,8 +100,7 @@ class Shadows(Job):
     def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
         trained = self.population.at(self.included[member])
         forgotten = np.isin(trained.ids, self.ids)
-        weights = check_weights(self.references, Members.kind, member, self.weights_sha256[member])
-        model = _reference(weights, self.recipe, seed=self.seed)
+        model = read_member(self.references, member, self.weights_sha256[member], self.recipe, seed=self.seed)
         seed = derive(self.seed, self.kind, member)
         return self.unlearning(
             model, trained.at(forgotten), trained.at(~forgotten), seed=seed, folder=folder, progress=progress
@@ -156,6 +153,8 @@ def make_shadows(
     if outside := sorted(set(ids.tolist()) - set(pool.ids.tolist())):
         raise AuditError(f"expected samples of the reference pool, got {shown(outside)} outside it; use its samples")
     given = identity(recipe, population, task, seed=pool.seed)
+    if (groups_sha256 := PoolFacts.read(pool.folder).groups_sha256) is not None:
+        given["groups_sha256"] = groups_sha256
     if fingerprint(given) != pool.fingerprint:
         raise AuditError(
             f"expected the model, the recipe, the task and the samples of references {pool.fingerprint}, got others "
@@ -196,15 +195,3 @@ def make_shadows(
     asked = np.arange(len(ids)) < len(forget)
     seconds = sum(shadow.seconds for shadow in shadows)
     return ShadowPool(ids, logits, included, asked, name, seconds, folder)
-
-
-def _reference(path: Path, recipe: Recipe, *, seed: int) -> nn.Module:
-    model = recipe.build(seed=seed)
-    try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise AuditError(
-            f"expected the weights of a model of this recipe, got {path} ({' '.join(str(error).split())}); "
-            "train the references again in a new folder"
-        ) from error
-    return model.eval()

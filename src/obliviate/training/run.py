@@ -28,6 +28,7 @@ from obliviate.training import schedules
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.shards import SliceCheckpoints, plan
+from obliviate.training.teachers import Teachers
 from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.training.warmup import warm_up
 from obliviate.types import Batch
@@ -76,7 +77,8 @@ class Run:
     them, and leaves its own there.
 
     `precision` is that of the recipe if left out. `save_every` is the least time, in seconds, between two saves of the
-    state. `notes` are figures that a method wants to see in the results, such as the share of examples found.
+    state. `teachers` are models that methods which need such may ask. `notes` are figures that a method wants to see in
+    the results, such as the share of examples found.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class Run:
         progress: Progress = silent,
         workers: int = 0,
         save_every: float = 5.0,
+        teachers: Teachers | None = None,
     ) -> None:
         self.task = task if recipe is None else recipe.weighted(task)
         self.seed = seed
@@ -103,6 +106,7 @@ class Run:
         self.progress: Progress = progress
         self.workers = workers
         self.save_every = save_every
+        self.teachers = teachers
         self.notes: dict[str, float] = {}
         self._stage: tuple[str, int, int] = ("", 0, 1)
         self._began = self._saved = time.monotonic()

@@ -44,9 +44,9 @@ def audit_models(
     were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
     in common, such as an owner: without retrained models they can then be shown to leak, and no more.
     Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
-    for margins that cannot be, and for shadows of no model; RecipeError for a model that does not fit the task, that
-    answers with probabilities, or at random; DataError for unseen samples that are copies of training samples, and for
-    samples that are others each time they are read.
+    for margins that cannot be, for shadows of no model, and for a pool that one of the models learned from;
+    RecipeError for a model that does not fit the task, that answers with probabilities, or at random; DataError for
+    unseen samples that are copies of training samples, and for samples that are others each time they are read.
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
@@ -57,6 +57,7 @@ def audit_models(
             "use `Trained.label`"
         )
     task = Classification(classes=pool.logits.shape[-1]) if task is None else task
+    _refuse_teachers(models, pool)
     for samples in (split.forget, split.kept, unseen):
         samples.check_steady(what="samples of an audit")
     refuse_copies(unseen, split.forget, split.kept)
@@ -65,6 +66,15 @@ def audit_models(
     evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)
     candidates = [evaluation.candidate(model, shadows.get(model.label)) for model in models]
     return evaluation.audit(candidates, settings)
+
+
+def _refuse_teachers(models: Sequence[Trained], pool: ReferencePool) -> None:
+    """Refuse a pool that one of the models learned from: a method must not see what judges it; raises AuditError."""
+    if taught := [model.label for model in models if model.teachers == pool.fingerprint]:
+        raise AuditError(
+            f"expected references that no model has learned from, got the teachers {pool.fingerprint} of "
+            f"{', '.join(taught)}; train references of another seed"
+        )
 
 
 def check_margins(settings: AuditSettings) -> None:

@@ -25,7 +25,8 @@ class Trained:
 
     `seconds` is the time of the training or of the method, an interrupted part included, None where it is not known:
     neither checks nor measuring nor what a process does once are in it. `notes` are figures that the method reported;
-    `effect` is what it did to the model's utility, None where that was not measured. `Trained.given` wraps a model that
+    `effect` is what it did to the model's utility, None where that was not measured; `teachers` is the fingerprint of
+    the pool that the method learned from, None where it needs none. `Trained.given` wraps a model that
     was trained elsewhere.
     """
 
@@ -37,6 +38,7 @@ class Trained:
     notes: Mapping[str, float] = dataclasses.field(default_factory=dict)
     name: str = ""
     effect: Effect | None = None
+    teachers: str | None = None
 
     @classmethod
     def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
@@ -75,6 +77,7 @@ def save(
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     effect = {} if trained.effect is None else {"effect": trained.effect.to_dict()}
+    teachers = {} if trained.teachers is None else {"teachers": trained.teachers}
     checkpoint.save(
         path,
         trained.model,
@@ -84,7 +87,7 @@ def save(
         recipe={} if recipe is None else recipe.to_dict(),
         data_sha256=data_sha256,
         ids=ids,
-        settings={"name": trained.name, "notes": dict(trained.notes), **effect, **(settings or {})},
+        settings={"name": trained.name, "notes": dict(trained.notes), **effect, **teachers, **(settings or {})},
         seconds=trained.seconds or 0.0,
         number=number,
     )
@@ -109,6 +112,7 @@ def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
         notes,
         name,
         _effect(path, manifest),
+        manifest.settings.get("teachers"),
     )
     return trained, manifest
 

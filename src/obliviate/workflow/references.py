@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Shaped
 from torch import nn
 
 from obliviate.data.ids import shown
@@ -31,12 +32,13 @@ from obliviate.workflow.unlearning import unlearn
 def train_references(
     recipe: Recipe,
     train: Samples,
-    unseen: Samples,
+    unseen: Samples | None,
     task: Task,
     *,
     folder: Path | str,
     models: int = 16,
     seed: int = 0,
+    groups: Shaped[np.ndarray, " n"] | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     keep_weights: bool = True,
@@ -45,7 +47,9 @@ def train_references(
     """Train (or open) the reference pool over training and unseen samples, each in half of the references.
 
     What is in `folder` of this model as built, recipe, task, samples and seed is used, and extended by asking for more
-    `models`; see `references.pool.train_pool` for `workers`, `executor` and `keep_weights`, and docs/references.md.
+    `models`; see `references.pool.train_pool` for `groups` (of the training samples and then the unseen ones),
+    `workers`, `executor` and `keep_weights`, and docs/references.md. `unseen` is None for teachers where there is no
+    reference set.
 
     Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; DataError
     for unseen samples that are copies of training samples, and for samples that are others each time they are read;
@@ -54,13 +58,16 @@ def train_references(
     """
     recipe.weighted(task)  # refuses class weights that do not fit
     task.check_samples(train, what="training set")
-    task.check_samples(unseen, what="unseen set")
     train.check_steady(what="training samples")
-    unseen.check_steady(what="unseen samples")
-    population = _population(train, unseen)
-    refuse_copies(unseen, train)
+    population = train
+    if unseen is not None:
+        task.check_samples(unseen, what="unseen set")
+        unseen.check_steady(what="unseen samples")
+        population = _population(train, unseen)
+        refuse_copies(unseen, train)
     task.check_model(recipe.build(seed=seed), train)
-    check_fresh(recipe, train, unseen, task, seed=seed)
+    if unseen is not None:
+        check_fresh(recipe, train, unseen, task, seed=seed)
     return train_pool(
         recipe,
         population,
@@ -68,6 +75,7 @@ def train_references(
         folder=Path(folder),
         models=models,
         seed=seed,
+        groups=groups,
         workers=workers,
         executor=executor,
         keep_weights=keep_weights,

@@ -19,6 +19,8 @@ from obliviate.errors import DataError, MethodError, TrainingError
 from obliviate.methods import check_task
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.retrain import Retrain
+from obliviate.references.pool import ReferencePool
+from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.identity import refuse_same_model
@@ -48,6 +50,7 @@ def unlearn(
     unseen: Samples | None = None,
     retained: Samples | None = None,
     measure: bool = True,
+    teachers: ReferencePool | None = None,
 ) -> Trained:
     """Make a copy of the model forget; the model that is passed in is never changed.
 
@@ -57,6 +60,8 @@ def unlearn(
     `Trained.seconds` is the time of the method: neither checks nor measuring nor what a process does once are in it.
 
     With a `folder`, an interrupted run resumes there; the folder must belong to this method, model, split and seed.
+    `teachers` is the pool that a method such as `never_seen` learns from, which no audit of its model may rest on.
+
     `checkpoints` is the folder where `train` and earlier requests left the slice checkpoints that `sisa` needs.
 
     Where the method trains a fresh model, the recipe's builder must return a new one at each call, and none that knows
@@ -67,7 +72,15 @@ def unlearn(
     RecipeError for such a builder; TrainingError when the loss or the weights are not finite. Where copies of forget
     samples are retained under other names (`Split.copies`), the note "copies_retained" says how many.
     """
-    run = Run(task, seed=seed, recipe=recipe, folder=folder, checkpoints=checkpoints, progress=progress)
+    run = Run(
+        task,
+        seed=seed,
+        recipe=recipe,
+        folder=folder,
+        checkpoints=checkpoints,
+        progress=progress,
+        teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task),
+    )
     with run.untimed():
         method = check_request(method, split, run)
         task.check_model(model, split.forget)
@@ -97,7 +110,8 @@ def unlearn(
         effect = replace(effect, try_next=effects.next_settings(method, effect.verdict))
     copies = 0 if split.retain is None else len(split.copies)
     notes = dict(run.notes) | ({COPIES: float(copies)} if copies else {})
-    return Trained(unlearned, role, repr(method), seed, seconds, notes, name, effect)
+    taught_by = teachers.fingerprint if teachers is not None and "teachers" in method.needs else None
+    return Trained(unlearned, role, repr(method), seed, seconds, notes, name, effect, taught_by)
 
 
 def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task: Task, *, seed: int) -> effects.Drawn:

@@ -24,6 +24,7 @@ from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
+from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
 from obliviate.training.checkpoint import Manifest
@@ -40,6 +41,8 @@ from obliviate.workspace.report import write_report
 from obliviate.workspace.requests import Parent, Request
 
 INSPECTION: Final = "obliviate.inspection/1"
+TEACHERS: Final = 8
+"""How many models a method that needs teachers learns from, unless told otherwise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -259,13 +262,15 @@ class Workspace:
         name: str = "",
         request: int | None = None,
         with_copies: bool = False,
+        teachers: int = TEACHERS,
     ) -> Trained:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
         `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` the
         model to begin from; a choice for a request that is refused is taken back. Otherwise it is the request of this
         number, the last if left out. `retain=False` hides the retain set from the method. The name defaults to the
-        method's, with the request's number from the second on.
+        method's, with the request's number from the second on. `teachers` are trained first where the method needs
+        such.
         """
         before = len(self.requests)
         if forget is None:
@@ -275,13 +280,16 @@ class Workspace:
         if forget is not None or after is not None:
             request = self.following(after)
         try:
-            return self._unlearned(method, self._asked.numbered(request).number, seed=seed, retain=retain, name=name)
+            number = self._asked.numbered(request).number
+            return self._unlearned(method, number, seed=seed, retain=retain, name=name, teachers=teachers)
         except ObliviateError:
             if len(self.requests) > before:  # the folder is not bound to a request that came to nothing
                 self.unchoose()
             raise
 
-    def _unlearned(self, method: Method, number: int, *, seed: int | None, retain: bool, name: str) -> Trained:
+    def _unlearned(
+        self, method: Method, number: int, *, seed: int | None, retain: bool, name: str, teachers: int
+    ) -> Trained:
         seed, whole = self.seed if seed is None else seed, self.split_of(number)
         split = whole if retain else whole.without_retain()
         method = workflow.without_forgotten(method, self._asked.before(number).forgotten)
@@ -292,6 +300,9 @@ class Workspace:
         served = self._served(number)
         weights = checkpoint.weights_sha256(served.model)
         facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
+        taught = "teachers" in method.needs
+        if taught:
+            facts += f" {teachers} teachers"
         identity = f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
 
         def make(work: Path) -> Trained:
@@ -313,6 +324,7 @@ class Workspace:
                 name=name,
                 unseen=self.data.test,
                 retained=whole.kept,
+                teachers=self.teachers(teachers) if taught else None,
             )
 
         return self._kept.kept(
@@ -324,6 +336,7 @@ class Workspace:
                 "retain": retain,
                 "request": number,
                 "forget_sha256": ids_sha256(split.forget.ids),
+                **({"taught_by": teachers} if taught else {}),
             },
         )
 
@@ -369,6 +382,29 @@ class Workspace:
         return progress
 
     # ------------------------------------------------------------------------------------------- evidence
+
+    def teachers(
+        self, models: int = TEACHERS, *, workers: int | None = None, executor: Executor | None = None
+    ) -> ReferencePool:
+        """Train the teachers that are missing, over training and reference samples, and open all of them.
+
+        They are references of a pool of their own, which methods may learn from and no audit rests on. Where samples
+        have owners, all of an owner's are in the same half, so that half of the teachers know nothing of each.
+        """
+        self.origin.check_code(self.folder)
+        return workflow.train_references(
+            self.recipe,
+            self.data.train,
+            self.data.reference,
+            self.task,
+            folder=self.folder / "teachers",
+            models=models,
+            seed=derive(self.seed, "teachers"),
+            groups=self.data.groups("reference"),
+            workers=workers,
+            executor=executor,
+            progress=self._progress_of("teachers"),
+        )
 
     def references(
         self,

@@ -1,0 +1,110 @@
+"""What models that never saw a sample say of it, pooled into one opinion: a logarithmic opinion pool.
+
+Genest and Zidek, "Combining Probability Distributions", Statistical Science 1986: the pool's log-probabilities are the
+mean of its members', up to a constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from obliviate.data.ids import shown
+from obliviate.data.samples import Samples
+from obliviate.errors import MethodError
+from obliviate.training.teachers import Teachers
+
+WEIGHTS: Final = tuple(step / 10 for step in range(11))
+GUESS: Final = 0.5  # the single opinion's weight where no holdout tells a better one
+LEAST_SPREAD: Final = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Opinions:
+    """Centred log-probabilities of models that never saw a sample: their `mean`, and those of a `single` one of them.
+
+    The mean of many knows more than any model of its size, a single one of half the data less than a whole model;
+    `blended` lies between the two.
+    """
+
+    mean: Float[Tensor, "n classes"]
+    single: Float[Tensor, "n classes"]
+
+    @classmethod
+    def of(
+        cls, teachers: Teachers, samples: Samples, *, seed: int, gone: Bool[Tensor, " classes"] | None = None
+    ) -> Opinions:
+        """Ask all teachers; the single one is drawn for each sample by the seed.
+
+        Classes that are `gone` are left out, as if nobody had known them. Raises MethodError where all teachers saw a
+        sample.
+        """
+        generator = np.random.default_rng(seed)
+        total, single, count = torch.zeros(()), torch.zeros(()), torch.zeros(len(samples), dtype=torch.long)
+        for outputs, never_saw in teachers.answers(samples):
+            opinion = centred(outputs if gone is None else outputs[:, ~gone]) * never_saw[:, None]
+            total = total + opinion
+            count += never_saw
+            # Each of the models so far is the single one with the same probability (reservoir sampling).
+            drawn = torch.from_numpy(generator.random(len(samples))) * count < 1
+            single = torch.where((drawn & never_saw)[:, None], opinion, single)
+        if len(known := samples.ids[(count == 0).numpy()]):
+            raise MethodError(
+                f"expected teachers of which some never saw each sample, got {shown(known)} known to all "
+                f"{len(teachers)}; train teachers over the training samples and the reference set"
+            )
+        return cls(total / count[:, None], single)
+
+    def blended(self, weight: float) -> Float[Tensor, "n classes"]:
+        """Move from the mean opinion (0) to the single one (1)."""
+        return self.mean.lerp(self.single, weight)
+
+
+def centred(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
+    """Return log-probabilities up to a constant a sample, so that their mean over classes is 0.
+
+    >>> centred(torch.tensor([[1.0, 3.0]]))
+    tensor([[-1.,  1.]])
+    """
+    return outputs - outputs.mean(1, keepdim=True)
+
+
+def spread(opinions: Float[Tensor, "n classes"]) -> float:
+    """How sure opinions are: the median over samples of their standard deviation over classes.
+
+    >>> spread(torch.tensor([[-1.0, 1.0], [-3.0, 3.0], [2.0, -2.0]]))
+    2.0
+    """
+    return float(opinions.std(1, correction=0).median())
+
+
+def sharpness(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n classes"]) -> float:
+    """The factor that makes opinions as sure as a model is that never saw the samples either (a temperature's inverse).
+
+    >>> round(sharpness(torch.tensor([[-1.0, 1.0]]), torch.tensor([[0.0, 3.0]])), 6)
+    1.5
+    """
+    return spread(centred(model)) / max(spread(opinions), LEAST_SPREAD)
+
+
+def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
+    """The weight of the single opinion at which a pool knows unseen samples as well as the model does, by the log loss.
+
+    Labels are places among the classes of the opinions. Of the weights 0, 0.1, …, 1 the nearest is taken.
+    """
+    wanted = _log_loss(model, labels)
+
+    def distance(weight: float) -> float:
+        blended = opinions.blended(weight)
+        return abs(_log_loss(sharpness(blended, model) * blended, labels) - wanted)
+
+    return min(WEIGHTS, key=distance)
+
+
+def _log_loss(outputs: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
+    return float(torch.nn.functional.cross_entropy(outputs.double(), labels))
