@@ -20,7 +20,6 @@ from obliviate.methods.amun import (
     TEXTS_WITHOUT_RETAIN,
     WITH_RETAIN,
     WITHOUT_RETAIN,
-    OptimizerName,
     adversarial_examples,
 )
 from obliviate.task import Classification

@@ -9,8 +9,8 @@ from torch import nn
 
 from obliviate import methods, workflow
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
 from obliviate.data.sources import Data
+from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods import base
 from obliviate.methods.amun import AMUN
@@ -19,7 +19,17 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.laf import LAF
 from obliviate.methods.mixunlearn import MixUnlearn
 from obliviate.methods.nabla_tau import NablaTau
-from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, kinds, whole
+from obliviate.methods.relative import (
+    BatchSize,
+    Length,
+    Momentum,
+    OptimizerName,
+    Rate,
+    WeightDecay,
+    check,
+    kinds,
+    whole,
+)
 from obliviate.methods.scrub import Scrub
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
@@ -167,7 +177,9 @@ def test_numbers_out_of_range_are_refused(settings: dict[str, Any], wanted: str)
         FineTune(**settings)
 
 
-@pytest.mark.parametrize(("optimizer", "recipes"), [("adamw", "sgd"), ("adam", "sgd"), ("sgd", "adamw"), ("sgd", "adam")])
+@pytest.mark.parametrize(
+    ("optimizer", "recipes"), [("adamw", "sgd"), ("adam", "sgd"), ("sgd", "adamw"), ("sgd", "adam")]
+)
 def test_a_multiple_of_another_optimisers_rate_is_refused_before_any_work(
     optimizer: str, recipes: str, original: nn.Module, split: Split, task: Classification, monkeypatch: Any
 ) -> None:
@@ -242,7 +254,9 @@ def test_a_method_of_ones_own_takes_them_by_the_types_of_its_fields(
     assert settled == Mine(
         passes=1, optimizer="sgd", speed=0.4, momentum=0.8, weight_decay=1e-3, batch_size=48, learning_rate=1.0
     )
-    with pytest.raises(MethodError, match="expected speed as a number above 0 or a multiple .* got 'fast'; .* of mine"):
+    with pytest.raises(
+        MethodError, match=r"expected speed as a number above 0 or a multiple .* got 'fast'; .* of mine"
+    ):
         Mine(speed="fast")
     made = workflow.unlearn(original, split, replace(Mine(), speed="0.01x"), task, recipe=recipe)
     assert f"batch_size={recipe.batch_size}, " in made.method

@@ -149,6 +149,7 @@ class NablaTau:
 def objective(forget: Float[Tensor, ""], retain: Float[Tensor, ""], tau: float, alpha: float) -> Float[Tensor, ""]:
     """Return α · ReLU(τ − L̄_F)² + (1 − α) · L̄_R.
 
+    >>> import torch
     >>> objective(torch.tensor(0.5), torch.tensor(1.0), tau=2.5, alpha=0.25)
     tensor(1.7500)
     """

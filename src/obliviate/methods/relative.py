@@ -49,13 +49,12 @@ def kinds(cls: type[Any]) -> Mapping[str, str]:
     """
     if not is_dataclass(cls):
         return {}
-    hints = get_type_hints(cls, include_extras=True)
-    parts = {name: (hint, *get_args(hint)) for name, hint in hints.items()}  # a union with None has the alias inside
-    found = {
-        name: [mark for part in of_field for mark in getattr(part, "__metadata__", ()) if mark in KINDS]
-        for name, of_field in parts.items()
-    }
-    return {name: marks[0] for name, marks in found.items() if marks}
+    fields: dict[str, str] = {}
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        for part in (hint, *get_args(hint)):  # a union with None has the alias inside
+            for mark in KINDS.intersection(getattr(part, "__metadata__", ())):
+                fields[name] = mark
+    return fields
 
 
 def check(method: Any) -> None:
@@ -64,11 +63,11 @@ def check(method: Any) -> None:
         value = getattr(method, name)
         if value is None:
             continue
-        wanted, fits = "", True
         if kind == "optimizer":
             if value not in (known := (RECIPE, *OPTIMIZERS)):
                 raise MethodError(f"expected an optimizer of {', '.join(known)}, got {value!r}; name one of them")
-        elif isinstance(value, str):
+            continue
+        if isinstance(value, str):
             wanted, fits = f"as {WANTED[kind]}", amount(value, SIGNS[kind]) is not None
         elif kind == "momentum":
             wanted, fits = "in [0, 1)", 0 <= value < 1
@@ -77,8 +76,7 @@ def check(method: Any) -> None:
         else:
             wanted, fits = "above 0", value > 0
         if not fits:
-            shown = repr(value) if isinstance(value, str) else value
-            raise MethodError(f"expected {name} {wanted}, got {shown}; correct the setting of {method.name}")
+            raise MethodError(f"expected {name} {wanted}, got {value!r}; correct the setting of {method.name}")
 
 
 def amount(text: str, sign: str) -> float | None:
