@@ -38,6 +38,7 @@ from obliviate.seeds import derive
 from obliviate.task import InputSpace
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 
 FORGET_SEED = 3001
 SHARES = (0.1, 0.5)
@@ -104,7 +105,7 @@ def measure(request: Request, log: Log, name: str, method: AMUN, *, retain: bool
     """One variant on one request, or what was found when it ran before."""
     split = request.split if retain else request.split.without_retain()
     examples = "" if method.examples is None else method.examples.sha256
-    key = key_of(*where, name, repr(settle(method, split)), examples, retain)
+    key = key_of(*where, name, repr(settle(method, split, Scale.of(request.ground.recipe))), examples, retain)
     if key not in log.entries:
         entry = log.add(key, {"name": name, "where": where, "retain": retain, **request.trial(method, retain=retain)})
         print(name, where, "with D_R" if retain else "D_R hidden", f"{entry['average_gap']:.2f}", flush=True)

@@ -33,6 +33,7 @@ from obliviate.task import Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 from obliviate.workflow import Evaluation, Trained, models
 from obliviate.workspace import Workspace
 
@@ -186,9 +187,9 @@ class Request:
         return self.ground.bench.kept(folder / f"retrained-{seed}.safetensors", self.split.kept, make)
 
 
-def scaled(method: Method, factor: float, split: Split) -> Method:
+def scaled(method: Method, factor: float, split: Split, recipe: Recipe) -> Method:
     """The method with its learning rates multiplied."""
-    settled: Any = settle(method, split)
+    settled: Any = settle(method, split, Scale.of(recipe))
     rates = [one for one in ("learning_rate", "align_learning_rate") if hasattr(settled, one)]
     return method if factor == 1 else replace(settled, **{one: factor * getattr(settled, one) for one in rates})
 
@@ -290,7 +291,7 @@ def compare(
         ],
     }
     for label, method in methods.items():
-        settled = settle(method, split)
+        settled = settle(method, split, Scale.of(bench.recipe))
         rows[label] = [
             row(label, settled, seed, partial(made, original, method, seed)) for seed, original in originals.items()
         ]

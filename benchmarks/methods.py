@@ -29,6 +29,7 @@ from obliviate.errors import ObliviateError
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
 from obliviate.training.recipe import Recipe
+from obliviate.training.scale import Scale
 
 SHARE = 0.1
 EITHER = ("amun",)  # methods that use the retain set where there is one
@@ -39,9 +40,10 @@ def measure(
 ) -> dict[str, Any]:
     """One method on one request, or what was found when it ran before."""
     split = request.split if retain else request.split.without_retain()
-    key = key_of(*where, repr(settle(method, split)), retain)
+    settled = repr(settle(method, split, Scale.of(request.ground.recipe)))
+    key = key_of(*where, settled, retain)
     if key not in log.entries:
-        entry: dict[str, Any] = {"name": name, "where": list(where), "method": repr(settle(method, split))}
+        entry: dict[str, Any] = {"name": name, "where": list(where), "method": settled}
         try:
             entry |= request.trial(method, retain=retain)
         except ObliviateError as error:
@@ -67,7 +69,7 @@ def best(
     if not hasattr(method, "learning_rate"):
         return method, 1.0
     split = request.split if retain else request.split.without_retain()
-    tried = {one: scaled(method, one, split) for one in factors}
+    tried = {one: scaled(method, one, split, request.ground.recipe) for one in factors}
     gaps = {
         one: measure(request, log, name, made, retain=retain, where=where).get("average_gap", float("inf"))
         for one, made in tried.items()

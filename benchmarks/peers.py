@@ -215,7 +215,7 @@ class Bench:
         request = arena.request(pair)
         try:
             if entry.tool == OURS:
-                method = scaled(registry()[entry.name](), settings["factor"], request.split)
+                method = scaled(registry()[entry.name](), settings["factor"], request.split, request.ground.recipe)
                 made = request.ground.unlearn(method, request.split, seed=pair[1])
             else:
                 made = self._theirs(entry.tool, settings, request)

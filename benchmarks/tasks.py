@@ -45,6 +45,7 @@ from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
 from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
+from obliviate.training.scale import Scale
 from obliviate.training.suited import recipe_for
 from obliviate.workflow import Evaluation, Trained
 
@@ -252,9 +253,10 @@ class Field:
     def measure(self, number: int, seed: int, label: str, method: Method) -> dict[str, Any]:
         """The figures of one method, or what was found when it ran before."""
         split = self.split(number)
-        key = key_of(self.recipe.fingerprint, split.forget.sha256, seed, repr(settle(method, split)))
+        settled = repr(settle(method, split, Scale.of(self.recipe)))
+        key = key_of(self.recipe.fingerprint, split.forget.sha256, seed, settled)
         if key not in self.log.entries:
-            entry = {"model": label, "request": number, "seed": seed, "method": repr(settle(method, split))}
+            entry = {"model": label, "request": number, "seed": seed, "method": settled}
             try:
                 made = self.bench.unlearn(self.original(seed).model, split, method, seed=seed, name=label)
                 entry |= self.judge(number)([made])[0]
@@ -271,7 +273,7 @@ class Field:
         tried: dict[str, Method] = {}
         for given, factor in itertools.product([{}, VARIANTS[name]][: 1 + self.setting.variants], self.setting.factors):
             words = ", ".join([f"{key} {value}" for key, value in given.items()] + [f"× {factor:g}"])
-            tried[words] = scaled(cls(**given), factor, split)
+            tried[words] = scaled(cls(**given), factor, split, self.recipe)
         words = min(tried, key=lambda one: _distance(self.measure(TUNING, 0, name, tried[one]), language=self.language))
         return tried[words], words
 

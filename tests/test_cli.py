@@ -180,6 +180,9 @@ def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, 
     assert "damaged: accuracy on retained samples fell from" in told
     assert told.endswith("; lower the learning rate: --set learning_rate=0.125")
 
+    relative = cli("unlearn", "gradient_ascent", "--out", folder, "--set", "learning_rate=5x", "--json")
+    assert json.loads(relative[1])["effect"]["try_next"] == {"learning_rate": 0.125}  # of the rate in numbers
+
     gentle = (*asked, "--set", "learning_rate=5e-6", "--no-retain", "--json")
     effect = json.loads(cli(*gentle)[1])["effect"]
     assert [one["samples"] for one in effect["parts"].values()] == [60, 240, 100]  # retained ones, for measuring alone
@@ -628,6 +631,22 @@ def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, f
     assert snapshot(folder) == before
 
 
+def test_relative_settings_are_shown_and_kept_in_numbers(cli: Cli, folder: Path) -> None:
+    relative = [("optimizer", "recipe"), ("learning_rate", "1.5x"), ("epochs", "20%"), ("batch_size", "null")]
+    given = [text for name, value in relative for text in ("--set", f"{name}={value}")]
+    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.1", *given)
+    code, out, _ = cli(*asked, "--dry-run", "--json")
+    assert code == 0
+    method = json.loads(out)["method"]
+    assert method == repr(FineTune(epochs=1, learning_rate=0.15, batch_size=32))
+    assert f"Method: {method}" in " ".join(cli(*asked, "--dry-run")[1].split())
+    assert cli(*asked)[0] == 0
+    (manifest,) = (folder / "models").glob("fine_tune*.json")
+    assert json.loads(manifest.read_text(encoding="utf-8"))["method"] == method
+    of_another = (*asked, "--set", "optimizer=adamw")
+    refused(cli(*of_another), "learning_rate as a number for optimizer adamw", "'1.5x', which is a multiple", "for sgd")
+
+
 def test_a_dry_run_is_what_is_done_and_what_was_chosen_is_shown_again(cli: Cli, folder: Path) -> None:
     asked = ("unlearn", "gradient_ascent", "--out", folder)
     code, out, _ = cli(*asked, "--forget", "random:0.1", "--dry-run", "--json")
@@ -692,11 +711,13 @@ def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine:
         (["amnesia"], ["a method of retrain, sisa, fine_tune, gradient_ascent, amun", "'amnesia'"]),
         (["amun", "--set", "epoch=3"], ["NAME=VALUE with a hyperparameter of amun", "'epoch=3'"]),
         (["amun", "--set", "epochs"], ["NAME=VALUE", "'epochs'"]),
-        (["fine_tune", "--set", "epochs=many"], ["epochs to be a whole number", "'many'"]),
+        (["fine_tune", "--set", "epochs=many"], ["epochs as a whole number above 0 or a share", "'many'"]),
+        (["fine_tune", "--set", "learning_rate=fast"], ["a number above 0 or a multiple of the recipe's", "'fast'"]),
+        (["fine_tune", "--set", "learning_rate=20%"], ["a number above 0 or a multiple of the recipe's", "'20%'"]),
         (["fine_tune", "--set", "epochs=0"], ["epochs above 0", "got 0"]),
         (["fine_tune", "--set", "epochs=1.5"], ["epochs to be a whole number", "'1.5'"]),
         (["amun", "--set", "search=guess"], ["a search of boundary, pgd, fgsm", "'guess'"]),
-        (["amun", "--set", "optimizer=lion"], ["an optimizer of sgd, adamw", "'lion'"]),
+        (["amun", "--set", "optimizer=lion"], ["an optimizer of recipe, sgd, adam, adamw", "'lion'"]),
         (["amun", "--set", "epochs=many"], ["epochs", "many"]),
         (["amun", "--set", "examples=3"], ["examples", "3"]),
         (["amun", "--set", "schedule=magic"], ["schedule", "'magic'"]),

@@ -35,6 +35,7 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.workflow import Serving
+from obliviate.workflow.unlearning import kept
 
 MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
 """When a run is killed."""
@@ -123,9 +124,10 @@ class Bench:
         )
 
     def forget(self, method: Any, split: Split | None = None, run: Run | None = None) -> nn.Module:
-        """Call the method with a private copy of the original."""
-        run = run or self.run()
-        return method(run.precision.prepare(copy.deepcopy(self.original)), split or self.split, run)
+        """Call the method, as it is settled for the request, with a private copy of the original."""
+        run, split = run or self.run(), split or self.split
+        settled = base.settle(method, split, lambda: run.scale(self.original, kept(split)))
+        return settled(run.precision.prepare(copy.deepcopy(self.original)), split, run)
 
     def whole(self, method: Any) -> Whole:
         """Run the method on the request without an interruption, or tell what came of it when it was run so."""

@@ -108,6 +108,7 @@ def written_out(net: Any, split: Split, run: Run, *, repair: bool) -> nn.Module:
             loss.backward()
             aligner.step()
     if repair:
+        assert isinstance(SMALL.repair_learning_rate, float)
         optimizer = torch.optim.Adam(model.last.parameters(), lr=SMALL.repair_learning_rate)
         for epoch in range(2):
             for batch in run.batches(split.kept, 4, epoch):

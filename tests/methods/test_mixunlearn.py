@@ -15,6 +15,7 @@ from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.mixunlearn import GAP, LEVEL, SPREAD, MixUnlearn
+from obliviate.methods.relative import whole
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.task import Classification, InputSpace, Task
@@ -117,15 +118,16 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
     original.eval()
     torch.manual_seed(derive(run.seed, "generator"))
     generator = MixBlock(4)
+    epochs, size = whole(method, "epochs", "batch_size")
+    assert isinstance(method.learning_rate, float)
     optimizer = torch.optim.Adam(model.parameters(), lr=method.learning_rate)
     other = torch.optim.Adam(generator.parameters(), lr=method.generator_learning_rate)
-    length = len(run.paired(split.forget, split.kept, method.batch_size, 0, steps=method.steps))
-    assert method.epochs is not None
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, method.epochs * length)
+    length = len(run.paired(split.forget, split.kept, size, 0, steps=method.steps))
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * length)
     step, masks, most = 0, [], levels()
-    for epoch in range(method.epochs):
+    for epoch in range(epochs):
         torch.manual_seed(derive(run.seed, "mixunlearn", epoch))
-        for f, r in run.paired(split.forget, split.kept, method.batch_size, epoch, steps=method.steps):
+        for f, r in run.paired(split.forget, split.kept, size, epoch, steps=method.steps):
             n = min(len(f), len(r))
             p_f, p_r, level = target(f), target(r), torch.stack([most[str(name)] for name in f.ids])
             partner = torch.arange(n)
@@ -446,6 +448,7 @@ def test_texts_are_mixed_in_the_embeddings_that_the_model_has_by_then(real: bool
 
     net, seed = copy.deepcopy(model).train(), run.seed
     table = net.get_parameter("table.weight")
+    assert isinstance(method.learning_rate, float)
     optimizer = torch.optim.Adam(net.parameters(), lr=method.learning_rate)
     scheduler = run.schedule(method.schedule, optimizer, steps=3)
     for epoch in range(3):

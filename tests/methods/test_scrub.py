@@ -35,6 +35,7 @@ def test_training_is_that_of_the_formula_written_out(
     made = method(copy.deepcopy(model), split, run)
 
     expected, phases = copy.deepcopy(model), []
+    assert isinstance(method.learning_rate, float)
     optimizer = torch.optim.Adam(expected.parameters(), lr=method.learning_rate, weight_decay=5e-4)
 
     def kl(x: Tensor) -> Tensor:

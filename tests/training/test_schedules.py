@@ -24,6 +24,7 @@ def rates(attach: Callable[[Optimizer], oracle.LRScheduler], steps: int) -> list
         ("constant", lambda one: oracle.ConstantLR(one, factor=1.0)),
         ("linear", lambda one: oracle.LinearLR(one, 1.0, 0.0, total_iters=200)),
         ("cosine", lambda one: oracle.CosineAnnealingLR(one, T_max=200)),
+        ("step_tenths", lambda one: oracle.StepLR(one, 20, gamma=0.1)),
         ("step", lambda one: oracle.MultiStepLR(one, [40, 80, 120, 160])),
     ],
 )

@@ -7,7 +7,7 @@ ICML 2025, arXiv 2503.00917.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import Any, ClassVar, Final
 
 import torch
 from torch import Tensor, nn
@@ -17,12 +17,11 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_inside, check_positive, check_schedule, input_space
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
-
-OptimizerName = Literal["sgd", "adamw"]
 
 WITH_RETAIN: Final = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.16, "batch_size": 128, "saliency": 1.0}
 WITHOUT_RETAIN: Final = {"optimizer": "sgd", "epochs": 5, "learning_rate": 0.02, "batch_size": 32, "saliency": 0.2}
@@ -30,7 +29,6 @@ WITHOUT_RETAIN: Final = {"optimizer": "sgd", "epochs": 5, "learning_rate": 0.02,
 TEXTS: Final = {"optimizer": "adamw", "epochs": 3, "learning_rate": 4e-3, "batch_size": 64, "saliency": 1.0}
 TEXTS_WITHOUT_RETAIN: Final = TEXTS | {"epochs": 5, "learning_rate": 2e-3, "batch_size": 32}
 """Defaults of texts, from the grid in docs/lab-notes.md: most embeddings get few gradients, too small for SGD."""
-NUMBERS: Final = ("epochs", "learning_rate", "batch_size", "saliency")
 
 FIRST_STEP: Final = 0.005  # of `fgsm`, as a share of the input range; it doubles until the prediction flips
 SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample
@@ -41,7 +39,7 @@ class AMUN:
     """Fine-tune on the closest adversarial examples of the forget samples, labelled as the model mispredicts them.
 
     What is None is chosen by whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`; of texts, and
-    wherever the optimiser is AdamW, see `TEXTS` and `TEXTS_WITHOUT_RETAIN`. `momentum` is AdamW's β₁.
+    wherever the optimiser is Adam or AdamW, see `TEXTS` and `TEXTS_WITHOUT_RETAIN`. `momentum` is β₁ there.
     `keep_forget` trains on D_F with its true labels as well, as the paper does unless D_F is very large.
     `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change; 1 is all.
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
@@ -61,45 +59,52 @@ class AMUN:
         "on texts without retain": TEXTS_WITHOUT_RETAIN,
     }
 
-    epochs: int | None = None
-    learning_rate: float | None = None
-    batch_size: int | None = None
+    epochs: Length | None = None
+    learning_rate: Rate | None = None
+    batch_size: BatchSize = None
     saliency: float | None = None
     optimizer: OptimizerName | None = None
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
     schedule: str = "cosine"
     keep_forget: bool = False
     search: SearchName = "boundary"
     radius: float | None = None
     examples: Samples | None = None
 
+    @classmethod
+    def paper(cls, **settings: Any) -> AMUN:
+        """The settings of the paper and its authors' code; the paper searches the learning rate in 1e-6 … 1e-1.
+
+        >>> AMUN.paper(learning_rate=0.03).batch_size
+        128
+        """
+        published: dict[str, Any] = {"epochs": 10, "optimizer": "sgd", "learning_rate": 0.01, "batch_size": 128}
+        published |= {"momentum": 0.9, "weight_decay": 5e-4, "schedule": "step_tenths"}
+        published |= {"saliency": 1.0, "keep_forget": True, "search": "pgd"}
+        return cls(**(published | settings))
+
     def __post_init__(self) -> None:
-        check_positive(self, *(name for name in NUMBERS if getattr(self, name) is not None))
+        check(self)
+        check_positive(self, *(name for name in ("saliency", "radius") if getattr(self, name) is not None))
         if self.saliency is not None and self.saliency > 1:
             raise MethodError(f"expected saliency in (0, 1], got {self.saliency}; 1 lets every weight change")
         if self.search not in SEARCHES:
             raise MethodError(f"expected a search of {', '.join(SEARCHES)}, got {self.search!r}; name one of them")
-        if self.optimizer not in (None, *(known := get_args(OptimizerName))):
-            raise MethodError(f"expected an optimizer of {', '.join(known)}, got {self.optimizer!r}; name one of them")
         check_schedule(self)
-        if self.radius is not None:
-            check_positive(self, "radius")
 
     def settled(self, split: Split) -> AMUN:
         """Fill in the hyperparameters that are None."""
         texts = not split.forget.take(torch.arange(1)).x.is_floating_point()
         known = (WITH_RETAIN, WITHOUT_RETAIN)
-        if self.optimizer == "adamw" or (self.optimizer is None and texts):
+        if self.optimizer in ("adam", "adamw") or (self.optimizer is None and texts):
             known = (TEXTS, TEXTS_WITHOUT_RETAIN)
         defaults = known[split.retain is None]
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         me = self.settled(split)
-        assert me.epochs is not None
-        assert me.learning_rate is not None
-        assert me.batch_size is not None
+        epochs, size = whole(me, "epochs", "batch_size")
         assert me.saliency is not None
         if self.examples is None:
             examples = adversarial_examples(model, split.forget, run, search=self.search, radius=self.radius)
@@ -120,15 +125,11 @@ class AMUN:
         mask = None
         if (share := me.saliency) < 1:
             mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=share))
-        weights, rate, decay = model.parameters(), me.learning_rate, self.weight_decay
-        if me.optimizer == "adamw":
-            optimizer = torch.optim.AdamW(weights, lr=rate, betas=(self.momentum, 0.999), weight_decay=decay)
-        else:
-            optimizer = torch.optim.SGD(weights, lr=rate, momentum=self.momentum, weight_decay=decay)
-        steps = me.epochs * len(run.batches(data, me.batch_size, 0))
+        optimizer = run.optimizer(model, me)
+        steps = epochs * len(run.batches(data, size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("amun", me.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            batches = run.batches(data, me.batch_size, epoch)
+        for epoch in run.epochs("amun", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = run.batches(data, size, epoch)
             run.fit(model, batches, loss, optimizer, scheduler=scheduler, mask=mask)
         return model
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -29,15 +30,20 @@ class BadTeacher:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Chundawat et al., AAAI 2023, arXiv 2205.08096"
 
-    epochs: int = 1
-    learning_rate: float = 1.5e-3
+    epochs: Length = 1
+    optimizer: OptimizerName = "adam"
+    learning_rate: Rate = 1.5e-3
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 0.0
     temperature: float = 2.0
-    batch_size: int = 128
+    batch_size: BatchSize = 128
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "temperature", "batch_size")
+        check(self)
+        check_positive(self, "temperature")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, size = whole(self, "epochs", "batch_size")
         good = copy.deepcopy(model).eval().requires_grad_(False)
         bad = run.fresh_model().eval().requires_grad_(False)
 
@@ -48,7 +54,7 @@ class BadTeacher:
             return run.task.divergence(model(batch.x), taught, batch.y, temperature=self.temperature)
 
         data = run.augmented(split.forget.joined(split.kept))
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
-        for epoch in run.epochs("bad_teacher", self.epochs, model=model, optimizer=optimizer):
-            run.fit(model, run.batches(data, self.batch_size, epoch), loss, optimizer)
+        optimizer = run.optimizer(model, self)
+        for epoch in run.epochs("bad_teacher", epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(data, size, epoch), loss, optimizer)
         return model

@@ -7,8 +7,9 @@ calling it with (a private copy of the model, the split, the run) returns the un
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -17,8 +18,10 @@ from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
+from obliviate.methods.relative import OF_RECIPE, kinds, resolved
 from obliviate.task import TASKS, Classification, InputSpace, Task
 from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 from obliviate.training.schedules import SCHEDULES
 
 ENTRY_POINTS: Final = "obliviate.methods"
@@ -56,9 +59,16 @@ class Adaptive(Protocol):
     def settled(self, split: Split) -> Method: ...
 
 
-def settle(method: Method, split: Split) -> Method:
-    """Fill in the hyperparameters that depend on the split, so that the method's `repr` says what was done."""
-    return method.settled(split) if isinstance(method, Adaptive) else method
+def settle(method: Method, split: Split, scale: Scale | Callable[[], Scale]) -> Method:
+    """Fill in the hyperparameters that depend on the split or are relative, so that the `repr` says what was done.
+
+    `scale` is what relative ones are multiples and shares of: `Scale.of(recipe)`, or a function that finds it, which is
+    called at most once and only if there are any. Raises MethodError where they cannot be resolved.
+    """
+    known = functools.cache(scale if callable(scale) else lambda: scale)
+    method = resolved(method, known)
+    # What a method fills in may be relative again.
+    return resolved(method.settled(split), known) if isinstance(method, Adaptive) else method
 
 
 def check_needs(method: Method, split: Split, run: Run) -> None:
@@ -128,6 +138,11 @@ def describe(cls: type[Any]) -> dict[str, Any]:
         for one in dataclasses.fields(cls)
         if one.default is not dataclasses.MISSING and isinstance(one.default, int | float | str | bool | None)
     }
+    when_none = {case: dict(values) for case, values in getattr(cls, "when_none", {}).items()}
+    own = {name for values in when_none.values() for name in values}
+    for name, kind in kinds(cls).items():
+        if kind in OF_RECIPE and name not in own and name in defaults and defaults[name] is None:
+            when_none.setdefault("always", {})[name] = "the recipe's"
     return {
         "name": cls.name,
         "summary": (inspect.getdoc(cls) or "").splitlines()[0],
@@ -136,7 +151,7 @@ def describe(cls: type[Any]) -> dict[str, Any]:
         "exact": cls.exact,
         "tasks": [kind for kind in TASKS if serves(cls, kind)],
         "defaults": defaults,
-        "when_none": {case: dict(values) for case, values in getattr(cls, "when_none", {}).items()},
+        "when_none": when_none,
     }
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_inside, check_positive, input_space
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.modes import evaluating
 from obliviate.task import InputSpace
 from obliviate.training.run import Run
@@ -36,28 +37,29 @@ class BoundaryShrink:
     source: ClassVar[str] = "Chen et al., CVPR 2023, arXiv 2303.11570"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    epochs: int = 1
-    learning_rate: float = 2e-3
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: Length = 1
+    optimizer: OptimizerName = "sgd"
+    learning_rate: Rate = 2e-3
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
     bound: float = 0.2
-    batch_size: int = 64
+    batch_size: BatchSize = 64
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "bound", "batch_size")
+        check(self)
+        check_positive(self, "bound")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, size = whole(self, "epochs", "batch_size")
         space = input_space(self, run.task, model)
         found = run.once("boundary_labels", lambda: self._labels(model, space.lifted(split.forget), space, run))
         run.notes["flipped_share"] = float(found["flipped"].float().mean())
         batch = split.forget.everything()
         relabelled = Samples.from_tensors(batch.x, found["y"].to(batch.y.device), ids=split.forget.ids)
         data = run.augmented(relabelled)
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-        for epoch in run.epochs("boundary_shrink", self.epochs, model=model, optimizer=optimizer):
-            run.fit(model, run.batches(data, self.batch_size, epoch), run.task.loss, optimizer)
+        optimizer = run.optimizer(model, self)
+        for epoch in run.epochs("boundary_shrink", epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(data, size, epoch), run.task.loss, optimizer)
         return model
 
     def _labels(self, model: nn.Module, forget: Samples, space: InputSpace, run: Run) -> dict[str, Tensor]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_positive, check_schedule
+from obliviate.methods.base import check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.run import Run
 
 
@@ -22,25 +22,25 @@ class FineTune:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Warnecke et al., NDSS 2023; Golatkar et al., CVPR 2020"
 
-    epochs: int = 2
-    learning_rate: float = 0.16
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: Length = 2
+    optimizer: OptimizerName = "sgd"
+    learning_rate: Rate = 0.16
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
     schedule: str = "cosine"
-    batch_size: int = 64
+    batch_size: BatchSize = 64
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "batch_size")
+        check(self)
         check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, size = whole(self, "epochs", "batch_size")
         retain = run.augmented(split.kept)
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-        steps = self.epochs * len(run.batches(retain, self.batch_size, 0))
+        optimizer = run.optimizer(model, self)
+        steps = epochs * len(run.batches(retain, size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("fine_tune", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            batches = run.batches(retain, self.batch_size, epoch)
+        for epoch in run.epochs("fine_tune", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = run.batches(retain, size, epoch)
             run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler)
         return model

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive, check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -27,31 +28,32 @@ class L1Sparse:
     source: ClassVar[str] = "Jia et al., NeurIPS 2023, arXiv 2304.04934"
 
     gamma: float = 2e-4
-    epochs: int = 2
-    learning_rate: float = 0.08
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: Length = 2
+    optimizer: OptimizerName = "sgd"
+    learning_rate: Rate = 0.08
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
     schedule: str = "constant"
-    batch_size: int = 64
+    batch_size: BatchSize = 64
 
     def __post_init__(self) -> None:
-        check_positive(self, "gamma", "epochs", "learning_rate", "batch_size")
+        check(self)
+        check_positive(self, "gamma")
         check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, size = whole(self, "epochs", "batch_size")
         retain = run.augmented(split.kept)
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-        steps = self.epochs * len(run.batches(retain, self.batch_size, 0))
+        optimizer = run.optimizer(model, self)
+        steps = epochs * len(run.batches(retain, size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("l1_sparse", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            gamma = self.gamma * (1 - epoch / self.epochs)
+        for epoch in run.epochs("l1_sparse", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            gamma = self.gamma * (1 - epoch / epochs)
 
             def loss(model: nn.Module, batch: Batch, gamma: float = gamma) -> Tensor:
                 return run.task.loss(model, batch) + gamma * l1_norm(model)
 
-            run.fit(model, run.batches(retain, self.batch_size, epoch), loss, optimizer, scheduler=scheduler)
+            run.fit(model, run.batches(retain, size, epoch), loss, optimizer, scheduler=scheduler)
         return model
 
 

@@ -19,6 +19,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.models.vae import VAE, elbo_loss
 from obliviate.seeds import derive
 from obliviate.training.features import head_layer, representation
@@ -51,10 +52,13 @@ class LAF:
         "always": {"epochs": f"a third of a pass over the retain set, no fewer than {LEAST_STEPS} steps"}
     }
 
-    epochs: int | None = None
-    learning_rate: float = 3e-5
-    align_learning_rate: float = 4e-3
-    batch_size: int = 64
+    epochs: Length | None = None
+    optimizer: OptimizerName = "adam"
+    learning_rate: Rate = 3e-5
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 0.0
+    align_learning_rate: Rate = 4e-3
+    batch_size: BatchSize = 64
     schedule: str = "cosine"
     labels: Labels = "aware"
     tau: float = 1.2
@@ -62,16 +66,14 @@ class LAF:
     vae_epochs: int = 2
     vae_learning_rate: float = 1e-3
     beta: float = 0.025
-    repair_epochs: int = 1
-    repair_learning_rate: float = 1e-3
+    repair_epochs: Length = 1
+    repair_learning_rate: Rate = 1e-3
     layer: str | None = None
 
     def __post_init__(self) -> None:
-        names = ("learning_rate", "align_learning_rate", "batch_size", "tau", "latent", "vae_epochs")
-        check_positive(self, *names, "vae_learning_rate", "beta", "repair_epochs", "repair_learning_rate")
+        check(self)
+        check_positive(self, "tau", "latent", "vae_epochs", "vae_learning_rate", "beta")
         check_schedule(self)
-        if self.epochs is not None:
-            check_positive(self, "epochs")
         if self.labels not in get_args(Labels):
             raise MethodError(
                 f"expected labels of {', '.join(get_args(Labels))}, got {self.labels!r}; "
@@ -82,13 +84,13 @@ class LAF:
         """Fill in the number of epochs if it is None."""
         if self.epochs is not None:
             return self
-        forget, retain = (math.ceil(len(one) / self.batch_size) for one in (split.forget, split.kept))
+        (size,) = whole(self, "batch_size")
+        forget, retain = (math.ceil(len(one) / size) for one in (split.forget, split.kept))
         return replace(self, epochs=math.ceil(max(retain / 3, LEAST_STEPS) / forget))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         check_classification(self, run.task)
-        epochs = self.settled(split).epochs
-        assert epochs is not None
+        epochs, size = whole(self.settled(split), "epochs", "batch_size")
         original = copy.deepcopy(model).eval().requires_grad_(False)
         first = split.forget.take(torch.arange(min(2, len(split.forget))))
         head = head_layer(original, run.precision.inputs(first.x), name=self.layer)
@@ -107,10 +109,10 @@ class LAF:
             apart, near = moved.split(sizes)
             return contrast(near, apart, self.tau)
 
-        unlearner = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
-        aligner = torch.optim.Adam(model.parameters(), lr=self.align_learning_rate)
+        unlearner = run.optimizer(model, self)
+        aligner = run.optimizer(model, self, learning_rate=self.align_learning_rate)
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
-        steps = epochs * len(run.paired(forget, retain, self.batch_size, 0))
+        steps = epochs * len(run.paired(forget, retain, size, 0))
         falling, scheduler = (run.schedule(self.schedule, one, steps=steps) for one in (unlearner, aligner))
 
         def first_unlearn(forget: Batch, retain: Batch) -> tuple[Batch, Batch]:
@@ -120,7 +122,7 @@ class LAF:
 
         state: dict[str, Stateful] = {"model": model, "unlearner": unlearner, "aligner": aligner}
         for epoch in run.epochs("laf", epochs, **state, falling=falling, scheduler=scheduler):
-            batches = run.paired(forget, retain, self.batch_size, epoch)
+            batches = run.paired(forget, retain, size, epoch)
             run.fit(model, batches, alignment, aligner, scheduler=scheduler, training=False, prepare=first_unlearn)
         return self._repaired(model, head, retain, run) if self.labels == "aware" else model
 
@@ -141,16 +143,18 @@ class LAF:
         def loss(vae: nn.Module, batch: Batch) -> Tensor:
             return elbo_loss(vae, batch.x, beta=self.beta)
 
+        (size,) = whole(self, "batch_size")
         for epoch in run.epochs(f"laf_vae_{name}", self.vae_epochs, vae=vae, optimizer=optimizer):
-            run.fit(vae, run.batches(rows, self.batch_size, epoch), loss, optimizer)
+            run.fit(vae, run.batches(rows, size, epoch), loss, optimizer)
         return vae.eval().requires_grad_(False)
 
     def _repaired(self, model: nn.Module, head: str, retain: Samples, run: Run) -> nn.Module:
         frozen = [one for one in model.parameters() if one.requires_grad]
-        optimizer = torch.optim.Adam(model.get_submodule(head).parameters(), lr=self.repair_learning_rate)
+        optimizer = run.optimizer(model.get_submodule(head), self, learning_rate=self.repair_learning_rate)
+        epochs, size = whole(self, "repair_epochs", "batch_size")
         model.requires_grad_(False).get_submodule(head).requires_grad_(True)
-        for epoch in run.epochs("laf_repair", self.repair_epochs, model=model, optimizer=optimizer):
-            batches = run.batches(retain, self.batch_size, epoch)
+        for epoch in run.epochs("laf_repair", epochs, model=model, optimizer=optimizer):
+            batches = run.batches(retain, size, epoch)
             run.fit(model, batches, run.task.loss, optimizer, training=False)
         for one in frozen:
             one.requires_grad_(True)

@@ -24,6 +24,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, input_space
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.task import InputSpace
@@ -70,9 +71,12 @@ class MixUnlearn:
         "always": {"epochs": f"two thirds of a pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
     }
 
-    epochs: int | None = None
-    learning_rate: float = 2e-3
-    batch_size: int = 128
+    epochs: Length | None = None
+    optimizer: OptimizerName = "adam"
+    learning_rate: Rate = 2e-3
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 0.0
+    batch_size: BatchSize = 128
     schedule: str = "constant"
     steps: Steps = "forget"
     labels: Labels = "aware"
@@ -96,10 +100,26 @@ class MixUnlearn:
     sharpen: bool = True
     generator: bool = True
 
+    @classmethod
+    def paper(cls, **settings: Any) -> MixUnlearn:
+        """The method as published, which knows no levels, at the paper's rate for ResNets.
+
+        The number of epochs stays as it is by default, for the paper has one for each of its data sets.
+
+        >>> MixUnlearn.paper(learning_rate=1e-4).pairing  # as for the paper's small networks
+        'position'
+        """
+        published: dict[str, Any] = {"optimizer": "adam", "learning_rate": 5e-5, "schedule": "constant"}
+        published |= {"momentum": 0.9, "weight_decay": 0.0, "neighbours": None, "pairing": "position"}
+        published |= {"tau_gen": 5.0, "tau_mix": 5.0, "tau_real": 5.0}
+        return cls(**(published | settings))
+
     def __post_init__(self) -> None:
-        check_positive(self, *(name for name in ("epochs", "neighbours") if getattr(self, name) is not None))
+        if self.neighbours is not None:
+            check_positive(self, "neighbours")
         check_schedule(self)
-        check_positive(self, "learning_rate", "batch_size", "tau_gen", "tau_mix", "tau_real", "omega")
+        check(self)
+        check_positive(self, "tau_gen", "tau_mix", "tau_real", "omega")
         check_positive(self, "alpha", "temperature", "generator_learning_rate", "generator_every")
         for name, kind in (("labels", Labels), ("steps", Steps), ("pairing", Pairing)):
             if getattr(self, name) not in (known := get_args(kind)):
@@ -125,18 +145,18 @@ class MixUnlearn:
         """Fill in the number of epochs if it is None."""
         if self.epochs is not None:
             return self
-        forget, retain = (math.ceil(len(one) / self.batch_size) for one in (split.forget, split.kept))
+        (size,) = whole(self, "batch_size")
+        forget, retain = (math.ceil(len(one) / size) for one in (split.forget, split.kept))
         per_epoch = forget if self.steps == "forget" else max(forget, retain)
         return replace(self, epochs=max(2, math.ceil(max(RETAIN_SHARE * retain, LEAST_STEPS) / per_epoch)))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         space = self.check(model, split, run)
-        epochs = self.settled(split).epochs
-        assert epochs is not None
+        epochs, size = whole(self.settled(split), "epochs", "batch_size")
         mixing = _Mixing(self, model, split, space, run)
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate)
+        optimizer = run.optimizer(model, self)
         forget, retain = (run.augmented(one) for one in (split.forget, split.kept))
-        per_epoch = len(run.paired(forget, retain, self.batch_size, 0, steps=self.steps))
+        per_epoch = len(run.paired(forget, retain, size, 0, steps=self.steps))
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
 
         def loss(model: nn.Module, pairs: _Pairs, mixed: Tensor | None, lam: float) -> Tensor:
@@ -152,7 +172,7 @@ class MixUnlearn:
 
         state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler, **mixing.state}
         for epoch in run.epochs("mixunlearn", epochs, **state):
-            batches = run.paired(forget, retain, self.batch_size, epoch, steps=self.steps)
+            batches = run.paired(forget, retain, size, epoch, steps=self.steps)
             prepare = partial(mixing.prepare, model)
             run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare)
         run.notes |= mixing.notes

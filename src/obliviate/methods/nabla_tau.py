@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -21,6 +20,7 @@ from obliviate.data.loading import Batches
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.task import Task
 from obliviate.training.inference import mean_loss
 from obliviate.training.run import Run
@@ -60,20 +60,37 @@ class NablaTau:
 
     tau: float | str | None = None
     alpha: float | None = None
-    epochs: int | None = None
+    epochs: Length | None = None
     retain_passes: float = 1.0
     most_epochs: int = 80
     refresh: int = 1
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.01
+    optimizer: OptimizerName = "adamw"
+    learning_rate: Rate = 4e-3
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 0.01
     schedule: str = "linear_to_tenth"
-    batch_size: int = 64
+    batch_size: BatchSize = 64
     train_mode: bool = False
 
+    @classmethod
+    def paper(cls, *, text: bool = False, **settings: Any) -> NablaTau:
+        """The settings of the paper: for images, or for texts and fine-tuned transformers.
+
+        >>> NablaTau.paper().retain_passes, NablaTau.paper(text=True, alpha=0.3).alpha
+        (3.0, 0.3)
+        """
+        published: dict[str, Any] = {"optimizer": "adamw", "momentum": 0.9, "weight_decay": 0.01, "refresh": 5}
+        if text:
+            published |= {"alpha": 0.5, "learning_rate": 3e-4, "schedule": "constant", "batch_size": 128}
+            published |= {"retain_passes": 0.5, "train_mode": True}
+        else:
+            published |= {"learning_rate": 1e-3, "schedule": "linear_to_tenth", "batch_size": 256}
+            published |= {"retain_passes": 3.0, "train_mode": False}
+        return cls(**(published | settings))
+
     def __post_init__(self) -> None:
-        check_positive(self, "retain_passes", "most_epochs", "refresh", "learning_rate", "batch_size")
-        if self.epochs is not None:
-            check_positive(self, "epochs")
+        check(self)
+        check_positive(self, "retain_passes", "most_epochs", "refresh")
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise MethodError(f"expected alpha in (0, 1), got {self.alpha}; leave it out for 5/3 · |D_F|/|D|")
         if isinstance(self.tau, str) and self.tau != LOG_CLASSES:
@@ -92,14 +109,15 @@ class NablaTau:
         if alpha is None:
             alpha = min(5 / 3 * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
         if epochs is None:
-            forget, retain = (len(Batches(one, self.batch_size)) for one in (split.forget, split.kept))
+            (size,) = whole(self, "batch_size")
+            forget, retain = (len(Batches(one, size)) for one in (split.forget, split.kept))
             epochs = min(max(int(self.retain_passes * retain / forget), 1), self.most_epochs)
         return replace(self, alpha=alpha, epochs=epochs)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         me = self.settled(split)
         assert me.alpha is not None
-        assert me.epochs is not None
+        epochs, size = whole(me, "epochs", "batch_size")
         alpha, target = me.alpha, {"tau": self._given(run.task)}
         weights = iter(())
 
@@ -109,17 +127,17 @@ class NablaTau:
                 reached = reached.detach()  # the gradient is 0: spares the backward pass through the forget batch
             return objective(reached, run.task.loss(model, retain), target["tau"], next(weights))
 
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        scheduler = run.schedule(self.schedule, optimizer, steps=me.epochs)
+        optimizer = run.optimizer(model, self)
+        scheduler = run.schedule(self.schedule, optimizer, steps=epochs)
         state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "target": target}
-        for epoch in run.epochs("nabla_tau", me.epochs, **state):
+        for epoch in run.epochs("nabla_tau", epochs, **state):
             if split.reference is not None and self.tau is None and epoch % self.refresh == 0:
                 target["tau"] = mean_loss(model, split.reference, run.task)
-            batches = run.paired(split.forget, split.kept, self.batch_size, epoch)
-            weights = iter(decay(alpha, epoch, me.epochs, len(batches)))
+            batches = run.paired(split.forget, split.kept, size, epoch)
+            weights = iter(decay(alpha, epoch, epochs, len(batches)))
             run.fit(model, batches, loss, optimizer, training=self.train_mode)
             scheduler.step()
-        run.notes |= {"tau": target["tau"], "forget_epochs": float(me.epochs)}
+        run.notes |= {"tau": target["tau"], "forget_epochs": float(epochs)}
         return model
 
     def _given(self, task: Task) -> float:
@@ -131,6 +149,7 @@ class NablaTau:
 def objective(forget: Float[Tensor, ""], retain: Float[Tensor, ""], tau: float, alpha: float) -> Float[Tensor, ""]:
     """Return α · ReLU(τ − L̄_F)² + (1 − α) · L̄_R.
 
+    >>> import torch
     >>> objective(torch.tensor(0.5), torch.tensor(1.0), tau=2.5, alpha=0.25)
     tensor(1.7500)
     """

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import check_positive, check_schedule
+from obliviate.methods.base import check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -28,30 +28,31 @@ class NegGradPlus:
     source: ClassVar[str] = "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880"
 
     beta: float = 0.98
-    epochs: int = 2
-    learning_rate: float = 0.13
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    epochs: Length = 2
+    optimizer: OptimizerName = "sgd"
+    learning_rate: Rate = 0.13
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
     schedule: str = "constant"
-    batch_size: int = 128
+    batch_size: BatchSize = 128
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "batch_size")
+        check(self)
         check_schedule(self)
         if not 0 <= self.beta < 1:
             raise MethodError(f"expected beta in [0, 1), got {self.beta}; 0.95 to 0.99 are usual")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, size = whole(self, "epochs", "batch_size")
+
         def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
             return self.beta * run.task.loss(model, retain) - (1 - self.beta) * run.task.loss(model, forget)
 
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-        steps = self.epochs * len(run.paired(forget, retain, self.batch_size, 0, steps="longest"))
+        optimizer = run.optimizer(model, self)
+        steps = epochs * len(run.paired(forget, retain, size, 0, steps="longest"))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("neg_grad_plus", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            batches = run.paired(forget, retain, self.batch_size, epoch, steps="longest")
+        for epoch in run.epochs("neg_grad_plus", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            batches = run.paired(forget, retain, size, epoch, steps="longest")
             run.fit(model, batches, loss, optimizer, scheduler=scheduler)
         return model

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
-from obliviate.methods.base import check_classification, check_positive, check_schedule
+from obliviate.methods.base import check_classification, check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.relabel import relabelled
 from obliviate.training.run import Run
 from obliviate.types import Batch
@@ -28,31 +28,31 @@ class RandomLabel:
     source: ClassVar[str] = "Graves et al., AAAI 2021; Golatkar et al., CVPR 2020"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    epochs: int = 3
-    learning_rate: float = 0.06
-    momentum: float = 0.5
-    weight_decay: float = 5e-4
+    epochs: Length = 3
+    optimizer: OptimizerName = "sgd"
+    learning_rate: Rate = 0.06
+    momentum: Momentum = 0.5
+    weight_decay: WeightDecay = 5e-4
     schedule: str = "cosine"
-    batch_size: int = 128
+    batch_size: BatchSize = 128
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "learning_rate", "batch_size")
+        check(self)
         check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         classes = check_classification(self, run.task).classes
+        epochs, size = whole(self, "epochs", "batch_size")
 
         def wrong(model: nn.Module, batch: Batch) -> Tensor:
             return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
 
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
-        optimizer = torch.optim.SGD(
-            model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-        )
-        steps = self.epochs * sum(len(run.batches(one, self.batch_size, 0)) for one in (forget, retain))
+        optimizer = run.optimizer(model, self)
+        steps = epochs * sum(len(run.batches(one, size, 0)) for one in (forget, retain))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("random_label", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+        for epoch in run.epochs("random_label", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             for samples, loss in ((forget, wrong), (retain, run.task.loss)):
-                batches = run.batches(samples, self.batch_size, epoch)
+                batches = run.batches(samples, size, epoch)
                 run.fit(model, batches, loss, optimizer, scheduler=scheduler)
         return model

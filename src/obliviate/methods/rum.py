@@ -16,6 +16,7 @@ from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.modes import evaluating
 from obliviate.training.relabel import relabelled
 from obliviate.training.run import Run
@@ -38,39 +39,37 @@ class RUM:
     source: ClassVar[str] = "Zhao et al., NeurIPS 2024, arXiv 2406.01257"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    medium_epochs: int = 1
-    high_epochs: int = 1
-    learning_rate: float = 0.06
-    momentum: float = 0.5
-    weight_decay: float = 5e-4
+    medium_epochs: Length = 1
+    high_epochs: Length = 1
+    optimizer: OptimizerName = "sgd"
+    learning_rate: Rate = 0.06
+    momentum: Momentum = 0.5
+    weight_decay: WeightDecay = 5e-4
     saliency: float = 0.5
-    batch_size: int = 128
+    batch_size: BatchSize = 128
 
     def __post_init__(self) -> None:
-        check_positive(self, "medium_epochs", "high_epochs", "learning_rate", "saliency", "batch_size")
+        check(self)
+        check_positive(self, "saliency")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         classes = check_classification(self, run.task).classes
+        medium, high, size = whole(self, "medium_epochs", "high_epochs", "batch_size")
 
         def wrong(model: nn.Module, batch: Batch) -> Tensor:
             return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
 
-        def sgd() -> torch.optim.SGD:
-            return torch.optim.SGD(
-                model.parameters(), lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-            )
-
         scores = run.once("memorisation", lambda: memorisation(model, split.forget, run))["score"]
         _, _, highest = thirds(split.forget, scores)
-        retain, optimizer = run.augmented(split.kept), sgd()
-        for epoch in run.epochs("rum_medium", self.medium_epochs, model=model, optimizer=optimizer):
-            run.fit(model, run.batches(retain, self.batch_size, epoch), run.task.loss, optimizer)
+        retain, optimizer = run.augmented(split.kept), run.optimizer(model, self)
+        for epoch in run.epochs("rum_medium", medium, model=model, optimizer=optimizer):
+            run.fit(model, run.batches(retain, size, epoch), run.task.loss, optimizer)
 
         mask = run.once("saliency", lambda: saliency_mask(model, highest, run.task, share=self.saliency))
-        forget, optimizer = run.augmented(highest), sgd()
-        for epoch in run.epochs("rum_high", self.high_epochs, model=model, optimizer=optimizer):
+        forget, optimizer = run.augmented(highest), run.optimizer(model, self)
+        for epoch in run.epochs("rum_high", high, model=model, optimizer=optimizer):
             for samples, loss in ((forget, wrong), (retain, run.task.loss)):
-                batches = run.batches(samples, self.batch_size, self.medium_epochs + epoch)
+                batches = run.batches(samples, size, medium + epoch)
                 run.fit(model, batches, loss, optimizer, mask=mask)
         return model
 

@@ -6,11 +6,11 @@ import copy
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive, check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -28,22 +28,27 @@ class Scrub:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880"
 
-    epochs: int = 1
-    max_epochs: int = 1
+    epochs: Length = 1
+    max_epochs: Length = 1
     gamma: float = 0.99
     alpha: float = 0.5
     temperature: float = 4.0
-    learning_rate: float = 2e-3
-    weight_decay: float = 5e-4
+    optimizer: OptimizerName = "adam"
+    learning_rate: Rate = 2e-3
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
     schedule: str = "constant"
-    batch_size: int = 64
-    forget_batch_size: int = 64
+    batch_size: BatchSize = 64
+    forget_batch_size: BatchSize = 64
 
     def __post_init__(self) -> None:
-        check_positive(self, "epochs", "max_epochs", "temperature", "learning_rate", "batch_size", "forget_batch_size")
+        check(self)
+        check_positive(self, "temperature")
         check_schedule(self)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, forget_epochs = whole(self, "epochs", "max_epochs")
+        size, forget_size = whole(self, "batch_size", "forget_batch_size")
         teacher = copy.deepcopy(model).eval().requires_grad_(False)
 
         def away(model: nn.Module, batch: Batch) -> Tensor:
@@ -54,15 +59,13 @@ class Scrub:
             return self.gamma * run.task.loss(model, batch) + self.alpha * distilled
 
         retain = run.augmented(split.kept)
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        away_steps, near_steps = (
-            len(run.batches(*one, 0)) for one in ((split.forget, self.forget_batch_size), (retain, self.batch_size))
-        )
-        steps = min(self.max_epochs, self.epochs) * away_steps + self.epochs * near_steps
+        optimizer = run.optimizer(model, self)
+        away_steps, near_steps = (len(run.batches(*one, 0)) for one in ((split.forget, forget_size), (retain, size)))
+        steps = min(forget_epochs, epochs) * away_steps + epochs * near_steps
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
-        for epoch in run.epochs("scrub", self.epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            if epoch < self.max_epochs:
-                batches = run.batches(split.forget, self.forget_batch_size, epoch)
+        for epoch in run.epochs("scrub", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            if epoch < forget_epochs:
+                batches = run.batches(split.forget, forget_size, epoch)
                 run.fit(model, batches, away, optimizer, scheduler=scheduler)
-            run.fit(model, run.batches(retain, self.batch_size, epoch), near, optimizer, scheduler=scheduler)
+            run.fit(model, run.batches(retain, size, epoch), near, optimizer, scheduler=scheduler)
         return model

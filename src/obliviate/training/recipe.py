@@ -10,9 +10,8 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -23,11 +22,9 @@ from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
 from obliviate.task import Task
-from obliviate.training import precision, schedules
+from obliviate.training import optimizers, precision, schedules
 from obliviate.training.augmentation import AUGMENTATIONS
 from obliviate.training.randomness import seeded
-
-OPTIMIZERS: Final = ("sgd", "adam", "adamw")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +79,7 @@ class Recipe:
                 "name one of them, or pass your own function that returns a model"
             )
         choices = {
-            "optimizer": OPTIMIZERS,
+            "optimizer": optimizers.OPTIMIZERS,
             "schedule": schedules.SCHEDULES,
             "augmentation": AUGMENTATIONS,
             "precision": precision.NAMES,
@@ -124,13 +121,12 @@ class Recipe:
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Make the optimiser over the model's parameters."""
-        parameters = model.parameters()
-        if self.optimizer == "sgd":
-            return torch.optim.SGD(
-                parameters, lr=self.learning_rate, momentum=self.momentum, weight_decay=self.weight_decay
-            )
-        adam = torch.optim.Adam if self.optimizer == "adam" else torch.optim.AdamW
-        return adam(parameters, lr=self.learning_rate, weight_decay=self.weight_decay)
+        return optimizers.make(model, dataclasses.replace(self, momentum=self.first_moment))
+
+    @property
+    def first_moment(self) -> float:
+        """The momentum of SGD; of Adam and AdamW β₁, which is 0.9 whatever `momentum` says."""
+        return self.momentum if self.optimizer == "sgd" else optimizers.BETAS[0]
 
     def augmented(self, samples: Samples) -> Samples:
         """Read the samples through this recipe's augmentation."""

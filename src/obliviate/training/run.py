@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import math
 import time
@@ -24,9 +25,10 @@ from obliviate.files import read_hashed, start_over, write_hashed
 from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
 from obliviate.task import Task
-from obliviate.training import schedules
+from obliviate.training import optimizers, schedules
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
+from obliviate.training.scale import Scale, found_scale
 from obliviate.training.shards import SliceCheckpoints, plan
 from obliviate.training.teachers import Teachers
 from obliviate.training.tensors import load_tensors, save_tensors
@@ -168,6 +170,31 @@ class Run:
     def schedule(self, name: str, optimizer: Optimizer, *, steps: int) -> LRScheduler:
         """Attach a learning-rate schedule (see `training.schedules`) that ends after `steps` optimiser steps."""
         return schedules.make(name, optimizer, steps=steps)
+
+    def optimizer(
+        self, model: nn.Module, steps: optimizers.Steps, *, learning_rate: float | str | None = None
+    ) -> Optimizer:
+        """Make the optimiser that a settled method names, of all parameters of a model or of a part of it.
+
+        `learning_rate` replaces that of `steps`. Raises MethodError for settings that are no numbers yet.
+        """
+        return optimizers.make(model, steps, learning_rate=learning_rate)
+
+    def scale(self, model: nn.Module, samples: Samples) -> Scale:
+        """Say what relative settings are multiples and shares of: the recipe, or what a search on the model finds.
+
+        The search (`training.scale`) works on copies, its time counts as the method's, and `notes` say its rate.
+        """
+        if self.recipe is not None:
+            return Scale.of(self.recipe)
+        self.warm_up(model, samples)
+        started = time.monotonic()
+        private = self.precision.prepare(copy.deepcopy(model))
+        scale = found_scale(private, samples, self.task, seed=self.seed)
+        self.notes["found_learning_rate"] = scale.learning_rate
+        if self._stopped:
+            self._began -= time.monotonic() - started
+        return scale
 
     def epochs(self, name: str, n: int, **state: Stateful | dict[str, Any]) -> Iterator[int]:
         """Yield the epochs that are still to do, of 0 … n−1, with `state` restored from the last one that was done.

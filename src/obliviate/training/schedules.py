@@ -54,6 +54,15 @@ def step(progress: float) -> float:
     return 0.1 ** int(progress * 5)
 
 
+def step_tenths(progress: float) -> float:
+    """Divide by ten at every tenth (AMUN's unlearning schedule: after each of 10 epochs).
+
+    >>> step_tenths(0.05), round(step_tenths(0.1), 6)
+    (1.0, 0.1)
+    """
+    return 0.1 ** int(progress * 10)
+
+
 SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
     "constant": constant,
     "linear": linear,
@@ -61,6 +70,7 @@ SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
     "cosine": cosine,
     "one_cycle": one_cycle,
     "step": step,
+    "step_tenths": step_tenths,
 }
 
 

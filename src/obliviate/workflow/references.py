@@ -23,6 +23,7 @@ from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.scale import Scale
 from obliviate.types import Ids
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
@@ -233,7 +234,7 @@ def _settled(method: Method, split: Split, task: Task, recipe: Recipe) -> Method
             "expected a method that works on any trained model, got sisa, which begins from slice checkpoints that "
             "references do not keep; audit it without shadows"
         )
-    return settle(method, split)
+    return settle(method, split, Scale.of(recipe))
 
 
 def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) -> None:

@@ -9,6 +9,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,10 @@ from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.identity import architecture_sha256, model_sha256, task_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
+from obliviate.training.run import Progress, Run, silent
 from obliviate.types import Ids, SampleId
 from obliviate.workflow.models import Trained, read_into, save
-from obliviate.workflow.unlearning import unlearn
+from obliviate.workflow.unlearning import kept, unlearn
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +149,8 @@ class Serving:
         if recipe is not None:
             settings = {key: value for key, value in recipe.to_dict().items() if key != "model"}
             ingredients += [json.dumps(settings, sort_keys=True), architecture_sha256(recipe, request.forget)]
-        facts = (repr(settle(method, request)), seed, *sets, *ingredients)
+        scale = partial(Run(task, seed=seed, recipe=recipe).scale, self.model, kept(request))
+        facts = (repr(settle(method, request, scale)), seed, *sets, *ingredients)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:10]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -59,6 +60,9 @@ def unlearn(
     reference set if left out; so are `retained`, for a split without a retain set. The method sees neither.
     `Trained.seconds` is the time of the method: neither checks nor measuring nor what a process does once are in it.
 
+    Relative settings of the method (docs/methods/README.md) are multiples and shares of the recipe's; without a recipe
+    of what `training.scale` finds, and the note "found_learning_rate" says which. The time of that search counts.
+
     With a `folder`, an interrupted run resumes there; the folder must belong to this method, model, split and seed.
     `teachers` is the pool that a method such as `never_seen` learns from, which no audit of its model may rest on.
 
@@ -82,8 +86,9 @@ def unlearn(
         teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task),
     )
     with run.untimed():
-        method = check_request(method, split, run)
+        check_request(method, split, run)
         task.check_model(model, split.forget)
+        method = settle(method, split, partial(run.scale, model, kept(split)))
         if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
             refuse_same_model(recipe, model, seed=seed)
             if split.reference is not None:
@@ -133,16 +138,19 @@ def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task:
     return effects.drawn({"forget": split.forget, "retain": retain, "unseen": unseen}, seed=seed)
 
 
-def check_request(method: Method, split: Split, run: Run) -> Method:
-    """Refuse, before any work, a method, a task and samples that do not go together; return the method as it would run.
+def check_request(method: Method, split: Split, run: Run) -> None:
+    """Refuse, before any work, a method, a task and samples that do not go together.
 
-    Its hyperparameters that depend on the split are filled in. Raises MethodError and DataError.
+    Raises MethodError and DataError.
     """
     check_task(method, run.task)
     check_needs(method, split, run)
-    method = settle(method, split)
     _check_split(split, run.task)
-    return method
+
+
+def kept(split: Split) -> Samples:
+    """What a model is asked about that must stay useful: the retain set, or the forget set where there is none."""
+    return split.forget if split.retain is None else split.retain
 
 
 def _check_split(split: Split, task: Task) -> None:

@@ -15,7 +15,9 @@ from obliviate.references.plan import check_count
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
 from obliviate.training.checkpoint import Manifest
+from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress
+from obliviate.training.scale import Scale
 from obliviate.workflow import Trained
 from obliviate.workspace.origin import Origin
 
@@ -80,8 +82,8 @@ def make_shadows(
         if model.role != "unlearned":
             continue
         try:
-            before = [(request, method) for method, request in (_made_by(*entry) for entry in earlier)]
-            method, request = _made_by(manifest, split)
+            before = [(request, method) for method, request in (_made_by(*entry, origin.recipe) for entry in earlier)]
+            method, request = _made_by(manifest, split, origin.recipe)
             shadows[model.label] = workflow.train_shadows(
                 pool,
                 origin.recipe,
@@ -101,7 +103,7 @@ def make_shadows(
     return shadows, notes
 
 
-def _made_by(manifest: Manifest, split: Split) -> tuple[Method, Split]:
+def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Method, Split]:
     """The method that made a model, as it was set, and the split that it was given."""
     described = manifest.settings.get("method")
     if described is None:
@@ -111,6 +113,6 @@ def _made_by(manifest: Manifest, split: Split) -> tuple[Method, Split]:
         )
     method = methods.from_dict(described)
     request = split if manifest.settings["retain"] else split.without_retain()
-    if repr(settled := settle(method, request)) != manifest.method:
+    if repr(settled := settle(method, request, Scale.of(recipe))) != manifest.method:
         raise MethodError(f"expected {manifest.method}, got {settled!r} from this version; unlearn again")
     return method, request

@@ -10,10 +10,11 @@ from obliviate.audit.controls import outlook, planned_resolution
 from obliviate.data.predicate import plain
 from obliviate.data.rules import Among, Chosen, targets
 from obliviate.data.split import Split
-from obliviate.methods.base import Method
+from obliviate.methods.base import Method, settle
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 from obliviate.workflow import check_request
 from obliviate.workspace.elsewhere import Elsewhere
 
@@ -40,7 +41,8 @@ def preview(
     sentence where that can acquit nobody. "notes" tell of copies and of such owners in sentences.
     Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
-    settled = check_request(method, split, Run(task, recipe=recipe))
+    check_request(method, split, Run(task, recipe=recipe))
+    settled = settle(method, split, Scale.of(recipe))
     places = among.train.places(split.forget.ids).numpy()
     groups: dict[str, np.ndarray] = {}
     labels = targets(among.train).numpy()

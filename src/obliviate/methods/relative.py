@@ -1,0 +1,147 @@
+"""Settings that are relative to how the model was trained, so that one default serves many models.
+
+A method says which of its fields are such by their types: `Rate`, `Length`, `BatchSize`, `Momentum`, `WeightDecay`,
+`OptimizerName`. `check` refuses what they cannot be, `resolved` turns them into numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass, replace
+from functools import cache
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_type_hints
+
+from obliviate.errors import MethodError
+from obliviate.training.optimizers import OPTIMIZERS
+from obliviate.training.scale import Scale
+
+Rate: TypeAlias = Annotated[float | str, "rate"]
+"""A learning rate: a number, or a multiple of the recipe's peak rate such as "1.5x"."""
+Length: TypeAlias = Annotated[int | str, "length"]
+"""A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
+BatchSize: TypeAlias = Annotated[int | None, "batch_size"]
+Momentum: TypeAlias = Annotated[float | None, "momentum"]
+WeightDecay: TypeAlias = Annotated[float | None, "weight_decay"]
+"""None is the recipe's, unless the method's `when_none` says what it becomes."""
+OptimizerName: TypeAlias = Annotated[str, "optimizer"]
+""" "recipe" is the recipe's own; momentum is β₁ of Adam and AdamW."""
+
+RECIPE: Final = "recipe"
+OF_RECIPE: Final = ("batch_size", "momentum", "weight_decay")
+SIGNS: Final = {"rate": "x", "length": "%"}
+WANTED: Final = {
+    "rate": "a number above 0 or a multiple of the recipe's such as '0.5x'",
+    "length": "a whole number above 0 or a share of the recipe's such as '20%'",
+}
+KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer"})
+
+M = TypeVar("M")
+
+
+@cache
+def kinds(cls: type[Any]) -> Mapping[str, str]:
+    """Name the fields of a method that may be relative, each with its kind.
+
+    >>> from obliviate.methods.gradient_ascent import GradientAscent
+    >>> kinds(GradientAscent)["epochs"]
+    'length'
+    """
+    if not is_dataclass(cls):
+        return {}
+    fields: dict[str, str] = {}
+    for name, hint in get_type_hints(cls, include_extras=True).items():
+        for part in (hint, *get_args(hint)):  # a union with None has the alias inside
+            for mark in KINDS.intersection(getattr(part, "__metadata__", ())):
+                fields[name] = mark
+    return fields
+
+
+def check(method: Any) -> None:
+    """Refuse settings of these kinds that are out of range or no such text; raises MethodError."""
+    for name, kind in kinds(type(method)).items():
+        value = getattr(method, name)
+        if value is None:
+            continue
+        if kind == "optimizer":
+            if value not in (known := (RECIPE, *OPTIMIZERS)):
+                raise MethodError(f"expected an optimizer of {', '.join(known)}, got {value!r}; name one of them")
+            continue
+        if isinstance(value, str):
+            wanted, fits = f"as {WANTED[kind]}", amount(value, SIGNS[kind]) is not None
+        elif kind == "momentum":
+            wanted, fits = "in [0, 1)", 0 <= value < 1
+        elif kind == "weight_decay":
+            wanted, fits = "of 0 or more", value >= 0
+        else:
+            wanted, fits = "above 0", value > 0
+        if not fits:
+            raise MethodError(f"expected {name} {wanted}, got {value!r}; correct the setting of {method.name}")
+
+
+def amount(text: str, sign: str) -> float | None:
+    """The number above 0 before the sign; None where the text is no such.
+
+    >>> amount("1.5x", "x"), amount("20%", "%"), amount("0%", "%"), amount("1.5", "x")
+    (1.5, 20.0, None, None)
+    """
+    try:
+        number = float(text.removesuffix(sign))
+    except ValueError:
+        return None
+    return number if text.endswith(sign) and 0 < number < math.inf else None
+
+
+def resolved(method: M, scale: Callable[[], Scale]) -> M:
+    """Turn relative settings into numbers; `scale` is asked only if there are any.
+
+    Raises MethodError for a relative rate of another optimiser than the scale's; Adam and AdamW count as one.
+
+    >>> from obliviate.methods.fine_tune import FineTune
+    >>> scale = Scale(optimizer="sgd", learning_rate=0.1, epochs=12)
+    >>> method = resolved(FineTune(optimizer="recipe", learning_rate="1.5x", epochs="20%"), lambda: scale)
+    >>> method.optimizer, method.learning_rate, method.epochs
+    ('sgd', 0.15, 3)
+    """
+    fields = kinds(type(method))
+    values = {name: getattr(method, name) for name in fields}
+    own = {name for case in getattr(method, "when_none", {}).values() for name in case}
+    for name, kind in fields.items():
+        if kind == "optimizer" and values[name] == RECIPE:
+            values[name] = scale().optimizer
+        elif kind in OF_RECIPE and values[name] is None and name not in own:
+            values[name] = getattr(scale(), kind)
+        elif kind == "length" and isinstance(text := values[name], str):
+            values[name] = math.ceil((amount(text, "%") or 0.0) * scale().epochs / 100)
+    optimizer = values.get("optimizer", RECIPE)
+    for name, text in values.items():
+        if fields[name] == "rate" and isinstance(text, str) and optimizer is not None:  # or else not settled yet
+            _check_family(name, text, optimizer, scale())
+            values[name] = float(f"{(amount(text, 'x') or 0.0) * scale().learning_rate:.12g}")
+    changed = {name: value for name, value in values.items() if value is not getattr(method, name)}
+    return replace(method, **changed) if changed else method  # pyright: ignore[reportArgumentType]
+
+
+def _check_family(name: str, text: str, optimizer: str, scale: Scale) -> None:
+    if optimizer != RECIPE and (optimizer == "sgd") != (scale.optimizer == "sgd"):
+        raise MethodError(
+            f"expected {name} as a number for optimizer {optimizer}, got {text!r}, which is a multiple of the recipe's "
+            f"rate for {scale.optimizer}; give a number"
+        )
+
+
+def whole(method: Any, *names: str) -> tuple[int, ...]:
+    """The whole numbers of a settled method, by name; raises MethodError for one that is not settled yet.
+
+    >>> from obliviate.methods.fine_tune import FineTune
+    >>> whole(FineTune(epochs=3, batch_size=32), "epochs", "batch_size")
+    (3, 32)
+    """
+    values = {name: getattr(method, name) for name in names}
+    for name, value in values.items():
+        if not isinstance(value, int):
+            raise MethodError(
+                f"expected {name} of {method.name} as a whole number, got {value!r}; settle the method first, as "
+                "`unlearn` does (`methods.base.settle`)"
+            )
+    return tuple(values.values())
