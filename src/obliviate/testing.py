@@ -126,8 +126,13 @@ class Bench:
     def forget(self, method: Any, split: Split | None = None, run: Run | None = None) -> nn.Module:
         """Call the method, as it is settled for the request, with a private copy of the original."""
         run, split = run or self.run(), split or self.split
-        settled = base.settle(method, split, lambda: run.scale(self.original, kept(split)))
+        settled = self.settled(method, split, run)
         return settled(run.precision.prepare(copy.deepcopy(self.original)), split, run)
+
+    def settled(self, method: Any, split: Split | None = None, run: Run | None = None) -> Any:
+        """Fill in the settings of a method for the request, as `workflow.unlearn` does."""
+        run, split = run or self.run(), split or self.split
+        return base.settle(method, split, lambda: run.scale(self.original, kept(split)))
 
     def whole(self, method: Any) -> Whole:
         """Run the method on the request without an interruption, or tell what came of it when it was run so."""
@@ -262,7 +267,7 @@ def resumes(method: Any, bench: Bench, folder: Path, moment: str) -> bool:
     resumed = bench.run(folder=folder)
     same = weights_sha256(bench.forget(method, run=resumed)) == whole
     _expect(same, method, f"bit-equal weights after a kill at {moment}", "others; name all state in `run.epochs`")
-    if moment in {"nine tenths", "the last batch"} and getattr(method, "epochs", None) != 1:
+    if moment in {"nine tenths", "the last batch"} and getattr(bench.settled(method), "epochs", None) != 1:
         _expect(resumed.taken < total, method, "to go on where it was killed", "a run from the start; use `run.epochs`")
     return True
 

@@ -224,8 +224,7 @@ def test_says_what_becomes_of_settings_that_are_none(method: Any, split: Split) 
     }
     unset = {name for name, value in vars(method).items() if value is None}
     of_recipe = any(kind in OF_RECIPE for name, kind in kinds(type(method)).items() if name in unset)
-    adapts = isinstance(method, base.Adaptive)
-    assert bool(described) == (adapts or of_recipe)
+    assert bool(described) == (hasattr(method, "settled") or of_recipe)
     for case, values in described.items():
         settled = vars(base.settle(method, splits[case], SCALE))
         assert {name for name in unset if settled[name] is not None} <= set(values) <= unset

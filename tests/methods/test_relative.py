@@ -254,9 +254,7 @@ def test_a_method_of_ones_own_takes_them_by_the_types_of_its_fields(
     assert settled == Mine(
         passes=1, optimizer="sgd", speed=0.4, momentum=0.8, weight_decay=1e-3, batch_size=48, learning_rate=1.0
     )
-    with pytest.raises(
-        MethodError, match=r"expected speed as a number above 0 or a multiple .* got 'fast'; .* of mine"
-    ):
+    with pytest.raises(MethodError, match=r"expected speed as a number above 0 or .* got 'fast'; .* of mine"):
         Mine(speed="fast")
     made = workflow.unlearn(original, split, replace(Mine(), speed="0.01x"), task, recipe=recipe)
     assert f"batch_size={recipe.batch_size}, " in made.method
