@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from obliviate.methods.mixunlearn import MixUnlearn
     from obliviate.methods.nabla_tau import NablaTau
     from obliviate.methods.neg_grad_plus import NegGradPlus
+    from obliviate.methods.never_seen import NeverSeen
     from obliviate.methods.random_label import RandomLabel
     from obliviate.methods.retrain import Retrain
     from obliviate.methods.rum import RUM
@@ -89,6 +90,7 @@ _HOMES = {
     "MixUnlearn": "methods.mixunlearn",
     "NablaTau": "methods.nabla_tau",
     "NegGradPlus": "methods.neg_grad_plus",
+    "NeverSeen": "methods.never_seen",
     "ObliviateError": "errors",
     "PlantedNoise": "planned",
     "RUM": "methods.rum",
@@ -163,6 +165,7 @@ __all__ = [
     "MultiLabel",
     "NablaTau",
     "NegGradPlus",
+    "NeverSeen",
     "ObliviateError",
     "PlantedNoise",
     "RandomLabel",

@@ -18,6 +18,7 @@ from obliviate.methods.laf import LAF
 from obliviate.methods.mixunlearn import MixUnlearn
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.neg_grad_plus import NegGradPlus
+from obliviate.methods.never_seen import NeverSeen
 from obliviate.methods.random_label import RandomLabel
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.rum import RUM
@@ -32,6 +33,7 @@ BUILT_IN: Final[tuple[type[Any], ...]] = (
     SISA,
     FineTune,
     GradientAscent,
+    NeverSeen,
     AMUN,
     MixUnlearn,
     LAF,

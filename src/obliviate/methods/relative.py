@@ -17,7 +17,7 @@ from obliviate.training.optimizers import OPTIMIZERS
 from obliviate.training.scale import Scale
 
 Rate: TypeAlias = Annotated[float | str, "rate"]
-"""A learning rate: a number, or a multiple of the recipe's peak rate such as "1.5x"."""
+"""A learning rate: a number, or a multiple of the recipe's peak rate such as "1.5x" (`Scale.rate`)."""
 Length: TypeAlias = Annotated[int | str, "length"]
 """A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
 BatchSize: TypeAlias = Annotated[int | None, "batch_size"]
@@ -95,7 +95,8 @@ def amount(text: str, sign: str) -> float | None:
 def resolved(method: M, scale: Callable[[], Scale]) -> M:
     """Turn relative settings into numbers; `scale` is asked only if there are any.
 
-    Raises MethodError for a relative rate of another optimiser than the scale's; Adam and AdamW count as one.
+    A rate is a multiple of that by which its optimiser would have trained the model (`Scale.rate`). Raises MethodError
+    where that is not known.
 
     >>> from obliviate.methods.fine_tune import FineTune
     >>> scale = Scale(optimizer="sgd", learning_rate=0.1, epochs=12)
@@ -116,18 +117,15 @@ def resolved(method: M, scale: Callable[[], Scale]) -> M:
     optimizer = values.get("optimizer", RECIPE)
     for name, text in values.items():
         if fields[name] == "rate" and isinstance(text, str) and optimizer is not None:  # or else not settled yet
-            _check_family(name, text, optimizer, scale())
-            values[name] = float(f"{(amount(text, 'x') or 0.0) * scale().learning_rate:.12g}")
+            rate = scale().rate(scale().optimizer if optimizer == RECIPE else optimizer)
+            if rate is None:
+                raise MethodError(
+                    f"expected {name} as a number for optimizer {optimizer}, got {text!r}, which is a multiple of the "
+                    f"recipe's rate for {scale().optimizer}; give a number"
+                )
+            values[name] = float(f"{(amount(text, 'x') or 0.0) * rate:.12g}")
     changed = {name: value for name, value in values.items() if value is not getattr(method, name)}
     return replace(method, **changed) if changed else method  # pyright: ignore[reportArgumentType]
-
-
-def _check_family(name: str, text: str, optimizer: str, scale: Scale) -> None:
-    if optimizer != RECIPE and (optimizer == "sgd") != (scale.optimizer == "sgd"):
-        raise MethodError(
-            f"expected {name} as a number for optimizer {optimizer}, got {text!r}, which is a multiple of the recipe's "
-            f"rate for {scale.optimizer}; give a number"
-        )
 
 
 def whole(method: Any, *names: str) -> tuple[int, ...]:

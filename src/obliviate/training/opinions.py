@@ -93,18 +93,20 @@ def sharpness(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n clas
 
 
 def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
-    """The weight of the single opinion at which a pool knows unseen samples as well as the model does, by the log loss.
+    """The least weight of the single opinion at which a pool is right about unseen samples no more often than a model.
 
-    Labels are places among the classes of the opinions. Of the weights 0, 0.1, …, 1 the nearest is taken.
+    Of the weights 0, 0.1, …, 1 it is the first at which the pool's advantage is within one standard error of the paired
+    difference, 1 if there is none. Labels are places among the classes of the opinions.
+
+    >>> single = torch.eye(3)[[1, 2, 0]]
+    >>> blend(Opinions(torch.eye(3), single), torch.eye(3), torch.arange(3))  # as often right as the mean
+    0.0
+    >>> blend(Opinions(torch.eye(3), single), single, torch.arange(3))  # never right
+    0.6
     """
-    wanted = _log_loss(model, labels)
-
-    def distance(weight: float) -> float:
-        blended = opinions.blended(weight)
-        return abs(_log_loss(sharpness(blended, model) * blended, labels) - wanted)
-
-    return min(WEIGHTS, key=distance)
-
-
-def _log_loss(outputs: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
-    return float(torch.nn.functional.cross_entropy(outputs.double(), labels))
+    right = (model.argmax(1) == labels).double()
+    for weight in WEIGHTS:
+        advantage = (opinions.blended(weight).argmax(1) == labels).double() - right
+        if float(advantage.mean()) <= float(advantage.std(correction=0)) / len(labels) ** 0.5:
+            return weight
+    return WEIGHTS[-1]

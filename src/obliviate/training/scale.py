@@ -19,6 +19,7 @@ from obliviate.training import optimizers
 from obliviate.training.recipe import Recipe
 from obliviate.types import Batch
 
+ADAM_BESIDE_SGD: Final = 0.01
 MOST: Final = 1000  # samples that the search looks at
 STEPS: Final = 10  # that it takes at each rate
 RISE: Final = 0.5  # of the way to a blind model's loss that is too much
@@ -42,6 +43,20 @@ class Scale:
     weight_decay: float = 5e-4
     batch_size: int = 64
     epochs: int = 20
+
+    def rate(self, optimizer: str) -> float | None:
+        """The learning rate by which this optimiser would have trained the model; None where that is not known.
+
+        For Adam beside SGD it is a hundredth, as usual rates are (0.001 beside 0.1): steps of Adam do not depend on the
+        size of gradients.
+
+        >>> scale = Scale(optimizer="sgd", learning_rate=0.1)
+        >>> scale.rate("sgd"), scale.rate("adamw"), Scale(optimizer="adamw", learning_rate=1e-3).rate("sgd")
+        (0.1, 0.001, None)
+        """
+        if (optimizer == "sgd") == (self.optimizer == "sgd"):
+            return self.learning_rate
+        return ADAM_BESIDE_SGD * self.learning_rate if self.optimizer == "sgd" else None
 
     @classmethod
     def of(cls, recipe: Recipe) -> Scale:

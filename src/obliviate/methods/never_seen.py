@@ -1,0 +1,168 @@
+"""Never seen: teach the model what models that never saw the forget samples say of them.
+
+Ours. Nearest relatives: oracle matching by datamodels (Georgiev et al., ICLR 2025, arXiv 2410.23232), Split-AI in
+SELENA (Tang et al., USENIX Security 2022, arXiv 2110.08324), targets from held-out samples in ReGUn (arXiv 2603.11210).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from obliviate.data.rules import targets
+from obliviate.data.samples import original_id
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
+from obliviate.seeds import derive
+from obliviate.training.inference import outputs
+from obliviate.training.opinions import GUESS, Opinions, blend, sharpness
+from obliviate.training.run import Run
+from obliviate.types import Batch
+
+WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "1x", "repeats": 5, "hold": 0}
+WITHOUT_RETAIN: Final = {"epochs": "40%", "learning_rate": "0.5x", "repeats": 1, "hold": 1}
+"""Defaults, from the search of `benchmarks/search_settings.py` (docs/methods/README.md)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeverSeen:
+    """Teach the model what models that never saw the forget samples say of them, and go on training on the rest.
+
+    The target of a forget sample x is softmax(s · p(x)): p is the mean of centred log-probabilities over the teachers
+    that were not trained on x, moved by a weight towards those of one of them, drawn for each sample. Weight and
+    sharpness s make targets of *reference* samples as right and as sure as the model itself is there, which never saw
+    them; without a reference set s is 1 and the weight ½. A class that is forgotten as a whole is left out of what
+    teachers say.
+
+    The loss is the cross-entropy with these targets on forget samples, with labels on retained ones. It counts whole
+    where the margin of a forget sample's label is above that of its target, `below` times where it is not: what is
+    known less than its target needs no teaching, and soft targets make a model unsure of other samples too. `repeats`
+    says how often a forget sample comes in an epoch, at most as often as makes forget samples as many as retained ones;
+    `hold` how often reference samples come, with what the original says of them. What is None depends on whether there
+    is a retain set, see `WITH_RETAIN` and `WITHOUT_RETAIN`.
+    """
+
+    name: ClassVar[str] = "never_seen"
+    needs: ClassVar[frozenset[str]] = frozenset({"teachers", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "obliviate; after Georgiev et al., ICLR 2025, arXiv 2410.23232"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    when_none: ClassVar[WhenNone] = {"with retain": WITH_RETAIN, "without retain": WITHOUT_RETAIN}
+
+    epochs: Length | None = None
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate | None = None
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
+    schedule: str = "cosine"
+    batch_size: BatchSize = None
+    repeats: int | None = None
+    hold: int | None = None
+    below: float = 0.2
+
+    def __post_init__(self) -> None:
+        check(self)
+        check_schedule(self)
+        if self.repeats is not None:
+            check_positive(self, "repeats")
+        if self.hold is not None and self.hold < 0:
+            raise MethodError(
+                f"expected hold of 0 or more, got {self.hold}; 0 leaves the reference set out of training"
+            )
+
+    def settled(self, split: Split) -> NeverSeen:
+        """Fill in what depends on whether there is a retain set."""
+        defaults = WITHOUT_RETAIN if split.retain is None else WITH_RETAIN
+        return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        epochs, size, repeats, hold = whole(self, "epochs", "batch_size", "repeats", "hold")
+        classes = check_classification(self, run.task).classes
+        lesson = _Lesson.of(model, split, run, classes, below=self.below)
+        if split.retain is not None:
+            repeats = max(1, min(repeats, len(split.retain) // len(split.forget)))
+        parts = [run.augmented(split.forget).repeated(repeats)]
+        if split.retain is not None:
+            parts.append(run.augmented(split.retain))
+        if split.reference is not None and hold:
+            parts.append(split.reference.repeated(hold))
+        data = parts[0].joined(*parts[1:])
+        optimizer = run.optimizer(model, self)
+        scheduler = run.schedule(self.schedule, optimizer, steps=epochs * len(run.batches(data, size, 0)))
+        for epoch in run.epochs("never_seen", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
+            run.fit(model, run.batches(data, size, epoch), lesson.loss, optimizer, scheduler=scheduler)
+        run.notes |= lesson.notes
+        return model
+
+
+@dataclass(frozen=True, eq=False)
+class _Lesson:
+    """What is taught: a target for each forget sample, and for reference samples what the original says of them."""
+
+    targets: Float[Tensor, "n classes"]  # of the forget samples, then of the reference samples
+    forgotten: int  # how many of them are of forget samples
+    rows: dict[str, int]  # by id, where a sample's target stands
+    below: float
+    weights: Float[Tensor, " classes"] | None
+    notes: dict[str, float]
+
+    @classmethod
+    def of(cls, model: nn.Module, split: Split, run: Run, classes: int, *, below: float) -> _Lesson:
+        """Ask the teachers, and make them as right and as sure as the model is on the reference samples."""
+        teachers, seed = run.teachers, derive(run.seed, "teachers")
+        assert teachers is not None
+        gone = _gone(split, classes)
+        opinions, reference = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.reference
+        weight, sharp, parts, ids = GUESS, 1.0, list[Tensor](), split.forget.ids.tolist()
+        if reference is not None:
+            reference = reference.at(~gone[targets(reference)].numpy())
+            original = outputs(model, reference)
+            unseen = Opinions.of(teachers, reference, seed=derive(seed, "reference"), gone=gone)
+            weight = blend(unseen, original[:, ~gone], (~gone).cumsum(0)[targets(reference)] - 1)
+            sharp = sharpness(unseen.blended(weight), original[:, ~gone])
+            parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
+        forget = torch.zeros(len(split.forget), classes)
+        forget[:, ~gone] = (sharp * opinions.blended(weight)).softmax(1)
+        weights = run.task.weights(torch.arange(classes, device=run.device))
+        notes = {"teachers": float(len(teachers)), "single_opinion": weight, "sharpness": sharp}
+        rows = {str(name): row for row, name in enumerate(ids)}
+        return cls(torch.cat([forget, *parts]).to(run.device), len(forget), rows, below, weights, notes)
+
+    def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
+        """The cross-entropy with targets where there are some and with labels elsewhere, in the recipe's weights."""
+        rows = torch.tensor([self.rows.get(original_id(name), -1) for name in batch.ids], device=batch.y.device)
+        aims = F.one_hot(batch.y, self.targets.shape[1]).to(self.targets.dtype)
+        aims = torch.where((rows >= 0)[:, None], self.targets[rows], aims)
+        logits = model(batch.x).float()
+        weights = torch.ones_like(logits[:, 0]) if self.weights is None else aims @ self.weights
+        losses = weights * F.cross_entropy(logits, aims, reduction="none")
+        with torch.no_grad():
+            less = margins(logits, batch.y) <= margins(self.targets[rows].log(), batch.y)
+        losses = torch.where(less & (rows >= 0) & (rows < self.forgotten), self.below * losses, losses)
+        return losses.sum() / weights.sum()
+
+
+def _gone(split: Split, classes: int) -> Bool[Tensor, " classes"]:
+    """The classes of which samples are forgotten and none is retained; none without a retain set, which would tell."""
+    gone = torch.zeros(classes, dtype=torch.bool)
+    if split.retain is not None:
+        gone[targets(split.forget)] = True
+        gone[targets(split.retain)] = False
+    return gone
+
+
+def margins(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """Return how much surer a model is of the label than of all other classes together: φ = log p/(1 − p).
+
+    >>> margins(torch.tensor([[0.25, 0.75]]).log(), torch.tensor([1]))
+    tensor([1.0986])
+    """
+    own = logits.gather(1, y[:, None])
+    return own.squeeze(1) - logits.scatter(1, y[:, None], -torch.inf).logsumexp(1)
