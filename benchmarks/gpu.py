@@ -45,7 +45,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from common import table
-from ground import figures, scaled
+from ground import figures
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -57,7 +57,7 @@ from obliviate.data.sources import EMBEDDED, load
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
-from obliviate.methods.base import Method, settle
+from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification
@@ -155,8 +155,7 @@ class Folders:
         """The small files that another machine needs to go on."""
         names = ("plan.json", "check.json", "cells/*.json", "references/*/pool.json", "references/*/member-???.json")
         outputs = ("references/*/member-???.logits.safetensors", "candidates/*.safetensors")
-        paths = [path for name in (*names, *outputs) for path in sorted(self.work.glob(name))]
-        return sorted(paths, key=lambda path: "-rate-" in path.name)  # these are the first to be left out
+        return [path for name in (*names, *outputs) for path in sorted(self.work.glob(name))]
 
     def read(self, name: str) -> dict[str, Any] | None:
         """A JSON file of the work folder, None where it is not yet written."""
@@ -439,7 +438,6 @@ class Bench:
         split = self.split if retain else self.split.without_retain()
         entry = {"method": method.name, "retain": retain, "original_sha256": self.yardstick()[0].weights_sha256}
         try:
-            entry["settings"] = repr(settle(method, split))
             candidate = self.candidate(name, lambda: self._unlearned(method, split, FORGET_SEED, name))
         except TimeUp:
             raise
@@ -447,7 +445,12 @@ class Bench:
             entry |= {"failed": f"{type(error).__name__}: {error}", "trace": traceback.format_exc().splitlines()[-12:]}
             say(f"{name}: failed, {entry['failed']}")
         else:
-            entry |= {"seconds": candidate.seconds, "notes": dict(candidate.settings), **self.quick(candidate)}
+            entry |= {
+                "settings": candidate.method,
+                "seconds": candidate.seconds,
+                "notes": dict(candidate.settings),
+                **self.quick(candidate),
+            }
             say(f"{name}: {json.dumps({key: entry[key] for key in ('seconds', 'forget', 'retained', 'test')})}")
         self.folders.write(f"cells/{name}.json", entry)
         self.folders.pack()
@@ -464,50 +467,58 @@ class Bench:
 # ---------------------------------------------------------------------------------------------------------- stages
 
 
-def check(bench: Bench) -> None:
-    """Every method on a small network, on the GPU and on the processor; and the tests, where pytest is installed."""
-    report: dict[str, Any] = {**machine(), "methods": {}}
-    data = load(EMBEDDED, train_size=600, reference_size=100)
-    recipe = Recipe(epochs=8, augmentation="crop_flip")
+def check(bench: Bench, minutes: float) -> None:
+    """Every method on a small network, on the GPU and on the processor; and some tests, where pytest is installed."""
+    folders, report = bench.folders, {**machine(), "methods": dict[str, Any]()}
+    twin = folders.work / "check-on-processor"
+    process = None
+    if DEVICE.type != "cpu":  # another process does the same without the GPU, at the same time
+        command = [sys.executable, __file__, "--stage", "check", "--minutes", str(minutes)]
+        command += ["--work", str(twin), "--out", str(twin / "out")]
+        environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
+    data = load(EMBEDDED, train_size=600)
+    recipe, task = Recipe(epochs=8, augmentation="crop_flip"), Classification(classes=10)
     split = Split.of(data.train, forget=random_ids(data.train, SHARE, seed=1), reference=data.reference)
-    task = Classification(classes=10)
     original = Run(task, recipe=recipe, device="cpu").train(data.train)
-    devices = ("cpu",) if DEVICE.type == "cpu" else (DEVICE.type, "cpu")
-    ours = [
-        outputs(Run(task, recipe=recipe, device=device).precision.prepare(original), data.test) for device in devices
-    ]
-    report["largest_difference_of_outputs"] = float((ours[0] - ours[-1]).abs().max())
-    original = original.cpu()
+    report["original"] = {"test": right_share(original, data.test)}
+    here = Run(task, recipe=recipe).precision.prepare(copy.deepcopy(original))
+    difference = (outputs(here, data.test) - outputs(original, data.test)).abs().max()
+    report["largest_difference_of_outputs"] = float(difference)
     for name, method in sorted(registry().items()):
         if name in LEFT_OUT or "teachers" in method.needs:
-            say(f"check {name}: left out")
             continue
-        entry: dict[str, Any] = {}
-        for device in devices:
-            run = Run(task, seed=1, recipe=recipe, device=device, progress=bench.clock.tick)
-            began = time.monotonic()
-            try:
-                private = run.precision.prepare(copy.deepcopy(original))
-                unlearned = method()(private, split, run).eval()
-                entry[device] = {
-                    "forget": right_share(unlearned, split.forget),
-                    "test": right_share(unlearned, data.test),
-                    "seconds": round(time.monotonic() - began, 2),
-                }
-            except TimeUp:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever goes wrong on this device is what is looked for
-                entry[device] = {"failed": f"{type(error).__name__}: {error}"}
-                entry["trace"] = traceback.format_exc().splitlines()[-12:]
-        accuracies = [entry[device].get("test") for device in devices]
-        entry["agrees"] = None not in accuracies and abs(accuracies[0] - accuracies[-1]) < 10
-        say(f"check {name}: {json.dumps({key: value for key, value in entry.items() if key != 'trace'})}")
+        try:
+            trained = workflow.unlearn(
+                original, split, method(), task, recipe=recipe, seed=1, measure=False, progress=bench.clock.tick
+            )
+            entry: dict[str, Any] = {
+                "forget": right_share(trained.model, split.forget),
+                "test": right_share(trained.model, data.test),
+                "seconds": trained.seconds,
+            }
+        except TimeUp:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong on this device is what is looked for
+            entry = {"failed": f"{type(error).__name__}: {error}", "trace": traceback.format_exc().splitlines()[-12:]}
         report["methods"][name] = entry
-        bench.folders.write("check.json", report)
-    if importlib.util.find_spec("pytest") is not None and bench.clock.left > 30 and DEVICE.type != "cpu":
-        report["tests"] = tests(min(bench.clock.left - 15, 120))
-        say("\n".join(report["tests"]))
-    bench.folders.write("check.json", report)
+        say(f"check {name}: {json.dumps({key: value for key, value in entry.items() if key != 'trace'})}")
+        folders.write("check.json", report)
+    if process is not None:
+        process.wait(timeout=max(bench.clock.left, 1))
+        beside = json.loads((twin / "check.json").read_text("utf-8"))
+        report["on_processor"] = beside["methods"]
+        away = {
+            name: abs(entry["test"] - beside["methods"][name]["test"])
+            for name, entry in report["methods"].items()
+            if "test" in entry and "test" in beside["methods"].get(name, {})
+        }
+        report["points_of_test_accuracy_away"] = away
+        say(f"points of test accuracy away from the processor: {json.dumps(away)}")
+        if importlib.util.find_spec("pytest") is not None and bench.clock.left > 30:
+            report["tests"] = tests(min(bench.clock.left - 15, 120))
+            say("\n".join(report["tests"]))
+    folders.write("check.json", report)
 
 
 def tests(seconds: float) -> list[str]:
@@ -560,25 +571,18 @@ def teachers(bench: Bench) -> None:
     say(f"{len(bench.teachers)} teachers, {bench.teachers.seconds:.0f} s")
 
 
-def unlearn(bench: Bench, only: tuple[str, ...], factors: tuple[float, ...]) -> None:
-    """All cells, those of every method at its defaults before those at other learning rates."""
+def unlearn(bench: Bench, only: tuple[str, ...]) -> None:
+    """All cells, of every method at its defaults."""
     known = registry()
-    for factor in factors:
-        for name in METHODS:
-            if only and name not in only:
-                continue
-            if name not in known:
-                say(f"{name}: not among the methods of this version, left out")
-                continue
-            for retain in (True, False):
-                if not retain and "retain" in known[name].needs:
-                    continue
-                split = bench.split if retain else bench.split.without_retain()
-                method = scaled(known[name](), factor, split)
-                if factor != 1 and method == known[name]():
-                    continue  # it has no learning rates
-                suffix = "" if factor == 1 else f"-rate-{factor:g}"
-                bench.cell(f"{name}-{'with' if retain else 'without'}{suffix}", method, retain=retain)
+    for name in METHODS:
+        if only and name not in only:
+            continue
+        if name not in known:
+            say(f"{name}: not among the methods of this version, left out")
+            continue
+        bench.cell(f"{name}-with", known[name](), retain=True)
+        if "retain" not in known[name].needs:
+            bench.cell(f"{name}-without", known[name](), retain=False)
 
 
 def audit(bench: Bench) -> None:
@@ -681,7 +685,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9.0, help="after which whatever runs is stopped")
     parser.add_argument("--epochs", type=int, help="instead of as many as fit")
     parser.add_argument("--methods", default="", help="names, separated by commas; all of them if left out")
-    parser.add_argument("--factors", default="1,0.25", help="multiples of the default learning rates, in their order")
     parser.add_argument("--toy", action="store_true", help="a narrow network on 600 images for two epochs")
     return parser.parse_args()
 
@@ -703,14 +706,13 @@ def main() -> None:
         if source is None or arguments.stage == "data":
             return
     only = tuple(name for name in arguments.methods.split(",") if name)
-    factors = tuple(float(factor) for factor in arguments.factors.split(","))
     bench = Bench(scale, folders, clock, source or EMBEDDED)
     steps: dict[str, Callable[[], None]] = {
-        "check": lambda: check(bench),
+        "check": lambda: check(bench, arguments.minutes),
         "train": lambda: train(bench),
         "references": lambda: references(bench),
         "teachers": lambda: teachers(bench),
-        "unlearn": lambda: unlearn(bench, only, factors),
+        "unlearn": lambda: unlearn(bench, only),
         "audit": lambda: audit(bench),
     }
     chosen = [name for name in STAGES[2:] if arguments.stage in ("all", name)] or [arguments.stage]

@@ -477,7 +477,8 @@ def test_samples_are_copied_to_the_device_once_for_all_epochs_and_give_the_same_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("obliviate.data.samples._same", lambda *_: False)  # a move is from the processor to itself
         stores = {id(here.batches(source, 32, epoch).samples.store) for epoch in range(3)}
-        stores |= {id(one.store) for one in (here.paired(source, source, 32, 0).forget, here._moved(source))}
+        paired = here.paired(source, source, 32, 0)
+        stores |= {id(paired.forget.store), id(paired.retain.store)}
     assert len(stores) == 1
     assert stores != {id(source.store)}
     torch.manual_seed(0)
