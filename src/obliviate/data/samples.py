@@ -46,7 +46,7 @@ class TensorStore:
         return len(self.x)
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        rows = rows.to(self.x.device)
+        rows = rows.to(self.x.device, non_blocking=True)  # does not wait for what the device still computes
         return self.x[rows], self.y[rows]
 
 
