@@ -37,7 +37,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -411,7 +411,7 @@ class Bench:
             return Candidate(logits=file.get_tensor("logits"), **facts)
 
     def _write(self, path: Path, candidate: Candidate) -> None:
-        names = ("name", "role", "method", "seed", "seconds", "weights_sha256", "settings")
+        names = [field.name for field in fields(Candidate) if field.name not in ("logits", "shadows")]
         facts = {name: getattr(candidate, name) for name in names}
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
