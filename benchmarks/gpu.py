@@ -453,6 +453,8 @@ class Bench:
                 "notes": dict(candidate.settings),
                 **self.quick(candidate),
             }
+            if "teachers" in method.needs:
+                entry["seconds_of_teachers"] = self.teachers.seconds
             say(f"{name}: {json.dumps({key: entry[key] for key in ('seconds', 'forget', 'retained', 'test')})}")
         self.folders.write(f"cells/{name}.json", entry)
         self.folders.pack()
