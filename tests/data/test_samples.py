@@ -290,6 +290,48 @@ def test_moving_to_another_device_moves_values_but_not_ids():
     assert samples.to(torch.device("cpu")) is samples
 
 
+def test_what_is_read_through_a_transform_or_joined_moves_as_well_and_is_transformed_there():
+    asked: list[str] = []
+
+    def doubled(x: Tensor) -> Tensor:
+        asked.append(x.device.type)
+        return 2 * x
+
+    samples = named().select(["k5", "k0"]).transformed(doubled)
+    joined = samples.joined(Samples.from_tensors(torch.zeros(2, 2), torch.arange(2), ids=["a", "b"])).select(
+        ["b", "k0"]
+    )
+    for moved in (samples.to(torch.device("meta")), joined.to(torch.device("meta"))):
+        assert moved.everything().x.device.type == "meta"
+        assert len(moved.store) == 2
+    assert set(asked) == {"meta"}
+    for here in (samples, joined):
+        assert here.to(torch.device("cpu")) is here
+
+
+@settings(max_examples=30)
+@given(data=st.data())
+def test_moved_samples_are_those_from_before(data: st.DataObject):
+    """Whatever was joined, transformed, read from a dataset and selected; a move is from the processor to itself."""
+    last = named(3).everything()
+    parts = (
+        named(4).select(["k3", "k0", "k1"]).transformed(torch.neg),
+        Samples.from_tensors(torch.full((3, 2), 0.5), torch.arange(3), ids=list("abc")),
+        Samples.from_dataset(Pairs(last.x, last.y), ids=list("def"), in_memory=False),
+    )
+    joined = parts[0].joined(*parts[1:])
+    ids = data.draw(st.lists(st.sampled_from(joined.ids.tolist()), unique=True, min_size=1))
+    selected = joined.select(ids)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("obliviate.data.samples._same", lambda *_: False)
+        moved = selected.to(torch.device("cpu"))
+    assert moved.store is not selected.store
+    before, after = selected.everything(), moved.everything()
+    assert torch.equal(before.x, after.x)
+    assert torch.equal(before.y, after.y)
+    assert before.ids.tolist() == after.ids.tolist() == ids
+
+
 # Identity
 
 

@@ -57,5 +57,9 @@ def test_the_input_is_left_alone_and_layout_and_type_are_kept():
     assert torch.equal(x, before)
 
 
+def test_images_are_transformed_where_they_are():
+    assert crop_flip(torch.zeros(2, 3, 8, 8, device="meta")).device.type == "meta"
+
+
 def test_the_names_are_pinned():
     assert {"none": None, "crop_flip": crop_flip} == AUGMENTATIONS

@@ -471,6 +471,23 @@ def test_progress_rises_to_the_end(images: Samples):
     assert {(stage, total) for stage, _, total in seen} == {("train", 4)}
 
 
+def test_samples_are_copied_to_the_device_once_for_all_epochs_and_give_the_same_batches(images: Samples):
+    before, here = run(recipe=noisy()), run(recipe=noisy())
+    source = here.augmented(images)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("obliviate.data.samples._same", lambda *_: False)  # a move is from the processor to itself
+        stores = {id(here.batches(source, 32, epoch).samples.store) for epoch in range(3)}
+        paired = here.paired(source, source, 32, 0)
+        stores |= {id(paired.forget.store), id(paired.retain.store)}
+    assert len(stores) == 1
+    assert stores != {id(source.store)}
+    torch.manual_seed(0)
+    wanted = [batch.x for batch in before.batches(before.augmented(images), 32, 1)]
+    torch.manual_seed(0)
+    batches = list(here.batches(source, 32, 1))
+    assert all(torch.equal(x, batch.x) for x, batch in zip(wanted, batches, strict=True))
+
+
 def test_augmentation_of_an_unknown_recipe_is_none(images: Samples):
     assert run().augmented(images) is images
     augmented = run(recipe=SGD).augmented(images).everything()

@@ -47,7 +47,7 @@ class TensorStore:
         return len(self.x)
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        rows = rows.to(self.x.device)
+        rows = rows.to(self.x.device, non_blocking=True)  # does not wait for what the device still computes
         return self.x[rows], self.y[rows]
 
 
@@ -269,14 +269,15 @@ class Samples:
         return chosen
 
     def to(self, device: torch.device) -> Samples:
-        """Move samples that are held in memory to a device, and no other row of their store; others go by batch."""
-        if not isinstance(self.store, TensorStore) or _same(self.store.x.device, device):
-            return self
-        x, y = self.store.take(self.rows)
-        return Samples(TensorStore(x.to(device), y.to(device)), self.ids, torch.arange(len(self)))
+        """Move what is held in memory to a device, and no other row of its store; what is read on demand goes by batch.
+
+        Samples that are read through a transform, or joined, are moved too: the transform is then applied there.
+        """
+        store, rows = _moved(self.store, self.rows, device)
+        return self if store is self.store else Samples(store, self.ids, rows)
 
     def transformed(self, transform: Callable[[Tensor], Tensor] | None) -> Samples:
-        """Apply `transform` to every batch of inputs as it is read."""
+        """Apply `transform` to every batch of inputs as it is read, on the device where it is held."""
         return self if transform is None else replace(self, store=TransformedStore(self.store, transform))
 
     def repeated(self, times: int) -> Samples:
@@ -312,6 +313,31 @@ def original_id(name: SampleId) -> SampleId:
     ('a', 'a')
     """
     return str(name).partition(REPEAT)[0]
+
+
+def _moved(store: Store, rows: Int[Tensor, " n"], device: torch.device) -> tuple[Store, Int[Tensor, " n"]]:
+    """A store whose rows in memory, of those asked for, are on a device, and where these stand in it.
+
+    The store itself comes back where nothing has to move.
+    """
+    if isinstance(store, TensorStore):
+        if _same(store.x.device, device):
+            return store, rows
+        x, y = store.take(rows)
+        return TensorStore(x.to(device), y.to(device)), torch.arange(len(rows))
+    if isinstance(store, TransformedStore):
+        inner, rows = _moved(store.store, rows, device)
+        return (store if inner is store.store else replace(store, store=inner)), rows
+    if isinstance(store, JoinedStore):
+        stores, places, start = list[Store](), rows.clone(), 0
+        for part, positions, asked in store.parts(rows):
+            moved, numbers = _moved(part, asked, device)
+            stores.append(moved)
+            places[positions] = numbers + start
+            start += len(moved)
+        same = all(moved is part for moved, part in zip(stores, store.stores, strict=True))
+        return (store, rows) if same else (JoinedStore(tuple(stores)), places)
+    return store, rows
 
 
 def _same(device: torch.device, wanted: torch.device) -> bool:

@@ -135,7 +135,7 @@ class LAF:
             return {"representations": torch.cat(parts)}
 
         x = run.once(f"laf_{name}", make)["representations"]
-        rows = Samples.from_tensors(x, torch.zeros(len(x)), ids=samples.ids)
+        rows = Samples.from_tensors(x, torch.zeros(len(x), device=x.device), ids=samples.ids)
         with seeded(derive(run.seed, "vae", name)):
             vae = run.precision.prepare(VAE(x.shape[1], latent=self.latent))
         optimizer = torch.optim.Adam(vae.parameters(), lr=self.vae_learning_rate)

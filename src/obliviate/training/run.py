@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, runtime_checkable
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool
@@ -110,6 +111,7 @@ class Run:
         self.save_every = save_every
         self.teachers = teachers
         self.notes: dict[str, float] = {}
+        self._on_device: WeakKeyDictionary[Samples, Samples] = WeakKeyDictionary()
         self._stage: tuple[str, int, int] = ("", 0, 1)
         self._began = self._saved = time.monotonic()
         self._before = 0.0
@@ -147,7 +149,7 @@ class Run:
     def batches(self, samples: Samples, size: int, epoch: int) -> Batches:
         """Shuffled batches of one pass over the samples."""
         seed = derive(self.seed, "batches")
-        return Batches(samples.to(self.device), size, seed=seed, epoch=epoch, workers=self.workers)
+        return Batches(self._moved(samples), size, seed=seed, epoch=epoch, workers=self.workers)
 
     def augmented(self, samples: Samples) -> Samples:
         """Read the samples through the original recipe's augmentation, if a recipe is known."""
@@ -164,7 +166,7 @@ class Run:
     ) -> PairedBatches:
         """Pair shuffled forget batches with retain batches; the shorter set cycles."""
         seed = derive(self.seed, "paired")
-        forget, retain = forget.to(self.device), retain.to(self.device)
+        forget, retain = self._moved(forget), self._moved(retain)
         return PairedBatches(forget, retain, size, seed, epoch, steps, self.workers)
 
     def schedule(self, name: str, optimizer: Optimizer, *, steps: int) -> LRScheduler:
@@ -378,6 +380,15 @@ class Run:
         for epoch in self.epochs(name, epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = self.batches(source, recipe.batch_size, first + epoch)
             self.fit(model, batches, self.task.loss, optimizer, scheduler=scheduler)
+
+    def _moved(self, samples: Samples) -> Samples:
+        """The samples on this run's device, copied there once for all epochs."""
+        moved = self._on_device.get(samples)
+        if moved is None:
+            moved = samples.to(self.device)
+            if moved is not samples:  # a value that is its own key would never be let go
+                self._on_device[samples] = moved
+        return moved
 
     def _placed(self, batch: Batch) -> Batch:
         return Batch(self.precision.inputs(batch.x), batch.y.to(self.device), batch.ids)
