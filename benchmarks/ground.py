@@ -70,12 +70,21 @@ class Bench:
         torch.set_num_threads(1)
         self._pace()  # the first training of a process loads libraries, which is no part of any cost
 
-    def unlearn(self, model: nn.Module, split: Split, method: Method, *, seed: int, name: str = "") -> Trained:
-        """Run a method; its notes hold `share_of_retraining`."""
+    def unlearn(
+        self,
+        model: nn.Module,
+        split: Split,
+        method: Method,
+        *,
+        seed: int,
+        name: str = "",
+        pool: ReferencePool | None = None,
+    ) -> Trained:
+        """Run a method, which may learn from a pool; its notes hold `share_of_retraining`."""
         paces = [self._pace()]
         began = time.process_time()
         made = workflow.unlearn(
-            model, split, method, self.task, recipe=self.recipe, seed=seed, name=name, measure=False
+            model, split, method, self.task, recipe=self.recipe, seed=seed, name=name, measure=False, teachers=pool
         )
         spent = time.process_time() - began
         paces.append(self._pace())

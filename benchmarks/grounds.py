@@ -1,32 +1,54 @@
 """The grounds that methods are tuned and judged on: networks, data and requests, with the models that they need.
 
-    python benchmarks/grounds.py --data FOLDER [--grounds fashion,adult] [--out runs/grounds]
+    python benchmarks/grounds.py --data FOLDER --stage prepare [--grounds fashion,adult] [--out runs/grounds]
+    python benchmarks/grounds.py --data FOLDER --stage search [--methods amun,never_seen] [--trials 8]
+    python benchmarks/grounds.py --data FOLDER --stage measure [--requests random:0.1@2001] [--originals 0]
+    python benchmarks/grounds.py --stage table
 
-trains what is missing: originals, references, teachers, retrained models.
+FOLDER holds `cifar10`, `adult`, `newsgroups20` and `mnist` as they are published. `prepare` trains what is missing:
+originals, references, teachers, retrained models. `search` tries as many settings of every method, drawn from `SPACES`
+and all relative to the recipe, on the tuning grounds: originals of seed 1000 and forget sets of seeds from 1001 on. Its
+score is the mean over grounds of log(gap ÷ floor), the gap not below the floor, where the floor is the gap of retrained
+models beside each other. `measure` runs every method at its defaults on originals and forget sets of other seeds; the
+grounds that are not `tuned` play no part in any search. `table` writes the page. All figures are kept as they are made,
+trials in `<out>/<ground>/trials.jsonl` and cells in `benchmarks/results/grounds.json`, so each command can be
+interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+import itertools
+import json
+import math
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-import torch
-from ground import Bench
+from ground import Bench, Log, key_of
 
 from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings, Candidate
+from obliviate.audit.panel import Ground as AuditGround
+from obliviate.audit.panel import Panel
 from obliviate.audit.result import ModelAudit
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, Data, load
 from obliviate.data.split import Split
+from obliviate.errors import ObliviateError
+from obliviate.methods import registry
+from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
+from obliviate.metrics.intervals import auc
+from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
+from obliviate.seeds import derive
 from obliviate.task import Task, task_of
 from obliviate.training.recipe import Recipe
 from obliviate.training.suited import recipe_for
@@ -34,6 +56,7 @@ from obliviate.workflow import Evaluation, Trained
 
 AUDIT_SEED: Final = 0
 TEACHER_SEED: Final = 500
+TUNING_MODEL: Final = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +70,7 @@ class Ground:
     holdout_size: int | None = None
     test_size: int = 2000
     owners: int | None = None
+    requests: tuple[str, ...] = ("random:0.1",)
     references: int = 16
     teachers: int = 8
     tuned: bool = True
@@ -80,6 +104,7 @@ GROUNDS: Final = {
     "mnist": Ground(
         source="mnist",
         owners=30,
+        requests=("owner",),
         holdout_size=300,
         test_size=1500,
         recipe={"learning_rate": 0.05, "epochs": 4},
@@ -197,35 +222,233 @@ class Field:
 
 @dataclass(frozen=True, eq=False)
 class Judge:
+    """What compares models with those that were retrained for a request."""
+
     evaluation: Evaluation
     retrained: list[Candidate]
 
     def audits(self, *models: Trained) -> list[ModelAudit]:
+        """Audit models; the retrained ones come last."""
         candidates = [self.evaluation.candidate(model) for model in models]
         return list(self.evaluation.audit([*candidates, *self.retrained], AuditSettings()).models)
 
+    def figures(self, logits: np.ndarray) -> np.ndarray:
+        """Forget, retain and test accuracy and FT-AUC in percent, as an audit has them, without the rest of it."""
+        signals = self._ground.signals(logits, whose="a trial")
+        scores = self._ground.by_part(self._panel.scores(signals)["rmia"])
+        correct = self._ground.by_part(signals.correct)
+        accuracies = [100 * correct[part].mean() for part in ("forget", "retain", "unseen")]
+        return np.array([*accuracies, 100 * auc(scores["forget"], scores["unseen"])])
+
+    @cached_property
+    def _ground(self) -> AuditGround:
+        return AuditGround.of(self.evaluation.pool, self.evaluation.games, AuditSettings())
+
+    @cached_property
+    def _panel(self) -> Panel:
+        return self._ground.panel(self.evaluation.pool)
+
+    @cached_property
+    def _retrained_figures(self) -> list[np.ndarray]:
+        return [self.figures(candidate.logits) for candidate in self.retrained]
+
+    @cached_property
+    def floor(self) -> float:
+        """The mean gap of each retrained model to the others."""
+        all_of_them = self._retrained_figures
+        gaps = []
+        for place, own in enumerate(all_of_them):
+            others = [other for index, other in enumerate(all_of_them) if index != place]
+            gaps.append(np.abs(own - np.mean(others, axis=0)).mean())
+        return float(np.mean(gaps))
+
+    def margin_ratio(self, logits: np.ndarray) -> float | None:
+        """The mean distance of margins on the forget set to retrained models, over that among these."""
+        index, labels = self.evaluation.games.forget, self.evaluation.games.labels
+        if labels is None:
+            return None
+        own, *others = (margin(outputs[index], labels[index]) for outputs in (logits, *self._retrained_logits))
+        among = [np.abs(first - second).mean() for first, second in itertools.combinations(others, 2)]
+        return float(np.mean([np.abs(own - other).mean() for other in others]) / np.mean(among))
+
+    @property
+    def _retrained_logits(self) -> list[np.ndarray]:
+        return [candidate.logits for candidate in self.retrained]
+
+    def trial(self, model: Trained) -> dict[str, float | None]:
+        """The figures of one model, in percent and points."""
+        logits = self.evaluation.candidate(model).logits
+        figures, peers = self.figures(logits), np.mean(self._retrained_figures, axis=0)
+        names = ("forget", "retain_accuracy", "test", "ft_auc")
+        return {
+            **{name: round(float(value), 3) for name, value in zip(names, figures, strict=True)},
+            "test_difference": round(float(figures[2] - peers[2]), 3),
+            "ft_auc_difference": round(float(figures[3] - peers[3]), 3),
+            "gap": round(float(np.abs(figures - peers).mean()), 3),
+            "floor": round(self.floor, 3),
+            "margin_ratio": None if (ratio := self.margin_ratio(logits)) is None else round(ratio, 3),
+        }
+
+
+NO_RETAIN: Final = " (no retain set)"
+RATES: Final = ["0.5x", "1x", "1.5x", "2x"]
+SLOW: Final = ["0.1x", "0.2x", "0.5x", "1x"]
+LENGTHS: Final = ["10%", "15%", "20%", "25%"]
+COMMON: Final[dict[str, list[Any]]] = {
+    "optimizer": ["recipe"], "momentum": [None], "weight_decay": [None], "batch_size": [None], "schedule": ["cosine"],
+}  # fmt: skip
+BY_ADAM: Final = COMMON | {"optimizer": ["adam"], "momentum": [0.9], "weight_decay": [0.0]}
+SPACES: Final[dict[str, dict[str, list[Any]]]] = {
+    "fine_tune": COMMON | {"epochs": LENGTHS, "learning_rate": RATES},
+    "amun": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "keep_forget": [False, True]},
+    "nabla_tau": COMMON
+    | {
+        "retain_passes": LENGTHS,
+        "learning_rate": ["0.25x", *RATES],
+        "alpha": [None, 0.25, 0.5],
+        "train_mode": [True],
+    },
+    "mixunlearn": BY_ADAM
+    | {
+        "retain_passes": ["5%", "10%"],
+        "learning_rate": ["0.5x", "1x", "2x"],
+        "tau_mix": [2.0, 3.0, 5.0],
+        "tau_real": [1.5, 2.0, 3.0],
+    },
+    "never_seen": COMMON
+    | {"epochs": LENGTHS, "learning_rate": ["0.5x", "1x", "2x"], "repeats": [3, 5, 8], "below": [0.1, 0.2, 0.4]},
+    "random_label": COMMON | {"epochs": LENGTHS, "learning_rate": SLOW},
+    "salun": COMMON | {"epochs": LENGTHS, "learning_rate": SLOW, "saliency": [0.3, 0.5, 0.7]},
+    "scrub": BY_ADAM
+    | {
+        "epochs": ["5%", "10%", "15%"],
+        "max_epochs": [1, 2],
+        "learning_rate": ["0.25x", "0.5x", "1x", "2x"],
+        "alpha": [0.001, 0.05, 0.5],
+    },
+    "bad_teacher": BY_ADAM
+    | {"epochs": ["5%", "10%"], "learning_rate": ["0.25x", "0.5x", "1x", "2x"], "temperature": [1.0, 2.0, 4.0]},
+    "neg_grad_plus": COMMON | {"epochs": ["5%", "10%", "15%"], "learning_rate": RATES, "beta": [0.9, 0.95, 0.98, 0.99]},
+    "l1_sparse": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "gamma": [1e-5, 1e-4, 3e-4]},
+    "amun (no retain set)": COMMON
+    | {
+        "epochs": ["15%", "25%", "40%"],
+        "learning_rate": ["0.03x", "0.1x", "0.2x", "0.5x"],
+        "saliency": [0.2, 0.5, 1.0],
+        "batch_size": [32],
+    },
+    "never_seen (no retain set)": COMMON
+    | {
+        "epochs": ["20%", "40%", "60%"],
+        "learning_rate": ["0.1x", "0.25x", "0.5x", "1x"],
+        "hold": [1, 2, 4],
+        "below": [0.2, 0.5, 1.0],
+    },
+    "gradient_ascent (no retain set)": COMMON
+    | {"epochs": ["10%", "25%"], "learning_rate": ["0.001x", "0.003x", "0.01x", "0.03x", "0.1x"], "momentum": [0.0]},
+}
+"""For every method the values that its fields may take; the search draws from the product."""
+
+
+def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
+    """Settings drawn without repetition from the method's space."""
+    space = SPACES[name]
+    product = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+    random.Random(derive(0, "grounds", name)).shuffle(product)
+    return product[:trials]
+
+
+def run(field: Field, name: str, method: Method, kind: str, seed: int, original: int) -> Trained:
+    """Unlearn a request of a ground; the name says whether the method may use the retain set."""
+    split = field.split(kind, seed)
+    split = split.without_retain() if name.endswith(NO_RETAIN) else split
+    return field.bench.unlearn(field.original(original).model, split, method, seed=seed, name=name, pool=field.teachers)
+
+
+def searched(field: Field, names: Sequence[str], trials: int, requests: Sequence[tuple[str, int]]) -> None:
+    """Try settings on one ground, and keep what comes of each."""
+    log = Log(field.folder / "trials.jsonl")
+    for number, name in itertools.product(range(trials), names):
+        settings = settings_of(name, trials)[number : number + 1]
+        for chosen, (kind, seed) in itertools.product(settings, requests):
+            key = key_of(name, chosen, kind, seed)
+            if key in log.entries:
+                continue
+            method = registry()[name.removesuffix(NO_RETAIN)](**chosen)
+            entry: dict[str, Any] = {"method": name, "settings": chosen, "request": kind, "seed": seed}
+            try:
+                trained = run(field, name, method, kind, seed, TUNING_MODEL)
+                entry |= field.judge(kind, seed).trial(trained)
+                entry["cost"] = round(100 * trained.notes["share_of_retraining"], 2)
+            except ObliviateError as error:
+                entry["failed"] = str(error)
+            log.add(key, entry)
+            shown = {name: entry.get(name) for name in ("gap", "floor", "margin_ratio", "cost", "failed")}
+            print(field.name, name, {key: value for key, value in chosen.items() if value}, shown, flush=True)
+
+
+def score(entries: Sequence[dict[str, Any]]) -> float:
+    """The mean over grounds of log(gap ÷ floor), which is 0 at the floor; infinite where a run failed."""
+    if any("failed" in entry for entry in entries):
+        return math.inf
+    return statistics.fmean(math.log(max(entry["gap"] / entry["floor"], 1.0)) for entry in entries)
+
 
 def main() -> None:
+    """Prepare, search, measure or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stage", choices=["prepare", "search", "best", "measure", "table"], default="prepare")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--grounds", default=",".join(GROUNDS))
-    parser.add_argument("--requests", default="random:0.1@1001,random:0.1@1002")
+    parser.add_argument("--methods", default=",".join(SPACES))
+    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--requests", default="random:0.1@1001")
     parser.add_argument("--originals", default="1000")
     parser.add_argument("--out", type=Path, default=Path("runs/grounds"))
-    parser.add_argument("--pools", default="references,teachers")
     arguments = parser.parse_args()
-    for name in arguments.grounds.split(","):
+    names, grounds = arguments.methods.split(","), arguments.grounds.split(",")
+    requests = [(kind, int(seed)) for kind, seed in (text.split("@") for text in arguments.requests.split(","))]
+    originals = [int(seed) for seed in arguments.originals.split(",")]
+    if arguments.stage == "best":
+        best(arguments.out, grounds, names)
+        return
+    for name in grounds:
         field = Field.of(name, arguments.data, arguments.out)
-        for seed in arguments.originals.split(","):
-            model = field.original(int(seed))
-            print(name, "original", seed, f"{model.seconds:.1f} s", flush=True)
-        for request in arguments.requests.split(","):
-            kind, _, seed = request.partition("@")
-            for model in field.retrained(kind, int(seed)):
-                print(name, request, f"{model.seconds:.1f} s", flush=True)
-        for pool in arguments.pools.split(","):
-            made = field.pool if pool == "references" else field.teachers
-            print(name, pool, len(made), f"{made.seconds:.0f} s", flush=True)
+        if arguments.stage == "prepare":
+            prepare(field, requests, originals)
+        elif arguments.stage == "search":
+            searched(field, names, arguments.trials, requests)
+
+
+def prepare(field: Field, requests: Sequence[tuple[str, int]], originals: Sequence[int]) -> None:
+    """Train what is missing."""
+    for seed in originals:
+        print(field.name, "original", seed, f"{field.original(seed).seconds:.1f} s", flush=True)
+    for kind, seed in requests:
+        for model in field.retrained(kind, seed):
+            print(field.name, kind, seed, f"{model.seconds:.1f} s", flush=True)
+    for pool in (field.pool, field.teachers):
+        print(field.name, pool.folder.parent.name, len(pool), f"{pool.seconds:.0f} s", flush=True)
+
+
+def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
+    """Print the settings of every method, the best first."""
+    logs = {ground: Log(out / ground / "trials.jsonl").entries.values() for ground in grounds}
+    for name in names:
+        by_settings: dict[str, list[dict[str, Any]]] = {}
+        for ground, entries in logs.items():
+            for entry in entries:
+                if entry["method"] == name:
+                    by_settings.setdefault(json.dumps(entry["settings"]), []).append({"ground": ground, **entry})
+        whole = {key: entries for key, entries in by_settings.items() if {e["ground"] for e in entries} == set(grounds)}
+        for key, entries in sorted(whole.items(), key=lambda pair: score(pair[1])):
+            shown = " ".join(
+                f"{e['ground']}: {e.get('gap', 'failed')}/{e.get('floor', '')} m{e.get('margin_ratio', '')} "
+                f"c{e.get('cost', '')}"
+                for e in entries
+            )
+            settings = {k: v for k, v in json.loads(key).items() if k not in ("momentum", "weight_decay", "schedule")}
+            print(f"{name}: {score(entries):.2f} {settings}\n      {shown}")
 
 
 if __name__ == "__main__":

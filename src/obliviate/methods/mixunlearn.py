@@ -24,7 +24,18 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, input_space
-from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
+from obliviate.methods.relative import (
+    BatchSize,
+    Length,
+    Momentum,
+    OptimizerName,
+    Passes,
+    Rate,
+    WeightDecay,
+    check,
+    passes,
+    whole,
+)
 from obliviate.models.mix_block import MixBlock
 from obliviate.seeds import derive
 from obliviate.task import InputSpace
@@ -40,7 +51,6 @@ Labels = Literal["aware", "agnostic"]
 Steps = Literal["forget", "longest"]
 Pairing = Literal["nearest", "position"]
 
-RETAIN_SHARE: Final = 2 / 3
 LEAST_STEPS: Final = 24
 CHUNK: Final = 500  # samples that the original looks at together
 LEVEL: Final = "forget_level"  # where forgetting stops, on average; 0: D_R knows the forgotten answers; 1: it does not
@@ -58,8 +68,8 @@ class MixUnlearn:
     further than its level: the SimLoss, for its target, of the mean target of its nearest `neighbours` in the retain
     set; None never stops. `layer` names the layer of the original whose output the generator sees; None chooses it (see
     `training.views`). By `pairing` a forget sample is mixed with the nearest retain sample of the batch, or with that
-    at its position. `epochs` None is as many as take two thirds of a pass over the retain set, and no fewer than
-    2 epochs or `LEAST_STEPS` steps.
+    at its position. `epochs` None is as many as take `retain_passes` over the retain set, and no fewer than 2 epochs or
+    `LEAST_STEPS` steps.
     """
 
     name: ClassVar[str] = "mixunlearn"
@@ -68,10 +78,11 @@ class MixUnlearn:
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
     when_none: ClassVar[WhenNone] = {
-        "always": {"epochs": f"two thirds of a pass over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
+        "always": {"epochs": f"retain_passes passes over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
     }
 
     epochs: Length | None = None
+    retain_passes: Passes = "10%"
     optimizer: OptimizerName = "adam"
     learning_rate: Rate = 2e-3
     momentum: Momentum = 0.9
@@ -111,7 +122,7 @@ class MixUnlearn:
         """
         published: dict[str, Any] = {"optimizer": "adam", "learning_rate": 5e-5, "schedule": "constant"}
         published |= {"momentum": 0.9, "weight_decay": 0.0, "neighbours": None, "pairing": "position"}
-        published |= {"tau_gen": 5.0, "tau_mix": 5.0, "tau_real": 5.0}
+        published |= {"tau_gen": 5.0, "tau_mix": 5.0, "tau_real": 5.0, "retain_passes": 2 / 3}
         return cls(**(published | settings))
 
     def __post_init__(self) -> None:
@@ -148,7 +159,7 @@ class MixUnlearn:
         (size,) = whole(self, "batch_size")
         forget, retain = (math.ceil(len(one) / size) for one in (split.forget, split.kept))
         per_epoch = forget if self.steps == "forget" else max(forget, retain)
-        return replace(self, epochs=max(2, math.ceil(max(RETAIN_SHARE * retain, LEAST_STEPS) / per_epoch)))
+        return replace(self, epochs=max(2, math.ceil(max(passes(self) * retain, LEAST_STEPS) / per_epoch)))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         space = self.check(model, split, run)

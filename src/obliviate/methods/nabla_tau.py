@@ -20,7 +20,18 @@ from obliviate.data.loading import Batches
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
-from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
+from obliviate.methods.relative import (
+    BatchSize,
+    Length,
+    Momentum,
+    OptimizerName,
+    Passes,
+    Rate,
+    WeightDecay,
+    check,
+    passes,
+    whole,
+)
 from obliviate.task import Task
 from obliviate.training.inference import mean_loss
 from obliviate.training.run import Run
@@ -61,7 +72,7 @@ class NablaTau:
     tau: float | str | None = None
     alpha: float | None = None
     epochs: Length | None = None
-    retain_passes: float = 1.0
+    retain_passes: Passes = "15%"
     most_epochs: int = 80
     refresh: int = 1
     optimizer: OptimizerName = "adamw"
@@ -90,7 +101,7 @@ class NablaTau:
 
     def __post_init__(self) -> None:
         check(self)
-        check_positive(self, "retain_passes", "most_epochs", "refresh")
+        check_positive(self, "most_epochs", "refresh")
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise MethodError(f"expected alpha in (0, 1), got {self.alpha}; leave it out for 5/3 · |D_F|/|D|")
         if isinstance(self.tau, str) and self.tau != LOG_CLASSES:
@@ -111,7 +122,7 @@ class NablaTau:
         if epochs is None:
             (size,) = whole(self, "batch_size")
             forget, retain = (len(Batches(one, size)) for one in (split.forget, split.kept))
-            epochs = min(max(int(self.retain_passes * retain / forget), 1), self.most_epochs)
+            epochs = min(max(int(passes(self) * retain / forget), 1), self.most_epochs)
         return replace(self, alpha=alpha, epochs=epochs)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:

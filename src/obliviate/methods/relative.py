@@ -20,6 +20,8 @@ Rate: TypeAlias = Annotated[float | str, "rate"]
 """A learning rate: a number, or a multiple of the recipe's peak rate such as "1.5x" (`Scale.rate`)."""
 Length: TypeAlias = Annotated[int | str, "length"]
 """A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
+Passes: TypeAlias = Annotated[float | str, "length"]
+"""Passes over the retain set: a number, which may be a part of one, or a share of the recipe's epochs such as "15%"."""
 BatchSize: TypeAlias = Annotated[int | None, "batch_size"]
 Momentum: TypeAlias = Annotated[float | None, "momentum"]
 WeightDecay: TypeAlias = Annotated[float | None, "weight_decay"]
@@ -143,3 +145,18 @@ def whole(method: Any, *names: str) -> tuple[int, ...]:
                 "`unlearn` does (`methods.base.settle`)"
             )
     return tuple(values.values())
+
+
+def passes(method: Any) -> float:
+    """The `retain_passes` of a settled method; raises MethodError if it is not settled yet.
+
+    >>> from obliviate.methods.nabla_tau import NablaTau
+    >>> passes(NablaTau(retain_passes=0.5))
+    0.5
+    """
+    if isinstance(number := method.retain_passes, str):
+        raise MethodError(
+            f"expected retain_passes of {method.name} as a number, got {number!r}; settle the method first, as "
+            "`unlearn` does (`methods.base.settle`)"
+        )
+    return float(number)
