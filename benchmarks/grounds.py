@@ -23,8 +23,8 @@ import json
 import math
 import random
 import statistics
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Final
@@ -358,6 +358,13 @@ def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
     return product[:trials]
 
 
+def made_of(name: str, settings: Mapping[str, Any]) -> Method:
+    """The method with these settings, those of `COMMON` as far as it has them."""
+    cls = registry()[name.removesuffix(NO_RETAIN)]
+    known = {one.name for one in fields(cls)}
+    return cls(**{key: value for key, value in settings.items() if key in known or key not in COMMON})
+
+
 def run(field: Field, name: str, method: Method, kind: str, seed: int, original: int) -> Trained:
     """Unlearn a request of a ground; the name says whether the method may use the retain set."""
     split = field.split(kind, seed)
@@ -374,7 +381,7 @@ def searched(field: Field, names: Sequence[str], trials: int, requests: Sequence
             key = key_of(name, chosen, kind, seed)
             if key in log.entries:
                 continue
-            method = registry()[name.removesuffix(NO_RETAIN)](**chosen)
+            method = made_of(name, chosen)
             entry: dict[str, Any] = {"method": name, "settings": chosen, "request": kind, "seed": seed}
             try:
                 trained = run(field, name, method, kind, seed, TUNING_MODEL)

@@ -29,11 +29,13 @@ from obliviate.data.samples import Samples, Store
 from obliviate.data.split import Split
 from obliviate.errors import MethodError, ObliviateError
 from obliviate.methods import base
+from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.teachers import Teachers
 from obliviate.workflow import Serving
 from obliviate.workflow.unlearning import kept
 
@@ -89,8 +91,9 @@ class Outcome:
 class Bench:
     """What methods are tried on: an original and how it was trained, a request, and test samples.
 
-    `checkpoints` are those that a training in shards left; every run gets a copy of its own, beside them. What several
-    checks look at is made once for each `repr` of a method.
+    `checkpoints` are those that a training in shards left; every run gets a copy of its own, beside them. `teachers`
+    are for methods that need such (`with_teachers`). What several checks look at is made once for each `repr` of a
+    method.
     """
 
     original: nn.Module
@@ -100,6 +103,7 @@ class Bench:
     split: Split
     test: Samples
     checkpoints: Path | None = None
+    teachers: Teachers | None = None
     _wholes: dict[tuple[type, str], Whole] = field(default_factory=dict, init=False, repr=False)
     _outcomes: dict[tuple[type, str], Outcome] = field(default_factory=dict, init=False, repr=False)
 
@@ -111,6 +115,18 @@ class Bench:
         split = Split.of(train, forget=train.ids[7:600:10], reference=data.reference)
         return cls(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
 
+    def with_teachers(self, folder: Path) -> Bench:
+        """Train four teachers over the training and the reference samples, which stay in `folder`.
+
+        Raises MethodError for a bench without a recipe.
+        """
+        if self.recipe is None:
+            raise MethodError("expected a recipe to train teachers by, got none; give the bench one, or teachers")
+        pool = workflow.train_references(
+            self.recipe, self.train, self.split.reference, self.task, folder=folder, models=4, seed=1, workers=0
+        )
+        return dataclasses.replace(self, teachers=PoolTeachers.of(pool, self.recipe, self.task))
+
     def run(self, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0) -> CountedRun:
         """Make a run as `workflow.unlearn` does, but one that saves its state after every epoch."""
         return CountedRun(
@@ -121,6 +137,7 @@ class Bench:
             checkpoints=self._own_checkpoints(folder),
             progress=progress,
             save_every=0.0,
+            teachers=self.teachers,
         )
 
     def forget(self, method: Any, split: Split | None = None, run: Run | None = None) -> nn.Module:
@@ -155,7 +172,8 @@ class Bench:
 
     def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.Trained:
         """Unlearn as a user does."""
-        given = {"recipe": self.recipe, "checkpoints": self._own_checkpoints(None)} | options
+        checkpoints = self._own_checkpoints(None)
+        given = {"recipe": self.recipe, "checkpoints": checkpoints, "teachers": self.teachers} | options
         return workflow.unlearn(self.original, split or self.split, method, self.task, **given)
 
     def _own_checkpoints(self, folder: Path | None) -> Path | None:
@@ -349,7 +367,8 @@ def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
     train, reads = counted(bench.train.select(bench.train.ids[:150]))
     serving = Serving.of(bench.original, train, reference=bench.split.reference)
-    options = {"recipe": bench.recipe, "checkpoints": bench._own_checkpoints(None)}  # one folder for all three
+    checkpoints = bench._own_checkpoints(None)  # one folder for all three
+    options = {"recipe": bench.recipe, "checkpoints": checkpoints, "teachers": bench.teachers}
     for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
         before, gone = reads(), set(serving.forgotten.tolist())
         serving = serving.forget(ids, method, bench.task, folder=folder / "requests", **options)
@@ -425,9 +444,12 @@ def check_method(cls: type[Any], bench: Bench | None = None) -> None:
     >>> check_method(GradientAscent)
     """
     bench, method = bench or Bench.small(), cls()
-    for check in CHECKS:
-        with tempfile.TemporaryDirectory() as folder:
-            check(method, bench, Path(folder))
+    with tempfile.TemporaryDirectory() as pool_folder:
+        if "teachers" in method.needs and bench.teachers is None:
+            bench = bench.with_teachers(Path(pool_folder))
+        for check in CHECKS:
+            with tempfile.TemporaryDirectory() as folder:
+                check(method, bench, Path(folder))
 
 
 def _expect(condition: bool, method: Any, wanted: str, got: str) -> None:

@@ -25,7 +25,7 @@ from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 
 METHODS = [cls() for cls in methods.registry().values()]
-ORIGINALS = {"sisa": "sharded"}  # the bench with the model to unlearn, where it is not a plain one
+ORIGINALS = {"sisa": "sharded", "never_seen": "taught"}  # the bench, where it is not a plain one
 SCALE = Scale.of(Recipe())
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
@@ -52,6 +52,12 @@ def sharded(plain: testing.Bench, tmp_path_factory: pytest.TempPathFactory) -> t
     checkpoints = tmp_path_factory.mktemp("checkpoints") / "original"
     made = workflow.train(recipe, plain.train, plain.task, checkpoints=checkpoints)
     return dataclasses.replace(plain, original=made.model, recipe=recipe, checkpoints=checkpoints)
+
+
+@pytest.fixture(scope="module")
+def taught(plain: testing.Bench, tmp_path_factory: pytest.TempPathFactory) -> testing.Bench:
+    """With teachers."""
+    return plain.with_teachers(tmp_path_factory.mktemp("teachers"))
 
 
 @pytest.fixture
@@ -165,8 +171,9 @@ def test_a_missing_need_is_an_error_before_any_work(
     lacking = Split(
         split.forget, None if need == "retain" else split.retain, None if need == "reference" else split.reference
     )
-    with pytest.raises(MethodError, match=rf"expected a {need}( set)? for {method.name}, got none; .+"):
-        bench.unlearn(method, lacking, recipe=None if need == "recipe" else bench.recipe, folder=tmp_path)
+    given = {name: None if need == name else getattr(bench, name) for name in ("recipe", "teachers")}
+    with pytest.raises(MethodError, match=rf"expected a (pool of )?{need}( set)? for {method.name}, got none; .+"):
+        bench.unlearn(method, lacking, folder=tmp_path, **given)
     assert not list(tmp_path.iterdir())
 
 
@@ -225,9 +232,12 @@ def test_says_what_becomes_of_settings_that_are_none(method: Any, split: Split) 
     unset = {name for name, value in vars(method).items() if value is None}
     of_recipe = any(kind in OF_RECIPE for name, kind in kinds(type(method)).items() if name in unset)
     assert bool(described) == (hasattr(method, "settled") or of_recipe)
+    always = set(described.get("always", {}))
     for case, values in described.items():
+        assert set(values) <= unset
         settled = vars(base.settle(method, splits[case], SCALE))
-        assert {name for name in unset if settled[name] is not None} <= set(values) <= unset
+        if case != "always" or set(described) == {"always"}:
+            assert {name for name in unset if settled[name] is not None} <= set(values) | always
         for name, value in values.items():
             assert isinstance(value, str) or settled[name] == value
 

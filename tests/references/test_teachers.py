@@ -9,8 +9,8 @@ import torch
 from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, MethodError
-from obliviate.references.member import read_member
 from obliviate.references.jobs import read_record
+from obliviate.references.member import read_member
 from obliviate.references.pool import ReferencePool, train_pool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification

@@ -23,11 +23,13 @@ from obliviate.data.split import Split
 from obliviate.errors import ObliviateError, WorkspaceError
 from obliviate.methods.amun import SUFFIX
 from obliviate.methods.base import Method, settle
+from obliviate.references.pool import ReferencePool
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.identity import architecture_sha256, model_sha256, task_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.teachers import Teachers
 from obliviate.types import Ids, SampleId
 from obliviate.workflow.models import Trained, read_into, save
 from obliviate.workflow.unlearning import kept, unlearn
@@ -85,6 +87,7 @@ class Serving:
         checkpoints: Path | None = None,
         progress: Progress = silent,
         name: str = "",
+        teachers: ReferencePool | Teachers | None = None,
     ) -> Serving:
         """Make a copy of the model forget these ids, which it still remembers, as `unlearn` does.
 
@@ -112,12 +115,13 @@ class Serving:
                 checkpoints=checkpoints,
                 progress=progress,
                 name=name,
+                teachers=teachers,
             )
 
         if folder is None:
             trained = make(None)
         else:
-            identity = self._identity(request, method, task, recipe, seed)
+            identity = self._identity(request, method, task, recipe, seed, teachers)
             request_folder = folder / f"{self.requests + 1:04d}-{method.name}-{identity}"
             path, work = request_folder / "model.safetensors", request_folder / "work"
             seen_ids = [] if request.retain is None else request.retain.ids.tolist()
@@ -141,7 +145,15 @@ class Serving:
             shutil.rmtree(work, ignore_errors=True)
         return Serving(trained, self.history.after(split.forget.ids))
 
-    def _identity(self, request: Split, method: Method, task: Task, recipe: Recipe | None, seed: int) -> str:
+    def _identity(
+        self,
+        request: Split,
+        method: Method,
+        task: Task,
+        recipe: Recipe | None,
+        seed: int,
+        teachers: ReferencePool | Teachers | None,
+    ) -> str:
         """Everything that the outcome of a request depends on, as a short name."""
         sets = [None if part is None else part.sha256 for part in (request.forget, request.retain, request.reference)]
         ingredients = [weights_sha256(self.model), model_sha256(self.model, request.forget)]
@@ -149,6 +161,8 @@ class Serving:
         if recipe is not None:
             settings = {key: value for key, value in recipe.to_dict().items() if key != "model"}
             ingredients += [json.dumps(settings, sort_keys=True), architecture_sha256(recipe, request.forget)]
+        if teachers is not None:
+            ingredients.append(f"{len(teachers)} teachers {teachers.fingerprint}")
         scale = partial(Run(task, seed=seed, recipe=recipe).scale, self.model, kept(request))
         facts = (repr(settle(method, request, scale)), seed, *sets, *ingredients)
         return hashlib.sha256(repr(facts).encode()).hexdigest()[:10]

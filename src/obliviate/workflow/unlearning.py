@@ -28,6 +28,7 @@ from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.teachers import Teachers
 from obliviate.workflow import effect as effects
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
@@ -51,7 +52,7 @@ def unlearn(
     unseen: Samples | None = None,
     retained: Samples | None = None,
     measure: bool = True,
-    teachers: ReferencePool | None = None,
+    teachers: ReferencePool | Teachers | None = None,
 ) -> Trained:
     """Make a copy of the model forget; the model that is passed in is never changed.
 
@@ -83,7 +84,7 @@ def unlearn(
         folder=folder,
         checkpoints=checkpoints,
         progress=progress,
-        teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task),
+        teachers=PoolTeachers.of(teachers, recipe, task) if isinstance(teachers, ReferencePool) else teachers,
     )
     with run.untimed():
         check_request(method, split, run)
