@@ -18,18 +18,21 @@ interrupted.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import itertools
 import json
 import math
 import random
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from common import RESULTS, insert, provenance, ranged, spread, table
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
@@ -307,6 +310,7 @@ SPACES: Final[dict[str, dict[str, list[Any]]]] = {
         "learning_rate": ["0.25x", *RATES],
         "alpha": [None, 0.25, 0.5],
         "train_mode": [True],
+        "clip_norm": [1.0],
     },
     "mixunlearn": BY_ADAM
     | {
@@ -405,7 +409,7 @@ def main() -> None:
     """Prepare, search, measure or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stage", choices=["prepare", "search", "best", "measure", "table"], default="prepare")
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the folder of the data sets; needed for all but `best` and `table`")
     parser.add_argument("--grounds", default=",".join(GROUNDS))
     parser.add_argument("--methods", default=",".join(SPACES))
     parser.add_argument("--trials", type=int, default=8)
@@ -419,12 +423,18 @@ def main() -> None:
     if arguments.stage == "best":
         best(arguments.out, grounds, names)
         return
+    if arguments.stage == "table":
+        write_page()
+        return
     for name in grounds:
         field = Field.of(name, arguments.data, arguments.out)
         if arguments.stage == "prepare":
             prepare(field, requests, originals)
         elif arguments.stage == "search":
             searched(field, names, arguments.trials, requests)
+        else:
+            shown = names if arguments.methods != ",".join(SPACES) else MEASURED
+            measured(field, shown, requests, originals)
 
 
 def prepare(field: Field, requests: Sequence[tuple[str, int]], originals: Sequence[int]) -> None:
@@ -436,6 +446,130 @@ def prepare(field: Field, requests: Sequence[tuple[str, int]], originals: Sequen
             print(field.name, kind, seed, f"{model.seconds:.1f} s", flush=True)
     for pool in (field.pool, field.teachers):
         print(field.name, pool.folder.parent.name, len(pool), f"{pool.seconds:.0f} s", flush=True)
+
+
+PAPER: Final = " (paper)"
+MEASURED: Final = [*SPACES, *(f"{name}{PAPER}" for name in ("amun", "mixunlearn", "nabla_tau"))]
+RESULTS_FILE: Final = RESULTS / "grounds.json"
+PAGE: Final = Path(__file__).parents[1] / "docs" / "comparison.md"
+
+
+def default_of(name: str) -> Method:
+    """The method at its defaults, or as its paper has it."""
+    cls = registry()[name.removesuffix(NO_RETAIN).removesuffix(PAPER)]
+    return cls.paper() if name.endswith(PAPER) else cls()
+
+
+def cells() -> dict[str, dict[str, Any]]:
+    """What was measured so far, by its key."""
+    return json.loads(RESULTS_FILE.read_text("utf-8"))["cells"] if RESULTS_FILE.exists() else {}
+
+
+def keep(key: str, cell: Mapping[str, Any]) -> None:
+    """Add a cell to the results, whoever else is writing there."""
+    with (RESULTS / ".grounds.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = cells() | {key: cell}
+        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
+        temporary = RESULTS_FILE.with_suffix(".tmp")
+        temporary.write_text('{"cells": {\n' + text + "\n}}\n", encoding="utf-8")
+        temporary.replace(RESULTS_FILE)
+
+
+def cell_of(field: Field, audit: ModelAudit, figures: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of the results: what an audit says of one model, in percent and points."""
+    return {
+        "ground": field.name,
+        "method": audit.name,
+        "settings": audit.method,
+        **figures,
+        "verdict": audit.verdict,
+        "damage": audit.damage,
+        "commit": provenance("")["commit"],
+    }
+
+
+def measured(field: Field, names: Sequence[str], requests: Sequence[tuple[str, int]], originals: Sequence[int]) -> None:
+    """Run every method at its defaults on every request of every original, and keep the cells that are missing."""
+    for (kind, seed), original in itertools.product(requests, originals):
+        where = {"request": kind, "seed": seed, "original": original}
+        judge = field.judge(kind, seed)
+        for name in ["original", *names]:
+            method = None if name == "original" else default_of(name)
+            key = f"{field.name} {kind}@{seed} {original} {name} " + key_of(repr(method), field.recipe.fingerprint)
+            if key in cells():
+                continue
+            try:
+                trained = field.original(original) if method is None else run(field, name, method, kind, seed, original)
+            except ObliviateError as error:
+                keep(key, {"ground": field.name, "method": name, **where, "failed": str(error)})
+                continue
+            audit, *retrained = judge.audits(replace(trained, name=name))
+            cost = trained.notes.get("share_of_retraining")
+            figures = judge.trial(trained) | {"cost": None if cost is None else round(100 * cost, 2)}
+            keep(key, cell_of(field, audit, figures) | where)
+            print(
+                key,
+                {name: figures[name] for name in ("gap", "floor", "margin_ratio", "cost")},
+                audit.verdict,
+                flush=True,
+            )
+            if method is None:
+                for place, peer in enumerate(retrained):
+                    figures = {"gap": round(peer.average_gap or 0.0, 3), "floor": round(judge.floor, 3)}
+                    figures |= {"forget": peer.accuracy["forget"], "retain_accuracy": peer.accuracy["retain"]}
+                    figures |= {"test": peer.accuracy["test"], "ft_auc": peer.attacks["rmia"]["ft"]["auc"]}
+                    row = cell_of(field, replace(peer, name="retrained"), figures) | where
+                    keep(f"{key} retrained {place}", row)
+
+
+COLUMNS: Final = {
+    "forget %": ("forget", 1),
+    "retain %": ("retain_accuracy", 1),
+    "test %": ("test", 1),
+    "FT-AUC": ("ft_auc", 1),
+    "average gap": ("gap", 2),
+    "margins ÷ floor": ("margin_ratio", 2),
+    "cost, %": ("cost", 0),
+}
+
+
+def write_page() -> None:
+    """Put the tables into docs/comparison.md."""
+    rows = list(cells().values())
+    tables = []
+    for ground in GROUNDS:
+        for kind in sorted({row["request"] for row in rows if row["ground"] == ground}):
+            here = [row for row in rows if (row["ground"], row["request"]) == (ground, kind)]
+            tables.append(_table(ground, kind, here))
+    insert(PAGE, "grounds", "\n\n".join(tables))
+
+
+def _table(ground: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    by_method: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        by_method.setdefault(row["method"], []).append(row)
+
+    def far(name: str) -> float:
+        good = [row["gap"] for row in by_method[name] if "failed" not in row]
+        return statistics.fmean(good) if good else math.inf
+
+    lines = []
+    for name in sorted(by_method, key=far):
+        good = [row for row in by_method[name] if "failed" not in row]
+        if not good:
+            lines.append([f"`{name}`", *("" for _ in COLUMNS), f"failed: {by_method[name][0]['failed']}"])
+            continue
+        texts = []
+        for figure, digits in COLUMNS.values():
+            values = [row[figure] for row in good if row.get(figure) is not None]
+            texts.append(ranged(spread(values), digits) if values else "")
+        verdicts = Counter(row["verdict"] + ("; damaged" if row["damage"] else "") for row in good)
+        texts.append(", ".join(f"{count} × {verdict}" for verdict, count in verdicts.most_common()))
+        lines.append([name if name in ("original", "retrained") else f"`{name}`", *texts])
+    floors = [row["floor"] for row in rows if "floor" in row]
+    title = f"**{ground}, {kind}** (floor of the gap {statistics.fmean(floors):.2f})"
+    return f"{title}\n\n{table(['method', *COLUMNS, 'verdicts'], lines)}"
 
 
 def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:

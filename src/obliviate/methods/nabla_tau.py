@@ -54,7 +54,8 @@ class NablaTau:
     reference is needed. `alpha` is α_0; None is min(5/3 · |D_F|/|D|, 0.9). It falls linearly to 0 over the run.
     `epochs` counts forget-epochs: passes over D_F, each batch beside the next batch of D_R. None makes
     `retain_passes` passes over D_R of them, at least one and at most `most_epochs`.
-    `train_mode` is for models without batch norm whose dropout is wanted; otherwise the model stays in evaluation mode.
+    In `train_mode` batch-norm statistics follow the weights, which move far; the paper keeps the model in evaluation
+    mode. `clip_norm` bounds the gradient's L2 norm: the squared gap makes the ascent of a few batches explosive.
     """
 
     name: ClassVar[str] = "nabla_tau"
@@ -82,6 +83,7 @@ class NablaTau:
     schedule: str = "linear_to_tenth"
     batch_size: BatchSize = 64
     train_mode: bool = False
+    clip_norm: float | None = None
 
     @classmethod
     def paper(cls, *, text: bool = False, **settings: Any) -> NablaTau:
@@ -101,7 +103,7 @@ class NablaTau:
 
     def __post_init__(self) -> None:
         check(self)
-        check_positive(self, "most_epochs", "refresh")
+        check_positive(self, "most_epochs", "refresh", *(["clip_norm"] if self.clip_norm is not None else []))
         if self.alpha is not None and not 0 < self.alpha < 1:
             raise MethodError(f"expected alpha in (0, 1), got {self.alpha}; leave it out for 5/3 · |D_F|/|D|")
         if isinstance(self.tau, str) and self.tau != LOG_CLASSES:
@@ -146,7 +148,7 @@ class NablaTau:
                 target["tau"] = mean_loss(model, split.reference, run.task)
             batches = run.paired(split.forget, split.kept, size, epoch)
             weights = iter(decay(alpha, epoch, epochs, len(batches)))
-            run.fit(model, batches, loss, optimizer, training=self.train_mode)
+            run.fit(model, batches, loss, optimizer, training=self.train_mode, clip_norm=self.clip_norm)
             scheduler.step()
         run.notes |= {"tau": target["tau"], "forget_epochs": float(epochs)}
         return model

@@ -19,6 +19,7 @@ from obliviate.methods.sisa import SISA
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
 from obliviate.references.shadows import ShadowPool, make_shadows
+from obliviate.references.teachers import PoolTeachers
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
@@ -126,7 +127,8 @@ class ShadowUnlearning:
     """The unlearning that a request asks for, applied to references; other processes can read it.
 
     References go through the earlier requests first, as far as they have any of their samples. Its `repr` names the
-    method as it is set, whether it may use retained samples, its reference samples, and the earlier requests.
+    method as it is set, whether it may use retained samples, its reference samples, its teachers, and the earlier
+    requests.
     """
 
     method: Method
@@ -135,11 +137,13 @@ class ShadowUnlearning:
     retain: bool
     reference: Samples | None
     earlier: tuple[Served, ...] = ()
+    teachers: ReferencePool | None = None
 
     def __repr__(self) -> str:
         reference = None if self.reference is None else self.reference.sha256[:16]
         earlier = f", earlier={list(self.earlier)}" if self.earlier else ""
-        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, reference={reference}{earlier})"
+        teachers = "" if self.teachers is None else f", teachers={len(self.teachers)} of {self.teachers.fingerprint}"
+        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, reference={reference}{teachers}{earlier})"
 
     def __call__(
         self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
@@ -172,6 +176,7 @@ class ShadowUnlearning:
             folder=folder,
             progress=progress,
             measure=False,
+            teachers=self.teachers,
         )
 
 
@@ -185,6 +190,7 @@ def train_shadows(
     task: Task,
     *,
     earlier: Sequence[tuple[Split, Method]] = (),
+    teachers: ReferencePool | None = None,
     folder: Path | str | None = None,
     seed: int = 0,
     workers: int | None = None,
@@ -198,24 +204,34 @@ def train_shadows(
     that every shadow has the settings of the model that is audited.
 
     `earlier` are the requests that the audited model went through before, in order: each with its split and its method.
-    Every reference goes through them too.
+    Every reference goes through them too. `teachers` are those of all these methods that need some.
 
     Raises, before any work, MethodError for `sisa` and when a method needs what its split does not give, AuditError
     for requests outside the training set or for the same samples, an unseen set that a method could see, or a pool
     that does not fit or lacks weights.
     """
+    run = Run(task, recipe=recipe, teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task))
     served = [
-        Served(request.forget.ids, _settled(used_method, request, task, recipe), request.retain is not None)
+        Served(request.forget.ids, _settled(used_method, request, run), request.retain is not None)
         for request, used_method in earlier
     ]
-    method = _settled(method, split, task, recipe)
+    taught = any("teachers" in used.needs for used in (method, *(used for _, used in earlier)))
+    method = _settled(method, split, run)
     _check_requests([*(request for request, _ in earlier), split], train, unseen)
     return make_shadows(
         pool,
         recipe,
         _population(train, unseen),
         task,
-        ShadowUnlearning(method, task, recipe, split.retain is not None, split.reference, tuple(served)),
+        ShadowUnlearning(
+            method,
+            task,
+            recipe,
+            split.retain is not None,
+            split.reference,
+            tuple(served),
+            teachers if taught else None,
+        ),
         forget=split.forget.ids,
         unseen=unseen.ids,
         folder=pool.folder / SHADOWS if folder is None else Path(folder),
@@ -226,15 +242,16 @@ def train_shadows(
     )
 
 
-def _settled(method: Method, split: Split, task: Task, recipe: Recipe) -> Method:
+def _settled(method: Method, split: Split, run: Run) -> Method:
     """The method as it is set for a request that references can go through."""
-    check_needs(method, split, Run(task, recipe=recipe))
+    assert run.recipe is not None
+    check_needs(method, split, run)
     if isinstance(method, SISA):
         raise MethodError(
             "expected a method that works on any trained model, got sisa, which begins from slice checkpoints that "
             "references do not keep; audit it without shadows"
         )
-    return settle(method, split, Scale.of(recipe))
+    return settle(method, split, Scale.of(run.recipe))
 
 
 def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) -> None:

@@ -71,10 +71,12 @@ def make_shadows(
     origin: Origin,
     makers: Makers,
     progress_of: Callable[[str], Progress],
+    teachers_of: Callable[[int], ReferencePool],
 ) -> tuple[dict[str, ShadowPool], list[str]]:
     """Make shadows for every unlearned model, by its label; and say of which models there are none, and why.
 
-    `earlier` are the models that served before, each with the request that it came of.
+    `earlier` are the models that served before, each with the request that it came of; `teachers_of` opens as many
+    teachers as their manifests say.
     """
     shadows: dict[str, ShadowPool] = {}
     notes = []
@@ -93,6 +95,7 @@ def make_shadows(
                 method,
                 origin.task,
                 earlier=before,
+                teachers=_teachers([manifest, *(served for served, _ in earlier)], teachers_of),
                 seed=origin.seed,
                 workers=makers.workers,
                 executor=makers.executor,
@@ -101,6 +104,17 @@ def make_shadows(
         except (MethodError, TrainingError) as error:
             notes.append(f"{model.label} was audited without U-LiRA, for it has no shadows: {error}")
     return shadows, notes
+
+
+def _teachers(manifests: Sequence[Manifest], teachers_of: Callable[[int], ReferencePool]) -> ReferencePool | None:
+    """The teachers of models that were made one after the other, None if they had none."""
+    counts = sorted({count for manifest in manifests if (count := manifest.settings.get("taught_by"))})
+    if len(counts) > 1:
+        raise MethodError(
+            f"expected requests that learned from the same number of teachers, got {counts}; unlearn with the same "
+            "--teachers, or audit without shadows"
+        )
+    return teachers_of(counts[0]) if counts else None
 
 
 def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Method, Split]:

@@ -485,7 +485,7 @@ class Workspace:
         if shadows:
             before = [(self._asked.served(later)[1], self.split_of(later - 1)) for later in range(2, number + 1)]
             unlearned, notes = evidence.make_shadows(
-                entries, split, before, pool, self.origin, makers, self._progress_of
+                entries, split, before, pool, self.origin, makers, self._progress_of, self.teachers
             )
         self.progress("audit", 0, 1)
         models = [model for model, _ in entries]
