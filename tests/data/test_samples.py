@@ -13,7 +13,7 @@ from torch.utils.data import Dataset, TensorDataset
 
 from obliviate.data.ids import content_id
 from obliviate.data.loading import Batches
-from obliviate.data.samples import CHUNK, JoinedStore, Samples, TensorStore
+from obliviate.data.samples import CHUNK, JoinedStore, Samples, TensorStore, original_id
 from obliviate.errors import DataError
 
 
@@ -466,3 +466,12 @@ def test_inputs_are_hashed_once_for_all_selections():
 def test_inputs_of_every_type_can_be_compared(dtype: torch.dtype):
     samples = Samples.from_tensors(torch.tensor([0, 1, 0]).to(dtype), torch.arange(3), ids=list("abc"))
     assert samples.without(["a"]).copies_of(samples.select(["a"])).tolist() == ["c"]
+
+
+def test_repeated_samples_have_ids_of_their_own_that_tell_the_first() -> None:
+    samples = Samples.from_tensors(torch.arange(3.0)[:, None], torch.arange(3), ids=["a", "b", "c"])
+    thrice = samples.select(["c", "a"]).repeated(3)
+    assert len(set(thrice.ids.tolist())) == 6
+    assert [original_id(name) for name in thrice.ids] == ["c", "a"] * 3
+    assert thrice.everything().y.tolist() == [2, 0] * 3
+    assert samples.repeated(1).ids.tolist() == ["a", "b", "c"]

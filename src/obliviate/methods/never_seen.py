@@ -73,9 +73,9 @@ class NeverSeen:
         if self.repeats is not None:
             check_positive(self, "repeats")
         if self.hold is not None and self.hold < 0:
-            raise MethodError(
-                f"expected hold of 0 or more, got {self.hold}; 0 leaves the reference set out of training"
-            )
+            raise MethodError(f"expected hold of 0 or more, got {self.hold}; 0 holds no reference samples")
+        if not 0 <= self.below <= 1:
+            raise MethodError(f"expected below in [0, 1], got {self.below}; 1 teaches all forget samples alike")
 
     def settled(self, split: Split) -> NeverSeen:
         """Fill in what depends on whether there is a retain set."""

@@ -1,0 +1,204 @@
+"""never_seen: what it takes for targets, what its loss counts, and that labels learnt by heart are forgotten."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from obliviate import workflow
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import AuditError, MethodError
+from obliviate.methods.never_seen import NeverSeen, _Lesson, margins
+from obliviate.references.pool import ReferencePool
+from obliviate.references.teachers import PoolTeachers
+from obliviate.task import Classification
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.training.teachers import Answer
+from obliviate.types import Batch
+
+
+@dataclass
+class Said:
+    """Teachers that say the same of every sample, whoever saw it."""
+
+    logits: Tensor  # teachers classes
+    fingerprint: str = "said"
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def answers(self, samples: Samples) -> Iterator[Answer]:
+        for logits in self.logits:
+            yield logits.expand(len(samples), -1), torch.ones(len(samples), dtype=torch.bool)
+
+
+@pytest.fixture
+def linear() -> nn.Module:
+    """Says the logits (2x, 0, −x) of a row x."""
+    model = nn.Linear(1, 3, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[2.0], [0.0], [-1.0]]))
+    return model
+
+
+@pytest.fixture
+def rows() -> Samples:
+    x = torch.linspace(0.1, 1.0, 12)[:, None]
+    return Samples.from_tensors(x, torch.tensor([0, 1, 2] * 4), ids=list("abcdefghijkl"))
+
+
+def lesson(model: nn.Module, split: Split, teachers: Said, *, below: float = 0.2, **recipe: Any) -> _Lesson:
+    task = Classification(classes=3)
+    run = Run(task, recipe=Recipe(**recipe) if recipe else None, device="cpu", teachers=teachers)
+    return _Lesson.of(model, split, run, 3, below=below)
+
+
+def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
+    linear: nn.Module, rows: Samples
+) -> None:
+    said = Said(torch.tensor([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
+    taught = lesson(linear, Split.of(rows, forget=["a", "e"]), said)
+    centred = said.logits - said.logits.mean(1, keepdim=True)
+    possible = torch.stack([(centred.mean(0).lerp(single, 0.5)).softmax(0) for single in centred])
+    for target in taught.targets:
+        assert (target - possible).abs().amax(1).min() < 1e-6
+    assert taught.notes == {"teachers": 2.0, "single_opinion": 0.5, "sharpness": 1.0}
+
+
+def test_targets_are_as_sure_as_the_model_is_of_reference_samples(linear: nn.Module, rows: Samples) -> None:
+    train, reference = rows.select(list("abcdef")), rows.select(list("ghijkl"))
+    split = Split.of(train, forget=["a", "e"], reference=reference)
+    taught = lesson(linear, split, Said(torch.tensor([[0.2, 0.0, -0.1]])))
+    model = outputs(linear, reference)
+    sure = (model - model.mean(1, keepdim=True)).std(1, correction=0).median()
+    opinion = torch.tensor([0.2, 0.0, -0.1]) - 0.1 / 3
+    expected = (opinion * sure / opinion.std(correction=0)).softmax(0)
+    torch.testing.assert_close(taught.targets[:2], expected.expand(2, -1))
+    torch.testing.assert_close(taught.targets[2:], model.softmax(1))  # what the original says of reference samples
+
+
+def test_a_class_that_is_forgotten_as_a_whole_is_left_out_of_the_targets(linear: nn.Module, rows: Samples) -> None:
+    said = Said(torch.tensor([[5.0, 1.0, 0.0]]))
+    whole = lesson(linear, Split.of(rows, forget=["a", "d", "g", "j"]), said)
+    assert (whole.targets[:, 0] == 0).all()
+    torch.testing.assert_close(whole.targets[:, 1:], torch.tensor([0.5, -0.5]).softmax(0).expand(4, -1))
+    part = lesson(linear, Split.of(rows, forget=["a", "d", "g"]), said)
+    assert (part.targets[:, 0] > 0.5).all()
+
+
+def test_samples_that_are_known_less_than_their_targets_count_below_times(linear: nn.Module, rows: Samples) -> None:
+    said = Said(torch.tensor([[1.0, 0.0, 0.0]]))
+    taught = lesson(linear, Split.of(rows, forget=["a", "l"]), said, below=0.3)
+    batch = rows.select(["a", "l", "k"]).everything()  # of classes 0 and 2, and a retained one of class 1
+    logits = linear(batch.x)
+    losses = torch.stack(
+        [
+            F.cross_entropy(logits[:2], taught.targets, reduction="none")[0],
+            F.cross_entropy(logits[:2], taught.targets, reduction="none")[1],
+            F.cross_entropy(logits[2:], batch.y[2:]),
+        ]
+    )
+    known = margins(logits[:2], batch.y[:2]) > margins(taught.targets.log(), batch.y[:2])
+    assert known.tolist() == [False, False]  # x = 0.1 is hardly known, and of class 2 the model says −x
+    expected = (0.3 * losses[0] + 0.3 * losses[1] + losses[2]) / 3
+    torch.testing.assert_close(taught.loss(linear, batch), expected)
+    surer = Batch(torch.tensor([[1.0], [1.0]]), torch.tensor([0, 1]), batch.ids[[0, 2]])
+    losses = F.cross_entropy(linear(surer.x), torch.stack([taught.targets[0], torch.eye(3)[1]]), reduction="none")
+    torch.testing.assert_close(taught.loss(linear, surer), losses.mean())
+
+
+def test_class_weights_weigh_targets_by_the_classes_that_they_name(linear: nn.Module, rows: Samples) -> None:
+    said, weights = Said(torch.tensor([[1.0, 0.0, 0.0]])), (1.0, 2.0, 5.0)
+    taught = lesson(linear, Split.of(rows, forget=["a"]), said, below=1.0, class_weights=weights)
+    batch = rows.select(["a", "c"]).everything()
+    aims = torch.stack([taught.targets[0], torch.eye(3)[2]])
+    each = aims @ torch.tensor(weights)
+    losses = F.cross_entropy(linear(batch.x), aims, reduction="none")
+    torch.testing.assert_close(taught.loss(linear, batch), (each * losses).sum() / each.sum())
+
+
+@pytest.fixture(scope="module")
+def learnt(
+    noise: Samples, two_classes: Classification, by_heart: Recipe, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[nn.Module, Split, ReferencePool]:
+    """A model that has learnt random labels by heart, a request, and teachers."""
+    train, reference = noise.select(noise.ids[:180]), noise.select(noise.ids[180:])
+    pool = workflow.train_references(
+        by_heart, train, reference, two_classes, folder=tmp_path_factory.mktemp("pool"), models=4, seed=9, workers=0
+    )
+    split = Split.of(train, forget=train.ids[:40], reference=reference)
+    return workflow.train(by_heart, train, two_classes).model, split, pool
+
+
+@pytest.mark.parametrize("retain", [True, False])
+def test_labels_learnt_by_heart_are_forgotten_and_the_rest_stays(
+    learnt: tuple[nn.Module, Split, ReferencePool], two_classes: Classification, by_heart: Recipe, retain: bool
+) -> None:
+    original, split, pool = learnt
+    asked = split if retain else split.without_retain()
+    unlearned = workflow.unlearn(original, asked, NeverSeen(), two_classes, recipe=by_heart, teachers=pool)
+    assert unlearned.teachers == pool.fingerprint
+
+    def right(model: nn.Module, samples: Samples) -> float:
+        return float((outputs(model, samples).argmax(1) == samples.everything().y).float().mean())
+
+    assert right(original, split.forget) == 1.0
+    assert 0.3 < right(unlearned.model, split.forget) < 0.7
+    assert right(unlearned.model, split.kept) > 0.8
+
+
+def test_an_audit_does_not_rest_on_the_teachers_of_a_model(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    train, unseen = tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
+    split = Split.of(train, forget=train.ids[:8])
+    original = workflow.train(tiny_recipe, train, three_classes)
+    pools = [
+        workflow.train_references(
+            tiny_recipe, train, unseen, three_classes, folder=tmp_path, models=4, seed=seed, workers=0
+        )
+        for seed in (0, 1)
+    ]
+    taught = workflow.unlearn(
+        original.model, split, NeverSeen(), three_classes, recipe=tiny_recipe, teachers=pools[1], measure=False
+    )
+    with pytest.raises(AuditError, match=f"got the teachers {pools[1].fingerprint} of NeverSeen; train references"):
+        workflow.audit_models([original, taught], split, unseen, pools[1], task=three_classes)
+    workflow.audit_models([original, taught], split, unseen, pools[0], task=three_classes)
+
+
+def test_teachers_of_another_model_are_refused_before_any_work(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    pool: ReferencePool = workflow.train_references(
+        tiny_recipe, tiny, None, three_classes, folder=tmp_path, models=4, workers=0
+    )
+    split = Split.of(tiny, forget=tiny.ids[:8])
+    model = tiny_recipe.build(seed=0)
+    with pytest.raises(MethodError, match="got others in batch_size; train them by the model's recipe"):
+        workflow.unlearn(
+            model, split, NeverSeen(), three_classes, recipe=replace(tiny_recipe, batch_size=8), teachers=pool
+        )
+    assert isinstance(PoolTeachers.of(pool, tiny_recipe, three_classes), PoolTeachers)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"repeats": 0}, "expected repeats above 0, got 0"),
+        ({"hold": -1}, "expected hold of 0 or more, got -1"),
+        ({"below": 1.5}, r"expected below in \[0, 1\], got 1.5"),
+        ({"schedule": "never"}, "expected a schedule of"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(MethodError, match=words):
+        NeverSeen(**settings)
