@@ -92,6 +92,7 @@ class SFRon:
 def adaptive(losses: Float[Tensor, " n"], power: float) -> Float[Tensor, ""]:
     """The mean of losses, each in proportion to its own value to the minus `power`, which has no gradient.
 
+    >>> import torch
     >>> round(float(adaptive(torch.tensor([1.0, 4.0]), 0.5)), 4)
     2.0
     """
