@@ -24,22 +24,28 @@ if TYPE_CHECKING:
     from obliviate.methods.bad_teacher import BadTeacher
     from obliviate.methods.base import Method
     from obliviate.methods.boundary_shrink import BoundaryShrink
+    from obliviate.methods.ct import CT
     from obliviate.methods.fine_tune import FineTune
     from obliviate.methods.gradient_ascent import GradientAscent
     from obliviate.methods.influence import Influence
     from obliviate.methods.l1_sparse import L1Sparse
     from obliviate.methods.laf import LAF
+    from obliviate.methods.lotus import LoTUS
     from obliviate.methods.mixunlearn import MixUnlearn
+    from obliviate.methods.msg import MSG
     from obliviate.methods.nabla_tau import NablaTau
     from obliviate.methods.neg_grad_plus import NegGradPlus
     from obliviate.methods.never_seen import NeverSeen
     from obliviate.methods.random_label import RandomLabel
+    from obliviate.methods.regun import ReGUn
     from obliviate.methods.retrain import Retrain
     from obliviate.methods.rum import RUM
     from obliviate.methods.salun import SalUn
     from obliviate.methods.scrub import Scrub
+    from obliviate.methods.sfron import SFRon
     from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
+    from obliviate.methods.trew import TREW
     from obliviate.planned import CoinFlips, PlantedNoise, coin_flips, noise_test, plant, planted_noise
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
@@ -110,6 +116,12 @@ _HOMES = {
     "Split": "data.split",
     "Task": "task",
     "Trained": "workflow",
+    "CT": "methods.ct",
+    "LoTUS": "methods.lotus",
+    "MSG": "methods.msg",
+    "ReGUn": "methods.regun",
+    "SFRon": "methods.sfron",
+    "TREW": "methods.trew",
     "UnlearningClassifier": "estimator",
     "UnlearningRegressor": "estimator",
     "adversarial_examples": "methods.amun",
@@ -141,10 +153,13 @@ _HOMES = {
 
 __all__ = [
     "AMUN",
+    "CT",
     "LAF",
+    "MSG",
     "RUM",
     "SISA",
     "SSD",
+    "TREW",
     "AuditResult",
     "AuditSettings",
     "BadTeacher",
@@ -160,6 +175,7 @@ __all__ = [
     "Influence",
     "Inspection",
     "L1Sparse",
+    "LoTUS",
     "Method",
     "MixUnlearn",
     "MultiLabel",
@@ -169,12 +185,14 @@ __all__ = [
     "ObliviateError",
     "PlantedNoise",
     "RandomLabel",
+    "ReGUn",
     "Recipe",
     "ReferencePool",
     "Regression",
     "Retrain",
     "Rule",
     "Run",
+    "SFRon",
     "SalUn",
     "Samples",
     "Scrub",

@@ -74,6 +74,10 @@ class World:
     def split(self) -> Split:
         return Split.of(self.train, forget=self.train.ids[:12], reference=self.unseen)
 
+    def request(self, name: str) -> Split:
+        """What a method is asked to forget: some samples, or a class where it forgets nothing else."""
+        return Split.of(self.train, forget="class:2") if name == "trew" else self.split
+
 
 def drawn(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
@@ -138,6 +142,8 @@ SETTINGS: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.5}}
 
 
 def able(name: str, kind: str) -> bool:
+    if name == "ct" and kind != "images":  # the others' models have no convolutions
+        return False
     return serves(methods.find(name), KINDS[kind]()[0].kind)
 
 
@@ -163,8 +169,9 @@ def test_a_method_serves_a_task_or_is_refused_by_name(name: str, kind: str, worl
             workflow.unlearn(world.original, world.split, method, world.task, recipe=world.recipe)
         assert name in str(error.value)
         return
-    made = workflow.unlearn(world.original, world.split, method, world.task, recipe=world.recipe)
-    losses = [mean_loss(made.model, samples, world.task) for samples in (world.split.forget, world.split.kept)]
+    split = world.request(name)
+    made = workflow.unlearn(world.original, split, method, world.task, recipe=world.recipe)
+    losses = [mean_loss(made.model, samples, world.task) for samples in (split.forget, split.kept)]
     assert np.isfinite(losses).all()
 
 

@@ -10,22 +10,28 @@ from obliviate.methods.amun import AMUN
 from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.methods.base import Method, serves, with_plugins
 from obliviate.methods.boundary_shrink import BoundaryShrink
+from obliviate.methods.ct import CT
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.influence import Influence
 from obliviate.methods.l1_sparse import L1Sparse
 from obliviate.methods.laf import LAF
+from obliviate.methods.lotus import LoTUS
 from obliviate.methods.mixunlearn import MixUnlearn
+from obliviate.methods.msg import MSG
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.neg_grad_plus import NegGradPlus
 from obliviate.methods.never_seen import NeverSeen
 from obliviate.methods.random_label import RandomLabel
+from obliviate.methods.regun import ReGUn
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.rum import RUM
 from obliviate.methods.salun import SalUn
 from obliviate.methods.scrub import Scrub
+from obliviate.methods.sfron import SFRon
 from obliviate.methods.sisa import SISA
 from obliviate.methods.ssd import SSD
+from obliviate.methods.trew import TREW
 from obliviate.task import TASKS, Task
 
 BUILT_IN: Final[tuple[type[Any], ...]] = (
@@ -48,6 +54,12 @@ BUILT_IN: Final[tuple[type[Any], ...]] = (
     BoundaryShrink,
     Influence,
     RUM,
+    ReGUn,
+    MSG,
+    CT,
+    LoTUS,
+    SFRon,
+    TREW,
 )
 
 

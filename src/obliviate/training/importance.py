@@ -1,0 +1,29 @@
+"""How much each weight matters to a set of samples: the diagonal of the Fisher information."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from obliviate.data.samples import Samples
+from obliviate.modes import evaluating
+from obliviate.training.run import Run
+
+
+def importances(model: nn.Module, samples: Samples, run: Run, batch_size: int) -> dict[str, Tensor]:
+    """The mean squared gradient of the loss for every trainable parameter (the diagonal of the Fisher information).
+
+    Evaluation mode, float32, un-augmented. A batch counts by its size, so that a smaller last one is not overweight.
+    """
+    named = {name: one for name, one in model.named_parameters() if one.requires_grad}
+    sums = {name: torch.zeros_like(one) for name, one in named.items()}
+    batches = run.batches(samples, batch_size, 0)
+    with evaluating(model):
+        for done, batch in enumerate(batches):
+            loss = run.task.loss(model, batch.to(run.device))
+            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
+            for name, gradient in zip(named, gradients, strict=True):
+                if gradient is not None:
+                    sums[name].addcmul_(gradient, gradient, value=len(batch) / len(samples))
+            run.progress("importance", done + 1, len(batches))
+    return sums
