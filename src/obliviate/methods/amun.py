@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
-import torch
 from torch import Tensor, nn
 
 from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
@@ -23,12 +22,9 @@ from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.16, "batch_size": 128, "saliency": 1.0}
-WITHOUT_RETAIN: Final = {"optimizer": "sgd", "epochs": 5, "learning_rate": 0.02, "batch_size": 32, "saliency": 0.2}
-"""Defaults, from the search of `benchmarks/tune.py` (docs/methods/README.md)."""
-TEXTS: Final = {"optimizer": "adamw", "epochs": 3, "learning_rate": 4e-3, "batch_size": 64, "saliency": 1.0}
-TEXTS_WITHOUT_RETAIN: Final = TEXTS | {"epochs": 5, "learning_rate": 2e-3, "batch_size": 32}
-"""Defaults of texts, from the grid in docs/lab-notes.md: most embeddings get few gradients, too small for SGD."""
+WITH_RETAIN: Final = {"epochs": "25%", "learning_rate": "1.25x", "saliency": 1.0}
+WITHOUT_RETAIN: Final = {"epochs": "25%", "learning_rate": "0.2x", "batch_size": 32, "saliency": 0.2}
+"""Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md)."""
 
 FIRST_STEP: Final = 0.005  # of `fgsm`, as a share of the input range; it doubles until the prediction flips
 SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample
@@ -38,8 +34,7 @@ SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to 
 class AMUN:
     """Fine-tune on the closest adversarial examples of the forget samples, labelled as the model mispredicts them.
 
-    What is None is chosen by whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`; of texts, and
-    wherever the optimiser is Adam or AdamW, see `TEXTS` and `TEXTS_WITHOUT_RETAIN`. `momentum` is β₁ there.
+    What is None depends on whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`, or is the recipe's.
     `keep_forget` trains on D_F with its true labels as well, as the paper does unless D_F is very large.
     `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change; 1 is all.
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
@@ -55,17 +50,15 @@ class AMUN:
     when_none: ClassVar[WhenNone] = {
         "with retain": WITH_RETAIN,
         "without retain": WITHOUT_RETAIN,
-        "on texts": TEXTS,
-        "on texts without retain": TEXTS_WITHOUT_RETAIN,
     }
 
     epochs: Length | None = None
     learning_rate: Rate | None = None
     batch_size: BatchSize = None
     saliency: float | None = None
-    optimizer: OptimizerName | None = None
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 5e-4
+    optimizer: OptimizerName = "recipe"
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
     schedule: str = "cosine"
     keep_forget: bool = False
     search: SearchName = "boundary"
@@ -95,11 +88,7 @@ class AMUN:
 
     def settled(self, split: Split) -> AMUN:
         """Fill in the hyperparameters that are None."""
-        texts = not split.forget.take(torch.arange(1)).x.is_floating_point()
-        known = (WITH_RETAIN, WITHOUT_RETAIN)
-        if self.optimizer in ("adam", "adamw") or (self.optimizer is None and texts):
-            known = (TEXTS, TEXTS_WITHOUT_RETAIN)
-        defaults = known[split.retain is None]
+        defaults = WITHOUT_RETAIN if split.retain is None else WITH_RETAIN
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:

@@ -68,7 +68,7 @@ def settle(method: Method, split: Split, scale: Scale | Callable[[], Scale]) -> 
     known = functools.cache(scale if callable(scale) else lambda: scale)
     method = resolved(method, known)
     # What a method fills in may be relative again.
-    return resolved(method.settled(split), known) if isinstance(method, Adaptive) else method
+    return resolved(method.settled(split), known, settled=True) if isinstance(method, Adaptive) else method
 
 
 def check_needs(method: Method, split: Split, run: Run) -> None:

@@ -22,13 +22,13 @@ class FineTune:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Warnecke et al., NDSS 2023; Golatkar et al., CVPR 2020"
 
-    epochs: Length = 2
-    optimizer: OptimizerName = "sgd"
-    learning_rate: Rate = 0.16
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 5e-4
+    epochs: Length = "25%"
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "2x"
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
     schedule: str = "cosine"
-    batch_size: BatchSize = 64
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)

@@ -82,19 +82,19 @@ class MixUnlearn:
     }
 
     epochs: Length | None = None
-    retain_passes: Passes = "10%"
+    retain_passes: Passes = "6%"
     optimizer: OptimizerName = "adam"
-    learning_rate: Rate = 2e-3
+    learning_rate: Rate = "2x"
     momentum: Momentum = 0.9
     weight_decay: WeightDecay = 0.0
     batch_size: BatchSize = 128
-    schedule: str = "constant"
+    schedule: str = "cosine"
     steps: Steps = "forget"
     labels: Labels = "aware"
     unlabelled: tuple[str, ...] | None = None
     tau_gen: float = 3.0
-    tau_mix: float = 5.0
-    tau_real: float = 3.0
+    tau_mix: float = 3.0
+    tau_real: float = 1.5
     omega: float = 1.0
     alpha: float = 0.75
     temperature: float = 0.3

@@ -73,17 +73,17 @@ class NablaTau:
     tau: float | str | None = None
     alpha: float | None = None
     epochs: Length | None = None
-    retain_passes: Passes = "15%"
+    retain_passes: Passes = "12.5%"
     most_epochs: int = 80
     refresh: int = 1
-    optimizer: OptimizerName = "adamw"
-    learning_rate: Rate = 4e-3
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 0.01
-    schedule: str = "linear_to_tenth"
-    batch_size: BatchSize = 64
-    train_mode: bool = False
-    clip_norm: float | None = None
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "1.5x"
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
+    schedule: str = "cosine"
+    batch_size: BatchSize = None
+    train_mode: bool = True
+    clip_norm: float | None = 1.0
 
     @classmethod
     def paper(cls, *, text: bool = False, **settings: Any) -> NablaTau:
@@ -93,6 +93,7 @@ class NablaTau:
         (3.0, 0.3)
         """
         published: dict[str, Any] = {"optimizer": "adamw", "momentum": 0.9, "weight_decay": 0.01, "refresh": 5}
+        published |= {"clip_norm": None}
         if text:
             published |= {"alpha": 0.5, "learning_rate": 3e-4, "schedule": "constant", "batch_size": 128}
             published |= {"retain_passes": 0.5, "train_mode": True}

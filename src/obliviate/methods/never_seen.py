@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from obliviate.data.rules import targets
-from obliviate.data.samples import original_id
+from obliviate.data.samples import Samples, original_id
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
@@ -27,8 +27,8 @@ from obliviate.training.run import Run
 from obliviate.types import Batch
 
 WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "1x", "repeats": 5, "hold": 0}
-WITHOUT_RETAIN: Final = {"epochs": "40%", "learning_rate": "0.5x", "repeats": 1, "hold": 1}
-"""Defaults, from the search of `benchmarks/search_settings.py` (docs/methods/README.md)."""
+WITHOUT_RETAIN: Final = {"epochs": "60%", "learning_rate": "0.5x", "repeats": 1, "hold": 1}
+"""Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +65,7 @@ class NeverSeen:
     batch_size: BatchSize = None
     repeats: int | None = None
     hold: int | None = None
-    below: float = 0.2
+    below: float = 0.15
 
     def __post_init__(self) -> None:
         check(self)
@@ -94,6 +94,7 @@ class NeverSeen:
         if split.reference is not None and hold:
             parts.append(split.reference.repeated(hold))
         data = parts[0].joined(*parts[1:])
+        lesson.find(data)
         optimizer = run.optimizer(model, self)
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * len(run.batches(data, size, 0)))
         for epoch in run.epochs("never_seen", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
@@ -135,9 +136,15 @@ class _Lesson:
         rows = {str(name): row for row, name in enumerate(ids)}
         return cls(torch.cat([forget, *parts]).to(run.device), len(forget), rows, below, weights, notes)
 
+    def find(self, samples: Samples) -> None:
+        """Note for samples, repeated ones too, which row is theirs."""
+        for name in samples.ids.tolist():
+            if (row := self.rows.get(original_id(name))) is not None:
+                self.rows[name] = row
+
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         """The cross-entropy with targets where there are some and with labels elsewhere, in the recipe's weights."""
-        rows = torch.tensor([self.rows.get(original_id(name), -1) for name in batch.ids], device=batch.y.device)
+        rows = torch.tensor([self.rows.get(name, -1) for name in batch.ids.tolist()], device=batch.y.device)
         aims = F.one_hot(batch.y, self.targets.shape[1]).to(self.targets.dtype)
         aims = torch.where((rows >= 0)[:, None], self.targets[rows], aims)
         logits = model(batch.x).float()

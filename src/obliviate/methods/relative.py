@@ -94,8 +94,10 @@ def amount(text: str, sign: str) -> float | None:
     return number if text.endswith(sign) and 0 < number < math.inf else None
 
 
-def resolved(method: M, scale: Callable[[], Scale]) -> M:
+def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) -> M:
     """Turn relative settings into numbers; `scale` is asked only if there are any.
+
+    None is left to a method that says in `when_none` what it becomes, until it is `settled`.
 
     A rate is a multiple of that by which its optimiser would have trained the model (`Scale.rate`). Raises MethodError
     where that is not known.
@@ -108,7 +110,8 @@ def resolved(method: M, scale: Callable[[], Scale]) -> M:
     """
     fields = kinds(type(method))
     values = {name: getattr(method, name) for name in fields}
-    own = {name for case in getattr(method, "when_none", {}).values() for name in case}
+    cases = {} if settled else getattr(method, "when_none", {})
+    own = {name for case in cases.values() for name in case}
     for name, kind in fields.items():
         if kind == "optimizer" and values[name] == RECIPE:
             values[name] = scale().optimizer
