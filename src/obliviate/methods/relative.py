@@ -28,6 +28,10 @@ WeightDecay: TypeAlias = Annotated[float | None, "weight_decay"]
 """None is the recipe's, unless the method's `when_none` says what it becomes."""
 OptimizerName: TypeAlias = Annotated[str, "optimizer"]
 """ "recipe" is the recipe's own; momentum is β₁ of Adam and AdamW."""
+Strength: TypeAlias = Annotated[float, "strength"]
+"""A number above 0 that makes a method without a learning rate change the model more, for `workflow.tuning`."""
+Weakness: TypeAlias = Annotated[float, "weakness"]
+"""One that makes it change the model less."""
 
 RECIPE: Final = "recipe"
 OF_RECIPE: Final = ("batch_size", "momentum", "weight_decay")
@@ -36,7 +40,7 @@ WANTED: Final = {
     "rate": "a number above 0 or a multiple of the recipe's such as '0.5x'",
     "length": "a whole number above 0 or a share of the recipe's such as '20%'",
 }
-KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer"})
+KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer", "strength", "weakness"})
 
 M = TypeVar("M")
 
