@@ -9,7 +9,7 @@ from obliviate.workflow.references import load_references, train_references, tra
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
 from obliviate.workflow.serving import Serving, without_forgotten
 from obliviate.workflow.training import check, train
-from obliviate.workflow.tuning import Tuned, check_budget, outline, tune
+from obliviate.workflow.tuning import Tuned, check_tuning, outline, tune
 from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
@@ -20,10 +20,10 @@ __all__ = [
     "Tuned",
     "audit_models",
     "check",
-    "check_budget",
     "check_fresh",
     "check_margins",
     "check_request",
+    "check_tuning",
     "cpu_name",
     "describe",
     "limits",

@@ -81,11 +81,7 @@ class Expectation:
         Raises MethodError without unseen samples (`split.reference`), or where these hold none of the classes to forget
         and no teacher is there to ask.
         """
-        if split.reference is None or not len(split.reference):
-            raise MethodError(
-                "expected a reference set to tune by, got none; it needs unseen reference samples: "
-                "`train --reference-size N`, or `Split.of(..., reference=...)`"
-            )
+        check_reference(split)
         parts = drawn({"forget": split.forget, "retain": split.retain, "unseen": split.reference}, seed=seed)
         before = look(model, parts, task)
         forget, unseen = before["forget"], before["unseen"]
@@ -160,6 +156,15 @@ class Expectation:
             else:
                 losses.append(abs(old[figure] - new[figure]) if figure == "accuracy" else old[figure] - new[figure])
         return min(100 * max(losses), MOST_LOST)
+
+
+def check_reference(split: Split) -> None:
+    """Refuse a request without unseen samples; raises MethodError."""
+    if split.reference is None or not len(split.reference):
+        raise MethodError(
+            "expected a reference set to tune by, got none; it needs unseen reference samples: "
+            "`train --reference-size N`, or `Split.of(..., reference=...)`"
+        )
 
 
 def _gone(split: Split) -> list[int]:

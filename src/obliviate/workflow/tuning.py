@@ -29,7 +29,7 @@ from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import read_manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
-from obliviate.workflow.expectation import Expectation, Score
+from obliviate.workflow.expectation import Expectation, Score, check_reference
 from obliviate.workflow.models import Trained, read_into, save
 from obliviate.workflow.unlearning import check_request, kept, unlearn, with_effect
 
@@ -140,12 +140,11 @@ def tune(
     The same seed gives the same outcome. With a `folder`, an interrupted search goes on there. Raises MethodError where
     the method has nothing to tune, without a reference set, and where every setting fails; else what `unlearn` raises.
     """
-    check_budget(budget)
+    check_tuning(method, split, budget)
     pool = teachers if isinstance(task, Classification) else None
     taught = teachers if "teachers" in method.needs else None
     asked, learned = (None if given is None else PoolTeachers.of(given, recipe, task) for given in (pool, taught))
     run = Run(task, seed=seed, recipe=recipe, teachers=learned)
-    Knobs.of(method)  # which says whether there is anything to tune
     check_request(method, split, run)
     task.check_model(model, split.forget)
     search = Search(settle(method, split, partial(run.scale, model, kept(split))))
@@ -223,13 +222,15 @@ def _read_back(path: Path, setting: Method, private: Callable[[], nn.Module]) ->
     return read_into(path, private())[0]
 
 
-def check_budget(budget: int) -> None:
-    """Refuse a number of trials that nothing can be chosen by; raises MethodError.
+def check_tuning(method: Method, split: Split, budget: int) -> None:
+    """Refuse, before any work, what cannot be tuned: too few trials, nothing to turn, nothing to judge by.
 
-    >>> check_budget(8)
+    Raises MethodError.
     """
     if budget < LEAST_BUDGET:
         raise MethodError(f"expected a budget of at least {LEAST_BUDGET} trials, got {budget}; {BUDGET} is the default")
+    Knobs.of(method)
+    check_reference(split)
 
 
 def outline(method: Method, split: Split, budget: int, *, teachers: int = 0) -> str:
@@ -242,7 +243,7 @@ def outline(method: Method, split: Split, budget: int, *, teachers: int = 0) -> 
     >>> outline(FineTune(), Split.of(seen, forget=["a"], reference=unseen), 8)
     'up to 8 trials around learning_rate=0.16, epochs=2, judged by 5 unseen samples'
     """
-    check_budget(budget)
+    check_tuning(method, split, budget)
     unseen = 0 if split.reference is None else len(split.reference)
     around = ", ".join(f"{name}={value:g}" for name, value in Knobs.of(method).values(method).items())
     judges = f"{teachers} teachers and " if teachers else ""
