@@ -7,7 +7,7 @@ A method says which of its fields are such by their types: `Rate`, `Length`, `Ba
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_type_hints
@@ -40,7 +40,9 @@ WANTED: Final = {
     "rate": "a number above 0 or a multiple of the recipe's such as '0.5x'",
     "length": "a whole number above 0 or a share of the recipe's such as '20%'",
 }
-KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer", "strength", "weakness"})
+KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer"})
+STRENGTHS: Final = {"strength": 1, "weakness": -1}
+"""What becomes of a field when a method is made twice as strong: it doubles (1) or halves (−1)."""
 
 M = TypeVar("M")
 
@@ -53,12 +55,28 @@ def kinds(cls: type[Any]) -> Mapping[str, str]:
     >>> kinds(GradientAscent)["epochs"]
     'length'
     """
+    return _marked(cls, KINDS)
+
+
+@cache
+def strengths(cls: type[Any]) -> Mapping[str, int]:
+    """Name the fields of a method that make it stronger (1) or weaker (−1) the larger they are.
+
+    >>> from obliviate.methods.ssd import SSD
+    >>> strengths(SSD)
+    {'alpha': -1}
+    """
+    return {name: STRENGTHS[mark] for name, mark in _marked(cls, STRENGTHS).items()}
+
+
+def _marked(cls: type[Any], marks: Collection[str]) -> dict[str, str]:
+    """The fields of a method whose types have one of these marks, with the mark."""
     if not is_dataclass(cls):
         return {}
     fields: dict[str, str] = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for part in (hint, *get_args(hint)):  # a union with None has the alias inside
-            for mark in KINDS.intersection(getattr(part, "__metadata__", ())):
+            for mark in set(marks).intersection(getattr(part, "__metadata__", ())):
                 fields[name] = mark
     return fields
 

@@ -22,7 +22,7 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError, TrainingError
 from obliviate.methods.base import Method, settle
 from obliviate.methods.base import to_dict as describe_method
-from obliviate.methods.relative import kinds
+from obliviate.methods.relative import kinds, strengths
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification, Task
@@ -37,8 +37,6 @@ BUDGET: Final = 8
 LEAST_BUDGET: Final = 2
 FARTHEST: Final = 24.0  # doublings that a setting is moved by at most, either way
 FARTHEST_LENGTH: Final = 2.0
-STRENGTHS: Final = {"rate": 1, "strength": 1, "weakness": -1}
-"""What becomes of a field of a kind when a method is made twice as strong: it doubles (1) or halves (−1)."""
 NAMED: Final = {"learning_rate": "rate", "epochs": "length"}
 """The kinds of fields that are of none, by their names: of methods that were written elsewhere."""
 
@@ -269,14 +267,14 @@ class Knobs:
         """
         fields = {name: NAMED[name] for name in NAMED if hasattr(method, name)} | dict(kinds(type(method)))
         rates = {name: 1 for name, kind in fields.items() if kind == "rate"}
-        others = {name: STRENGTHS[kind] for name, kind in fields.items() if kind in STRENGTHS}
+        strength = rates or dict(strengths(type(method)))
         length = tuple(name for name, kind in fields.items() if kind == "length")
-        if not others and not length:
+        if not strength and not length:
             raise MethodError(
                 f"expected a method with a learning rate, a strength or epochs to tune, got {method.name}, which has "
                 "none of these; leave out the tuning"
             )
-        return cls(rates or others, length)
+        return cls(strength, length)
 
     def values(self, method: Method) -> dict[str, float]:
         """What they are in a settled method.
