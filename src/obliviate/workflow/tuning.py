@@ -36,7 +36,7 @@ from obliviate.workflow.unlearning import check_request, kept, unlearn, with_eff
 BUDGET: Final = 8
 LEAST_BUDGET: Final = 2
 FARTHEST: Final = 24.0  # doublings that a setting is moved by at most, either way
-FARTHEST_LENGTH: Final = 2.0
+FARTHEST_LENGTH: Final = 1.0  # longer runs come nearer still, and soon cost as much as a retraining
 NAMED: Final = {"learning_rate": "rate", "epochs": "length"}
 """The kinds of fields that are of none, by their names: of methods that were written elsewhere."""
 
