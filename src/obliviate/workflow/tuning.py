@@ -29,6 +29,7 @@ from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import read_manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.teachers import Teachers
 from obliviate.workflow.expectation import Expectation, Score, check_reference
 from obliviate.workflow.models import Trained, read_into, save
 from obliviate.workflow.unlearning import check_request, kept, unlearn, with_effect
@@ -116,7 +117,7 @@ def tune(
     task: Task,
     *,
     recipe: Recipe | None = None,
-    teachers: ReferencePool | None = None,
+    teachers: ReferencePool | Teachers | None = None,
     budget: int = BUDGET,
     seed: int = 0,
     folder: Path | None = None,
@@ -141,7 +142,9 @@ def tune(
     check_tuning(method, split, budget)
     pool = teachers if isinstance(task, Classification) else None
     taught = teachers if "teachers" in method.needs else None
-    asked, learned = (None if given is None else PoolTeachers.of(given, recipe, task) for given in (pool, taught))
+    asked, learned = (
+        PoolTeachers.of(given, recipe, task) if isinstance(given, ReferencePool) else given for given in (pool, taught)
+    )
     run = Run(task, seed=seed, recipe=recipe, teachers=learned)
     check_request(method, split, run)
     task.check_model(model, split.forget)
@@ -299,7 +302,10 @@ class Knobs:
             for name, sign in self.strength.items()
             if name in now and strength
         }
-        changed |= {name: math.ceil(now[name] * 2**length) for name in self.length if name in now and length}
+        for name in self.length:
+            if name in now and length:  # passes may be a part of one, epochs may not
+                longer = now[name] * 2**length
+                changed[name] = math.ceil(longer) if isinstance(now[name], int) else longer
         return replace(method, **changed)  # pyright: ignore[reportArgumentType]
 
 
