@@ -23,7 +23,7 @@ from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
-from obliviate.workspace import requests
+from obliviate.workspace import Workspace, requests
 
 ROOT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-c", "from obliviate.cli import main; main()")
@@ -178,7 +178,7 @@ def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, 
     assert all(one.count("→") == 2 for one in rows)
     told = " ".join(out.split())
     assert "damaged: accuracy on retained samples fell from" in told
-    assert told.endswith("; lower the learning rate: --set learning_rate=0.125")
+    assert told.endswith("; lower the learning rate: --set learning_rate=0.125, or let --tune 8 find settings")
 
     relative = cli("unlearn", "gradient_ascent", "--out", folder, "--set", "learning_rate=5x", "--json")
     assert json.loads(relative[1])["effect"]["try_next"] == {"learning_rate": 0.125}  # of the rate in numbers
@@ -601,6 +601,55 @@ def test_a_bad_forget_set_is_refused_before_anything_is_written(
     for dry_run in ([], ["--dry-run"]):
         refused(cli("unlearn", "amun", "--out", folder, "--forget", forget, *dry_run), *words)
     assert snapshot(folder) == before
+
+
+def test_tuning_prints_every_trial_and_keeps_how_the_settings_were_chosen(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.2", "--set", "learning_rate=3.0")
+    before = snapshot(folder)
+    refused(cli(*asked, "--tune", "1"), "a budget of at least 2 trials", "1")
+    refused(cli("unlearn", "retrain", "--out", folder, "--forget", "random:0.2", "--tune", "3"), "to tune", "retrain")
+    code, out, _ = cli(*asked, "--tune", "3", "--dry-run")
+    assert code == 0
+    plan = "Tuning: up to 3 trials around learning_rate=3, epochs=2, judged by 40 unseen samples"
+    assert plan in " ".join(out.split())
+    assert snapshot(folder) == before
+
+    code, out, _ = cli(*asked, "--tune", "3", "--json")
+    assert code == 0
+    facts = json.loads(out)
+    trials, chosen = facts["tuning"]["trials"], facts["tuning"]["chosen"]
+    assert (len(trials), facts["tuning"]["judge"]) == (3, "40 unseen samples")
+    assert trials[0]["settings"] == {"learning_rate": 3.0, "epochs": 2}
+    assert trials[chosen]["score"]["total"] == min(trial["score"]["total"] for trial in trials if trial["score"])
+    assert f"learning_rate={trials[chosen]['settings']['learning_rate']}," in facts["method"]
+    (path,) = (folder / "models").glob("fine_tune*.json")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    assert manifest["settings"]["tuning"] == facts["tuning"]
+    assert manifest["settings"]["method"]["settings"]["learning_rate"] == trials[chosen]["settings"]["learning_rate"]
+    assert manifest["settings"]["tuned_from"]["settings"]["learning_rate"] == 3.0
+    assert not (folder / "work").exists()
+
+    after = snapshot(folder)
+    code, out, _ = cli(*asked, "--tune", "3")
+    assert (code, snapshot(folder)) == (0, after)
+    rows = [line.split() for line in out.splitlines()]
+    numbered = [row for row in rows if row and row[0] in {"1", "2", "3"}]
+    assert [row[-1] == "chosen" for row in numbered] == [place == chosen for place in range(3)]
+    assert "Tuned in " in out
+    assert "fine_tune (tuned): done in" in out
+
+
+def test_a_model_that_was_tuned_by_teachers_says_so(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.2", "--teachers", "4")
+    Workspace.open(folder).teachers(4, workers=0)  # as the command does, in this process
+    code, out, _ = cli(*asked, "--tune", "2", "--json")
+    assert code == 0
+    assert json.loads(out)["tuning"]["judge"] == "4 teachers and 40 unseen samples"
+    (path,) = (folder / "models").glob("fine_tune*.json")
+    (pool,) = (folder / "teachers").iterdir()
+    assert json.loads(path.read_text(encoding="utf-8"))["settings"]["teachers"] == pool.name
+    assert cli(*asked, "--json")[0] == 0  # untuned, fine_tune needs no teachers
+    assert len(list((folder / "models").glob("fine_tune*.json"))) == 2
 
 
 def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, folder: Path) -> None:

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from obliviate.workflow import (
         Serving,
         Trained,
+        Tuned,
         audit_models,
         load_references,
         memorised,
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
         train,
         train_references,
         train_shadows,
+        tune,
         unlearn,
     )
 
@@ -122,6 +124,7 @@ _HOMES = {
     "ReGUn": "methods.regun",
     "SFRon": "methods.sfron",
     "TREW": "methods.trew",
+    "Tuned": "workflow",
     "UnlearningClassifier": "estimator",
     "UnlearningRegressor": "estimator",
     "adversarial_examples": "methods.amun",
@@ -146,6 +149,7 @@ _HOMES = {
     "train": "workflow",
     "train_references": "workflow",
     "train_shadows": "workflow",
+    "tune": "workflow",
     "unlearn": "workflow",
     "where": "data.rules",
     "with_copies": "data.rules",
@@ -201,6 +205,7 @@ __all__ = [
     "Split",
     "Task",
     "Trained",
+    "Tuned",
     "UnlearningClassifier",
     "UnlearningRegressor",
     "adversarial_examples",
@@ -227,6 +232,7 @@ __all__ = [
     "train",
     "train_references",
     "train_shadows",
+    "tune",
     "unlearn",
     "where",
     "with_copies",

@@ -119,9 +119,13 @@ class _Audit:
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """How the method of every model was set, by the hash of its weights, where its manifest says so."""
+        """How the method of every model was set, by the hash of its weights, where its manifest says so.
+
+        What was tuned is set by what it was tuned from, and how: the settings that were chosen are the outcome.
+        """
         manifests = map(read_manifest, sorted((self.folder / "models").glob("*.json")))
-        return {one.weights_sha256: one.settings["method"] for one in manifests if one.settings.get("method")}
+        settings = {manifest.weights_sha256: manifest.settings for manifest in manifests}
+        return {weights: _asked(of_model) for weights, of_model in settings.items() if of_model.get("method")}
 
     def named(self, name: str) -> list[Mapping[str, Any]]:
         """The models of a row: one, or all retrained ones."""
@@ -134,6 +138,12 @@ class _Audit:
             return None
         forget, unseen = self.scores.of[one["weights_sha256"]]
         return forget[np.argsort(self.scores.forget)], unseen[np.argsort(self.scores.unseen)]
+
+
+def _asked(settings: Mapping[str, Any]) -> Any:
+    if "tune" not in settings:
+        return settings["method"]
+    return {key: settings.get(key) for key in ("tuned_from", "tune", "taught_by")}
 
 
 def compare(folders: Sequence[Path | str]) -> Comparison:

@@ -184,9 +184,19 @@ def unlearn(
     ] = None,
     retain: Annotated[bool, Parameter(help="Whether the method may use the retained samples.")] = True,
     teachers: Annotated[
+        int | None,
+        Parameter(
+            help="Models that never_seen learns from, 8 if left out, and that --tune judges by, none if left out; "
+            "trained first, each sample is unknown to half of them."
+        ),
+    ] = None,
+    tune: Annotated[
         int,
-        Parameter(help="Models that never_seen learns from, trained first; each sample is unknown to half of them."),
-    ] = 8,
+        Parameter(
+            help="Try up to this many settings (8 is good), and keep the outcome nearest to a model that never saw the "
+            "samples, as --teachers or unseen samples tell; 0 takes the settings as they are."
+        ),
+    ] = 0,
     seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
@@ -199,7 +209,9 @@ def unlearn(
 
     chosen = configure(find(method), set_ or [])
     if dry_run:
-        asked = Workspace.open(out).preview(chosen, forget=forget, after=after, retain=retain, with_copies=with_copies)
+        asked = Workspace.open(out).preview(
+            chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune
+        )
         if json_:
             printing.line(json.dumps(asked, allow_nan=False))
         else:
@@ -215,6 +227,7 @@ def unlearn(
             retain=retain,
             with_copies=with_copies,
             teachers=teachers,
+            tune=tune,
         )
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     elsewhere = workspace.elsewhere(request)
@@ -226,6 +239,7 @@ def unlearn(
         "seconds": round(unlearned.seconds or 0.0, 2),
         "notes": dict(unlearned.notes),
         "effect": None if unlearned.effect is None else unlearned.effect.to_dict(),
+        "tuning": None if unlearned.tuning is None else dict(unlearned.tuning),
         "copies": len(elsewhere.copies),
         "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
     }
@@ -239,9 +253,11 @@ def unlearn(
     if json_:
         printing.line(json.dumps(facts, allow_nan=False))
         return
+    if unlearned.tuning is not None:
+        printing.tuning(unlearned.tuning)
     printing.line(done)
     if unlearned.effect is not None:
-        printing.effect(unlearned.effect)
+        printing.effect(unlearned.effect, tuned=unlearned.tuning is not None)
 
 
 @app.command

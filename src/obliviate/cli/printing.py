@@ -79,12 +79,13 @@ def preview(asked: Mapping[str, Any]) -> None:
     kind = "exact" if asked["exact"] else "approximate"
     needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
     method_line = f"Method: {asked['method']}; {kind}; {needs}"
+    method_line += f"\nTuning: {asked['tuning']}" if asked["tuning"] else ""
     console.print(
         method_line, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False
     )
 
 
-def effect(measured: Effect) -> None:
+def effect(measured: Effect, *, tuned: bool = False) -> None:
     """Print utility before and after, and what to try next where that looks like ruin or like nothing."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -101,8 +102,37 @@ def effect(measured: Effect) -> None:
         table.add_row(name, f"{measured.parts[name].samples:,}", *(row.get(title, "") for title in titles))
     console.print(table)
     if measured.verdict:
-        verdict = f"{measured.verdict}: {measured.reason}; {_advice(measured)}"
+        tune = "" if tuned else ", or let --tune 8 find settings"
+        verdict = f"{measured.verdict}: {measured.reason}; {_advice(measured)}{tune}"
         console.print(verdict, markup=False, highlight=False)
+
+
+def tuning(chosen: Mapping[str, Any]) -> None:
+    """Print what `Tuned.to_dict` tells: a line a trial, the chosen one marked."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("trial", "settings", "forget %", "retain %", "unseen %", "AUC %", "score", ""):
+        table.add_column(heading, justify="left" if heading in {"settings", ""} else "right")
+    expected = ""
+    for place, trial in enumerate(chosen["trials"]):
+        settings = ", ".join(f"{name}={value:g}" for name, value in trial["settings"].items())
+        score, mark = trial["score"], "chosen" if place == chosen["chosen"] else ""
+        if score is None:
+            table.add_row(str(place + 1), settings, "", "", "", "", "", "failed")
+            continue
+        expected = f"{score['expected']:.1f}"
+        figures = (score[name] for name in ("forget", "retain", "unseen", "auc"))
+        cells = ("" if value is None else f"{value:.1f}" for value in figures)
+        table.add_row(str(place + 1), settings, *cells, f"{score['total']:.2f}", mark)
+    console = new_console()
+    console.print(table)
+    console.print(
+        f"Tuned in {chosen['seconds']:.1f} s: {chosen['budget']}, judged by {chosen['judge']}. Expected on forget\n"
+        f"samples: {expected} %. Score: mean distance in points to what is expected, lower is better.",
+        highlight=False,
+    )
 
 
 def _advice(measured: Effect) -> str:

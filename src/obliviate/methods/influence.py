@@ -20,6 +20,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive
+from obliviate.methods.relative import Strength
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.run import Run
@@ -44,11 +45,11 @@ class Influence:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Koh and Liang, ICML 2017; Izzo et al., AISTATS 2021; Jia et al., NeurIPS 2023"
 
-    alpha: float = 100.0
+    alpha: Strength = 100.0
     damping: float = 0.1
     steps: int = 3
     samples: int = 500
-    radius: float = 0.05
+    radius: Strength = 0.05
 
     def __post_init__(self) -> None:
         check_positive(self, "alpha", "damping", "steps", "samples", "radius")

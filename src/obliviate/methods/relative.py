@@ -7,7 +7,7 @@ A method says which of its fields are such by their types: `Rate`, `Length`, `Ba
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass, replace
 from functools import cache
 from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_args, get_type_hints
@@ -28,6 +28,10 @@ WeightDecay: TypeAlias = Annotated[float | None, "weight_decay"]
 """None is the recipe's, unless the method's `when_none` says what it becomes."""
 OptimizerName: TypeAlias = Annotated[str, "optimizer"]
 """ "recipe" is the recipe's own; momentum is β₁ of Adam and AdamW."""
+Strength: TypeAlias = Annotated[float, "strength"]
+"""A number above 0 that makes a method without a learning rate change the model more, for `workflow.tuning`."""
+Weakness: TypeAlias = Annotated[float, "weakness"]
+"""One that makes it change the model less."""
 
 RECIPE: Final = "recipe"
 OF_RECIPE: Final = ("batch_size", "momentum", "weight_decay")
@@ -37,6 +41,8 @@ WANTED: Final = {
     "length": "a whole number above 0 or a share of the recipe's such as '20%'",
 }
 KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer"})
+STRENGTHS: Final = {"strength": 1, "weakness": -1}
+"""What becomes of a field when a method is made twice as strong: it doubles (1) or halves (−1)."""
 
 M = TypeVar("M")
 
@@ -49,12 +55,28 @@ def kinds(cls: type[Any]) -> Mapping[str, str]:
     >>> kinds(GradientAscent)["epochs"]
     'length'
     """
+    return _marked(cls, KINDS)
+
+
+@cache
+def strengths(cls: type[Any]) -> Mapping[str, int]:
+    """Name the fields of a method that make it stronger (1) or weaker (−1) the larger they are.
+
+    >>> from obliviate.methods.ssd import SSD
+    >>> strengths(SSD)
+    {'alpha': -1}
+    """
+    return {name: STRENGTHS[mark] for name, mark in _marked(cls, STRENGTHS).items()}
+
+
+def _marked(cls: type[Any], marks: Collection[str]) -> dict[str, str]:
+    """The fields of a method whose types have one of these marks, with the mark."""
     if not is_dataclass(cls):
         return {}
     fields: dict[str, str] = {}
     for name, hint in get_type_hints(cls, include_extras=True).items():
         for part in (hint, *get_args(hint)):  # a union with None has the alias inside
-            for mark in KINDS.intersection(getattr(part, "__metadata__", ())):
+            for mark in set(marks).intersection(getattr(part, "__metadata__", ())):
                 fields[name] = mark
     return fields
 

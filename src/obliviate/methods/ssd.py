@@ -15,6 +15,7 @@ from torch import nn
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive
+from obliviate.methods.relative import Weakness
 from obliviate.training.importance import importances
 from obliviate.training.run import Run
 
@@ -33,7 +34,7 @@ class SSD:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Foster et al., AAAI 2024, arXiv 2308.07707"
 
-    alpha: float = 2.0
+    alpha: Weakness = 2.0
     dampening: float = 1.0
     batch_size: int = 64
 

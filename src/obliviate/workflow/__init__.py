@@ -9,6 +9,7 @@ from obliviate.workflow.references import load_references, train_references, tra
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
 from obliviate.workflow.serving import Serving, without_forgotten
 from obliviate.workflow.training import check, train
+from obliviate.workflow.tuning import Tuned, check_tuning, outline, tune
 from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
@@ -16,21 +17,25 @@ __all__ = [
     "Evaluation",
     "Serving",
     "Trained",
+    "Tuned",
     "audit_models",
     "check",
     "check_fresh",
     "check_margins",
     "check_request",
+    "check_tuning",
     "cpu_name",
     "describe",
     "limits",
     "load_references",
     "memorised",
     "mislabelled",
+    "outline",
     "save_report",
     "train",
     "train_references",
     "train_shadows",
+    "tune",
     "unlearn",
     "without_forgotten",
 ]

@@ -26,8 +26,8 @@ class Trained:
     `seconds` is the time of the training or of the method, an interrupted part included, None where it is not known:
     neither checks nor measuring nor what a process does once are in it. `notes` are figures that the method reported;
     `effect` is what it did to the model's utility, None where that was not measured; `teachers` is the fingerprint of
-    the pool that the method learned from, None where it needs none. `Trained.given` wraps a model that
-    was trained elsewhere.
+    the pool that the method learned from or was tuned by, None where there is none; `tuning` is how the settings were
+    chosen (`Tuned.to_dict`), None where they were given. `Trained.given` wraps a model that was trained elsewhere.
     """
 
     model: nn.Module
@@ -39,6 +39,7 @@ class Trained:
     name: str = ""
     effect: Effect | None = None
     teachers: str | None = None
+    tuning: Mapping[str, Any] | None = None
 
     @classmethod
     def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
@@ -76,8 +77,11 @@ def save(
     place among the models beside it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    facts = {"name": trained.name, "notes": dict(trained.notes)}
     effect = {} if trained.effect is None else {"effect": trained.effect.to_dict()}
     teachers = {} if trained.teachers is None else {"teachers": trained.teachers}
+    # What shadows are made by are the settings that were chosen, not those that were asked for.
+    tuning = {} if trained.tuning is None else {"tuning": dict(trained.tuning), "method": trained.tuning["method"]}
     checkpoint.save(
         path,
         trained.model,
@@ -87,7 +91,7 @@ def save(
         recipe={} if recipe is None else recipe.to_dict(),
         data_sha256=data_sha256,
         ids=ids,
-        settings={"name": trained.name, "notes": dict(trained.notes), **effect, **teachers, **(settings or {})},
+        settings={**facts, **effect, **teachers, **tuning, **(settings or {})},
         seconds=trained.seconds or 0.0,
         number=number,
     )
@@ -113,6 +117,7 @@ def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
         name,
         _effect(path, manifest),
         manifest.settings.get("teachers"),
+        manifest.settings.get("tuning"),
     )
     return trained, manifest
 

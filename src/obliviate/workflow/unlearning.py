@@ -30,6 +30,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.workflow import effect as effects
+from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import Trained
 
@@ -110,14 +111,33 @@ def unlearn(
             f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
         )
     role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's yardstick, and no other
-    effect = None
-    if measure:
-        effect = effects.compared(looks, effects.look(unlearned, parts, task), task, judged=not method.exact)
-        effect = replace(effect, try_next=effects.next_settings(method, effect.verdict))
+    effect = _effect(looks, unlearned, parts, method, task) if measure else None
     copies = 0 if split.retain is None else len(split.copies)
     notes = dict(run.notes) | ({COPIES: float(copies)} if copies else {})
     taught_by = teachers.fingerprint if teachers is not None and "teachers" in method.needs else None
     return Trained(unlearned, role, repr(method), seed, seconds, notes, name, effect, taught_by)
+
+
+def with_effect(
+    model: nn.Module,
+    unlearned: Trained,
+    method: Method,
+    split: Split,
+    task: Task,
+    *,
+    unseen: Samples | None = None,
+    retained: Samples | None = None,
+) -> Trained:
+    """Add what a method did to the model's utility, as `unlearn` measures it."""
+    parts = _parts(split, unseen, retained, task, seed=unlearned.seed)
+    device = next(unlearned.model.parameters()).device
+    looks = effects.look(copy.deepcopy(model).to(device), parts, task)
+    return replace(unlearned, effect=_effect(looks, unlearned.model, parts, method, task))
+
+
+def _effect(looks: effects.Looks, unlearned: nn.Module, parts: effects.Drawn, method: Method, task: Task) -> Effect:
+    effect = effects.compared(looks, effects.look(unlearned, parts, task), task, judged=not method.exact)
+    return replace(effect, try_next=effects.next_settings(method, effect.verdict))
 
 
 def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task: Task, *, seed: int) -> effects.Drawn:

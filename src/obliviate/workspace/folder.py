@@ -144,10 +144,13 @@ class Workspace:
         after: str | None = None,
         retain: bool = True,
         with_copies: bool = False,
+        teachers: int | None = None,
+        tune: int = 0,
     ) -> dict[str, Any]:
         """Tell what a method would be made to forget, and change nothing (`preview.preview`).
 
-        Without `forget` it is what was chosen; `with_copies` is that of `choose`. Raises what `choose` and `unlearn`
+        Without `forget` it is what was chosen; `with_copies` is that of `choose`, `teachers` and `tune` those of
+        `unlearn`. Raises what `choose` and `unlearn`
         raise before any work.
         """
         if forget is None:
@@ -160,7 +163,10 @@ class Workspace:
         elsewhere = self._elsewhere(number, split)
         split = split if retain else split.without_retain()
         among, unseen = self._context(number).among, len(self.data.test) - elsewhere.test
-        outline = preview(chosen, split, elsewhere, among, method, self.task, self.recipe, unseen=unseen)
+        outline = preview(
+            chosen, split, elsewhere, among, method, self.task, self.recipe, unseen=unseen,
+            tune=tune, teachers=self._teachers(method, teachers, tune=tune),
+        )  # fmt: skip
         return {"folder": str(self.folder), **outline}
 
     def _resolved(
@@ -262,15 +268,19 @@ class Workspace:
         name: str = "",
         request: int | None = None,
         with_copies: bool = False,
-        teachers: int = TEACHERS,
+        teachers: int | None = None,
+        tune: int = 0,
     ) -> Trained:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
         `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` the
         model to begin from; a choice for a request that is refused is taken back. Otherwise it is the request of this
         number, the last if left out. `retain=False` hides the retain set from the method. The name defaults to the
-        method's, with the request's number from the second on. `teachers` are trained first where the method needs
-        such.
+        method's, with the request's number from the second on.
+
+        With `tune`, up to so many settings of the method are tried and the best outcome is kept (`workflow.tune`).
+        `teachers` are trained first where the method needs such, 8 if left out, and to tune by, none if left out:
+        unseen samples are what it is tuned by then.
         """
         before = len(self.requests)
         if forget is None:
@@ -281,28 +291,29 @@ class Workspace:
             request = self.following(after)
         try:
             number = self._asked.numbered(request).number
-            return self._unlearned(method, number, seed=seed, retain=retain, name=name, teachers=teachers)
+            count = self._teachers(method, teachers, tune=tune)
+            return self._unlearned(method, number, seed=seed, retain=retain, name=name, teachers=count, tune=tune)
         except ObliviateError:
             if len(self.requests) > before:  # the folder is not bound to a request that came to nothing
                 self.unchoose()
             raise
 
     def _unlearned(
-        self, method: Method, number: int, *, seed: int | None, retain: bool, name: str, teachers: int
+        self, method: Method, number: int, *, seed: int | None, retain: bool, name: str, teachers: int, tune: int
     ) -> Trained:
         seed, whole = self.seed if seed is None else seed, self.split_of(number)
         split = whole if retain else whole.without_retain()
         method = workflow.without_forgotten(method, self._asked.before(number).forgotten)
+        if tune:
+            workflow.check_tuning(method, split, tune)
         if not name:
             hidden = "" if retain else " (no retain set)"
             name = f"{method.name} (seed {seed})" if isinstance(method, Retrain) else f"{method.name}{hidden}"
-            name += "" if number == 1 else f", request {number}"
+            name += (" (tuned)" if tune else "") + ("" if number == 1 else f", request {number}")
         served = self._served(number)
         weights = checkpoint.weights_sha256(served.model)
         facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
-        taught = "teachers" in method.needs
-        if taught:
-            facts += f" {teachers} teachers"
+        facts += (f" {teachers} teachers" if teachers else "") + (f" {tune} trials" if tune else "")
         identity = f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
 
         def make(work: Path) -> Trained:
@@ -311,34 +322,40 @@ class Workspace:
                 workflow.check_fresh(
                     self.recipe, split.forget, self.data.test, self.task, seed=seed, what="the samples to forget"
                 )
-            return workflow.unlearn(
-                served.model,
-                split,
-                method,
-                self.task,
-                recipe=self.recipe,
-                seed=seed,
-                folder=work,
-                checkpoints=self._checkpoints,
-                progress=self._progress_of(name),
-                name=name,
-                unseen=self.data.test,
-                retained=whole.kept,
-                teachers=self.teachers(teachers) if taught else None,
-            )
+            options: dict[str, Any] = {
+                "recipe": self.recipe,
+                "seed": seed,
+                "folder": work,
+                "checkpoints": self._checkpoints,
+                "progress": self._progress_of(name),
+                "name": name,
+                "unseen": self.data.test,
+                "retained": whole.kept,
+                "teachers": self.teachers(teachers) if teachers else None,
+            }
+            if tune:
+                return workflow.tune(served.model, split, method, self.task, budget=tune, **options).trained
+            return workflow.unlearn(served.model, split, method, self.task, **options)
 
         return self._kept.kept(
             identity,
             make,
             ids=whole.kept.ids.tolist() if retain else [],
             settings={
-                "method": describe_method(method),
+                "tuned_from" if tune else "method": describe_method(method),
                 "retain": retain,
                 "request": number,
                 "forget_sha256": ids_sha256(split.forget.ids),
-                **({"taught_by": teachers} if taught else {}),
+                **({"taught_by": teachers} if teachers else {}),
+                **({"tune": tune} if tune else {}),
             },
         )
+
+    def _teachers(self, method: Method, asked: int | None, *, tune: int) -> int:
+        """How many teachers there shall be: those asked for, or the usual number, where there is a use for them."""
+        if "teachers" in method.needs:
+            return TEACHERS if asked is None else asked
+        return asked or 0 if tune and isinstance(self.task, Classification) else 0
 
     def retrained(self, count: int, *, request: int | None = None) -> list[Trained]:
         """Retrain without all that was forgotten up to a request under `count` seeds, or read them back."""

@@ -15,7 +15,7 @@ from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
-from obliviate.workflow import check_request
+from obliviate.workflow import check_request, outline
 from obliviate.workspace.elsewhere import Elsewhere
 
 FIRST: Final = 10  # samples and groups that are shown
@@ -31,6 +31,8 @@ def preview(
     recipe: Recipe,
     *,
     unseen: int,
+    tune: int = 0,
+    teachers: int = 0,
 ) -> dict[str, Any]:
     """Describe a request in JSON values, after the checks that come before any work.
 
@@ -38,11 +40,13 @@ def preview(
     the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
     "copies" are the ids of retained copies, "unseen" numbers of test and reference samples of owners who are forgotten;
     "resolution" is about what margin an audit beside `unseen` samples will resolve, in points of AUC, and "outlook" a
-    sentence where that can acquit nobody. "notes" tell of copies and of such owners in sentences.
+    sentence where that can acquit nobody. "tuning" says what `tune` trials and so many `teachers` would do,
+    "" without trials. "notes" tell of copies and of such owners in sentences.
     Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
     check_request(method, split, Run(task, recipe=recipe))
     settled = settle(method, split, Scale.of(recipe))
+    tuning = outline(settled, split, tune, teachers=teachers) if tune else ""
     places = among.train.places(split.forget.ids).numpy()
     groups: dict[str, np.ndarray] = {}
     labels = targets(among.train).numpy()
@@ -72,6 +76,7 @@ def preview(
         "method": repr(settled),
         "exact": method.exact,
         "needs": sorted(method.needs),
+        "tuning": tuning,
     }
 
 
