@@ -82,7 +82,7 @@ class MixUnlearn:
     }
 
     epochs: Length | None = None
-    retain_passes: Passes = "6%"
+    retain_passes: Passes = "7%"
     optimizer: OptimizerName = "adam"
     learning_rate: Rate = "2x"
     momentum: Momentum = 0.9

