@@ -16,8 +16,6 @@ from obliviate.errors import DataError, MethodError
 from obliviate.methods.amun import (
     AMUN,
     SUFFIX,
-    TEXTS,
-    TEXTS_WITHOUT_RETAIN,
     WITH_RETAIN,
     WITHOUT_RETAIN,
     adversarial_examples,
