@@ -604,7 +604,18 @@ def test_a_bad_forget_set_is_refused_before_anything_is_written(
 
 
 def test_tuning_prints_every_trial_and_keeps_how_the_settings_were_chosen(cli: Cli, folder: Path) -> None:
-    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.2", "--set", "learning_rate=3.0")
+    asked = (
+        "unlearn",
+        "fine_tune",
+        "--out",
+        folder,
+        "--forget",
+        "random:0.2",
+        "--set",
+        "learning_rate=3.0",
+        "--set",
+        "epochs=2",
+    )
     before = snapshot(folder)
     refused(cli(*asked, "--tune", "1"), "a budget of at least 2 trials", "1")
     refused(cli("unlearn", "retrain", "--out", folder, "--forget", "random:0.2", "--tune", "3"), "to tune", "retrain")

@@ -62,7 +62,7 @@ def test_the_search_reaches_the_best_rate_from_far_away(begin: float) -> None:
         off = math.log2(rate / 0.1)
         return scored(min(abs(off), 6.0) + 0.3 * abs(values["epochs"] - 2), off)
 
-    search = searched(FineTune(learning_rate=begin), score)
+    search = searched(FineTune(learning_rate=begin, epochs=2), score)
     chosen: Any = search.settings[search.best]
     assert len(search.trials) <= 8
     assert search.trials[0].settings == {"learning_rate": begin, "epochs": 2}

@@ -241,7 +241,7 @@ def outline(method: Method, split: Split, budget: int, *, teachers: int = 0) -> 
     >>> from obliviate.methods.fine_tune import FineTune
     >>> x, y = torch.zeros(5, 2), torch.zeros(5).long()
     >>> seen, unseen = (Samples.from_tensors(x, y, ids=list(ids)) for ids in ("abcde", "fghij"))
-    >>> outline(FineTune(), Split.of(seen, forget=["a"], reference=unseen), 8)
+    >>> outline(FineTune(learning_rate=0.16, epochs=2), Split.of(seen, forget=["a"], reference=unseen), 8)
     'up to 8 trials around learning_rate=0.16, epochs=2, judged by 5 unseen samples'
     """
     check_tuning(method, split, budget)
