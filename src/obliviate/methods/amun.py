@@ -22,7 +22,7 @@ from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"epochs": "25%", "learning_rate": "1.25x", "saliency": 1.0}
+WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "1.5x", "saliency": 1.0}
 WITHOUT_RETAIN: Final = {"epochs": "25%", "learning_rate": "0.2x", "batch_size": 32, "saliency": 0.2}
 """Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md)."""
 

@@ -65,7 +65,7 @@ class NeverSeen:
     batch_size: BatchSize = None
     repeats: int | None = None
     hold: int | None = None
-    below: float = 0.15
+    below: float = 0.2
 
     def __post_init__(self) -> None:
         check(self)

@@ -22,6 +22,7 @@ from obliviate.training.teachers import Teachers
 WEIGHTS: Final = tuple(step / 10 for step in range(11))
 GUESS: Final = 0.5  # the single opinion's weight where no holdout tells a better one
 LEAST_SPREAD: Final = 1e-6
+CHANCE: Final = 2.0  # standard errors that a difference may be by chance
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def sharpness(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n clas
 def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
     """The least weight of the single opinion at which a pool is right about unseen samples no more often than a model.
 
-    Of the weights 0, 0.1, …, 1 it is the first at which the pool's advantage is within one standard error of the paired
+    Of the weights 0, 0.1, …, 1 it is the first at which the pool's advantage is within two standard errors of the paired
     difference, 1 if there is none. Labels are places among the classes of the opinions.
 
     >>> single = torch.eye(3)[[1, 2, 0]]
@@ -107,6 +108,6 @@ def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Ten
     right = (model.argmax(1) == labels).double()
     for weight in WEIGHTS:
         advantage = (opinions.blended(weight).argmax(1) == labels).double() - right
-        if float(advantage.mean()) <= float(advantage.std(correction=0)) / len(labels) ** 0.5:
+        if float(advantage.mean()) <= CHANCE * float(advantage.std(correction=0)) / len(labels) ** 0.5:
             return weight
     return WEIGHTS[-1]
