@@ -13,20 +13,19 @@ from obliviate.attacks.adversarial import SearchName
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
-from obliviate.methods.amun import (
-    AMUN,
-    SUFFIX,
-    WITH_RETAIN,
-    WITHOUT_RETAIN,
-    adversarial_examples,
-)
+from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
+from obliviate.methods.base import settle
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
+from obliviate.training.scale import Scale
 
-QUICK = AMUN(epochs=1, learning_rate=0.02, batch_size=64, saliency=1.0)
+QUICK = AMUN(
+    epochs=1, optimizer="sgd", learning_rate=0.02, momentum=0.9, weight_decay=5e-4, batch_size=64, saliency=1.0
+)
+QUICK_TEXTS = replace(QUICK, optimizer="adamw")
 
 
 @pytest.fixture
@@ -228,24 +227,54 @@ def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
     retain: bool, original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
     split = split if retain else split.without_retain()
-    settled = AMUN(learning_rate=0.01).settled(split)
-    expected = (WITH_RETAIN if retain else WITHOUT_RETAIN) | {"learning_rate": 0.01}
+    recipe = replace(recipe, epochs=6, batch_size=48)
+    settled = settle(AMUN(learning_rate=0.01), split, Scale.of(recipe))
+    expected = {"epochs": 2, "learning_rate": 0.01, "batch_size": 48, "saliency": 1.0}
+    if not retain:
+        expected |= {"batch_size": 32, "saliency": 0.2}
     assert {name: getattr(settled, name) for name in expected} == expected
     made = workflow.unlearn(original, split, AMUN(learning_rate=0.01), task, recipe=recipe)
     assert made.method == repr(settled)
     assert "None, learning_rate" not in made.method
 
 
-@pytest.mark.parametrize("retain", [True, False])
-def test_texts_and_adamw_have_defaults_of_their_own(retain: bool, split: Split) -> None:
-    _, samples, _ = text_world()
+@pytest.mark.parametrize(
+    ("retain", "expected"),
+    [
+        (True, {"epochs": 2, "learning_rate": 0.3, "batch_size": 48, "saliency": 1.0}),
+        (False, {"epochs": 3, "learning_rate": 0.04, "batch_size": 32, "saliency": 0.2}),
+    ],
+)
+def test_defaults_are_relative_to_the_recipe(retain: bool, expected: dict[str, Any], split: Split) -> None:
+    scale = Scale(optimizer="sgd", learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=48, epochs=10)
+    settled = settle(AMUN(), split if retain else split.without_retain(), scale)
+    assert settled == AMUN(optimizer="sgd", momentum=0.8, weight_decay=1e-3, schedule="cosine", **expected)
+
+
+@pytest.mark.parametrize(("retain", "multiple", "epochs", "batch_size"), [(True, 1.5, 1, 8), (False, 0.2, 2, 32)])
+def test_a_text_model_gets_the_optimiser_of_its_recipe(
+    retain: bool, multiple: float, epochs: int, batch_size: int, split: Split
+) -> None:
+    model, samples, task = text_world()
     texts = Split.of(samples, forget=samples.ids[:20])
-    expected = TEXTS if retain else TEXTS_WITHOUT_RETAIN
-    for method, given in ((AMUN(), texts), (AMUN(optimizer="adamw"), split), (AMUN(optimizer="adamw"), texts)):
-        settled = method.settled(given if retain else given.without_retain())
-        assert {name: getattr(settled, name) for name in expected} == expected
-    settled = AMUN(optimizer="sgd").settled(texts)
-    assert {name: getattr(settled, name) for name in WITH_RETAIN} == WITH_RETAIN
+    images, texts = (part if retain else part.without_retain() for part in (split, texts))
+    by_adamw = Recipe(model=Words, epochs=5, batch_size=8, optimizer="adamw", learning_rate=4e-3)
+    by_sgd = replace(by_adamw, optimizer="sgd", learning_rate=0.4)
+    for method, request, recipe, optimizer, rate in (
+        (AMUN(), texts, by_adamw, "adamw", 4e-3),
+        (AMUN(), images, by_adamw, "adamw", 4e-3),
+        (AMUN(), texts, by_sgd, "sgd", 0.4),
+        (AMUN(optimizer="sgd"), texts, by_sgd, "sgd", 0.4),
+        (AMUN(optimizer="adamw"), texts, by_sgd, "adamw", 4e-3),  # a hundredth of the rate of SGD
+        (AMUN(optimizer="adamw"), images, by_sgd, "adamw", 4e-3),
+    ):
+        settled = settle(method, request, Scale.of(recipe))
+        assert isinstance(settled, AMUN)
+        assert (settled.optimizer, settled.learning_rate) == (optimizer, pytest.approx(multiple * rate))
+        assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
+    unlearned = workflow.unlearn(model, texts, AMUN(), task, recipe=by_adamw)
+    assert unlearned.method == repr(settle(AMUN(), texts, Scale.of(by_adamw)))
+    assert "optimizer='adamw'" in workflow.unlearn(model, texts, AMUN(), task).method  # its recipe is not known
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
@@ -253,7 +282,7 @@ def test_the_optimiser_takes_the_steps_that_its_name_says(
     name: str, original: nn.Module, split: Split, task: Classification, found: Samples
 ) -> None:
     """One step over everything, written out; without a schedule the rate is the one that is given."""
-    method = AMUN(optimizer=name, epochs=1, learning_rate=0.01, batch_size=60, saliency=1.0, schedule="constant")
+    method = replace(QUICK, optimizer=name, learning_rate=0.01, batch_size=60, schedule="constant")
     made = method(copy.deepcopy(original), split.without_retain(), Run(task, precision="float32"))
     net, batch = copy.deepcopy(original).train(), found.everything()
     torch.nn.functional.cross_entropy(net(batch.x), batch.y).backward()
@@ -474,7 +503,7 @@ def test_all_of_a_text_model_is_trained_with_the_embeddings_of_all_tokens_but_pa
 ) -> None:
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
-    method = replace(QUICK, epochs=2, keep_forget=keep_forget, saliency=saliency)
+    method = replace(QUICK_TEXTS, epochs=2, keep_forget=keep_forget, saliency=saliency)
     made = workflow.unlearn(model, split if retain else split.without_retain(), method, task)
     moved = {name: one != model.get_parameter(name) for name, one in made.model.named_parameters()}
     rows = moved["table.weight"].any(1)
@@ -489,7 +518,7 @@ def test_without_retained_texts_only_embeddings_of_forgotten_tokens_are_trained(
     model, samples, task = text_world()
     x = samples.everything().x
     split = Split.of(samples, forget=samples.ids[((x != 5) & (x != 8)).all(1).numpy()]).without_retain()
-    made = workflow.unlearn(model, split, replace(QUICK, epochs=2, weight_decay=0.0), task)
+    made = workflow.unlearn(model, split, replace(QUICK_TEXTS, epochs=2, weight_decay=0.0), task)
     moved = (made.model.get_parameter("table.weight") != model.get_parameter("table.weight")).any(1)
     assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4, 6, 7, 9, 10, 11]
 
@@ -498,7 +527,7 @@ def test_texts_are_trained_as_tokens_and_their_examples_as_tokens_with_an_offset
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     found = adversarial_examples(model, split.forget, Run(task))
-    workflow.unlearn(model, split, replace(QUICK, keep_forget=True), task)
+    workflow.unlearn(model, split, replace(QUICK_TEXTS, keep_forget=True), task)
     assert ids_of(batches) == set(samples.ids.tolist()) | set(found.ids.tolist())
     seen = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
     for name, x in seen.items():
@@ -518,7 +547,9 @@ def test_examples_of_texts_that_were_found_before_are_used_as_those_found_now() 
     found = Samples.from_tensors(found.everything().x.flip(0), found.everything().y.flip(0), ids=found.ids[::-1])
     here = adversarial_examples(model, split.forget, Run(task))
     torch.testing.assert_close(found.select(here.ids).everything().x, here.everything().x, atol=1e-3, rtol=0)
-    made = [workflow.unlearn(model, split, replace(QUICK, examples=one), task).model for one in (None, found, found)]
+    made = [
+        workflow.unlearn(model, split, replace(QUICK_TEXTS, examples=one), task).model for one in (None, found, found)
+    ]
     parts = [torch.cat([one.flatten() for one in net.parameters()]) for net in made]
     torch.testing.assert_close(parts[0], parts[1], atol=1e-3, rtol=0)
     assert parts[1].equal(parts[2])
@@ -528,6 +559,6 @@ def test_a_text_model_is_searched_and_trained_alike_after_a_kill(tmp_path: Path)
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     bench = testing.Bench(model, task, Recipe(model=Words), samples, split, samples)
-    method = replace(QUICK, epochs=3, saliency=0.5, keep_forget=True)
+    method = replace(QUICK_TEXTS, epochs=3, saliency=0.5, keep_forget=True)
     for moment in testing.MOMENTS:
         assert testing.resumes(method, bench, tmp_path / moment.replace(" ", "-"), moment)

@@ -14,6 +14,7 @@ from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.methods.base import settle
 from obliviate.methods.mixunlearn import GAP, LEVEL, SPREAD, MixUnlearn
 from obliviate.methods.relative import whole
 from obliviate.models.mix_block import MixBlock
@@ -23,6 +24,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 
 
 class Net(nn.Module):
@@ -59,7 +61,15 @@ def split(images: Samples) -> Split:
 
 
 SMALL = MixUnlearn(
-    epochs=3, batch_size=4, generator_every=2, learning_rate=5e-3, generator_learning_rate=0.05, schedule="cosine"
+    epochs=3,
+    batch_size=4,
+    generator_every=2,
+    optimizer="adam",
+    learning_rate=5e-3,
+    momentum=0.9,
+    weight_decay=0.0,
+    generator_learning_rate=0.05,
+    schedule="cosine",
 )
 HIDDEN = ("s03", "s11", "s20", "s29")
 
@@ -326,6 +336,54 @@ def test_a_class_that_is_forgotten_as_a_whole_has_no_level_below_the_most(
     assert forget(SMALL, net, Split.of(images, forget=zeros[:2]), three_classes)[1].notes[LEVEL] < 0.9
 
 
+# ------------------------------------------------------------------------------------------- its defaults
+
+
+def sized(forget: int, retain: int) -> Split:
+    """A split of these sizes, without content."""
+    n = forget + retain
+    train = Samples.from_tensors(torch.zeros(n, 1), torch.zeros(n).long(), ids=[str(i) for i in range(n)])
+    return Split.of(train, forget=train.ids[:forget])
+
+
+@pytest.mark.parametrize(
+    ("forgotten", "retained", "recipe_epochs", "settings", "epochs"),
+    [
+        (200, 1280, 100, {}, 35),  # 7 passes over 10 batches, 2 in each epoch
+        (200, 1280, 50, {"steps": "longest"}, 4),  # 3.5 passes, 10 batches in each epoch, rounded up
+        (200, 1280, 20, {}, 12),  # 1.4 passes are 14 steps, and 24 are the least
+        (200, 5120, 1, {"steps": "longest"}, 2),  # the least number of epochs
+        (200, 1280, 20, {"retain_passes": 4.0}, 20),
+        (200, 1280, 20, {"epochs": "25%"}, 5),
+    ],
+)
+def test_the_number_of_epochs_comes_from_passes_over_the_retain_set(
+    forgotten: int, retained: int, recipe_epochs: int, settings: dict[str, Any], epochs: int
+) -> None:
+    scale = Scale(optimizer="sgd", learning_rate=0.2, epochs=recipe_epochs)
+    assert whole(settle(MixUnlearn(**settings), sized(forgotten, retained), scale), "epochs") == (epochs,)
+
+
+@pytest.mark.parametrize(("optimizer", "learning_rate"), [("sgd", 0.004), ("adam", 0.4), ("adamw", 0.4)])
+def test_the_default_rate_is_twice_that_by_which_adam_would_have_trained_the_model(
+    optimizer: str, learning_rate: float
+) -> None:
+    scale = Scale(optimizer=optimizer, learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=48, epochs=100)
+    assert settle(MixUnlearn(), sized(200, 1280), scale) == MixUnlearn(
+        epochs=35,
+        retain_passes=7.0,
+        optimizer="adam",
+        learning_rate=learning_rate,
+        momentum=0.9,
+        weight_decay=0.0,
+        batch_size=128,
+        schedule="cosine",
+        tau_gen=3.0,
+        tau_mix=3.0,
+        tau_real=1.5,
+    )
+
+
 # ------------------------------------------------------------------------------------------- tables and texts
 
 
@@ -588,9 +646,9 @@ def test_a_table_has_no_layer_to_name_and_must_say_what_may_be_mixed(
 ) -> None:
     split, model = Split.of(tiny, forget=tiny.ids[:5]), tiny_recipe.build(seed=0)
     with pytest.raises(MethodError, match=r"expected no layer for rows of a table, .*, got 'layers\.1'; leave it out"):
-        forget(MixUnlearn(layer="layers.1"), model, split, three_classes)
+        forget(replace(SMALL, layer="layers.1"), model, split, three_classes)
     with pytest.raises(MethodError, match=r"expected a task with continuous inputs, got .*; give the task an"):
-        forget(MixUnlearn(), model, split, Classification(classes=3, input_range=None))
+        forget(SMALL, model, split, Classification(classes=3, input_range=None))
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,30 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
 from obliviate.methods import nabla_tau
+from obliviate.methods.base import settle
 from obliviate.methods.nabla_tau import NablaTau, decay, objective
 from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import mean_loss
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from obliviate.training.scale import Scale
+
+NUMBERS: dict[str, Any] = {
+    "optimizer": "adamw",
+    "learning_rate": 4e-3,
+    "momentum": 0.9,
+    "weight_decay": 0.01,
+    "schedule": "linear_to_tenth",
+    "batch_size": 64,
+    "train_mode": False,
+    "clip_norm": None,
+    "retain_passes": 1.0,
+}
+
+
+def in_numbers(**settings: Any) -> NablaTau:
+    """The method with all its settings in numbers, whatever its defaults are."""
+    return NablaTau(**(NUMBERS | settings))
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +83,7 @@ def test_ascent_is_scaled_by_the_gap_and_off_from_tau_on(forget: float, expected
 def test_training_is_that_of_the_formula_written_out(
     epochs: int, model: nn.Module, small: Split, three_classes: Classification
 ) -> None:
-    method = NablaTau(epochs=epochs, batch_size=8, refresh=2, learning_rate=0.02)
+    method = in_numbers(epochs=epochs, batch_size=8, refresh=2, learning_rate=0.02)
     run = Run(three_classes, seed=5, precision="float32")
     made = method(copy.deepcopy(model), small, run)
 
@@ -103,11 +122,31 @@ def test_a_forget_batch_that_has_reached_tau_costs_no_backward_pass(
 
     monkeypatch.setattr(nabla_tau, "objective", watching)
     for tau in (-1.0, 0.9, 100.0):
-        NablaTau(epochs=6, batch_size=8, tau=tau, learning_rate=0.05)(copy.deepcopy(model), small, Run(three_classes))
+        method = in_numbers(epochs=6, batch_size=8, tau=tau, learning_rate=0.05)
+        method(copy.deepcopy(model), small, Run(three_classes))
     assert all(costs is below for costs, below in seen)
     assert {below for _, below in seen} == {True, False}
     assert not any(below for _, below in seen[:12])
     assert all(below for _, below in seen[-12:])
+
+
+def test_clip_norm_bounds_the_gradient(model: nn.Module, small: Split, three_classes: Classification) -> None:
+    """One step of plain gradient descent over everything, written out; the gap to τ makes the gradient long."""
+    before = copy.deepcopy(model)
+    forget, retain = small.forget.everything(), small.kept.everything()
+    gap = 20.0 - F.cross_entropy(before(forget.x), forget.y)
+    (0.5 * gap**2 + 0.5 * F.cross_entropy(before(retain.x), retain.y)).backward()
+    gradient = {name: parameter.grad for name, parameter in before.named_parameters()}
+    length = float(torch.cat([grad.flatten() for grad in gradient.values() if grad is not None]).norm())
+    assert length > 2
+    steps = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.0, "weight_decay": 0.0}
+    for clip_norm, factor in ((None, 1.0), (2 * length, 1.0), (1.0, 1 / length), (0.25, 0.25 / length)):
+        method = in_numbers(**steps, epochs=1, tau=20.0, alpha=0.5, clip_norm=clip_norm)
+        after = named(method(copy.deepcopy(model), small, Run(three_classes, precision="float32")))
+        for name, grad in gradient.items():
+            assert grad is not None
+            expected = model.get_parameter(name).detach() - 0.01 * factor * grad
+            torch.testing.assert_close(after[name], expected, atol=1e-6, rtol=1e-4)
 
 
 def test_alpha_falls_by_epoch_unless_there_are_very_few() -> None:
@@ -121,9 +160,8 @@ def test_forget_loss_rises_to_that_of_unseen_samples(
 ) -> None:
     split = Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
     before = mean_loss(original, split.forget, task)
-    made = workflow.unlearn(
-        original, split, NablaTau(learning_rate=2e-3, retain_passes=3.0, batch_size=256), task
-    ).model
+    method = in_numbers(learning_rate=2e-3, retain_passes=3.0, batch_size=256)
+    made = workflow.unlearn(original, split, method, task).model
     after, unseen = mean_loss(made, split.forget, task), mean_loss(made, data.test, task)
     assert before < 0.8 * unseen
     assert abs(after - unseen) < 0.5 * abs(before - unseen)
@@ -137,9 +175,9 @@ def test_forget_loss_rises_to_that_of_unseen_samples(
     ("forget", "retain", "alpha"), [(30, 970, 0.05), (150, 850, 0.25), (300, 700, 0.5), (900, 100, 0.9)]
 )
 def test_alpha_starts_at_five_thirds_of_the_forgotten_share(forget: int, retain: int, alpha: float) -> None:
-    settled = NablaTau(tau=1.0).settled(sized(forget, retain))
+    settled = in_numbers(tau=1.0).settled(sized(forget, retain))
     assert settled.alpha == pytest.approx(alpha)
-    assert NablaTau(tau=1.0, alpha=0.2).settled(sized(forget, retain)).alpha == 0.2
+    assert in_numbers(tau=1.0, alpha=0.2).settled(sized(forget, retain)).alpha == 0.2
 
 
 @pytest.mark.parametrize(
@@ -160,6 +198,32 @@ def test_forget_epochs_make_so_many_passes_over_the_retain_set(
     assert NablaTau(tau=1.0, epochs=6).settled(sized(forget, retain)).epochs == 6
 
 
+def test_defaults_are_relative_to_the_recipe() -> None:
+    scale = Scale(optimizer="sgd", learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=10, epochs=40)
+    assert settle(NablaTau(tau=1.0), sized(100, 900), scale) == NablaTau(
+        tau=1.0,
+        alpha=5 / 3 * 100 / 1000,
+        epochs=45,  # an eighth of 40 epochs are 5 passes over 90 batches, 10 in each forget-epoch
+        retain_passes=5.0,
+        refresh=1,
+        optimizer="sgd",
+        learning_rate=0.3,
+        momentum=0.8,
+        weight_decay=1e-3,
+        schedule="cosine",
+        batch_size=10,
+        train_mode=True,
+        clip_norm=1.0,
+    )
+
+
+def test_a_method_that_is_not_settled_is_refused(model: nn.Module, small: Split, three_classes: Classification) -> None:
+    with pytest.raises(MethodError, match=r"expected batch_size of nabla_tau as a whole number, got None; settle the"):
+        NablaTau()(copy.deepcopy(model), small, Run(three_classes))
+    with pytest.raises(MethodError, match=r"expected retain_passes of nabla_tau as a number, got '12\.5%'; settle the"):
+        NablaTau(batch_size=8)(copy.deepcopy(model), small, Run(three_classes))
+
+
 # ------------------------------------------------------------------------------------------- τ
 
 
@@ -178,7 +242,7 @@ def test_tau_is_taken_of_the_reference_set_at_every_fifth_forget_epoch(
     model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = counted(monkeypatch)
-    NablaTau(epochs=11, refresh=5)(copy.deepcopy(model), small, Run(three_classes))
+    in_numbers(epochs=11, refresh=5)(copy.deepcopy(model), small, Run(three_classes))
     assert len(asked) == 3
     assert all(one is small.reference for one in asked)
 
@@ -186,7 +250,8 @@ def test_tau_is_taken_of_the_reference_set_at_every_fifth_forget_epoch(
 def test_resumption_between_two_refreshes_keeps_tau(
     model: nn.Module, small: Split, three_classes: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = named(NablaTau(epochs=9, refresh=5)(copy.deepcopy(model), small, Run(three_classes)))
+    method = in_numbers(epochs=9, refresh=5)
+    whole = named(method(copy.deepcopy(model), small, Run(three_classes)))
 
     def dying(stage: str, done: float, total: float) -> None:
         if done == 7:
@@ -194,10 +259,10 @@ def test_resumption_between_two_refreshes_keeps_tau(
 
     run = Run(three_classes, folder=tmp_path, save_every=0.0, progress=dying)
     with pytest.raises(KeyboardInterrupt):
-        NablaTau(epochs=9, refresh=5)(copy.deepcopy(model), small, run)
+        method(copy.deepcopy(model), small, run)
     asked = counted(monkeypatch)
     run = Run(three_classes, folder=tmp_path, save_every=0.0)
-    again = named(NablaTau(epochs=9, refresh=5)(copy.deepcopy(model), small, run))
+    again = named(method(copy.deepcopy(model), small, run))
     assert not asked
     assert run.notes["tau"] > 0
     assert all(one.equal(whole[name]) for name, one in again.items())
@@ -220,7 +285,7 @@ def test_a_given_tau_needs_no_reference(
 ) -> None:
     split = Split(small.forget, small.kept)
     run = Run(three_classes)
-    NablaTau(tau=tau, epochs=2)(copy.deepcopy(model), split, run)
+    in_numbers(tau=tau, epochs=2)(copy.deepcopy(model), split, run)
     assert run.notes["tau"] == pytest.approx(value)
     assert NablaTau(tau=tau).needs == {"retain", "labels"}
     assert NablaTau().needs == NablaTau.needs == {"retain", "labels", "reference"}
@@ -265,14 +330,20 @@ def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
         workflow.unlearn(net, split, NablaTau(tau="log_classes"), task)
 
 
-@pytest.mark.parametrize("train_mode", [False, True])
-def test_batch_norm_and_dropout_are_frozen_unless_training_mode_is_asked_for(
-    train_mode: bool, small: Split, three_classes: Classification
+@pytest.mark.parametrize(
+    ("settings", "training"), [({}, True), ({"train_mode": True}, True), ({"train_mode": False}, False)]
+)
+def test_batch_norm_follows_the_weights_unless_training_mode_is_turned_off(
+    settings: dict[str, Any], training: bool, small: Split, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3))
-    made = NablaTau(epochs=2, train_mode=train_mode)(copy.deepcopy(net), small, Run(three_classes))
-    assert made[0].running_mean.equal(net[0].running_mean) is not train_mode  # pyright: ignore
+    method = settle(NablaTau(epochs=2, **settings), small, Scale.of(tiny_recipe))
+    unlearned = method(copy.deepcopy(net), small, Run(three_classes))
+    statistics, weights = ("0.running_mean", "0.running_var"), ("0.weight", "1.weight")
+    before, after = net.state_dict(), unlearned.state_dict()
+    assert [not after[name].equal(before[name]) for name in statistics] == [training, training]
+    assert not any(after[name].equal(before[name]) for name in weights)
 
 
 @pytest.mark.parametrize(
@@ -285,6 +356,11 @@ def test_batch_norm_and_dropout_are_frozen_unless_training_mode_is_asked_for(
         ({"schedule": "wavy"}, "expected a schedule of .*linear_to_tenth.*, got 'wavy'"),
         ({"refresh": 0}, "expected refresh above 0, got 0"),
         ({"retain_passes": -1}, "expected retain_passes above 0, got -1"),
+        (
+            {"retain_passes": "0%"},
+            r"expected retain_passes as a number above 0 or a share of .* such as '20%', got '0%'",
+        ),
+        ({"clip_norm": 0.0}, "expected clip_norm above 0, got 0.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:

@@ -152,7 +152,7 @@ def test_labels_learnt_by_heart_are_forgotten_and_the_rest_stays(
 
     assert right(original, split.forget) == 1.0
     assert 0.3 < right(unlearned.model, split.forget) < 0.7
-    assert right(unlearned.model, split.kept) > 0.8
+    assert right(unlearned.model, split.kept) > (0.85 if retain else 0.7)
 
 
 def test_an_audit_does_not_rest_on_the_teachers_of_a_model(

@@ -19,7 +19,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, RecipeError
 from obliviate.files import read_sealed_json, sha256_of, write_sealed_json
-from obliviate.methods.base import Method
+from obliviate.methods.base import Method, settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.nabla_tau import NablaTau
@@ -34,6 +34,7 @@ from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run
+from obliviate.training.scale import Scale
 
 MEMBERS = 4
 
@@ -191,8 +192,9 @@ def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: M
 def test_shadows_of_a_later_request_go_through_the_earlier_ones_first(
     pool: ReferencePool, make: Make, parts: Parts, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    before, then = FineTune(epochs=2), GradientAscent(epochs=1)
+    then = GradientAscent(epochs=1)
     first = Split.of(parts.train, forget=parts.train.ids[:8])
+    before = settle(FineTune(epochs=2), first, Scale.of(tiny_recipe))
     second = Split.of(first.kept, forget=first.kept.ids[:8]).without_retain()
     shadows = make(pool, then, split=second, earlier=[(first, before)])
     population, rows = parts.population, pool.included

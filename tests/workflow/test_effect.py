@@ -205,7 +205,7 @@ def test_measuring_changes_no_weights_and_can_be_spared(
         (GradientAscent(learning_rate=1.0, clip_norm=1e9), "damaged"),
         (GradientAscent(learning_rate=1e-7), "hardly changed"),
         (FineTune(learning_rate=1e-7), "hardly changed"),
-        (NablaTau(learning_rate=3e-3, epochs=20, tau=0.8), ""),
+        (NablaTau.paper(learning_rate=3e-3, epochs=20, tau=0.8, batch_size=64, refresh=1), ""),
         (Retrain(), ""),
     ],
 )
