@@ -128,7 +128,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert code == 0
     facts = json.loads(out)
     assert set(facts) == {
-        "folder", "method", "request", "forget", "seconds", "notes", "effect", "copies", "unseen"
+        "folder", "method", "request", "forget", "seconds", "notes", "effect", "copies", "unseen", "tuning"
     }  # fmt: skip
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
@@ -698,13 +698,14 @@ def test_relative_settings_are_shown_and_kept_in_numbers(cli: Cli, folder: Path)
     code, out, _ = cli(*asked, "--dry-run", "--json")
     assert code == 0
     method = json.loads(out)["method"]
-    assert method == repr(FineTune(epochs=1, learning_rate=0.15, batch_size=32))
+    numbers = {"optimizer": "sgd", "learning_rate": 0.15, "momentum": 0.9, "weight_decay": 5e-4, "batch_size": 32}
+    assert method == repr(FineTune(epochs=1, **numbers))
     assert f"Method: {method}" in " ".join(cli(*asked, "--dry-run")[1].split())
     assert cli(*asked)[0] == 0
     (manifest,) = (folder / "models").glob("fine_tune*.json")
     assert json.loads(manifest.read_text(encoding="utf-8"))["method"] == method
-    of_another = (*asked, "--set", "optimizer=adamw")
-    refused(cli(*of_another), "learning_rate as a number for optimizer adamw", "'1.5x', which is a multiple", "for sgd")
+    by_adam = json.loads(cli(*asked, "--set", "optimizer=adamw", "--dry-run", "--json")[1])["method"]
+    assert by_adam == repr(FineTune(epochs=1, **numbers | {"optimizer": "adamw", "learning_rate": 0.0015}))
 
 
 def test_a_dry_run_is_what_is_done_and_what_was_chosen_is_shown_again(cli: Cli, folder: Path) -> None:
@@ -768,7 +769,7 @@ def test_a_forget_file_that_is_not_text_is_refused(cli: Cli, folder: Path, mine:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["amnesia"], ["a method of retrain, sisa, fine_tune, gradient_ascent, amun", "'amnesia'"]),
+        (["amnesia"], ["a method of retrain, sisa, fine_tune, gradient_ascent, never_seen, amun", "'amnesia'"]),
         (["amun", "--set", "epoch=3"], ["NAME=VALUE with a hyperparameter of amun", "'epoch=3'"]),
         (["amun", "--set", "epochs"], ["NAME=VALUE", "'epochs'"]),
         (["fine_tune", "--set", "epochs=many"], ["epochs as a whole number above 0 or a share", "'many'"]),
@@ -1181,10 +1182,12 @@ def test_optional_hyperparameters_are_converted() -> None:
     assert repr(made) == repr(AMUN(saliency=0.5, search="pgd", keep_forget=True, radius=1.0, epochs=2))
     assert configure(AMUN, ["saliency=null"]) == AMUN()
     assert configure(AMUN, ["optimizer=adamw"]) == AMUN(optimizer="adamw")
-    assert configure(AMUN, ["optimizer=null"]) == AMUN()
+    assert configure(AMUN, ["learning_rate=1.5x"]) == AMUN(learning_rate="1.5x")
+    with pytest.raises(MethodError, match=r'expected optimizer to be a text \(the default is "recipe"\), got .null.'):
+        configure(AMUN, ["optimizer=null"])
 
 
-OTHER = ["keep_forget=1", "keep_forget=yes", "epochs=true", "epochs=2.5", "learning_rate=fast", "saliency=half"]
+OTHER = ["keep_forget=1", "keep_forget=yes", "epochs=true", "epochs=2.5", "saliency=half"]
 
 
 @pytest.mark.parametrize("text", OTHER)
@@ -1194,7 +1197,7 @@ def test_values_of_another_type_are_refused(text: str) -> None:
         configure(AMUN, [text])
 
 
-@pytest.mark.parametrize("text", ["clip_norm=true", "epochs=2.0", "momentum=null", 'batch_size="64"'])
+@pytest.mark.parametrize("text", ["clip_norm=true", "epochs=2.0", "clip_norm=null", 'batch_size="64"'])
 def test_values_of_another_type_than_the_default_are_refused(text: str) -> None:
     with pytest.raises(MethodError, match=r"to be a (whole )?number.* \(the default is "):
         configure(GradientAscent, [text])

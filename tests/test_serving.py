@@ -151,7 +151,7 @@ def test_killed_at_any_time_and_resumed_equals_uninterrupted(
 def test_finished_requests_are_read_back_and_a_different_one_is_made_anew(
     original: Trained, train: Samples, three_classes: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tune = FineTune(epochs=1, batch_size=8)
+    tune = FineTune(epochs=1, batch_size=8, optimizer="sgd", learning_rate=0.002, momentum=0.9, weight_decay=5e-4)
     first = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
     other = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path, seed=1)
     assert len(list(tmp_path.iterdir())) == 2

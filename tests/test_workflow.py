@@ -95,9 +95,10 @@ def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, thr
     torch.manual_seed(0)
     model = nn.Linear(6, 3)
     before = copy.deepcopy(model.state_dict())
-    made = workflow.unlearn(model, split, FineTune(epochs=1), three_classes)
+    method = FineTune(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=5e-4, batch_size=16)
+    made = workflow.unlearn(model, split, method, three_classes)
     assert made.label == "FineTune"
-    assert made.method == repr(FineTune(epochs=1))
+    assert made.method == repr(method)
     assert made.seconds is not None
     assert made.seconds > 0
     assert all(one.equal(before[name]) for name, one in model.state_dict().items())

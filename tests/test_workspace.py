@@ -16,12 +16,14 @@ from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
 from obliviate.files import read_sealed_json, write_sealed_json
+from obliviate.methods.base import settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.sisa import SISA
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
+from obliviate.training.scale import Scale
 from obliviate.workspace import Workspace, forget
 
 ASCENT = GradientAscent(learning_rate=0.01)
@@ -235,11 +237,12 @@ def test_a_manifest_says_where_the_weights_come_from(begin: Open) -> None:
     work = begin()
     work.train()
     work.choose("s01,s02")
+    method = settle(FineTune(epochs=2), work.split, Scale.of(work.recipe))
     work.unlearn(FineTune(epochs=2), seed=7)
     manifests = {
         one.method: one for one in map(checkpoint.read_manifest, (work.folder / "models").glob("*.safetensors"))
     }
-    original, tuned = manifests["train"], manifests[repr(FineTune(epochs=2))]
+    original, tuned = manifests["train"], manifests[repr(method)]
     assert (original.role, tuned.role, tuned.seed) == ("original", "unlearned", 7)
     assert original.ids == work.data.train.ids.tolist()
     assert tuned.ids == work.split.kept.ids.tolist()

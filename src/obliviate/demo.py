@@ -10,6 +10,7 @@ from obliviate.data.sources import EMBEDDED
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.methods.never_seen import NeverSeen
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.workspace import Workspace
@@ -29,7 +30,7 @@ def demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> dict[st
     workspace.unlearn(FineTune())
     workspace.unlearn(GradientAscent())
     workspace.unlearn(AMUN())
-    workspace.unlearn(AMUN(), retain=False)
+    workspace.unlearn(NeverSeen())
     return workspace.audit(
         references=REFERENCES, retrained=RETRAINED, since=began, command=f"obliviate demo --seed {seed}"
     )

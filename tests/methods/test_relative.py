@@ -91,8 +91,10 @@ def test_what_a_method_works_out_itself_rests_on_resolved_numbers(split: Split) 
     scale = replace(SCALE, batch_size=30, epochs=8)
     settled: Any = settle(NablaTau(batch_size=None, retain_passes="12.5%"), split, scale)
     assert settled.epochs == NablaTau(batch_size=30, retain_passes=1.0).settled(split).epochs == 9
-    half: Any = settle(NablaTau(batch_size=None, retain_passes="6.25%"), split, scale)
-    assert (half.retain_passes, half.epochs) == (0.5, 4)  # passes may be a part of one
+    more: Any = settle(NablaTau(batch_size=None, retain_passes="18.75%"), split, scale)
+    assert (more.retain_passes, more.epochs) == (1.5, 13)  # passes may be a part of one
+    least: Any = settle(NablaTau(batch_size=None, retain_passes="1%"), split, scale)
+    assert (least.retain_passes, least.epochs) == (1.0, 9)  # but all retained samples are seen
 
 
 def test_what_a_method_chooses_for_none_goes_before_the_recipe(split: Split) -> None:

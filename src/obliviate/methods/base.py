@@ -141,8 +141,9 @@ def describe(cls: type[Any]) -> dict[str, Any]:
     when_none = {case: dict(values) for case, values in getattr(cls, "when_none", {}).items()}
     own = {name for values in when_none.values() for name in values}
     for name, kind in kinds(cls).items():
-        if kind in OF_RECIPE and name not in own and name in defaults and defaults[name] is None:
-            when_none.setdefault("always", {})[name] = "the recipe's"
+        if kind in OF_RECIPE and name in defaults and defaults[name] is None:
+            for values in when_none.values() if name in own else [when_none.setdefault("always", {})]:
+                values.setdefault(name, "the recipe's")
     return {
         "name": cls.name,
         "summary": (inspect.getdoc(cls) or "").splitlines()[0],

@@ -21,7 +21,7 @@ Rate: TypeAlias = Annotated[float | str, "rate"]
 Length: TypeAlias = Annotated[int | str, "length"]
 """A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
 Passes: TypeAlias = Annotated[float | str, "passes"]
-"""Passes over the retain set: a number, which may be a part of one, or a share of the recipe's epochs such as "15%"."""
+"""Passes over the retain set: a number, which may be a part of one, or a share of the recipe's, at least one."""
 BatchSize: TypeAlias = Annotated[int | None, "batch_size"]
 Momentum: TypeAlias = Annotated[float | None, "momentum"]
 WeightDecay: TypeAlias = Annotated[float | None, "weight_decay"]
@@ -143,7 +143,7 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
         elif kind == "length" and isinstance(text := values[name], str):
             values[name] = math.ceil((amount(text, "%") or 0.0) * scale().epochs / 100)
         elif kind == "passes" and isinstance(text := values[name], str):
-            values[name] = (amount(text, "%") or 0.0) * scale().epochs / 100
+            values[name] = max(1.0, (amount(text, "%") or 0.0) * scale().epochs / 100)
     optimizer = values.get("optimizer", RECIPE)
     for name, text in values.items():
         if fields[name] == "rate" and isinstance(text, str) and optimizer is not None:  # or else not settled yet

@@ -96,8 +96,8 @@ def sharpness(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n clas
 def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
     """The least weight of the single opinion at which a pool is right about unseen samples no more often than a model.
 
-    Of the weights 0, 0.1, …, 1 it is the first at which the pool's advantage is within two standard errors of the paired
-    difference, 1 if there is none. Labels are places among the classes of the opinions.
+    Of the weights 0, 0.1, …, 1 it is the first at which the pool's advantage is within two standard errors of the
+    paired difference, 1 if there is none. Labels are places among the classes of the opinions.
 
     >>> single = torch.eye(3)[[1, 2, 0]]
     >>> blend(Opinions(torch.eye(3), single), torch.eye(3), torch.arange(3))  # as often right as the mean
