@@ -241,7 +241,7 @@ def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
 @pytest.mark.parametrize(
     ("retain", "expected"),
     [
-        (True, {"epochs": 2, "learning_rate": 0.3, "batch_size": 48, "saliency": 1.0}),
+        (True, {"epochs": 2, "learning_rate": 0.15, "batch_size": 48, "saliency": 1.0}),
         (False, {"epochs": 3, "learning_rate": 0.04, "batch_size": 32, "saliency": 0.2}),
     ],
 )
@@ -251,9 +251,11 @@ def test_defaults_are_relative_to_the_recipe(retain: bool, expected: dict[str, A
     assert settled == AMUN(optimizer="sgd", momentum=0.8, weight_decay=1e-3, schedule="cosine", **expected)
 
 
-@pytest.mark.parametrize(("retain", "multiple", "epochs", "batch_size"), [(True, 1.5, 1, 8), (False, 0.2, 2, 32)])
+@pytest.mark.parametrize(
+    ("retain", "of_images", "of_texts"), [(True, (0.75, 1, 8), (1.25, 2, 8)), (False, (0.2, 2, 32), (0.6, 3, 32))]
+)
 def test_a_text_model_gets_the_optimiser_of_its_recipe(
-    retain: bool, multiple: float, epochs: int, batch_size: int, split: Split
+    retain: bool, of_images: tuple[float, int, int], of_texts: tuple[float, int, int], split: Split
 ) -> None:
     model, samples, task = text_world()
     texts = Split.of(samples, forget=samples.ids[:20])
@@ -270,8 +272,9 @@ def test_a_text_model_gets_the_optimiser_of_its_recipe(
     ):
         settled = settle(method, request, Scale.of(recipe))
         assert isinstance(settled, AMUN)
+        multiple, *lengths = of_images if request is images else of_texts
         assert (settled.optimizer, settled.learning_rate) == (optimizer, pytest.approx(multiple * rate))
-        assert (settled.epochs, settled.batch_size) == (epochs, batch_size)
+        assert [settled.epochs, settled.batch_size] == lengths
     unlearned = workflow.unlearn(model, texts, AMUN(), task, recipe=by_adamw)
     assert unlearned.method == repr(settle(AMUN(), texts, Scale.of(by_adamw)))
     assert "optimizer='adamw'" in workflow.unlearn(model, texts, AMUN(), task).method  # its recipe is not known

@@ -102,7 +102,7 @@ def test_what_a_method_chooses_for_none_goes_before_the_recipe(split: Split) -> 
     assert (settled.batch_size, settled.saliency, settled.epochs) == (32, 0.2, 2)
     assert (settled.optimizer, settled.learning_rate, settled.momentum) == ("sgd", 0.04, 0.8)
     settled = settle(AMUN(), split, replace(SCALE, optimizer="adam"))  # which says nothing of batches there
-    assert (settled.optimizer, settled.learning_rate, settled.batch_size) == ("adam", 0.3, 48)
+    assert (settled.optimizer, settled.learning_rate, settled.batch_size) == ("adam", 0.15, 48)
 
 
 def in_numbers(cls: type[Any]) -> bool:

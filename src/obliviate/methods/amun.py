@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
+import torch
 from torch import Tensor, nn
 
 from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
@@ -22,9 +23,14 @@ from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "1.5x", "saliency": 1.0}
+WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "0.75x", "saliency": 1.0}
 WITHOUT_RETAIN: Final = {"epochs": "25%", "learning_rate": "0.2x", "batch_size": 32, "saliency": 0.2}
-"""Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md)."""
+TEXTS: Final = {"epochs": "35%", "learning_rate": "1.25x", "saliency": 1.0}
+TEXTS_WITHOUT_RETAIN: Final = {"epochs": "60%", "learning_rate": "0.6x", "batch_size": 32, "saliency": 1.0}
+"""Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md).
+
+Those of texts are longer and faster: most embeddings get few gradients.
+"""
 
 FIRST_STEP: Final = 0.005  # of `fgsm`, as a share of the input range; it doubles until the prediction flips
 SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to that of its sample
@@ -34,7 +40,8 @@ SUFFIX: Final = "/adversarial"  # what the id of an adversarial example adds to 
 class AMUN:
     """Fine-tune on the closest adversarial examples of the forget samples, labelled as the model mispredicts them.
 
-    What is None depends on whether the retain set is there, see `WITH_RETAIN` and `WITHOUT_RETAIN`, or is the recipe's.
+    What is None depends on whether the retain set is there, and on whether inputs are tokens, see `WITH_RETAIN`,
+    `WITHOUT_RETAIN`, `TEXTS` and `TEXTS_WITHOUT_RETAIN`, or is the recipe's.
     `keep_forget` trains on D_F with its true labels as well, as the paper does unless D_F is very large.
     `saliency` = r is AMUN + SalUn: only the top share r of the weights, by gradient on D_F, may change; 1 is all.
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
@@ -50,6 +57,8 @@ class AMUN:
     when_none: ClassVar[WhenNone] = {
         "with retain": WITH_RETAIN,
         "without retain": WITHOUT_RETAIN,
+        "on texts": TEXTS,
+        "on texts without retain": TEXTS_WITHOUT_RETAIN,
     }
 
     epochs: Length | None = None
@@ -88,7 +97,9 @@ class AMUN:
 
     def settled(self, split: Split) -> AMUN:
         """Fill in the hyperparameters that are None."""
-        defaults = WITHOUT_RETAIN if split.retain is None else WITH_RETAIN
+        texts = not split.forget.take(torch.arange(1)).x.is_floating_point()
+        known = (TEXTS, TEXTS_WITHOUT_RETAIN) if texts else (WITH_RETAIN, WITHOUT_RETAIN)
+        defaults = known[split.retain is None]
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
