@@ -563,7 +563,8 @@ def _table(ground: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
         texts = []
         for figure, digits in COLUMNS.values():
             values = [row[figure] for row in good if row.get(figure) is not None]
-            texts.append(ranged(spread(values), digits) if values else "")
+            several = ranged(spread(values), digits) if len(values) > 1 else "".join(f"{v:.{digits}f}" for v in values)
+            texts.append(several)
         verdicts = Counter(row["verdict"] + ("; damaged" if row["damage"] else "") for row in good)
         texts.append(", ".join(f"{count} × {verdict}" for verdict, count in verdicts.most_common()))
         lines.append([name if name in ("original", "retrained") else f"`{name}`", *texts])
