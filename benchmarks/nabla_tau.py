@@ -34,8 +34,8 @@ from obliviate.training.recipe import Recipe
 PAGE = Path(__file__).parents[1] / "docs" / "methods" / "nabla_tau.md"
 VARIANTS: Final[dict[str, Method]] = {
     "∇τ": NablaTau(),
-    "∇τ, paper's rate": NablaTau(learning_rate=1e-3),
-    "∇τ, half as long": NablaTau(retain_passes=NablaTau().retain_passes / 2),
+    "∇τ, as published": NablaTau.paper(),
+    "∇τ, half as long": NablaTau(retain_passes="6.25%"),
 }
 
 
