@@ -14,7 +14,8 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
-from obliviate.methods.never_seen import NeverSeen, _Lesson, margins
+from obliviate.methods.base import check_classification
+from obliviate.methods.never_seen import NeverSeen, _Lesson
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification
@@ -58,7 +59,7 @@ def rows() -> Samples:
 def lesson(model: nn.Module, split: Split, teachers: Said, *, below: float = 0.2, **recipe: Any) -> _Lesson:
     task = Classification(classes=3)
     run = Run(task, recipe=Recipe(**recipe) if recipe else None, device="cpu", teachers=teachers)
-    return _Lesson.of(model, split, run, 3, below=below)
+    return _Lesson.of(model, split, run, check_classification(NeverSeen(), run.task), below=below)
 
 
 def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
@@ -106,7 +107,8 @@ def test_samples_that_are_known_less_than_their_targets_count_below_times(linear
             F.cross_entropy(logits[2:], batch.y[2:]),
         ]
     )
-    known = margins(logits[:2], batch.y[:2]) > margins(taught.targets.log(), batch.y[:2])
+    task = Classification(classes=3)
+    known = task.score(logits[:2], batch.y[:2]) > task.score(taught.targets.log(), batch.y[:2])
     assert known.tolist() == [False, False]  # x = 0.1 is hardly known, and of class 2 the model says −x
     expected = (0.3 * losses[0] + 0.3 * losses[1] + losses[2]) / 3
     torch.testing.assert_close(taught.loss(linear, batch), expected)

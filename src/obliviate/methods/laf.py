@@ -85,7 +85,7 @@ class LAF:
         if self.epochs is not None:
             return self
         (size,) = whole(self, "batch_size")
-        forget, retain = (math.ceil(len(one) / size) for one in (split.forget, split.kept))
+        forget, retain = (math.ceil(len(samples) / size) for samples in (split.forget, split.kept))
         return replace(self, epochs=math.ceil(max(retain / 3, LEAST_STEPS) / forget))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:

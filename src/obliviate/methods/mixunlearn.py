@@ -157,7 +157,7 @@ class MixUnlearn:
         if self.epochs is not None:
             return self
         (size,) = whole(self, "batch_size")
-        forget, retain = (math.ceil(len(one) / size) for one in (split.forget, split.kept))
+        forget, retain = (math.ceil(len(samples) / size) for samples in (split.forget, split.kept))
         per_epoch = forget if self.steps == "forget" else max(forget, retain)
         return replace(self, epochs=max(2, math.ceil(max(passes(self) * retain, LEAST_STEPS) / per_epoch)))
 

@@ -124,7 +124,7 @@ class NablaTau:
             alpha = min(5 / 3 * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
         if epochs is None:
             (size,) = whole(self, "batch_size")
-            forget, retain = (len(Batches(one, size)) for one in (split.forget, split.kept))
+            forget, retain = (len(Batches(samples, size)) for samples in (split.forget, split.kept))
             epochs = min(max(int(passes(self) * retain / forget), 1), self.most_epochs)
         return replace(self, alpha=alpha, epochs=epochs)
 

@@ -11,7 +11,7 @@ from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from obliviate.data.rules import targets
@@ -21,6 +21,7 @@ from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.seeds import derive
+from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.opinions import GUESS, Opinions, blend, sharpness
 from obliviate.training.run import Run
@@ -84,8 +85,8 @@ class NeverSeen:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size, repeats, hold = whole(self, "epochs", "batch_size", "repeats", "hold")
-        classes = check_classification(self, run.task).classes
-        lesson = _Lesson.of(model, split, run, classes, below=self.below)
+        task = check_classification(self, run.task)
+        lesson = _Lesson.of(model, split, run, task, below=self.below)
         if split.retain is not None:
             repeats = max(1, min(repeats, len(split.retain) // len(split.forget)))
         parts = [run.augmented(split.forget).repeated(repeats)]
@@ -107,6 +108,7 @@ class NeverSeen:
 class _Lesson:
     """What is taught: a target for each forget sample, and for reference samples what the original says of them."""
 
+    task: Classification
     targets: Float[Tensor, "n classes"]  # of the forget samples, then of the reference samples
     forgotten: int  # how many of them are of forget samples
     rows: dict[str, int]  # by id, where a sample's target stands
@@ -115,9 +117,9 @@ class _Lesson:
     notes: dict[str, float]
 
     @classmethod
-    def of(cls, model: nn.Module, split: Split, run: Run, classes: int, *, below: float) -> _Lesson:
+    def of(cls, model: nn.Module, split: Split, run: Run, task: Classification, *, below: float) -> _Lesson:
         """Ask the teachers, and make them as right and as sure as the model is on the reference samples."""
-        teachers, seed = run.teachers, derive(run.seed, "teachers")
+        teachers, seed, classes = run.teachers, derive(run.seed, "teachers"), task.classes
         assert teachers is not None
         gone = _gone(split, classes)
         opinions, reference = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.reference
@@ -131,10 +133,10 @@ class _Lesson:
             parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
         forget[:, ~gone] = (sharp * opinions.blended(weight)).softmax(1)
-        weights = run.task.weights(torch.arange(classes, device=run.device))
+        weights = task.weights(torch.arange(classes, device=run.device))
         notes = {"teachers": float(len(teachers)), "single_opinion": weight, "sharpness": sharp}
         rows = {str(name): row for row, name in enumerate(ids)}
-        return cls(torch.cat([forget, *parts]).to(run.device), len(forget), rows, below, weights, notes)
+        return cls(task, torch.cat([forget, *parts]).to(run.device), len(forget), rows, below, weights, notes)
 
     def find(self, samples: Samples) -> None:
         """Note for samples, repeated ones too, which row is theirs."""
@@ -151,7 +153,7 @@ class _Lesson:
         weights = torch.ones_like(logits[:, 0]) if self.weights is None else aims @ self.weights
         losses = weights * F.cross_entropy(logits, aims, reduction="none")
         with torch.no_grad():
-            less = margins(logits, batch.y) <= margins(self.targets[rows].log(), batch.y)
+            less = self.task.score(logits, batch.y) <= self.task.score(self.targets[rows].log(), batch.y)
         losses = torch.where(less & (rows >= 0) & (rows < self.forgotten), self.below * losses, losses)
         return losses.sum() / weights.sum()
 
@@ -163,13 +165,3 @@ def _gone(split: Split, classes: int) -> Bool[Tensor, " classes"]:
         gone[targets(split.forget)] = True
         gone[targets(split.retain)] = False
     return gone
-
-
-def margins(logits: Float[Tensor, "n classes"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """Return how much surer a model is of the label than of all other classes together: φ = log p/(1 − p).
-
-    >>> margins(torch.tensor([[0.25, 0.75]]).log(), torch.tensor([1]))
-    tensor([1.0986])
-    """
-    own = logits.gather(1, y[:, None])
-    return own.squeeze(1) - logits.scatter(1, y[:, None], -torch.inf).logsumexp(1)

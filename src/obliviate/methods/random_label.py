@@ -49,7 +49,7 @@ class RandomLabel:
 
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
         optimizer = run.optimizer(model, self)
-        steps = epochs * sum(len(run.batches(one, size, 0)) for one in (forget, retain))
+        steps = epochs * sum(len(run.batches(samples, size, 0)) for samples in (forget, retain))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("random_label", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             for samples, loss in ((forget, wrong), (retain, run.task.loss)):

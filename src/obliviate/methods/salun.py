@@ -54,7 +54,7 @@ class SalUn:
         mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=self.saliency))
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
         optimizer = run.optimizer(model, self)
-        steps = epochs * sum(len(run.batches(one, size, 0)) for one in (forget, retain))
+        steps = epochs * sum(len(run.batches(samples, size, 0)) for samples in (forget, retain))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("salun", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             for samples, loss in ((forget, wrong), (retain, run.task.loss)):

@@ -93,7 +93,7 @@ def similarities(model: nn.Module, classes: int) -> Float[Tensor, "classes class
     >>> similarities(layer, 2).round(decimals=4).tolist()
     [[1.0, -1.0], [-1.0, 1.0]]
     """
-    layers = [one for one in model.modules() if isinstance(one, nn.Linear) and one.out_features == classes]
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module.out_features == classes]
     if not layers:
         raise MethodError(
             f"expected a model with a linear layer of {classes} outputs for trew, got {type(model).__name__} without; "

@@ -15,8 +15,8 @@ def importances(model: nn.Module, samples: Samples, run: Run, batch_size: int) -
 
     Evaluation mode, float32, un-augmented. A batch counts by its size, so that a smaller last one is not overweight.
     """
-    named = {name: one for name, one in model.named_parameters() if one.requires_grad}
-    sums = {name: torch.zeros_like(one) for name, one in named.items()}
+    named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    sums = {name: torch.zeros_like(weight) for name, weight in named.items()}
     batches = run.batches(samples, batch_size, 0)
     with evaluating(model):
         for done, batch in enumerate(batches):

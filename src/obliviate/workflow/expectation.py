@@ -196,12 +196,18 @@ def _of_teachers(
     `aside` are unseen samples of classes that are forgotten as a whole, on which nothing is calibrated.
     """
     seed, aside = derive(seed, "teachers"), aside & (not aside.all())
-    said = {name: Opinions.of(teachers, parts[name][0], seed=derive(seed, name)) for name in ("forget", "unseen")}
+    opinions_of = {
+        name: Opinions.of(teachers, parts[name][0], seed=derive(seed, name)) for name in ("forget", "unseen")
+    }
     original, y = (torch.from_numpy(array[~aside]) for array in (before["unseen"].signals, before["unseen"].targets))
-    asked = Opinions(said["unseen"].mean[~aside], said["unseen"].single[~aside]) if aside.any() else said["unseen"]
+    asked = (
+        Opinions(opinions_of["unseen"].mean[~aside], opinions_of["unseen"].single[~aside])
+        if aside.any()
+        else opinions_of["unseen"]
+    )
     weight = blend(asked, original, y)
     sharp = sharpness(asked.blended(weight), original)
-    logits = {name: (sharp * opinions.blended(weight)).double().numpy() for name, opinions in said.items()}
+    logits = {name: (sharp * opinions.blended(weight)).double().numpy() for name, opinions in opinions_of.items()}
     right = {name: logits[name].argmax(1) == before[name].targets for name in logits}
     ahead = float((before["unseen"].right - right["unseen"])[~aside].mean())
     margins = {name: margin(logits[name], before[name].targets) for name in logits}
