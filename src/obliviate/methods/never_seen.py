@@ -23,7 +23,7 @@ from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerNam
 from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
-from obliviate.training.opinions import GUESS, Opinions, blend, sharpness
+from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -123,18 +123,19 @@ class _Lesson:
         assert teachers is not None
         gone = _gone(split, classes)
         opinions, reference = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.reference
-        weight, sharp, parts, ids = GUESS, 1.0, list[Tensor](), split.forget.ids.tolist()
+        calibration, parts, ids = Calibration(), list[Tensor](), split.forget.ids.tolist()
         if reference is not None:
             reference = reference.at(~gone[targets(reference)].numpy())
             original = outputs(model, reference)
             unseen = Opinions.of(teachers, reference, seed=derive(seed, "reference"), gone=gone)
-            weight = blend(unseen, original[:, ~gone], (~gone).cumsum(0)[targets(reference)] - 1)
-            sharp = sharpness(unseen.blended(weight), original[:, ~gone])
+            places = (~gone).cumsum(0) - 1
+            calibration = Calibration.of(unseen, original[:, ~gone], places[targets(reference)])
             parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
-        forget[:, ~gone] = (sharp * opinions.blended(weight)).softmax(1)
+        forget[:, ~gone] = calibration.logits(opinions).softmax(1)
         weights = task.weights(torch.arange(classes, device=run.device))
-        notes = {"teachers": float(len(teachers)), "single_opinion": weight, "sharpness": sharp}
+        notes = {"teachers": float(len(teachers))}
+        notes |= {"single_opinion": calibration.weight, "sharpness": calibration.sharpness}
         rows = {str(name): row for row, name in enumerate(ids)}
         return cls(task, torch.cat([forget, *parts]).to(run.device), len(forget), rows, below, weights, notes)
 

@@ -61,9 +61,35 @@ class Opinions:
             )
         return cls(total / count[:, None], single)
 
+    def at(self, included: Bool[Tensor, " n"]) -> Opinions:
+        """Keep what is said of the samples where the mask is true."""
+        return Opinions(self.mean[included], self.single[included])
+
     def blended(self, weight: float) -> Float[Tensor, "n classes"]:
         """Move from the mean opinion (0) to the single one (1)."""
         return self.mean.lerp(self.single, weight)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What makes opinions as right and as sure as a model is where it never saw the samples either.
+
+    `weight` is that of the single opinion (`blend`), `sharpness` an inverse temperature. The defaults are for want of
+    samples to learn them from.
+    """
+
+    weight: float = GUESS
+    sharpness: float = 1.0
+
+    @classmethod
+    def of(cls, opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> Calibration:
+        """Learn it from what both say of unseen samples; labels are places among the classes of the opinions."""
+        weight = blend(opinions, model, labels)
+        return cls(weight, sharpness(opinions.blended(weight), model))
+
+    def logits(self, opinions: Opinions) -> Float[Tensor, "n classes"]:
+        """Return calibrated opinions, whose softmax are probabilities."""
+        return self.sharpness * opinions.blended(self.weight)
 
 
 def centred(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:

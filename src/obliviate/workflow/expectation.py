@@ -21,7 +21,7 @@ from obliviate.errors import MethodError
 from obliviate.metrics.utility import FIGURES, margin
 from obliviate.seeds import derive
 from obliviate.task import Classification, Task
-from obliviate.training.opinions import Opinions, blend, sharpness
+from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.effect import NAMES, Drawn, Look, Looks, drawn, forgotten_classes, look
 
@@ -200,14 +200,8 @@ def _of_teachers(
         name: Opinions.of(teachers, parts[name][0], seed=derive(seed, name)) for name in ("forget", "unseen")
     }
     original, y = (torch.from_numpy(array[~aside]) for array in (before["unseen"].signals, before["unseen"].targets))
-    asked = (
-        Opinions(opinions_of["unseen"].mean[~aside], opinions_of["unseen"].single[~aside])
-        if aside.any()
-        else opinions_of["unseen"]
-    )
-    weight = blend(asked, original, y)
-    sharp = sharpness(asked.blended(weight), original)
-    logits = {name: (sharp * opinions.blended(weight)).double().numpy() for name, opinions in opinions_of.items()}
+    calibration = Calibration.of(opinions_of["unseen"].at(torch.from_numpy(~aside)), original, y)
+    logits = {name: calibration.logits(opinions).double().numpy() for name, opinions in opinions_of.items()}
     right = {name: logits[name].argmax(1) == before[name].targets for name in logits}
     ahead = float((before["unseen"].right - right["unseen"])[~aside].mean())
     margins = {name: margin(logits[name], before[name].targets) for name in logits}
