@@ -708,6 +708,18 @@ def test_relative_settings_are_shown_and_kept_in_numbers(cli: Cli, folder: Path)
     assert by_adam == repr(FineTune(epochs=1, **numbers | {"optimizer": "adamw", "learning_rate": 0.0015}))
 
 
+def test_a_dry_run_of_a_method_with_teachers_trains_none_and_refuses_a_number_that_cannot_be(
+    cli: Cli, folder: Path
+) -> None:
+    asked = ("unlearn", "never_seen", "--out", folder, "--forget", "random:0.1", "--dry-run")
+    before = snapshot(folder)
+    code, out, _ = cli(*asked, "--json")
+    assert code == 0
+    assert json.loads(out)["needs"] == ["labels", "teachers"]
+    refused(cli(*asked, "--teachers", 3), "an even number of reference models, at least 4", "got 3")
+    assert snapshot(folder) == before
+
+
 def test_a_dry_run_is_what_is_done_and_what_was_chosen_is_shown_again(cli: Cli, folder: Path) -> None:
     asked = ("unlearn", "gradient_ascent", "--out", folder)
     code, out, _ = cli(*asked, "--forget", "random:0.1", "--dry-run", "--json")

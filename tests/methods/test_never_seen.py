@@ -204,3 +204,26 @@ def test_teachers_of_another_model_are_refused_before_any_work(
 def test_settings_out_of_range_are_refused(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(MethodError, match=words):
         NeverSeen(**settings)
+
+
+def test_shadows_learn_from_the_teachers_too_and_other_teachers_make_other_shadows(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+) -> None:
+    train, unseen = tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
+    split = Split.of(train, forget=train.ids[:12])
+    audited, *taught = (
+        workflow.train_references(
+            tiny_recipe, train, part, three_classes, folder=tmp_path / str(seed), models=4, seed=seed, workers=0
+        )
+        for seed, part in ((0, unseen), (1, None), (2, None))
+    )
+    shadows = [
+        workflow.train_shadows(
+            audited, tiny_recipe, train, unseen, split, NeverSeen(), three_classes, teachers=teachers, workers=0
+        )
+        for teachers in taught
+    ]
+    assert shadows[0].fingerprint != shadows[1].fingerprint
+    assert not (shadows[0].logits[0] == shadows[1].logits[0]).all()
+    with pytest.raises(MethodError, match="expected a pool of teachers for never_seen, got none"):
+        workflow.train_shadows(audited, tiny_recipe, train, unseen, split, NeverSeen(), three_classes, workers=0)

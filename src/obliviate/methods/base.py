@@ -71,8 +71,11 @@ def settle(method: Method, split: Split, scale: Scale | Callable[[], Scale]) -> 
     return resolved(method.settled(split), known, settled=True) if isinstance(method, Adaptive) else method
 
 
-def check_needs(method: Method, split: Split, run: Run) -> None:
-    """Refuse, before any work, a request that lacks what the method needs; raises MethodError."""
+def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[str] = frozenset()) -> None:
+    """Refuse, before any work, a request that lacks what the method needs; raises MethodError.
+
+    What is `planned` will be there by the time that the method is called.
+    """
     remedies = {
         "retain": (split.retain is not None, "the retained training samples: leave out `--no-retain`, or give them"),
         "reference": (
@@ -86,7 +89,7 @@ def check_needs(method: Method, split: Split, run: Run) -> None:
         ),
     }
     what = {"retain": "retain set", "reference": "reference set", "recipe": "recipe", "teachers": "pool of teachers"}
-    for need in sorted(method.needs & set(remedies)):
+    for need in sorted((method.needs & set(remedies)) - planned):
         present, remedy = remedies[need]
         if not present:
             raise MethodError(

@@ -159,13 +159,13 @@ def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task:
     return effects.drawn({"forget": split.forget, "retain": retain, "unseen": unseen}, seed=seed)
 
 
-def check_request(method: Method, split: Split, run: Run) -> None:
+def check_request(method: Method, split: Split, run: Run, *, planned: frozenset[str] = frozenset()) -> None:
     """Refuse, before any work, a method, a task and samples that do not go together.
 
-    Raises MethodError and DataError.
+    What the method needs and is `planned` need not be there yet. Raises MethodError and DataError.
     """
     check_task(method, run.task)
-    check_needs(method, split, run)
+    check_needs(method, split, run, planned=planned)
     _check_split(split, run.task)
 
 

@@ -11,6 +11,7 @@ from obliviate.data.predicate import plain
 from obliviate.data.rules import Among, Chosen, targets
 from obliviate.data.split import Split
 from obliviate.methods.base import Method, settle
+from obliviate.references.plan import check_count
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -44,7 +45,10 @@ def preview(
     "" without trials. "notes" tell of copies and of such owners in sentences.
     Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
-    check_request(method, split, Run(task, recipe=recipe))
+    # The folder trains teachers before it calls a method that needs some.
+    check_request(method, split, Run(task, recipe=recipe), planned=frozenset({"teachers"}))
+    if teachers:
+        check_count(teachers)
     settled = settle(method, split, Scale.of(recipe))
     tuning = outline(settled, split, tune, teachers=teachers) if tune else ""
     places = among.train.places(split.forget.ids).numpy()
