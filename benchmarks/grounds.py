@@ -1,17 +1,22 @@
 """The grounds that methods are tuned and judged on: networks, data and requests, with the models that they need.
 
     python benchmarks/grounds.py --data FOLDER --stage prepare [--grounds fashion,adult] [--out runs/grounds]
-    python benchmarks/grounds.py --data FOLDER --stage search [--methods amun,never_seen] [--trials 8]
+    python benchmarks/grounds.py --data FOLDER --stage search --grounds fashion,adult --trials 12
+    python benchmarks/grounds.py --data FOLDER --stage search --grounds newsgroups,resnet8_small --trials 3 \
+        --leaders fashion,adult
     python benchmarks/grounds.py --data FOLDER --stage measure [--requests random:0.1@2001] [--originals 0]
+    python benchmarks/grounds.py --data FOLDER --stage strong --grounds fashion,adult --requests random:0.1@2001
+    python benchmarks/grounds.py --data FOLDER --stage curve --grounds fashion,adult
     python benchmarks/grounds.py --stage table
 
 FOLDER holds `cifar10`, `adult`, `newsgroups20` and `mnist` as they are published. `prepare` trains what is missing:
 originals, references, teachers, retrained models. `search` tries as many settings of every method, drawn from `SPACES`
-and all relative to the recipe, on the tuning grounds: originals of seed 1000 and forget sets of seeds from 1001 on. Its
+and all relative to the recipe, on the tuning grounds: originals of seed 1000 and forget sets of seeds from 1001 on. The
+first trial of a method is its defaults as they are; `--leaders` takes those that lead on other grounds instead. The
 score is the mean over grounds of log(gap ÷ floor), the gap not below the floor, where the floor is the gap of retrained
 models beside each other. `measure` runs every method at its defaults on originals and forget sets of other seeds; the
 grounds that are not `tuned` play no part in any search. `table` writes the page. All figures are kept as they are made,
-trials in `<out>/<ground>/trials.jsonl` and cells in `benchmarks/results/grounds.json`, so each command can be
+trials in `<out>/<ground>/search.jsonl` and cells in `benchmarks/results/grounds.json`, so each command can be
 interrupted.
 """
 
@@ -29,37 +34,46 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from common import RESULTS, insert, provenance, ranged, spread, table
 from ground import Bench, Log, key_of
+from torch import nn
 
 from obliviate import workflow
+from obliviate.attacks.membership import ulira
+from obliviate.attacks.membership.moments import Moments
+from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.audit.panel import Ground as AuditGround
 from obliviate.audit.panel import Panel
 from obliviate.audit.result import ModelAudit
-from obliviate.data.rules import random_ids
+from obliviate.data.rules import random_ids, targets
 from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
-from obliviate.methods.base import Method
+from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import auc
 from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
+from obliviate.references.shadows import ShadowPool
 from obliviate.seeds import derive
 from obliviate.task import Task, task_of
 from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 from obliviate.training.suited import recipe_for
+from obliviate.types import Ids
 from obliviate.workflow import Evaluation, Trained
 
 AUDIT_SEED: Final = 0
 TEACHER_SEED: Final = 500
 TUNING_MODEL: Final = 1000
+TRIALS: Final = "search.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,7 +188,11 @@ class Field:
 
     @cached_property
     def pool(self) -> ReferencePool:
-        return self._pool("references", self.test, AUDIT_SEED, self.ground.references)
+        return self.references(self.ground.references)
+
+    def references(self, models: int) -> ReferencePool:
+        """The first of the audit's references."""
+        return self._pool("references", self.test, AUDIT_SEED, models)
 
     @cached_property
     def teachers(self) -> ReferencePool:
@@ -194,18 +212,20 @@ class Field:
 
     @cache  # noqa: B019
     def split(self, kind: str, seed: int) -> Split:
-        """The request: "random:0.1", "owner", "class", with the seed of its draw."""
+        """The request: "random:0.1", "memorised:0.1" (of the teachers' pool), "owner", "class"; with a seed."""
         return Split.of(self.data.train, forget=self._ids(kind, seed), reference=self.data.reference)
 
     def _ids(self, kind: str, seed: int) -> Any:
         rule, _, value = kind.partition(":")
         if rule == "random":
             return random_ids(self.data.train, float(value), seed=seed)
+        if rule == "memorised":
+            return workflow.memorised(float(value), self.teachers, self.task)
         if rule == "owner":
             return self.data.ids_of(most(self.data)[seed % 10])
         if rule == "class":
             return f"class:{seed % self.data.classes}"
-        raise SystemExit(f"expected a request of random:SHARE, owner or class, got {kind!r}")
+        raise SystemExit(f"expected a request of random:SHARE, memorised:SHARE, owner or class, got {kind!r}")
 
     def retrained(self, kind: str, seed: int, count: int = 3) -> list[Trained]:
         split, models = self.split(kind, seed), list[Trained]()
@@ -294,35 +314,37 @@ class Judge:
 
 
 NO_RETAIN: Final = " (no retain set)"
-RATES: Final = ["0.5x", "1x", "1.5x", "2x"]
-SLOW: Final = ["0.1x", "0.2x", "0.5x", "1x"]
+RATES: Final = ["0.25x", "0.5x", "1x", "1.5x", "2x"]
+SLOW: Final = ["0.03x", "0.1x", "0.2x", "0.5x", "1x"]
 LENGTHS: Final = ["10%", "15%", "20%", "25%"]
 COMMON: Final[dict[str, list[Any]]] = {
     "optimizer": ["recipe"], "momentum": [None], "weight_decay": [None], "batch_size": [None], "schedule": ["cosine"],
 }  # fmt: skip
 BY_ADAM: Final = COMMON | {"optimizer": ["adam"], "momentum": [0.9], "weight_decay": [0.0]}
+PLAIN: Final = {"momentum": [0.0, None], "weight_decay": [0.0, None]}
+"""Random labels ruin some networks by the recipe's momentum, and others not."""
 SPACES: Final[dict[str, dict[str, list[Any]]]] = {
     "fine_tune": COMMON | {"epochs": LENGTHS, "learning_rate": RATES},
-    "amun": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "keep_forget": [False, True]},
+    "amun": COMMON | {"epochs": LENGTHS, "learning_rate": ["0.5x", "0.75x", "1x", "1.25x", "1.5x"]},
     "nabla_tau": COMMON
     | {
-        "retain_passes": LENGTHS,
-        "learning_rate": ["0.25x", *RATES],
+        "retain_passes": ["5%", "10%", "15%", "20%"],
+        "learning_rate": RATES,
         "alpha": [None, 0.25, 0.5],
         "train_mode": [True],
         "clip_norm": [1.0],
     },
     "mixunlearn": BY_ADAM
     | {
-        "retain_passes": ["5%", "10%"],
+        "retain_passes": ["5%", "7%", "10%"],
         "learning_rate": ["0.5x", "1x", "2x"],
         "tau_mix": [2.0, 3.0, 5.0],
         "tau_real": [1.5, 2.0, 3.0],
     },
     "never_seen": COMMON
-    | {"epochs": LENGTHS, "learning_rate": ["0.5x", "1x", "2x"], "repeats": [3, 5, 8], "below": [0.1, 0.2, 0.4]},
-    "random_label": COMMON | {"epochs": LENGTHS, "learning_rate": SLOW},
-    "salun": COMMON | {"epochs": LENGTHS, "learning_rate": SLOW, "saliency": [0.3, 0.5, 0.7]},
+    | {"epochs": LENGTHS, "learning_rate": ["0.5x", "1x", "1.5x"], "repeats": [3, 5, 8], "below": [0.1, 0.2, 0.5]},
+    "random_label": COMMON | PLAIN | {"epochs": LENGTHS, "learning_rate": SLOW},
+    "salun": COMMON | PLAIN | {"epochs": LENGTHS, "learning_rate": SLOW, "saliency": [0.3, 0.5, 0.7]},
     "scrub": BY_ADAM
     | {
         "epochs": ["5%", "10%", "15%"],
@@ -334,6 +356,12 @@ SPACES: Final[dict[str, dict[str, list[Any]]]] = {
     | {"epochs": ["5%", "10%"], "learning_rate": ["0.25x", "0.5x", "1x", "2x"], "temperature": [1.0, 2.0, 4.0]},
     "neg_grad_plus": COMMON | {"epochs": ["5%", "10%", "15%"], "learning_rate": RATES, "beta": [0.9, 0.95, 0.98, 0.99]},
     "l1_sparse": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "gamma": [1e-5, 1e-4, 3e-4]},
+    "regun": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "forget_weight": [0.1, 0.2, 0.5, 1.0]},
+    "msg": COMMON
+    | {"epochs": LENGTHS, "learning_rate": RATES, "share": [0.2, 0.3, 0.5], "kept_gradient": [0.1, 0.5, 1.0]},
+    "ct": COMMON | {"epochs": LENGTHS, "learning_rate": RATES},
+    "lotus": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "alpha": [2.0, 8.0, 16.0]},
+    "sfron": COMMON | {"epochs": LENGTHS, "learning_rate": RATES, "alpha": [1.0, 5.0, 20.0], "every": [2, 5]},
     "amun (no retain set)": COMMON
     | {
         "epochs": ["15%", "25%", "40%"],
@@ -349,17 +377,21 @@ SPACES: Final[dict[str, dict[str, list[Any]]]] = {
         "below": [0.2, 0.5, 1.0],
     },
     "gradient_ascent (no retain set)": COMMON
-    | {"epochs": ["10%", "25%"], "learning_rate": ["0.001x", "0.003x", "0.01x", "0.03x", "0.1x"], "momentum": [0.0]},
+    | {
+        "epochs": ["10%", "25%", "50%"],
+        "learning_rate": ["0.001x", "0.003x", "0.01x", "0.03x", "0.1x"],
+        "momentum": [0.0],
+    },
 }
 """For every method the values that its fields may take; the search draws from the product."""
 
 
 def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
-    """Settings drawn without repetition from the method's space."""
+    """The defaults as they are, which are no settings, and others drawn without repetition from the method's space."""
     space = SPACES[name]
     product = [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
     random.Random(derive(0, "grounds", name)).shuffle(product)
-    return product[:trials]
+    return [{}, *product][:trials]
 
 
 def made_of(name: str, settings: Mapping[str, Any]) -> Method:
@@ -376,13 +408,19 @@ def run(field: Field, name: str, method: Method, kind: str, seed: int, original:
     return field.bench.unlearn(field.original(original).model, split, method, seed=seed, name=name, pool=field.teachers)
 
 
-def searched(field: Field, names: Sequence[str], trials: int, requests: Sequence[tuple[str, int]]) -> None:
-    """Try settings on one ground, and keep what comes of each."""
-    log = Log(field.folder / "trials.jsonl")
+def searched(
+    field: Field,
+    names: Sequence[str],
+    trials: int,
+    requests: Sequence[tuple[str, int]],
+    leaders: Mapping[str, list[Any]],
+) -> None:
+    """Try settings on one ground, and keep what comes of each; of methods with `leaders` only those."""
+    log = Log(field.folder / TRIALS)
     for number, name in itertools.product(range(trials), names):
-        settings = settings_of(name, trials)[number : number + 1]
+        settings = leaders.get(name, settings_of(name, trials))[number : number + 1]
         for chosen, (kind, seed) in itertools.product(settings, requests):
-            key = key_of(name, chosen, kind, seed)
+            key = key_of(name, chosen, repr(default_of(name)) if not chosen else "", kind, seed)
             if key in log.entries:
                 continue
             method = made_of(name, chosen)
@@ -405,14 +443,20 @@ def score(entries: Sequence[dict[str, Any]]) -> float:
     return statistics.fmean(math.log(max(entry["gap"] / entry["floor"], 1.0)) for entry in entries)
 
 
+STAGES: Final = ("prepare", "search", "best", "measure", "strong", "curve", "table")
+
+
 def main() -> None:
     """Prepare, search, measure or write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--stage", choices=["prepare", "search", "best", "measure", "table"], default="prepare")
+    parser.add_argument(
+        "--stage", choices=["prepare", "search", "best", "measure", "strong", "curve", "table"], default="prepare"
+    )
     parser.add_argument("--data", type=Path, help="the folder of the data sets; needed for all but `best` and `table`")
     parser.add_argument("--grounds", default=",".join(GROUNDS))
     parser.add_argument("--methods", default=",".join(SPACES))
-    parser.add_argument("--trials", type=int, default=8)
+    parser.add_argument("--trials", type=int, default=8, help="settings of every method")
+    parser.add_argument("--leaders", default="", help="search only among those that lead on these grounds, all tried")
     parser.add_argument("--requests", default="random:0.1@1001")
     parser.add_argument("--originals", default="1000")
     parser.add_argument("--out", type=Path, default=Path("runs/grounds"))
@@ -426,12 +470,21 @@ def main() -> None:
     if arguments.stage == "table":
         write_page()
         return
+    leaders = {
+        method: [settings for _, settings, _ in ranked(arguments.out, arguments.leaders.split(","), method)]
+        for method in names
+        if arguments.leaders
+    }
     for name in grounds:
         field = Field.of(name, arguments.data, arguments.out)
         if arguments.stage == "prepare":
             prepare(field, requests, originals)
         elif arguments.stage == "search":
-            searched(field, names, arguments.trials, requests)
+            searched(field, names, arguments.trials, requests, leaders)
+        elif arguments.stage == "strong":
+            strongest(field, names if arguments.methods != ",".join(SPACES) else STRONG, requests)
+        elif arguments.stage == "curve":
+            curves(field, names, requests)
         else:
             shown = names if arguments.methods != ",".join(SPACES) else MEASURED
             measured(field, shown, requests, originals)
@@ -446,6 +499,100 @@ def prepare(field: Field, requests: Sequence[tuple[str, int]], originals: Sequen
             print(field.name, kind, seed, f"{model.seconds:.1f} s", flush=True)
     for pool in (field.pool, field.teachers):
         print(field.name, pool.folder.parent.name, len(pool), f"{pool.seconds:.0f} s", flush=True)
+
+
+STRONG: Final = ("amun", "mixunlearn", "nabla_tau", "never_seen", "fine_tune", "salun", "scrub")
+SHADOWS: Final = 32
+
+
+def strongest(field: Field, names: Sequence[str], requests: Sequence[tuple[str, int]]) -> None:
+    """Attack methods by U-LiRA and measure KLoM: every one of 32 references goes through them (Hayes et al. 2024)."""
+    pool = field.references(SHADOWS)
+    for (kind, seed), name in itertools.product(requests, ("original", *names)):
+        method = Nothing() if name == "original" else default_of(name)
+        key = f"{field.name} {kind}@{seed} {name} strong " + key_of(repr(method), field.recipe.fingerprint, SHADOWS)
+        if key in cells():
+            continue
+        shadows = workflow.train_shadows(
+            pool, field.recipe, field.data.train, field.test, field.split(kind, seed), method, field.task,
+            teachers=field.teachers, folder=field.folder / "shadows", workers=0,
+        )  # fmt: skip
+        figures = attacked(shadows, labels_of(field, shadows.ids))
+        row = {"stage": "strong", "ground": field.name, "method": name, "settings": repr(method)}
+        row |= {"request": kind, "seed": seed, **figures, "commit": provenance("")["commit"]}
+        keep(key, row)
+        print(key, figures, flush=True)
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """Leaves a model as it is: the original's place among methods that forget."""
+
+    name: ClassVar[str] = "nothing"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = ""
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:  # noqa: ARG002
+        """Return the model."""
+        return model
+
+
+def labels_of(field: Field, ids: Ids) -> np.ndarray:
+    """The labels of training and test samples, in this order."""
+    return np.asarray(targets(field.data.train.joined(field.test).select(ids)))
+
+
+def attacked(shadows: ShadowPool, labels: np.ndarray) -> dict[str, Any]:
+    """What tells, in percent, samples that shadows forgot from those that they never saw, each shadow under the others.
+
+    `loss_auc` is the attack by the margin alone, `u_lira_auc` that by the likelihood ratio of the other shadows; `klom`
+    holds percentiles between those that forgot a sample and those that never had it, and between two halves of the
+    latter, the floor.
+    """
+    margins = np.stack([margin(logits, labels) for logits in shadows.logits])
+    moments, loss, likelihood = Moments.of(margins, shadows.included), list[float](), list[float]()
+    for own, forgot in zip(margins, shadows.included, strict=True):
+        ratios = ulira.scores(own, moments.without(own, forgot))
+        loss.append(100 * auc(own[forgot], own[~forgot]))
+        likelihood.append(100 * auc(ratios[forgot], ratios[~forgot]))
+    klom = klom_of_shadows(margins, shadows.included)
+    return {
+        "shadows": len(shadows),
+        **{
+            name: round(statistics.fmean(values), 2)
+            for name, values in (("loss_auc", loss), ("u_lira_auc", likelihood))
+        },
+        "u_lira_error": round(statistics.stdev(likelihood) / len(likelihood) ** 0.5, 2),
+        "klom": {group: {name: round(value, 2) for name, value in each.items()} for group, each in klom.items()},
+    }
+
+
+CURVES: Final = {
+    "fine_tune": "epochs", "amun": "epochs", "never_seen": "epochs", "nabla_tau": "retain_passes",
+    "mixunlearn": "retain_passes",
+}  # fmt: skip
+"""The field of every method that says how long it goes on."""
+STRETCHES: Final = (0.25, 0.5, 1.0, 1.5, 2.0)
+
+
+def curves(field: Field, names: Sequence[str], requests: Sequence[tuple[str, int]]) -> None:
+    """Run methods shorter and longer than by default on the tuning model, everything else being as it is."""
+    for (kind, seed), stretch, name in itertools.product(
+        requests, STRETCHES, [name for name in names if name in CURVES]
+    ):
+        length = float(getattr(settle(default_of(name), field.split(kind, seed), Scale.of(field.recipe)), CURVES[name]))
+        wanted = stretch * length if CURVES[name] == "retain_passes" else max(1, round(stretch * length))
+        method = type(default_of(name))(**{CURVES[name]: wanted})
+        key = f"{field.name} {kind}@{seed} {name} curve " + key_of(repr(method), field.recipe.fingerprint)
+        if key in cells():
+            continue
+        trained = run(field, name, method, kind, seed, TUNING_MODEL)
+        row = {"stage": "curve", "ground": field.name, "method": name, "settings": repr(method), "passes": wanted}
+        row |= {"request": kind, "seed": seed, **field.judge(kind, seed).trial(trained)}
+        row |= {"cost": round(100 * trained.notes["share_of_retraining"], 2), "commit": provenance("")["commit"]}
+        keep(key, row)
+        print(field.name, name, wanted, row["gap"], row["floor"], row["cost"], flush=True)
 
 
 PAPER: Final = " (paper)"
@@ -536,7 +683,7 @@ COLUMNS: Final = {
 
 def write_page() -> None:
     """Put the tables into docs/comparison.md."""
-    rows = list(cells().values())
+    rows = [row for row in cells().values() if "stage" not in row]
     tables = []
     for ground in GROUNDS:
         for kind in sorted({row["request"] for row in rows if row["ground"] == ground}):
@@ -573,24 +720,26 @@ def _table(ground: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
     return f"{title}\n\n{table(['method', *COLUMNS, 'verdicts'], lines)}"
 
 
+def ranked(out: Path, grounds: Sequence[str], name: str) -> list[tuple[float, dict[str, Any], list[dict[str, Any]]]]:
+    """The settings that were tried on all of these grounds, the best first: score, settings, trials."""
+    trials: dict[str, list[dict[str, Any]]] = {}
+    for ground in grounds:
+        for entry in Log(out / ground / TRIALS).entries.values():
+            if entry["method"] == name:
+                trials.setdefault(json.dumps(entry["settings"]), []).append({"ground": ground, **entry})
+    everywhere = [(key, tried) for key, tried in trials.items() if {entry["ground"] for entry in tried} == set(grounds)]
+    return sorted(((score(tried), json.loads(key), tried) for key, tried in everywhere), key=lambda ranking: ranking[0])
+
+
 def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
     """Print the settings of every method, the best first."""
-    logs = {ground: Log(out / ground / "trials.jsonl").entries.values() for ground in grounds}
     for name in names:
-        by_settings: dict[str, list[dict[str, Any]]] = {}
-        for ground, entries in logs.items():
-            for entry in entries:
-                if entry["method"] == name:
-                    by_settings.setdefault(json.dumps(entry["settings"]), []).append({"ground": ground, **entry})
-        whole = {key: entries for key, entries in by_settings.items() if {e["ground"] for e in entries} == set(grounds)}
-        for key, entries in sorted(whole.items(), key=lambda pair: score(pair[1])):
-            shown = " ".join(
-                f"{e['ground']}: {e.get('gap', 'failed')}/{e.get('floor', '')} m{e.get('margin_ratio', '')} "
-                f"c{e.get('cost', '')}"
-                for e in entries
-            )
-            settings = {k: v for k, v in json.loads(key).items() if k not in ("momentum", "weight_decay", "schedule")}
-            print(f"{name}: {score(entries):.2f} {settings}\n      {shown}")
+        for reached, settings, tried in ranked(out, grounds, name):
+            shown = {key: value for key, value in settings.items() if COMMON.get(key) != [value]}
+            print(f"{name}: {reached:.2f} {shown or 'defaults'}")
+            for e in tried:
+                figures = [e.get(figure) for figure in ("gap", "floor", "margin_ratio", "cost", "retain_accuracy")]
+                print("     ", e["ground"], *(figures if "failed" not in e else [e["failed"]]))
 
 
 if __name__ == "__main__":

@@ -27,8 +27,18 @@ from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "1x", "repeats": 5, "hold": 0}
-WITHOUT_RETAIN: Final = {"epochs": "60%", "learning_rate": "0.5x", "repeats": 1, "hold": 1}
+WITH_RETAIN: Final = {"epochs": "20%", "optimizer": "recipe", "learning_rate": "1x", "repeats": 5, "hold": 0, "below": 0.2}
+WITHOUT_RETAIN: Final = {
+    "epochs": "100%",
+    "optimizer": "adam",
+    "learning_rate": "0.5x",
+    "momentum": 0.9,
+    "weight_decay": 0.0,
+    "batch_size": 32,
+    "repeats": 1,
+    "hold": 1,
+    "below": 0.1,
+}
 """Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md)."""
 
 
@@ -58,7 +68,7 @@ class NeverSeen:
     when_none: ClassVar[WhenNone] = {"with retain": WITH_RETAIN, "without retain": WITHOUT_RETAIN}
 
     epochs: Length | None = None
-    optimizer: OptimizerName = "recipe"
+    optimizer: OptimizerName | None = None
     learning_rate: Rate | None = None
     momentum: Momentum = None
     weight_decay: WeightDecay = None
@@ -66,7 +76,7 @@ class NeverSeen:
     batch_size: BatchSize = None
     repeats: int | None = None
     hold: int | None = None
-    below: float = 0.2
+    below: float | None = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -75,7 +85,7 @@ class NeverSeen:
             check_positive(self, "repeats")
         if self.hold is not None and self.hold < 0:
             raise MethodError(f"expected hold of 0 or more, got {self.hold}; 0 holds no reference samples")
-        if not 0 <= self.below <= 1:
+        if self.below is not None and not 0 <= self.below <= 1:
             raise MethodError(f"expected below in [0, 1], got {self.below}; 1 teaches all forget samples alike")
 
     def settled(self, split: Split) -> NeverSeen:
