@@ -34,12 +34,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache, cached_property, partial
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from common import RESULTS, insert, provenance, ranged, spread, table
 from ground import Bench, Log, key_of
-from torch import nn
 
 from obliviate import workflow
 from obliviate.attacks.membership import ulira
@@ -60,14 +59,12 @@ from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import auc
 from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
-from obliviate.references.shadows import ShadowPool
+from obliviate.references.shadows import hold_out
 from obliviate.seeds import derive
 from obliviate.task import Task, task_of
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.training.suited import recipe_for
-from obliviate.types import Ids
 from obliviate.workflow import Evaluation, Trained
 
 AUDIT_SEED: Final = 0
@@ -509,56 +506,50 @@ def strongest(field: Field, names: Sequence[str], requests: Sequence[tuple[str, 
     """Attack methods by U-LiRA and measure KLoM: every one of 32 references goes through them (Hayes et al. 2024)."""
     pool = field.references(SHADOWS)
     for (kind, seed), name in itertools.product(requests, ("original", *names)):
-        method = Nothing() if name == "original" else default_of(name)
+        method = None if name == "original" else default_of(name)
         key = f"{field.name} {kind}@{seed} {name} strong " + key_of(repr(method), field.recipe.fingerprint, SHADOWS)
         if key in cells():
             continue
-        shadows = workflow.train_shadows(
-            pool, field.recipe, field.data.train, field.test, field.split(kind, seed), method, field.task,
-            teachers=field.teachers, folder=field.folder / "shadows", workers=0,
-        )  # fmt: skip
-        figures = attacked(shadows, labels_of(field, shadows.ids))
+        if method is None:
+            figures = attacked(*before(field, pool, field.split(kind, seed)))
+        else:
+            shadows = workflow.train_shadows(
+                pool, field.recipe, field.data.train, field.test, field.split(kind, seed), method, field.task,
+                teachers=field.teachers, folder=field.folder / "shadows", workers=0,
+            )  # fmt: skip
+            labels = targets(field.data.train.joined(field.test).select(shadows.ids)).numpy()
+            figures = attacked(np.stack([margin(logits, labels) for logits in shadows.logits]), shadows.included)
         row = {"stage": "strong", "ground": field.name, "method": name, "settings": repr(method)}
         row |= {"request": kind, "seed": seed, **figures, "commit": provenance("")["commit"]}
         keep(key, row)
         print(key, figures, flush=True)
 
 
-@dataclass(frozen=True)
-class Nothing:
-    """Leaves a model as it is: the original's place among methods that forget."""
-
-    name: ClassVar[str] = "nothing"
-    needs: ClassVar[frozenset[str]] = frozenset()
-    exact: ClassVar[bool] = False
-    source: ClassVar[str] = ""
-
-    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:  # noqa: ARG002
-        """Return the model."""
-        return model
+def before(field: Field, pool: ReferencePool, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """The margins of references that forgot nothing, on forgotten and as many unseen samples, and who saw which."""
+    unseen = hold_out(field.test.ids, len(split.forget), seed=0)
+    samples = field.data.train.joined(field.test)
+    places = samples.places(np.concatenate([np.sort(split.forget.ids), unseen]))
+    labels = targets(samples).numpy()[places.numpy()]
+    margins = np.stack([margin(logits[places.numpy()], labels) for logits in pool.logits])
+    return margins, pool.included[:, places.numpy()]
 
 
-def labels_of(field: Field, ids: Ids) -> np.ndarray:
-    """The labels of training and test samples, in this order."""
-    return np.asarray(targets(field.data.train.joined(field.test).select(ids)))
-
-
-def attacked(shadows: ShadowPool, labels: np.ndarray) -> dict[str, Any]:
+def attacked(margins: np.ndarray, included: np.ndarray) -> dict[str, Any]:
     """What tells, in percent, samples that shadows forgot from those that they never saw, each shadow under the others.
 
     `loss_auc` is the attack by the margin alone, `u_lira_auc` that by the likelihood ratio of the other shadows; `klom`
     holds percentiles between those that forgot a sample and those that never had it, and between two halves of the
     latter, the floor.
     """
-    margins = np.stack([margin(logits, labels) for logits in shadows.logits])
-    moments, loss, likelihood = Moments.of(margins, shadows.included), list[float](), list[float]()
-    for own, forgot in zip(margins, shadows.included, strict=True):
+    moments, loss, likelihood = Moments.of(margins, included), list[float](), list[float]()
+    for own, forgot in zip(margins, included, strict=True):
         ratios = ulira.scores(own, moments.without(own, forgot))
         loss.append(100 * auc(own[forgot], own[~forgot]))
         likelihood.append(100 * auc(ratios[forgot], ratios[~forgot]))
-    klom = klom_of_shadows(margins, shadows.included)
+    klom = klom_of_shadows(margins, included)
     return {
-        "shadows": len(shadows),
+        "shadows": len(margins),
         **{
             name: round(statistics.fmean(values), 2)
             for name, values in (("loss_auc", loss), ("u_lira_auc", likelihood))

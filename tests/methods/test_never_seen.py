@@ -153,8 +153,26 @@ def test_labels_learnt_by_heart_are_forgotten_and_the_rest_stays(
         return float((outputs(model, samples).argmax(1) == samples.everything().y).float().mean())
 
     assert right(original, split.forget) == 1.0
-    assert 0.3 < right(unlearned.model, split.forget) < 0.7
-    assert right(unlearned.model, split.kept) > (0.85 if retain else 0.7)
+    assert 0.3 < right(unlearned.model, split.forget) < (0.7 if retain else 0.8)  # labels of coins: 0.5 is by chance
+    assert right(unlearned.model, split.kept) > (0.85 if retain else 0.9)
+
+
+def test_a_small_request_without_the_retain_set_takes_its_least_steps(
+    learnt: tuple[nn.Module, Split, ReferencePool], two_classes: Classification, by_heart: Recipe
+) -> None:
+    original, split, pool = learnt
+    few = Split(split.forget.select(split.forget.ids[:4]), None, split.reference)
+    epochs = list[tuple[float, float]]()
+
+    def progress(stage: str, done: float, total: float) -> None:
+        if stage == "never_seen":
+            epochs.append((done, total))
+
+    workflow.unlearn(
+        original, few, NeverSeen(epochs=1, least_steps=10), two_classes, recipe=by_heart, teachers=pool,
+        measure=False, progress=progress,
+    )  # fmt: skip
+    assert epochs[-1] == (5, 5)  # of 64 samples, which are two batches of 32
 
 
 def test_an_audit_does_not_rest_on_the_teachers_of_a_model(

@@ -6,6 +6,7 @@ SELENA (Tang et al., USENIX Security 2022, arXiv 2110.08324), targets from held-
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final
 
@@ -19,7 +20,17 @@ from obliviate.data.samples import Samples, original_id
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
-from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
+from obliviate.methods.relative import (
+    BatchSize,
+    LeastSteps,
+    Length,
+    Momentum,
+    OptimizerName,
+    Rate,
+    WeightDecay,
+    check,
+    whole,
+)
 from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
@@ -27,7 +38,15 @@ from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
-WITH_RETAIN: Final = {"epochs": "20%", "optimizer": "recipe", "learning_rate": "1x", "repeats": 5, "hold": 0, "below": 0.2}
+WITH_RETAIN: Final = {
+    "epochs": "20%",
+    "optimizer": "recipe",
+    "learning_rate": "1x",
+    "repeats": 5,
+    "hold": 0,
+    "below": 0.2,
+    "least_steps": 0,
+}
 WITHOUT_RETAIN: Final = {
     "epochs": "100%",
     "optimizer": "adam",
@@ -38,6 +57,7 @@ WITHOUT_RETAIN: Final = {
     "repeats": 1,
     "hold": 1,
     "below": 0.1,
+    "least_steps": 500,
 }
 """Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md)."""
 
@@ -56,7 +76,8 @@ class NeverSeen:
     where the margin of a forget sample's label is above that of its target, `below` times where it is not: what is
     known less than its target needs no teaching, and soft targets make a model unsure of other samples too. `repeats`
     says how often a forget sample comes in an epoch, at most as often as makes forget samples as many as retained ones;
-    `hold` how often reference samples come, with what the original says of them. What is None depends on whether there
+    `hold` how often reference samples come, with what the original says of them; `least_steps` are taken whatever
+    `epochs` come to, for a small request has few batches. What is None depends on whether there
     is a retain set, see `WITH_RETAIN` and `WITHOUT_RETAIN`.
     """
 
@@ -77,6 +98,7 @@ class NeverSeen:
     repeats: int | None = None
     hold: int | None = None
     below: float | None = None
+    least_steps: LeastSteps = None
 
     def __post_init__(self) -> None:
         check(self)
@@ -94,8 +116,9 @@ class NeverSeen:
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        epochs, size, repeats, hold = whole(self, "epochs", "batch_size", "repeats", "hold")
+        epochs, size, repeats, hold, least = whole(self, "epochs", "batch_size", "repeats", "hold", "least_steps")
         task = check_classification(self, run.task)
+        assert self.below is not None  # settled, as the whole numbers are
         lesson = _Lesson.of(model, split, run, task, below=self.below)
         if split.retain is not None:
             repeats = max(1, min(repeats, len(split.retain) // len(split.forget)))
@@ -107,7 +130,9 @@ class NeverSeen:
         data = parts[0].joined(*parts[1:])
         lesson.find(data)
         optimizer = run.optimizer(model, self)
-        scheduler = run.schedule(self.schedule, optimizer, steps=epochs * len(run.batches(data, size, 0)))
+        steps = len(run.batches(data, size, 0))
+        epochs = max(epochs, math.ceil(least / steps))
+        scheduler = run.schedule(self.schedule, optimizer, steps=epochs * steps)
         for epoch in run.epochs("never_seen", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             run.fit(model, run.batches(data, size, epoch), lesson.loss, optimizer, scheduler=scheduler)
         run.notes |= lesson.notes

@@ -1,7 +1,7 @@
 """Settings that are relative to how the model was trained, so that one default serves many models.
 
-A method says which of its fields are such by their types: `Rate`, `Length`, `BatchSize`, `Momentum`, `WeightDecay`,
-`OptimizerName`. `check` refuses what they cannot be, `resolved` turns them into numbers.
+A method says which of its fields are such by their types: `Rate`, `Length`, `Passes`, `LeastSteps`, `BatchSize`,
+`Momentum`, `WeightDecay`, `OptimizerName`. `check` refuses what they cannot be, `resolved` turns them into numbers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ Length: TypeAlias = Annotated[int | str, "length"]
 """A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
 Passes: TypeAlias = Annotated[float | str, "passes"]
 """Passes over the retain set: a number, which may be a part of one, or a share of the recipe's, at least one."""
+LeastSteps: TypeAlias = Annotated[int | None, "steps"]
+"""The fewest optimiser steps that a run takes, whatever its epochs come to: small requests need them."""
 BatchSize: TypeAlias = Annotated[int | None, "batch_size"]
 Momentum: TypeAlias = Annotated[float | None, "momentum"]
 WeightDecay: TypeAlias = Annotated[float | None, "weight_decay"]
@@ -41,7 +43,9 @@ WANTED: Final = {
     "length": "a whole number above 0 or a share of the recipe's such as '20%'",
     "passes": "a number above 0 or a share of the recipe's epochs such as '20%'",
 }
-KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer"})
+KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer", "steps"})
+LENGTHS: Final = frozenset({"length", "passes", "steps"})
+"""The kinds that say how long a method goes on."""
 STRENGTHS: Final = {"strength": 1, "weakness": -1}
 """What becomes of a field when a method is made twice as strong: it doubles (1) or halves (−1)."""
 
@@ -96,7 +100,7 @@ def check(method: Any) -> None:
             wanted, fits = f"as {WANTED[kind]}", amount(value, SIGNS[kind]) is not None
         elif kind == "momentum":
             wanted, fits = "in [0, 1)", 0 <= value < 1
-        elif kind == "weight_decay":
+        elif kind in ("weight_decay", "steps"):
             wanted, fits = "of 0 or more", value >= 0
         else:
             wanted, fits = "above 0", value > 0

@@ -22,7 +22,7 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError, TrainingError
 from obliviate.methods.base import Method, settle
 from obliviate.methods.base import to_dict as describe_method
-from obliviate.methods.relative import kinds, strengths
+from obliviate.methods.relative import LENGTHS, kinds, strengths
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification, Task
@@ -271,7 +271,7 @@ class Knobs:
         fields = {name: NAMED[name] for name in NAMED if hasattr(method, name)} | dict(kinds(type(method)))
         rates = {name: 1 for name, kind in fields.items() if kind == "rate"}
         strength = rates or dict(strengths(type(method)))
-        length = tuple(name for name, kind in fields.items() if kind in {"length", "passes"})
+        length = tuple(name for name, kind in fields.items() if kind in LENGTHS)
         if not strength and not length:
             raise MethodError(
                 f"expected a method with a learning rate, a strength or epochs to tune, got {method.name}, which has "
