@@ -25,6 +25,7 @@ from obliviate.methods.relative import (
     OptimizerName,
     Rate,
     WeightDecay,
+    amount,
     check,
     kinds,
     whole,
@@ -105,9 +106,16 @@ def test_what_a_method_chooses_for_none_goes_before_the_recipe(split: Split) -> 
     assert (settled.optimizer, settled.learning_rate, settled.batch_size) == ("adam", 0.15, 48)
 
 
+def is_relative(value: object) -> bool:
+    """Whether it is a multiple or a share, and not a text that says how a number is found."""
+    return isinstance(value, str) and (amount(value, "x") is not None or amount(value, "%") is not None)
+
+
 def in_numbers(cls: type[Any]) -> bool:
     """Whether no default of a method is relative."""
     values = [getattr(cls(), name) for name in kinds(cls)]
+    cases = getattr(cls, "when_none", {}).values()
+    values += [value for case in cases for value in case.values() if is_relative(value)]
     return not any(isinstance(value, str) and value not in OPTIMIZERS for value in values)
 
 
@@ -130,7 +138,7 @@ def test_a_scale_is_found_once(split: Split) -> None:
 
 @pytest.mark.parametrize("cls", TRAINING, ids=lambda cls: cls.name)
 def test_every_method_that_trains_takes_them(cls: type[Any]) -> None:
-    assert set(kinds(cls).values()) - {"passes"} == ALL
+    assert set(kinds(cls).values()) - {"passes", "steps"} == ALL
     assert {"optimizer", "learning_rate", "momentum", "weight_decay", "batch_size"} <= set(kinds(cls))
 
 
