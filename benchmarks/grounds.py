@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from common import RESULTS, insert, provenance, ranged, spread, table
+from common import RESULTS, insert, provenance, ranged, save, spread, table
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
@@ -590,6 +590,7 @@ PAPER: Final = " (paper)"
 MEASURED: Final = [*SPACES, *(f"{name}{PAPER}" for name in ("amun", "mixunlearn", "nabla_tau"))]
 RESULTS_FILE: Final = RESULTS / "grounds.json"
 PAGE: Final = Path(__file__).parents[1] / "docs" / "comparison.md"
+METHODS_PAGE: Final = PAGE.with_name("methods") / "README.md"
 
 
 def default_of(name: str) -> Method:
@@ -723,14 +724,39 @@ def ranked(out: Path, grounds: Sequence[str], name: str) -> list[tuple[float, di
 
 
 def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
-    """Print the settings of every method, the best first."""
+    """Print the settings of every method, the best first; keep all trials and put the best into the page of methods."""
+    lines, trials, floors = list[list[str]](), dict[str, Any](), dict[str, float]()
     for name in names:
-        for reached, settings, tried in ranked(out, grounds, name):
-            shown = {key: value for key, value in settings.items() if COMMON.get(key) != [value]}
-            print(f"{name}: {reached:.2f} {shown or 'defaults'}")
-            for e in tried:
-                figures = [e.get(figure) for figure in ("gap", "floor", "margin_ratio", "cost", "retain_accuracy")]
-                print("     ", e["ground"], *(figures if "failed" not in e else [e["failed"]]))
+        ranking = ranked(out, grounds, name)
+        for reached, settings, tried in ranking:
+            print(f"{name}: {reached:.2f} {told(settings)}")
+            for trial in tried:
+                figures = [trial.get(figure) for figure in ("gap", "floor", "margin_ratio", "cost", "retain_accuracy")]
+                print("     ", trial["ground"], *(figures if "failed" not in trial else [trial["failed"]]))
+        trials[name] = [
+            {"ground": ground, **{key: value for key, value in entry.items() if key not in ("key", "method")}}
+            for ground in grounds
+            for entry in Log(out / ground / TRIALS).entries.values()
+            if entry["method"] == name
+        ]
+        floors |= {trial["ground"]: trial["floor"] for trial in trials[name] if "floor" in trial}
+        if ranking:
+            reached, settings, tried = ranking[0]
+            gaps = {trial["ground"]: trial["gap"] for trial in tried if "gap" in trial}
+            costs = [trial["cost"] for trial in tried if "cost" in trial]
+            cost = f"{min(costs):.0f}–{max(costs):.0f}"
+            cells = [f"{gaps[ground]:.2f}" if ground in gaps else "" for ground in grounds]
+            lines.append([f"`{name}`", told(settings), *cells, f"{reached:.2f}", cost])
+    lines.insert(0, ["retrained models", "", *(f"{floors[ground]:.2f}" for ground in grounds), "", ""])
+    insert(METHODS_PAGE, "search", table(["method", "best settings", *grounds, "score", "cost, %"], lines))
+    command = "python benchmarks/grounds.py --data FOLDER --stage search"
+    print(save("defaults", {**provenance(command), "trials": trials}))
+
+
+def told(settings: Mapping[str, Any]) -> str:
+    """Settings in words, without those that all trials shared."""
+    chosen = {key: value for key, value in settings.items() if COMMON.get(key) != [value]}
+    return ", ".join(f"{key} {value}" for key, value in chosen.items()) or "as they were"
 
 
 if __name__ == "__main__":
