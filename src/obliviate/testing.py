@@ -144,7 +144,7 @@ class Bench:
         """Call the method, as it is settled for the request, with a private copy of the original."""
         run, split = run or self.run(), split or self.split
         settled = self.settled(method, split, run)
-        return settled(run.precision.prepare(copy.deepcopy(self.original)), split, run)
+        return settled(run.place(copy.deepcopy(self.original)), run.place(split), run)
 
     def settled(self, method: Any, split: Split | None = None, run: Run | None = None) -> Any:
         """Fill in the settings of a method for the request, as `workflow.unlearn` does."""
