@@ -1086,6 +1086,23 @@ def commands() -> list[str]:
     return [name for name in app if not name.startswith("-")]
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cuda:99"], "expected a device of cpu"),
+        (["--evaluation-batch", "0"], "expected evaluation_batch of 1 or more, got 0"),
+        (["--loader-workers", "-1"], "expected loader_workers of 0 or more, got -1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_what_the_machine_cannot_do_is_refused(
+    command: str, options: list[str], message: str, cli: Cli, tmp_path: Path
+) -> None:
+    code, _, error = cli(command, "--out", tmp_path / "run", *options)
+    assert code == 1
+    assert message in error
+
+
 @pytest.mark.parametrize("name", commands())
 def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
     documents = [(ROOT / one).read_text(encoding="utf-8") for one in ("README.md", "docs/cli.md")]
@@ -1099,7 +1116,8 @@ def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
 def test_every_option_is_documented(name: str, cli: Cli) -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     table = text.partition("## Options")[2].partition("\n## ")[0]
-    documented, command = {"--out", "--json", "--method"}, ""  # those of every command, and the argument of one
+    of_all = set(re.findall(r"--[a-z-]+", table.partition("| command |")[0]))
+    documented, command = {"--method", *of_all}, ""  # those of every command, and the argument of one
     for first, options in re.findall(r"^\| (?:`(\w+)` )?\| (.*?) \|", table, re.M):
         command = first or command
         if command == name:

@@ -16,6 +16,7 @@ from obliviate.data.split import Split
 from obliviate.methods.base import check_positive
 from obliviate.task import Classification
 from obliviate.testing import Bench, ContractError
+from obliviate.training.optimizers import SGD
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
@@ -31,7 +32,7 @@ class Sound:
     """Fine-tune on the retain set."""
 
     name: ClassVar[str] = "sound"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "none"
 
@@ -41,11 +42,11 @@ class Sound:
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate")
 
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(model.parameters(), lr=self.learning_rate, momentum=0.9)
+    def optimizer(self, model: nn.Module, run: Run) -> torch.optim.Optimizer:
+        return run.optimizer(model, SGD(learning_rate=self.learning_rate))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for epoch in run.epochs("sound", self.epochs, model=model, optimizer=optimizer):
             run.fit(model, run.batches(split.kept, 64, epoch), run.task.loss, optimizer)
         return model
@@ -72,7 +73,7 @@ class Seedless(Sound):
     """Takes the batches in an order of its own."""
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for _ in run.epochs("seedless", self.epochs, model=model, optimizer=optimizer):
             run.fit(model, [split.kept.everything()], run.task.loss, optimizer)
         return model
@@ -81,7 +82,7 @@ class Seedless(Sound):
 class HeadOnly(Sound):
     """Leaves all layers but the last as they are."""
 
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, model: nn.Module, run: Run) -> torch.optim.Optimizer:
         return torch.optim.SGD(list(model.parameters())[-2:], lr=self.learning_rate)
 
 
@@ -99,7 +100,7 @@ class Forgetful(Sound):
     """Does not name the optimiser's state."""
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for epoch in run.epochs("forgetful", 3, model=model):
             run.fit(model, run.batches(split.kept, 64, epoch), run.task.loss, optimizer)
         return model
@@ -109,7 +110,7 @@ class Restless(Sound):
     """Knows no epochs that are done."""
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for epoch in range(2):
             run.fit(model, run.batches(split.kept, 64, epoch), run.task.loss, optimizer)
         return model
@@ -177,6 +178,34 @@ class Hoarding(Sound):
         return super().__call__(model, split, run)
 
 
+class Labelled(Sound):
+    """Trains on labels though it says that it does without."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+
+
+class Moving(Sound):
+    """Moves samples itself."""
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        return super().__call__(model, Split(split.forget, split.kept.to(run.device)), run)
+
+
+class Stepping(Sound):
+    """Has a function take its steps."""
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        descended(model, run.task.loss(model, split.kept.everything()))
+        return super().__call__(model, split, run)
+
+
+def descended(model: nn.Module, loss: torch.Tensor) -> None:
+    """Take a step of SGD at a rate of 0.01."""
+    loss.backward()
+    for weight in model.parameters():
+        weight.data -= 0.01 * weight.grad if weight.grad is not None else 0.0
+
+
 @dataclass(frozen=True)
 class Positional(Sound):
     """Has a positional field."""
@@ -220,6 +249,10 @@ DEFECTS = [
     (testing.works_on_a_dataset_that_is_not_held_in_memory, InMemory, "read sample by sample"),
     (testing.works_with_no_more_than_it_needs, Idle, "to change the model with no more than it needs"),
     (testing.never_reads_what_an_earlier_request_forgot, Hoarding, "request 2 to read nothing of earlier ones"),
+    (testing.uses_no_label_unless_it_needs_labels, Labelled, "to use no label, as"),
+    (testing.leaves_the_engine_to_the_run, Moving, r"of sound, got split\.kept\.to in line \d+;"),
+    (testing.leaves_the_engine_to_the_run, Stepping, r"of sound, got loss\.backward in line \d+;"),
+    (testing.leaves_the_engine_to_the_run, HeadOnly, r"of sound, got torch\.optim\.SGD in line \d+;"),
     (testing.is_a_frozen_dataclass_with_keyword_only_fields, Positional, "beta to be keyword-only"),
     (testing.describes_itself, Wordless, "a docstring that begins with a sentence"),
     (testing.describes_itself, Obscure, r"a plain default for every field of sound, got none for \['layers'\]"),

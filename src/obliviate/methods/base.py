@@ -36,15 +36,17 @@ class Method(Protocol):
     """An unlearning method.
 
     `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
-    "reference", "labels", "recipe" and "teachers"; `exact` methods give a model that never saw the forget set;
-    `source` is the publication. A class attribute `tasks` may name the kinds of task that it serves; without one it
-    serves all.
+    "reference", "labels", "recipe" and "teachers": a class attribute, or a property where hyperparameters decide it.
+    `exact` methods give a model that never saw the forget set; `source` is the publication. A class attribute `tasks`
+    may name the kinds of task that it serves; without one it serves all.
     """
 
     name: ClassVar[str]
-    needs: ClassVar[frozenset[str]]
     exact: ClassVar[bool]
     source: ClassVar[str]
+
+    @property
+    def needs(self) -> frozenset[str]: ...
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module: ...
 
@@ -97,6 +99,11 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
             )
 
 
+def default_needs(cls: type[Any]) -> frozenset[str]:
+    """What a method needs under its defaults: a class attribute, or, where hyperparameters decide it, a property."""
+    return cls.needs if isinstance(cls.needs, frozenset) else cls().needs
+
+
 def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
     """Add one method class to a registry, after checking that it keeps the contract; raises MethodError."""
     problems = [
@@ -109,7 +116,7 @@ def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
             f"expected a method with {' and '.join(problems)}, got {cls.__name__} without; "
             "see docs/methods/README.md, 'Write your own'"
         )
-    if unknown := cls.needs - NEEDS:
+    if unknown := default_needs(cls) - NEEDS:
         raise MethodError(f"expected needs of {sorted(NEEDS)}, got {sorted(unknown)} in {cls.__name__}; correct them")
     if cls.name in known and known[cls.name] is not cls:
         raise MethodError(f"expected a new method name, got {cls.name!r} twice; rename {cls.__name__}")
@@ -151,7 +158,7 @@ def describe(cls: type[Any]) -> dict[str, Any]:
         "name": cls.name,
         "summary": (inspect.getdoc(cls) or "").splitlines()[0],
         "source": cls.source,
-        "needs": sorted(cls.needs),
+        "needs": sorted(default_needs(cls)),
         "exact": cls.exact,
         "tasks": [kind for kind in TASKS if serves(cls, kind)],
         "defaults": defaults,

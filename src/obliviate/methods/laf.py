@@ -46,7 +46,6 @@ class LAF:
     """
 
     name: ClassVar[str] = "laf"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Shen et al., ICLR 2024, arXiv 2404.00506"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
@@ -81,6 +80,11 @@ class LAF:
                 f"expected labels of {', '.join(get_args(Labels))}, got {self.labels!r}; "
                 f"correct the setting of {self.name}"
             )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Labels too, where they are read."""
+        return frozenset({"retain", "labels"} if self.labels == "aware" else {"retain"})
 
     def settled(self, split: Split) -> LAF:
         """Fill in the number of epochs if it is None."""

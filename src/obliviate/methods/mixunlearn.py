@@ -72,7 +72,6 @@ class MixUnlearn:
     """
 
     name: ClassVar[str] = "mixunlearn"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
@@ -150,6 +149,11 @@ class MixUnlearn:
                 f"expected no ids of unlabelled samples where no label is used, got {len(self.unlabelled)}; "
                 "use labels='aware'"
             )
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Labels too, where they are read."""
+        return frozenset({"retain", "labels"} if self.labels == "aware" else {"retain"})
 
     def settled(self, split: Split) -> MixUnlearn:
         """Fill in the number of epochs if it is None."""

@@ -59,7 +59,6 @@ class NablaTau:
     """
 
     name: ClassVar[str] = "nabla_tau"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain", "reference", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Trippa et al., 2024, arXiv 2403.14339"
     when_none: ClassVar[WhenNone] = {
@@ -112,8 +111,11 @@ class NablaTau:
         if not isinstance(self.tau, str | None) and not math.isfinite(self.tau):
             raise MethodError(f"expected a finite tau, got {self.tau}; give a loss, or a reference set and no tau")
         check_schedule(self)
-        if self.tau is not None:  # this instance needs less than its class
-            object.__setattr__(self, "needs", type(self).needs - {"reference"})
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """A reference set too, unless τ is given."""
+        return frozenset({"retain", "labels"} if self.tau is not None else {"retain", "reference", "labels"})
 
     def settled(self, split: Split) -> NablaTau:
         """Fill in what depends on the sizes of the sets; raises MethodError for a reference set that will not do."""

@@ -70,4 +70,4 @@ def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int
 
 def _batches(samples: Samples, batch_size: int | None) -> Batches:
     compute = Compute.current()
-    return Batches(samples, batch_size or compute.evaluation_batch, workers=compute.workers)
+    return Batches(samples, batch_size or compute.evaluation_batch, workers=compute.loader_workers)

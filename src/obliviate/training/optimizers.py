@@ -34,6 +34,20 @@ class Steps(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Steps of SGD at a rate.
+
+    >>> SGD(learning_rate=0.1).momentum
+    0.9
+    """
+
+    learning_rate: float
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Adam:
     """Steps of Adam at a rate, with torch's own betas and no weight decay: for what a method trains beside the model.
 

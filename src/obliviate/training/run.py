@@ -29,6 +29,7 @@ from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules, shards
 from obliviate.training.compute import Compute
+from obliviate.training.device import chosen
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale, found_scale
@@ -90,10 +91,12 @@ class Run:
     `checkpoints` is the folder with the slice checkpoints of models that were trained in shards; `sisa` begins from
     them, and leaves its own there.
 
-    `device`, `precision`, `workers` and `evaluation_batch` are those of `training.compute` if left out, or the recipe's
-    precision. `save_every` is the least time, in seconds, between two saves of the state. `teachers` are
-    models that methods which need such may ask. `notes` are figures that a method wants to see in the results, such as
-    the share of examples found.
+    `device`, `precision`, `workers` (`loader_workers` there) and `evaluation_batch` are those of `training.compute` if
+    left out, or the recipe's precision. `save_every` is the least time, in seconds, between two saves of the state.
+    `teachers` are models that methods which need such may ask. `notes` are figures that a method wants to see in the
+    results, such as the share of examples found.
+
+    Raises TrainingError for a device that is not there.
     """
 
     def __init__(
@@ -116,13 +119,13 @@ class Run:
         self.seed = seed
         self.recipe = recipe
         compute = Compute.current()
-        self.device = torch.device(device or compute.device or _best_device())
+        self.device = chosen(device)
         named = precision or (recipe.precision if recipe else "auto")
         self.precision = Precision.choose(compute.precision if named == "auto" else named, self.device)
         self.folder = folder
         self.checkpoints = checkpoints
         self.progress: Progress = progress
-        self.workers = compute.workers if workers is None else workers
+        self.workers = compute.loader_workers if workers is None else workers
         self.evaluation_batch = compute.evaluation_batch if evaluation_batch is None else evaluation_batch
         self.save_every = save_every
         self.teachers = teachers
@@ -234,8 +237,9 @@ class Run:
     ) -> Optimizer:
         """Make the optimiser that a settled method names, of all parameters of a model or of a part of it.
 
-        `learning_rate` replaces that of `steps`, which may be a recipe, or `optimizers.Adam` for a part with a rate of
-        its own. Raises MethodError for settings that are no numbers yet, and for a model of which nothing is trainable.
+        `steps` are the method's own settings, or `optimizers.SGD` or `optimizers.Adam` where they are no fields of it;
+        `learning_rate` replaces theirs. Raises MethodError for settings that are no numbers yet, and for a model of
+        which nothing is trainable.
         """
         if not any(parameter.requires_grad for parameter in model.parameters()):
             raise MethodError(
@@ -500,7 +504,3 @@ def _normalising(model: nn.Module, *group: tuple[Any, ...]) -> AbstractContextMa
     """The context in which a model may be trained on these batches, one of which may be a single sample."""
     alone = any(isinstance(part, Batch) and len(part) == 1 for parts in group for part in parts)
     return normalising_alone(model) if alone else nullcontext()
-
-
-def _best_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
