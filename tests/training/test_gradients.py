@@ -1,22 +1,25 @@
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.task import Classification
 from obliviate.training.gradients import gradients
+from obliviate.types import Batch
 
 
 @pytest.mark.parametrize("size", [7, 60])
 def test_gradients_of_batches_add_up_to_that_of_the_whole_set(size: int, tiny: Samples, three_classes: Classification):
     model, whole = nn.Sequential(nn.Linear(6, 3), nn.Dropout()).train(), tiny.everything()
     total = torch.zeros(3, 6)
-    for batch, gradient in gradients(
-        model, Batches(tiny, size), lambda net, part: three_classes.losses(net, part).sum()
-    ):
+
+    def summed(model: nn.Module, batch: Batch) -> Tensor:
+        return three_classes.losses(model, batch).sum()
+
+    for batch, gradient in gradients(model, Batches(tiny, size), summed):
         assert not model.training
-        assert batch.ids.tolist() == tiny.ids[tiny.places(batch.ids).numpy()].tolist()
+        assert len(batch) <= size
         total += gradient["0.weight"]
     assert model.training
     loss = three_classes.losses(model.eval(), whole).sum()
