@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.training.compute import Compute
+from obliviate.training.run import Run
 from obliviate.workspace import Workspace, requests
 
 ROOT = Path(__file__).parents[1]
@@ -1086,6 +1089,32 @@ def commands() -> list[str]:
     return [name for name in app if not name.startswith("-")]
 
 
+def test_what_is_asked_of_the_machine_reaches_every_run(
+    cli: Cli, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Compute] = []
+    begin = Run.__init__
+
+    def noting(self: Run, *arguments: Any, **options: Any) -> None:
+        seen.append(Compute.current())
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(Run, "__init__", noting)
+    asked = ["--out", tmp_path / "run", "--device", "cpu", "--precision", "float32", "--evaluation-batch", "50"]
+    commands = [
+        ["train", "--data", mine, "--model", "mlp", "--epochs", "1"],
+        ["unlearn", "fine_tune", "--forget", "random:0.1", "--set", "epochs=1"],
+        ["references", "--references", "4", "--workers", "0"],
+        ["inspect", "--retrained", "1", "--epochs", "1"],
+    ]
+    for command in commands:
+        seen.clear()
+        code, _, error = cli(*command, *asked)
+        assert code == 0, error
+        assert set(seen) == {Compute(device="cpu", precision="float32", evaluation_batch=50)}
+    assert Compute.current() == Compute()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -1101,6 +1130,7 @@ def test_what_the_machine_cannot_do_is_refused(
     code, _, error = cli(command, "--out", tmp_path / "run", *options)
     assert code == 1
     assert message in error
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", commands())

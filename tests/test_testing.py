@@ -1,5 +1,7 @@
 """Every check of the contract is passed by a sound method and fails a method with the defect that it looks for."""
 
+import importlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
@@ -279,3 +281,33 @@ def test_check_method_runs_every_check(bench: Bench) -> None:
     testing.check_method(Sound, bench)
     with pytest.raises(ContractError, match="to refuse"):
         testing.check_method(Lenient, bench)
+
+
+@pytest.mark.parametrize(
+    ("imported", "call"),
+    [
+        ("import torch", "torch.optim.Adam"),
+        ("import torch.optim as o", "o.Adam"),
+        ("from torch import optim", "optim.Adam"),
+        ("from torch.optim import Adam as A", "A"),
+        ("", "model.cuda"),
+    ],
+)
+def test_the_engine_is_found_by_any_name_and_in_what_the_class_uses(
+    imported: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"{imported}\nclass Used:\n  def call(self, model): return inner(model)\n"
+    source += f"def inner(model): return {call}(model)\n"
+    (tmp_path / "of_engine.py").write_text(source + f"class Other: pass\ndef idle(model): return {call}(model)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "of_engine", raising=False)
+    module = importlib.import_module("of_engine")
+    assert testing.engine_calls(module.Used) == [f"{call} in line 4"]
+    assert testing.engine_calls(module.Other) == []
+    monkeypatch.delitem(sys.modules, "of_engine")
+
+
+def test_a_class_without_a_source_is_refused() -> None:
+    typed = type("Typed", (), {"__module__": "builtins"})
+    with pytest.raises(ContractError, match="expected the source of Typed, got none; define it in a module"):
+        testing.engine_calls(typed)

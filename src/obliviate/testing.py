@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import inspect
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -446,36 +447,49 @@ def leaves_the_engine_to_the_run(method: Any, bench: Bench, folder: Path) -> Non
 def engine_calls(cls: type[Any]) -> list[str]:
     """What a class, and the functions and classes of its module that it uses, do of the engine's work, each by line.
 
+    Raises ContractError for a class whose source cannot be read, as one that was typed into a console.
+
     >>> from obliviate.methods.fine_tune import FineTune
     >>> engine_calls(FineTune)
     []
     """
-    module = ast.parse(inspect.getsource(inspect.getmodule(cls) or cls))
+    try:
+        module = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
+    except (OSError, TypeError) as error:
+        raise ContractError(f"expected the source of {cls.__name__}, got none; define it in a module") from error
     definitions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    optimizers = {
-        alias.asname or alias.name
-        for node in ast.walk(module)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("torch.optim")
-        for alias in node.names
-    }
-    used, waiting, calls = set[str](), [cls.__name__], list[tuple[int, str]]()
+    optimizers = _optimizer_names(module)
+    seen, waiting, calls = set[str](), [cls.__name__], list[tuple[int, str]]()
     while waiting:
-        if (name := waiting.pop()) in used or name not in definitions:
+        if (name := waiting.pop()) in seen or name not in definitions:
             continue
-        used.add(name)
+        seen.add(name)
         for node in ast.walk(definitions[name]):
             if isinstance(node, ast.Name):
                 waiting.append(node.id)
-            if isinstance(node, ast.Call) and _of_engine(node.func, optimizers):
+            if isinstance(node, ast.Call) and _is_of_engine(node.func, optimizers):
                 calls.append((node.lineno, ast.unparse(node.func)))
     return [f"{call} in line {line}" for line, call in sorted(calls)]
 
 
-def _of_engine(called: ast.expr, optimizers: set[str]) -> bool:
+def _optimizer_names(module: ast.Module) -> set[str]:
+    """What `torch.optim` and what is in it are called in a module."""
+    names = {"torch.optim"}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {one.asname for one in node.names if one.asname and one.name.startswith("torch.optim")}
+        if isinstance(node, ast.ImportFrom):
+            whole = [(f"{node.module}.{one.name}", one.asname or one.name) for one in node.names]
+            names |= {name for origin, name in whole if origin.startswith("torch.optim")}
+    return names
+
+
+def _is_of_engine(called: ast.expr, optimizers: set[str]) -> bool:
     """Whether a call moves something, goes backward, or makes an optimiser."""
     if isinstance(called, ast.Attribute) and called.attr in {"backward", "to", "cuda"}:
         return True
-    return "torch.optim." in f"{ast.unparse(called)}." or ast.unparse(called) in optimizers
+    text = ast.unparse(called)
+    return any(text == name or text.startswith(f"{name}.") for name in optimizers)
 
 
 CHECKS: Final[tuple[Check, ...]] = (

@@ -60,7 +60,11 @@ class ComputeOptions:
     ] = 500
 
     def used(self) -> AbstractContextManager[object]:
-        """Compute with these inside; raises TrainingError for settings out of range."""
+        """Compute with these inside; raises TrainingError for settings out of range and a device that is not there."""
+        if self.device is not None:
+            from obliviate.training.device import chosen
+
+            chosen(self.device)
         return Compute(**dataclasses.asdict(self)).used()
 
 

@@ -36,17 +36,15 @@ class Method(Protocol):
     """An unlearning method.
 
     `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
-    "reference", "labels", "recipe" and "teachers": a class attribute, or a property where hyperparameters decide it.
+    "reference", "labels", "recipe" and "teachers"; an instance may need less than its class (`needs_less`).
     `exact` methods give a model that never saw the forget set; `source` is the publication. A class attribute `tasks`
     may name the kinds of task that it serves; without one it serves all.
     """
 
     name: ClassVar[str]
+    needs: ClassVar[frozenset[str]]
     exact: ClassVar[bool]
     source: ClassVar[str]
-
-    @property
-    def needs(self) -> frozenset[str]: ...
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module: ...
 
@@ -99,9 +97,14 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
             )
 
 
-def default_needs(cls: type[Any]) -> frozenset[str]:
-    """What a method needs under its defaults: a class attribute, or, where hyperparameters decide it, a property."""
-    return cls.needs if isinstance(cls.needs, frozenset) else cls().needs
+def needs_less(method: Any, *needs: str) -> None:
+    """Take needs from an instance that its hyperparameters do without; for `__post_init__`.
+
+    >>> from obliviate.methods.laf import LAF
+    >>> "labels" in LAF().needs, "labels" in LAF(labels="agnostic").needs
+    (True, False)
+    """
+    object.__setattr__(method, "needs", type(method).needs - set(needs))
 
 
 def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
@@ -116,7 +119,7 @@ def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
             f"expected a method with {' and '.join(problems)}, got {cls.__name__} without; "
             "see docs/methods/README.md, 'Write your own'"
         )
-    if unknown := default_needs(cls) - NEEDS:
+    if unknown := cls.needs - NEEDS:
         raise MethodError(f"expected needs of {sorted(NEEDS)}, got {sorted(unknown)} in {cls.__name__}; correct them")
     if cls.name in known and known[cls.name] is not cls:
         raise MethodError(f"expected a new method name, got {cls.name!r} twice; rename {cls.__name__}")
@@ -158,7 +161,7 @@ def describe(cls: type[Any]) -> dict[str, Any]:
         "name": cls.name,
         "summary": (inspect.getdoc(cls) or "").splitlines()[0],
         "source": cls.source,
-        "needs": sorted(default_needs(cls)),
+        "needs": sorted(cls.needs),
         "exact": cls.exact,
         "tasks": [kind for kind in TASKS if serves(cls, kind)],
         "defaults": defaults,

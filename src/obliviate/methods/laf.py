@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, needs_less
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.models.vae import VAE, elbo_loss
 from obliviate.modes import training_only
@@ -46,6 +46,7 @@ class LAF:
     """
 
     name: ClassVar[str] = "laf"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Shen et al., ICLR 2024, arXiv 2404.00506"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
@@ -80,11 +81,8 @@ class LAF:
                 f"expected labels of {', '.join(get_args(Labels))}, got {self.labels!r}; "
                 f"correct the setting of {self.name}"
             )
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Labels too, where they are read."""
-        return frozenset({"retain", "labels"} if self.labels == "aware" else {"retain"})
+        if self.labels == "agnostic":
+            needs_less(self, "labels")
 
     def settled(self, split: Split) -> LAF:
         """Fill in the number of epochs if it is None."""

@@ -22,7 +22,14 @@ from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, input_space
+from obliviate.methods.base import (
+    WhenNone,
+    check_classification,
+    check_positive,
+    check_schedule,
+    input_space,
+    needs_less,
+)
 from obliviate.methods.relative import (
     BatchSize,
     Length,
@@ -72,6 +79,7 @@ class MixUnlearn:
     """
 
     name: ClassVar[str] = "mixunlearn"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
@@ -149,11 +157,8 @@ class MixUnlearn:
                 f"expected no ids of unlabelled samples where no label is used, got {len(self.unlabelled)}; "
                 "use labels='aware'"
             )
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """Labels too, where they are read."""
-        return frozenset({"retain", "labels"} if self.labels == "aware" else {"retain"})
+        if self.labels == "agnostic":
+            needs_less(self, "labels")
 
     def settled(self, split: Split) -> MixUnlearn:
         """Fill in the number of epochs if it is None."""
