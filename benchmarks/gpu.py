@@ -577,7 +577,7 @@ def unlearn(bench: Bench, only: tuple[str, ...]) -> None:
             say(f"{name}: not among the methods of this version, left out")
             continue
         bench.cell(f"{name}-with", known[name](), retain=True)
-        if "retain" not in known[name].needs:
+        if "retain" not in known[name]().needs:
             bench.cell(f"{name}-without", known[name](), retain=False)
 
 

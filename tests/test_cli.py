@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.training.compute import Compute
+from obliviate.training.run import Run
 from obliviate.workspace import Workspace, requests
 
 ROOT = Path(__file__).parents[1]
@@ -1086,6 +1089,50 @@ def commands() -> list[str]:
     return [name for name in app if not name.startswith("-")]
 
 
+def test_what_is_asked_of_the_machine_reaches_every_run(
+    cli: Cli, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Compute] = []
+    begin = Run.__init__
+
+    def noting(self: Run, *arguments: Any, **options: Any) -> None:
+        seen.append(Compute.current())
+        begin(self, *arguments, **options)
+
+    monkeypatch.setattr(Run, "__init__", noting)
+    asked = ["--out", tmp_path / "run", "--device", "cpu", "--precision", "float32", "--evaluation-batch", "50"]
+    commands = [
+        ["train", "--data", mine, "--model", "mlp", "--epochs", "1"],
+        ["unlearn", "fine_tune", "--forget", "random:0.1", "--set", "epochs=1"],
+        ["references", "--references", "4", "--workers", "0"],
+        ["inspect", "--retrained", "1", "--epochs", "1"],
+    ]
+    for command in commands:
+        seen.clear()
+        code, _, error = cli(*command, *asked)
+        assert code == 0, error
+        assert set(seen) == {Compute(device="cpu", precision="float32", evaluation_batch=50)}
+    assert Compute.current() == Compute()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cuda:99"], "expected a device of cpu"),
+        (["--evaluation-batch", "0"], "expected evaluation_batch of 1 or more, got 0"),
+        (["--loader-workers", "-1"], "expected loader_workers of 0 or more, got -1"),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "demo"])
+def test_what_the_machine_cannot_do_is_refused(
+    command: str, options: list[str], message: str, cli: Cli, tmp_path: Path
+) -> None:
+    code, _, error = cli(command, "--out", tmp_path / "run", *options)
+    assert code == 1
+    assert message in error
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", commands())
 def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
     documents = [(ROOT / one).read_text(encoding="utf-8") for one in ("README.md", "docs/cli.md")]
@@ -1099,7 +1146,8 @@ def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
 def test_every_option_is_documented(name: str, cli: Cli) -> None:
     text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
     table = text.partition("## Options")[2].partition("\n## ")[0]
-    documented, command = {"--out", "--json", "--method"}, ""  # those of every command, and the argument of one
+    of_all = set(re.findall(r"--[a-z-]+", table.partition("| command |")[0]))
+    documented, command = {"--method", *of_all}, ""  # those of every command, and the argument of one
     for first, options in re.findall(r"^\| (?:`(\w+)` )?\| (.*?) \|", table, re.M):
         command = first or command
         if command == name:

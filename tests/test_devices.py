@@ -5,6 +5,7 @@ do. Speed, precision and kernels are not imitated.
 """
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,7 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package works on the other device, as it does on a GPU where there is one."""
-    monkeypatch.setattr("obliviate.training.run._best_device", lambda: ELSEWHERE)
+    monkeypatch.setattr("obliviate.training.device.best", lambda: ELSEWHERE)
     monkeypatch.setattr(Precision, "autocast", lambda _: contextlib.nullcontext())
     with monkeypatch.context() as patch, Imitation():
         tensor = torch.tensor  # which makes its result on the device itself, past the imitation
@@ -134,8 +135,23 @@ def test_tensors_of_two_devices_do_not_meet(elsewhere: None):
     assert float((away + 1).cpu().sum()) == 4
 
 
+@pytest.fixture
+def placements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each sample was copied to the device, by its id."""
+    counts, to = Counter[str](), Samples.to
+
+    def counted(self: Samples, device: torch.device) -> Samples:
+        moved = to(self, device)
+        if moved is not self:
+            counts.update(self.ids.tolist())
+        return moved
+
+    monkeypatch.setattr(Samples, "to", counted)
+    return counts
+
+
 def test_every_method_and_the_audit_work_on_another_device(
-    elsewhere: None, images: tuple[Samples, Samples, Samples], tmp_path: Path
+    elsewhere: None, placements: Counter[str], images: tuple[Samples, Samples, Samples], tmp_path: Path
 ):
     train, reference, unseen = images
     original = workflow.train(RECIPE, train, TASK)
@@ -158,9 +174,12 @@ def test_every_method_and_the_audit_work_on_another_device(
             splits = [Split.of(train, forget="class:2", reference=reference)]
         for request in splits:
             folder = tmp_path / f"{name}-{request.retain is None}"
+            placements.clear()
             trained = workflow.unlearn(
                 original.model, request, method, TASK, recipe=RECIPE, seed=1, folder=folder, name=name, **extra
             )
+            assert placements["".join(request.forget.ids[:1])] == 1
+            assert {ids for ids, count in placements.items() if count > 1} == set(), name
             assert next(trained.model.parameters()).device == ELSEWHERE
             if name in ("retrain", "fine_tune"):
                 models.append(trained)

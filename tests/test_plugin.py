@@ -68,7 +68,7 @@ def test_it_is_listed_and_runs_from_the_command_line(site: Path, tmp_path: Path)
 
 def test_its_own_tests_pass(site: Path) -> None:
     out = python(site, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={PLUGIN}", "-c", os.devnull, PLUGIN)
-    assert re.search(r"\b15 passed\b", out), out
+    assert re.search(r"\b17 passed\b", out), out
 
 
 def test_the_tutorial_shows_the_files_as_they_are() -> None:

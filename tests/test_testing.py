@@ -1,5 +1,7 @@
 """Every check of the contract is passed by a sound method and fails a method with the defect that it looks for."""
 
+import importlib
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
@@ -16,6 +18,7 @@ from obliviate.data.split import Split
 from obliviate.methods.base import check_positive
 from obliviate.task import Classification
 from obliviate.testing import Bench, ContractError
+from obliviate.training.optimizers import SGD
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
@@ -31,7 +34,7 @@ class Sound:
     """Fine-tune on the retain set."""
 
     name: ClassVar[str] = "sound"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "none"
 
@@ -41,11 +44,11 @@ class Sound:
     def __post_init__(self) -> None:
         check_positive(self, "epochs", "learning_rate")
 
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(model.parameters(), lr=self.learning_rate, momentum=0.9)
+    def optimizer(self, model: nn.Module, run: Run) -> torch.optim.Optimizer:
+        return run.optimizer(model, SGD(learning_rate=self.learning_rate))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for epoch in run.epochs("sound", self.epochs, model=model, optimizer=optimizer):
             run.fit(model, run.batches(split.kept, 64, epoch), run.task.loss, optimizer)
         return model
@@ -72,7 +75,7 @@ class Seedless(Sound):
     """Takes the batches in an order of its own."""
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for _ in run.epochs("seedless", self.epochs, model=model, optimizer=optimizer):
             run.fit(model, [split.kept.everything()], run.task.loss, optimizer)
         return model
@@ -81,7 +84,7 @@ class Seedless(Sound):
 class HeadOnly(Sound):
     """Leaves all layers but the last as they are."""
 
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
+    def optimizer(self, model: nn.Module, run: Run) -> torch.optim.Optimizer:
         return torch.optim.SGD(list(model.parameters())[-2:], lr=self.learning_rate)
 
 
@@ -99,7 +102,7 @@ class Forgetful(Sound):
     """Does not name the optimiser's state."""
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for epoch in run.epochs("forgetful", 3, model=model):
             run.fit(model, run.batches(split.kept, 64, epoch), run.task.loss, optimizer)
         return model
@@ -109,7 +112,7 @@ class Restless(Sound):
     """Knows no epochs that are done."""
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = self.optimizer(model)
+        optimizer = self.optimizer(model, run)
         for epoch in range(2):
             run.fit(model, run.batches(split.kept, 64, epoch), run.task.loss, optimizer)
         return model
@@ -177,6 +180,34 @@ class Hoarding(Sound):
         return super().__call__(model, split, run)
 
 
+class Labelled(Sound):
+    """Trains on labels though it says that it does without."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"retain"})
+
+
+class Moving(Sound):
+    """Moves samples itself."""
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        return super().__call__(model, Split(split.forget, split.kept.to(run.device)), run)
+
+
+class Stepping(Sound):
+    """Has a function take its steps."""
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        descended(model, run.task.loss(model, split.kept.everything()))
+        return super().__call__(model, split, run)
+
+
+def descended(model: nn.Module, loss: torch.Tensor) -> None:
+    """Take a step of SGD at a rate of 0.01."""
+    loss.backward()
+    for weight in model.parameters():
+        weight.data -= 0.01 * weight.grad if weight.grad is not None else 0.0
+
+
 @dataclass(frozen=True)
 class Positional(Sound):
     """Has a positional field."""
@@ -220,6 +251,10 @@ DEFECTS = [
     (testing.works_on_a_dataset_that_is_not_held_in_memory, InMemory, "read sample by sample"),
     (testing.works_with_no_more_than_it_needs, Idle, "to change the model with no more than it needs"),
     (testing.never_reads_what_an_earlier_request_forgot, Hoarding, "request 2 to read nothing of earlier ones"),
+    (testing.uses_no_label_unless_it_needs_labels, Labelled, "to use no label, as"),
+    (testing.leaves_the_engine_to_the_run, Moving, r"of sound, got split\.kept\.to in line \d+;"),
+    (testing.leaves_the_engine_to_the_run, Stepping, r"of sound, got loss\.backward in line \d+;"),
+    (testing.leaves_the_engine_to_the_run, HeadOnly, r"of sound, got torch\.optim\.SGD in line \d+;"),
     (testing.is_a_frozen_dataclass_with_keyword_only_fields, Positional, "beta to be keyword-only"),
     (testing.describes_itself, Wordless, "a docstring that begins with a sentence"),
     (testing.describes_itself, Obscure, r"a plain default for every field of sound, got none for \['layers'\]"),
@@ -246,3 +281,33 @@ def test_check_method_runs_every_check(bench: Bench) -> None:
     testing.check_method(Sound, bench)
     with pytest.raises(ContractError, match="to refuse"):
         testing.check_method(Lenient, bench)
+
+
+@pytest.mark.parametrize(
+    ("imported", "call"),
+    [
+        ("import torch", "torch.optim.Adam"),
+        ("import torch.optim as o", "o.Adam"),
+        ("from torch import optim", "optim.Adam"),
+        ("from torch.optim import Adam as A", "A"),
+        ("", "model.cuda"),
+    ],
+)
+def test_the_engine_is_found_by_any_name_and_in_what_the_class_uses(
+    imported: str, call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = f"{imported}\nclass Used:\n  def call(self, model): return inner(model)\n"
+    source += f"def inner(model): return {call}(model)\n"
+    (tmp_path / "of_engine.py").write_text(source + f"class Other: pass\ndef idle(model): return {call}(model)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "of_engine", raising=False)
+    module = importlib.import_module("of_engine")
+    assert testing.engine_calls(module.Used) == [f"{call} in line 4"]
+    assert testing.engine_calls(module.Other) == []
+    monkeypatch.delitem(sys.modules, "of_engine")
+
+
+def test_a_class_without_a_source_is_refused() -> None:
+    typed = type("Typed", (), {"__module__": "builtins"})
+    with pytest.raises(ContractError, match="expected the source of Typed, got none; define it in a module"):
+        testing.engine_calls(typed)

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from obliviate.report.text import table
     from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task, task_of
     from obliviate.training.class_weights import balanced_weights
+    from obliviate.training.compute import Compute, computing
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
     from obliviate.training.suited import recipe_for
@@ -88,6 +89,8 @@ _HOMES = {
     "CoinFlips": "planned",
     "Coins": "data.coins",
     "Comparison": "comparison",
+    "Compute": "training.compute",
+    "computing": "training.compute",
     "FineTune": "methods.fine_tune",
     "GradientAscent": "methods.gradient_ascent",
     "Influence": "methods.influence",
@@ -174,6 +177,7 @@ __all__ = [
     "CoinFlips",
     "Coins",
     "Comparison",
+    "Compute",
     "FineTune",
     "GradientAscent",
     "Influence",
@@ -214,6 +218,7 @@ __all__ = [
     "class_ids",
     "coin_flips",
     "compare",
+    "computing",
     "inspect",
     "load",
     "load_references",

@@ -28,6 +28,7 @@ from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.modes import evaluating
 from obliviate.seeds import derive
 from obliviate.task import Task
+from obliviate.training.compute import Compute
 from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -154,7 +155,7 @@ def relearn(
     recipe = run.recipe
     if recipe is None:
         raise MethodError("expected a run with a recipe to relearn by, got none; pass the recipe of the original")
-    private = run.precision.prepare(copy.deepcopy(model)).requires_grad_()
+    private = run.place(copy.deepcopy(model)).requires_grad_()
     optimizer = recipe.make_optimizer(private)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
@@ -193,9 +194,9 @@ def probe_representation(
 @torch.no_grad()
 def represented(model: nn.Module, samples: Samples, head: str) -> Float[np.ndarray, "n features"]:
     """What the classifier of a model receives for each sample."""
-    device = next(model.parameters()).device
+    device, evaluation_batch = next(model.parameters()).device, Compute.current().evaluation_batch
     with evaluating(model):
-        parts = [representation(model, batch.x.to(device), head).cpu() for batch in Batches(samples, 500)]
+        parts = [representation(model, batch.x.to(device), head).cpu() for batch in Batches(samples, evaluation_batch)]
     return torch.cat(parts).numpy()
 
 

@@ -24,6 +24,7 @@ from obliviate.metrics.utility import margin
 from obliviate.modes import evaluating
 from obliviate.seeds import derive
 from obliviate.task import Task
+from obliviate.training.compute import Compute
 from obliviate.training.inference import outputs
 from obliviate.workflow import Trained
 
@@ -182,7 +183,7 @@ def noise_test(
     device = next(private.parameters()).device
     gradients = []
     with evaluating(private), torch.enable_grad():
-        for batch in Batches(samples, 500):
+        for batch in Batches(samples, Compute.current().evaluation_batch):
             x = batch.x.to(device).detach().clone().requires_grad_()
             score = task.score(private(x).float(), batch.y.to(device)).sum()
             gradients.append(-torch.autograd.grad(score, x)[0].cpu())

@@ -6,10 +6,13 @@ No test framework is needed. See docs/tutorials/write-your-own-method.md.
 
 from __future__ import annotations
 
+import ast
 import copy
 import dataclasses
 import hashlib
+import inspect
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -144,7 +147,7 @@ class Bench:
         """Call the method, as it is settled for the request, with a private copy of the original."""
         run, split = run or self.run(), split or self.split
         settled = self.settled(method, split, run)
-        return settled(run.precision.prepare(copy.deepcopy(self.original)), split, run)
+        return settled(run.place(copy.deepcopy(self.original)), run.place(split), run)
 
     def settled(self, method: Any, split: Split | None = None, run: Run | None = None) -> Any:
         """Fill in the settings of a method for the request, as `workflow.unlearn` does."""
@@ -380,6 +383,23 @@ def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder
         )
 
 
+def uses_no_label_unless_it_needs_labels(method: Any, bench: Bench, folder: Path) -> None:
+    """Where `needs` is without "labels", the same weights come of wrong labels."""
+    if "labels" in method.needs:
+        return
+
+    def wrong(samples: Samples) -> Samples:
+        batch = samples.everything()
+        return Samples.from_tensors(batch.x, (batch.y + 1) % bench.task.classes, ids=batch.ids)
+
+    sets = (bench.split.forget, bench.split.retain, bench.split.reference)
+    forget, retain, reference = (None if part is None else wrong(part) for part in sets)
+    assert forget is not None
+    split = Split(forget, retain, reference)
+    same = weights_sha256(bench.forget(method, split)) == bench.whole(method).weights
+    _expect(same, method, 'to use no label, as "labels" is not among its needs', "other weights from wrong labels")
+
+
 # ------------------------------------------------------------------------------------------- how it presents itself
 
 
@@ -418,6 +438,60 @@ def refuses_hyperparameters_out_of_range(method: Any, bench: Bench, folder: Path
         )
 
 
+def leaves_the_engine_to_the_run(method: Any, bench: Bench, folder: Path) -> None:
+    """Neither the class nor what it uses of its module calls `backward`, `to` or `cuda`, or makes an optimiser."""
+    calls = engine_calls(type(method))
+    _expect(not calls, method, "to leave placement, gradients and optimisers to `run`", ", ".join(calls))
+
+
+def engine_calls(cls: type[Any]) -> list[str]:
+    """What a class, and the functions and classes of its module that it uses, do of the engine's work, each by line.
+
+    Raises ContractError for a class whose source cannot be read, as one that was typed into a console.
+
+    >>> from obliviate.methods.fine_tune import FineTune
+    >>> engine_calls(FineTune)
+    []
+    """
+    try:
+        module = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
+    except (OSError, TypeError) as error:
+        raise ContractError(f"expected the source of {cls.__name__}, got none; define it in a module") from error
+    definitions = {node.name: node for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    optimizers = _optimizer_names(module)
+    seen, waiting, calls = set[str](), [cls.__name__], list[tuple[int, str]]()
+    while waiting:
+        if (name := waiting.pop()) in seen or name not in definitions:
+            continue
+        seen.add(name)
+        for node in ast.walk(definitions[name]):
+            if isinstance(node, ast.Name):
+                waiting.append(node.id)
+            if isinstance(node, ast.Call) and _is_of_engine(node.func, optimizers):
+                calls.append((node.lineno, ast.unparse(node.func)))
+    return [f"{call} in line {line}" for line, call in sorted(calls)]
+
+
+def _optimizer_names(module: ast.Module) -> set[str]:
+    """What `torch.optim` and what is in it are called in a module."""
+    names = {"torch.optim"}
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            names |= {one.asname for one in node.names if one.asname and one.name.startswith("torch.optim")}
+        if isinstance(node, ast.ImportFrom):
+            whole = [(f"{node.module}.{one.name}", one.asname or one.name) for one in node.names]
+            names |= {name for origin, name in whole if origin.startswith("torch.optim")}
+    return names
+
+
+def _is_of_engine(called: ast.expr, optimizers: set[str]) -> bool:
+    """Whether a call moves something, goes backward, or makes an optimiser."""
+    if isinstance(called, ast.Attribute) and called.attr in {"backward", "to", "cuda"}:
+        return True
+    text = ast.unparse(called)
+    return any(text == name or text.startswith(f"{name}.") for name in optimizers)
+
+
 CHECKS: Final[tuple[Check, ...]] = (
     same_seed_gives_the_same_weights,
     changes_the_weights_of_its_copy_alone,
@@ -429,6 +503,8 @@ CHECKS: Final[tuple[Check, ...]] = (
     works_on_a_dataset_that_is_not_held_in_memory,
     works_with_no_more_than_it_needs,
     never_reads_what_an_earlier_request_forgot,
+    uses_no_label_unless_it_needs_labels,
+    leaves_the_engine_to_the_run,
     is_a_frozen_dataclass_with_keyword_only_fields,
     describes_itself,
     refuses_hyperparameters_out_of_range,

@@ -108,6 +108,15 @@ def test_the_outcome_is_a_copy_in_evaluation_mode_with_its_role(method: Any, ben
     assert made.role == ("retrained" if method.name == "retrain" else "unlearned")
 
 
+@pytest.mark.parametrize(
+    "method", [methods.find(name)(labels="agnostic") for name in ("laf", "mixunlearn")], ids=lambda one: one.name
+)
+def test_without_labels_none_is_needed_and_none_is_used(method: Any, plain: testing.Bench, tmp_path: Path) -> None:
+    assert method.needs == {"retain"}
+    assert type(method)().needs == {"retain", "labels"}
+    testing.uses_no_label_unless_it_needs_labels(method, plain, tmp_path)
+
+
 @pytest.mark.parametrize("method", [one for one in METHODS if one.name in {"retrain", "fine_tune"}])
 def test_reads_nothing_of_the_forget_set(method: Any, bench: testing.Bench, few: Samples) -> None:
     train, read = testing.recorded(few)

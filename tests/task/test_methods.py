@@ -138,7 +138,7 @@ KINDS: dict[str, Callable[[], tuple[Task, Recipe, Tensor, Tensor]]] = {
     "language model": language,
 }
 METHODS = [name for name in methods.registry() if name != "sisa"]  # which begins from checkpoints, below
-TAUGHT = [name for name, cls in methods.registry().items() if "teachers" in cls.needs]
+TAUGHT = [name for name, cls in methods.registry().items() if "teachers" in cls().needs]
 SETTINGS: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.5}}
 
 

@@ -3,8 +3,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
 from obliviate.task import Classification
+from obliviate.training.optimizers import SGD
+from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -87,3 +92,91 @@ def test_what_is_prepared_reaches_the_loss_and_another_model_may_step_there(run:
     # (0, 8) → (4, 8) → (4, 6) → (5, 6) → (5, 5.5); the losses of b are 4²/2 and 1²/2.
     assert (a.weight.item(), b.weight.item()) == (5.0, 5.5)
     assert mean == (8.0 + 0.5) / 2
+
+
+def test_accumulated_batches_are_one_step_on_all_of_their_samples(
+    run: Run, tiny: Samples, three_classes: Classification
+):
+    def trained(size: int, accumulate: int) -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.Linear(6, 3)
+        optimizer = run.optimizer(model, SGD(learning_rate=0.5))
+        run.fit(model, Batches(tiny, size), three_classes.loss, optimizer, accumulate=accumulate)
+        return model
+
+    whole, parts = trained(24, 1), trained(8, 3)  # 24 + 24 + 12, and 3 · 8 + 3 · 8 + 8 + 4
+    torch.testing.assert_close(parts.state_dict(), whole.state_dict())
+    steps: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.SGD, "step", lambda *_: steps.append(1))
+        trained(8, 3)
+    assert len(steps) == 3
+
+
+def test_gradients_are_scaled_before_they_are_clipped(run: Run):
+    model = nn.Linear(2, 1, bias=False)
+    nn.init.ones_(model.weight)
+    optimizer = run.optimizer(model, SGD(learning_rate=1.0, momentum=0.0))
+    scale = {"weight": torch.tensor([[1.0, 0.0]])}
+    run.step(model, (torch.ones(1, 2),), square, optimizer, gradient_scale=scale, clip_norm=0.5)
+    torch.testing.assert_close(model.weight.detach(), torch.tensor([[0.5, 1.0]]))
+
+
+def normed(*, space: bool = False) -> nn.Sequential:
+    torch.manual_seed(0)
+    if space:
+        return nn.Sequential(nn.Unflatten(1, (1, 6)), nn.BatchNorm1d(1), nn.Flatten(), nn.Linear(6, 3))
+    return nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 3))
+
+
+def test_a_last_batch_of_one_sample_is_normalised_by_the_statistics_so_far(
+    run: Run, tiny: Samples, three_classes: Classification
+):
+    model, few = normed(), tiny.select(tiny.ids[:9])
+    run.fit(model, Batches(few, 8), three_classes.loss, run.optimizer(model, SGD(learning_rate=0.0)))
+    x = few.everything().x
+    torch.testing.assert_close(model[0].running_mean, 0.1 * x[:8].mean(0))  # the ninth sample adds nothing
+    assert all(part.training for part in model)
+    assert not model[0]._forward_pre_hooks
+
+
+def test_a_sample_with_statistics_of_its_own_keeps_them(run: Run, tiny: Samples, three_classes: Classification):
+    model, alone = normed(space=True), tiny.select(tiny.ids[:1])
+    run.fit(model, Batches(alone, 8), three_classes.loss, run.optimizer(model, SGD(learning_rate=0.0)))
+    torch.testing.assert_close(model[1].running_mean, 0.1 * alone.everything().x.mean(1))
+
+
+def test_modules_whose_weights_are_all_frozen_stay_as_they_are(run: Run, tiny: Samples, three_classes: Classification):
+    model = normed()
+    model[0].requires_grad_(False)
+    before = {name: value.clone() for name, value in model[0].state_dict().items()}
+    run.fit(model, Batches(tiny, 8), three_classes.loss, run.optimizer(model, SGD(learning_rate=0.1)))
+    assert all(value.equal(before[name]) for name, value in model[0].state_dict().items())
+    assert model[1].training
+
+
+def test_a_model_without_trainable_weights_has_no_optimiser(run: Run):
+    with pytest.raises(MethodError, match=r"expected a model with trainable weights, got Linear with none; let those"):
+        run.optimizer(nn.Linear(2, 1).requires_grad_(False), SGD(learning_rate=0.1))
+
+
+def test_samples_are_placed_once_and_what_is_derived_of_them_is_there(tiny: Samples, tiny_recipe: Recipe):
+    run = Run(Classification(classes=3), recipe=tiny_recipe, device="cpu")
+    split = Split.of(tiny, forget=tiny.ids[:10])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("obliviate.data.samples._same", lambda *_: False)  # a move is from the processor to itself
+        placed = run.place(split)
+        again = run.place(split)
+    assert placed.reference is None
+    assert placed.forget is again.forget is not split.forget
+    assert placed.retain is again.retain is not split.retain
+    assert run.augmented(placed.forget).joined(run.augmented(placed.kept)).ids.tolist() == tiny.ids.tolist()
+    assert run.place(placed.kept) is placed.kept
+
+
+def test_samples_are_looked_at_in_order_and_in_no_larger_batches_than_asked_for(tiny: Samples):
+    run = Run(Classification(classes=3), evaluation_batch=25)
+    for size, lengths in ((None, [25, 25, 10]), (40, [25, 25, 10]), (20, [20, 20, 20])):
+        batches = list(run.in_order(tiny, size))
+        assert [len(batch) for batch in batches] == lengths
+        assert [name for batch in batches for name in batch.ids.tolist()] == tiny.ids.tolist()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from cyclopts import Parameter
 
 from obliviate.errors import MethodError, RecipeError
+from obliviate.training.compute import Compute
 
 if TYPE_CHECKING:
     from obliviate.data.sources import Data
@@ -37,6 +40,35 @@ Executor = Annotated[
         "(docs/references.md); a module of this folder is found."
     ),
 ]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ComputeOptions:
+    """What every command that computes may be told of the machine (`training.compute`)."""
+
+    device: Annotated[
+        str | None, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps; the GPU where there is one if left out.")
+    ] = None
+    precision: Annotated[
+        Literal["auto", "bfloat16", "float32"],
+        Parameter(help="Number format of trainings; auto is what the recipe says, or what the device is fast at."),
+    ] = "auto"
+    loader_workers: Annotated[int, Parameter(help="Processes that read samples which are not held in memory.")] = 0
+    evaluation_batch: Annotated[
+        int, Parameter(help="Samples that a model is asked about at once where nothing is trained.")
+    ] = 500
+
+    def used(self) -> AbstractContextManager[object]:
+        """Compute with these inside; raises TrainingError for settings out of range and a device that is not there."""
+        if self.device is not None:
+            from obliviate.training.device import chosen
+
+            chosen(self.device)
+        return Compute(**dataclasses.asdict(self)).used()
+
+
+PLAIN: Final = ComputeOptions()
 
 
 def json_object(text: str) -> dict[str, Any]:

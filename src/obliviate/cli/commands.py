@@ -10,6 +10,8 @@ from cyclopts import App, Parameter
 
 from obliviate.cli import printing
 from obliviate.cli.arguments import (
+    PLAIN,
+    ComputeOptions,
     Executor,
     Json,
     Out,
@@ -37,11 +39,11 @@ app = App(
 
 
 @app.command
-def demo(*, out: Out = Path("demo"), seed: Seed = 0, json_: Json = False) -> None:
+def demo(*, out: Out = Path("demo"), seed: Seed = 0, compute: ComputeOptions = PLAIN, json_: Json = False) -> None:
     """Do the whole job on shipped data in about two minutes: train, forget by four methods, audit, report."""
     from obliviate.demo import demo as run
 
-    with progress(quiet=json_) as show_progress:
+    with compute.used(), progress(quiet=json_) as show_progress:
         results = run(out, seed=seed, progress=show_progress)
     if json_:
         printing.line(json.dumps(results, allow_nan=False))
@@ -113,6 +115,7 @@ def train(
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
     seed: Seed = 0,
+    compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
     """Train the original model and keep it in a folder, ready to be unlearned and audited."""
@@ -128,7 +131,7 @@ def train(
         weights = None if class_weights is None else weights_of(class_weights, loaded)
         return recipe_for(loaded, **architecture, **settings, class_weights=weights)
 
-    with progress(quiet=json_) as show_progress:
+    with compute.used(), progress(quiet=json_) as show_progress:
         workspace = Workspace.create(
             out,
             source=data,
@@ -201,6 +204,7 @@ def unlearn(
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
     ] = False,
+    compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
     """Make the model of a folder forget by one method, and keep the outcome there."""
@@ -217,7 +221,7 @@ def unlearn(
         else:
             printing.preview(asked)
         return
-    with progress(quiet=json_) as show_progress:
+    with compute.used(), progress(quiet=json_) as show_progress:
         workspace = Workspace.open(out, progress=show_progress)
         unlearned = workspace.unlearn(
             chosen,
@@ -296,6 +300,7 @@ def audit(
     ] = True,
     workers: Workers = None,
     executor: Executor = None,
+    compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
@@ -310,7 +315,7 @@ def audit(
         variance=variance,
         screens=screens,
     )
-    with progress(quiet=json_) as show_progress, opened(executor) as given:
+    with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
         workspace = Workspace.open(out, progress=show_progress)
         results = workspace.audit(
             references=references,
@@ -340,12 +345,13 @@ def inspect(
     learning_rate: Annotated[
         float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
     ] = None,
+    compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
     """Look into every model of a request: relearning from retained samples, a last-layer probe, an untrained model."""
     from obliviate.workspace import Workspace
 
-    with progress(quiet=json_) as show_progress:
+    with compute.used(), progress(quiet=json_) as show_progress:
         workspace = Workspace.open(out, progress=show_progress)
         results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
     if json_:
@@ -362,6 +368,7 @@ def references(
     workers: Workers = None,
     executor: Executor = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
+    compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
     """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
@@ -369,7 +376,7 @@ def references(
     from obliviate.references.pool import PoolFacts, pools_in
     from obliviate.workspace import Workspace
 
-    with progress(quiet=json_) as show_progress, opened(executor) as given:
+    with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
         workspace = Workspace.open(out, progress=show_progress)
         pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)

@@ -112,7 +112,7 @@ class AMUN:
             examples = _chosen(self.examples, split.forget)
         space = input_space(self, run.task, model)
         parents = split.forget.select([str(name).removesuffix(SUFFIX) for name in examples.ids])
-        parts = [space.anchored_at(examples, parents)]
+        parts = [run.place(space.anchored_at(examples, parents))]
         if self.keep_forget:
             parts.append(space.anchored(run.augmented(split.forget)))
         if split.retain is not None:
@@ -146,8 +146,7 @@ def adversarial_examples(
     space = input_space(AMUN, run.task, model)
 
     def make() -> dict[str, Tensor]:
-        batch = space.lifted(samples).everything()
-        batch = Batch(run.precision.inputs(batch.x), batch.y.to(run.device), batch.ids)
+        batch = run.place(space.lifted(samples).everything())
         check_inside(space, batch.x)
         options: dict[str, Any] = {}
         if search == "pgd":

@@ -48,7 +48,7 @@ class BadTeacher:
         bad = run.fresh_model().eval().requires_grad_(False)
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
-            forget = torch.from_numpy(np.isin(batch.ids, split.forget.ids)).to(run.device)
+            forget = run.place(torch.from_numpy(np.isin(batch.ids, split.forget.ids)))
             known, ignorant = good(batch.x), bad(batch.x)
             taught = torch.where(forget.view(-1, *[1] * (known.ndim - 1)), ignorant, known)
             return run.task.divergence(model(batch.x), taught, batch.y, temperature=self.temperature)

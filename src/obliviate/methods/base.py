@@ -36,9 +36,9 @@ class Method(Protocol):
     """An unlearning method.
 
     `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
-    "reference", "labels", "recipe" and "teachers"; `exact` methods give a model that never saw the forget set;
-    `source` is the publication. A class attribute `tasks` may name the kinds of task that it serves; without one it
-    serves all.
+    "reference", "labels", "recipe" and "teachers"; an instance may need less than its class (`needs_less`).
+    `exact` methods give a model that never saw the forget set; `source` is the publication. A class attribute `tasks`
+    may name the kinds of task that it serves; without one it serves all.
     """
 
     name: ClassVar[str]
@@ -95,6 +95,16 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
             raise MethodError(
                 f"expected a {what[need]} for {method.name}, got none; it needs {remedy}, or use another method"
             )
+
+
+def needs_less(method: Any, *needs: str) -> None:
+    """Take needs from an instance that its hyperparameters do without; for `__post_init__`.
+
+    >>> from obliviate.methods.laf import LAF
+    >>> "labels" in LAF().needs, "labels" in LAF(labels="agnostic").needs
+    (True, False)
+    """
+    object.__setattr__(method, "needs", type(method).needs - set(needs))
 
 
 def register(known: dict[str, type[Any]], cls: type[Any]) -> None:

@@ -7,7 +7,7 @@ CVPR 2023, arXiv 2303.11570.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,8 @@ from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerNam
 from obliviate.modes import evaluating
 from obliviate.task import InputSpace
 from obliviate.training.run import Run
+
+CHUNK: Final = 256  # samples whose gradients are taken at a time
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +56,8 @@ class BoundaryShrink:
         space = input_space(self, run.task, model)
         found = run.once("boundary_labels", lambda: self._labels(model, space.lifted(split.forget), space, run))
         run.notes["flipped_share"] = float(found["flipped"].float().mean())
-        batch = split.forget.everything()
-        relabelled = Samples.from_tensors(batch.x, found["y"].to(batch.y.device), ids=split.forget.ids)
+        batch = run.place(split.forget).everything()
+        relabelled = Samples.from_tensors(batch.x, found["y"], ids=split.forget.ids)
         data = run.augmented(relabelled)
         optimizer = run.optimizer(model, self)
         for epoch in run.epochs("boundary_shrink", epochs, model=model, optimizer=optimizer):
@@ -64,10 +66,7 @@ class BoundaryShrink:
 
     def _labels(self, model: nn.Module, forget: Samples, space: InputSpace, run: Run) -> dict[str, Tensor]:
         bound = self.bound * space.width
-        parts = [
-            nearest_labels(model, batch.x, batch.y, space, bound=bound)
-            for batch in (forget.take(places).to(run.device) for places in torch.arange(len(forget)).split(256))
-        ]
+        parts = [nearest_labels(model, batch.x, batch.y, space, bound=bound) for batch in run.in_order(forget, CHUNK)]
         y, flipped = (torch.cat(part) for part in zip(*parts, strict=True))
         return {"y": y, "flipped": flipped}
 

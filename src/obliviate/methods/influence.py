@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from obliviate.data.loading import Batches, order
+from obliviate.data.loading import order
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
@@ -23,6 +23,7 @@ from obliviate.methods.base import check_positive
 from obliviate.methods.relative import Strength
 from obliviate.seeds import derive
 from obliviate.task import Task
+from obliviate.training.gradients import gradients
 from obliviate.training.run import Run
 from obliviate.types import Batch
 
@@ -68,11 +69,11 @@ class Influence:
         return model
 
     def _solve(self, model: nn.Module, split: Split, run: Run) -> dict[str, Tensor]:
-        forget, retain = split.forget.to(run.device), split.kept.to(run.device)
+        forget, retain = run.place(split.forget), run.place(split.kept)
         share = len(forget) / (len(forget) + len(retain))
-        difference = gradient(model, forget, run.task) - gradient(model, retain, run.task)
+        difference = gradient(model, forget, run) - gradient(model, retain, run)
         places = order(len(retain), seed=derive(run.seed, "influence"), epoch=0)[: self.samples]
-        batches = [retain.take(some).to(run.device) for some in places.split(CHUNK)]
+        batches = list(run.in_order(retain.select(retain.ids[places.numpy()]), CHUNK))
 
         def product(vector: Tensor) -> Tensor:
             return curvature(model, batches, run.task, vector) + self.damping * vector
@@ -91,15 +92,17 @@ class Influence:
         return {"direction": direction, "residual": torch.tensor(residual), "steps": torch.tensor(done)}
 
 
-def gradient(model: nn.Module, samples: Samples, task: Task) -> Float[Tensor, " d"]:
+def gradient(model: nn.Module, samples: Samples, run: Run) -> Float[Tensor, " d"]:
     """The gradient of the mean loss, as one vector over all trainable parameters."""
-    parameters = [one for one in model.parameters() if one.requires_grad]
-    device = parameters[0].device
-    total = torch.zeros(sum(one.numel() for one in parameters), device=device)
-    for batch in Batches(samples, CHUNK):
-        loss = task.losses(model, batch.to(device)).sum() / len(samples)
-        total += _flat(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
-    return total
+    sums = {name: torch.zeros_like(weight) for name, weight in model.named_parameters() if weight.requires_grad}
+
+    def share(model: nn.Module, batch: Batch) -> Tensor:
+        return run.task.losses(model, batch).sum() / len(samples)
+
+    for _, part in gradients(model, run.in_order(samples, CHUNK), share):
+        for name, value in part.items():
+            sums[name] += value
+    return _flat(tuple(sums.values()))
 
 
 def curvature(model: nn.Module, batches: list[Batch], task: Task, vector: Float[Tensor, " d"]) -> Float[Tensor, " d"]:

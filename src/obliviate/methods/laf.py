@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, needs_less
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.models.vae import VAE, elbo_loss
+from obliviate.modes import training_only
 from obliviate.seeds import derive
 from obliviate.training.features import head_layer, representation
 from obliviate.training.mixup_losses import contrast
+from obliviate.training.optimizers import Adam
 from obliviate.training.randomness import seeded
 from obliviate.training.run import Run, Stateful
 from obliviate.types import Batch
@@ -79,6 +81,8 @@ class LAF:
                 f"expected labels of {', '.join(get_args(Labels))}, got {self.labels!r}; "
                 f"correct the setting of {self.name}"
             )
+        if self.labels == "agnostic":
+            needs_less(self, "labels")
 
     def settled(self, split: Split) -> LAF:
         """Fill in the number of epochs if it is None."""
@@ -93,7 +97,7 @@ class LAF:
         epochs, size = whole(self.settled(split), "epochs", "batch_size")
         original = copy.deepcopy(model).eval().requires_grad_(False)
         first = split.forget.take(torch.arange(min(2, len(split.forget))))
-        head = head_layer(original, run.precision.inputs(first.x), name=self.layer)
+        head = head_layer(original, run.place(first).x, name=self.layer)
         of_forget = self._vae("forget", split.forget, original, head, run)
         of_retain = self._vae("retain", split.kept, original, head, run)
 
@@ -128,17 +132,15 @@ class LAF:
 
     def _vae(self, name: str, samples: Samples, original: nn.Module, head: str, run: Run) -> nn.Module:
         def make() -> dict[str, Tensor]:
-            parts = []
-            for places in torch.arange(len(samples)).split(500):
-                with torch.no_grad(), run.precision.autocast():
-                    parts.append(representation(original, run.precision.inputs(samples.take(places).x), head))
+            with torch.no_grad(), run.precision.autocast():
+                parts = [representation(original, run.place(batch).x, head) for batch in run.in_order(samples)]
             return {"representations": torch.cat(parts)}
 
         x = run.once(f"laf_{name}", make)["representations"]
         rows = Samples.from_tensors(x, torch.zeros(len(x), device=x.device), ids=samples.ids)
         with seeded(derive(run.seed, "vae", name)):
-            vae = run.precision.prepare(VAE(x.shape[1], latent=self.latent))
-        optimizer = torch.optim.Adam(vae.parameters(), lr=self.vae_learning_rate)
+            vae = run.place(VAE(x.shape[1], latent=self.latent))
+        optimizer = run.optimizer(vae, Adam(learning_rate=self.vae_learning_rate))
 
         def loss(vae: nn.Module, batch: Batch) -> Tensor:
             return elbo_loss(vae, batch.x, beta=self.beta)
@@ -149,15 +151,13 @@ class LAF:
         return vae.eval().requires_grad_(False)
 
     def _repaired(self, model: nn.Module, head: str, retain: Samples, run: Run) -> nn.Module:
-        frozen = [one for one in model.parameters() if one.requires_grad]
-        optimizer = run.optimizer(model.get_submodule(head), self, learning_rate=self.repair_learning_rate)
+        classifier = model.get_submodule(head)
+        optimizer = run.optimizer(classifier, self, learning_rate=self.repair_learning_rate)
         epochs, size = whole(self, "repair_epochs", "batch_size")
-        model.requires_grad_(False).get_submodule(head).requires_grad_(True)
-        for epoch in run.epochs("laf_repair", epochs, model=model, optimizer=optimizer):
-            batches = run.batches(retain, size, epoch)
-            run.fit(model, batches, run.task.loss, optimizer, training=False)
-        for one in frozen:
-            one.requires_grad_(True)
+        with training_only(model, classifier):
+            for epoch in run.epochs("laf_repair", epochs, model=model, optimizer=optimizer):
+                batches = run.batches(retain, size, epoch)
+                run.fit(model, batches, run.task.loss, optimizer, training=False)
         return model
 
 

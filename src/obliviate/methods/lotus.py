@@ -64,7 +64,7 @@ class LoTUS:
         temperature = 1.0
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
-            forget = torch.from_numpy(np.isin(batch.ids, split.forget.ids)).to(run.device)
+            forget = run.place(torch.from_numpy(np.isin(batch.ids, split.forget.ids)))
             logits = teacher(batch.x).float()
             soft, hard = F.gumbel_softmax(logits, tau=temperature), F.gumbel_softmax(logits, hard=True)
             return F.cross_entropy(model(batch.x).float(), torch.where(forget[:, None], soft, hard))

@@ -19,11 +19,17 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor, nn
 
 from obliviate.data.ids import shown
-from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, input_space
+from obliviate.methods.base import (
+    WhenNone,
+    check_classification,
+    check_positive,
+    check_schedule,
+    input_space,
+    needs_less,
+)
 from obliviate.methods.relative import (
     BatchSize,
     Length,
@@ -42,6 +48,7 @@ from obliviate.task import InputSpace
 from obliviate.training.features import features, with_features
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
 from obliviate.training.neighbours import nearest
+from obliviate.training.optimizers import Adam
 from obliviate.training.randomness import seeded
 from obliviate.training.run import Run, Stateful
 from obliviate.training.views import view_of
@@ -52,7 +59,6 @@ Steps = Literal["forget", "longest"]
 Pairing = Literal["nearest", "position"]
 
 LEAST_STEPS: Final = 24
-CHUNK: Final = 500  # samples that the original looks at together
 LEVEL: Final = "forget_level"  # where forgetting stops, on average; 0: D_R knows the forgotten answers; 1: it does not
 GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget sample, the generator no longer mixes
 SPREAD: Final = "mask_spread"  # standard deviation over positions and pairs; 0: the masks are flat
@@ -151,6 +157,8 @@ class MixUnlearn:
                 f"expected no ids of unlabelled samples where no label is used, got {len(self.unlabelled)}; "
                 "use labels='aware'"
             )
+        if self.labels == "agnostic":
+            needs_less(self, "labels")
 
     def settled(self, split: Split) -> MixUnlearn:
         """Fill in the number of epochs if it is None."""
@@ -247,7 +255,7 @@ class _Mixing:
         self.original = copy.deepcopy(model).eval().requires_grad_(False)
         self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
-        x = run.precision.inputs(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget)))).x)
+        x = run.place(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget))))).x
         maps, seed = method.generator or method.layer is not None, derive(run.seed, "columns")
         known = (split.forget, split.kept)
         self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, seed=seed)
@@ -256,8 +264,8 @@ class _Mixing:
         if self.generates:
             channels = self.view.map(self._look(x, self.view.layer)[0], x).shape[1]
             with seeded(derive(run.seed, "generator")):
-                self.generator = run.precision.prepare(MixBlock(channels, side=self.view.side))
-            self.optimizer = torch.optim.Adam(self.generator.parameters(), lr=method.generator_learning_rate)
+                self.generator = run.place(MixBlock(channels, side=self.view.side))
+            self.optimizer = run.optimizer(self.generator, Adam(learning_rate=method.generator_learning_rate))
             self.adversary = copy.deepcopy(self.original)
 
     @property
@@ -321,11 +329,10 @@ class _Mixing:
 
     def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
         """What all samples are compared by, and their targets, chunk by chunk."""
-        for batch in Batches(samples.to(self.run.device), CHUNK):
-            inputs = self.run.precision.inputs(batch.x)
-            x = self.space.points(inputs)
+        for batch in map(self.run.place, self.run.in_order(samples)):
+            x = self.space.points(batch.x)
             seen, logits = self._look(x, self.view.likeness)
-            yield self.view.likeness_of(seen, x, inputs), self._targets(batch, logits)
+            yield self.view.likeness_of(seen, x, batch.x), self._targets(batch, logits)
 
     @torch.no_grad()
     def _look(self, x: Tensor, layer: str | None) -> tuple[Tensor, Tensor | None]:
@@ -349,7 +356,7 @@ class _Mixing:
         if self.method.mix and self.method.pairing == "nearest":
             partner = (self.view.vector(*first) @ self.view.vector(*second).T).argmax(1)
         kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
-        level = self.level[self.samples.places(forget.ids).to(x.device)]
+        level = self.level[self.run.place(self.samples.places(forget.ids))]
         maps = self.view.map(*first)[: len(partner)], self.view.map(*second)[partner]
         points = points[0][: len(partner)], points[1][partner]
         return _Pairs(forget.x, retain.x, p, q, level, partner, points, maps, kept)
@@ -364,7 +371,7 @@ class _Mixing:
         if self.method.labels == "agnostic":
             return predicted
         hidden = np.isin(batch.ids, np.array(self.method.unlabelled or (), dtype=str))
-        return torch.where(torch.from_numpy(hidden).to(batch.y.device)[:, None], predicted, known)
+        return torch.where(self.run.place(torch.from_numpy(hidden))[:, None], predicted, known)
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.modes import evaluating
 from obliviate.seeds import derive
+from obliviate.training.gradients import gradients
 from obliviate.training.run import Run
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
@@ -62,18 +62,14 @@ class MSG:
         masks = {name: smallest(values, self.share) for name, values in differ.items()}
         weights = layer_weights(model)
         redraw(weights, masks, seed=derive(run.seed, "redrawn"))
-        hooks = [
-            weights[name].register_hook(lambda gradient, mask=mask: torch.where(mask, 1, self.kept_gradient) * gradient)
-            for name, mask in masks.items()
-        ]
+        scale = {name: torch.where(mask, 1.0, self.kept_gradient) for name, mask in masks.items()}
         retain = run.augmented(split.kept)
         optimizer = run.optimizer(model, self)
         steps = epochs * len(run.batches(retain, size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("msg", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
-            run.fit(model, run.batches(retain, size, epoch), run.task.loss, optimizer, scheduler=scheduler)
-        for hook in hooks:
-            hook.remove()
+            batches = run.batches(retain, size, epoch)
+            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, gradient_scale=scale)
         return model
 
 
@@ -95,13 +91,10 @@ def differences(model: nn.Module, split: Split, run: Run, batch_size: int) -> di
     generator = torch.Generator().manual_seed(derive(run.seed, "compared"))
     chosen = torch.randperm(len(retain), generator=generator)[: len(forget)]
     sums = {name: torch.zeros_like(weight) for name, weight in weights.items()}
-    with evaluating(model):
-        for sign, samples in ((1, retain.select(retain.ids[chosen.numpy()])), (-1, forget)):
-            for batch in run.batches(samples, batch_size, 0):
-                loss = run.task.loss(model, batch.to(run.device))
-                gradients = torch.autograd.grad(loss, list(weights.values()), materialize_grads=True, allow_unused=True)
-                for total, gradient in zip(sums.values(), gradients, strict=True):
-                    total.add_(gradient, alpha=sign * len(batch) / len(samples))
+    for sign, samples in ((1, retain.select(retain.ids[chosen.numpy()])), (-1, forget)):
+        for batch, gradient in gradients(model, run.batches(samples, batch_size, 0), run.task.loss):
+            for name in sums.keys() & gradient.keys():
+                sums[name].add_(gradient[name], alpha=sign * len(batch) / len(samples))
     return {name: total.abs() for name, total in sums.items()}
 
 
@@ -123,4 +116,4 @@ def redraw(weights: dict[str, Tensor], masks: dict[str, Bool[Tensor, ...]], *, s
     for name, weight in weights.items():
         mode = "fan_out" if weight.ndim > 2 else "fan_in"
         fresh = nn.init.kaiming_normal_(torch.empty(weight.shape), mode=mode, nonlinearity="relu", generator=generator)
-        weight.copy_(torch.where(masks[name], fresh.to(weight), weight))
+        weight.copy_(torch.where(masks[name].cpu(), fresh, weight.cpu()))

@@ -19,7 +19,7 @@ from obliviate.data.ids import shown
 from obliviate.data.loading import Batches
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule
+from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, needs_less
 from obliviate.methods.relative import (
     BatchSize,
     Length,
@@ -112,8 +112,8 @@ class NablaTau:
         if not isinstance(self.tau, str | None) and not math.isfinite(self.tau):
             raise MethodError(f"expected a finite tau, got {self.tau}; give a loss, or a reference set and no tau")
         check_schedule(self)
-        if self.tau is not None:  # this instance needs less than its class
-            object.__setattr__(self, "needs", type(self).needs - {"reference"})
+        if self.tau is not None:
+            needs_less(self, "reference")
 
     def settled(self, split: Split) -> NablaTau:
         """Fill in what depends on the sizes of the sets; raises MethodError for a reference set that will not do."""

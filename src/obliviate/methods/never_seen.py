@@ -126,7 +126,7 @@ class NeverSeen:
         if split.retain is not None:
             parts.append(run.augmented(split.retain))
         if split.reference is not None and hold:
-            parts.append(split.reference.repeated(hold))
+            parts.append(run.place(split.reference).repeated(hold))
         data = parts[0].joined(*parts[1:])
         lesson.find(data)
         optimizer = run.optimizer(model, self)
@@ -168,11 +168,11 @@ class _Lesson:
             parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
         forget[:, ~gone] = calibration.logits(opinions).softmax(1)
-        weights = task.weights(torch.arange(classes, device=run.device))
+        weights = task.weights(run.place(torch.arange(classes)))
         notes = {"teachers": float(len(teachers))}
         notes |= {"single_opinion": calibration.weight, "sharpness": calibration.sharpness}
         rows = {str(name): row for row, name in enumerate(ids)}
-        return cls(task, torch.cat([forget, *parts]).to(run.device), len(forget), rows, below, weights, notes)
+        return cls(task, run.place(torch.cat([forget, *parts])), len(forget), rows, below, weights, notes)
 
     def find(self, samples: Samples) -> None:
         """Note for samples, repeated ones too, which row is theirs."""
@@ -183,7 +183,7 @@ class _Lesson:
     def loss(self, model: nn.Module, batch: Batch) -> Float[Tensor, ""]:
         """The cross-entropy with targets where there are some and with labels elsewhere, in the recipe's weights."""
         rows = torch.tensor([self.rows.get(name, -1) for name in batch.ids.tolist()], device=batch.y.device)
-        aims = F.one_hot(batch.y, self.targets.shape[1]).to(self.targets.dtype)
+        aims = F.one_hot(batch.y, self.targets.shape[1]).float()
         aims = torch.where((rows >= 0)[:, None], self.targets[rows], aims)
         logits = model(batch.x).float()
         weights = torch.ones_like(logits[:, 0]) if self.weights is None else aims @ self.weights

@@ -55,11 +55,11 @@ class ReGUn:
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
         assert split.reference is not None
-        unseen = outputs(model, split.reference).softmax(1).to(run.device)
+        unseen = run.place(outputs(model, split.reference).softmax(1))
         labels = targets(split.reference)
 
         def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
-            aim = unseen[drawn(labels, forget.y.cpu()).to(run.device)].mean(0)
+            aim = unseen[run.place(drawn(labels, forget.y.cpu()))].mean(0)
             log_probabilities = F.log_softmax(model(forget.x).float(), dim=1)
             distilled = F.kl_div(log_probabilities, aim.expand_as(log_probabilities), reduction="batchmean")
             return self.forget_weight * distilled + (1 - self.forget_weight) * run.task.loss(model, retain)

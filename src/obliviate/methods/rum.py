@@ -12,7 +12,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive
@@ -77,9 +76,8 @@ class RUM:
 @torch.no_grad()
 def memorisation(model: nn.Module, samples: Samples, run: Run) -> dict[str, Tensor]:
     """A proxy of how much each sample is memorised: the model's loss on it, in evaluation mode."""
-    task, batches = run.task, (batch.to(run.device) for batch in Batches(samples, 500))
     with evaluating(model):  # class weights say what an error costs, and nothing of what is memorised
-        losses = [task.per_sample(model(batch.x).float(), batch.y) for batch in batches]
+        losses = [run.task.per_sample(model(batch.x).float(), batch.y) for batch in run.in_order(samples)]
     return {"score": torch.cat(losses)}
 
 

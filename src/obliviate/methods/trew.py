@@ -66,12 +66,12 @@ class TREW:
             )
         tilt = torch.full((classes, classes), -torch.inf)
         tilt[:, retained] = self.beta * similarities(model, classes)[:, retained]
-        tilt, gone = tilt.to(run.device), torch.isin(torch.arange(classes), forgotten).to(run.device)
+        tilt, gone = run.place(tilt), run.place(torch.isin(torch.arange(classes), forgotten))
         teacher = copy.deepcopy(model).eval().requires_grad_(False)
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
             logits, away = model(batch.x).float(), gone[batch.y]
-            aims = F.one_hot(batch.y, classes).to(logits.dtype)
+            aims = F.one_hot(batch.y, classes).float()
             if bool(away.any()):
                 aims[away] = (teacher(batch.x[away]).float() + tilt[batch.y[away]]).softmax(1)
             losses, weights = F.cross_entropy(logits, aims, reduction="none"), run.task.weights(batch.y)

@@ -37,6 +37,8 @@ from obliviate.files import (
 )
 from obliviate.references.logits import REMEDY, StoredLogits, write_logits
 from obliviate.task import Task
+from obliviate.training.compute import Compute
+from obliviate.training.device import chosen
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.inference import observed
 from obliviate.training.randomness import one_thread
@@ -184,7 +186,7 @@ class Job(ABC):
         population = Samples.from_tensors(
             batch.x.cpu().contiguous(), batch.y.cpu().contiguous(), ids=self.population.ids
         )
-        content = replace(self, population=population), self.code_sha256
+        content = replace(self, population=population), self.code_sha256, Compute.current()
         write_atomically(folder / JOB, lambda temporary: torch.save(content, temporary))
         return sha256_of(folder / JOB)
 
@@ -196,19 +198,22 @@ class Job(ABC):
         return architecture, task_sha256(self.task, model, self.population)
 
     @staticmethod
-    def read(folder: Path, sha256: str) -> Job:
-        """Read the job that `write` wrote; raises AuditError for any other file, and where the code is another here."""
+    def read(folder: Path, sha256: str) -> tuple[Job, Compute]:
+        """Read the job that `write` wrote, and what it is to be computed with.
+
+        Raises AuditError for any other file, and where the code is another here.
+        """
         path = folder / JOB
         if not path.exists() or sha256_of(path) != sha256:
             raise AuditError(f"expected the job that was begun in {folder}, got another or none; begin again")
-        job, code = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
+        job, code, compute = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
         assert isinstance(job, Job)
         if job.code_sha256 != code:
             raise AuditError(
                 f"expected the code of {job.recipe.model_name} and of the task as in the process that began the job, "
                 "got other code; it was edited since: begin again in a new process"
             )
-        return job
+        return job, compute
 
 
 def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) -> None:
@@ -258,9 +263,10 @@ def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = N
             raise TrainingError("expected a job that is still wanted, got none; whoever began it has stopped")
 
     with _in_turn, one_thread():
-        job = Job.read(path, sha256)
+        job, compute = Job.read(path, sha256)
         stop_if_unwanted("", 0, 1)
-        make(job, path, member, progress=stop_if_unwanted)
+        with compute.used():
+            make(job, path, member, progress=stop_if_unwanted)
 
 
 def check_makers(workers: int | None, executor: Executor | None) -> None:
@@ -346,7 +352,7 @@ def _workers(job: Job, asked: int | None, executor: Executor | None) -> int:
     if (asked or executor is not None) and problem is not None:
         raise RecipeError(problem)
     if asked is None:
-        return (os.cpu_count() or 1) if problem is None and not torch.cuda.is_available() else 0
+        return (os.cpu_count() or 1) if problem is None and chosen().type == "cpu" else 0
     return asked
 
 

@@ -17,6 +17,7 @@ from obliviate.errors import AuditError
 from obliviate.references.jobs import Job, check_weights
 from obliviate.references.plan import leave_half_out
 from obliviate.seeds import derive
+from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run
 
@@ -53,4 +54,4 @@ def read_member(folder: Path, member: int, weights_sha256: str | None, recipe: R
             f"expected the weights of a model of this recipe, got {path} ({' '.join(str(error).split())}); "
             "train the references again in a new folder"
         ) from error
-    return model.eval()
+    return brought(model).eval()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.data.samples import Samples
-from obliviate.modes import evaluating
+from obliviate.training.gradients import gradients
 from obliviate.training.run import Run
 
 
@@ -15,15 +15,10 @@ def importances(model: nn.Module, samples: Samples, run: Run, batch_size: int) -
 
     Evaluation mode, float32, un-augmented. A batch counts by its size, so that a smaller last one is not overweight.
     """
-    named = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    sums = {name: torch.zeros_like(weight) for name, weight in named.items()}
+    sums = {name: torch.zeros_like(weight) for name, weight in model.named_parameters() if weight.requires_grad}
     batches = run.batches(samples, batch_size, 0)
-    with evaluating(model):
-        for done, batch in enumerate(batches):
-            loss = run.task.loss(model, batch.to(run.device))
-            gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
-            for name, gradient in zip(named, gradients, strict=True):
-                if gradient is not None:
-                    sums[name].addcmul_(gradient, gradient, value=len(batch) / len(samples))
-            run.progress("importance", done + 1, len(batches))
+    for done, (batch, gradient) in enumerate(gradients(model, batches, run.task.loss)):
+        for name, part in gradient.items():
+            sums[name].addcmul_(part, part, value=len(batch) / len(samples))
+        run.progress("importance", done + 1, len(batches))
     return sums

@@ -1,4 +1,7 @@
-"""Model outputs and losses without gradients: always float32, evaluation mode, in the order of the samples."""
+"""Model outputs and losses without gradients: always float32, evaluation mode, in the order of the samples.
+
+`batch_size` is the evaluation batch of `training.compute` if left out.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.modes import evaluating
 from obliviate.task import Task
+from obliviate.training.compute import Compute
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Float[Tensor, " n ..."]:
+def outputs(model: nn.Module, samples: Samples, *, batch_size: int | None = None) -> Float[Tensor, " n ..."]:
     """Return the model's outputs, on the processor, without autocast.
 
     >>> from obliviate.models import ARCHITECTURES
@@ -23,11 +27,11 @@ def outputs(model: nn.Module, samples: Samples, *, batch_size: int = 500) -> Flo
     """
     device = next(model.parameters()).device
     with evaluating(model):
-        return torch.cat([model(batch.x.to(device)).float().cpu() for batch in Batches(samples, batch_size)])
+        return torch.cat([model(batch.x.to(device)).float().cpu() for batch in _batches(samples, batch_size)])
 
 
 @torch.no_grad()
-def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int = 500) -> Float[Tensor, "n k"]:
+def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int | None = None) -> Float[Tensor, "n k"]:
     """Return what an audit keeps of the model's outputs (`Task.observe`), on the processor, without autocast.
 
     >>> from obliviate.models import ARCHITECTURES
@@ -40,13 +44,13 @@ def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int 
     with evaluating(model):
         parts = [
             task.observe(model(batch.x).float(), batch.y)
-            for batch in (one.to(device) for one in Batches(samples, batch_size))
+            for batch in (one.to(device) for one in _batches(samples, batch_size))
         ]
     return torch.cat([one.cpu() for one in parts])
 
 
 @torch.no_grad()
-def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int = 500) -> float:
+def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int | None = None) -> float:
     """Return the mean of the task's per-sample losses over all samples.
 
     >>> from obliviate.models import ARCHITECTURES
@@ -60,5 +64,10 @@ def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int
     """
     device = next(model.parameters()).device
     with evaluating(model):
-        losses = [task.losses(model, batch.to(device)) for batch in Batches(samples, batch_size)]
+        losses = [task.losses(model, batch.to(device)) for batch in _batches(samples, batch_size)]
     return float(torch.cat(losses).double().mean())
+
+
+def _batches(samples: Samples, batch_size: int | None) -> Batches:
+    compute = Compute.current()
+    return Batches(samples, batch_size or compute.evaluation_batch, workers=compute.loader_workers)

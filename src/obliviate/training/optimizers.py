@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Protocol, runtime_checkable
 
 import torch
@@ -30,6 +31,34 @@ class Steps(Protocol):
 
     @property
     def weight_decay(self) -> float | None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGD:
+    """Steps of SGD at a rate.
+
+    >>> SGD(learning_rate=0.1).momentum
+    0.9
+    """
+
+    learning_rate: float
+    optimizer: str = "sgd"
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam:
+    """Steps of Adam at a rate, with torch's own betas and no weight decay: for what a method trains beside the model.
+
+    >>> Adam(learning_rate=1e-3).optimizer
+    'adam'
+    """
+
+    learning_rate: float
+    optimizer: str = "adam"
+    momentum: float = BETAS[0]
+    weight_decay: float = 0.0
 
 
 def make(model: nn.Module, steps: Steps, *, learning_rate: float | str | None = None) -> Optimizer:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate.errors import RecipeError
-
-NAMES = ("auto", "bfloat16", "float32")
+from obliviate.training.compute import PRECISIONS
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,8 @@ class Precision:
         "auto" is bfloat16 on GPUs of compute capability 8 and later and on processors with bfloat16 instructions,
         where convolutions gain 2–10×; float32 elsewhere.
         """
-        if name not in NAMES:
-            raise RecipeError(f"expected a precision of {', '.join(NAMES)}, got {name!r}; use 'auto'")
+        if name not in PRECISIONS:
+            raise RecipeError(f"expected a precision of {', '.join(PRECISIONS)}, got {name!r}; use 'auto'")
         if name == "auto":
             name = "bfloat16" if _has_fast_bfloat16(device) else "float32"
         return cls(device, getattr(torch, name))

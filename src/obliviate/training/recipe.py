@@ -22,8 +22,9 @@ from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
 from obliviate.task import Task
-from obliviate.training import optimizers, precision, schedules
+from obliviate.training import optimizers, schedules
 from obliviate.training.augmentation import AUGMENTATIONS
+from obliviate.training.compute import PRECISIONS
 from obliviate.training.randomness import seeded
 
 
@@ -82,7 +83,7 @@ class Recipe:
             "optimizer": optimizers.OPTIMIZERS,
             "schedule": schedules.SCHEDULES,
             "augmentation": AUGMENTATIONS,
-            "precision": precision.NAMES,
+            "precision": PRECISIONS,
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:

@@ -6,31 +6,33 @@ import copy
 import io
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from obliviate.data.loading import Batches, PairedBatches
 from obliviate.data.samples import Samples
+from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
 from obliviate.files import read_hashed, start_over, write_hashed
-from obliviate.models.ensemble import Ensemble
+from obliviate.modes import freeze_untrained, normalising_alone
 from obliviate.seeds import derive
 from obliviate.task import Task
-from obliviate.training import optimizers, schedules
+from obliviate.training import optimizers, schedules, shards
+from obliviate.training.compute import Compute
+from obliviate.training.device import chosen
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale, found_scale
-from obliviate.training.shards import SliceCheckpoints, plan
 from obliviate.training.teachers import Teachers
 from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.training.warmup import warm_up
@@ -39,8 +41,13 @@ from obliviate.types import Batch
 Mask = Mapping[str, Bool[Tensor, "..."]]
 """For each parameter, by name, which weights may change."""
 
+GradientScale = Mapping[str, Float[Tensor, "..."]]
+"""For some parameters, by name, what each weight's gradient is multiplied by."""
+
 Loss = Callable[..., Tensor]
 """A scalar loss of (model, batch), or of (model, forget batch, retain batch) for paired batches."""
+
+P = TypeVar("P", nn.Module, Split, Samples, Batch, Tensor)
 
 TICK: Final = 0.1  # seconds between two reports of progress
 
@@ -66,10 +73,15 @@ def silent(stage: str, done: float, total: float) -> None:
 
 
 class Run:
-    """What a method is given besides the model and the split: the task, a device, and five primitives.
+    """The engine of a training or a method: where things are, which batches come, how steps are taken, what is kept.
 
-    `epochs`, `fit`, `step`, `paired` and `once` own checkpointing, devices, precision and progress, so that no method
-    does. With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted
+    *Where*: `place` puts a model, a split, samples, a batch or a tensor on the device, samples once. *Which*: `batches`
+    and `paired` are shuffled passes, `in_order` plain ones for looking at samples; `augmented` reads them through the
+    recipe's augmentation. *How*: `optimizer` and `schedule` are made here; `fit` takes the steps of a pass, `step` a
+    single one, in the right precision, with gradient masks, scales, clipping and accumulation. *What*: `epochs` and
+    `once` keep the state and resume. No method calls `backward` or `to`, or makes an optimiser.
+
+    With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted
     one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
     The folder must belong to this very run (same data, method, model and seed). What was saved carries a hash: a stage
     whose state is damaged starts over, which is said as a warning of the logger "obliviate".
@@ -79,9 +91,12 @@ class Run:
     `checkpoints` is the folder with the slice checkpoints of models that were trained in shards; `sisa` begins from
     them, and leaves its own there.
 
-    `precision` is that of the recipe if left out. `save_every` is the least time, in seconds, between two saves of the
-    state. `teachers` are models that methods which need such may ask. `notes` are figures that a method wants to see in
-    the results, such as the share of examples found.
+    `device`, `precision`, `workers` (`loader_workers` there) and `evaluation_batch` are those of `training.compute` if
+    left out, or the recipe's precision. `save_every` is the least time, in seconds, between two saves of the state.
+    `teachers` are models that methods which need such may ask. `notes` are figures that a method wants to see in the
+    results, such as the share of examples found.
+
+    Raises TrainingError for a device that is not there.
     """
 
     def __init__(
@@ -95,19 +110,23 @@ class Run:
         folder: Path | None = None,
         checkpoints: Path | None = None,
         progress: Progress = silent,
-        workers: int = 0,
+        workers: int | None = None,
+        evaluation_batch: int | None = None,
         save_every: float = 5.0,
         teachers: Teachers | None = None,
     ) -> None:
         self.task = task if recipe is None else recipe.weighted(task)
         self.seed = seed
         self.recipe = recipe
-        self.device = torch.device(device) if device is not None else _best_device()
-        self.precision = Precision.choose(precision or (recipe.precision if recipe else "auto"), self.device)
+        compute = Compute.current()
+        self.device = chosen(device)
+        named = precision or (recipe.precision if recipe else "auto")
+        self.precision = Precision.choose(compute.precision if named == "auto" else named, self.device)
         self.folder = folder
         self.checkpoints = checkpoints
         self.progress: Progress = progress
-        self.workers = workers
+        self.workers = compute.loader_workers if workers is None else workers
+        self.evaluation_batch = compute.evaluation_batch if evaluation_batch is None else evaluation_batch
         self.save_every = save_every
         self.teachers = teachers
         self.notes: dict[str, float] = {}
@@ -140,19 +159,59 @@ class Run:
         with self.untimed():
             warm_up(model, samples, self.task, self.precision)
 
+    def spent(self, seconds: float) -> None:
+        """Count what an interrupted run of the same work had spent by the state that is gone on from."""
+        self._before = max(self._before, seconds)
+
+    @contextmanager
+    def reporting(self, progress: Progress) -> Iterator[None]:
+        """Report progress to somebody else inside."""
+        before, self.progress = self.progress, progress
+        try:
+            yield
+        finally:
+            self.progress = before
+
+    def place(self, value: P) -> P:
+        """Put a value on this run's device: samples are copied once however often they are asked for.
+
+        A model is moved itself, its convolutions in channels-last order, as the images of a batch are. Of samples only
+        what is held in memory moves, and what is read on demand goes batch by batch.
+        """
+        if isinstance(value, Samples):
+            return self._moved(value)
+        if isinstance(value, Split):
+            sets = (value.forget, value.retain, value.reference)
+            forget, retain, reference = (None if part is None else self._moved(part) for part in sets)
+            assert forget is not None
+            return Split(forget, retain, reference)
+        if isinstance(value, Batch):
+            return Batch(self.precision.inputs(value.x), value.y.to(self.device), value.ids)
+        return self.precision.prepare(value) if isinstance(value, nn.Module) else value.to(self.device)
+
     def fresh_model(self) -> nn.Module:
         """Build a model with new weights by the recipe."""
         if self.recipe is None:
             raise MethodError("expected a recipe, got none; pass the recipe that trained the original model")
-        return self.precision.prepare(self.recipe.build(seed=derive(self.seed, "weights")))
+        return self.place(self.recipe.build(seed=derive(self.seed, "weights")))
 
     def batches(self, samples: Samples, size: int, epoch: int) -> Batches:
         """Shuffled batches of one pass over the samples."""
         seed = derive(self.seed, "batches")
-        return Batches(self._moved(samples), size, seed=seed, epoch=epoch, workers=self.workers)
+        return Batches(self.place(samples), size, seed=seed, epoch=epoch, workers=self.workers)
+
+    def in_order(self, samples: Samples, size: int | None = None) -> Iterator[Batch]:
+        """Batches of the samples as they stand, on the device, to look at: of the evaluation batch, or smaller ones.
+
+        Images keep their layout; `place` gives a batch the one that steps are fast in.
+        """
+        size = self.evaluation_batch if size is None else min(size, self.evaluation_batch)
+        for batch in Batches(self.place(samples), size, workers=self.workers):
+            yield batch.to(self.device)
 
     def augmented(self, samples: Samples) -> Samples:
-        """Read the samples through the original recipe's augmentation, if a recipe is known."""
+        """Read the placed samples through the original recipe's augmentation, if a recipe is known."""
+        samples = self.place(samples)
         return samples if self.recipe is None else self.recipe.augmented(samples)
 
     def paired(
@@ -166,7 +225,7 @@ class Run:
     ) -> PairedBatches:
         """Pair shuffled forget batches with retain batches; the shorter set cycles."""
         seed = derive(self.seed, "paired")
-        forget, retain = self._moved(forget), self._moved(retain)
+        forget, retain = self.place(forget), self.place(retain)
         return PairedBatches(forget, retain, size, seed, epoch, steps, self.workers)
 
     def schedule(self, name: str, optimizer: Optimizer, *, steps: int) -> LRScheduler:
@@ -178,8 +237,15 @@ class Run:
     ) -> Optimizer:
         """Make the optimiser that a settled method names, of all parameters of a model or of a part of it.
 
-        `learning_rate` replaces that of `steps`. Raises MethodError for settings that are no numbers yet.
+        `steps` are the method's own settings, or `optimizers.SGD` or `optimizers.Adam` where they are no fields of it;
+        `learning_rate` replaces theirs. Raises MethodError for settings that are no numbers yet, and for a model of
+        which nothing is trainable.
         """
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise MethodError(
+                f"expected a model with trainable weights, got {type(model).__name__} with none; let those train that "
+                "may change, with `model.requires_grad_(True)`"
+            )
         return optimizers.make(model, steps, learning_rate=learning_rate)
 
     def scale(self, model: nn.Module, samples: Samples) -> Scale:
@@ -191,7 +257,7 @@ class Run:
             return Scale.of(self.recipe)
         self.warm_up(model, samples)
         started = time.monotonic()
-        private = self.precision.prepare(copy.deepcopy(model))
+        private = self.place(copy.deepcopy(model))
         scale = found_scale(private, samples, self.task, seed=self.seed)
         self.notes["found_learning_rate"] = scale.learning_rate
         if self._stopped:
@@ -226,30 +292,38 @@ class Run:
         scheduler: LRScheduler | None = None,
         clip_norm: float | None = None,
         mask: Mask | None = None,
+        gradient_scale: GradientScale | None = None,
+        accumulate: int = 1,
         training: bool = True,
         prepare: Callable[..., tuple[Any, ...]] | None = None,
     ) -> float:
         """Take one optimiser step per batch and return the mean loss.
 
-        `clip_norm` bounds the gradient's L2 norm. Where `mask` is false, weights stay bit-identical, whatever
-        momentum and weight decay say. `training=False` keeps batch-norm statistics and dropout frozen. `prepare`
-        turns the batches of each step into what the loss receives besides the model; a method that alternates between
-        two models takes the other one's `step` there.
+        `clip_norm` bounds the gradient's L2 norm, after `gradient_scale` has multiplied it. Where `mask` is false,
+        weights stay bit-identical, whatever momentum and weight decay say. `accumulate` is how many batches in a row
+        make one step, by the mean of their gradients, each in proportion to its samples: for a loss that is a mean over
+        samples, a step on all of them, with the memory of one. `training=False` keeps batch-norm statistics and dropout
+        frozen, as they always are in modules of which all weights are (`requires_grad_(False)`). A batch of a single
+        sample is normalised by the statistics so far where it has none of its own. `prepare` turns the batches of each
+        step into what the loss receives besides the model; a method that alternates between two models takes the other
+        one's `step` there.
 
         Raises TrainingError when the loss is not finite.
         """
-        model.train(training)
+        freeze_untrained(model.train(training))
         total, count, last_report = torch.zeros((), device=self.device), 0, time.monotonic()
         steps = len(batches) if isinstance(batches, Sized) else 0
-        for batch in batches:
-            parts = tuple(map(self._placed, batch if isinstance(batch, tuple) else (batch,)))
-            if prepare is not None:
-                parts = prepare(*parts)
-            value = self.step(model, parts, loss, optimizer, clip_norm=clip_norm, mask=mask)
+        placed = (tuple(map(self.place, batch if isinstance(batch, tuple) else (batch,))) for batch in batches)
+        while group := list(islice(placed, accumulate)):
+            sizes = [sum(map(len, parts)) for parts in group]
+            with _normalising(model, *group):
+                if prepare is not None:
+                    group = [prepare(*parts) for parts in group]
+                options = {"clip_norm": clip_norm, "mask": mask, "gradient_scale": gradient_scale}
+                total += len(group) * self._step(model, group, sizes, loss, optimizer, **options)
             if scheduler is not None:
                 scheduler.step()
-            total += value
-            count += 1
+            count += len(group)
             if steps and (now := time.monotonic()) - last_report >= TICK:
                 last_report = now
                 name, epoch, n = self._stage
@@ -273,16 +347,37 @@ class Run:
         *,
         clip_norm: float | None = None,
         mask: Mask | None = None,
+        gradient_scale: GradientScale | None = None,
     ) -> Tensor:
         """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
 
-        It is what `fit` does with every batch, with the same `clip_norm` and `mask`; the parts are on the device.
+        It is what `fit` does with every batch, with the same options; the parts are on the device.
         """
-        parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-        with self.precision.autocast():
-            value = loss(model, *parts)
+        options = {"clip_norm": clip_norm, "mask": mask, "gradient_scale": gradient_scale}
+        with _normalising(model, parts):
+            return self._step(model, [parts], [1], loss, optimizer, **options)
+
+    def _step(
+        self,
+        model: nn.Module,
+        group: Sequence[tuple[Any, ...]],
+        sizes: Sequence[int],
+        loss: Loss,
+        optimizer: Optimizer,
+        *,
+        clip_norm: float | None,
+        mask: Mask | None,
+        gradient_scale: GradientScale | None,
+    ) -> Tensor:
+        """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
+        values = [
+            self._descend(model, parts, loss, size / sum(sizes)) for parts, size in zip(group, sizes, strict=True)
+        ]
+        parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        for name, parameter in parameters:
+            if gradient_scale is not None and name in gradient_scale and parameter.grad is not None:
+                parameter.grad.mul_(gradient_scale[name])
         frozen: dict[str, Tensor] = {}
         if mask is not None:
             frozen = {name: parameter.detach().clone() for name, parameter in parameters}
@@ -296,6 +391,15 @@ class Run:
             with torch.no_grad():
                 for name, parameter in parameters:
                     parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
+        return values[0] if len(values) == 1 else torch.stack(values).sum()
+
+    def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
+        """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
+        with self.precision.autocast():
+            value = loss(model, *parts)
+        if weight < 1:
+            value = weight * value
+        value.backward()
         return value.detach()
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -307,8 +411,8 @@ class Run:
             except CheckpointError as error:
                 start_over(path, error)
             else:
-                self._before = max(self._before, float(facts["seconds"]))
-                return {key: value.to(self.device) for key, value in tensors.items()}
+                self.spent(float(facts["seconds"]))
+                return {key: self.place(value) for key, value in tensors.items()}
         tensors = make()
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -316,64 +420,41 @@ class Run:
         return tensors
 
     def train(
-        self, samples: Samples, *, checkpoints: Path | None = None, begun: SliceCheckpoints | None = None
+        self, samples: Samples, *, checkpoints: Path | None = None, begun: shards.SliceCheckpoints | None = None
     ) -> nn.Module:
         """Train a fresh model on the samples by the recipe.
 
-        A recipe with shards trains an ensemble, one constituent after the other and each slice by slice; under
-        `checkpoints` it keeps the weights after every slice. `begun` are those of an earlier training: what they have
-        seen of just these samples is not trained again.
+        A recipe with shards trains an ensemble (`training.shards.train`); under `checkpoints` it keeps the weights
+        after every slice. `begun` are those of an earlier training: what they have seen of just these samples is not
+        trained again.
 
         Raises RecipeError when a shard would be empty, or when checkpoints are asked of a recipe without shards.
         """
         recipe = self.recipe
-        if recipe is None or not recipe.sharded:
-            if checkpoints is not None:
-                raise RecipeError(
-                    "expected a recipe with shards or slices to keep checkpoints of, got one without; "
-                    "leave out `checkpoints`, or train by `Recipe(shards=5, slices=10)`"
-                )
-            model = self.fresh_model()
-            self.warm_up(model, samples)
-            assert recipe is not None
-            self._fit_stage("train", model, samples.to(self.device), recipe.epochs)
-            return model.eval()
-        seed = self.seed if begun is None else begun.seed
-        stages = plan(samples.to(self.device), recipe, seed=seed)
-        model, kept = self.fresh_model(), None
-        assert isinstance(model, Ensemble)
-        self.warm_up(model.constituents[0], samples)
-        root = checkpoints or (self.folder and self.folder / "slices")
-        if root is not None:
-            identity = recipe.fingerprint, seed, self.seed, begun and begun.folder.name
-            kept = SliceCheckpoints.begin(root, stages, identity)
-        done, total = 0, sum(stage.epochs for row in stages for stage in row)
-        report: Progress = self.progress
-        try:
-            for constituent, row in zip(model.constituents, stages, strict=True):
-                ready = 0 if kept is None else kept.ready(row, begun)
-                if kept is not None and ready:
-                    self._before = max(self._before, kept.read(row[ready - 1], constituent))
-                done += sum(stage.epochs for stage in row[:ready])
-                for stage in row[ready:]:
-                    self.progress = partial(_of_whole, report, done, total)
-                    self._fit_stage(stage.name, constituent, stage.samples, stage.epochs, first=stage.first_epoch)
-                    done += stage.epochs
-                    if kept is not None:
-                        kept.write(stage, constituent, seconds=self.seconds)
-        finally:
-            self.progress = report
-        if kept is not None and checkpoints is not None:
-            kept.finish(model, stages, recipe, seed=seed)
+        if recipe is not None and recipe.sharded:
+            return shards.train(self, samples, checkpoints=checkpoints, begun=begun)
+        if checkpoints is not None:
+            raise RecipeError(
+                "expected a recipe with shards or slices to keep checkpoints of, got one without; "
+                "leave out `checkpoints`, or train by `Recipe(shards=5, slices=10)`"
+            )
+        model = self.fresh_model()
+        self.warm_up(model, samples)
+        assert recipe is not None
+        self.train_stage("train", model, samples, recipe.epochs)
         return model.eval()
 
-    def _fit_stage(self, name: str, model: nn.Module, samples: Samples, epochs: int, *, first: int = 0) -> None:
-        """Train for some epochs by the recipe, with an optimiser and a schedule of their own."""
+    def train_stage(self, name: str, model: nn.Module, samples: Samples, epochs: int, *, first: int = 0) -> None:
+        """Train for some epochs by the recipe, with an optimiser and a schedule of their own, from batch order `first`.
+
+        Raises MethodError without a recipe.
+        """
+        if self.recipe is None:
+            raise MethodError("expected a recipe to train by, got none; pass the recipe of the original model")
         recipe = self.recipe
-        assert recipe is not None
         if not epochs:
             return
-        source = recipe.augmented(samples)
+        source = self.augmented(samples)
         optimizer = recipe.make_optimizer(model)
         steps = epochs * len(self.batches(source, recipe.batch_size, 0))
         scheduler = self.schedule(recipe.schedule, optimizer, steps=steps)
@@ -389,9 +470,6 @@ class Run:
             if moved is not samples:  # a value that is its own key would never be let go
                 self._on_device[samples] = moved
         return moved
-
-    def _placed(self, batch: Batch) -> Batch:
-        return Batch(self.precision.inputs(batch.x), batch.y.to(self.device), batch.ids)
 
     def _save(self, path: Path, done: int, state: Mapping[str, Stateful | dict[str, Any]]) -> None:
         content = {
@@ -418,14 +496,11 @@ class Run:
                 part.update(content["state"][key])
             else:
                 part.load_state_dict(content["state"][key])
-        self._before = max(self._before, float(content["seconds"]))
+        self.spent(float(content["seconds"]))
         return int(content["done"])
 
 
-def _of_whole(report: Progress, before: int, total: int, _stage: str, done: float, _total: float) -> None:
-    """Report one stage of a training as a part of the whole training."""
-    report("train", before + done, total)
-
-
-def _best_device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _normalising(model: nn.Module, *group: tuple[Any, ...]) -> AbstractContextManager[None]:
+    """The context in which a model may be trained on these batches, one of which may be a single sample."""
+    alone = any(isinstance(part, Batch) and len(part) == 1 for parts in group for part in parts)
+    return normalising_alone(model) if alone else nullcontext()

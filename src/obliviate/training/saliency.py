@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
-from obliviate.modes import evaluating
 from obliviate.task import Task
+from obliviate.training.gradients import gradients
 
 
 def saliency_mask(
@@ -33,17 +33,13 @@ def saliency_mask(
     """
     if not 0 < share <= 1:
         raise MethodError(f"expected a saliency share in (0, 1], got {share}; the paper's is 0.5")
-    device = next(model.parameters()).device
     named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
     sums, used = [torch.zeros_like(one) for _, one in named], set[str]()
-    with evaluating(model):
-        for batch in Batches(forget, batch_size):
-            total = task.losses(model, batch.to(device)).sum()
-            gradients = torch.autograd.grad(total, [one for _, one in named], allow_unused=True)
-            for (name, _), accumulated, gradient in zip(named, sums, gradients, strict=True):
-                if gradient is not None:
-                    accumulated.add_(gradient)
-                    used.add(name)
+    for _, gradient in gradients(model, Batches(forget, batch_size), lambda net, batch: task.losses(net, batch).sum()):
+        used |= gradient.keys()
+        for (name, _), accumulated in zip(named, sums, strict=True):
+            if name in gradient:
+                accumulated.add_(gradient[name])
     size = torch.cat([one.abs().flatten() for one in sums])
     keep = torch.zeros_like(size, dtype=torch.bool)
     weights = sum(one.numel() for name, one in named if name in used)

@@ -9,9 +9,9 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from jaxtyping import Int
@@ -27,11 +27,15 @@ from obliviate.files import (
     write_atomically,
     write_sealed_json,
 )
+from obliviate.models.ensemble import Ensemble
 from obliviate.seeds import derive
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.types import Ids
+
+if TYPE_CHECKING:
+    from obliviate.training.run import Progress, Run
 
 FORMAT: Final = "obliviate.slices/2"
 MANIFEST: Final = "slices.json"
@@ -243,3 +247,48 @@ class SliceCheckpoints:
             "slices": slices,
         }
         write_sealed_json(self.folder / MANIFEST, facts)
+
+
+def train(
+    run: Run, samples: Samples, *, checkpoints: Path | None = None, begun: SliceCheckpoints | None = None
+) -> Ensemble:
+    """Train a fresh ensemble by the run's recipe, one constituent after the other and each slice by slice.
+
+    Under `checkpoints` the weights after every slice are kept, and a manifest in the end; without it they are kept in
+    the run's folder, if it has one, to go on from. What `begun`, an earlier training, has seen of just these samples
+    is taken over from there.
+
+    Raises RecipeError for a recipe without shards, and when a shard would be empty; CheckpointError for damaged
+    checkpoints of the earlier training.
+    """
+    recipe, seed = run.recipe, run.seed if begun is None else begun.seed
+    if recipe is None or not recipe.sharded:
+        raise RecipeError("expected a recipe with shards or slices, got none; train by `Recipe(shards=5, slices=10)`")
+    stages = plan(run.place(samples), recipe, seed=seed)
+    model, kept = run.fresh_model(), None
+    assert isinstance(model, Ensemble)
+    run.warm_up(model.constituents[0], samples)
+    root = checkpoints or (run.folder and run.folder / "slices")
+    if root is not None:
+        identity = recipe.fingerprint, seed, run.seed, begun and begun.folder.name
+        kept = SliceCheckpoints.begin(root, stages, identity)
+    done, total = 0, sum(stage.epochs for row in stages for stage in row)
+    for constituent, row in zip(model.constituents, stages, strict=True):
+        ready = 0 if kept is None else kept.ready(row, begun)
+        if kept is not None and ready:
+            run.spent(kept.read(row[ready - 1], constituent))
+        done += sum(stage.epochs for stage in row[:ready])
+        for stage in row[ready:]:
+            with run.reporting(partial(_of_whole, run.progress, done, total)):
+                run.train_stage(stage.name, constituent, stage.samples, stage.epochs, first=stage.first_epoch)
+            done += stage.epochs
+            if kept is not None:
+                kept.write(stage, constituent, seconds=run.seconds)
+    if kept is not None and checkpoints is not None:
+        kept.finish(model, stages, recipe, seed=seed)
+    return model.eval()
+
+
+def _of_whole(report: Progress, before: int, total: int, _stage: str, done: float, _total: float) -> None:
+    """Report one stage of a training as a part of the whole training."""
+    report("train", before + done, total)

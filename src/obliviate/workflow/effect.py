@@ -21,6 +21,7 @@ from obliviate.metrics.utility import FIGURES, recalls
 from obliviate.modes import evaluating
 from obliviate.seeds import derive
 from obliviate.task import Classification, Task
+from obliviate.training.compute import Compute
 from obliviate.training.randomness import seeded
 
 Verdict = Literal["", "damaged", "hardly changed"]
@@ -167,7 +168,7 @@ def look(model: nn.Module, parts: Drawn, task: Task) -> dict[str, Look]:
 def _asked(model: nn.Module, samples: Samples, whole: int, task: Task, name: str) -> Look:
     device, rows = next(model.parameters()).device, []
     with evaluating(model):
-        for batch in (batch.to(device) for batch in Batches(samples, 500)):
+        for batch in (batch.to(device) for batch in Batches(samples, Compute.current().evaluation_batch)):
             output = model(batch.x).float()
             tensors = task.signals(output, batch.y), task.nll(output, batch.y), task.correct(output, batch.y), batch.y
             rows.append([tensor.cpu() for tensor in tensors])

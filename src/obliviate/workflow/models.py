@@ -14,6 +14,7 @@ from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
 from obliviate.training import checkpoint
 from obliviate.training.checkpoint import Manifest
+from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
 from obliviate.workflow.effect import Effect
@@ -108,7 +109,7 @@ def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
     notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
     role: Any = manifest.role
     trained = Trained(
-        model.eval(),
+        brought(model).eval(),
         role,
         manifest.method,
         manifest.seed,

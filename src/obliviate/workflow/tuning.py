@@ -151,7 +151,7 @@ def tune(
     search = Search(settle(method, split, partial(run.scale, model, kept(split))))
 
     def private() -> nn.Module:
-        return run.precision.prepare(copy.deepcopy(model))
+        return run.place(copy.deepcopy(model))
 
     expectation, best = Expectation.of(private(), split, task, asked, seed=seed), None
     while len(search.trials) < budget and (setting := search.following()) is not None:

@@ -96,11 +96,11 @@ def unlearn(
             if split.reference is not None:
                 check_fresh(recipe, split.forget, split.reference, task, seed=seed, what="the samples to forget")
         before = weights_sha256(model)
-        private = run.precision.prepare(copy.deepcopy(model))
+        private = run.place(copy.deepcopy(model))
         parts = _parts(split, unseen, retained, task, seed=seed) if measure else {}
         looks = effects.look(private, parts, task)
         run.warm_up(private, split.forget)
-    unlearned = method(private, split, run).eval()
+    unlearned = method(private, run.place(split), run).eval()
     seconds = run.seconds
     if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")

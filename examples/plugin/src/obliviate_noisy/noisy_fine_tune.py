@@ -10,6 +10,7 @@ from torch import nn
 
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive
+from obliviate.training.optimizers import SGD
 from obliviate.training.run import Run
 
 
@@ -34,7 +35,7 @@ class NoisyFineTune:
         check_positive(self, "noise", "epochs", "learning_rate", "batch_size")
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        optimizer = torch.optim.SGD(model.parameters(), lr=self.learning_rate, momentum=0.9, weight_decay=5e-4)
+        optimizer = run.optimizer(model, SGD(learning_rate=self.learning_rate, weight_decay=5e-4))
         for epoch in run.epochs("noisy_fine_tune", self.epochs, model=model, optimizer=optimizer):
             if epoch == 0:
                 self.blur(model)
