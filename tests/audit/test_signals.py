@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from obliviate.attacks.membership import logistic
+from obliviate.attacks.membership import RMIA, RMIAOffline, logistic, usual
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.errors import AuditError
@@ -13,7 +13,10 @@ from obliviate.metrics.utility import correct, margin
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(450), [150, 300])
 SIZE, CLASSES, MODELS = 450, 4, 8
-SETTINGS = AuditSettings(temperature=1.0, screens=True)
+ATTACKS = tuple(
+    replace(attack, temperature=1.0) if isinstance(attack, RMIA | RMIAOffline) else attack for attack in usual()
+)
+SETTINGS = AuditSettings(attacks=ATTACKS, screens=True)
 
 
 def candidate(name: str, role: Role, outputs: np.ndarray) -> Candidate:

@@ -81,9 +81,9 @@ def test_a_model_that_says_no_to_everybody_is_not_acquitted(imbalanced: World, w
     assert found["good"].verdict == "consistent with retraining", found["good"].reason
     for name in ("constant", "prior and noise"):
         assert found[name].verdict == "utility lost", found[name].reason
-        lost = {(one.figure, one.part) for one in found[name].utility if one["lost"]}
+        lost = {(one.figure, one.part) for one in found[name].utility if one.lost}
         assert ("recall of class 1", "retain") in lost
-        assert found[name].accuracy["test"] > found["good"].accuracy["test"] - 15
+        assert found[name].accuracy.test.value > found["good"].accuracy.test.value - 15
         assert found[name].damage
 
 

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from obliviate.errors import ReportError
+from obliviate.errors import ResultsError
 from obliviate.metrics.forgetting import tpr_at
 from obliviate.report.html import render
 from obliviate.report.plots import guessing_band, roc_plot, summary_svg
@@ -412,13 +412,14 @@ def test_summary_is_standalone_and_names_every_model():
 
 
 def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
-    page = Page(render(full))
+    page = Page(shown(full))
     original, forgetful = full["models"][0], full["models"][3]
     assert original["verdict"] == "leaks"
     for m in full["models"]:
-        for found in (*m["difference"].values(), *m["worst"]["shares"].values(), *m["screens"].values()):
+        decisive = [one["difference"] for one in m["attacks"].values() if one["difference"] is not None]
+        for found in (*decisive, m["test_accuracy_difference"], *m["worst"]["shares"].values(), *m["screens"].values()):
             assert f"{abs(found['value']):.1f}" in page.text
-        assert f"{m['rates']['rmia'][0]['tpr']['value']:.1f}" in page.text
+        assert f"{m['attacks']['rmia']['rates'][0]['tpr']['value']:.1f}" in page.text
         assert f"{m['distances']['forget']['js']:.3f}" in page.text
     for percentile in ("p50", "p90", "p99"):
         assert (
@@ -432,7 +433,7 @@ def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
 
 
 def test_without_retrained_models_the_page_says_what_was_compared_with(by_references: dict[str, Any]):
-    text = Page(render(by_references)).text
+    text = Page(shown(by_references)).text
     assert by_references["yardstick"] == "references"
     assert "not with retrained models, of which there was none" in text
     assert "each trained on a random half of all samples and judged on the forget samples that it never saw" in text
@@ -443,7 +444,7 @@ def test_without_retrained_models_the_page_says_what_was_compared_with(by_refere
 
 def test_a_single_retrained_model_is_said_to_be_too_few(by_references: dict[str, Any]):
     by_references["models"].append(copy.deepcopy(by_references["models"][1]) | {"role": "retrained", "name": "retrain"})
-    assert "not with retrained models, of which one is too few" in Page(render(by_references)).text
+    assert "not with retrained models, of which one is too few" in Page(shown(by_references)).text
 
 
 def test_a_margin_that_was_set_before_is_told_from_one_that_the_data_resolve(html: str):
@@ -515,7 +516,8 @@ def test_coins_and_what_could_not_be_done_are_on_the_page(html: str):
 def test_planted_noise_is_on_the_page(html: str):
     assert "Noise that was planted" not in html
     found = {"name": "AMUN", "role": "unlearned", "mean": -0.0512, "z": -1.145, "p_value": 0.874}
-    results = example() | {"planted_noise": {"samples": 500, "sigma": 0.3, "detectable": 0.1112, "models": [found]}}
+    tested = {"samples": 500, "sigma": 0.3, "detectable": 0.1112, "models": [found], "notes": []}
+    results = example() | {"planted_noise": tested}
     text = Page(shown(results)).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "standard deviation 0.3 was added to 500 samples" in text
     assert "A mean score of 0.111 would be found with 80 % power" in text
@@ -525,36 +527,36 @@ def test_planted_noise_is_on_the_page(html: str):
 def test_the_score_of_the_competition_stands_beside_its_floor_or_says_what_it_needs(
     full: dict[str, Any], by_references: dict[str, Any]
 ):
-    text = Page(render(full)).text
+    text = Page(shown(full)).text
     assert "forgetting quality F" in text
     assert "0.125 floor 0.188 0.115" in text
     assert "needs at least" not in text
     few = {"models": 4, "shadows_needed": 64, "quality": None, "floor": None, "score": None}
     full["models"][-1]["competition"] = few
-    text = Page(render(full)).text
+    text = Page(shown(full)).text
     assert "forgetting quality F" not in text
     assert "needs at least 64 references with their shadows: with groups of 4 models" in text
-    assert "NeurIPS" not in Page(render(by_references)).text
+    assert "NeurIPS" not in Page(shown(by_references)).text
 
 
 # ------------------------------------------------------------------------------------------- pictures
 
 
 def test_worst_samples_are_shown_as_pictures_where_they_are_pictures(full: dict[str, Any]):
-    page = Page(render(full))
+    page = Page(shown(full))
     assert "img" in page.tags
-    shown = [value for key, value in page.attributes if key == "src"]
-    assert shown
-    assert all(value.startswith("data:image/png;base64,") for value in shown)
-    assert set(shown) == set(full["pictures"].values())
+    sources = [value for key, value in page.attributes if key == "src"]
+    assert sources
+    assert all(value.startswith("data:image/png;base64,") for value in sources)
+    assert set(sources) == set(full["pictures"].values())
     alternatives = [value for key, value in page.attributes if key == "alt"]
-    assert len(alternatives) == len(shown)
+    assert len(alternatives) == len(sources)
     worst = full["models"][3]["worst"]["samples"][0]
     assert f"forget sample {worst['name']}, class {worst['label']}" in alternatives
 
 
 def test_without_pictures_the_samples_are_named(by_references: dict[str, Any]):
-    page = Page(render(by_references))
+    page = Page(shown(by_references))
     assert "img" not in page.tags
     assert by_references["models"][1]["worst"]["samples"][0]["name"] in page.text
 
@@ -564,12 +566,12 @@ def test_without_pictures_the_samples_are_named(by_references: dict[str, Any]):
 )
 def test_pictures_from_elsewhere_are_refused(full: dict[str, Any], uri: object):
     full["pictures"]["x"] = uri
-    with pytest.raises(ReportError, match=r"expected the picture of 'x' as data:image/png;base64,…, got .*; make it"):
-        render(full)
+    with pytest.raises(ResultsError, match=r"expected pictures.x to be .*, got .*; it was edited"):
+        shown(full)
 
 
 def test_unknown_yardstick_is_refused():
-    with pytest.raises(ReportError, match=r"expected results.yardstick as retrained or references, got 'hope'"):
+    with pytest.raises(ResultsError, match=r"expected yardstick to be 'retrained' or 'references', got 'hope'"):
         shown(example() | {"yardstick": "hope"})
 
 
@@ -589,8 +591,8 @@ def test_guessing_band_holds_95_percent_of_guessing_curves():
 
 
 def test_roc_marks_what_the_unseen_samples_cannot_resolve():
-    assert "not resolvable" in roc_plot(example())
-    assert "guessing, 95 %" not in roc_plot(example())
+    assert "not resolvable" in roc_plot(parse(example()))
+    assert "guessing, 95 %" not in roc_plot(parse(example()))
     results = example()
     results["models"] = [m for m in results["models"] if m["role"] != "retrained"]
     assert "guessing, 95 %" in roc_plot(parse(results))
