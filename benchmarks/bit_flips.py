@@ -40,6 +40,7 @@ from obliviate.files import LOG
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.sisa import SISA
+from obliviate.results.schema import Results
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -110,7 +111,7 @@ def make(root: Path) -> None:
     Workspace.open(root / "shards" / "run").train()
 
 
-def _audited(work: Workspace, request: int, *, shadows: bool = False) -> dict[str, Any]:
+def _audited(work: Workspace, request: int, *, shadows: bool = False) -> Results:
     return work.audit(references=REFERENCES, retrained=2, request=request, shadows=shadows, workers=0, pictures=False)
 
 
@@ -142,7 +143,7 @@ def audit(root: Path) -> object:
     """Audit the second request; the page is another reader's."""
     with patch.object(folder, "write_report"):
         values = _audited(Workspace.open(root / "run"), 2, shadows=True)
-    return {key: value for key, value in values.items() if key not in VARYING}
+    return {key: value for key, value in values.to_dict().items() if key not in VARYING}
 
 
 def shadowed(root: Path) -> object:

@@ -16,64 +16,67 @@ from typing import Any
 from common import provenance, ranged, save, spread, table
 
 from obliviate.demo import demo
-from obliviate.files import read_sealed_json
 from obliviate.metrics.forgetting import closure
 from obliviate.report.plots import summary_svg
+from obliviate.results.file import read
+from obliviate.results.schema import ModelResult, Results
 
 DOCS = Path(__file__).parents[1] / "docs"
 
 
-def ft_auc(model: Mapping[str, Any]) -> float:
+def ft_auc(model: ModelResult) -> float:
     """The attack figure of one model, in percent."""
-    return model["attacks"]["rmia"]["ft"]["auc"]
+    return model.attacks["rmia"].ft.value
 
 
-def forget_accuracy(model: Mapping[str, Any]) -> float:
+def forget_accuracy(model: ModelResult) -> float:
     """Its accuracy on the forget set, in percent."""
-    return model["accuracy"]["forget"]
+    return model.accuracy.forget.value
 
 
-def test_accuracy(model: Mapping[str, Any]) -> float:
+def test_accuracy(model: ModelResult) -> float:
     """Its accuracy on the test set, in percent."""
-    return model["accuracy"]["test"]
+    return model.accuracy.test.value
 
 
-def summarise(results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def summarise(results: Results) -> dict[str, dict[str, Any]]:
     """The figures of one seed, per model that is not retrained, and of the retrained ones together."""
-    models = results["models"]
-    original = next(one for one in models if one["role"] == "original")
-    retrained = [one for one in models if one["role"] == "retrained"]
+    models = results.models
+    original = next(one for one in models if one.role == "original")
+    retrained = [one for one in models if one.role == "retrained"]
 
-    def yardstick(figure: Callable[[Mapping[str, Any]], float]) -> float:
+    def yardstick(figure: Callable[[ModelResult], float]) -> float:
         return sum(map(figure, retrained)) / len(retrained)
 
     summary: dict[str, dict[str, Any]] = {}
     for one in models:
-        name = "retrained" if one["role"] == "retrained" else one["name"]
+        name = "retrained" if one.role == "retrained" else one.name
         if name in summary:
-            summary[name]["verdict"].append(one["verdict"])
+            summary[name]["verdict"].append(one.verdict)
             continue
-        figures = {"accuracy": one["accuracy"], "ft_auc": ft_auc(one)}
+        accuracy = {part: share.value for part, share in one.accuracy}
+        figures: dict[str, Any] = {"accuracy": accuracy, "ft_auc": ft_auc(one)}
         if name == "retrained":
             mean = {
-                part: sum(other["accuracy"][part] for other in retrained) / len(retrained) for part in one["accuracy"]
+                part: sum(getattr(other.accuracy, part).value for other in retrained) / len(retrained)
+                for part in figures["accuracy"]
             }
             figures = {
                 "accuracy": mean,
                 "ft_auc": yardstick(ft_auc),
-                "average_gap": results["floor"]["average_gap_mean"],
+                "average_gap": results.floor.average_gap_mean,
             }
         else:
             figures |= {
-                "average_gap": one["average_gap"],
+                "average_gap": one.average_gap,
                 "closure_ft_auc": closure(ft_auc(original), ft_auc(one), yardstick(ft_auc)),
                 "closure_forget_accuracy": closure(
                     forget_accuracy(original), forget_accuracy(one), yardstick(forget_accuracy)
                 ),
                 "test_accuracy_difference": test_accuracy(one) - yardstick(test_accuracy),
-                "share_of_retraining": 100 * one["share_of_retraining"],
+                "share_of_retraining": 100 * (one.share_of_retraining or 0.0),
             }
-        summary[name] = figures | {"verdict": [one["verdict"]]}
+        summary[name] = figures | {"verdict": [one.verdict]}
     return summary
 
 
@@ -112,9 +115,9 @@ def main() -> None:
     for seed in range(arguments.seeds):
         folder = arguments.out / f"seed-{seed}"
         stored = folder / "results.json"
-        results = read_sealed_json(stored) if stored.exists() else demo(folder, seed=seed)
+        results = read(stored) if stored.exists() else demo(folder, seed=seed)
         runs.append(results)
-        print(f"seed {seed}: {results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB", flush=True)
+        print(f"seed {seed}: {results.wall_seconds:.0f} s, {results.peak_rss_mb:.0f} MB", flush=True)
     summaries = [summarise(results) for results in runs]
 
     table: dict[str, dict[str, Any]] = {}

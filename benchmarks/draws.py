@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from obliviate import workflow
-from obliviate.audit.inputs import Candidate, Games, Pool, Role
+from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Role
 from obliviate.data.samples import Samples
 from obliviate.data.sources import load
 from obliviate.files import write_atomically
@@ -270,10 +270,10 @@ class Case:
     count: int = 4
 
     @property
-    def games(self) -> Games:
+    def audited(self) -> AuditSamples:
         """What plays which part."""
         split = self.split
-        return Games(
+        return AuditSamples(
             labels=self.shop.labels, forget=split.forget, retain=split.retain, unseen=split.unseen,
             grouped=split.grouped,
         )  # fmt: skip

@@ -461,10 +461,10 @@ class Bench:
 
     def quick(self, candidate: Candidate) -> dict[str, float]:
         """The accuracies, which need no references."""
-        games = self.evaluation.games
-        assert games.labels is not None
-        right = candidate.logits.argmax(1) == games.labels
-        parts = {"forget": games.forget, "retained": games.retain, "test": games.unseen}
+        audited = self.evaluation.audited
+        assert audited.labels is not None
+        right = candidate.logits.argmax(1) == audited.labels
+        parts = {"forget": audited.forget, "retained": audited.retain, "test": audited.unseen}
         return {name: 100 * float(right[index].mean()) for name, index in parts.items()}
 
 
@@ -594,7 +594,11 @@ def audit(bench: Bench) -> None:
     ours = [replace(bench.candidate(name, lost), name=name) for name in entries]
     result = bench.evaluation.audit([original, *ours, *retrained], AuditSettings())
     rows: list[list[str]] = []
-    yardstick: dict[str, Any] = {"controls": result.controls, "floor": result.floor, "models": {}}
+    yardstick: dict[str, Any] = {
+        "controls": result.findings.controls.model_dump(),
+        "floor": result.findings.floor.model_dump(),
+        "models": {},
+    }
     for model in result.models:
         share = model.share_of_retraining
         values = figures(model) | {
@@ -602,7 +606,8 @@ def audit(bench: Bench) -> None:
             "share_of_retraining": None if share is None else 100 * share,
             "reason": model.reason,
             "margin": model.margin,
-            "difference": model.difference,
+            "difference": {f"ft_{name}": one.model_dump() for name, one in model.differences.items()}
+            | {"test_accuracy": model.test_accuracy_difference.model_dump()},
         }
         if model.name in entries:
             bench.folders.write(f"cells/{model.name}.json", entries[model.name] | {"audit": values})

@@ -21,7 +21,6 @@ from torch import nn
 from obliviate import workflow
 from obliviate.attacks.membership import boosted_trees, logistic
 from obliviate.audit.inputs import AuditSettings, Candidate
-from obliviate.audit.result import ModelAudit
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
@@ -29,6 +28,7 @@ from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.references.pool import ReferencePool
+from obliviate.results.schema import ModelResult
 from obliviate.task import Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -183,7 +183,7 @@ class Request:
         split = self.split if retain else self.split.without_retain()
         return self.evaluation.candidate(self.ground.unlearn(method, split, seed=self.seed, name=name or method.name))
 
-    def audit(self, *candidates: Candidate) -> list[ModelAudit]:
+    def audit(self, *candidates: Candidate) -> list[ModelResult]:
         """Audit candidates against the retrained models; these come last in the list."""
         return list(self.evaluation.audit([*candidates, *self.yardstick], AuditSettings()).models)
 
@@ -203,19 +203,19 @@ def scaled(method: Method, factor: float, split: Split, recipe: Recipe) -> Metho
     return method if factor == 1 else replace(settled, **{one: factor * getattr(settled, one) for one in rates})
 
 
-def figures(audit: ModelAudit) -> dict[str, Any]:
+def figures(audit: ModelResult) -> dict[str, Any]:
     """What the tables show of one audited model, in percent."""
     share = audit.settings.get("share_of_retraining")
     return {
-        **{part: audit.accuracy[part] for part in ("forget", "retain", "test")},
-        "ft_auc": audit.attacks["rmia"]["ft"]["auc"],
+        **{part: share.value for part, share in audit.accuracy},
+        "ft_auc": audit.attacks["rmia"].ft.value,
         "average_gap": audit.average_gap,
         "share_of_retraining": 100 * share if isinstance(share, float) else None,
         "verdict": audit.verdict,
     }
 
 
-def timed_figures(audit: ModelAudit) -> dict[str, Any]:
+def timed_figures(audit: ModelResult) -> dict[str, Any]:
     """The figures with the processor time, whole and as a share of the retrained models that the model is judged by."""
     share = audit.share_of_retraining
     cost = {"cpu_seconds": audit.seconds, "share_of_retraining": None if share is None else 100 * share}

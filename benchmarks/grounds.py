@@ -41,13 +41,11 @@ from common import RESULTS, insert, provenance, ranged, save, spread, table
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
-from obliviate.attacks.membership import ulira
+from obliviate.attacks.membership import RMIA, ulira
+from obliviate.attacks.membership.base import Knowledge, readings
 from obliviate.attacks.membership.moments import Moments
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
-from obliviate.audit.panel import Ground as AuditGround
-from obliviate.audit.panel import Panel
-from obliviate.audit.result import ModelAudit
 from obliviate.data.rules import random_ids, targets
 from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, Data, load
@@ -60,6 +58,7 @@ from obliviate.metrics.intervals import auc
 from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import hold_out
+from obliviate.results.schema import ModelResult
 from obliviate.seeds import derive
 from obliviate.task import Task, task_of
 from obliviate.training.recipe import Recipe
@@ -247,26 +246,26 @@ class Judge:
     evaluation: Evaluation
     retrained: list[Candidate]
 
-    def audits(self, *models: Trained) -> list[ModelAudit]:
+    def audits(self, *models: Trained) -> list[ModelResult]:
         """Audit models; the retrained ones come last."""
         candidates = [self.evaluation.candidate(model) for model in models]
         return list(self.evaluation.audit([*candidates, *self.retrained], AuditSettings()).models)
 
     def figures(self, logits: np.ndarray) -> np.ndarray:
         """Forget, retain and test accuracy and FT-AUC in percent, as an audit has them, without the rest of it."""
-        signals = self._ground.signals(logits, whose="a trial")
-        scores = self._ground.by_part(self._panel.scores(signals)["rmia"])
-        correct = self._ground.by_part(signals.correct)
+        audited, attack = self.evaluation.audited, RMIA()
+        outputs = audited.outputs(logits, whose="a trial")
+        scores = audited.by_part(attack(audited.target(outputs, self._knowledge)))
+        correct = audited.by_part(outputs.correct)
         accuracies = [100 * correct[part].mean() for part in ("forget", "retain", "unseen")]
         return np.array([*accuracies, 100 * auc(scores["forget"], scores["unseen"])])
 
     @cached_property
-    def _ground(self) -> AuditGround:
-        return AuditGround.of(self.evaluation.pool, self.evaluation.games, AuditSettings())
-
-    @cached_property
-    def _panel(self) -> Panel:
-        return self._ground.panel(self.evaluation.pool)
+    def _knowledge(self) -> Knowledge:
+        audited, signals = self.evaluation.audited, RMIA().signals
+        references = audited.references(self.evaluation.pool)
+        read = ((readings(outputs, signals), included) for outputs, included in references)
+        return Knowledge.of(read, samples=len(audited.index))
 
     @cached_property
     def _retrained_figures(self) -> list[np.ndarray]:
@@ -284,7 +283,7 @@ class Judge:
 
     def margin_ratio(self, logits: np.ndarray) -> float | None:
         """The mean distance of margins on the forget set to retrained models, over that among these."""
-        index, labels = self.evaluation.games.forget, self.evaluation.games.labels
+        index, labels = self.evaluation.audited.forget, self.evaluation.audited.labels
         if labels is None:
             return None
         own, *others = (margin(outputs[index], labels[index]) for outputs in (logits, *self._retrained_logits))
@@ -547,7 +546,7 @@ def attacked(margins: np.ndarray, included: np.ndarray) -> dict[str, Any]:
         ratios = ulira.scores(own, moments.without(own, forgot))
         loss.append(100 * auc(own[forgot], own[~forgot]))
         likelihood.append(100 * auc(ratios[forgot], ratios[~forgot]))
-    klom = klom_of_shadows(margins, included)
+    klom = klom_of_shadows(margins, included).model_dump()
     return {
         "shadows": len(margins),
         **{
@@ -615,7 +614,7 @@ def keep(key: str, cell: Mapping[str, Any]) -> None:
         temporary.replace(RESULTS_FILE)
 
 
-def cell_of(field: Field, audit: ModelAudit, figures: Mapping[str, Any]) -> dict[str, Any]:
+def cell_of(field: Field, audit: ModelResult, figures: Mapping[str, Any]) -> dict[str, Any]:
     """A row of the results: what an audit says of one model, in percent and points."""
     return {
         "ground": field.name,
@@ -656,9 +655,9 @@ def measured(field: Field, names: Sequence[str], requests: Sequence[tuple[str, i
             if method is None:
                 for place, peer in enumerate(retrained):
                     figures = {"gap": round(peer.average_gap or 0.0, 3), "floor": round(judge.floor, 3)}
-                    figures |= {"forget": peer.accuracy["forget"], "retain_accuracy": peer.accuracy["retain"]}
-                    figures |= {"test": peer.accuracy["test"], "ft_auc": peer.attacks["rmia"]["ft"]["auc"]}
-                    row = cell_of(field, replace(peer, name="retrained"), figures) | where
+                    figures |= {"forget": peer.accuracy.forget.value, "retain_accuracy": peer.accuracy.retain.value}
+                    figures |= {"test": peer.accuracy.test.value, "ft_auc": peer.attacks["rmia"].ft.value}
+                    row = cell_of(field, peer.model_copy(update={"name": "retrained"}), figures) | where
                     keep(f"{key} retrained {place}", row)
 
 

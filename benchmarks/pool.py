@@ -166,7 +166,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from obliviate.audit.audit import audit
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool
 from obliviate.files import sha256_of
 from obliviate.references.logits import StoredLogits
 from obliviate.references.plan import leave_half_out
@@ -182,7 +182,7 @@ generator = np.random.default_rng(0)
 if sys.argv[2] == "audited":
     own = generator.normal(size=(samples, classes)).astype(np.float32)
     forget, retain, unseen = np.split(np.arange(samples), [samples // 12, 10 * samples // 12])
-    games = Games(labels=np.arange(samples) % classes, forget=forget, retain=retain, unseen=unseen)
+    parts = AuditSamples(labels=np.arange(samples) % classes, forget=forget, retain=retain, unseen=unseen)
     model = Candidate(name="a", role="unlearned", method="", seed=0, logits=own, seconds=None, weights_sha256="")
     pool = Pool(logits=logits, included=leave_half_out(count, samples, seed=0))
 before = kilobytes("VmRSS")
@@ -191,7 +191,7 @@ if sys.argv[2] == "streamed":
 elif sys.argv[2] == "stacked":
     total = float(np.stack(list(logits)).sum())
 else:
-    total = audit([model], pool, games, AuditSettings()).models[0].attacks["rmia"]["ft"]["auc"]
+    total = audit([model], pool, parts, AuditSettings()).models[0].attacks["rmia"].ft.value
 print(json.dumps({"before": before, "peak": kilobytes("VmHWM"), "total": total}))
 """
 

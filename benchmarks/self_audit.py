@@ -45,8 +45,8 @@ from scipy.stats import beta, kstest
 
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
-from obliviate.audit.result import ModelAudit
 from obliviate.audit.verdict import Margins
+from obliviate.results.schema import ModelResult
 from obliviate.seeds import derive
 
 COUNTS: Final = (4, 8, 16, 32)  # references of the images' audits; other grounds have 16
@@ -179,11 +179,11 @@ def unlearned(retrained: Sequence[Candidate]) -> list[Candidate]:
 
 def idle_shadows(case: Case, pool: Pool) -> Shadows:
     """What a method that changes nothing makes of references: F and as many unseen samples, as they were."""
-    games = case.games
+    audited = case.audited
     generator = np.random.default_rng(derive(case.number, "shadows"))
-    index = np.concatenate([games.forget, generator.choice(games.unseen, len(games.forget), replace=False)])
+    index = np.concatenate([audited.forget, generator.choice(audited.unseen, len(audited.forget), replace=False)])
     logits = [one[index] for one in pool.logits]
-    forget = np.arange(len(index)) < len(games.forget)
+    forget = np.arange(len(index)) < len(audited.forget)
     return Shadows(logits=logits, included=pool.included[:, index], index=index, forget=forget)
 
 
@@ -191,12 +191,12 @@ def judged(
     yardstick: str, pool: Pool, case: Case, given: Sequence[Candidate], settings: AuditSettings | None = None
 ) -> Iterable[Entry]:
     """One audit. Without retrained models at hand the original is: that is why its owner unlearns."""
-    result = audit(given, pool, case.games, settings or AuditSettings())
+    result = audit(given, pool, case.audited, settings or AuditSettings())
     for found in result.models:
-        yield entry(found, yardstick, len(pool.logits)) | {"controls": result.controls["reason"]}
+        yield entry(found, yardstick, len(pool.logits)) | {"controls": result.findings.controls.reason}
 
 
-def entry(found: ModelAudit, yardstick: str, references: int) -> Entry:
+def entry(found: ModelResult, yardstick: str, references: int) -> Entry:
     """What is kept of a verdict."""
     name = found.name.partition("-")[0]
     return {
@@ -207,10 +207,10 @@ def entry(found: ModelAudit, yardstick: str, references: int) -> Entry:
         "verdict": found.verdict,
         "reason": found.reason,
         "margin": found.margin,
-        "differences": {name: one for name, one in found.difference.items() if name.startswith("ft_")},
-        "test": found.difference["test_accuracy"],
+        "differences": {f"ft_{name}": one.model_dump() for name, one in found.differences.items()},
+        "test": found.test_accuracy_difference.model_dump(),
         "attacked": "ulira" in found.attacks,
-        "screens": {name: one["value"] for name, one in found.screens.items()},
+        "screens": {name: one.value for name, one in found.screens.items()},
     }
 
 

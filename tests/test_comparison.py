@@ -13,7 +13,7 @@ from obliviate.audit import audit
 from obliviate.cli import main
 from obliviate.comparison import compare
 from obliviate.data.samples import Samples
-from obliviate.errors import ReportError, WorkspaceError
+from obliviate.errors import ResultsError, WorkspaceError
 from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
@@ -74,7 +74,7 @@ def test_kept_scores_are_those_of_the_audit(made: list[Path]) -> None:
         assert kept is not None
         assert sorted(kept.forget) == sorted(json.loads((where / "forget.json").read_text("utf-8"))["ids"])
         for one in results(where)["models"]:
-            assert 100 * auc(*kept.of[one["weights_sha256"]]) == pytest.approx(one["attacks"]["rmia"]["ft"]["auc"])
+            assert 100 * auc(*kept.of[one["weights_sha256"]]) == pytest.approx(one["attacks"]["rmia"]["ft"]["value"])
 
 
 def test_figures_are_means_over_seeds_of_means_over_forget_sets(made: list[Path]) -> None:
@@ -87,9 +87,9 @@ def test_figures_are_means_over_seeds_of_means_over_forget_sets(made: list[Path]
     ]
     for one in found.models:
         rows = [[m for m in results(where)["models"] if one.name in (m["name"], m["role"])] for where in made]
-        aucs = [np.mean([m["attacks"]["rmia"]["ft"]["auc"] for m in row]) for row in rows]
+        aucs = [np.mean([m["attacks"]["rmia"]["ft"]["value"] for m in row]) for row in rows]
         assert one.ft_auc.value == pytest.approx(np.mean(aucs))
-        tests = [np.mean([m["difference"]["test_accuracy"]["value"] for m in row]) for row in rows]
+        tests = [np.mean([m["test_accuracy_difference"]["value"] for m in row]) for row in rows]
         seeds = [np.mean(tests[:2]), np.mean(tests[2:])]
         half = student.ppf(0.975, 1) * np.std(seeds, ddof=1) / np.sqrt(2)
         figure = one.test_accuracy
@@ -161,7 +161,7 @@ def test_what_cannot_be_compared_is_refused(folders: list[Path]) -> None:
     with pytest.raises(WorkspaceError, match="with another data_sha256, coins than "):
         compare([first, second])
     changed(third, schema="other/1")
-    with pytest.raises(ReportError, match="other/1"):
+    with pytest.raises(ResultsError, match="other/1"):
         compare([first, third])
 
 

@@ -31,7 +31,7 @@ def test_a_plain_loop_is_unlearned_and_audited(tmp_path: Path, capsys: pytest.Ca
     assert [one.role for one in result.models] == ["original", "unlearned"] + ["retrained"] * 3
     original, forgot, *_ = result.models
     assert original.method == "given"
-    assert forgot.accuracy["test"] > 80
+    assert forgot.accuracy.test.value > 80
     assert forgot.weights_sha256 != original.weights_sha256
     assert "AMUN" in capsys.readouterr().out
 

@@ -132,7 +132,7 @@ def test_every_model_is_tested_and_one_without_a_gradient_is_named(
     )
     assert (found.samples, found.sigma, found.detectable) == (20, 0.5, alone.detectable)
     assert found.notes[0].startswith("flat was not tested for planted noise: expected gradients that are not 0, got 20")
-    assert found.to_dict()["models"] == [{"name": "whole", "role": "original", **_figures(one)}]
+    assert [model.model_dump() for model in found.models] == [{"name": "whole", "role": "original", **_figures(one)}]
 
 
 def _figures(one: planned.NoiseFound) -> dict[str, float]:

@@ -10,7 +10,6 @@ from torch import nn
 
 from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
-from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, RecipeError, TrainingError
@@ -18,6 +17,7 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
+from obliviate.results.schema import Findings, Settings
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
@@ -190,7 +190,7 @@ def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
     for a, b in zip(one.models, other.models, strict=True):
         assert a.accuracy == b.accuracy
         for game in ("ft", "fr", "rt"):
-            assert a.attacks["rmia"][game]["auc"] == pytest.approx(b.attacks["rmia"][game]["auc"])
+            assert getattr(a.attacks["rmia"], game).value == pytest.approx(getattr(b.attacks["rmia"], game).value)
 
 
 def test_audit_of_samples_outside_the_pool_is_refused(
@@ -233,7 +233,7 @@ def test_a_report_is_one_file_with_the_figures_of_the_audit(
     result = workflow.audit_models(models, split, parts[1], pool, settings=AuditSettings(margin=0.1))
     path = tmp_path / "report.html"
     values = workflow.save_report(path, result, split, parts[1], pool, three_classes, tiny_recipe, data_name="rows")
-    assert values["data"] == {
+    assert values.data.model_dump() == {
         "name": "rows",
         "train": 40,
         "forget": 10,
@@ -251,17 +251,15 @@ def test_a_report_is_one_file_with_the_figures_of_the_audit(
 def test_limits_state_the_resolution_and_what_was_compared_with(
     forget: int, unseen: int, width: float, yardstick: Literal["retrained", "references"]
 ) -> None:
-    settings = {"references": 16, "forget": forget, "unseen": unseen}
-    result = AuditResult(
-        settings=settings, yardstick=yardstick, controls={}, floor={}, two_sample={}, margin_bins=[], models=()
-    )
-    text = " ".join(workflow.limits(result))
+    settings = Settings.model_construct(references=16, forget=forget, unseen=unseen)
+    findings = Findings.model_construct(settings=settings, yardstick=yardstick, models=())
+    text = " ".join(workflow.limits(findings))
     assert f"±{width:.1f} points" in text
     assert "16 reference models" in text
     assert "No finite set of attacks proves" in text
     assert ("no retrained models" in text) == (yardstick == "references")
     assert "--no-pictures" not in text
-    assert "--no-pictures" in " ".join(workflow.limits(result, pictures=True))
+    assert "--no-pictures" in " ".join(workflow.limits(findings, pictures=True))
 
 
 # ------------------------------------------------------------------------------------------- a model as a file

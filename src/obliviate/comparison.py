@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +11,11 @@ from typing import Any, Final, Literal
 import numpy as np
 from scipy.stats import t as student
 
-from obliviate.audit.inputs import Role
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_sealed_json
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
-from obliviate.report import html
+from obliviate.results.file import read
+from obliviate.results.schema import ModelResult, Results, Role
 from obliviate.training.checkpoint import read_manifest
 from obliviate.workspace import requests, scores
 from obliviate.workspace.origin import read_facts
@@ -44,8 +43,8 @@ class Figure:
 class Compared:
     """One method, or the original or retrained models, over all `audits` that it is in.
 
-    `ft_auc` is RMIA's, `test_accuracy` the difference to what each audit compares it with; `average_gap` is None
-    without retrained models.
+    `ft_auc` is that of the attack that leads, `test_accuracy` the difference to what each audit compares it with;
+    `average_gap` is None without retrained models.
     """
 
     name: str
@@ -77,7 +76,7 @@ class _Audit:
     """One audited folder."""
 
     folder: Path
-    results: Mapping[str, Any]
+    results: Results
     facts: Mapping[str, Any]  # of workspace.json
     forget: tuple[str, ...]
     scores: Scores | None
@@ -89,8 +88,7 @@ class _Audit:
             raise WorkspaceError(
                 f"expected an audited folder, got {folder} without {path.name}; run `obliviate audit --out {folder}`"
             )
-        results = read_sealed_json(path, remedy=f"run `obliviate audit --out {folder}` again")
-        html.check(results)
+        results = read(path, remedy=f"run `obliviate audit --out {folder}` again")
         asked = requests.read(folder)
         if not asked:
             raise WorkspaceError(f"expected the request that was audited in {folder}, got none; restore forget.json")
@@ -98,23 +96,23 @@ class _Audit:
 
     @property
     def seed(self) -> int:
-        return self.results["seed"]
+        return self.results.seed
 
     @property
     def kind(self) -> dict[str, Any]:
         """What must be the same in all of them."""
         results, facts = self.results, self.facts
-        rule = results["data"]["forget_rule"]
+        rule = results.data.forget_rule
         drawn = facts.get("train_size") is not None or facts.get("reference_size") is not None
         return {
-            "data": (results["data"]["name"], results["task"]["kind"], results["task"].get("classes")),
-            "data_sha256": None if drawn else results["data_sha256"],  # parts are drawn by the seed
+            "data": (results.data.name, results.task.kind, results.task.settings.get("classes")),
+            "data_sha256": None if drawn else results.data_sha256,  # parts are drawn by the seed
             **{key: facts.get(key) for key in ("train_size", "reference_size", "coins", "noise", "noise_scale")},
-            "recipe": results["recipe"],
+            "recipe": results.recipe,
             "rule for the forget set": rule if rule.startswith("random") else rule.split()[0],
-            "number of references": results["references"]["models"],
-            "attack": {key: results["settings"][key] for key in ("gamma", "temperature", "form", "variance")},
-            "yardstick": results["yardstick"],
+            "number of references": results.references.models,
+            "attack": {attack.name: attack.settings for attack in results.attacks},
+            "yardstick": results.yardstick,
         }
 
     @cached_property
@@ -127,16 +125,16 @@ class _Audit:
         settings = {manifest.weights_sha256: manifest.settings for manifest in manifests}
         return {weights: _asked(of_model) for weights, of_model in settings.items() if of_model.get("method")}
 
-    def named(self, name: str) -> list[Mapping[str, Any]]:
+    def named(self, name: str) -> list[ModelResult]:
         """The models of a row: one, or all retrained ones."""
-        return [one for one in self.results["models"] if _row(one) == name]
+        return [one for one in self.results.models if _row(one) == name]
 
     def pair(self, name: str) -> ScorePair | None:
         """The scores of a row that is one model, in the order of the samples' ids; None where there are none."""
         (one, *more) = self.named(name)
-        if more or self.scores is None or one["weights_sha256"] not in self.scores.of:
+        if more or self.scores is None or one.weights_sha256 not in self.scores.of:
             return None
-        forget, unseen = self.scores.of[one["weights_sha256"]]
+        forget, unseen = self.scores.of[one.weights_sha256]
         return forget[np.argsort(self.scores.forget)], unseen[np.argsort(self.scores.unseen)]
 
 
@@ -162,7 +160,7 @@ def compare(folders: Sequence[Path | str]) -> Comparison:
         )
     audits = [_Audit.read(Path(one)) for one in folders]
     _check(audits)
-    rows = {_row(model): model["role"] for audit in audits for model in audit.results["models"]}
+    rows: dict[str, Role] = {_row(model): model.role for audit in audits for model in audit.results.models}
     order = {"original": 0, "retrained": 1, "unlearned": 2}
     notes: list[str] = []
     models = []
@@ -203,18 +201,18 @@ def _check(audits: Sequence[_Audit]) -> None:
                 )
     known: dict[str, tuple[Any, Path]] = {}
     for audit in audits:
-        for model in audit.results["models"]:
-            setting = audit.settings.get(model["weights_sha256"], model["method"])
+        for model in audit.results.models:
+            setting = audit.settings.get(model.weights_sha256, model.method)
             before, where = known.setdefault(_row(model), (setting, audit.folder))
             if setting != before:
                 raise WorkspaceError(
-                    f"expected {model['name']} with the same settings everywhere, got {before} in {where} and "
+                    f"expected {model.name} with the same settings everywhere, got {before} in {where} and "
                     f"{setting} in {audit.folder}; leave one of the folders out"
                 )
 
 
-def _row(model: Mapping[str, Any]) -> str:
-    return "retrained" if model["role"] == "retrained" else model["name"]
+def _row(model: ModelResult) -> str:
+    return "retrained" if model.role == "retrained" else model.name
 
 
 def _compared(name: str, role: Role, audits: Sequence[_Audit]) -> Compared:
@@ -223,23 +221,19 @@ def _compared(name: str, role: Role, audits: Sequence[_Audit]) -> Compared:
         by_seed.setdefault(one.seed, []).append(one)
     groups = list(by_seed.values())
 
-    def over_seeds(*path: str) -> Figure | None:
-        values = [[[_at(model, path) for model in one.named(name)] for one in group] for group in groups]
-        if any(value is None for sets in values for models in sets for value in models):
-            return None
+    def over_seeds(figure: Callable[[Results, ModelResult], float]) -> Figure:
+        values = [[[figure(one.results, model) for model in one.named(name)] for one in group] for group in groups]
         return _student([float(np.mean([np.mean(models) for models in sets])) for sets in values])
 
-    ft_auc, test = over_seeds("attacks", "rmia", "ft", "auc"), over_seeds("difference", "test_accuracy", "value")
-    assert ft_auc is not None
-    assert test is not None
+    with_gaps = all(model.average_gap is not None for audit in audits for model in audit.named(name))
     return Compared(
         name=name,
         role=role,
         audits=len(audits),
         seeds=len(groups),
-        ft_auc=_bootstrapped(name, groups) or ft_auc,
-        average_gap=over_seeds("average_gap"),
-        test_accuracy=test,
+        ft_auc=_bootstrapped(name, groups) or over_seeds(lambda results, model: results.leading(model).ft.value),
+        average_gap=over_seeds(lambda _, model: model.average_gap or 0.0) if with_gaps else None,
+        test_accuracy=over_seeds(lambda _, model: model.test_accuracy_difference.value),
     )
 
 
@@ -263,9 +257,3 @@ def _student(values: Sequence[float]) -> Figure:
         return Figure(value=mean, low=None, high=None, over=None)
     half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
     return Figure(value=mean, low=mean - half, high=mean + half, over="seeds")
-
-
-def _at(value: Any, path: Sequence[str]) -> Any:
-    for key in path:
-        value = value[key]
-    return value

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from obliviate.data.sources import EMBEDDED
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.never_seen import NeverSeen
+from obliviate.results.schema import Results
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.workspace import Workspace
@@ -20,7 +21,7 @@ RETRAINED: Final = 3
 REFERENCES: Final = 16
 
 
-def demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> dict[str, Any]:
+def demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> Results:
     """Train, forget 10 % of the training set by four methods, audit, and write the report; return the results."""
     began = time.monotonic()
     workspace = Workspace.create(folder, source=EMBEDDED, recipe=Recipe(), seed=seed, progress=progress)

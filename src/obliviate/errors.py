@@ -29,6 +29,10 @@ class AuditError(ObliviateError, ValueError):
     """An audit cannot be made from what was given."""
 
 
+class ResultsError(ObliviateError, ValueError):
+    """Results of an audit are of another version, incomplete or edited."""
+
+
 class ReportError(ObliviateError, ValueError):
     """A result file cannot be shown."""
 

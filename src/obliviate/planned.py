@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,7 +13,6 @@ from torch import Tensor, nn
 
 from obliviate.attacks.membership import gradient_noise
 from obliviate.attacks.membership.gradient_noise import NoiseTest
-from obliviate.audit.inputs import Role
 from obliviate.data.ids import shown
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
@@ -22,6 +20,7 @@ from obliviate.errors import DataError
 from obliviate.metrics.rates import coin_flip_power, coin_flip_test, coin_guesses
 from obliviate.metrics.utility import margin
 from obliviate.modes import evaluating
+from obliviate.results.schema import CoinFlips, CoinTest, NoiseFound, PlantedNoise
 from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.compute import Compute
@@ -29,39 +28,6 @@ from obliviate.training.inference import outputs
 from obliviate.workflow import Trained
 
 FOUND: Final = 0.55  # accuracy of guesses at which the power is told
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoinTest:
-    """What guessing the coins by one model came to: rates in percent, `p_value` one-sided against one half.
-
-    `calibrated` says whether the mean margin of retrained models was subtracted from the model's own.
-    """
-
-    name: str
-    role: Role
-    trials: int
-    correct: int
-    accuracy: float
-    low: float
-    high: float
-    p_value: float
-    calibrated: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class CoinFlips:
-    """The tests of all models; `power` is the probability, at level 5 %, to find guesses of 55 % accuracy."""
-
-    heads: int
-    tails: int
-    power: float
-    models: tuple[CoinTest, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A copy made of dicts, lists, strings and numbers, ready for JSON."""
-        result = asdict(self)
-        return result | {"models": list(result["models"])}
 
 
 def coin_flips(models: Sequence[Trained], heads: Samples, tails: Samples) -> CoinFlips:
@@ -102,36 +68,6 @@ def coin_flips(models: Sequence[Trained], heads: Samples, tails: Samples) -> Coi
         )
     power = coin_flip_power(len(samples), FOUND)
     return CoinFlips(heads=len(heads), tails=len(tails), power=power, models=tuple(found))
-
-
-@dataclass(frozen=True, kw_only=True)
-class NoiseFound:
-    """What one model still knows of planted noise: the mean score, and z with its one-sided p-value."""
-
-    name: str
-    role: Role
-    mean: float
-    z: float
-    p_value: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlantedNoise:
-    """The tests of all models for noise of scale `sigma` in so many samples; `notes` name those that were not tested.
-
-    `detectable` is the least mean score that the test finds, at level 5 %, with 80 % power.
-    """
-
-    samples: int
-    sigma: float
-    detectable: float
-    models: tuple[NoiseFound, ...]
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A copy made of dicts, lists, strings and numbers, ready for JSON."""
-        result = asdict(self)
-        return result | {"models": list(result["models"]), "notes": list(result["notes"])}
 
 
 def noisy_ids(ids: Shaped[np.ndarray, " all"], n: int, *, seed: int) -> Shaped[np.ndarray, " {n}"]:

@@ -1,22 +1,22 @@
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from jaxtyping import TypeCheckError
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from obliviate.attacks.membership import rmia
+from obliviate.attacks.membership import rmia, usual
 from obliviate.attacks.membership.moments import Moments
 from obliviate.audit.audit import audit
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.audit.result import AuditResult
 from obliviate.errors import AuditError
 from obliviate.metrics.intervals import delong
+from obliviate.results.schema import ModelResult
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(2400), [800, 1600])
-SIZE, CLASSES, MODELS = 2500, 3, 12  # 100 samples of the pool are in no game
+SIZE, CLASSES, MODELS = 2500, 3, 12  # 100 samples of the pool are in no part
 
 
 class World:
@@ -30,7 +30,7 @@ class World:
         included = self.rng.permuted(plan, axis=0)
         included[:, 2400:] = False
         self.pool = Pool(logits=[self.train(row) for row in included], included=included)
-        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
+        self.samples = AuditSamples(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
 
     def train(self, members: np.ndarray, boost: float = 2.0) -> np.ndarray:
         logits = self.rng.normal(0, 0.5, (SIZE, CLASSES))
@@ -78,12 +78,12 @@ def candidates(world: World) -> list[Candidate]:
 
 @pytest.fixture(scope="module")
 def result(world: World, candidates: list[Candidate]) -> AuditResult:
-    return audit(candidates, world.pool, world.games, AuditSettings())
+    return audit(candidates, world.pool, world.samples, AuditSettings())
 
 
 @pytest.fixture(scope="module")
-def models(result: AuditResult) -> dict[str, dict[str, Any]]:
-    return {model["name"]: model for model in result.to_dict()["models"]}
+def models(result: AuditResult) -> dict[str, ModelResult]:
+    return {model.name: model for model in result.models}
 
 
 @pytest.mark.parametrize(
@@ -98,35 +98,35 @@ def models(result: AuditResult) -> dict[str, dict[str, Any]]:
         ("destroyed", "utility lost"),
     ],
 )
-def test_verdict_tells_the_original_from_a_retrain(models: dict[str, dict[str, Any]], name: str, verdict: str):
-    assert models[name]["verdict"] == verdict, models[name]["reason"]
+def test_verdict_tells_the_original_from_a_retrain(models: dict[str, ModelResult], name: str, verdict: str):
+    assert models[name].verdict == verdict, models[name].reason
 
 
 def test_few_samples_are_not_resolvable(world: World, candidates: list[Candidate]):
-    few = replace(world.games, forget=FORGET[:25], retain=RETAIN[:25], unseen=UNSEEN[:25])
+    few = replace(world.samples, forget=FORGET[:25], retain=RETAIN[:25], unseen=UNSEEN[:25])
     perfect = audit(candidates[:5], world.pool, few, AuditSettings()).models[-1]
     assert perfect.verdict == "not resolvable with these data", perfect.reason
     assert perfect.resolution > 10
     assert "more samples or more models" in perfect.reason
 
 
-def test_a_destroyed_model_passes_no_forgetting_figure_off_as_success(models: dict[str, dict[str, Any]]):
+def test_a_destroyed_model_passes_no_forgetting_figure_off_as_success(models: dict[str, ModelResult]):
     destroyed = models["destroyed"]
-    assert destroyed["difference"]["test_accuracy"]["high"] < -20
-    assert "The recall of class 1 on retained samples is" in destroyed["reason"]
-    assert "where the retrained models have" in destroyed["reason"]
+    assert destroyed.test_accuracy_difference.high < -20
+    assert "The recall of class 1 on retained samples is" in destroyed.reason
+    assert "where the retrained models have" in destroyed.reason
 
 
 def test_figures_are_percent_of_the_right_samples(
-    world: World, candidates: list[Candidate], models: dict[str, dict[str, Any]]
+    world: World, candidates: list[Candidate], models: dict[str, ModelResult]
 ):
     original = candidates[0]
     predicted = original.logits.argmax(axis=1)
     for name, part in {"forget": FORGET, "retain": RETAIN, "test": UNSEEN}.items():
         expected = 100 * accuracy_score(world.labels[part], predicted[part])
-        assert models["original"]["accuracy"][name] == pytest.approx(expected)
-        low, high = models["original"]["accuracy_interval"][name]
-        assert low < expected < high
+        found = getattr(models["original"].accuracy, name)
+        assert found.value == pytest.approx(expected)
+        assert found.low < expected < found.high
 
     points = np.concatenate([FORGET, RETAIN, UNSEEN])
     scores = np.full(SIZE, np.nan)
@@ -139,53 +139,51 @@ def test_figures_are_percent_of_the_right_samples(
         np.arange(1600, 2400),
     )
     for game, (members, others) in {"ft": (FORGET, UNSEEN), "fr": (RETAIN, FORGET), "rt": (RETAIN, UNSEEN)}.items():
-        found = models["original"]["attacks"]["rmia"][game]
+        found = getattr(models["original"].attacks["rmia"], game)
         truth = np.repeat([1, 0], [len(members), len(others)])
-        assert found["auc"] == pytest.approx(100 * roc_auc_score(truth, np.r_[scores[members], scores[others]]))
+        assert found.value == pytest.approx(100 * roc_auc_score(truth, np.r_[scores[members], scores[others]]))
         interval = delong(scores[members], scores[others], confidence=0.95)
-        assert (found["low"], found["high"]) == pytest.approx((100 * interval.low, 100 * interval.high))
+        assert (found.low, found.high) == pytest.approx((100 * interval.low, 100 * interval.high))
 
 
-def test_differences_and_gaps_are_taken_from_the_other_retrained_models(models: dict[str, dict[str, Any]]):
+def test_differences_and_gaps_are_taken_from_the_other_retrained_models(models: dict[str, ModelResult]):
     def figures(name: str) -> np.ndarray:
         model = models[name]
-        return np.array(
-            [*(model["accuracy"][k] for k in ("forget", "retain", "test")), model["attacks"]["rmia"]["ft"]["auc"]]
-        )
+        return np.array([*(share.value for _, share in model.accuracy), model.attacks["rmia"].ft.value])
 
     for name, others in {
         "perfect": ["retrain 0", "retrain 1", "retrain 2"],
         "retrain 1": ["retrain 0", "retrain 2"],
     }.items():
         gap = figures(name) - np.mean([figures(other) for other in others], axis=0)
-        assert models[name]["difference"]["ft_rmia"]["value"] == pytest.approx(gap[3])
-        assert models[name]["difference"]["test_accuracy"]["value"] == pytest.approx(gap[2])
+        assert models[name].differences["rmia"].value == pytest.approx(gap[3])
+        assert models[name].test_accuracy_difference.value == pytest.approx(gap[2])
         # Guessing "member" where the model is right has an AUC of one half plus half the difference of accuracies.
-        assert models[name]["difference"]["ft_correctness"]["value"] == pytest.approx((gap[0] - gap[2]) / 2)
-        assert models[name]["average_gap"] == pytest.approx(np.abs(gap).mean())
+        assert models[name].differences["correctness"].value == pytest.approx((gap[0] - gap[2]) / 2)
+        assert models[name].average_gap == pytest.approx(np.abs(gap).mean())
 
 
-def test_floor_spans_the_retrained_models(result: AuditResult, models: dict[str, dict[str, Any]]):
+def test_floor_spans_the_retrained_models(result: AuditResult, models: dict[str, ModelResult]):
     retrained = [models[f"retrain {seed}"] for seed in range(3)]
-    gaps = [model["average_gap"] for model in retrained]
-    aucs = [model["attacks"]["rmia"]["ft"]["auc"] for model in retrained]
-    assert result.floor == {
+    gaps = [model.average_gap for model in retrained if model.average_gap is not None]
+    aucs = [model.attacks["rmia"].ft.value for model in retrained]
+    assert result.findings.floor.model_dump() == {
         "average_gap_mean": pytest.approx(np.mean(gaps)),
         "average_gap_max": max(gaps),
         "ft_auc_min": min(aucs),
         "ft_auc_max": max(aucs),
         "retrained": 3,
     }
-    assert models["original"]["average_gap"] > 3 * max(gaps)
+    assert (models["original"].average_gap or 0) > 3 * max(gaps)
 
 
-def test_time_is_a_share_of_the_median_retraining(models: dict[str, dict[str, Any]]):
-    assert models["perfect"]["share_of_retraining"] == pytest.approx(4 / 40)
-    assert models["overdone"]["share_of_retraining"] is None
+def test_time_is_a_share_of_the_median_retraining(models: dict[str, ModelResult]):
+    assert models["perfect"].share_of_retraining == pytest.approx(4 / 40)
+    assert models["overdone"].share_of_retraining is None
 
 
 def test_result_is_json_with_plottable_curves(result: AuditResult):
-    written = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    written = json.loads(result.findings.model_dump_json())
     assert len(written["margin_bins"]) == 41
     assert written["settings"]["references"] == MODELS
     width = written["margin_bins"][1] - written["margin_bins"][0]
@@ -199,15 +197,17 @@ def test_result_is_json_with_plottable_curves(result: AuditResult):
 
 
 def test_settings_reach_the_verdict(world: World, candidates: list[Candidate]):
-    strict = audit(candidates[1:5], world.pool, world.games, AuditSettings(margin=0.001)).models[-1]
+    strict = audit(candidates[1:5], world.pool, world.samples, AuditSettings(margin=0.001)).models[-1]
     assert strict.verdict == "not resolvable with these data"
     assert "finer than" in strict.reason
     assert strict.margin == pytest.approx(0.1)
 
 
 def test_the_form_and_the_variance_reach_the_attacks(world: World, candidates: list[Candidate]):
-    plain = audit(candidates[:4], world.pool, world.games, AuditSettings()).models[0]
-    other = audit(candidates[:4], world.pool, world.games, AuditSettings(form="taylor", variance="shrunk")).models[0]
+    plain = audit(candidates[:4], world.pool, world.samples, AuditSettings()).models[0]
+    other = audit(
+        candidates[:4], world.pool, world.samples, AuditSettings(attacks=usual(form="taylor", variance="shrunk"))
+    ).models[0]
     assert other.attacks["rmia"] != plain.attacks["rmia"]
     assert other.attacks["lira"] != plain.attacks["lira"]
     assert other.attacks["correctness"] == plain.attacks["correctness"]
@@ -219,8 +219,8 @@ def test_references_are_the_yardstick_where_retrained_models_are_too_few(
     world: World, candidates: list[Candidate], retrained: int
 ):
     chosen = [one for one in candidates if one.role != "retrained"] + candidates[1 : 1 + retrained]
-    result = audit(chosen, world.pool, world.games, AuditSettings())
-    assert result.yardstick == "references"
+    result = audit(chosen, world.pool, world.samples, AuditSettings())
+    assert result.findings.yardstick == "references"
     verdicts = {one.name: one.verdict for one in result.models}
     assert verdicts | {"retrain 0": "consistent with retraining"} == {
         "original": "leaks",
@@ -230,7 +230,7 @@ def test_references_are_the_yardstick_where_retrained_models_are_too_few(
         "retrain 0": "consistent with retraining",
     }
     assert all(one.average_gap is None for one in result.models)
-    assert result.floor["average_gap_mean"] is None
+    assert result.findings.floor.average_gap_mean is None
     assert "references that never saw it" in {one.name: one.reason for one in result.models}["original"]
     assert "where the original has" in {one.name: one.reason for one in result.models}["destroyed"]
 
@@ -242,23 +242,23 @@ def test_without_retrained_models_samples_of_a_kind_can_be_shown_to_leak_and_no_
     asked = {"original", "perfect", "overdone", "destroyed"}
     told = {}
     for grouped in (False, True):
-        found = audit(models, world.pool, replace(world.games, grouped=grouped), AuditSettings())
+        found = audit(models, world.pool, replace(world.samples, grouped=grouped), AuditSettings())
         told[grouped] = {one.name: one.verdict for one in found.models if one.name in asked}
-        assert found.settings["one_sided"] == grouped
+        assert found.findings.settings.one_sided == grouped
     assert told[False]["perfect"] == "consistent with retraining"
     assert told[True] == told[False] | dict.fromkeys(("perfect", "overdone"), "not resolvable with these data")
-    found = audit(candidates, world.pool, replace(world.games, grouped=True), AuditSettings())
-    assert not found.settings["one_sided"]  # with retrained models it does not matter
+    found = audit(candidates, world.pool, replace(world.samples, grouped=True), AuditSettings())
+    assert not found.findings.settings.one_sided  # with retrained models it does not matter
 
 
 def test_samples_that_differ_by_themselves_are_of_a_kind(world: World, candidates: list[Candidate]):
     labels = world.labels
     part = FORGET[labels[FORGET] == labels[FORGET][0]]
-    games = replace(world.games, forget=part)
+    samples = replace(world.samples, forget=part)
     models = [one for one in candidates if one.role != "retrained"]
-    found = audit(models, world.pool, games, AuditSettings())
-    assert found.two_sample["differs"]
-    assert found.settings["one_sided"]
+    found = audit(models, world.pool, samples, AuditSettings())
+    assert found.findings.two_sample.differs
+    assert found.findings.settings.one_sided
     assert {one.name: one.verdict for one in found.models}["perfect"] == "not resolvable with these data"
 
 
@@ -266,7 +266,7 @@ def test_utility_is_compared_with_the_references_where_there_is_no_other_model(
     world: World, candidates: list[Candidate]
 ):
     chosen = [one for one in candidates if one.role == "unlearned"]
-    models = {one.name: one for one in audit(chosen, world.pool, world.games, AuditSettings()).models}
+    models = {one.name: one for one in audit(chosen, world.pool, world.samples, AuditSettings()).models}
     assert models["destroyed"].verdict == "utility lost"
     assert "where the references have" in models["destroyed"].reason
     assert models["perfect"].verdict == "not resolvable with these data"
@@ -276,17 +276,17 @@ def test_utility_is_compared_with_the_references_where_there_is_no_other_model(
         for logits, row in zip(world.pool.logits, world.pool.included, strict=True)
     ]
     # Here by the mean over samples of what those say that never saw each, there by the mean over references.
-    expected = models["perfect"].accuracy["test"] - 100 * np.mean(blind)
-    assert models["perfect"].difference["test_accuracy"]["value"] == pytest.approx(expected, abs=0.5)
+    expected = models["perfect"].accuracy.test.value - 100 * np.mean(blind)
+    assert models["perfect"].test_accuracy_difference.value == pytest.approx(expected, abs=0.5)
 
 
 def test_a_forgotten_class_needs_retrained_models(world: World, candidates: list[Candidate]):
     forget = np.flatnonzero(world.labels[:1600] == 2)
-    games = replace(world.games, forget=forget, retain=np.flatnonzero(world.labels[:1600] != 2))
-    games = replace(games, unseen=np.setdiff1d(np.arange(2400), np.r_[games.forget, games.retain]))
+    samples = replace(world.samples, forget=forget, retain=np.flatnonzero(world.labels[:1600] != 2))
+    samples = replace(samples, unseen=np.setdiff1d(np.arange(2400), np.r_[samples.forget, samples.retain]))
     with pytest.raises(AuditError, match="retrained models where a whole class is forgotten, got 0 and class 2"):
-        audit([candidates[0], candidates[4]], world.pool, games, AuditSettings())
-    assert audit(candidates, world.pool, games, AuditSettings()).yardstick == "retrained"
+        audit([candidates[0], candidates[4]], world.pool, samples, AuditSettings())
+    assert audit(candidates, world.pool, samples, AuditSettings()).findings.yardstick == "retrained"
 
 
 def test_the_pool_is_read_one_reference_at_a_time(world: World, candidates: list[Candidate]):
@@ -301,43 +301,43 @@ def test_the_pool_is_read_one_reference_at_a_time(world: World, candidates: list
                 yield one
 
     lazy = Lazy(world.pool.logits)
-    found = audit(candidates, replace(world.pool, logits=lazy), world.games, AuditSettings())
+    found = audit(candidates, replace(world.pool, logits=lazy), world.samples, AuditSettings())
     assert lazy.reads == 2 * MODELS
-    assert found == audit(candidates, world.pool, world.games, AuditSettings())
+    assert found == audit(candidates, world.pool, world.samples, AuditSettings())
 
 
 def test_audit_refuses_too_few_references(world: World, candidates: list[Candidate]):
     pool = Pool(logits=world.pool.logits[:3], included=world.pool.included[:3])
     with pytest.raises(AuditError, match=r"at least 4 references .* got 3"):
-        audit(candidates, pool, world.games, AuditSettings())
+        audit(candidates, pool, world.samples, AuditSettings())
 
 
 def test_audit_refuses_repeated_names(world: World, candidates: list[Candidate]):
     with pytest.raises(AuditError, match="distinct names"):
-        audit([*candidates, candidates[0]], world.pool, world.games, AuditSettings())
+        audit([*candidates, candidates[0]], world.pool, world.samples, AuditSettings())
 
 
 def test_audit_refuses_diverged_models(world: World, candidates: list[Candidate]):
     broken = replace(candidates[0], name="broken", logits=np.full((SIZE, CLASSES), np.nan, np.float32))
     with pytest.raises(AuditError, match="from broken"):
-        audit([*candidates, broken], world.pool, world.games, AuditSettings())
+        audit([*candidates, broken], world.pool, world.samples, AuditSettings())
     pool = replace(world.pool, logits=[*world.pool.logits[:-1], np.full((SIZE, CLASSES), np.inf, np.float32)])
     with pytest.raises(AuditError, match=f"from reference {MODELS - 1}"):
-        audit(candidates, pool, world.games, AuditSettings())
+        audit(candidates, pool, world.samples, AuditSettings())
 
 
 def test_audit_refuses_samples_that_no_reference_or_every_reference_trained_on(
     world: World, candidates: list[Candidate]
 ):
-    games = replace(world.games, unseen=np.arange(2400, SIZE))
+    samples = replace(world.samples, unseen=np.arange(2400, SIZE))
     with pytest.raises(
         AuditError, match="every unseen sample in at least 2 references and out of at least 2, got 100 of 100"
     ):
-        audit(candidates, world.pool, games, AuditSettings())
+        audit(candidates, world.pool, samples, AuditSettings())
     included = world.pool.included.copy()
     included[:, RETAIN[:7]] = True
     with pytest.raises(AuditError, match=r"every retain sample .* got 7 of 800"):
-        audit(candidates, replace(world.pool, included=included), world.games, AuditSettings())
+        audit(candidates, replace(world.pool, included=included), world.samples, AuditSettings())
 
 
 @pytest.mark.parametrize(
@@ -349,16 +349,16 @@ def test_audit_refuses_samples_that_no_reference_or_every_reference_trained_on(
         ({"retain": np.array([-1, 0])}, "for retain"),
     ],
 )
-def test_audit_refuses_unfair_games(
+def test_audit_refuses_unfair_parts(
     world: World, candidates: list[Candidate], change: dict[str, np.ndarray], message: str
 ):
     with pytest.raises(AuditError, match=message):
-        audit(candidates, world.pool, replace(world.games, **change), AuditSettings())
+        audit(candidates, world.pool, replace(world.samples, **change), AuditSettings())
 
 
 def test_audit_refuses_other_shapes(world: World, candidates: list[Candidate]):
     short = replace(candidates[0], name="short", logits=candidates[0].logits[:-1])
     with pytest.raises(AuditError, match="from short"):
-        audit([*candidates, short], world.pool, world.games, AuditSettings())
+        audit([*candidates, short], world.pool, world.samples, AuditSettings())
     with pytest.raises((AuditError, TypeCheckError), match="references"):
-        audit(candidates, replace(world.pool, included=world.pool.included[:-1]), world.games, AuditSettings())
+        audit(candidates, replace(world.pool, included=world.pool.included[:-1]), world.samples, AuditSettings())

@@ -6,7 +6,7 @@ from scipy.stats import norm
 
 from obliviate.audit.audit import audit
 from obliviate.audit.controls import control, needed, planned_resolution, samples_for
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.audit.verdict import LEVEL, Evidence, Judgement, Margins, Verdict
 from obliviate.errors import AuditError
 
@@ -24,7 +24,7 @@ class World:
         plan = np.tile(np.arange(MODELS)[:, None] < MODELS // 2, SIZE)
         included = self.rng.permuted(plan, axis=0)
         self.pool = Pool(logits=[self.logits(row) for row in included], included=included)
-        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
+        self.samples = AuditSamples(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
 
     def logits(self, members: np.ndarray) -> np.ndarray:
         logits = self.rng.normal(0, 0.5, (SIZE, CLASSES))
@@ -53,20 +53,20 @@ def test_an_original_that_cannot_be_told_lets_nobody_pass():
     world = World(boost=0.02)  # they learn by heart next to nothing
     original = world.model("original", "original", FORGET, RETAIN)
     perfect = world.model("perfect", "unlearned", RETAIN)
-    found = audit([original, *world.retrained(3), perfect], world.pool, world.games, AuditSettings(margin=0.2))
+    found = audit([original, *world.retrained(3), perfect], world.pool, world.samples, AuditSettings(margin=0.2))
     assert "consistent with retraining" not in {model.verdict for model in found.models}
     reason = found.models[-1].reason
     assert "these data cannot show forgetting: the original itself would pass" in reason
-    assert found.controls["passed"] is found.controls["original"] is False
+    assert found.findings.controls.passed is found.findings.controls.original is False
 
 
 def test_without_the_original_nobody_passes_and_a_leak_is_one(world: World):
     perfect, leaky = world.model("perfect", "unlearned", RETAIN), world.model("leaky", "unlearned", FORGET, RETAIN)
-    found = audit([*world.retrained(3), perfect, leaky], world.pool, world.games, AuditSettings())
+    found = audit([*world.retrained(3), perfect, leaky], world.pool, world.samples, AuditSettings())
     verdicts = {model.name: model.verdict for model in found.models}
     assert verdicts["perfect"] == "not resolvable with these data"
     assert verdicts["leaky"] == "leaks"
-    assert found.controls["original"] is None
+    assert found.findings.controls.original is None
 
 
 def test_a_retrained_model_that_never_trained_stops_the_audit_by_name(world: World):
@@ -74,23 +74,23 @@ def test_a_retrained_model_that_never_trained_stops_the_audit_by_name(world: Wor
     original = world.model("original", "original", FORGET, RETAIN)
     for others in (1, 2):
         with pytest.raises(AuditError, match=r"got retrain 9, which is worse than references, .* leave it out"):
-            audit([original, *world.retrained(others), blank], world.pool, world.games, AuditSettings())
+            audit([original, *world.retrained(others), blank], world.pool, world.samples, AuditSettings())
 
 
 def test_retrained_models_that_began_from_the_checkpoint_stop_the_audit(world: World):
     original = world.model("original", "original", FORGET, RETAIN)
     known = [world.model(f"retrain {place}", "retrained", FORGET, RETAIN) for place in range(2)]
     with pytest.raises(AuditError, match=r"got retrain 0 \(and retrain 1\), which knows the forget set: FT-AUC of"):
-        audit([original, *known], world.pool, world.games, AuditSettings())
+        audit([original, *known], world.pool, world.samples, AuditSettings())
     with pytest.raises(AuditError, match=r"got retrain 1, which knows the forget set"):
-        audit([original, *world.retrained(1), known[1]], world.pool, world.games, AuditSettings())
+        audit([original, *world.retrained(1), known[1]], world.pool, world.samples, AuditSettings())
 
 
 def test_a_retrained_model_that_was_trained_far_less_stops_the_audit(world: World):
     half = world.model("retrain 9", "retrained", RETAIN[: len(RETAIN) // 8])
     original = world.model("original", "original", FORGET, RETAIN)
     with pytest.raises(AuditError, match="got retrain 9, which"):
-        audit([original, *world.retrained(2), half], world.pool, world.games, AuditSettings())
+        audit([original, *world.retrained(2), half], world.pool, world.samples, AuditSettings())
 
 
 def judgement(verdict: Verdict) -> Judgement:

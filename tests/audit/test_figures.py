@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, recall_score, roc_auc_score
 
+from obliviate.attacks.membership.outputs import Outputs
 from obliviate.audit.figures import View, f1_influences, views
-from obliviate.audit.inputs import AuditSettings, Games
-from obliviate.audit.signals import Signals, read
+from obliviate.audit.inputs import AuditSamples
 
 SIZE = 600
 RNG = np.random.default_rng(0)
@@ -12,11 +12,11 @@ FORGET, RETAIN, UNSEEN = np.split(np.arange(SIZE), [60, 360])
 INDEX = {"forget": FORGET, "retain": RETAIN, "unseen": UNSEEN}
 
 
-def signals(outputs: np.ndarray, labels: np.ndarray | None) -> Signals:
-    return read(outputs, labels, AuditSettings(), whose="a model")
+def signals(outputs: np.ndarray, labels: np.ndarray | None) -> Outputs:
+    return Outputs.checked(outputs, labels, whose="a model")
 
 
-def figures(found: list[View], seen: Signals, part: str) -> dict[str, float]:
+def figures(found: list[View], seen: Outputs, part: str) -> dict[str, float]:
     values: dict[str, float] = {}
     for view in found:
         if view.part == part:
@@ -25,8 +25,8 @@ def figures(found: list[View], seen: Signals, part: str) -> dict[str, float]:
     return values
 
 
-def games(labels: np.ndarray | None, **facts: object) -> Games:
-    return Games(labels=labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN, **facts)  # type: ignore[arg-type]
+def samples(labels: np.ndarray | None, **facts: object) -> AuditSamples:
+    return AuditSamples(labels=labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN, **facts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("classes", [2, 5])
@@ -34,7 +34,7 @@ def test_figures_of_classes_are_those_of_scikit_learn(classes: int):
     labels = RNG.integers(0, classes, SIZE)
     logits = RNG.normal(size=(SIZE, classes))
     logits[np.arange(SIZE), labels] += 1
-    found = views(games(labels), INDEX, columns=classes)
+    found = views(samples(labels), INDEX, columns=classes)
     for part in ("retain", "unseen"):
         rows = INDEX[part]
         truth, predicted = labels[rows], logits[rows].argmax(axis=1)
@@ -57,18 +57,18 @@ def test_r_squared_macro_f1_and_perplexity_are_those_of_their_definitions():
     null_loss = np.zeros(SIZE)
     for rows in (RETAIN, UNSEEN):
         null_loss[rows] = 0.5 * (target[rows] - target[rows].mean()) ** 2
-    found = views(games(None, null_loss=null_loss), INDEX, columns=3)
+    found = views(samples(None, null_loss=null_loss), INDEX, columns=3)
     values = figures(found, signals(outputs, None), "unseen")
     assert values["R²"] == pytest.approx(r2_score(target[UNSEEN], predicted[UNSEEN]))
 
-    found = views(games(None, tokens=True), INDEX, columns=3)
+    found = views(samples(None, tokens=True), INDEX, columns=3)
     perplexity = np.exp(-figures(found, signals(outputs, None), "retain")["perplexity"])
     assert perplexity == pytest.approx(np.exp(outputs[RETAIN, 0].mean()))
 
     present = RNG.random((SIZE, 4)) < 0.3
     answers = present ^ (RNG.random((SIZE, 4)) < 0.2)
     columns = np.concatenate([outputs, answers], axis=1)
-    found = views(games(None, present=present), INDEX, columns=7)
+    found = views(samples(None, present=present), INDEX, columns=7)
     values = figures(found, signals(columns, None), "unseen")
     assert values["macro-F1"] == pytest.approx(f1_score(present[UNSEEN], answers[UNSEEN], average="macro"))
 
@@ -89,20 +89,20 @@ def test_classes_with_few_samples_are_looked_at_together_and_forgotten_ones_not_
     labels[RETAIN[:4]], labels[RETAIN[4:12]], labels[UNSEEN[:6]] = 10, 11, 10  # two rare classes
     labels[labels == 9] = 0
     labels[FORGET[:20]] = labels[UNSEEN[6:20]] = 12  # a class that is forgotten as a whole
-    found = views(games(labels), INDEX, columns=13)
+    found = views(samples(labels), INDEX, columns=13)
     names = [name for view in found for name in view.names if view.part == "unseen"]
     assert "recall of the 1 classes with few samples" not in names  # of 4 samples nothing can be said
     assert "recall of class 12" not in names
     assert {f"recall of class {one}" for one in range(8)} <= set(names)
     labels[RETAIN[12:20]] = 10  # 12 of them: enough
-    both = views(games(labels), INDEX, columns=13)
+    both = views(samples(labels), INDEX, columns=13)
     assert "recall of class 10" in [name for view in both for name in view.names]
 
 
 def test_classes_are_called_what_people_call_them():
     labels = RNG.integers(0, 2, SIZE)
     figures = [
-        name for view in views(games(labels, class_names=("no", "yes")), INDEX, columns=2) for name in view.names
+        name for view in views(samples(labels, class_names=("no", "yes")), INDEX, columns=2) for name in view.names
     ]
     assert {name for name in figures if "recall" in name} == {"recall of class no", "recall of class yes"}
 
@@ -110,7 +110,7 @@ def test_classes_are_called_what_people_call_them():
 def test_classes_that_are_spared_play_no_part():
     labels = RNG.integers(0, 3, SIZE)
     logits = RNG.normal(size=(SIZE, 3))
-    found = views(games(labels), INDEX, columns=3, spared=[2])
+    found = views(samples(labels), INDEX, columns=3, spared=[2])
     values = figures(found, signals(logits, labels), "unseen")
     rows = UNSEEN[labels[UNSEEN] != 2]
     assert values["accuracy"] == pytest.approx((logits[rows].argmax(axis=1) == labels[rows]).mean())
@@ -119,7 +119,7 @@ def test_classes_that_are_spared_play_no_part():
 
 def test_a_handful_of_equal_values_is_not_certain_beyond_all_doubt():
     labels = np.zeros(SIZE, dtype=int)
-    view = views(games(labels), INDEX, columns=3)[0]
+    view = views(samples(labels), INDEX, columns=3)[0]
     _, variance, count = view.means(np.ones(len(view.index)))
     assert 0 < variance[0] < 0.01
     assert count[0] == len(RETAIN)

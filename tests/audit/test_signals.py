@@ -5,15 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from obliviate.attacks.membership import logistic
+from obliviate.attacks.membership import RMIA, RMIAOffline, logistic, usual
 from obliviate.audit.audit import audit
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.errors import AuditError
 from obliviate.metrics.utility import correct, margin
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(450), [150, 300])
 SIZE, CLASSES, MODELS = 450, 4, 8
-SETTINGS = AuditSettings(temperature=1.0, screens=True)
+ATTACKS = tuple(
+    replace(attack, temperature=1.0) if isinstance(attack, RMIA | RMIAOffline) else attack for attack in usual()
+)
+SETTINGS = AuditSettings(attacks=ATTACKS, screens=True)
 
 
 def candidate(name: str, role: Role, outputs: np.ndarray) -> Candidate:
@@ -40,16 +43,16 @@ class World:
             *(candidate(f"retrain {seed}", "retrained", train(kept)) for seed in range(3)),
             candidate("perfect", "unlearned", train(kept)),
         ]
-        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
+        self.samples = AuditSamples(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
 
     def likelihoods(self, logits: np.ndarray) -> np.ndarray:
         right = correct(logits, self.labels).astype(float)
         return np.stack([logistic.loss(logits, self.labels), margin(logits, self.labels), right], axis=1)
 
-    def without_classes(self) -> tuple[list[Candidate], Pool, Games]:
+    def without_classes(self) -> tuple[list[Candidate], Pool, AuditSamples]:
         given = [replace(one, logits=self.likelihoods(one.logits)) for one in self.candidates]
         pool = replace(self.pool, logits=[self.likelihoods(one) for one in self.pool.logits])
-        return given, pool, replace(self.games, labels=None)
+        return given, pool, replace(self.samples, labels=None)
 
 
 @pytest.fixture(scope="module")
@@ -58,41 +61,39 @@ def world() -> World:
 
 
 def test_likelihoods_of_classes_are_audited_as_their_logits_are(world: World):
-    of_logits = audit(world.candidates, world.pool, world.games, SETTINGS)
+    of_logits = audit(world.candidates, world.pool, world.samples, SETTINGS)
     of_likelihoods = audit(*world.without_classes(), SETTINGS)
     for one, other in zip(of_logits.models, of_likelihoods.models, strict=True):
-        assert (one.verdict, one.accuracy, one.accuracy_interval) == (
-            other.verdict,
-            other.accuracy,
-            other.accuracy_interval,
-        )
+        assert (one.verdict, one.accuracy) == (other.verdict, other.accuracy)
         assert one.attacks.keys() == other.attacks.keys()
-        for attack, games in one.attacks.items():
-            for game, figures in games.items():
-                assert other.attacks[attack][game] == pytest.approx(figures), (attack, game)
-        assert other.screens["mia_loss"] == pytest.approx(one.screens["mia_loss"])
+        for attack, outcome in one.attacks.items():
+            for game in ("ft", "fr", "rt"):
+                expected = getattr(outcome, game).model_dump()
+                assert getattr(other.attacks[attack], game).model_dump() == pytest.approx(expected), (attack, game)
+        assert other.screens["mia_loss"].model_dump() == pytest.approx(one.screens["mia_loss"].model_dump())
         assert set(other.screens) == {"mia_loss", "mia_confidence"}
-        assert other.distances == {}
-        assert all(sample["label"] is None for sample in other.worst["samples"])
+        assert other.distances is None
+        assert all(sample.label is None for sample in other.worst.samples)
     assert of_likelihoods.models[0].verdict == "leaks"
     assert of_likelihoods.models[-1].verdict != "leaks"
 
 
 def test_a_share_of_a_sample_may_be_right(world: World):
-    given, pool, games = world.without_classes()
+    given, pool, samples = world.without_classes()
     shared = [replace(one, logits=one.logits * [1, 1, 0] + [0, 0, 0.25]) for one in given]
-    found = audit(shared, pool, games, AuditSettings())
-    assert found.models[0].accuracy == {"forget": 25.0, "retain": 25.0, "test": 25.0}
-    assert found.models[0].accuracy_interval["test"] == [25.0, 25.0]
+    found = audit(shared, pool, samples, AuditSettings())
+    assert [share.value for _, share in found.models[0].accuracy] == [25.0, 25.0, 25.0]
+    test = found.models[0].accuracy.test
+    assert (test.low, test.high) == (25.0, 25.0)
 
 
 def test_logits_without_labels_are_refused(world: World):
-    games = replace(world.games, labels=None)
+    samples = replace(world.samples, labels=None)
     with pytest.raises(AuditError, match=r"^expected the columns .*, got outputs of shape \(450, 4\); "):
-        audit(world.candidates, world.pool, games, AuditSettings())
+        audit(world.candidates, world.pool, samples, AuditSettings())
 
 
 def test_labels_of_other_samples_are_refused(world: World):
-    games = replace(world.games, labels=world.labels[:-1])
+    samples = replace(world.samples, labels=world.labels[:-1])
     with pytest.raises(AuditError, match=r"^expected a label for each of the 450 samples of the pool, got 449; "):
-        audit(world.candidates, world.pool, games, AuditSettings())
+        audit(world.candidates, world.pool, samples, AuditSettings())

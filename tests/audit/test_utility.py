@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from obliviate.audit.audit import audit
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role
-from obliviate.audit.result import ModelAudit
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.errors import AuditError
+from obliviate.results.schema import ModelResult
 
 SIZE, MODELS = 3000, 12
 FORGET, RETAIN, UNSEEN = np.split(np.arange(SIZE), [400, 1700])
@@ -30,7 +30,7 @@ class World:
         plan = np.tile(np.arange(MODELS)[:, None] < MODELS // 2, SIZE)
         included = self.rng.permuted(plan, axis=0)
         self.pool = Pool(logits=[self.logits(row) for row in included], included=included)
-        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
+        self.samples = AuditSamples(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN)
 
     def logits(self, members: np.ndarray, boost: float = 3.0) -> np.ndarray:
         logits = self.prior + self.rng.normal(0, 0.5, (SIZE, len(self.prior)))
@@ -52,8 +52,8 @@ def candidate(name: str, role: Role, logits: np.ndarray) -> Candidate:
     return Candidate(name=name, role=role, method=name, seed=0, logits=logits, seconds=1.0, weights_sha256="")
 
 
-def judged(world: World, models: Sequence[Candidate], settings: AuditSettings | None = None) -> dict[str, ModelAudit]:
-    found = audit(models, world.pool, world.games, settings or AuditSettings())
+def judged(world: World, models: Sequence[Candidate], settings: AuditSettings | None = None) -> dict[str, ModelResult]:
+    found = audit(models, world.pool, world.samples, settings or AuditSettings())
     return {model.name: model for model in found.models}
 
 
@@ -81,9 +81,9 @@ def test_a_model_that_says_no_to_everybody_is_not_acquitted(imbalanced: World, w
     assert found["good"].verdict == "consistent with retraining", found["good"].reason
     for name in ("constant", "prior and noise"):
         assert found[name].verdict == "utility lost", found[name].reason
-        lost = {(one["figure"], one["part"]) for one in found[name].utility if one["lost"]}
+        lost = {(one.figure, one.part) for one in found[name].utility if one.lost}
         assert ("recall of class 1", "retain") in lost
-        assert found[name].accuracy["test"] > found["good"].accuracy["test"] - 15
+        assert found[name].accuracy.test.value > found["good"].accuracy.test.value - 15
         assert found[name].damage
 
 
@@ -95,8 +95,8 @@ def test_the_class_that_is_lost_is_named_with_its_figures():
     assert found.verdict == "utility lost"
     assert "recall of class 3" in found.reason
     assert " is 0.0, where the retrained models have " in found.reason
-    accuracy = next(one for one in found.utility if (one["figure"], one["part"]) == ("accuracy", "unseen"))
-    assert not accuracy["lost"]  # which is why nothing else would have told
+    accuracy = next(one for one in found.utility if (one.figure, one.part) == ("accuracy", "unseen"))
+    assert not accuracy.lost  # which is why nothing else would have told
 
 
 def test_a_tenth_of_many_classes_is_missed():
@@ -117,7 +117,7 @@ def test_retained_samples_that_are_damaged_are_told_though_unseen_ones_are_not()
     found = judged(world, [honest[0], *honest[2:], candidate("damaged", "unlearned", logits)])["damaged"]
     assert found.verdict != "consistent with retraining"
     assert "on retained samples" in found.damage
-    assert found.difference["test_accuracy"]["value"] > -2
+    assert found.test_accuracy_difference.value > -2
 
 
 @pytest.mark.parametrize(("classes", "rare"), [(2, 0.12), (10, 0.05), (30, 0.02)])
@@ -144,7 +144,7 @@ def test_a_larger_margin_of_utility_allows_more():
 
 def test_too_few_samples_of_a_task_do_not_show_that_a_model_still_works():
     world = World(2, 0.5)
-    world.games = Games(labels=world.labels, forget=FORGET, retain=RETAIN[:12], unseen=UNSEEN)
+    world.samples = AuditSamples(labels=world.labels, forget=FORGET, retain=RETAIN[:12], unseen=UNSEEN)
     honest = world.honest
     good = candidate("good", "unlearned", honest[1].logits)
     found = judged(world, [honest[0], *honest[2:], good], AuditSettings(margin=0.2))["good"]
@@ -155,9 +155,11 @@ def test_too_few_samples_of_a_task_do_not_show_that_a_model_still_works():
 def test_outputs_of_another_width_than_labels_are_refused():
     world = World(2, 0.5)
     outputs = [np.ones((SIZE, 5), np.float32)] * MODELS
-    games = Games(labels=None, forget=FORGET, retain=RETAIN, unseen=UNSEEN, present=np.ones((SIZE, 4), dtype=bool))
+    samples = AuditSamples(
+        labels=None, forget=FORGET, retain=RETAIN, unseen=UNSEEN, present=np.ones((SIZE, 4), dtype=bool)
+    )
     with pytest.raises(AuditError, match="columns"):
         audit(
-            [candidate("one", "original", outputs[0])], Pool(logits=outputs, included=world.pool.included), games,
+            [candidate("one", "original", outputs[0])], Pool(logits=outputs, included=world.pool.included), samples,
             AuditSettings(),
         )  # fmt: skip

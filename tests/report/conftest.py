@@ -9,11 +9,11 @@ import pytest
 
 from obliviate import workflow
 from obliviate.audit.audit import audit
-from obliviate.audit.competition import Competition
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Role, Shadows
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role, Shadows
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.report import pictures
+from obliviate.results.schema import Competition, Results, exposed_names
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
@@ -32,7 +32,7 @@ class World:
         included = self.rng.permuted(plan, axis=0)
         self.pool = Pool(logits=[self.logits(2.0 * row) for row in included], included=included)
         names = np.array([f"s{i:04d}" for i in range(SIZE)])
-        self.games = Games(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN, ids=names)
+        self.samples = AuditSamples(labels=self.labels, forget=FORGET, retain=RETAIN, unseen=UNSEEN, ids=names)
 
     def logits(self, boost: np.ndarray) -> np.ndarray:
         logits = self.rng.normal(0, 0.5, (SIZE, CLASSES))
@@ -69,7 +69,7 @@ class World:
 @pytest.fixture(scope="session")
 def make(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[list[Candidate], World, AuditSettings], dict[str, Any]]:
+) -> Callable[[list[Candidate], World, AuditSettings], Results]:
     """Audit candidates and describe the outcome as the command line does."""
     train, unseen = tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
     split = Split.of(train, forget=train.ids[5:15])
@@ -78,9 +78,9 @@ def make(
         tiny_recipe, train, unseen, three_classes, folder=folder, models=4, workers=0, keep_weights=False
     )
 
-    def made(candidates: list[Candidate], world: World, settings: AuditSettings) -> dict[str, Any]:
+    def made(candidates: list[Candidate], world: World, settings: AuditSettings) -> Results:
         return workflow.describe(
-            audit(candidates, world.pool, world.games, settings),
+            audit(candidates, world.pool, world.samples, settings),
             split,
             unseen,
             pool,
@@ -98,38 +98,40 @@ def make(
 
 
 @pytest.fixture(scope="session")
-def _full(make: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def _full(make: Callable[..., Results]) -> dict[str, Any]:
     world = World()
     candidates = [
         world.candidate("original", "original", FORGET, RETAIN),
         *(world.candidate(f"retrain {seed}", "retrained", RETAIN) for seed in (1, 2)),
         world.candidate("forgetful", "unlearned", RETAIN, shadows=world.shadows()),
     ]
-    values = make(candidates, world, AuditSettings(screens=True))
+    results = make(candidates, world, AuditSettings(screens=True))
+    values = results.to_dict()
     scored = Competition(models=16, shadows_needed=64, quality=0.125, floor=0.1875, score=0.115)  # of 64 shadows
-    values["models"][-1]["competition"] |= scored.to_dict()
+    values["models"][-1]["competition"] |= scored.model_dump()
     rng = np.random.default_rng(0)
-    values["pictures"] = {name: pictures.data_uri(rng.random((1, 8, 8))) for name in pictures.wanted(values["models"])}
+    names = exposed_names(results.models, pictures.SHOWN)
+    values["pictures"] = {name: pictures.data_uri(rng.random((1, 8, 8))) for name in names}
     return values
 
 
 @pytest.fixture
 def full(_full: dict[str, Any]) -> dict[str, Any]:
-    """Results with everything that an audit can give, pictures included; a copy that tests may change."""
+    """The content of a results.json with everything that an audit can give, pictures included; a copy to change."""
     return copy.deepcopy(_full)
 
 
 @pytest.fixture(scope="session")
-def _by_references(make: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+def _by_references(make: Callable[..., Results]) -> dict[str, Any]:
     world = World()
     candidates = [
         world.candidate("original", "original", FORGET, RETAIN),
         world.candidate("forgetful", "unlearned", RETAIN),
     ]
-    return make(candidates, world, AuditSettings())
+    return make(candidates, world, AuditSettings()).to_dict()
 
 
 @pytest.fixture
 def by_references(_by_references: dict[str, Any]) -> dict[str, Any]:
-    """Results without a retrained model; a copy that tests may change."""
+    """The content of a results.json without a retrained model; a copy to change."""
     return copy.deepcopy(_by_references)

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.image import imread
 
 from obliviate.errors import ReportError
-from obliviate.report.pictures import LARGEST, SHOWN, data_uri, is_picture, wanted
+from obliviate.report.pictures import LARGEST, data_uri, is_picture
 
 
 def read(uri: str) -> np.ndarray:
@@ -50,11 +50,3 @@ def test_what_is_no_picture_is_refused(shape: tuple[int, ...]):
 def test_pixels_that_are_not_finite_are_refused():
     with pytest.raises(ReportError, match="expected a finite picture"):
         data_uri(np.full((2, 2), np.nan))
-
-
-def test_wanted_are_the_worst_of_models_that_could_know_them_each_once():
-    def model(role: str, first: int) -> dict[str, object]:
-        return {"role": role, "worst": {"samples": [{"name": str(i)} for i in range(first, first + 20)]}}
-
-    names = wanted([model("original", 0), model("retrained", 500), model("unlearned", 5)])
-    assert names == [str(i) for i in range(SHOWN + 5)]

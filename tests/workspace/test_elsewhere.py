@@ -92,7 +92,7 @@ def test_unseen_rows_of_forgotten_people_are_told_and_left_out_of_the_audit(begi
     assert told["notes"] == [expected + "the audit"]
     assert work.preview(ASCENT, forget=["s01", "s11", "s21"])["unseen"]["test"] == 0  # one of a1's rows stays
     work.unlearn(ASCENT, forget="owner:a1")
-    results = work.audit(references=16, retrained=2, workers=0)
+    results = work.audit(references=16, retrained=2, workers=0).to_dict()
     assert results["data"]["test"] == 17
     assert results["notes"] == ["3 test samples of owners who are forgotten were left out of this audit"]
     assert len(work.references(16, workers=0).ids) == 60  # the population is that of every request

@@ -2,32 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
-from obliviate.audit.controls import Controls, Yardstick, check_yardsticks, control
+from obliviate.attacks import membership
+from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Readings, fit, readings, settings_of
+from obliviate.attacks.membership.outputs import Outputs
+from obliviate.audit import controls as controlling
+from obliviate.audit.controls import Yardstick, check_yardsticks, control
 from obliviate.audit.distances import to_retrained
-from obliviate.audit.figures import Unit, View, views
-from obliviate.audit.inputs import LEAST_RETRAINED, AuditSettings, Candidate, Games, Pool, check, check_classes
-from obliviate.audit.panel import DECISIVE, PARTS, Ground, Panel
-from obliviate.audit.result import AuditResult, ModelAudit
-from obliviate.audit.screens import screen
-from obliviate.audit.signals import Signals
-from obliviate.audit.unlearned import NAME as ULIRA
-from obliviate.audit.unlearned import UnlearnedPanel
+from obliviate.audit.figures import View, views
+from obliviate.audit.inputs import LEAST_RETRAINED, AuditSamples, AuditSettings, Candidate, Pool, check, check_classes
+from obliviate.audit.result import AuditResult
+from obliviate.audit.shadows import ShadowKnowledge
 from obliviate.audit.utility import Bar, Blindfold, Utility, bar, utility
 from obliviate.audit.verdict import CERTAIN, LEVEL, Evidence, Judgement, Margins, Usefulness, judge
 from obliviate.audit.worst import worst
 from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
+from obliviate.metrics import intervals
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at
-from obliviate.metrics.intervals import Interval, auc, clopper_pearson, delong, mean_difference
+from obliviate.metrics.intervals import auc, balanced_accuracy, clopper_pearson, delong, mean_difference
 from obliviate.metrics.rates import tpr_at_fpr
 from obliviate.metrics.two_sample import classifier_two_sample
+from obliviate.results.schema import (
+    Accuracies,
+    AttackOutcome,
+    AttackUsed,
+    Controls,
+    Curves,
+    Findings,
+    Floor,
+    Interval,
+    MarginDensities,
+    ModelResult,
+    Rate,
+    RocCurve,
+    Settings,
+    TestedDifference,
+    TwoSample,
+    Unit,
+    UtilityFigure,
+)
 
 # Below 1e-4 no audit has the samples to resolve a rate.
 ROC_FPR = np.logspace(-4, 0, 121)
@@ -43,15 +62,91 @@ GAMES = {"ft": ("forget", "unseen"), "fr": ("retain", "forget"), "rt": ("retain"
 
 
 @dataclass(frozen=True, eq=False)
+class _Attacks:
+    """The attacks of an audit, with what was fitted on the references, and what is known of these."""
+
+    asked: tuple[Attack, ...]
+    fitted: tuple[Attack, ...]
+    knowledge: Knowledge
+    lead: str
+
+    @classmethod
+    def of(cls, settings: AuditSettings, samples: AuditSamples, pool: Pool) -> _Attacks:
+        """Read every reference once."""
+        asked = settings.attacks
+        signals = list(dict.fromkeys(signal for attack in asked if _by_references(attack) for signal in attack.signals))
+
+        def read() -> Iterator[tuple[Readings, np.ndarray]]:
+            for outputs, included in samples.references(pool):
+                yield readings(outputs, signals), included
+
+        knowledge = Knowledge.of(read(), samples=len(samples.index))
+        fitted = tuple(
+            fit(attack, knowledge, samples.population) if _by_references(attack) else attack for attack in asked
+        )
+        return cls(asked, fitted, knowledge, settings.lead)
+
+    @cached_property
+    def on_all(self) -> list[Attack]:
+        """Those that need no shadows."""
+        return [attack for attack in self.fitted if "shadows" not in attack.needs]
+
+    @cached_property
+    def by_shadows(self) -> list[Attack]:
+        """Those that need shadows."""
+        return [attack for attack in self.fitted if "shadows" in attack.needs]
+
+    @cached_property
+    def decisive(self) -> list[str]:
+        """Those that the verdict on every model rests on."""
+        return [attack.name for attack in self.on_all if attack.use == "verdict"]
+
+    @cached_property
+    def rated(self) -> list[str]:
+        """Those whose true-positive rates are told: scores that have few ties, for they know every sample."""
+        return [attack.name for attack in self.on_all if attack.use == "verdict" and _by_references(attack)]
+
+    @property
+    def unseen_features(self) -> list[np.ndarray]:
+        """What decisive attacks read of models that never saw each sample, on average over these."""
+        signals = dict.fromkeys(
+            signal for attack in self.on_all if attack.name in self.rated for signal in attack.signals
+        )
+        return [self.knowledge.moments[signal].mean(inside=False) for signal in signals]
+
+    def described(self) -> tuple[AttackUsed, ...]:
+        """What results say of them."""
+        found = []
+        for asked, fitted in zip(self.asked, self.fitted, strict=True):
+            before, after = settings_of(asked), settings_of(fitted)
+            found.append(
+                AttackUsed(
+                    name=asked.name,
+                    title=asked.title,
+                    source=asked.source,
+                    use=asked.use,
+                    settings=before,
+                    fitted={name: value for name, value in after.items() if value != before[name]},
+                )
+            )
+        return tuple(found)
+
+
+def _by_references(attack: Attack) -> bool:
+    return "references" in attack.needs
+
+
+@dataclass(frozen=True, eq=False)
 class _Scored:
-    """A candidate with its signals and its scores, each taken apart into forget, retain and unseen."""
+    """A candidate with its outputs and its scores, each taken apart into forget, retain and unseen."""
 
     candidate: Candidate
-    signals: Signals
+    outputs: Outputs
     correct: dict[str, np.ndarray]
     margin: dict[str, np.ndarray]
     scores: dict[str, dict[str, np.ndarray]]
-    unlearned: UnlearnedPanel | None
+    shadows: ShadowKnowledge | None
+    lead: str
 
     def pair(self, attack: str, game: str = "ft") -> Pair:
         members, others = GAMES[game]
@@ -65,13 +160,14 @@ class _Scored:
     @property
     def figures(self) -> list[float]:
         """Forget, retain and test accuracy and FT-AUC in percent: what the average gap is made of."""
-        return [*(100 * float(right.mean()) for right in self.correct.values()), 100 * auc(*self.pair("rmia"))]
+        return [*(100 * float(right.mean()) for right in self.correct.values()), 100 * auc(*self.pair(self.lead))]
 
 
 @dataclass(frozen=True, eq=False)
 class _Yardsticks:
     """What models are compared with."""
 
+    attacks: _Attacks
     retrained: list[_Scored]
     paired: dict[str, Retrained]
     references: dict[str, References]
@@ -90,21 +186,27 @@ class _Yardsticks:
     def evidence(self, scored: _Scored) -> list[Evidence]:
         """What every attack that the verdict rests on says of a model."""
         place = next((place for place, other in enumerate(self.retrained) if other is scored), None)
+        decisive = self.attacks.decisive
         if self.paired:
             evidence = [
                 self.paired[name].evidence(name, scored.pair(name), self.spread[name], leave_out=place)
-                for name in DECISIVE
+                for name in decisive
             ]
         else:
-            evidence = [self.references[name].evidence(name, scored.pair(name), self.spread[name]) for name in DECISIVE]
-        return evidence if scored.unlearned is None else [*evidence, self._unlearned(scored, scored.unlearned)]
+            evidence = [self.references[name].evidence(name, scored.pair(name), self.spread[name]) for name in decisive]
+        if scored.shadows is not None:
+            for attack in self.attacks.by_shadows:
+                if attack.use == "verdict":
+                    evidence.append(self._by_shadows(attack, scored, scored.shadows))
+        return evidence
 
-    def _unlearned(self, scored: _Scored, panel: UnlearnedPanel) -> Evidence:
-        """What U-LiRA says: the same yardstick models, under the shadows of this one."""
-        references = panel.references(self.pool)
-        paired = Retrained.of([panel.pair(other.candidate) for other in self.retrained]) if self.paired else None
+    def _by_shadows(self, attack: Attack, scored: _Scored, shadows: ShadowKnowledge) -> Evidence:
+        """What an attack by shadows says: the same yardstick models, under the shadows of this one."""
+        references = shadows.references(attack, self.pool)
+        pairs = [shadows.pair(attack, other.candidate) for other in self.retrained]
+        paired = Retrained.of(pairs) if self.paired else None
         spread = _spread(references, paired)
-        return (paired or references).evidence(ULIRA, panel.pair(scored.candidate), spread)
+        return (paired or references).evidence(attack.name, shadows.pair(attack, scored.candidate), spread)
 
     def utility(self, scored: _Scored, margin: float) -> Utility:
         """How useful a model is, beside the other retrained models, the original, or the references."""
@@ -114,7 +216,7 @@ class _Yardsticks:
             others, against = [self.original], "the original has"
         else:
             against = "the references have"
-        return utility(self.bars(others), scored.signals, margin=margin, against=against)
+        return utility(self.bars(others), scored.outputs, margin=margin, against=against)
 
     def bars(self, others: Sequence[_Scored]) -> list[Bar]:
         """What every figure of utility should be, by some models, or by the references where there are none."""
@@ -122,7 +224,7 @@ class _Yardsticks:
         bars = []
         for view, inside in zip(self.views, self.inside, strict=True):
             whole = np.ones(len(view.index), dtype=bool)
-            values = [view.read(model.signals, whole) for model in others]
+            values = [view.read(model.outputs, whole) for model in others]
             bars.append(bar(view, values, inside, values if retrained else []))
         return bars
 
@@ -140,7 +242,7 @@ class _Yardsticks:
         """What is looked at of a retrained model before it is a yardstick."""
 
         def beside(bars: list[Bar]) -> Utility:
-            return utility(bars, scored.signals, margin=margin, against="")
+            return utility(bars, scored.outputs, margin=margin, against="")
 
         others, original = self.others(scored), self.bars_of_original
         return Yardstick(
@@ -150,65 +252,80 @@ class _Yardsticks:
             original=None if original is None else beside(original),
             knowledge=[
                 self.references[name].evidence(name, scored.pair(name), _spread(self.references[name], None))
-                for name in DECISIVE
+                for name in self.attacks.decisive
             ],
             half=self.half,
         )
 
 
-def audit(candidates: Sequence[Candidate], pool: Pool, games: Games, settings: AuditSettings) -> AuditResult:
+def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, settings: AuditSettings) -> AuditResult:
     """Audit every candidate against models that never saw the forget set.
 
     With 2 or more retrained candidates these are the yardstick, for each of them the others. With fewer it is the pool:
     every reference is attacked, by the others, on the samples that it never saw; utility is compared with the
-    original's, or with that of the references. Nobody is acquitted where the controls failed (`controls`). The offline
-    attack's `a` is fitted on the pool, whose unseen samples are the population z. `share_of_retraining` is a fraction
-    of the median time of the retrained candidates. Raises AuditError, before any score is computed, unless names and
-    games do not overlap, shapes agree and every sample of a game is in 2 references and out of 2; for logits that are
-    not finite; for a retrained model that is no yardstick, by name (`controls.check_yardsticks`); and, without
-    retrained models, for a forget set that leaves no sample of some class, for no reference went without that class.
-    Without them, forget samples that are of a kind (`Games.grouped`, or by the two-sample test) can be shown to leak,
-    and no more.
+    original's, or with that of the references. Nobody is acquitted where the controls failed (`controls`). What attacks
+    fit, they fit on the pool, whose unseen samples are the population. `share_of_retraining` is a fraction of the
+    median time of the retrained candidates.
+
+    Raises AuditError, before any score is computed, unless names and parts do not overlap, shapes agree and every
+    sample is in 2 references and out of 2; for attacks that need classes where there are none; for logits that are not
+    finite; for a retrained model that is no yardstick, by name (`controls.check_yardsticks`); and, without retrained
+    models, for a forget set that leaves no sample of some class, for no reference went without that class.
+    Without them, forget samples that are of a kind (`AuditSamples.grouped`, or by the two-sample test) can be shown to
+    leak, and no more.
     """
-    check(candidates, pool, games)
+    check(candidates, pool, samples)
+    settings.check_classes(known=samples.labels is not None)
     retrained = [candidate for candidate in candidates if candidate.role == "retrained"]
-    if games.labels is not None:
-        check_classes(games.labels[games.forget], games.labels[games.retain], retrained=len(retrained))
-    ground = Ground.of(pool, games, settings)
-    panel = ground.panel(pool)
-    scored = [_score(candidate, ground, panel, games) for candidate in candidates]
-    yardsticks = _yardsticks(scored, ground, panel, pool, games)
+    if samples.labels is not None:
+        check_classes(samples.labels[samples.forget], samples.labels[samples.retain], retrained=len(retrained))
+    attacks = _Attacks.of(settings, samples, pool)
+    scored = [_score(candidate, attacks, samples) for candidate in candidates]
+    yardsticks = _yardsticks(scored, attacks, pool, samples)
     check_yardsticks([yardsticks.tested(model, settings.utility_margin) for model in yardsticks.retrained])
     times = [candidate.seconds for candidate in retrained if candidate.seconds is not None]
-    twin = _two_sample(panel, ground)
+    twin = _two_sample(attacks, samples)
     context = _Context(
         settings=settings,
         yardsticks=yardsticks,
         seconds=float(np.median(times)) if times else None,
         bins=margin_bins(np.concatenate([part for model in scored for part in model.margin.values()])),
-        games=games,
+        samples=samples,
         useful=_useful(scored),
-        one_sided=not yardsticks.paired and bool(games.grouped or twin["differs"]),
+        one_sided=not yardsticks.paired and bool(samples.grouped or twin.differs),
     )
     seen = [_Seen.of(model, context) for model in scored]
     controls = _controls(seen, context)
     models = tuple(_audited(model, context, controls) for model in seen)
-    return AuditResult(
-        settings=asdict(settings)
-        | {"margin": None if settings.margin is None else 100 * settings.margin}
-        | {"utility_margin": 100 * settings.utility_margin, "one_sided": context.one_sided}
-        | {"offline_a": panel.a, "references": len(pool.logits)}
-        | {name: len(part) for name, part in games.parts.items()},
+    findings = Findings(
+        settings=Settings(
+            confidence=settings.confidence,
+            margin=None if settings.margin is None else 100 * settings.margin,
+            utility_margin=100 * settings.utility_margin,
+            one_sided=context.one_sided,
+            screens=settings.screens,
+            references=len(pool.logits),
+            forget=len(samples.forget),
+            retain=len(samples.retain),
+            unseen=len(samples.unseen),
+        ),
+        attacks=attacks.described(),
         yardstick="retrained" if yardsticks.paired else "references",
-        controls=asdict(controls)
-        | {"condemned": list(controls.condemned), "passed": controls.passed}
-        | {"ceilings": {name: 100 * value for name, value in controls.ceilings.items()}},
+        controls=Controls(
+            passed=controls.passed,
+            reason=controls.reason,
+            original=controls.original,
+            condemned=controls.condemned,
+            ceilings={name: 100 * value for name, value in controls.ceilings.items()},
+            samples_needed=controls.samples_needed,
+            models_needed=controls.models_needed,
+        ),
         floor=_floor(models, yardsticks),
         two_sample=twin,
-        margin_bins=context.bins.tolist(),
+        margin_bins=tuple(context.bins.tolist()),
         models=models,
-        scores={model.candidate.name: model.pair("rmia") for model in scored},
     )
+    return AuditResult(findings=findings, scores={model.candidate.name: model.pair(attacks.lead) for model in scored})
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +334,7 @@ class _Context:
     yardsticks: _Yardsticks
     seconds: float | None  # of one retraining
     bins: np.ndarray
-    games: Games
+    samples: AuditSamples
     one_sided: bool  # whether the yardstick can convict but not acquit
     useful: np.ndarray | None  # retain and test accuracy of the retrained models, None without any
 
@@ -228,8 +345,8 @@ class _Context:
     @property
     def names(self) -> np.ndarray:
         """What the forget samples are called."""
-        forget = self.games.forget
-        return forget.astype(str) if self.games.ids is None else self.games.ids[forget]
+        forget = self.samples.forget
+        return forget.astype(str) if self.samples.ids is None else self.samples.ids[forget]
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +362,9 @@ class _Seen:
         yardsticks = context.yardsticks
         return cls(scored, yardsticks.evidence(scored), yardsticks.utility(scored, context.settings.utility_margin))
 
-    def judged(self, usefulness: Usefulness, context: _Context, controls: Controls | None = None) -> Judgement:
+    def judged(
+        self, usefulness: Usefulness, context: _Context, controls: controlling.Controls | None = None
+    ) -> Judgement:
         """The verdict; one audit in a hundred condemns any of its retrained models by chance."""
         yardsticks = context.yardsticks
         alike = len(yardsticks.retrained) if self.scored.candidate.role == "retrained" else 0
@@ -261,7 +380,7 @@ class _Seen:
         )
 
 
-def _controls(seen: Sequence[_Seen], context: _Context) -> Controls:
+def _controls(seen: Sequence[_Seen], context: _Context) -> controlling.Controls:
     """Whether the original is told, by the attacks alone, and no retrained model is condemned."""
     of = {role: [model for model in seen if model.scored.candidate.role == role] for role in ("original", "retrained")}
     original = of["original"][0] if of["original"] else None
@@ -270,7 +389,7 @@ def _controls(seen: Sequence[_Seen], context: _Context) -> Controls:
         [] if original is None else original.evidence,
         {model.scored.candidate.name: model.judged(model.utility.usefulness, context) for model in of["retrained"]},
         Margins(preset=context.settings.margin),
-        forget=len(context.games.forget),
+        forget=len(context.samples.forget),
     )
 
 
@@ -281,42 +400,51 @@ def _useful(scored: Sequence[_Scored]) -> np.ndarray | None:
     return mean if mean.all() else None
 
 
-def _score(candidate: Candidate, ground: Ground, panel: Panel, games: Games) -> _Scored:
-    signals = ground.signals(candidate.logits, whose=candidate.name)
-    scores = {attack: ground.by_part(values) for attack, values in panel.scores(signals).items()}
-    unlearned = None if candidate.shadows is None else UnlearnedPanel.of(candidate.shadows, games)
-    correct, margin = ground.by_part(signals.correct), ground.by_part(signals.margin)
-    return _Scored(candidate, signals, correct, margin, scores, unlearned)
+def _score(candidate: Candidate, attacks: _Attacks, samples: AuditSamples) -> _Scored:
+    outputs = samples.outputs(candidate.logits, whose=candidate.name)
+    target = samples.target(outputs, attacks.knowledge)
+    scores = {attack.name: samples.by_part(attack(target)) for attack in attacks.on_all}
+    shadows = None
+    if candidate.shadows is not None:
+        shadows = ShadowKnowledge.of(candidate.shadows, samples, attacks.by_shadows)
+    correct, margin = samples.by_part(outputs.correct), samples.by_part(outputs.margin)
+    return _Scored(candidate, outputs, correct, margin, scores, shadows, attacks.lead)
 
 
-def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: Pool, games: Games) -> _Yardsticks:
+def _yardsticks(scored: Sequence[_Scored], attacks: _Attacks, pool: Pool, samples: AuditSamples) -> _Yardsticks:
     retrained = [model for model in scored if model.candidate.role == "retrained"]
-    blind: dict[str, list[Blind]] = {name: [] for name in DECISIVE}
+    decisive = [attack for attack in attacks.on_all if attack.name in attacks.decisive]
+    signals = list(attacks.knowledge.moments)
+    blind: dict[str, list[Blind]] = {attack.name: [] for attack in decisive}
     looked_at = views(
-        games,
-        {name: np.flatnonzero(ground.parts == place) for place, name in enumerate(PARTS)},
+        samples,
+        {name: np.flatnonzero(samples.part_of == place) for place, name in enumerate(PARTS)},
         columns=int(scored[0].candidate.logits.shape[1]),
-        spared=() if len(retrained) >= LEAST_RETRAINED else _mostly_forgotten(games),
+        spared=() if len(retrained) >= LEAST_RETRAINED else _mostly_forgotten(samples),
     )
     inside = [Blindfold(view, trained=view.part == "retain") for view in looked_at]
     outside = [Blindfold(view, trained=False) for view in looked_at]
-    for signals, included in ground.references(pool):
-        scores, never = panel.blind(signals, included), ground.by_part(~included)
-        for name in DECISIVE:
-            parts = ground.by_part(scores[name])
+    for outputs, included in samples.references(pool):
+        # A reference attacked by the others: what attacks say of a model that never saw the samples that it was not
+        # trained on. The scores of its own samples mean nothing.
+        rest = attacks.knowledge.without(readings(outputs, signals), included)
+        target, never = samples.target(outputs, rest, included=included), samples.by_part(~included)
+        for attack in decisive:
+            parts = samples.by_part(attack(target))
             pair = parts["forget"][never["forget"]], parts["unseen"][never["unseen"]]
-            blind[name].append(Blind(pair, never["forget"], never["unseen"]))
+            blind[attack.name].append(Blind(pair, never["forget"], never["unseen"]))
         for gathered in (*inside, *outside):
-            gathered.add(signals, included)
+            gathered.add(outputs, included)
     references = {name: References.of(blinds) for name, blinds in blind.items()}
     paired = (
-        {name: Retrained.of([model.pair(name) for model in retrained]) for name in DECISIVE}
+        {name: Retrained.of([model.pair(name) for model in retrained]) for name in attacks.decisive}
         if len(retrained) >= LEAST_RETRAINED
         else {}
     )
-    spread = {name: _spread(references[name], paired.get(name)) for name in DECISIVE}
+    spread = {name: _spread(references[name], paired.get(name)) for name in attacks.decisive}
     original = next((model for model in scored if model.candidate.role == "original"), None)
     return _Yardsticks(
+        attacks=attacks,
         retrained=retrained if paired else [],
         paired=paired,
         references=references,
@@ -326,18 +454,18 @@ def _yardsticks(scored: Sequence[_Scored], ground: Ground, panel: Panel, pool: P
         views=looked_at,
         inside=inside,
         outside=outside,
-        half=bool(len(games.retain) >= pool.included.sum(axis=1).min()),
+        half=bool(len(samples.retain) >= pool.included.sum(axis=1).min()),
     )
 
 
-def _mostly_forgotten(games: Games) -> list[int]:
+def _mostly_forgotten(samples: AuditSamples) -> list[int]:
     """The classes that lose so many samples that a retrained model would know less of them than the original."""
-    if games.labels is None:
+    if samples.labels is None:
         return []
-    counts = np.bincount(games.labels[games.forget], minlength=int(games.labels.max()) + 1)
-    kept = np.bincount(games.labels[games.retain], minlength=len(counts))
+    counts = np.bincount(samples.labels[samples.forget], minlength=int(samples.labels.max()) + 1)
+    kept = np.bincount(samples.labels[samples.retain], minlength=len(counts))
     forgotten = np.flatnonzero(counts > MOST_FORGOTTEN * (counts + kept))
-    return forgotten.tolist() if len(np.setdiff1d(games.labels[games.unseen], forgotten)) else []
+    return forgotten.tolist() if len(np.setdiff1d(samples.labels[samples.unseen], forgotten)) else []
 
 
 def _spread(references: References, retrained: Retrained | None) -> Spread:
@@ -346,41 +474,29 @@ def _spread(references: References, retrained: Retrained | None) -> Spread:
     return Spread.of(*groups, *([] if retrained is None else [(retrained.values, retrained.noise)]))
 
 
-def _audited(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit:
-    scored, evidence, settings, yardsticks = seen.scored, seen.evidence, context.settings, context.yardsticks
-    candidate = scored.candidate
-    exact = {
-        name: _share(right, settings.confidence)
+def _audited(seen: _Seen, context: _Context, controls: controlling.Controls) -> ModelResult:
+    scored, settings, yardsticks = seen.scored, context.settings, context.yardsticks
+    candidate, lead = scored.candidate, scored.lead
+    accuracies = {
+        name: _percent(_share(right, settings.confidence))
         for name, right in zip(("forget", "retain", "test"), scored.correct.values(), strict=True)
     }
-    attacks = {}
-    for attack in scored.scores:
-        aucs = {game: delong(*scored.pair(attack, game), confidence=settings.confidence) for game in GAMES}
-        attacks[attack] = {game: _auc(interval) for game, interval in aucs.items()}
-    if scored.unlearned is not None:
-        attacks[ULIRA] = {"ft": _auc(delong(*scored.unlearned.pair(candidate), confidence=settings.confidence))}
     judged = seen.judged(seen.utility.usefulness, context, controls)
     peers = yardsticks.others(scored)
     others = [other.figures for other in peers]
-    exposed = worst(*scored.pair("rmia"), context.names, context.games.classes(context.games.forget))
     spent, full = candidate.seconds, context.seconds
-    return ModelAudit(
+    fpr, tpr = ROC_FPR.tolist(), tpr_at(*scored.pair(lead), ROC_FPR).tolist()
+    margins = {name: tuple(density(values, context.bins).tolist()) for name, values in scored.margin.items()}
+    return ModelResult(
         name=candidate.name,
         role=candidate.role,
         method=candidate.method,
         seed=candidate.seed,
         settings=dict(candidate.settings),
-        accuracy={name: 100 * interval.value for name, interval in exact.items()},
-        accuracy_interval={name: [100 * interval.low, 100 * interval.high] for name, interval in exact.items()},
-        attacks=attacks,
-        rates={name: [_rate(scored.pair(name), fpr) for fpr in RATES] for name in ("rmia", "lira")},
+        accuracy=Accuracies(**accuracies),
+        attacks=_outcomes(seen, context),
         average_gap=average_gap(scored.figures, np.mean(others, axis=0).tolist()) if others else None,
-        difference={
-            f"ft_{attack.attack}": _percent(attack.interval())
-            | {"p_above": attack.p_above(), "p_below": attack.p_below(), "resolution": 100 * attack.resolution()}
-            for attack in evidence
-        }
-        | {"test_accuracy": _percent(seen.utility.accuracy.difference.interval())},
+        test_accuracy_difference=_percent(seen.utility.accuracy.difference.interval()),
         utility=_listed(seen.utility),
         damage=judged.damage,
         seconds=spent,
@@ -390,104 +506,127 @@ def _audited(seen: _Seen, context: _Context, controls: Controls) -> ModelAudit:
         margin=100 * judged.margin,
         resolution=100 * judged.resolution,
         reason=judged.reason,
-        worst={
-            "shares": {level: _percent(share) for level, share in exposed.shares.items()},
-            "samples": [asdict(sample) for sample in exposed.samples],
-        },
-        distances=to_retrained(candidate.logits, [other.candidate.logits for other in peers], context.games.parts)
-        if peers and context.games.labels is not None
-        else {},
-        screens={
-            name: _percent(interval)
-            for name, interval in screen(candidate.logits, context.games.labels, context.games.parts).items()
-        }
-        if settings.screens
-        else {},
-        klom={} if scored.unlearned is None else scored.unlearned.klom,
-        competition={} if scored.unlearned is None else scored.unlearned.competition(context.kept_by(scored)),
-        curves={
-            "roc_ft": {"fpr": ROC_FPR.tolist(), "tpr": tpr_at(*scored.pair("rmia"), ROC_FPR).tolist()},
-            "margins": {name: density(values, context.bins).tolist() for name, values in scored.margin.items()},
-        },
+        worst=worst(*scored.pair(lead), context.names, context.samples.classes(context.samples.forget)),
+        distances=to_retrained(candidate.logits, [other.candidate.logits for other in peers], context.samples.parts)
+        if peers and context.samples.labels is not None
+        else None,
+        screens=_screened(scored, context) if settings.screens else {},
+        klom=None if scored.shadows is None else scored.shadows.klom,
+        competition=None if scored.shadows is None else scored.shadows.competition(context.kept_by(scored)),
+        curves=Curves(roc_ft=RocCurve(fpr=fpr, tpr=tpr), margins=MarginDensities(**margins)),
     )
 
 
-def _listed(utility: Utility) -> list[dict[str, Any]]:
+def _outcomes(seen: _Seen, context: _Context) -> dict[str, AttackOutcome]:
+    """What every attack found on a model."""
+    scored, attacks, confidence = seen.scored, context.yardsticks.attacks, context.settings.confidence
+    differences = {
+        evidence.attack: TestedDifference(
+            **_percent(evidence.interval()).model_dump(),
+            p_above=evidence.p_above(),
+            p_below=evidence.p_below(),
+            resolution=100 * evidence.resolution(),
+        )
+        for evidence in seen.evidence
+    }
+    outcomes = {}
+    for name in scored.scores:
+        aucs = {game: _percent(delong(*scored.pair(name, game), confidence=confidence)) for game in GAMES}
+        rates = tuple(_rate(scored.pair(name), fpr) for fpr in RATES) if name in attacks.rated else ()
+        outcomes[name] = AttackOutcome(**aucs, difference=differences.get(name), rates=rates)
+    if scored.shadows is not None:
+        for attack in attacks.by_shadows:
+            found = delong(*scored.shadows.pair(attack, scored.candidate), confidence=confidence)
+            outcomes[attack.name] = AttackOutcome(ft=_percent(found), difference=differences.get(attack.name))
+    return outcomes
+
+
+def _screened(scored: _Scored, context: _Context) -> dict[str, Interval]:
+    """Balanced accuracy of every cheap screen that the samples allow, forget (as members) against unseen ones."""
+    samples = context.samples
+    target = samples.target(scored.outputs, context.yardsticks.attacks.knowledge)
+    found = {}
+    for attack in membership.screens():
+        if samples.labels is not None or "classes" not in attack.needs:
+            scores = samples.by_part(attack(target))
+            found[attack.name] = _percent(balanced_accuracy(scores["forget"], scores["unseen"]))
+    return found
+
+
+def _listed(utility: Utility) -> tuple[UtilityFigure, ...]:
     """The figures of utility as results hold them: all that are of the whole, and the recalls that fell most."""
     recalls = [figure for figure in utility.figures if figure.classwise]
     recalls.sort(key=lambda figure: (not figure.lost, figure.difference.value))
     whole = [figure for figure in utility.figures if not figure.classwise]
-    return [
-        {
-            "figure": figure.name,
-            "part": figure.part,
-            "unit": figure.unit,
-            "value": _in_unit(figure.value, figure.unit),
-            "expected": _in_unit(figure.expected, figure.unit),
-            "difference": _percent(figure.difference.interval()),
-            "margin": 100 * figure.margin,
-            "resolved": figure.resolved,
-            "lost": figure.lost,
-        }
+    return tuple(
+        UtilityFigure(
+            figure=figure.name,
+            part="retain" if figure.part == "retain" else "unseen",
+            unit=figure.unit,
+            value=_in_unit(figure.value, figure.unit),
+            expected=_in_unit(figure.expected, figure.unit),
+            difference=_percent(figure.difference.interval()),
+            margin=100 * figure.margin,
+            resolved=bool(figure.resolved),
+            lost=figure.lost,
+        )
         for figure in [*whole, *recalls[:LISTED]]
-    ]
+    )
 
 
 def _in_unit(value: float, unit: Unit) -> float:
     return float(np.exp(-value)) if unit == "perplexity" else value if unit == "R²" else 100 * value
 
 
-def _floor(models: Sequence[ModelAudit], yardsticks: _Yardsticks) -> dict[str, float | None]:
+def _floor(models: Sequence[ModelResult], yardsticks: _Yardsticks) -> Floor:
     """How far models that never saw the forget set lie apart: retrained ones, or references where there are none."""
+    lead = yardsticks.attacks.lead
     peers = [model for model in models if model.role == "retrained"] if yardsticks.paired else []
     gaps = [model.average_gap for model in peers if model.average_gap is not None]
-    aucs = [model.attacks["rmia"]["ft"]["auc"] for model in peers] or list(100 * yardsticks.references["rmia"].values)
-    return {
-        "average_gap_mean": float(np.mean(gaps)) if gaps else None,
-        "average_gap_max": max(gaps) if gaps else None,
-        "ft_auc_min": float(min(aucs)),
-        "ft_auc_max": float(max(aucs)),
-        "retrained": len(peers),
-    }
+    aucs = [model.attacks[lead].ft.value for model in peers] or list(100 * yardsticks.references[lead].values)
+    return Floor(
+        average_gap_mean=float(np.mean(gaps)) if gaps else None,
+        average_gap_max=max(gaps) if gaps else None,
+        ft_auc_min=float(min(aucs)),
+        ft_auc_max=float(max(aucs)),
+        retrained=len(peers),
+    )
 
 
-def _share(right: np.ndarray, confidence: float) -> Interval:
+def _share(right: np.ndarray, confidence: float) -> intervals.Interval:
     """The mean share right: of samples that are right or wrong with its exact interval, else with the normal one."""
     if ((right == 0) | (right == 1)).all():
         return clopper_pearson(int(right.sum()), len(right), confidence=confidence)
     interval = mean_difference(right, [np.zeros(len(right))], confidence=confidence)
-    return Interval(interval.value, max(interval.low, 0.0), min(interval.high, 1.0))
+    return intervals.Interval(interval.value, max(interval.low, 0.0), min(interval.high, 1.0))
 
 
-def _percent(interval: Interval) -> dict[str, float]:
-    return {name: 100 * limit for name, limit in asdict(interval).items()}
+def _percent(interval: intervals.Interval) -> Interval:
+    return Interval(value=100 * interval.value, low=100 * interval.low, high=100 * interval.high)
 
 
-def _auc(interval: Interval) -> dict[str, float]:
-    return {"auc": 100 * interval.value, "low": 100 * interval.low, "high": 100 * interval.high}
-
-
-def _rate(pair: Pair, fpr: float) -> dict[str, Any]:
+def _rate(pair: Pair, fpr: float) -> Rate:
     """The true-positive rate at a false-positive rate, in percent, or how many samples would tell."""
     rate = tpr_at_fpr(*pair, fpr)
-    return {
-        "fpr": 100 * fpr,
-        "unseen_needed": rate.negatives_needed,
-        "tpr": None if rate.tpr is None else _percent(rate.tpr),
-        "realised_fpr": None if rate.realised_fpr is None else _percent(rate.realised_fpr),
-    }
+    return Rate(
+        fpr=100 * fpr,
+        unseen_needed=rate.negatives_needed,
+        tpr=None if rate.tpr is None else _percent(rate.tpr),
+        realised_fpr=None if rate.realised_fpr is None else _percent(rate.realised_fpr),
+    )
 
 
-def _two_sample(panel: Panel, ground: Ground) -> dict[str, Any]:
+def _two_sample(attacks: _Attacks, samples: AuditSamples) -> TwoSample:
     """Whether forget and unseen samples differ for models that never saw them, in difficulty or in class."""
-    features = [panel.confidence.mean(inside=False), panel.margin.mean(inside=False)]
-    if ground.labels is not None and len(classes := np.unique(ground.labels)) <= MOST_CLASSES:
-        features += [(ground.labels == label).astype(np.float64) for label in classes[1:]]
-    parts = [np.stack(features, axis=1)[ground.parts == PARTS.index(part)] for part in ("forget", "unseen")]
+    features, labels = attacks.unseen_features, samples.classes(samples.index)
+    if labels is not None and len(classes := np.unique(labels)) <= MOST_CLASSES:
+        features += [(labels == label).astype(np.float64) for label in classes[1:]]
+    columns = np.stack(features, axis=1)
+    parts = [columns[samples.part_of == PARTS.index(part)] for part in ("forget", "unseen")]
     if min(map(len, parts)) < FOLDS * 2:
-        return {"auc": None, "p_value": None, "differs": None}
+        return TwoSample(auc=None, p_value=None, differs=None)
     few, more = PERMUTATIONS
     test = classifier_two_sample(*parts, folds=FOLDS, permutations=few)
     if test.p_value <= DOUBT:
         test = classifier_two_sample(*parts, folds=FOLDS, permutations=more)
-    return {"auc": _auc(test.auc), "p_value": test.p_value, "differs": test.p_value <= SUSPICIOUS}
+    return TwoSample(auc=_percent(test.auc), p_value=test.p_value, differs=bool(test.p_value <= SUSPICIOUS))

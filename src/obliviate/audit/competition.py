@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from obliviate.metrics.distance import forgetting_epsilon, forgetting_quality
+from obliviate.results.schema import Competition
 
 # Of 8 models a side, margins that lie a standard deviation apart give F = 0.16 where equal ones give 0.20; of 16, 0.10.
 LEAST: Final = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Competition:
-    """Forgetting quality F and the final score; None where they would mean nothing.
-
-    F is that of `models` shadows that had and forgot each sample against as many that never had it, and `floor` that
-    of two groups that never had it. `score` is F times the model's retain and test accuracies over those of the
-    retrained models, None without these. `shadows_needed` is from how many shadows on F says something.
-    """
-
-    models: int
-    shadows_needed: int
-    quality: float | None
-    floor: float | None
-    score: float | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """A copy made of numbers and None, ready for JSON."""
-        return asdict(self)
 
 
 def of_shadows(
@@ -41,7 +21,9 @@ def of_shadows(
 
     The groups are those of `distances.klom_of_shadows`, a quarter of the shadows each. `utility` is the product of the
     ratios of accuracies, (RA_U / RA_R) (TA_U / TA_R), None where there are no retrained models (arXiv 2406.09073).
-    Below 16 models a group no figure is given: F is then about the same whether a method forgets or not.
+    F is that of shadows that had and forgot each sample against as many that never had it, its floor that of two groups
+    that never had it. Below 16 models a group no figure is given: F is then about the same whether a method forgets or
+    not.
 
     >>> rng = np.random.default_rng(0)
     >>> had = np.arange(64)[:, None] % 2 == np.arange(8) % 2

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from obliviate.audit.inputs import Games
-from obliviate.audit.signals import Signals
+from obliviate.attacks.membership.outputs import Outputs
+from obliviate.audit.inputs import AuditSamples
 from obliviate.metrics.intervals import placements
+from obliviate.results.schema import Unit
 
 LEAST_OF_CLASS: Final = 10  # retained samples; rarer classes are looked at together
 BALANCED: Final = "balanced accuracy"
-Unit = Literal["percent", "R²", "perplexity"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ class View:
     weights: Float[np.ndarray, "figures strata"]
     scales: Float[np.ndarray, "figures strata"]
     chance: Float[np.ndarray, " figures"]
-    read: Callable[[Signals, Bool[np.ndarray, " n"]], Float[np.ndarray, " n"]]
+    read: Callable[[Outputs, Bool[np.ndarray, " n"]], Float[np.ndarray, " n"]]
     bounded: bool = True
     classwise: Bool[np.ndarray, " figures"] | None = None
 
@@ -76,7 +76,7 @@ class View:
 
 
 def views(
-    games: Games, index: Mapping[str, Int[np.ndarray, " _"]], *, columns: int, spared: Collection[int] = ()
+    samples: AuditSamples, index: Mapping[str, Int[np.ndarray, " _"]], *, columns: int, spared: Collection[int] = ()
 ) -> list[View]:
     """The utility figures of a task, on retain and on unseen samples; `index` says where these are.
 
@@ -85,24 +85,26 @@ def views(
     """
     figures: list[View] = []
     for part in ("retain", "unseen"):
-        places, samples = index[part], games.parts[part]
-        if games.labels is not None:
-            kept = ~np.isin(games.labels[samples], list(spared))
+        places, rows = index[part], samples.parts[part]
+        if samples.labels is not None:
+            kept = ~np.isin(samples.labels[rows], list(spared))
             if not kept.any():
                 continue
-            places, labels = places[kept], games.labels[samples[kept]]
+            places, labels = places[kept], samples.labels[rows[kept]]
             figures.append(_accuracy(part, places, labels))
-            if (by_class := _by_class(part, places, labels, games.labels[games.retain], games.class_names)) is not None:
+            if (
+                by_class := _by_class(part, places, labels, samples.labels[samples.retain], samples.class_names)
+            ) is not None:
                 figures.append(by_class)
             if columns == 2 and 0 < labels.sum() < len(labels):
                 figures.append(_two_classes(part, places, labels))
             continue
         figures.append(_accuracy(part, places, None))
-        if games.null_loss is not None:
-            figures.append(_explained(part, places, games.null_loss[samples]))
-        elif games.present is not None:
-            figures.append(_macro_f1(part, places, games.present[samples]))
-        elif games.tokens:
+        if samples.null_loss is not None:
+            figures.append(_explained(part, places, samples.null_loss[rows]))
+        elif samples.present is not None:
+            figures.append(_macro_f1(part, places, samples.present[rows]))
+        elif samples.tokens:
             figures.append(_perplexity(part, places))
     return figures
 
@@ -141,7 +143,7 @@ def _two_classes(part: str, index: np.ndarray, labels: np.ndarray) -> View:
     """AUC of the log-odds of class 1: the mean placement of either class, and the noise of both."""
     positive = labels == 1
 
-    def read(seen: Signals, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def read(seen: Outputs, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         odds = np.where(positive, seen.margin[index], -seen.margin[index])
         values = np.full(len(index), 0.5)
         ones, zeros = positive & mask, ~positive & mask
@@ -157,7 +159,7 @@ def _explained(part: str, index: np.ndarray, null_loss: np.ndarray) -> View:
     """R²: the loss in units of that of the best constant prediction."""
     unit = max(float(null_loss.mean()), np.finfo(np.float64).tiny)
 
-    def read(seen: Signals, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:  # noqa: ARG001
+    def read(seen: Outputs, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:  # noqa: ARG001
         return 1 - seen.losses[index] / unit
 
     return _single(part, "R²", "R²", index, 0.0, read, bounded=False)
@@ -173,7 +175,7 @@ def _macro_f1(part: str, index: np.ndarray, present: Bool[np.ndarray, "n labels"
     occurs = present.any(axis=0)
     present = present[:, occurs]
 
-    def read(seen: Signals, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def read(seen: Outputs, mask: Bool[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         values = np.zeros(len(index))
         values[mask] = f1_influences(seen.answers[index][:, occurs][mask], present[mask])
         return values
@@ -206,7 +208,7 @@ def _single(
     unit: Unit,
     index: np.ndarray,
     chance: float,
-    read: Callable[[Signals, np.ndarray], np.ndarray],
+    read: Callable[[Outputs, np.ndarray], np.ndarray],
     *,
     bounded: bool = True,
 ) -> View:

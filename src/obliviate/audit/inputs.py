@@ -1,21 +1,20 @@
-"""What an audit is given: models' outputs, the references, the samples of the games, and settings."""
+"""What an audit is given: models' outputs, the references, the samples and which part each plays, and settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from obliviate.attacks.membership.lira import Variance
+from obliviate.attacks import membership
+from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Target
+from obliviate.attacks.membership.outputs import EVIDENCE, Outputs
 from obliviate.errors import AuditError
-
-Role = Literal["original", "retrained", "unlearned"]
-
-NLL, SCORE, RIGHT = range(3)  # the columns of outputs that are not logits
-EVIDENCE = 3  # how many these are; answers to single labels may follow
+from obliviate.results.schema import Role
 
 LEAST_RETRAINED = 2  # fewer cannot be a yardstick: each is judged against the others
 LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others
@@ -23,7 +22,7 @@ LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then i
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Shadows:
-    """References that were unlearned as a candidate was: their logits over the samples F ∪ V, for U-LiRA.
+    """References that were unlearned as a candidate was: their logits over the samples F ∪ V.
 
     F is the forget set and V as many unseen samples; `index` says where these are in the pool population, `forget`
     which of them are F, and `included` which of them each shadow was trained on and then made to forget.
@@ -43,7 +42,7 @@ class Candidate:
     a sample: −log of the target's likelihood, the score that LiRA reads, and the share that the model has right; the
     model's answers, 0 or 1 for every label, may follow.
 
-    With `shadows` the model is also attacked by U-LiRA, which its verdict then rests on as well.
+    With `shadows` the model is also attacked through them, and its verdict then rests on that as well.
     """
 
     name: str
@@ -53,7 +52,7 @@ class Candidate:
     logits: Float[np.ndarray, "pool k"]
     seconds: float | None
     weights_sha256: str
-    settings: Mapping[str, object] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
     shadows: Shadows | None = None
 
 
@@ -70,8 +69,8 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Games:
-    """The classes of the pool population, and which of its indices are forget, retain and unseen samples.
+class AuditSamples:
+    """The samples of an audit: which indices of the pool population are forget, retain and unseen ones, their classes.
 
     `labels` None says that samples have no classes, and outputs are not logits (see `Candidate`). `ids` name the
     samples in the per-sample view; without them their indices do. `grouped` says that the forget samples were chosen
@@ -100,38 +99,100 @@ class Games:
         return {"forget": self.forget, "retain": self.retain, "unseen": self.unseen}
 
     def classes(self, index: Int[np.ndarray, " k"]) -> Int[np.ndarray, " k"] | None:
-        """The classes of some of the samples."""
+        """The classes of some of the pool population."""
         return None if self.labels is None else self.labels[index]
+
+    @cached_property
+    def index(self) -> Int[np.ndarray, " n"]:
+        """The samples in the order forget, retain, unseen, in which everything of an audit stands."""
+        return np.concatenate([self.parts[name] for name in PARTS])
+
+    @cached_property
+    def part_of(self) -> Int[np.ndarray, " n"]:
+        """Which part each sample of `index` plays, as an index into `PARTS`."""
+        return np.repeat(np.arange(len(PARTS)), [len(self.parts[name]) for name in PARTS])
+
+    @cached_property
+    def population(self) -> Int[np.ndarray, " u"]:
+        """Where the unseen samples stand in `index`."""
+        return np.flatnonzero(self.part_of == PARTS.index("unseen"))
+
+    def by_part(self, values: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of all samples, taken apart."""
+        return {name: values[self.part_of == place] for place, name in enumerate(PARTS)}
+
+    def outputs(self, values: Float[np.ndarray, "pool k"], *, whose: str) -> Outputs:
+        """A model's outputs on the samples; raises AuditError for NaN and infinity."""
+        return Outputs.checked(values[self.index], self.classes(self.index), whose=whose)
+
+    def references(self, pool: Pool) -> Iterator[tuple[Outputs, Bool[np.ndarray, " n"]]]:
+        """Each reference's outputs, and which samples it was trained on; one at a time."""
+        for place, (values, included) in enumerate(zip(pool.logits, pool.included[:, self.index], strict=True)):
+            yield self.outputs(values, whose=f"reference {place}"), included
+
+    def target(
+        self, outputs: Outputs, knowledge: Knowledge, *, included: Bool[np.ndarray, " n"] | None = None
+    ) -> Target:
+        """A model under attack; `included` are the samples that it was trained on, if it is a reference."""
+        population = self.population if included is None else np.flatnonzero(self._unseen & ~included)
+        return Target(outputs, self.part_of, population, knowledge)
+
+    @cached_property
+    def _unseen(self) -> Bool[np.ndarray, " n"]:
+        return self.part_of == PARTS.index("unseen")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
     """Settings of the audit; `margin` is a fraction of AUC, `utility_margin` of accuracy, recall and their like.
 
-    Without a `margin` the verdict is made at what the data resolve (`verdict.Margins`). `form` is that of the
-    probability that RMIA reads (`rmia.confidence`), `variance` that of LiRA's Gaussians (`lira`). `screens` adds the
-    cheap attacks of `audit.screens`.
+    `attacks` are what models are attacked by; the first that verdicts rest on leads: curves, gaps and exposed samples
+    are its own. Attacks by shadows are made on the models that have such. Without a `margin` the verdict is made at
+    what the data resolve (`verdict.Margins`). `screens` adds the cheap attacks that the task allows.
+    Raises AuditError for attacks with one name, and without one that needs references and that verdicts rest on.
+
+    >>> from obliviate.attacks.membership import usual
+    >>> AuditSettings(attacks=usual(variance="shrunk"), margin=0.05).lead
+    'rmia'
     """
 
-    gamma: float = 2.0
-    temperature: float = 2.0
-    form: Literal["softmax", "taylor"] = "softmax"
-    variance: Variance = "auto"
+    attacks: tuple[Attack, ...] = field(default_factory=membership.usual)
     confidence: float = 0.95
     margin: float | None = None
     utility_margin: float = 0.03
     screens: bool = False
 
+    def __post_init__(self) -> None:
+        names = [attack.name for attack in self.attacks]
+        if len(set(names)) < len(names):
+            raise AuditError(f"expected attacks with distinct names, got {names}; name each once")
+        first = next((attack for attack in self.attacks if attack.use == "verdict"), None)
+        if first is None or "references" not in first.needs:
+            raise AuditError(
+                "expected first an attack that needs references and that verdicts rest on, got "
+                f"{'none' if first is None else first.name}; begin with those of `usual()`"
+            )
 
-def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
+    @property
+    def lead(self) -> str:
+        """The attack whose FT-AUC stands in tables."""
+        return next(attack.name for attack in self.attacks if attack.use == "verdict")
+
+    def check_classes(self, *, known: bool) -> None:
+        """Refuse attacks that need classes where samples have none; raises AuditError."""
+        if not known and (needy := [attack.name for attack in self.attacks if "classes" in attack.needs]):
+            raise AuditError(f"expected attacks that need no classes, got {', '.join(needy)}; leave them out")
+
+
+def check(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples) -> None:
     """Refuse what cannot be audited fairly, before any score is computed; raises AuditError."""
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names) or not names:
         raise AuditError(f"expected at least 1 candidate and distinct names, got {names}; rename the candidates")
     n, models = pool.included.shape[1], len(pool.logits)
-    if games.labels is not None and len(games.labels) != n:
+    if samples.labels is not None and len(samples.labels) != n:
         raise AuditError(
-            f"expected a label for each of the {n} samples of the pool, got {len(games.labels)}; align them"
+            f"expected a label for each of the {n} samples of the pool, got {len(samples.labels)}; align them"
         )
     if models < LEAST_REFERENCES or len(pool.included) != models:
         raise AuditError(
@@ -139,8 +200,8 @@ def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
             f"{pool.included.shape}; score every reference on the {n} samples"
         )
     shape = pool.logits[0].shape
-    answers = 0 if games.present is None else games.present.shape[1]
-    if games.labels is None and shape[1:] not in {(EVIDENCE,), (EVIDENCE + answers,)}:
+    answers = 0 if samples.present is None else samples.present.shape[1]
+    if samples.labels is None and shape[1:] not in {(EVIDENCE,), (EVIDENCE + answers,)}:
         raise AuditError(
             "expected the columns −log-likelihood, score and share right of a task without classes, got outputs of "
             f"shape {shape}; give `labels` where they are logits"
@@ -150,17 +211,17 @@ def check(candidates: Sequence[Candidate], pool: Pool, games: Games) -> None:
             raise AuditError(
                 f"expected logits of shape ({n}, {shape[-1]}), got {size} from {name}; score the pool's samples"
             )
-    for name, part in games.parts.items():
+    for name, part in samples.parts.items():
         if len(part) < 2 or part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= n:
             raise AuditError(
                 f"expected at least 2 indices in [0, {n}) for {name}, got {part}; choose samples of the pool"
             )
-    points = np.concatenate(list(games.parts.values()))
+    points = np.concatenate(list(samples.parts.values()))
     if shared := len(points) - len(np.unique(points)):
         raise AuditError(
-            f"expected every sample in one game, got {shared} repeated; make forget, retain, unseen disjoint"
+            f"expected every sample in one part, got {shared} repeated; make forget, retain, unseen disjoint"
         )
-    for name, part in games.parts.items():
+    for name, part in samples.parts.items():
         seen = pool.included[:, part].sum(axis=0)
         # One reference plays the target, so that two must have been trained with and without every sample.
         if one_sided := int(((seen < 2) | (seen > models - 2)).sum()):

@@ -17,10 +17,11 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import t
 
-from obliviate.audit.figures import BALANCED, Unit, View
-from obliviate.audit.signals import Signals
+from obliviate.attacks.membership.outputs import Outputs
+from obliviate.audit.figures import BALANCED, View
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
 from obliviate.metrics.rates import holm
+from obliviate.results.schema import Unit
 
 MISSED: Final = 0.025  # how often a true retrain may miss what is asked of its figures, all of them together
 MOST: Final = 0.20  # a figure that cannot be told from one this much lower shows nothing
@@ -191,10 +192,10 @@ class Blindfold:
         size = len(self.view.index)
         self.count, self.mean, self.squares = np.zeros(size), np.zeros(size), np.zeros(size)
 
-    def add(self, signals: Signals, included: Bool[np.ndarray, " all"]) -> None:
+    def add(self, outputs: Outputs, included: Bool[np.ndarray, " all"]) -> None:
         """Read one reference (Welford 1962)."""
         mask = included[self.view.index] if self.trained else ~included[self.view.index]
-        values = self.view.read(signals, mask)
+        values = self.view.read(outputs, mask)
         self.count[mask] += 1
         step = values[mask] - self.mean[mask]
         self.mean[mask] += step / self.count[mask]
@@ -243,11 +244,11 @@ class Bar:
     spread: Float[np.ndarray, " figures"]
     df: Float[np.ndarray, " figures"]
 
-    def figures(self, signals: Signals, *, looked_at: Mapping[bool, int], margin: float) -> list[Figure]:
+    def figures(self, outputs: Outputs, *, looked_at: Mapping[bool, int], margin: float) -> list[Figure]:
         """The figures of a model beside this bar; `looked_at` is how many there are, classwise ones and others."""
         view = self.view
         whole = np.ones(len(view.index), dtype=bool)
-        read = view.read(signals, whole)
+        read = view.read(outputs, whole)
         mean, variance, count = view.means(read - self.values)
         difference = view.figures(mean)
         weight = 1 + 1 / self.models
@@ -356,11 +357,11 @@ def _spread(
     return np.maximum(excess, 0.0), np.maximum(df, 1)
 
 
-def utility(bars: Sequence[Bar], signals: Signals, *, margin: float, against: str) -> Utility:
+def utility(bars: Sequence[Bar], outputs: Outputs, *, margin: float, against: str) -> Utility:
     """All figures of a model beside their bars; lost are those that are certainly lower, by more than the margin."""
     single = [int(bar.view.classwise.sum()) for bar in bars if bar.view.classwise is not None]
     looked_at = {True: sum(single), False: sum(len(bar.view.names) for bar in bars) - sum(single)}
-    figures = [figure for bar in bars for figure in bar.figures(signals, looked_at=looked_at, margin=margin)]
+    figures = [figure for bar in bars for figure in bar.figures(outputs, looked_at=looked_at, margin=margin)]
     certain = {id(figure) for figure in _certain(figures, margin)}
     marked = tuple(replace(figure, lost=id(figure) in certain) for figure in figures)
     return Utility(figures=marked, against=against)

@@ -17,10 +17,7 @@ from scipy.stats import t
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, tost
 from obliviate.metrics.multiple import least_correlation, least_p
-
-Verdict = Literal[
-    "consistent with retraining", "leaks", "over-unlearned", "utility lost", "not resolvable with these data"
-]
+from obliviate.results.schema import Verdict
 
 LEVEL = 0.05  # of each one-sided test of equivalence, of all tests for a leak together, and of all figures of utility
 CERTAIN = 0.01  # of all tests for a leak together, where it counts though it is smaller than the margin

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from obliviate.metrics.intervals import Interval, clopper_pearson
+from obliviate.metrics.intervals import clopper_pearson
+from obliviate.results.schema import ExposedSample, Exposure, Interval
 
 LEVELS = (0.01, 0.05)
 NAMED = 20  # samples that are named; the share of all is counted
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A forget sample, and the share of unseen samples that look as much like a member as it does, a fraction."""
-
-    name: str
-    label: int | None
-    p: float
-
-
-@dataclass(frozen=True)
-class Worst:
-    """How many forget samples are among the 1 % and the 5 % of unseen samples that look most like members.
-
-    A model that never saw them has 1 % and 5 % there; intervals are those of Clopper & Pearson. `samples` are the
-    most exposed ones, worst first.
-    """
-
-    shares: dict[str, Interval]
-    samples: tuple[Sample, ...]
 
 
 def worst(
@@ -39,21 +17,32 @@ def worst(
     unseen: Float[np.ndarray, " u"],
     names: Shaped[np.ndarray, " f"],
     labels: Int[np.ndarray, " f"] | None,
-) -> Worst:
+) -> Exposure:
     """Rank the forget samples by their membership scores, on the scale of the unseen ones.
 
     The rank of a score among those of unseen samples is a p-value whatever their distribution is (split conformal, Vovk
-    et al. 2005), so that a model which is surer than the references are, of everything, is not blamed for it. `names`
-    and `labels` are those of the forget samples; without classes there are no labels.
+    et al. 2005), so that a model which is surer than the references are, of everything, is not blamed for it. A model
+    that never saw the samples has 1 % and 5 % of them among the 1 % and the 5 % of unseen samples that look most like
+    members; intervals are those of Clopper & Pearson. `names` and `labels` are those of the forget samples; without
+    classes there are no labels.
 
     >>> found = worst(np.array([9.0, 0.5]), np.arange(9.0), np.array(["a", "b"]), np.array([3, 4]))
     >>> found.samples[0], found.shares["0.05"].value
-    (Sample(name='a', label=3, p=0.1), 0.0)
+    (ExposedSample(name='a', label=3, p=0.1), 0.0)
     """
     scale = np.sort(unseen)
     p = (1 + len(scale) - np.searchsorted(scale, forget, side="left")) / (1 + len(scale))
     order = np.lexsort((-forget, p))[:NAMED]
-    return Worst(
-        {f"{level:g}": clopper_pearson(int((p <= level).sum()), len(p)) for level in LEVELS},
-        tuple(Sample(str(names[one]), None if labels is None else int(labels[one]), float(p[one])) for one in order),
+    shares = {f"{level:g}": clopper_pearson(int((p <= level).sum()), len(p)) for level in LEVELS}
+    return Exposure(
+        shares={
+            level: Interval(value=100 * share.value, low=100 * share.low, high=100 * share.high)
+            for level, share in shares.items()
+        },
+        samples=tuple(
+            ExposedSample(
+                name=str(names[place]), label=None if labels is None else int(labels[place]), p=float(p[place])
+            )
+            for place in order
+        ),
     )

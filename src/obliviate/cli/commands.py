@@ -46,7 +46,7 @@ def demo(*, out: Out = Path("demo"), seed: Seed = 0, compute: ComputeOptions = P
     with compute.used(), progress(quiet=json_) as show_progress:
         results = run(out, seed=seed, progress=show_progress)
     if json_:
-        printing.line(json.dumps(results, allow_nan=False))
+        printing.line(json.dumps(results.to_dict(), allow_nan=False))
     else:
         printing.audit(results, out)
 
@@ -285,6 +285,10 @@ def audit(
         Literal["auto", "per_sample", "pooled", "shrunk"],
         Parameter(help="Where the attack LiRA takes a sample's variance from; auto is pooled below 64 references."),
     ] = "auto",
+    attack: Annotated[
+        tuple[str, ...],
+        Parameter(negative="", help="Add the attack of this name (`obliviate attacks`); may be given several times."),
+    ] = (),
     screens: Annotated[
         bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
     ] = False,
@@ -304,6 +308,7 @@ def audit(
     json_: Json = False,
 ) -> None:
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
+    from obliviate.attacks.membership import find, usual
     from obliviate.audit.inputs import AuditSettings
     from obliviate.references.executors import opened
     from obliviate.workspace import Workspace
@@ -311,8 +316,7 @@ def audit(
     settings = AuditSettings(
         margin=None if margin is None else margin / 100,
         utility_margin=utility_margin / 100,
-        form=form,
-        variance=variance,
+        attacks=(*usual(form=form, variance=variance), *(find(name)() for name in attack)),
         screens=screens,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
@@ -328,7 +332,7 @@ def audit(
             pictures=pictures,
         )
     if json_:
-        printing.line(json.dumps(results, allow_nan=False))
+        printing.line(json.dumps(results.to_dict(), allow_nan=False))
     else:
         printing.audit(results, out)
 
@@ -412,11 +416,11 @@ def compare(
     """Compare the methods of several audited folders over training seeds and forget sets, with intervals."""
     from obliviate.comparison import compare as run
 
-    results = run(folders).to_dict()
+    found = run(folders)
     if json_:
-        printing.line(json.dumps(results, allow_nan=False))
+        printing.line(json.dumps(found.to_dict(), allow_nan=False))
     else:
-        printing.comparison(results)
+        printing.comparison(found)
 
 
 @app.command
@@ -425,6 +429,19 @@ def report(*, out: Out) -> None:
     from obliviate.workspace import write_report
 
     printing.line(f"Wrote {write_report(out)}")
+
+
+@app.command
+def attacks(*, json_: Json = False) -> None:
+    """List the attacks: source, needs, whether verdicts rest on them, default settings."""
+    from obliviate.attacks.membership import registry
+    from obliviate.attacks.membership.base import describe
+
+    described = [describe(cls) for cls in registry().values()]
+    if json_:
+        printing.line(json.dumps(described, indent=1))
+        return
+    printing.attacks(described)
 
 
 @app.command

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from obliviate.comparison import Comparison, Figure
+    from obliviate.results.schema import CoinFlips, PlantedNoise, Results
     from obliviate.workflow.effect import Effect
 
 WIDEST: Final = 120  # columns of running text
@@ -21,34 +23,34 @@ def line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def audit(results: Mapping[str, Any], out: Path) -> None:
+def audit(results: Results, out: Path) -> None:
     """Print the results of an audit: the verdicts, exact tests where there are any, notes, and where the report is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     from obliviate.report.text import columns, competition, notes, rows
 
-    data = results["data"]
-    title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
+    data = results.data
+    title = f"forget {data.forget:,} of {data.train:,} training samples ({data.forget_rule})"
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
     heads = columns(results)
     for column in heads:
         text = column in {heads[0], heads[-1]}
         table.add_column(column, justify="left" if text else "right", no_wrap=column == heads[0])
     colours = {"consistent with retraining": "green", "not resolvable with these data": "yellow"}
-    for model, (*cells, verdict) in zip(results["models"], rows(results), strict=True):
-        table.add_row(*cells, f"[{colours.get(model['verdict'], 'red')}]{verdict}[/]")
+    for model, (*cells, verdict) in zip(results.models, rows(results), strict=True):
+        table.add_row(*cells, f"[{colours.get(model.verdict, 'red')}]{verdict}[/]")
     console = new_console()
     console.print(table)
-    if "coin_flips" in results:
-        _coins(console, results["coin_flips"])
-    if "planted_noise" in results:
-        _noise(console, results["planted_noise"])
-    for note in results.get("notes", []):
+    if results.coin_flips is not None:
+        _coins(console, results.coin_flips)
+    if results.planted_noise is not None:
+        _noise(console, results.planted_noise)
+    for note in results.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "\n".join([*notes(results), *competition(results)]) + "\n"
-        f"{results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB. Open {out / 'report.html'}",
+        f"{results.wall_seconds:.0f} s, {results.peak_rss_mb:.0f} MB. Open {out / 'report.html'}",
         highlight=False,
     )
 
@@ -161,68 +163,68 @@ def _groups(name: str, plural: str, groups: Mapping[str, Any]) -> Table:
     return table
 
 
-def _coins(console: Console, coins: Mapping[str, Any]) -> None:
+def _coins(console: Console, coins: CoinFlips) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    heads, tails = coins["heads"], coins["tails"]
+    heads, tails = coins.heads, coins.tails
     table = Table(title=f"{heads + tails:,} coins, {heads:,} heads", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "guessed right", "95 %", "p-value"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for model in coins["models"]:
+    for model in coins.models:
         table.add_row(
-            model["name"],
-            f"{model['correct']:,} ({model['accuracy']:.1f} %)",
-            f"{model['low']:.1f} to {model['high']:.1f}",
-            f"{model['p_value']:.2g}",
+            model.name,
+            f"{model.correct:,} ({model.accuracy:.1f} %)",
+            f"{model.low:.1f} to {model.high:.1f}",
+            f"{model.p_value:.2g}",
         )
     console.print(table)
     console.print(
         "An exact test of each model: retrained ones guess half of the coins. Guesses that are right in 55 % of cases\n"
-        f"would be found with {100 * coins['power']:.0f} % power at level 5 %.",
+        f"would be found with {100 * coins.power:.0f} % power at level 5 %.",
         highlight=False,
     )
 
 
-def _noise(console: Console, noise: Mapping[str, Any]) -> None:
+def _noise(console: Console, noise: PlantedNoise) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=f"noise planted in {noise['samples']:,} samples", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=f"noise planted in {noise.samples:,} samples", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "mean score", "z", "p-value"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for model in noise["models"]:
-        signed = (f"{model['mean']:+.3f}", f"{model['z']:+.2f}")
-        table.add_row(model["name"], *(cell.replace("-", "−") for cell in signed), f"{model['p_value']:.2g}")
+    for model in noise.models:
+        signed = (f"{model.mean:+.3f}", f"{model.z:+.2f}")
+        table.add_row(model.name, *(cell.replace("-", "−") for cell in signed), f"{model.p_value:.2g}")
     console.print(table)
     console.print(
         "An exact test of each model: the gradient of one that never saw the noise has nothing to do with it, so that\n"
-        f"z is standard normal. A mean score of {noise['detectable']:.3f} would be found with 80 % power at level 5 %.",
+        f"z is standard normal. A mean score of {noise.detectable:.3f} would be found with 80 % power at level 5 %.",
         highlight=False,
     )
 
 
-def comparison(results: Mapping[str, Any]) -> None:
+def comparison(found: Comparison) -> None:
     """Print what `comparison.compare` found."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    seeds = ", ".join(map(str, results["seeds"]))
-    table = Table(title=f"{results['audits']} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
+    seeds = ", ".join(map(str, found.seeds))
+    table = Table(title=f"{found.audits} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "audits", "FT-AUC", "gap", "test difference"):
         table.add_column(column, justify="left" if column == "model" else "right")
-    for model in results["models"]:
-        gap = model["average_gap"]
+    for model in found.models:
+        gap = model.average_gap
         table.add_row(
-            model["name"],
-            str(model["audits"]),
-            _figure(model["ft_auc"], 1),
+            model.name,
+            str(model.audits),
+            _figure(model.ft_auc, 1),
             "" if gap is None else _figure(gap, 2),
-            _figure(model["test_accuracy"], 1, signed=True),
+            _figure(model.test_accuracy, 1, signed=True),
         )
     console = new_console()
     console.print(table)
-    for note in results["notes"]:
+    for note in found.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "Means over training seeds and their forget sets, with 95 % intervals: of FT-AUC by bootstrap over seeds,\n"
@@ -231,10 +233,10 @@ def comparison(results: Mapping[str, Any]) -> None:
     )
 
 
-def _figure(estimate: Mapping[str, Any], digits: int, *, signed: bool = False) -> str:
+def _figure(estimate: Figure, digits: int, *, signed: bool = False) -> str:
     form = f"{'+' if signed else ''}.{digits}f"
-    limits = "" if estimate["low"] is None else f" ({estimate['low']:{form}} to {estimate['high']:{form}})"
-    return f"{estimate['value']:{form}}{limits}".replace("-", "−")
+    limits = "" if estimate.low is None else f" ({estimate.low:{form}} to {estimate.high:{form}})"
+    return f"{estimate.value:{form}}{limits}".replace("-", "−")
 
 
 def inspection(results: Mapping[str, Any], out: Path) -> None:
@@ -296,6 +298,28 @@ def methods(described: Sequence[Mapping[str, Any]]) -> None:
         )
         console.print(heading)
         for text in (Text(method["summary"]), Text(method["source"], "dim"), Text(_defaults(method))):
+            if text:
+                console.print(Padding(text, (0, 0, 0, 4), expand=False))
+        console.print()
+
+
+def attacks(described: Sequence[Mapping[str, Any]]) -> None:
+    """Print what `attacks.membership.base.describe` says of each attack, as wide as the terminal at most."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    uses = {
+        "verdict": "verdicts rest on it",
+        "figure": "shown beside verdicts",
+        "screen": "a cheap look at one model, with --screens",
+    }
+    console = new_console()
+    console.width = min(console.width, WIDEST)
+    for attack in described:
+        needs = ", ".join(attack["needs"]) or "nothing but the model's outputs"
+        console.print(Text.assemble((attack["name"], "bold"), f"   {uses[attack['use']]}; needs {needs}"))
+        defaults = ", ".join(f"{name}={value}" for name, value in attack["defaults"].items())
+        for text in (Text(attack["summary"]), Text(attack["source"], "dim"), Text(defaults)):
             if text:
                 console.print(Padding(text, (0, 0, 0, 4), expand=False))
         console.print()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import re
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from jaxtyping import Float
@@ -17,18 +16,7 @@ from obliviate.errors import ReportError
 SHOWN: Final = 10  # worst samples of a model that the page shows
 LARGEST: Final = 96  # pixels a side; larger pictures are averaged down
 
-_URI: Final = re.compile(r"data:image/png;base64,[A-Za-z0-9+/]+={0,2}")
 _COLOUR: Final = {1: 0, 3: 2}  # channels → colour type (PNG specification, section 11.2.2)
-
-
-def wanted(models: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names of the samples that the page shows: the worst of every model that was trained on the forget set.
-
-    >>> wanted([{"role": "unlearned", "worst": {"samples": [{"name": "a"}, {"name": "b"}]}}])
-    ['a', 'b']
-    """
-    shown = [one["worst"]["samples"][:SHOWN] for one in models if one["role"] != "retrained"]
-    return list(dict.fromkeys(sample["name"] for samples in shown for sample in samples))
 
 
 def is_picture(shape: Sequence[int]) -> bool:
@@ -63,21 +51,6 @@ def data_uri(image: Float[np.ndarray, ...]) -> str:
     parts = (b"IHDR", header), (b"IDAT", zlib.compress(scanlines.tobytes(), 9)), (b"IEND", b"")
     png = b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*part) for part in parts)
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
-
-
-def check(pictures: object) -> None:
-    """Raise `ReportError` unless every picture is PNG inside the text, so that the page asks for nothing outside."""
-    if not isinstance(pictures, Mapping):
-        raise ReportError(
-            f"expected results.pictures as a mapping, got {type(pictures).__name__}; leave it out or fill it with "
-            "report.pictures.data_uri"
-        )
-    for name, uri in pictures.items():
-        if not isinstance(uri, str) or not _URI.fullmatch(uri):
-            raise ReportError(
-                f"expected the picture of {name!r} as data:image/png;base64,…, got {str(uri)[:40]!r}; make it with "
-                "report.pictures.data_uri"
-            )
 
 
 def _reduced(planes: Float[np.ndarray, "c h w"]) -> Float[np.ndarray, "c small_h small_w"]:

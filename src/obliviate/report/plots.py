@@ -8,7 +8,7 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -21,6 +21,7 @@ from matplotlib.ticker import NullLocator
 from scipy.stats import betabinom
 
 from obliviate.metrics.rates import LEAST_EXPECTED
+from obliviate.results.schema import ModelResult, Results
 
 INK, MUTED, RULE, PAPER = "#1b1f24", "#5a636e", "#d5dae0", "#ffffff"
 ORIGINAL, RETRAINED = "#d55e00", "#7f8790"
@@ -29,8 +30,8 @@ UNLEARNED = ("#0072b2", "#009e73", "#b8589a", "#c98500", "#4aa8de", "#6f4fb0")
 MARKERS = ("D", "^", "v", "P", "X", "p")
 DASHES = ("-", (0, (6, 2)), (0, (1.5, 1.5)), (0, (7, 2, 1.5, 2)))
 
-Interval: TypeAlias = tuple[float | None, float | None, float | None]
-"""A figure and its bounds, each None where it is not known."""
+Interval: TypeAlias = tuple[float, float, float]
+"""A figure and its bounds."""
 
 VARIABLES = {
     INK: "--ink",
@@ -72,18 +73,14 @@ class Style:
         return VARIABLES[self.colour]
 
 
-def styles(models: Sequence[Mapping[str, Any]]) -> list[Style]:
-    """One style per model, by role and by order among the unlearned ones.
-
-    >>> [s.variable for s in styles([{"role": "original"}, {"role": "retrained"}, {"role": "unlearned"}])]
-    ['--original', '--retrained', '--unlearned-0']
-    """
+def styles(models: Sequence[ModelResult]) -> list[Style]:
+    """One style per model, by role and by order among the unlearned ones."""
     found: list[Style] = []
     k = 0
     for model in models:
-        if model["role"] == "original":
+        if model.role == "original":
             found.append(Style(colour=ORIGINAL, marker="s", dashes="-"))
-        elif model["role"] == "retrained":
+        elif model.role == "retrained":
             found.append(Style(colour=RETRAINED, marker="o", dashes="-"))
         else:
             dashes = DASHES[(k // len(UNLEARNED)) % len(DASHES)]
@@ -93,21 +90,17 @@ def styles(models: Sequence[Mapping[str, Any]]) -> list[Style]:
 
 
 @rc_context(_RC)
-def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
-    """RMIA's ROC, forget (member) against unseen, on logarithmic axes.
+def roc_plot(results: Results, *, narrow: bool = False) -> str:
+    """The leading attack's ROC, forget (member) against unseen, on logarithmic axes.
 
     Grey is the band that retrained models span or, without them, where guessing ends up in 95 % of cases.
     False-positive rates that fewer than 10 unseen samples stand for are marked as not resolvable.
     """
-    drawn = [
-        (model, style, *_roc(model))
-        for model, style in zip(results["models"], styles(results["models"]), strict=True)
-        if (model.get("curves") or {}).get("roc_ft")
-    ]
-    forget, unseen = results["settings"]["forget"], results["settings"]["unseen"]
+    drawn = [(model, style, *_roc(model)) for model, style in zip(results.models, styles(results.models), strict=True)]
+    forget, unseen = results.settings.forget, results.settings.unseen
     left = min(0.1, 1 / unseen)  # lower rates cannot be told from none
     resolved = min(1.0, LEAST_EXPECTED / unseen)
-    retrained = [(fpr, tpr) for model, _, fpr, tpr in drawn if model["role"] == "retrained"]
+    retrained = [(fpr, tpr) for model, _, fpr, tpr in drawn if model.role == "retrained"]
 
     width, height = (350, 400) if narrow else (620, 500)
     figure, axes = _figure(width, height, left=80, right=28, top=12, bottom=50)
@@ -132,7 +125,7 @@ def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
     axes.fill_between(grid, low, high, color=RETRAINED, alpha=0.3, linewidth=0)
     legend.append(Line2D([], [], color=RETRAINED, linewidth=5, alpha=0.6, label=label))
     for model, style, fpr, tpr in drawn:
-        if model["role"] == "retrained":
+        if model.role == "retrained":
             continue
         curve = np.interp(grid, fpr, tpr).clip(left / 10, 1)
         (line,) = axes.plot(grid, curve, color=style.colour, linewidth=2, linestyle=style.dashes)
@@ -141,7 +134,7 @@ def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
         )
         handle = Line2D([], [], color=style.colour, linewidth=2, linestyle=line.get_linestyle())
         handle.set(marker=mark.get_marker(), markersize=7, markeredgecolor=PAPER)
-        handle.set_label(_short(model["name"]) or " ")
+        handle.set_label(_short(model.name) or " ")
         legend.append(handle)
     axes.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(left, 1.05))
     ticks = [t for t in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if t >= left * 0.999]
@@ -156,7 +149,9 @@ def roc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
     for text in box.get_texts():
         text.set(parse_math=False, fontsize=11 if narrow else 12)
     return _page_svg(
-        figure, "roc-narrow" if narrow else "roc", "RMIA ROC of forget against unseen samples, logarithmic axes"
+        figure,
+        "roc-narrow" if narrow else "roc",
+        f"{results.lead.title} ROC of forget against unseen samples, logarithmic axes",
     )
 
 
@@ -175,15 +170,15 @@ def guessing_band(fpr: np.ndarray, forget: int, unseen: int) -> tuple[np.ndarray
 
 
 @rc_context(_RC)
-def ft_auc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
+def ft_auc_plot(results: Results, *, narrow: bool = False) -> str:
     """FT-AUC with its interval for every model; the range of models that never saw the forget set is a band."""
-    models = results["models"]
+    models = results.models
     if narrow:
         figure, axes = _figure(350, 46 * len(models) + 78, left=6, right=52, top=26, bottom=46)
     else:
         figure, axes = _figure(700, 36 * len(models) + 78, left=_label_width(models), right=66, top=26, bottom=46)
-    _dots(axes, results, _ft_auc(models), band=_floor(results), guess=50, names="above" if narrow else "left")
-    axes.set_xlabel("FT-AUC of RMIA, %")
+    _dots(axes, results, _ft_auc(results), band=_floor(results), guess=50, names="above" if narrow else "left")
+    axes.set_xlabel(f"FT-AUC of {results.lead.title}, %")
     return _page_svg(
         figure,
         "dots-narrow" if narrow else "dots",
@@ -192,56 +187,54 @@ def ft_auc_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
 
 
 @rc_context(_RC)
-def margin_plots(results: Mapping[str, Any]) -> list[tuple[str, str]]:
+def margin_plots(results: Results) -> list[tuple[str, str]]:
     """(model name, SVG) of margin densities for the original, the first retrained and every unlearned model."""
-    edges = np.asarray(results["margin_bins"], dtype=float)
-    shown: list[tuple[Mapping[str, Any], Style]] = []
-    for model, style in zip(results["models"], styles(results["models"]), strict=True):
-        repeated = model["role"] == "retrained" and any(m["role"] == "retrained" for m, _ in shown)
-        if (model.get("curves") or {}).get("margins") and not repeated:
+    edges = np.asarray(results.margin_bins, dtype=float)
+    shown: list[tuple[ModelResult, Style]] = []
+    for model, style in zip(results.models, styles(results.models), strict=True):
+        repeated = model.role == "retrained" and any(m.role == "retrained" for m, _ in shown)
+        if not repeated:
             shown.append((model, style))
-    densities = [model["curves"]["margins"] for model, _ in shown]
-    used = np.sum([np.sum([d[k] for k in ("forget", "retain", "unseen")], axis=0) for d in densities], axis=0)
+    densities = [model.curves.margins for model, _ in shown]
+    used = np.sum([np.sum([heights for _, heights in one], axis=0) for one in densities], axis=0)
     occupied = np.flatnonzero(used) if densities else np.arange(0)
     low, high = (edges[occupied[0]], edges[occupied[-1] + 1]) if len(occupied) else (edges[0], edges[-1])
-    top = max((max(d[k]) for d in densities for k in ("forget", "retain", "unseen")), default=1) * 1.06
+    top = max(max(heights) for one in densities for _, heights in one) * 1.06
 
     plots: list[tuple[str, str]] = []
     for i, (model, style) in enumerate(shown):
-        d = model["curves"]["margins"]
+        d = model.curves.margins
         figure, axes = _figure(320, 190, left=16, right=16, top=8, bottom=42)
-        axes.stairs(d["forget"], edges, fill=True, color=style.colour, alpha=0.4, linewidth=0)
-        axes.stairs(d["forget"], edges, color=style.colour, linewidth=1.4, baseline=None)
-        axes.stairs(d["retain"], edges, color=INK, linewidth=1.3, baseline=None)
-        axes.stairs(d["unseen"], edges, color=INK, linewidth=1.3, linestyle=(0, (3, 2)), baseline=None)
+        axes.stairs(d.forget, edges, fill=True, color=style.colour, alpha=0.4, linewidth=0)
+        axes.stairs(d.forget, edges, color=style.colour, linewidth=1.4, baseline=None)
+        axes.stairs(d.retain, edges, color=INK, linewidth=1.3, baseline=None)
+        axes.stairs(d.unseen, edges, color=INK, linewidth=1.3, linestyle=(0, (3, 2)), baseline=None)
         axes.set(xlim=(low, high), ylim=(0, top or 1), yticks=[], xlabel="margin")
         axes.spines["left"].set_visible(False)
-        label = f"Margin densities of {_short(model['name'])}: forget, retain, unseen"
-        plots.append((str(model["name"]), _page_svg(figure, f"margin{i}", label)))
+        label = f"Margin densities of {_short(model.name)}: forget, retain, unseen"
+        plots.append((model.name, _page_svg(figure, f"margin{i}", label)))
     return plots
 
 
 @rc_context(_RC)
-def cost_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
+def cost_plot(results: Results, *, narrow: bool = False) -> str:
     """Seconds of every unlearning beside the mean of the retrainings, labelled with the share of a retraining."""
     timed = [
-        (m, s)
-        for m, s in zip(results["models"], styles(results["models"]), strict=True)
-        if m["seconds"] is not None and m["role"] != "original"
+        (m, s, m.seconds)
+        for m, s in zip(results.models, styles(results.models), strict=True)
+        if m.seconds is not None and m.role != "original"
     ]
-    retrainings = [m["seconds"] for m, _ in timed if m["role"] == "retrained"]
+    retrainings = [seconds for m, _, seconds in timed if m.role == "retrained"]
     bars: list[tuple[str, float, str, str]] = []
     if retrainings:
         mean = float(np.mean(retrainings))
         name = f"retraining (mean of {len(retrainings)})" if len(retrainings) > 1 else "retraining"
         bars.append((name, mean, RETRAINED, f"{mean:,.1f} s"))
-    for model, style in timed:
-        if model["role"] == "unlearned":
-            share = model["share_of_retraining"]
-            text = f"{model['seconds']:,.1f} s" + (
-                "" if share is None else f" · {100 * share:,.{1 if share < 0.1 else 0}f} %"
-            )
-            bars.append((_short(model["name"]), model["seconds"], style.colour, text))
+    for model, style, seconds in timed:
+        if model.role == "unlearned":
+            share = model.share_of_retraining
+            text = f"{seconds:,.1f} s" + ("" if share is None else f" · {100 * share:,.{1 if share < 0.1 else 0}f} %")
+            bars.append((_short(model.name), seconds, style.colour, text))
     if narrow:
         figure, axes = _figure(350, 50 * max(1, len(bars)) + 60, left=6, right=100, top=8, bottom=46)
     else:
@@ -267,49 +260,46 @@ def cost_plot(results: Mapping[str, Any], *, narrow: bool = False) -> str:
 
 
 @rc_context(_RC)
-def summary_svg(results: Mapping[str, Any]) -> str:
+def summary_svg(results: Results) -> str:
     """One standalone picture, 900 wide and about 360 high, on white: FT-AUC and forget accuracy of every model."""
-    models = results["models"]
+    models = results.models
     width, height = 900, max(360, 30 * len(models) + 120)
     figure = Figure(figsize=(width / 72, height / 72), dpi=72, facecolor=PAPER)
     left = _label_width(models) + 16
     span = width - left - 58 - 74 - 58
     bottom, tall = 52 / height, (height - 52 - 74) / height
     first = span * 0.58
-    accuracy = [
-        (m["accuracy"]["forget"], *(m["accuracy_interval"]["forget"] or (m["accuracy"]["forget"],) * 2)) for m in models
-    ]
-    retrained = [v for m, (v, _, _) in zip(models, accuracy, strict=True) if m["role"] == "retrained"]
+    accuracy = [(share.value, share.low, share.high) for share in (model.accuracy.forget for model in models)]
+    retrained = [v for m, (v, _, _) in zip(models, accuracy, strict=True) if m.role == "retrained"]
     axes = figure.add_axes((left / width, bottom, first / width, tall))
-    _dots(axes, results, _ft_auc(models), band=_floor(results), guess=50)
-    axes.set_xlabel("FT-AUC of RMIA, %")
+    _dots(axes, results, _ft_auc(results), band=_floor(results), guess=50)
+    axes.set_xlabel(f"FT-AUC of {results.lead.title}, %")
     right = figure.add_axes(((left + first + 58 + 74) / width, bottom, (span - first) / width, tall))
     band = (min(retrained), max(retrained)) if retrained else None
     _dots(right, results, accuracy, band=band, guess=None, names=None)
     right.set_xlabel("accuracy on the forget set, %")
-    data = results["data"]
-    title = f"{_short(str(data['name']), 40)}: forget {data['forget']:,} of {data['train']:,} training samples"
+    data = results.data
+    title = f"{_short(data.name, 40)}: forget {data.forget:,} of {data.train:,} training samples"
     figure.text(16 / width, 1 - 26 / height, title, fontsize=15, fontweight="bold", va="center", parse_math=False)
     return _svg(figure, "summary")
 
 
-def _roc(model: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    curve = model["curves"]["roc_ft"]
-    return np.asarray(curve["fpr"], dtype=float), np.asarray(curve["tpr"], dtype=float)
+def _roc(model: ModelResult) -> tuple[np.ndarray, np.ndarray]:
+    curve = model.curves.roc_ft
+    return np.asarray(curve.fpr, dtype=float), np.asarray(curve.tpr, dtype=float)
 
 
-def _ft_auc(models: Iterable[Mapping[str, Any]]) -> list[Interval]:
-    return [(ft["auc"], ft["low"], ft["high"]) for ft in (m["attacks"]["rmia"]["ft"] for m in models)]
+def _ft_auc(results: Results) -> list[Interval]:
+    return [(ft.value, ft.low, ft.high) for ft in (results.leading(model).ft for model in results.models)]
 
 
-def _floor(results: Mapping[str, Any]) -> tuple[float, float] | None:
-    low, high = results["floor"]["ft_auc_min"], results["floor"]["ft_auc_max"]
-    return None if low is None or high is None else (low, high)
+def _floor(results: Results) -> tuple[float, float]:
+    return results.floor.ft_auc_min, results.floor.ft_auc_max
 
 
 def _dots(
     axes: Axes,
-    results: Mapping[str, Any],
+    results: Results,
     values: Sequence[Interval],
     *,
     band: tuple[float, float] | None,
@@ -317,7 +307,7 @@ def _dots(
     names: Literal["left", "above"] | None = "left",
 ) -> None:
     """A row per model: dot, interval, figure at the right; band and reference line behind."""
-    bounds = [x for triple in values for x in triple if x is not None] + list(band or ()) + ([guess] if guess else [])
+    bounds = [x for triple in values for x in triple] + list(band or ()) + ([guess] if guess else [])
     pad = max(0.8, 0.06 * (max(bounds) - min(bounds)))
     low, high = min(bounds) - pad, max(bounds) + pad
     if guess is not None:  # room for the two words above the axes
@@ -333,14 +323,11 @@ def _dots(
         axes.axvspan(*band, color=RETRAINED, alpha=0.28, linewidth=0.8, zorder=1)
         if guess is not None:
             _above(axes, max(band[1], guess), " never saw them", ha="left")
-    models = results["models"]
+    models = results.models
     for row, (model, style, (value, low, high)) in enumerate(zip(models, styles(models), values, strict=True)):
         if names:
-            _name(axes, row, _short(model["name"]), MUTED if model["role"] == "retrained" else INK, at=names)
-        if value is None:
-            continue
-        if low is not None and high is not None:
-            axes.plot([low, high], [row, row], color=style.colour, linewidth=2.6, solid_capstyle="round", zorder=3)
+            _name(axes, row, _short(model.name), MUTED if model.role == "retrained" else INK, at=names)
+        axes.plot([low, high], [row, row], color=style.colour, linewidth=2.6, solid_capstyle="round", zorder=3)
         axes.plot([value], [row], style.marker, color=style.colour, markersize=9, markeredgecolor=PAPER, zorder=4)
         axes.annotate(
             f"{value:.1f}",
@@ -350,7 +337,7 @@ def _dots(
             textcoords="offset points",
             va="center",
             annotation_clip=False,
-            color=MUTED if model["role"] == "retrained" else INK,
+            color=MUTED if model.role == "retrained" else INK,
         )
 
 
@@ -392,8 +379,8 @@ def _text_width(texts: Iterable[str]) -> float:
     return 7.4 * max((len(t) for t in texts), default=0) + 22
 
 
-def _label_width(models: Iterable[Mapping[str, Any]]) -> float:
-    return _text_width(_short(m["name"]) for m in models)
+def _label_width(models: Iterable[ModelResult]) -> float:
+    return _text_width(_short(m.name) for m in models)
 
 
 def _svg(figure: Figure, prefix: str) -> str:

@@ -7,11 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from obliviate.results.schema import PASSED, CoinTest, Interval, ModelResult, Results, Verdict
+
 MISSING: Final = "–"
-PASSED: Final = "consistent with retraining"
 
 # verdict → (class of its badge, sign, what it means); the sign carries the verdict where colour does not reach.
-VERDICTS: Final = {
+VERDICTS: Final[Mapping[Verdict, tuple[str, str, str]]] = {
     PASSED: (
         "good",
         "✓",
@@ -47,14 +48,14 @@ VERDICTS: Final = {
 }
 
 # verdict → the answer to "did the model forget?", about one model or several; the second form is for several.
-_ANSWERS: Final = {
+_ANSWERS: Final[Mapping[Verdict, str]] = {
     PASSED: "{names} cannot be told from models that never saw these samples, at a margin of {margin} points.",
     "leaks": "attacks on {names} still recognise these samples.",
     "over-unlearned": "in {names} these samples stand out as removed.",
     "utility lost": "{names} lost more of what the model is good for than allowed, so that forgetting is not credited.",
     "not resolvable with these data": "the audit is too coarse to show that {names} forgot, or did not.",
 }
-_OPENINGS: Final = {
+_OPENINGS: Final[Mapping[Verdict, str]] = {
     PASSED: "Forgotten, as far as this audit can see:",
     "leaks": "Not forgotten:",
     "over-unlearned": "Forgotten too visibly:",
@@ -63,7 +64,7 @@ _OPENINGS: Final = {
 }
 
 # verdict on the only model → the answer in a few words
-_ALONE: Final = {
+_ALONE: Final[Mapping[Verdict, str]] = {
     "leaks": "No.",
     "over-unlearned": "Not as training again without them would have.",
     "utility lost": "That is not credited: the model is damaged.",
@@ -123,16 +124,16 @@ def share(fraction: float | None) -> str:
     return MISSING if fraction is None else f"{number(100 * fraction, 1 if abs(fraction) < 0.1 else 0)} %"
 
 
-def span(interval: Any, between: str = " to ", digits: int = 1) -> str:
-    """An interval from `[low, high]` or `{"low": …, "high": …}`; empty where there is none.
+def span(interval: Interval | CoinTest | tuple[float, float] | None, between: str = " to ", digits: int = 1) -> str:
+    """The limits of an interval, or a range; empty where there is none.
 
-    >>> span([49.44, 50.8], "–"), span(None)
+    >>> span((49.44, 50.8), "–"), span(None)
     ('49.4–50.8', '')
     """
-    low, high = (
-        (interval.get("low"), interval.get("high")) if isinstance(interval, Mapping) else interval or (None, None)
-    )
-    return "" if low is None or high is None else f"{number(low, digits)}{between}{number(high, digits)}"
+    if interval is None:
+        return ""
+    low, high = interval if isinstance(interval, tuple) else (interval.low, interval.high)
+    return f"{number(low, digits)}{between}{number(high, digits)}"
 
 
 def extent(values: Sequence[float | None], digits: int = 1) -> str:
@@ -156,7 +157,7 @@ def plain(value: Any) -> str:
     """
     if value is None:
         return MISSING
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | tuple | bool) else str(value)
 
 
 def notes(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -184,21 +185,21 @@ def at_margin(verdict: str, margin: float) -> str:
     return f"{verdict} at margin {number(margin)} points" if verdict == PASSED else verdict
 
 
-def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
-    """The outcome in one sentence, no stronger than the verdicts; each model has its `caution`.
+def headline(unlearned: Sequence[ModelResult], cautions: Mapping[str, str]) -> str:
+    """The outcome in one sentence, no stronger than the verdicts; `cautions` are those of `caution`, by model.
 
-    >>> headline([{"verdict": "leaks"}])
-    'No.'
+    >>> headline([], {})
+    'No unlearned model was audited.'
     """
     if not unlearned:
         return "No unlearned model was audited."
-    passed = sum(model["verdict"] == PASSED for model in unlearned)
+    passed = sum(model.verdict == PASSED for model in unlearned)
     if len(unlearned) == 1 and passed:
-        if unlearned[0]["caution"]:
+        if cautions[unlearned[0].name]:
             return "On average yes, as far as this audit can see, but single samples stand out."
         return "Yes, as far as this audit can see."
     if len(unlearned) == 1:
-        return _ALONE.get(unlearned[0]["verdict"], "This audit cannot tell.")
+        return _ALONE[unlearned[0].verdict]
     if passed == 0:
         return f"None of the {len(unlearned)} unlearned models was shown to have forgotten them."
     models = "All" if passed == len(unlearned) else f"{passed} of"
@@ -206,19 +207,19 @@ def headline(unlearned: Sequence[Mapping[str, Any]]) -> str:
     return f"{models} {len(unlearned)} unlearned models {verb} forgotten them, as far as this audit can see."
 
 
-def caution(model: Mapping[str, Any], retrained: Sequence[Mapping[str, Any]]) -> str:
+def caution(model: ModelResult, retrained: Sequence[ModelResult]) -> str:
     """A warning where single forget samples stand out more often than chance and than on every retrained model.
 
     The whole 95 % interval of a share has to lie above what is expected, and above the retrained models' shares.
     Empty where nothing stands out.
     """
-    for level, share in model["worst"]["shares"].items():
+    for level, share in model.worst.shares.items():
         expected = 100 * float(level)
-        others = [other["worst"]["shares"][level]["value"] for other in retrained]
-        if share["low"] > max([expected, *others]):
+        others = [other.worst.shares[level].value for other in retrained]
+        if share.low > max([expected, *others]):
             beside = f" (retrained models: {extent(others)} %)" if others else ""
             sentence = (
-                f"{number(share['value'])} % of the forgotten samples look more like training samples than "
+                f"{number(share.value)} % of the forgotten samples look more like training samples than "
                 f"{number(100 - expected, 0)} % of unseen ones do, where {number(expected, 0)} % is expected{beside}: "
                 "some of them may still be remembered one by one."
             )
@@ -226,21 +227,18 @@ def caution(model: Mapping[str, Any], retrained: Sequence[Mapping[str, Any]]) ->
     return ""
 
 
-def answers(unlearned: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str, str]]:
+def answers(unlearned: Sequence[ModelResult], cautions: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
     """A sentence per verdict that occurs, with the models that got it: class, sign, opening, and the rest.
 
-    `caution` of a model is that of `caution`.
-
-    >>> answers([{"name": "amun", "verdict": "consistent with retraining", "margin": 2.64, "caution": ""}])[0][2]
-    'Forgotten, as far as this audit can see:'
+    `cautions` are those of `caution`, by model.
     """
     sentences = []
     for verdict, (kind, sign, _) in VERDICTS.items():
-        named = [model for model in unlearned if model["verdict"] == verdict]
+        named = [model for model in unlearned if model.verdict == verdict]
         if named:
-            margin = extent([model["margin"] for model in named])
-            rest = _ANSWERS[verdict].format(names=listed([str(model["name"]) for model in named]), margin=margin)
-            if verdict == PASSED and (still := [str(model["name"]) for model in named if model["caution"]]):
+            margin = extent([model.margin for model in named])
+            rest = _ANSWERS[verdict].format(names=listed([model.name for model in named]), margin=margin)
+            if verdict == PASSED and (still := [model.name for model in named if cautions[model.name]]):
                 rest += f" Yet single samples stand out in {listed(still)}; see there."
             sentences.append((kind, sign, _OPENINGS[verdict], rest))
     return sentences
@@ -255,16 +253,15 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def control(controls: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> tuple[bool, str] | None:
+def control(results: Results) -> tuple[bool, str] | None:
     """Whether the audit tells the original and does not condemn retrained models; without that nobody is acquitted.
 
-    `controls` are those of the results; None where there is nothing to control by.
+    None where there is nothing to control by.
     """
-    original = [model for model in models if model["role"] == "original"]
-    retrained = [model for model in models if model["role"] == "retrained"]
+    original, retrained = results.of_role("original"), results.of_role("retrained")
     if not original and not retrained:
         return None
-    accepted = sum(model["verdict"] == PASSED for model in retrained)
-    outcomes = [f"the original was judged “{model['verdict']}”" for model in original]
+    accepted = sum(model.verdict == PASSED for model in retrained)
+    outcomes = [f"the original was judged “{model.verdict}”" for model in original]
     outcomes += [f"{accepted} of {len(retrained)} retrained models “{PASSED}”"] if retrained else []
-    return bool(controls["passed"]), " and ".join(outcomes)
+    return results.controls.passed, " and ".join(outcomes)

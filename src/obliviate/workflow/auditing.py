@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from obliviate.audit.audit import audit as audit_candidates
-from obliviate.audit.inputs import AuditSettings, Candidate, Games, Pool, Shadows
+from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.result import AuditResult
 from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
@@ -98,7 +98,7 @@ class Evaluation:
 
     samples: Samples
     pool: Pool
-    games: Games
+    audited: AuditSamples
     task: Task
 
     @classmethod
@@ -116,7 +116,7 @@ class Evaluation:
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
         task = Classification(classes=pool.logits.shape[-1]) if task is None else task
-        games = Games(
+        audited = AuditSamples(
             forget=forget,
             retain=retain,
             unseen=held_out,
@@ -124,7 +124,7 @@ class Evaluation:
             grouped=grouped,
             **_known_of(targets(everything), task),
         )
-        return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), games, task)
+        return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), audited, task)
 
     def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:
         """Ask a model for its outputs: the part of an audit that takes time, and that can be kept.
@@ -146,11 +146,11 @@ class Evaluation:
 
     def audit(self, candidates: Sequence[Candidate], settings: AuditSettings) -> AuditResult:
         """Compare candidates with the retrained ones among them."""
-        return audit_candidates(candidates, self.pool, self.games, settings)
+        return audit_candidates(candidates, self.pool, self.audited, settings)
 
 
 def _known_of(y: Tensor, task: Task) -> dict[str, Any]:
-    """What the figures of a task are read by: the classes of the samples, or else what `Games` has in their stead."""
+    """What the figures of a task are read by: the classes of samples, or what `AuditSamples` has in their stead."""
     if isinstance(task, Classification):
         return {"labels": y.numpy(), "class_names": task.names}
     null_loss = task.null_loss(y)

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from obliviate.audit.inputs import AuditSettings
-from obliviate.audit.signals import read
+from obliviate.attacks.membership.outputs import Outputs
 from obliviate.data.rules import Among, Chosen, Rule, check_amount, count_of, targets
 from obliviate.data.samples import Samples
 from obliviate.metrics.memorisation import largest, memorisation, out_of_sample
@@ -85,6 +84,6 @@ def look(train: Samples, pool: ReferencePool | Callable[[], ReferencePool], task
     labels = targets(train).numpy() if isinstance(task, Classification) else None
     right, margins = np.empty((len(pool), len(train))), np.empty((len(pool), len(train)))
     for member, outputs in enumerate(pool.logits.rows(rows)):
-        signals = read(outputs, labels, AuditSettings(), whose=f"reference {member}")
-        right[member], margins[member] = signals.correct, signals.margin
+        seen = Outputs.checked(outputs, labels, whose=f"reference {member}")
+        right[member], margins[member] = seen.correct, seen.margin
     return Seen(right, margins, pool.included[:, rows])

@@ -1,4 +1,4 @@
-"""What is written down of an audit: the content of results.json, its limits in words, and the report."""
+"""What is written down of an audit: its findings beside where they come from, its limits in words, and the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import platform
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,17 @@ from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.pool import ReferencePool
 from obliviate.report import html
 from obliviate.report import pictures as pictures_of
+from obliviate.results.schema import (
+    CoinFlips,
+    DataFacts,
+    Findings,
+    Machine,
+    PlantedNoise,
+    ReferenceFacts,
+    Results,
+    TaskFacts,
+    exposed_names,
+)
 from obliviate.task import Task
 from obliviate.task import to_dict as describe_task
 from obliviate.training.recipe import Recipe
@@ -40,51 +50,65 @@ def describe(
     wall_seconds: float,
     command: str | None = None,
     pictures: bool = True,
-) -> dict[str, Any]:
-    """Put the audit beside its provenance: the content of `results.json` (see docs/results-schema.md).
+    coin_flips: CoinFlips | None = None,
+    planted_noise: PlantedNoise | None = None,
+    notes: tuple[str, ...] = (),
+    warning: str = "",
+) -> Results:
+    """Put the findings of an audit beside their provenance: the content of `results.json`.
 
-    With `pictures`, the most exposed forget samples are in it as images where they are images.
+    With `pictures`, the most exposed forget samples are in it as images where they are images. `warning` is a limit
+    that was known before the audit.
     """
-    found = result.to_dict()
-    images = _pictures(result, split.forget, task) if pictures else {}
-    reference = 0 if split.reference is None else len(split.reference)
-    sizes = {"forget": len(split.forget), "retain": len(split.kept), "reference": reference, "test": len(unseen)}
-    return {
-        "schema": html.SCHEMA,
-        "obliviate": version("obliviate"),
-        **({} if command is None else {"command": command}),
-        "created": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "seed": seed,
-        "task": describe_task(task) | {"right": task.right},
-        "data": {
-            "name": data_name,
-            "train": len(split.forget) + len(split.kept),
-            **sizes,
-            "forget_rule": forget_rule,
-        },
-        "data_sha256": data_sha256,
-        "recipe": recipe.to_dict(),
-        "references": {"models": len(pool), "seconds": pool.seconds, "fingerprint": pool.fingerprint},
-        "wall_seconds": wall_seconds,
-        "peak_rss_mb": peak_rss_mb(),
-        "versions": {name: version(name) for name in ("torch", "numpy", "scipy", "safetensors")}
+    findings = result.findings
+    images = _pictures(findings, split.forget, task) if pictures else {}
+    known = describe_task(task)
+    first = [f"{warning[0].upper()}{warning[1:]}."] if warning else []
+    return Results(
+        **dict(findings),
+        obliviate=version("obliviate"),
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        seed=seed,
+        command=command,
+        task=TaskFacts(
+            kind=known["kind"],
+            right=task.right,
+            settings={name: value for name, value in known.items() if name != "kind"},
+        ),
+        data=DataFacts(
+            name=data_name,
+            forget_rule=forget_rule,
+            train=len(split.forget) + len(split.kept),
+            forget=len(split.forget),
+            retain=len(split.kept),
+            reference=0 if split.reference is None else len(split.reference),
+            test=len(unseen),
+        ),
+        data_sha256=data_sha256,
+        recipe=recipe.to_dict(),
+        references=ReferenceFacts(models=len(pool), seconds=pool.seconds, fingerprint=pool.fingerprint),
+        wall_seconds=wall_seconds,
+        peak_rss_mb=peak_rss_mb(),
+        versions={name: version(name) for name in ("torch", "numpy", "scipy", "safetensors")}
         | {"python": platform.python_version()},
-        "machine": {"cpu": cpu_name(), "cores": os.cpu_count(), "system": platform.system()},
-        **found,
-        **({"pictures": images} if images else {}),
-        "limits": limits(result, pictures=bool(images)),
-    }
+        machine=Machine(cpu=cpu_name(), cores=os.cpu_count(), system=platform.system()),
+        coin_flips=coin_flips,
+        planted_noise=planted_noise,
+        notes=notes,
+        pictures=images,
+        limits=(*first, *limits(findings, pictures=bool(images))),
+    )
 
 
-def _pictures(result: AuditResult, forget: Samples, task: Task) -> dict[str, str]:
+def _pictures(findings: Findings, forget: Samples, task: Task) -> dict[str, str]:
     """The forget samples that a report names, as images; none where samples are not images."""
-    names = pictures_of.wanted(result.to_dict()["models"])
+    names = exposed_names(findings.models, pictures_of.SHOWN)
     if not names or not pictures_of.is_picture(tuple(forget.take(torch.arange(1)).x.shape[1:])):
         return {}
     images = forget.select(names).everything().x.cpu().float()
     low, high = getattr(task, "input_range", None) or (float(images.min()), float(images.max()))
     scaled = ((images - low) / max(high - low, 1e-12)).clamp(0, 1).numpy()
-    return {name: pictures_of.data_uri(one) for name, one in zip(names, scaled, strict=True)}
+    return {name: pictures_of.data_uri(image) for name, image in zip(names, scaled, strict=True)}
 
 
 def save_report(
@@ -99,9 +123,9 @@ def save_report(
     seed: int = 0,
     data_name: str = "your data",
     forget_rule: str = "ids",
-) -> dict[str, Any]:
-    """Write the self-contained HTML report of an audit to `path`, and return the values that it shows."""
-    values = describe(
+) -> Results:
+    """Write the self-contained HTML report of an audit to `path`, and return the results that it shows."""
+    results = describe(
         result,
         split,
         unseen,
@@ -114,16 +138,16 @@ def save_report(
         forget_rule=forget_rule,
         wall_seconds=sum(model.seconds or 0.0 for model in result.models) + pool.seconds,
     )
-    text = html.render(values)
+    text = html.render(results)
     write_atomically(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    return values
+    return results
 
 
-def limits(result: AuditResult, *, pictures: bool = False) -> list[str]:
+def limits(findings: Findings, *, pictures: bool = False) -> list[str]:
     """Say in plain sentences what this audit did not prove."""
-    forget, unseen = result.settings["forget"], result.settings["unseen"]
+    forget, unseen = findings.settings.forget, findings.settings.unseen
     width = 100 * 1.96 * np.sqrt((1 / forget + 1 / unseen) / 12)
-    used = sorted({name.removeprefix("ft_") for one in result.models for name in one.difference if "ft_" in name})
+    used = sorted({name for model in findings.models for name in model.differences})
     alone = (
         "There were no retrained models to compare with. The references are trained on training and unseen samples "
         "alike: where these differ by themselves, a retrained model can differ from what the references say. Each was "
@@ -132,9 +156,9 @@ def limits(result: AuditResult, *, pictures: bool = False) -> list[str]:
     )
     return [
         "No finite set of attacks proves that a model has forgotten. The verdict says that these attacks "
-        f"({', '.join(used)}), with {result.settings['references']} reference models and at this margin, could or "
+        f"({', '.join(used)}), with {findings.settings.references} reference models and at this margin, could or "
         "could not tell the model from models that never saw the samples.",
-        *([alone] if result.yardstick == "references" else []),
+        *([alone] if findings.yardstick == "references" else []),
         f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
         "The verdict is about the forget set as a whole. Single samples may be remembered better than it says: the "

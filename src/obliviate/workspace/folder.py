@@ -18,12 +18,14 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, ObliviateError
-from obliviate.files import LOG, write_json, write_sealed_json
+from obliviate.files import LOG, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
+from obliviate.results import file as results_file
+from obliviate.results.schema import Results
 from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
@@ -463,7 +465,7 @@ class Workspace:
         since: float | None = None,
         command: str | None = None,
         pictures: bool = True,
-    ) -> dict[str, Any]:
+    ) -> Results:
         """Audit every model of a request, the last if left out, and write `results.json` and `report.html`.
 
         Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model. Nor
@@ -516,7 +518,10 @@ class Workspace:
             task=self.task,
             grouped=asked.grouped,
         )
-        values = workflow.describe(
+        coin_flips, planted_noise, untested = self.origin.plan.tests(models, split, self.task)
+        if left_out := len(self.data.test) - len(unseen):
+            notes.append(f"{left_out:,} test samples of owners who are forgotten were left out of this audit")
+        results = workflow.describe(
             result,
             split,
             unseen,
@@ -530,19 +535,16 @@ class Workspace:
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
+            coin_flips=coin_flips,
+            planted_noise=planted_noise,
+            notes=(*notes, *untested),
+            warning=coarse,
         )
-        tests, untested = self.origin.plan.tests(models, split, self.task)
-        values |= tests
-        if left_out := len(self.data.test) - len(unseen):
-            notes.append(f"{left_out:,} test samples of owners who are forgotten were left out of this audit")
-        values["notes"] = notes + untested
-        if coarse:
-            values["limits"].insert(0, f"{coarse[0].upper()}{coarse[1:]}.")
         scores.write(self.folder, result, forget=split.forget.ids, unseen=unseen.ids)
-        write_sealed_json(self.results, values)
+        results_file.write(self.results, results)
         self.progress("audit", 1, 1)
         write_report(self.folder)
-        return values
+        return results
 
     def inspect(
         self,

@@ -18,6 +18,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.files import read_sealed_json, write_sealed_json
+from obliviate.results.schema import CoinFlips, PlantedNoise
 from obliviate.task import Task
 from obliviate.workflow import Trained
 
@@ -84,25 +85,26 @@ class Plan:
             facts = {"sigma": noise.sigma, "values_sha256": digest, "ids": noise.clean.ids.tolist()}
             _keep(folder / "noise.json", facts, "noise")
 
-    def tests(self, models: Sequence[Trained], split: Split, task: Task) -> tuple[dict[str, Any], list[str]]:
-        """The exact tests of models, by their key in results.json; and what was planned and cannot be tested."""
-        results: dict[str, Any] = {}
+    def tests(
+        self, models: Sequence[Trained], split: Split, task: Task
+    ) -> tuple[CoinFlips | None, PlantedNoise | None, list[str]]:
+        """The exact tests of models by coins and by noise; and what was planned and cannot be tested."""
+        coin_flips = planted_noise = None
         notes = []
         asked = set(split.forget.ids)
         if (coins := self.tossed) is not None:
             if asked == set(coins.heads):
                 tails = self.whole.select(coins.tails)
-                results["coin_flips"] = planned.coin_flips(models, split.forget, tails).to_dict()
+                coin_flips = planned.coin_flips(models, split.forget, tails)
             else:
                 notes.append("The coins were not tested: that needs a request for the heads (--forget coins).")
         if (noise := self.planted) is not None:
             if asked == set(noise.clean.ids):
-                tested = planned.planted_noise(models, noise.clean, noise.values, task, sigma=noise.sigma)
-                results["planted_noise"] = {key: value for key, value in tested.to_dict().items() if key != "notes"}
-                notes += tested.notes
+                planted_noise = planned.planted_noise(models, noise.clean, noise.values, task, sigma=noise.sigma)
+                notes += planted_noise.notes
             else:
                 notes.append("The noise was not tested: that needs a request for its samples (--forget noise).")
-        return results, notes
+        return coin_flips, planted_noise, notes
 
 
 def _keep(path: Path, facts: dict[str, Any], name: str) -> None:

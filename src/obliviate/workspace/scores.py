@@ -22,7 +22,7 @@ FILE: Final = "scores.npz"
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """RMIA's scores of forget and unseen samples on every model, by the hash of its weights, and what they are of."""
+    """The leading attack's scores of forget and unseen samples on every model, by the hash of its weights."""
 
     forget: Ids
     unseen: Ids

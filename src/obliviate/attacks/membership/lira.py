@@ -18,7 +18,7 @@ references is close to normal. Where the variance comes from decides how well fe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -26,7 +26,9 @@ from scipy.optimize import brentq
 from scipy.special import polygamma, psi
 from scipy.stats import norm, t
 
+from obliviate.attacks.membership.base import Scores, Signal, Target, Use
 from obliviate.attacks.membership.moments import Moments
+from obliviate.attacks.membership.outputs import Outputs
 from obliviate.errors import DataError
 
 Variance = Literal["auto", "per_sample", "pooled", "shrunk"]
@@ -34,6 +36,63 @@ Variance = Literal["auto", "per_sample", "pooled", "shrunk"]
 FEW_REFERENCES = 64
 # Beyond this many degrees of freedom of the prior, variances differ by less than 0.02 %, and nu counts as infinite.
 MOST_FREEDOM = 1e8
+SOURCE: Final = "Carlini et al., S&P 2022, arXiv 2112.03570"
+
+
+@dataclass(frozen=True)
+class Margin:
+    """The signal of LiRA: the log-odds of the right answer.
+
+    >>> Margin()(Outputs(np.array([[2.0, 0.0]]), np.array([0]))).tolist()
+    [2.0]
+    """
+
+    def __call__(self, outputs: Outputs) -> Float[np.ndarray, " n"]:
+        return outputs.margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiRA:
+    """Compare how likely a sample's margin is for models that had it and for models that had not."""
+
+    name: ClassVar[str] = "lira"
+    title: ClassVar[str] = "LiRA"
+    source: ClassVar[str] = SOURCE
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+    use: ClassVar[Use] = "verdict"
+
+    variance: Variance = "auto"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The margin."""
+        return (Margin(),)
+
+    def __call__(self, target: Target) -> Scores:
+        (signal,) = self.signals
+        return online(target.signal(signal), target.moments(signal), variance=self.variance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiRAOffline:
+    """LiRA by the references without each sample alone."""
+
+    name: ClassVar[str] = "lira_offline"
+    title: ClassVar[str] = "LiRA offline"
+    source: ClassVar[str] = SOURCE
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+    use: ClassVar[Use] = "figure"
+
+    variance: Variance = "auto"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The margin."""
+        return (Margin(),)
+
+    def __call__(self, target: Target) -> Scores:
+        (signal,) = self.signals
+        return offline(target.signal(signal), target.moments(signal), variance=self.variance)
 
 
 def online(

@@ -11,20 +11,104 @@ threshold is read.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import factorial
-from typing import Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 from scipy.stats import rankdata
 
+from obliviate.attacks.membership.base import FIRST, Knowledge, Scores, Signal, Target, Use
 from obliviate.attacks.membership.moments import Moments
+from obliviate.attacks.membership.outputs import NLL, Outputs
 from obliviate.errors import DataError
 
-MOST_TARGETS = 4
+Form: TypeAlias = Literal["softmax", "taylor"]
+
+SOURCE = "Zarifzadeh, Liu & Shokri, ICML 2024, arXiv 2312.03262"
 # SM-Taylor: the soft margin, and the degree of the Taylor polynomial of exp.
 SOFT_MARGIN, DEGREE = 0.6, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """The signal of RMIA: the probability of the true class (`confidence`), or of the target without classes.
+
+    >>> Confidence()(Outputs(np.array([[0.0, 0.0]]), np.array([1]))).tolist()
+    [0.5]
+    """
+
+    temperature: float = 2.0
+    form: Form = "softmax"
+
+    def __call__(self, outputs: Outputs) -> Float[np.ndarray, " n"]:
+        if outputs.labels is None:
+            return np.exp(-outputs.values[:, NLL].astype(np.float64))
+        return confidence(outputs.values, outputs.labels, temperature=self.temperature, form=self.form)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMIA:
+    """Compare a sample's likelihood ratio with those of samples that the model never saw.
+
+    `temperature` and `form` are those of the probability (`confidence`), and play no part without classes.
+    """
+
+    name: ClassVar[str] = "rmia"
+    title: ClassVar[str] = "RMIA"
+    source: ClassVar[str] = SOURCE
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+    use: ClassVar[Use] = "verdict"
+
+    gamma: float = 2.0
+    temperature: float = 2.0
+    form: Form = "softmax"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The probability of the true class."""
+        return (Confidence(temperature=self.temperature, form=self.form),)
+
+    def __call__(self, target: Target) -> Scores:
+        (signal,) = self.signals
+        return online(target.signal(signal), target.moments(signal), target.population, gamma=self.gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMIAOffline:
+    """RMIA by the references without each sample alone; `a` is fitted on references where it is None."""
+
+    name: ClassVar[str] = "rmia_offline"
+    title: ClassVar[str] = "RMIA offline"
+    source: ClassVar[str] = SOURCE
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+    use: ClassVar[Use] = "figure"
+
+    gamma: float = 2.0
+    temperature: float = 2.0
+    form: Form = "softmax"
+    a: float | None = None
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The probability of the true class."""
+        return (Confidence(temperature=self.temperature, form=self.form),)
+
+    def fitted(self, knowledge: Knowledge, population: Int[np.ndarray, " z"]) -> RMIAOffline:
+        """Choose `a` as `fit_offline_a` does, unless it is set."""
+        if self.a is not None:
+            return self
+        (signal,) = self.signals
+        targets = [(read[signal], included) for read, included in knowledge.first]
+        return replace(self, a=fit_offline_a(targets, knowledge.moments[signal], population, gamma=self.gamma))
+
+    def __call__(self, target: Target) -> Scores:
+        if self.a is None:
+            raise DataError("expected the parameter a of offline RMIA, got None; fit the attack on references first")
+        (signal,) = self.signals
+        return offline(target.signal(signal), target.moments(signal), target.population, a=self.a, gamma=self.gamma)
 
 
 def confidence(
@@ -32,7 +116,7 @@ def confidence(
     labels: Int[np.ndarray, " n"],
     *,
     temperature: float = 2.0,
-    form: Literal["softmax", "taylor"] = "softmax",
+    form: Form = "softmax",
 ) -> Float[np.ndarray, "*models n"]:
     """Probability of the true class at a temperature, as float64 in [0, 1] (RMIA, appendix B).
 
@@ -140,7 +224,7 @@ def fit_offline_a(
     if not len(grid):
         raise DataError("expected at least one value of a to try, got an empty grid; leave grid out for 0, 0.1, ..., 1")
     turns: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
-    for values, row in targets[:MOST_TARGETS]:
+    for values, row in targets[:FIRST]:
         _check(values, moments, population, gamma)
         rest = moments.without(values, row)
         usable = np.asarray(rest.count[0] > 0)

@@ -8,11 +8,37 @@ that use one threshold for all samples, or compare with models that kept x, find
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import numpy as np
 from jaxtyping import Float
 
 from obliviate.attacks.membership import lira
+from obliviate.attacks.membership.base import Scores, Signal, Target, Use
 from obliviate.attacks.membership.moments import Moments
+
+
+@dataclass(frozen=True, kw_only=True)
+class ULiRA:
+    """LiRA between shadows that had a sample and forgot it, and shadows that never had it."""
+
+    name: ClassVar[str] = "ulira"
+    title: ClassVar[str] = "U-LiRA"
+    source: ClassVar[str] = "Hayes et al., SaTML 2025, arXiv 2403.01218"
+    needs: ClassVar[frozenset[str]] = frozenset({"shadows"})
+    use: ClassVar[Use] = "verdict"
+
+    variance: lira.Variance = "auto"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The margin."""
+        return (lira.Margin(),)
+
+    def __call__(self, target: Target) -> Scores:
+        (signal,) = self.signals
+        return scores(target.signal(signal), target.moments(signal), variance=self.variance)
 
 
 def scores(
