@@ -19,6 +19,7 @@ from obliviate.demo import demo
 from obliviate.files import read_sealed_json
 from obliviate.metrics.forgetting import closure
 from obliviate.report.plots import summary_svg
+from obliviate.requests import Requests
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -111,7 +112,7 @@ def main() -> None:
     runs = []
     for seed in range(arguments.seeds):
         folder = arguments.out / f"seed-{seed}"
-        stored = folder / "results.json"
+        stored = Requests(folder).at(1).results
         results = read_sealed_json(stored) if stored.exists() else demo(folder, seed=seed)
         runs.append(results)
         print(f"seed {seed}: {results['wall_seconds']:.0f} s, {results['peak_rss_mb']:.0f} MB", flush=True)
