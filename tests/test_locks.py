@@ -78,6 +78,20 @@ def test_the_lock_of_a_killed_process_ends_with_it_and_the_next_is_told(tmp_path
     assert not list(tmp_path.iterdir())
 
 
+@forks
+def test_a_lock_that_is_taken_over_is_told_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    child = os.fork()
+    if child == 0:
+        with held(tmp_path):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    with held(tmp_path):
+        pass
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith(f"the lock of process {child} (")
+    assert told.endswith(") was taken over: it ended without giving it back")
+
+
 def test_what_a_killed_process_left_running_is_waited_for(tmp_path: Path) -> None:
     """A child that inherits the lock holds it on, until it ends by itself."""
     code = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import platform
 import shlex
@@ -19,6 +20,7 @@ from typing import Final
 
 from obliviate.errors import WorkspaceError
 
+LOG: Final = logging.getLogger("obliviate")
 LOCK: Final = "lock"
 _held: Final[dict[tuple[int, int, Path], int]] = {}  # depth, by process, thread and folder
 
@@ -110,8 +112,10 @@ def locked(
 
 
 @contextmanager
-def held(folder: Path, *, on_takeover: Callable[[Holder], object] | None = None) -> Iterator[bool]:
+def held(folder: Path) -> Iterator[bool]:
     """Hold `folder` as `locked` does, or go on holding it where this thread does already; yields whether it is new.
+
+    A lock that is taken over from a process that ended without giving it back is told in the log `obliviate`.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder, held(Path(folder)) as outer, held(Path(folder)) as inner:
@@ -126,12 +130,16 @@ def held(folder: Path, *, on_takeover: Callable[[Holder], object] | None = None)
         finally:
             _held[key] -= 1
         return
-    with locked(folder, on_takeover=on_takeover):
+    with locked(folder, on_takeover=_say_takeover):
         _held[key] = 1
         try:
             yield True
         finally:
             del _held[key]
+
+
+def _say_takeover(holder: Holder) -> None:
+    LOG.warning("the lock of %s was taken over: it ended without giving it back", holder)
 
 
 def _refusal(folder: Path, holder: Holder | None) -> WorkspaceError:

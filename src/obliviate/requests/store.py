@@ -12,8 +12,8 @@ from typing import Final, TypeVar
 
 from obliviate.data.ids import ids_sha256
 from obliviate.errors import ObliviateError, WorkspaceError
-from obliviate.files import LOG, read_json, remove_leftovers, writable_folder
-from obliviate.locks import Holder, held
+from obliviate.files import read_json, remove_leftovers, writable_folder
+from obliviate.locks import held
 from obliviate.requests.log import FILE, EventLog
 from obliviate.requests.manifest import Manifest, read_manifest
 from obliviate.requests.request import Parent, Request, RequestFolder
@@ -315,7 +315,7 @@ class Requests:
         Raises WorkspaceError, which says who holds the folder, where that is another process or thread.
         """
         writable_folder(self.folder)
-        with held(self.folder, on_takeover=_say_takeover) as first:
+        with held(self.folder) as first:
             if first:
                 self._sweep()
                 self._catch_up()
@@ -375,10 +375,6 @@ class Requests:
             digest = self._results_sha256(request.number)
             if digest is not None and audited.get(request.number) != digest:
                 self.log_audit(request.number)
-
-
-def _say_takeover(holder: Holder) -> None:
-    LOG.warning("the lock of %s was taken over: it ended without giving it back", holder)
 
 
 def _discard(work: Path) -> None:
