@@ -1047,12 +1047,12 @@ def test_an_audit_that_is_killed_never_leaves_scores_or_a_page_of_another_beside
 
     work = begin()
     work.choose("random:0.25")
-    work.audit(references=4, retrained=2, workers=0)
+    work.audit(references=6, retrained=2, workers=0)
     for name, left in (("write_sealed_json", {"results.json"}), ("write_report", {"results.json", "scores.npz"})):
         with monkeypatch.context() as patch:
             patch.setattr(folder, name, killed)
             with pytest.raises(KeyboardInterrupt):
-                work.audit(references=6, retrained=2, workers=0)
+                work.audit(references=8, retrained=2, workers=0)
         assert {path.name for path in work.place().path.iterdir() if path.is_file()} == left | {"request.json"}
 
 
