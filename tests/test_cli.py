@@ -297,7 +297,7 @@ def test_a_command_in_a_folder_that_is_in_use_says_who_works_there(cli: Cli, fol
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        in_use = f"in use by process {holder.pid} (-c, since"
+        in_use = f"in use by process {holder.pid} (python, since"
         refused(cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "image-1"), "no other process", in_use)
         assert in_use[:12] in cli("status", "--out", folder)[1].lower()
     finally:
