@@ -93,7 +93,7 @@ def make(root: Path) -> None:
         work.unlearn(FineTune(epochs=1))
         _audited(work, 1)
     work = Workspace.open(root / "run" / "run")
-    work.choose(work.data.train.ids[12:26].tolist(), after="fine_tune")
+    work.choose(work.data.train.ids[12:26].tolist(), after="1-fine_tune")
     work.unlearn(FineTune(epochs=1))
     _audited(work, 2, shadows=True)
     shutil.copytree(root / "run" / "run", root / "both" / "run")
@@ -157,7 +157,7 @@ def shadowed(root: Path) -> object:
 
 def compared(root: Path) -> object:
     """Compare both training seeds."""
-    return compare([root / "run", root / "other"]).to_dict()
+    return compare([root / "run", root / "other"], request=1).to_dict()
 
 
 def reported(root: Path) -> object:
@@ -182,12 +182,12 @@ def resharded(root: Path) -> object:
 
 KINDS: Final = (
     Kind("workspace.json", "run", "run/workspace.json", audit),
-    Kind("forget.json", "run", "run/forget.json", audit),
-    Kind("requests/0002.json", "run", "run/requests/*.json", audit),
+    Kind("request.json", "run", "run/requests/*/request.json", audit),
+    Kind("events.jsonl", "run", "run/events.jsonl", audit),
     Kind("coins.json", "run", "run/coins.json", audit),
     Kind("noise.json", "run", "run/noise.json", audit),
-    Kind("manifests of models", "run", "run/models/*.json", audit),
-    Kind("weights of models", "run", "run/models/*.safetensors", audit),
+    Kind("manifests of models", "run", "run/**/models/*.json", audit),
+    Kind("weights of models", "run", "run/**/models/*.safetensors", audit),
     Kind("pool.json", "run", "run/references/*/pool.json", audit),
     Kind("hashes of references", "run", "run/references/*/member-*.json", audit),
     Kind("outputs of references", "run", "run/references/*/member-*.logits.safetensors", audit),
@@ -195,15 +195,15 @@ KINDS: Final = (
     Kind("shadows.json", "run", "run/references/*/shadows/*/shadows.json", audit),
     Kind("hashes of shadows", "run", "run/references/*/shadows/*/shadow-*.json", audit),
     Kind("outputs of shadows", "run", "run/references/*/shadows/*/*.logits.safetensors", audit),
-    Kind("results.json, for the page", "run", "run/results.json", reported),
-    Kind("results.json, compared", "both", "run/results.json", compared),
-    Kind("scores.npz", "both", "run/scores.npz", compared),
+    Kind("results.json, for the page", "run", "run/requests/0002/results.json", reported),
+    Kind("results.json, compared", "both", "run/requests/0001/results.json", compared),
+    Kind("scores.npz", "both", "run/requests/0001/scores.npz", compared),
     Kind("workspace.json, compared", "both", "run/workspace.json", compared),
-    Kind("forget.json, compared", "both", "run/forget.json", compared),
-    Kind("manifests, compared", "both", "run/models/*.json", compared),
+    Kind("request.json, compared", "both", "run/requests/0001/request.json", compared),
+    Kind("manifests, compared", "both", "run/**/models/*.json", compared),
     Kind("states of a training", "trained", "run/work/*/*.pt", trained),
-    Kind("states of an unlearning", "unlearned", "run/work/*/*.pt", unlearned),
-    Kind("examples and masks", "unlearned", "run/work/*/*.safetensors", unlearned),
+    Kind("states of an unlearning", "unlearned", "run/requests/*/work/*/*.pt", unlearned),
+    Kind("examples and masks", "unlearned", "run/requests/*/work/*/*.safetensors", unlearned),
     Kind("states of a slice", "sharded", "run/work/*/*.pt", trained),
     Kind("slices of an unfinished training", "sharded", "run/checkpoints/*/*.safetensors", trained),
     Kind("slices of a finished training", "shards", "run/checkpoints/*/*.safetensors", resharded),
@@ -223,7 +223,7 @@ class Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Collect one message."""
-        if "starts over" in (message := record.getMessage()):
+        if any(words in (message := record.getMessage()) for words in ("starts over", "are dropped")):
             self.messages.append(message)
 
 

@@ -18,6 +18,7 @@ from common import provenance, ranged, save, spread, table
 from obliviate.demo import demo
 from obliviate.metrics.forgetting import closure
 from obliviate.report.plots import summary_svg
+from obliviate.requests import Requests
 from obliviate.results.file import read
 from obliviate.results.schema import ModelResult, Results
 
@@ -114,7 +115,7 @@ def main() -> None:
     runs = []
     for seed in range(arguments.seeds):
         folder = arguments.out / f"seed-{seed}"
-        stored = folder / "results.json"
+        stored = Requests(folder).at(1).results
         results = read(stored) if stored.exists() else demo(folder, seed=seed)
         runs.append(results)
         print(f"seed {seed}: {results.wall_seconds:.0f} s, {results.peak_rss_mb:.0f} MB", flush=True)

@@ -63,4 +63,4 @@ def test_data_of_every_kind_are_trained_unlearned_and_audited(
     assert all(0 <= one["accuracy"]["forget"]["value"] <= 100 for one in results["models"])
     assert all("mia_loss" in one["screens"] for one in results["models"])
     assert results["task"]["right"]
-    assert "<svg" in (out / "report.html").read_text(encoding="utf-8")
+    assert "<svg" in (out / "requests" / "0001" / "report.html").read_text(encoding="utf-8")

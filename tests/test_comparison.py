@@ -18,6 +18,7 @@ from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import auc
+from obliviate.requests import RequestFolder, Requests
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import Workspace, folder, scores
 
@@ -35,7 +36,7 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
     folders = []
     with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
         patch.setattr(audit, "PERMUTATIONS", (1, 1))
-        patch.setattr(folder, "write_report", lambda one: one / "report.html")
+        patch.setattr(folder, "write_report", lambda one, request: one / "report.html")
         for seed in (0, 1):
             for place, forget in enumerate(SETS):
                 work = Workspace.create(root / f"{seed}-{place}", source=str(data), recipe=tiny_recipe, seed=seed)
@@ -55,8 +56,12 @@ def folders(made: list[Path], tmp_path: Path) -> list[Path]:
     return [Path(shutil.copytree(one, tmp_path / one.name, ignore=ignored)) for one in made]
 
 
+def place(where: Path) -> RequestFolder:
+    return Requests(where).at(1)
+
+
 def results(where: Path) -> dict[str, Any]:
-    return read_sealed_json(where / "results.json")
+    return read_sealed_json(place(where).results)
 
 
 def model(where: Path, name: str) -> dict[str, Any]:
@@ -64,15 +69,15 @@ def model(where: Path, name: str) -> dict[str, Any]:
     return found
 
 
-def changed(where: Path, file: str = "results.json", **values: Any) -> None:
+def changed(where: Path, file: str = "requests/0001/results.json", **values: Any) -> None:
     write_sealed_json(where / file, read_sealed_json(where / file) | values)
 
 
 def test_kept_scores_are_those_of_the_audit(made: list[Path]) -> None:
     for where in made:
-        kept = scores.read(where)
+        kept = scores.read(place(where).scores)
         assert kept is not None
-        assert sorted(kept.forget) == sorted(json.loads((where / "forget.json").read_text("utf-8"))["ids"])
+        assert sorted(kept.forget) == sorted(json.loads(place(where).request.read_text("utf-8"))["ids"])
         for one in results(where)["models"]:
             assert 100 * auc(*kept.of[one["weights_sha256"]]) == pytest.approx(one["attacks"]["rmia"]["ft"]["value"])
 
@@ -104,7 +109,7 @@ def test_figures_are_means_over_seeds_of_means_over_forget_sets(made: list[Path]
 
 def pair(where: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     """The scores of one model, by the names of the samples."""
-    kept = scores.read(where)
+    kept = scores.read(place(where).scores)
     assert kept is not None
     forget, unseen = kept.of[model(where, name)["weights_sha256"]]
     return forget[np.argsort(kept.forget)], unseen[np.argsort(kept.unseen)]
@@ -130,7 +135,7 @@ def test_one_seed_has_no_interval_over_seeds(made: list[Path]) -> None:
 
 
 def test_without_scores_intervals_are_over_seeds_alone(folders: list[Path]) -> None:
-    (folders[1] / "scores.npz").unlink()
+    place(folders[1]).scores.unlink()
     found = compare(folders)
     assert {one.ft_auc.over for one in found.models} == {"seeds"}
     assert any(f"{folders[1]} was audited before scores were kept" in note for note in found.notes)
@@ -148,8 +153,14 @@ def test_what_cannot_be_compared_is_refused(folders: list[Path]) -> None:
     first, second, third, _ = folders
     with pytest.raises(WorkspaceError, match="expected 2 audited folders or more, got 1"):
         compare([first])
-    with pytest.raises(WorkspaceError, match=r"expected an audited folder, got .*none without results.json; run"):
+    with pytest.raises(WorkspaceError, match=r"expected JSON in .*none/workspace.json, got No such file"):
         compare([first, first.parent / "none"])
+    results_of_third = place(third).results.rename(third / "kept.json")
+    with pytest.raises(WorkspaceError, match=r"expected an audited folder, got .* without .*results.json; run `obl"):
+        compare([first, third])
+    results_of_third.rename(place(third).results)
+    with pytest.raises(WorkspaceError, match=r"expected a request of .*, from 1 to 1, got 2; name one of them"):
+        compare([first, third], request=2)
     with pytest.raises(WorkspaceError, match=r"expected every training seed with a forget set once, got .* the same"):
         compare([first, second, first])
     recipe = results(second)["recipe"]
@@ -166,7 +177,7 @@ def test_what_cannot_be_compared_is_refused(folders: list[Path]) -> None:
 
 
 def test_a_method_that_was_set_in_two_ways_is_refused(folders: list[Path]) -> None:
-    (path,) = (folders[0] / "models").glob("gradient_ascent-*.json")
+    (path,) = place(folders[0]).models.glob("1-gradient_ascent-*.json")
     settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
     settings["method"] = settings["method"] | {"epochs": 99}
     changed(path.parent, path.name, settings=settings)
@@ -175,7 +186,7 @@ def test_a_method_that_was_set_in_two_ways_is_refused(folders: list[Path]) -> No
 
 
 def test_damaged_scores_are_refused(folders: list[Path]) -> None:
-    path = folders[0] / "scores.npz"
+    path = place(folders[0]).scores
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(
         WorkspaceError, match=r"expected contents with the hash at their end, got others in .*npz; .* is damaged: run"

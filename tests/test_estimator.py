@@ -137,7 +137,7 @@ def test_rows_have_the_names_that_they_are_given(rows: tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize(
     ("ids", "problem"),
     [
-        (["3"], "expected ids that are not forgotten yet, got '3'"),
+        (["3"], "got '3' of request 1, which are forgotten already"),
         (["90"], "expected ids of these 89 samples, got '90'"),
         ([5, 5], "expected ids to forget without duplicates, got '5' more than once"),
         ([], "expected at least one id to forget, got none"),

@@ -1,7 +1,6 @@
 import hashlib
 import json
 import os
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from obliviate.errors import AuditError, WorkspaceError
 from obliviate.files import (
     check_sha256,
-    locked,
     read_hashed,
     read_sealed_json,
     remove_leftovers,
@@ -104,31 +102,6 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
     assert len(list(tmp_path.iterdir())) == len(kept) + 2
     remove_leftovers(tmp_path)
     assert {one.name for one in tmp_path.iterdir()} == {one.name for one in kept} | {"member-001.safetensors"}
-
-
-def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path):
-    with locked(tmp_path):
-        refusal = pytest.raises(
-            WorkspaceError, match=r"expected a folder that no other process works in, got .* in use"
-        )
-        with refusal, locked(tmp_path, patience=0):
-            pytest.fail("two hold the folder")
-    assert not list(tmp_path.iterdir())
-    with locked(tmp_path, patience=0):
-        pass
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-def test_the_lock_of_a_killed_process_ends_with_it(tmp_path: Path):
-    child = os.fork()
-    if child == 0:
-        with locked(tmp_path):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
-    assert [one.name for one in tmp_path.iterdir()] == ["lock"]
-    with locked(tmp_path, patience=0):
-        pass
-    assert not list(tmp_path.iterdir())
 
 
 # ------------------------------------------------------------------------------------------- seals and hashes

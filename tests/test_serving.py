@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
 from obliviate.models.mlp import MLP
+from obliviate.requests import Requests
 from obliviate.task import Classification
 from obliviate.testing import counted
 from obliviate.training.checkpoint import weights_sha256
@@ -40,6 +42,10 @@ def original(train: Samples, three_classes: Classification, tiny_recipe: Recipe)
 def numbers(three_classes: Classification) -> Classification:
     """The same classes, of inputs in a known range, so that they can be perturbed."""
     return Classification(classes=3, input_range=(0.0, 1.0))
+
+
+def models_in(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("models/*.safetensors"))
 
 
 def sha(serving: Serving) -> str:
@@ -144,8 +150,9 @@ def test_killed_at_any_time_and_resumed_equals_uninterrupted(
     assert kills >= 3
     assert sha(made) == sha(whole)
     left = sorted(str(one.relative_to(tmp_path / "requests")) for one in (tmp_path / "requests").rglob("*.*"))
-    assert [one.split("-")[:2] for one in left] == [["0001", "amun"]] * 2 + [["0002", "amun"]] * 2
-    assert {one.rpartition("/")[2] for one in left} == {"model.safetensors", "model.json"}
+    files = ["models/ID.json", "models/ID.safetensors", "request.json"]
+    expected = [f"requests/000{number}/{name}" for number in (1, 2) for name in files]
+    assert [re.sub(r"\d-amun-\w{10}", "ID", name) for name in left] == ["events.jsonl", *expected]
 
 
 def test_finished_requests_are_read_back_and_a_different_one_is_made_anew(
@@ -154,7 +161,7 @@ def test_finished_requests_are_read_back_and_a_different_one_is_made_anew(
     tune = FineTune(epochs=1, batch_size=8, optimizer="sgd", learning_rate=0.002, momentum=0.9, weight_decay=5e-4)
     first = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
     other = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path, seed=1)
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(models_in(tmp_path)) == 2
     assert sha(first) != sha(other)
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("trained again"))
     again = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
@@ -183,7 +190,7 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
     edited.load_state_dict(original.model.state_dict())
     made = make()
     assert sha(make(replace(tiny_recipe, model=mlp))) == sha(made)
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(models_in(tmp_path)) == 1
     others = [
         make(replace(tiny_recipe, epochs=1)),
         make(replace(tiny_recipe, model=Tanh)),
@@ -191,31 +198,47 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
     ]
     assert len({sha(made), *map(sha, others)}) == 4
     make(served=edited)
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(models_in(tmp_path)) == 5
 
 
 def test_a_model_that_was_made_for_another_request_is_not_read_back(
     original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     tune = FineTune(epochs=1, batch_size=8)
-    Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
-    (mine,) = tmp_path.iterdir()
-    Serving.of(original, train).forget(SECOND, tune, three_classes, folder=tmp_path)
-    (other,) = (one for one in tmp_path.iterdir() if one != mine)
-    for name in ("model.json", "model.safetensors"):
-        (mine / name).write_bytes((other / name).read_bytes())
-    with pytest.raises(
-        WorkspaceError, match=r"expected the model of this request, got one that was made for other samples"
-    ):
-        Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
+    Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
+    Serving.of(original, train).forget(SECOND, tune, three_classes, folder=tmp_path / "other")
+    ((mine,), (other,)) = (models_in(tmp_path / name) for name in ("mine", "other"))
+    for ending in (".json", ".safetensors"):
+        mine.with_suffix(ending).write_bytes(other.with_suffix(ending).read_bytes())
+    with pytest.raises(WorkspaceError, match=r"expected a model of this folder's data, got .* of other data"):
+        Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
 
 
-def test_a_request_that_fails_leaves_nothing(
+def test_a_folder_has_one_story(
+    original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
+) -> None:
+    begun = Serving.of(original, train)
+    first = begun.forget(FIRST, ASCENT, three_classes, folder=tmp_path)
+    with pytest.raises(WorkspaceError, match=r"expected the forget set that .* has had from the start, got another"):
+        begun.forget(SECOND, ASCENT, three_classes, folder=tmp_path)
+    elsewhere = begun.forget(FIRST, FineTune(epochs=1), three_classes)
+    with pytest.raises(WorkspaceError, match=r"expected a model of request 1 of .* to go on from, got none with the w"):
+        elsewhere.forget(SECOND, ASCENT, three_classes, folder=tmp_path)
+    assert first.forget(SECOND, ASCENT, three_classes, folder=tmp_path).made.id.startswith("2-gradient_ascent-")
+    assert [event.kind for event in Requests(tmp_path).log.events] == [
+        *("asked", "made", "refused", "refused", "asked", "made")
+    ]
+
+
+def test_a_request_that_fails_leaves_an_event_and_nothing_else(
     original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError):
         Serving.of(original, train).forget(FIRST, FineTune(learning_rate=1e30), three_classes, folder=tmp_path)
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
+    asked, refused = Requests(tmp_path).log.events
+    assert (asked.kind, refused.kind, refused.facts["request"]) == ("asked", "refused", 1)
+    assert refused.facts["error"] == "TrainingError"
 
 
 # ------------------------------------------------------------------------------------------- what methods bring along

@@ -16,16 +16,18 @@ from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
 from obliviate.files import read_sealed_json, write_sealed_json
+from obliviate.locks import held
 from obliviate.methods.base import settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.sisa import SISA
+from obliviate.requests import Requests
 from obliviate.results.file import read
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
-from obliviate.workspace import Workspace, forget
+from obliviate.workspace import Workspace, folder, forget
 
 ASCENT = GradientAscent(learning_rate=0.01)
 
@@ -200,11 +202,11 @@ def test_a_choice_for_a_request_that_is_refused_is_taken_back(begin: Open) -> No
     work = begin()
     with pytest.raises(MethodError):
         work.unlearn(SISA(), forget="class:1")
-    assert not work.chosen
+    assert not work.requests
     work.choose("class:2")
     with pytest.raises(MethodError):
         work.unlearn(SISA(), forget="class:2")
-    assert work.chosen
+    assert work.requests
 
 
 def test_columns_stay_beside_their_samples_where_coins_leave_some_out(source: Path, begin: Open) -> None:
@@ -228,7 +230,7 @@ def test_a_refused_forget_set_is_not_kept(begin: Open) -> None:
     work = begin()
     with pytest.raises(DataError):
         work.choose("s01,s01")
-    assert not (work.folder / "forget.json").exists()
+    assert not (work.folder / "requests").exists()
 
 
 # ------------------------------------------------------------------------------------------- models
@@ -240,9 +242,7 @@ def test_a_manifest_says_where_the_weights_come_from(begin: Open) -> None:
     work.choose("s01,s02")
     method = settle(FineTune(epochs=2), work.split, Scale.of(work.recipe))
     work.unlearn(FineTune(epochs=2), seed=7)
-    manifests = {
-        one.method: one for one in map(checkpoint.read_manifest, (work.folder / "models").glob("*.safetensors"))
-    }
+    manifests = {one.method: one for one in map(checkpoint.read_manifest, work.folder.rglob("models/*.safetensors"))}
     original, tuned = manifests["train"], manifests[repr(method)]
     assert (original.role, tuned.role, tuned.seed) == ("original", "unlearned", 7)
     assert original.ids == work.data.train.ids.tolist()
@@ -301,7 +301,7 @@ def test_a_model_in_shards_forgets_exactly_and_is_not_the_yardstick(begin: Open,
     assert again.recipe == recipe or again.recipe.fingerprint == recipe.fingerprint
     read = next(one for one in again.models() if one.method == "SISA()")
     assert checkpoint.weights_sha256(read.model) == checkpoint.weights_sha256(made.model)
-    assert checkpoint.read_manifest(next(first.folder.glob("models/sisa-*.safetensors"))).ids == [
+    assert checkpoint.read_manifest(next(first.folder.rglob("1-sisa-*.safetensors"))).ids == [
         name for name in again.data.train.ids.tolist() if name != "s03"
     ]
     retrained = again.unlearn(Retrain(), seed=again.seed)
@@ -371,8 +371,8 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     values = replace(work, progress=lambda *one: told.append(one)).audit(
         references=6, retrained=2, workers=0, command="obliviate audit"
     )
-    assert read(work.results) == values
-    assert work.report.exists()
+    assert read(work.place().results) == values
+    assert work.place().report.exists()
     assert (values.command, values.data.forget_rule) == ("obliviate audit", "random 25 %")
     assert ("references", 6, 6) in told
     assert told[-1] == ("audit", 1, 1)
@@ -394,9 +394,13 @@ def test_an_audit_that_cannot_be_made_trains_nothing(begin: Open, references: in
     assert not (work.folder / "models").exists()
 
 
-def test_there_is_no_report_without_results(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match=r"expected results.json in .*, got none; run `obliviate audit"):
+def test_there_is_no_report_without_results(begin: Open, tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match=r"expected a forget set in .*, got none"):
         workspace.write_report(tmp_path)
+    work = begin()
+    work.choose(["s01"])
+    with pytest.raises(WorkspaceError, match=r"expected .*0001/results.json, got none; run `obliviate audit"):
+        workspace.write_report(work.folder)
 
 
 # ------------------------------------------------------------------------------------------- where the data are
@@ -429,7 +433,7 @@ def test_a_report_does_not_tell_where_the_data_are(begin: Open, source: Path) ->
     work = begin()
     work.choose("random:0.25")
     work.audit(references=6, retrained=2, workers=0)
-    for one in (work.results, work.report):
+    for one in (work.place().results, work.place().report):
         assert str(source.parent) not in one.read_text(encoding="utf-8")
 
 
@@ -440,7 +444,7 @@ def test_a_class_is_forgotten(begin: Open) -> None:
     work = begin()
     chosen = work.choose("class:1").forget
     assert chosen.ids.tolist() == [f"s{i:02d}" for i in range(1, 40, 3)]
-    assert json.loads((work.folder / "forget.json").read_text(encoding="utf-8"))["rule"] == "class 1"
+    assert json.loads(work.place().request.read_text(encoding="utf-8"))["rule"] == "class 1"
     assert Workspace.open(work.folder).choose("class:1").forget.ids.tolist() == chosen.ids.tolist()
 
 
@@ -451,7 +455,7 @@ def test_a_class_that_does_not_exist_is_refused_with_those_that_do(begin: Open, 
     message = rf"expected a class of the training set \(0 with 14 samples, 1 with 13, 2 with 13\), got '{got}'; name"
     with pytest.raises(DataError, match=message):
         work.choose(text)
-    assert not (work.folder / "forget.json").exists()
+    assert not (work.folder / "requests").exists()
 
 
 # ------------------------------------------------------------------------------------------- what an audit is asked for
@@ -575,7 +579,7 @@ def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin
     cut.choose("random:0.5")
     cut.unlearn(SISA())
     cut.unlearn(ASCENT, name="old")
-    path = next(cut.folder.glob("models/gradient_ascent-*.json"))
+    path = next(cut.folder.rglob("1-gradient_ascent-*.json"))
     facts = read_sealed_json(path)
     del facts["settings"]["method"]  # as for a method that cannot be written down
     write_sealed_json(path, facts)
@@ -709,14 +713,14 @@ def test_an_inspection_is_written_down_and_changes_no_model(begin: Open) -> None
     work.choose("random:0.5")
     work.unlearn(ASCENT)
     made = work.inspect(retrained=2, epochs=2)
-    models = {one: one.read_bytes() for one in (work.folder / "models").iterdir()}
-    assert json.loads((work.folder / "inspection.json").read_text(encoding="utf-8")) == made
+    models = {one: one.read_bytes() for one in work.folder.rglob("models/*")}
+    assert json.loads(work.place().inspection.read_text(encoding="utf-8")) == made
     assert (made["schema"], made["data"]["forget"], made["epochs"]) == ("obliviate.inspection/1", 20, 2)
     assert [one["role"] for one in made["models"]] == ["original", "unlearned", "retrained", "retrained"]
     assert all(len(one["relearned"]["accuracy"]) == 3 for one in made["models"])
     again = work.inspect(retrained=0, epochs=2)
     assert again["models"] == made["models"]
-    assert {one: one.read_bytes() for one in (work.folder / "models").iterdir()} == models
+    assert {one: one.read_bytes() for one in work.folder.rglob("models/*")} == models
     assert not (work.folder / "references").exists()
 
 
@@ -740,7 +744,7 @@ def served_twice(begin: Open) -> Workspace:
     work = begin()
     work.choose([f"s{one:02d}" for one in range(5)])
     work.unlearn(ASCENT)
-    work.choose([f"s{one:02d}" for one in range(5, 10)], after="gradient_ascent")
+    work.choose([f"s{one:02d}" for one in range(5, 10)], after="1-gradient_ascent")
     work.unlearn(ASCENT)
     return work
 
@@ -749,8 +753,8 @@ def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_
     work = served_twice(begin)
     assert [made.label for made in work.models()] == ["original", "gradient_ascent", "gradient_ascent, request 2"]
     assert [len(one.ids) for one in work.requests] == [5, 5]
-    assert read_sealed_json(work.folder / "forget.json").keys() == {"format", "rule", "ids", "before_sha256"}
-    kept = json.loads((work.folder / "requests" / "0002.json").read_text("utf-8"))
+    assert read_sealed_json(work.place(1).request).keys() == {"format", "rule", "ids", "before_sha256"}
+    kept = json.loads(work.place(2).request.read_text("utf-8"))
     assert (kept["rule"], kept["ids"], kept["after"]["label"]) == ("ids", work.requests[1].ids, "gradient_ascent")
     _, first, second = work.models()
     split = work.split
@@ -766,7 +770,7 @@ def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_
 def test_requests_are_read_back_and_an_earlier_one_takes_other_methods(begin: Open) -> None:
     first = served_twice(begin)
     again = Workspace.open(first.folder)
-    assert again.choose([f"s{one:02d}" for one in range(5, 10)], after="gradient_ascent").forget.ids[0] == "s05"
+    assert again.choose([f"s{one:02d}" for one in range(5, 10)], after="1-gradient_ascent").forget.ids[0] == "s05"
     made = again.unlearn(FineTune(epochs=1), request=again.following(None))
     assert made.label == "fine_tune"
     assert len(again.requests) == 2
@@ -780,10 +784,10 @@ def test_a_random_second_request_is_drawn_from_what_remains(begin: Open) -> None
     work = begin()
     first = work.choose("random:0.25").forget.ids.tolist()
     work.unlearn(ASCENT)
-    second = work.choose("random:0.5", after="gradient_ascent").forget.ids.tolist()
+    second = work.choose("random:0.5", after="1-gradient_ascent").forget.ids.tolist()
     assert len(second) == 15
     assert not set(first) & set(second)
-    assert work.choose("random:0.5", after="gradient_ascent").forget.ids.tolist() == second
+    assert work.choose("random:0.5", after="1-gradient_ascent").forget.ids.tolist() == second
 
 
 def test_a_second_request_that_cannot_be_served_is_refused_and_not_kept(begin: Open) -> None:
@@ -792,40 +796,43 @@ def test_a_second_request_that_cannot_be_served_is_refused_and_not_kept(begin: O
     made = work.unlearn(ASCENT)
     work.unlearn(FineTune(epochs=1))
     with pytest.raises(DataError, match=r"got 's02' of request 1, which are forgotten already; leave them out"):
-        work.choose(["s05", "s02"], after=made.label)
-    with pytest.raises(WorkspaceError, match=r"to go on from \(gradient_ascent, fine_tune\), got 'original'; name one"):
+        work.choose(["s05", "s02"], after=made.id)
+    with pytest.raises(
+        WorkspaceError, match=r"to go on from \(1-gradient_ascent-\w+, 1-fine_tune-\w+\), got 'original'; name"
+    ):
         work.choose(["s05"], after="original")
     with pytest.raises(WorkspaceError, match=r"got 'nothing'; name one of them with --after"):
         work.following("nothing")
-    assert not (work.folder / "requests").exists()
-    work.choose(["s05", "s06"], after=made.label)
-    with pytest.raises(WorkspaceError, match=r"to go on from gradient_ascent, as it has from the start, got fine_tune"):
-        work.choose(["s05", "s06"], after="fine_tune")
+    assert len(work.requests) == 1
+    assert not work.folder.joinpath("requests", "0002").exists()
+    work.choose(["s05", "s06"], after=made.id)
+    with pytest.raises(WorkspaceError, match=r"to go on from 1-gradient_ascent-\w+, as it has from the start, got 1-f"):
+        work.choose(["s05", "s06"], after="1-fine_tune")
     with pytest.raises(WorkspaceError, match=r"expected the forget set that request 2 of .* got another; leave out"):
-        work.choose(["s07"], after=made.label)
+        work.choose(["s07"], after=made.id)
     with pytest.raises(WorkspaceError, match=r"expected a request of .*, from 1 to 2, got 3; name one of them"):
         work.unlearn(ASCENT, request=3)
-    work.unchoose()
-    assert len(work.requests) == 1
-    assert not (work.folder / "requests").exists()
+    assert len(work.requests) == 2
 
 
 def test_the_model_that_a_request_began_from_is_missed_where_it_is_gone(begin: Open) -> None:
     work = served_twice(begin)
-    for path in work.folder.glob("models/gradient_ascent-*.json"):
-        if json.loads(path.read_text("utf-8"))["settings"]["request"] == 1:
-            path.unlink()
-    with pytest.raises(WorkspaceError, match=r"expected the model gradient_ascent that request 2 began from, got none"):
+    next(work.folder.rglob("1-gradient_ascent-*.json")).unlink()
+    with pytest.raises(
+        WorkspaceError, match=r"expected the model 1-gradient_ascent-\w+ that request 2 began from, got"
+    ):
         work.unlearn(FineTune())
 
 
 def test_a_damaged_request_is_refused(begin: Open) -> None:
     work = served_twice(begin)
-    path = work.folder / "requests" / "0002.json"
+    path = work.place(2).request
     facts = read_sealed_json(path)
     del facts["after"]
     write_sealed_json(path, facts)
-    with pytest.raises(WorkspaceError, match=r"expected a request with its rule, its ids .* got .*0002.json without"):
+    with pytest.raises(
+        WorkspaceError, match=r"expected a request with its rule, its ids .* got .*0002/request.json without"
+    ):
         work.unlearn(ASCENT)
 
 
@@ -875,7 +882,7 @@ def test_a_later_request_to_a_model_without_shadows_is_audited_without_u_lira(be
     work = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
     work.choose([f"s{one:02d}" for one in range(5)])
     work.unlearn(SISA())
-    work.choose([f"s{one:02d}" for one in range(5, 10)], after="sisa")
+    work.choose([f"s{one:02d}" for one in range(5, 10)], after="1-sisa")
     work.unlearn(ASCENT)
     values = work.audit(references=8, retrained=2, shadows=True, workers=0).to_dict()
     (note,) = values["notes"]
@@ -887,7 +894,7 @@ def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe
     work = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
     work.choose(["s03"])
     work.unlearn(SISA())
-    work.choose(["s05"], after="sisa")
+    work.choose(["s05"], after="1-sisa")
     made = work.unlearn(SISA())
     retrained = work.unlearn(Retrain(), seed=work.seed)
     assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)
@@ -898,7 +905,7 @@ def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe
 
 def other_request(work: Workspace, ids: list[str], number: int = 1) -> None:
     """Write another request, as whoever knows how they are sealed could."""
-    path = work.folder / ("forget.json" if number == 1 else "requests/0002.json")
+    path = work.place(number).request
     write_sealed_json(path, read_sealed_json(path) | {"ids": ids})
 
 
@@ -907,7 +914,7 @@ def other_manifest(path: Path, **changed: Any) -> None:
 
 
 def manifest(work: Workspace, method: str) -> Path:
-    return next((work.folder / "models").glob(f"{method}*.json"))
+    return next(work.folder.rglob(f"models/1-{method}*.json"))
 
 
 def contradicted(begin: Open, method: str, **changed: Any) -> Workspace:
@@ -926,7 +933,7 @@ def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Ope
     work.choose(["s01", "s02", "s03"])
     work.unlearn(ASCENT)
     work.retrained(2)
-    edited = (work.folder / "forget.json").read_text("utf-8").replace("s01", "s11")
+    edited = work.place(1).request.read_text("utf-8").replace("s01", "s11")
     other_request(work, ["s11", "s02", "s03"])
     options: dict[str, Any] = {"references": 6, "workers": 0} if reader == "audit" else {}
     told = (
@@ -935,8 +942,8 @@ def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Ope
     with pytest.raises(WorkspaceError, match=told) as info:
         getattr(Workspace.open(work.folder), reader)(retrained=0, **options)
     assert "s11" not in str(info.value)  # the message may be read by others
-    (work.folder / "forget.json").write_text(edited, "utf-8")
-    with pytest.raises(WorkspaceError, match=r"expected contents with sha256 .*forget.json.* edited: restore"):
+    work.place(1).request.write_text(edited, "utf-8")
+    with pytest.raises(WorkspaceError, match=r"expected contents with sha256 .*request.json.* edited: restore"):
         getattr(Workspace.open(work.folder), reader)(retrained=2, **options)
 
 
@@ -989,14 +996,16 @@ def test_a_recipe_that_the_models_were_not_trained_by_is_refused(begin: Open, ti
 def test_a_first_request_that_was_replaced_is_refused_by_the_second(begin: Open) -> None:
     work = served_twice(begin)
     other_request(work, ["s20"])
-    with pytest.raises(WorkspaceError, match=r"expected a request that follows those before it .*0002.json; restore"):
+    with pytest.raises(
+        WorkspaceError, match=r"expected a request that follows those before it, .*0002/request.json; restore"
+    ):
         work.unlearn(ASCENT)
 
 
 def test_a_request_that_is_missing_between_others_is_named(begin: Open) -> None:
     work = served_twice(begin)
-    (work.folder / "forget.json").unlink()
-    with pytest.raises(WorkspaceError, match=r"expected .*forget.json before 0002.json, got none; restore"):
+    work.place(1).request.unlink()
+    with pytest.raises(WorkspaceError, match=r"expected .*0001/request.json before request 0002, got none; restore"):
         work.unlearn(ASCENT)
 
 
@@ -1009,6 +1018,81 @@ def test_copies_of_a_folder_list_their_models_in_the_order_of_their_making(begin
     work.train()
     labels = [made.label for made in work.models()]
     assert labels == ["original", "retrain (seed 1)", "fine_tune", "gradient_ascent"]
-    for place, path in enumerate(sorted((work.folder / "models").iterdir())):
+    for place, path in enumerate(sorted(work.folder.rglob("models/*"))):
         os.utime(path, (place, place))  # as a copy or an archive may leave them
     assert [made.label for made in Workspace.open(work.folder).models()] == labels
+
+
+# ------------------------------------------------------------------------------------------- one life of a request
+
+
+def test_an_audit_of_a_second_request_leaves_the_first_ones_results_as_they_are(begin: Open) -> None:
+    work = served_twice(begin)
+    first = work.audit(references=8, retrained=2, workers=0, request=1)
+    files = [work.place(1).results, work.place(1).report, work.place(1).scores]
+    before = [path.read_bytes() for path in files]
+    second = work.audit(references=8, retrained=2, workers=0)
+    assert [path.read_bytes() for path in files] == before
+    assert (read_sealed_json(work.place(1).results), read_sealed_json(work.place(2).results)) == (first, second)
+    audited = [event.facts for event in Requests(work.folder).log.events if event.kind == "audited"]
+    assert [(facts["request"], facts["results_sha256"]) for facts in audited] == [
+        (number, json.loads(work.place(number).results.read_text("utf-8"))["sha256"]) for number in (1, 2)
+    ]
+
+
+def test_an_audit_that_is_killed_never_leaves_scores_or_a_page_of_another_beside_its_results(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    work = begin()
+    work.choose("random:0.25")
+    work.audit(references=6, retrained=2, workers=0)
+    for name, left in (("write_sealed_json", {"results.json"}), ("write_report", {"results.json", "scores.npz"})):
+        with monkeypatch.context() as patch:
+            patch.setattr(folder, name, killed)
+            with pytest.raises(KeyboardInterrupt):
+                work.audit(references=8, retrained=2, workers=0)
+        assert {path.name for path in work.place().path.iterdir() if path.is_file()} == left | {"request.json"}
+
+
+def test_a_refused_request_is_logged_with_the_reason(begin: Open) -> None:
+    work = begin()
+    with pytest.raises(DataError):
+        work.choose(["s01", "nobody"])
+    with pytest.raises(MethodError):
+        work.unlearn(SISA(), forget="class:1")
+    with pytest.raises(DataError):
+        work.preview(ASCENT, forget=["nobody"])  # which changes nothing
+    log = Requests(work.folder).log.events
+    assert [(event.kind, event.facts.get("request"), event.facts.get("error")) for event in log] == [
+        ("refused", None, "DataError"),
+        ("asked", 1, None),
+        ("made", None, None),
+        ("refused", 1, "MethodError"),
+    ]
+
+
+def test_whoever_works_in_a_folder_is_told_to_all_others_who_would(begin: Open) -> None:
+    work = begin()
+    work.choose(["s01", "s02"])
+    made = work.unlearn(ASCENT)
+    told = rf"expected a folder that no other process works in, got .* in use by process {os.getpid()} \(.*since"
+    calls: list[Callable[[], object]] = [
+        begin,
+        lambda: work.choose(["s03"], after=made.id),
+        work.train,
+        lambda: work.unlearn(FineTune()),
+        lambda: work.references(4),
+        work.teachers,
+        work.audit,
+        work.inspect,
+    ]
+    with held(work.folder), ThreadPoolExecutor(1) as other:
+        for call in calls:
+            with pytest.raises(WorkspaceError, match=told):
+                other.submit(call).result()
+        assert len(other.submit(work.models).result()) == 2  # whoever only reads need not wait
+        assert other.submit(lambda: work.preview(ASCENT)).result()["forget"] == 2
+    assert [made.label for made in work.models()] == ["original", "gradient_ascent"]

@@ -14,10 +14,10 @@ from scipy.stats import t as student
 from obliviate.errors import WorkspaceError
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
+from obliviate.requests import Requests
 from obliviate.results.file import read
 from obliviate.results.schema import ModelResult, Results, Role
-from obliviate.training.checkpoint import read_manifest
-from obliviate.workspace import requests, scores
+from obliviate.workspace import scores
 from obliviate.workspace.origin import read_facts
 from obliviate.workspace.scores import Scores
 
@@ -78,21 +78,20 @@ class _Audit:
     folder: Path
     results: Results
     facts: Mapping[str, Any]  # of workspace.json
+    made: Mapping[str, Mapping[str, Any]]  # how every model was made, by the hash of its weights
     forget: tuple[str, ...]
     scores: Scores | None
 
     @classmethod
-    def read(cls, folder: Path) -> _Audit:
-        path = folder / "results.json"
-        if not path.exists():
-            raise WorkspaceError(
-                f"expected an audited folder, got {folder} without {path.name}; run `obliviate audit --out {folder}`"
-            )
-        results = read(path, remedy=f"run `obliviate audit --out {folder}` again")
-        asked = requests.read(folder)
-        if not asked:
-            raise WorkspaceError(f"expected the request that was audited in {folder}, got none; restore forget.json")
-        return cls(folder, results, read_facts(folder), tuple(sorted(asked[0].ids)), scores.read(folder))
+    def read(cls, folder: Path, request: int | None) -> _Audit:
+        facts, requests = read_facts(folder), Requests(folder)
+        asked = requests.numbered(request)
+        place, again = requests.at(asked.number), f"`obliviate audit --out {folder} --request {asked.number}`"
+        if not place.results.exists():
+            raise WorkspaceError(f"expected an audited folder, got {folder} without {place.results}; run {again}")
+        results = read(place.results, remedy=f"run {again} again")
+        settings = {model.manifest.weights_sha256: model.manifest.settings for model in requests.models()}
+        return cls(folder, results, facts, settings, tuple(sorted(asked.ids)), scores.read(place.scores))
 
     @property
     def seed(self) -> int:
@@ -121,9 +120,7 @@ class _Audit:
 
         What was tuned is set by what it was tuned from, and how: the settings that were chosen are the outcome.
         """
-        manifests = map(read_manifest, sorted((self.folder / "models").glob("*.json")))
-        settings = {manifest.weights_sha256: manifest.settings for manifest in manifests}
-        return {weights: _asked(of_model) for weights, of_model in settings.items() if of_model.get("method")}
+        return {weights: _asked(of_model) for weights, of_model in self.made.items() if of_model.get("method")}
 
     def named(self, name: str) -> list[ModelResult]:
         """The models of a row: one, or all retrained ones."""
@@ -144,11 +141,12 @@ def _asked(settings: Mapping[str, Any]) -> Any:
     return {key: settings.get(key) for key in ("tuned_from", "tune", "taught_by")}
 
 
-def compare(folders: Sequence[Path | str]) -> Comparison:
+def compare(folders: Sequence[Path | str], *, request: int | None = None) -> Comparison:
     """Compare the methods of several audited folders: means over training seeds and forget sets, with 95 % intervals.
 
-    A folder is one training seed with one forget set. FT-AUCs have the interval of `hierarchical_bootstrap` over seeds,
-    forget sets and samples, average gaps and differences of test accuracy Student's over the means of the seeds.
+    A folder is one training seed with one forget set, that of its request of this number, the last if left out.
+    FT-AUCs have the interval of `hierarchical_bootstrap` over seeds, forget sets and samples, average gaps and
+    differences of test accuracy Student's over the means of the seeds.
 
     Raises WorkspaceError for fewer than 2 folders, folders that were not audited, folders of different kinds (data,
     recipe, kind of forget set, references, attack), one seed and forget set twice, and methods that were set in
@@ -158,7 +156,7 @@ def compare(folders: Sequence[Path | str]) -> Comparison:
         raise WorkspaceError(
             f"expected 2 audited folders or more, got {len(folders)}; name those of several seeds or forget sets"
         )
-    audits = [_Audit.read(Path(one)) for one in folders]
+    audits = [_Audit.read(Path(one), request) for one in folders]
     _check(audits)
     rows: dict[str, Role] = {_row(model): model.role for audit in audits for model in audit.results.models}
     order = {"original": 0, "retrained": 1, "unlearned": 2}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -30,7 +31,7 @@ from obliviate.seeds import derive
 from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Effect, Trained, audit_models, train, train_references, unlearn
+from obliviate.workflow import Effect, Serving, Trained, audit_models, train, train_references
 
 T = TypeVar("T", bound="_Unlearner")
 
@@ -41,11 +42,8 @@ class _Unlearner(BaseEstimator, ABC):
     seed_: int
     recipe_: Recipe
     task_: Task
-    samples_: Samples
-    forgotten_: Shaped[np.ndarray, " n"]
-    model_: nn.Module
-    effect_: Effect | None
-    """What the last request did to the model's utility on forget, retained and reference rows; None before any."""
+    serving_: Serving
+    """The model that serves, the rows that it knows, and the ids of those that it was made to forget."""
     _default: ClassVar[str]
     """The method where none is named."""
 
@@ -119,16 +117,35 @@ class _Unlearner(BaseEstimator, ABC):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         samples = Samples.from_tensors(torch.tensor(X), self._encoded(y), ids=names)
         task = self._task(samples.everything().x)
-        self.model_ = train(recipe, samples, task, seed=seed).model
-        self.seed_, self.recipe_, self.task_, self.samples_ = seed, recipe, task, samples
-        self.forgotten_, self.effect_ = names[:0], None
+        self.serving_ = Serving.of(train(recipe, samples, task, seed=seed), samples)
+        self.seed_, self.recipe_, self.task_ = seed, recipe, task
         return self
+
+    @property
+    def model_(self) -> nn.Module:
+        """The network that serves."""
+        return self.serving_.model
+
+    @property
+    def samples_(self) -> Samples:
+        """The rows that the model knows."""
+        return self.serving_.history.remaining
 
     @property
     def ids_(self) -> Shaped[np.ndarray, " n"]:
         """The ids of the rows that the model knows, as strings."""
         check_is_fitted(self)
         return self.samples_.ids
+
+    @property
+    def forgotten_(self) -> Shaped[np.ndarray, " n"]:
+        """The ids of the rows that were forgotten, in order, as strings."""
+        return self.serving_.forgotten
+
+    @property
+    def effect_(self) -> Effect | None:
+        """What the last request did to utility on forget, retained and reference rows; None before any."""
+        return self.serving_.made.effect
 
     def unlearn(
         self: T, ids: Any, method: str | Method | None = None, *, reference: tuple[Any, Any] | None = None
@@ -145,19 +162,13 @@ class _Unlearner(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         several = [ids] if isinstance(ids, str | int | np.integer) else ids
-        wanted = as_ids(map(str, several), what="ids to forget")
-        if len(again := np.intersect1d(wanted, self.forgotten_)):
-            raise DataError(f"expected ids that are not forgotten yet, got {shown(again)}; leave them out")
         unseen = None if reference is None else self._samples(*reference, prefix="reference")
-        split = Split.of(self.samples_, forget=wanted, reference=unseen)
+        serving = replace(self.serving_, history=replace(self.serving_.history, reference=unseen))
         chosen = find(method or self._default)() if isinstance(method, str | None) else method
         seed = derive(self.seed_, "unlearn", len(self.forgotten_))
-        trained = unlearn(self.model_, split, chosen, self.task_, recipe=self.recipe_, seed=seed)
-        kept = split.kept.everything()  # a copy: a selection would still hold the forgotten rows
-        samples = Samples.from_tensors(kept.x, kept.y, ids=kept.ids)
-        self.model_, self.samples_, self.task_ = trained.model, samples, self._task(kept.x)
-        self.forgotten_ = np.concatenate([self.forgotten_, wanted])
-        self.effect_ = trained.effect
+        served = serving.forget(map(str, several), chosen, self.task_, recipe=self.recipe_, seed=seed)
+        self.serving_ = served.erased()
+        self.task_ = self._task(self.samples_.everything().x)
         return self
 
     def audit(

@@ -6,7 +6,6 @@ sealed document beside it. One that is overwritten again and again ends with its
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -15,8 +14,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +22,6 @@ from obliviate.errors import ObliviateError, WorkspaceError
 
 LOG: Final = logging.getLogger("obliviate")
 SEAL: Final = "sha256"
-LOCK: Final = "lock"
 TEMPORARY: Final = re.compile(r"\..+\.[a-z0-9_]{8}")  # the names that `write_atomically` gives
 SETTLED: Final = 10**9  # nanoseconds after a change, in which a file may change again and keep its times
 _hashed: Final[dict[Path, tuple[tuple[int, ...], str]]] = {}
@@ -220,32 +217,3 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.iterdir():
         if TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()
-
-
-@contextmanager
-def locked(folder: Path, *, patience: float = 10.0) -> Iterator[int]:
-    """Hold `folder` for this process, and for the processes that inherit the file descriptor that is yielded.
-
-    The lock ends with the last of them, however they end. Others wait for `patience` seconds, in which what a killed
-    process left running stops by itself, and are then refused with WorkspaceError.
-    """
-    path, since = folder / LOCK, time.monotonic()
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
-                break  # the file that was locked is still the one that others find
-        except BlockingIOError as error:
-            if time.monotonic() - since > patience:
-                os.close(descriptor)
-                raise WorkspaceError(
-                    f"expected a folder that no other process works in, got {folder} in use; wait until it is done"
-                ) from error
-            time.sleep(0.1)
-        os.close(descriptor)
-    try:
-        yield descriptor
-    finally:
-        path.unlink(missing_ok=True)
-        os.close(descriptor)

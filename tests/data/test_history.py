@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -62,3 +64,19 @@ def test_reference_samples_are_none_that_were_ever_trained_on():
     assert History(train, unseen).after(["k1"]).split(["k2"]).reference is unseen
     with pytest.raises(DataError, match="expected a reference set that was never trained on, got 'k1'"):
         History(train, train.select(["k1"]), (np.array(["k1"]),))
+
+
+def test_an_erased_history_knows_the_ids_that_were_forgotten_and_nothing_else_of_them() -> None:
+    x = torch.arange(12.0).view(6, 2)
+    train = Samples.from_tensors(x, torch.zeros(6, dtype=torch.long), ids=list("abcdef"))
+    unseen = Samples.from_tensors(x[:1] - 1, torch.zeros(1, dtype=torch.long), ids=["u"])
+    whole = History(train, unseen).after(["b"]).after(["e", "a"])
+    erased = whole.erased()
+    assert erased.forgotten.tolist() == ["b", "e", "a"]
+    assert erased.trained.ids.tolist() == erased.remaining.ids.tolist() == ["c", "d", "f"]
+    assert erased.reference is None
+    assert x[1].numpy().tobytes() not in pickle.dumps(erased)
+    assert x[1].numpy().tobytes() in pickle.dumps(whole)
+    assert erased.after(["d"]).split(["c"]).kept.ids.tolist() == ["f"]
+    with pytest.raises(DataError, match="got 'e' of request 2, which are forgotten already"):
+        erased.split(["e"])

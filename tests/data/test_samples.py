@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from obliviate.data.ids import content_id
+from obliviate.data.content import content_id
 from obliviate.data.loading import Batches
 from obliviate.data.samples import CHUNK, JoinedStore, Samples, TensorStore, original_id
 from obliviate.errors import DataError

@@ -22,7 +22,7 @@ from torch import nn
 
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceError
-from obliviate.files import locked
+from obliviate.locks import locked
 from obliviate.references import jobs, logits
 from obliviate.references.jobs import Executor, Job, make_elsewhere, pickled
 from obliviate.references.member import Members

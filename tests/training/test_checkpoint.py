@@ -10,8 +10,9 @@ from torch import nn
 from obliviate.errors import CheckpointError
 from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.models.mlp import MLP
+from obliviate.requests.manifest import FORMAT, Manifest, read_manifest
 from obliviate.training import checkpoint
-from obliviate.training.checkpoint import FORMAT, Manifest, load, read_manifest, save, weights_sha256
+from obliviate.training.checkpoint import load, save, weights_sha256
 
 
 def network(seed: int = 0) -> nn.Sequential:

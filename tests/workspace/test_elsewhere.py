@@ -102,7 +102,7 @@ def test_unseen_rows_of_forgotten_people_are_told_and_left_out_of_the_audit(begi
 def test_people_of_earlier_requests_are_left_out_as_well(begin: Callable[..., Workspace]):
     work = begin()
     first = work.unlearn(ASCENT, forget="owner:a1")
-    work.unlearn(ASCENT, forget="owner:a2", after=first.label)
+    work.unlearn(ASCENT, forget="owner:a2", after=first.id)
     assert work.elsewhere(1).test == 3
     assert work.elsewhere(2).test == 4
 

@@ -42,13 +42,14 @@ app = App(
 def demo(*, out: Out = Path("demo"), seed: Seed = 0, compute: ComputeOptions = PLAIN, json_: Json = False) -> None:
     """Do the whole job on shipped data in about two minutes: train, forget by four methods, audit, report."""
     from obliviate.demo import demo as run
+    from obliviate.requests import Requests
 
     with compute.used(), progress(quiet=json_) as show_progress:
         results = run(out, seed=seed, progress=show_progress)
     if json_:
         printing.line(json.dumps(results.to_dict(), allow_nan=False))
     else:
-        printing.audit(results, out)
+        printing.audit(results, Requests(out).at(1).report)
 
 
 @app.command
@@ -174,8 +175,8 @@ def unlearn(
     after: Annotated[
         str | None,
         Parameter(
-            help="Begin a second or later request from the unlearned model with this name, as the audit shows it; what "
-            "was forgotten before stays out."
+            help="Begin a second or later request from the unlearned model with this id, or the beginning of it "
+            "(`obliviate status` lists them); what was forgotten before stays out."
         ),
     ] = None,
     with_copies: Annotated[
@@ -237,6 +238,7 @@ def unlearn(
     elsewhere = workspace.elsewhere(request)
     facts = {
         "folder": str(out),
+        "model": unlearned.id,
         "method": unlearned.method,
         "request": request,
         "forget": len(workspace.requests[request - 1].ids),
@@ -253,7 +255,10 @@ def unlearn(
     forgot = (
         f"{facts['forget']:,} of {len(workspace.data.train):,} samples ({workspace.requests[request - 1].full_rule})"
     )
-    done = f"{unlearned.label}: done in {facts['seconds']} s; forgot {forgot}; now `obliviate audit --out {out}`"
+    done = (
+        f"{unlearned.label}: done in {facts['seconds']} s; forgot {forgot}; kept as {unlearned.id}; "
+        f"now `obliviate audit --out {out}`"
+    )
     if json_:
         printing.line(json.dumps(facts, allow_nan=False))
         return
@@ -331,10 +336,11 @@ def audit(
             executor=given,
             pictures=pictures,
         )
+        place = workspace.place(request)
     if json_:
         printing.line(json.dumps(results.to_dict(), allow_nan=False))
     else:
-        printing.audit(results, out)
+        printing.audit(results, place.report)
 
 
 @app.command
@@ -358,10 +364,11 @@ def inspect(
     with compute.used(), progress(quiet=json_) as show_progress:
         workspace = Workspace.open(out, progress=show_progress)
         results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
+        place = workspace.place(request)
     if json_:
         printing.line(json.dumps(results, allow_nan=False))
     else:
-        printing.inspection(results, out)
+        printing.inspection(results, place.inspection)
 
 
 @app.command
@@ -411,24 +418,37 @@ def references(
 @app.command
 def compare(
     *folders: Annotated[Path, Parameter(help="Audited folders that differ in their seeds and forget sets only.")],
+    request: Request = None,
     json_: Json = False,
 ) -> None:
     """Compare the methods of several audited folders over training seeds and forget sets, with intervals."""
     from obliviate.comparison import compare as run
 
-    found = run(folders)
+    results = run(folders, request=request)
     if json_:
-        printing.line(json.dumps(found.to_dict(), allow_nan=False))
+        printing.line(json.dumps(results.to_dict(), allow_nan=False))
     else:
-        printing.comparison(found)
+        printing.comparison(results)
 
 
 @app.command
-def report(*, out: Out) -> None:
-    """Write report.html again from the results of a folder."""
+def report(*, out: Out, request: Request = None) -> None:
+    """Write report.html again from the results of a request."""
     from obliviate.workspace import write_report
 
-    printing.line(f"Wrote {write_report(out)}")
+    printing.line(f"Wrote {write_report(out, request)}")
+
+
+@app.command
+def status(*, out: Out, json_: Json = False) -> None:
+    """Tell what was asked of a folder, which models were made for it, where results lie, and who works there."""
+    from obliviate.requests.status import status as read
+
+    told = read(out)
+    if json_:
+        printing.line(json.dumps(told, allow_nan=False))
+    else:
+        printing.status(told)
 
 
 @app.command

@@ -23,7 +23,7 @@ def line(text: str) -> None:
     sys.stdout.write(f"{text}\n")
 
 
-def audit(results: Results, out: Path) -> None:
+def audit(results: Results, report: Path) -> None:
     """Print the results of an audit: the verdicts, exact tests where there are any, notes, and where the report is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
@@ -50,7 +50,7 @@ def audit(results: Results, out: Path) -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "\n".join([*notes(results), *competition(results)]) + "\n"
-        f"{results.wall_seconds:.0f} s, {results.peak_rss_mb:.0f} MB. Open {out / 'report.html'}",
+        f"{results.wall_seconds:.0f} s, {results.peak_rss_mb:.0f} MB. Open {report}",
         highlight=False,
     )
 
@@ -239,8 +239,8 @@ def _figure(estimate: Figure, digits: int, *, signed: bool = False) -> str:
     return f"{estimate.value:{form}}{limits}".replace("-", "−")
 
 
-def inspection(results: Mapping[str, Any], out: Path) -> None:
-    """Print what `Workspace.inspect` found."""
+def inspection(results: Mapping[str, Any], path: Path) -> None:
+    """Print what `Workspace.inspect` found, and where it is written."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
@@ -268,9 +268,41 @@ def inspection(results: Mapping[str, Any], out: Path) -> None:
         f"forget %: accuracy on the forget set before and in {passes} on retained samples only; ahead: by how many\n"
         "points more than the retrained models. probe: telling forget from unseen samples by the last layer's input.\n"
         "ZRF: 1 where outputs are those of an untrained model. Each means something beside retrained models only.\n"
-        f"Wrote {out / 'inspection.json'}",
+        f"Wrote {path}",
         highlight=False,
     )
+
+
+def status(told: Mapping[str, Any]) -> None:
+    """Print what `requests.status` tells: who works there, each request with its models, and what was refused last."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    console = new_console()
+    if told["holder"] is not None:
+        console.print(f"In use by {told['holder']}.", markup=False, highlight=False)
+    console.print(told["original"] or "No model is trained yet.", markup=False, highlight=False)
+    for request in told["requests"]:
+        after = f", after {request['after']}" if request["after"] else ""
+        title = f"Request {request['number']}: {request['forget']:,} samples ({request['rule']}){after}"
+        console.print(f"\n{title}", markup=False, highlight=False)
+        table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+        for heading in ("id", "model", "role", "seconds"):
+            table.add_column(heading, justify="right" if heading == "seconds" else "left", no_wrap=heading == "id")
+        for model in request["models"]:
+            table.add_row(model["id"], model["label"], model["role"], f"{model['seconds']:.1f}")
+        if request["models"]:
+            console.print(table)
+        else:
+            console.print("No model was made for it yet.", highlight=False)
+        if request["interrupted"]:
+            console.print(f"Interrupted: {', '.join(request['interrupted'])}; run the same command again to go on.")
+        for name in ("report", "inspection"):
+            if request[name] is not None:
+                console.print(f"{name}: {request[name]}", markup=False, highlight=False, soft_wrap=True)
+    if refused := [event for event in told["events"] if event["event"] == "refused"]:
+        console.print(f"\nRefused: {len(refused)}; the last {refused[-1]['time']}:", highlight=False)
+        console.print(refused[-1]["message"], markup=False, highlight=False, soft_wrap=True)
 
 
 def new_console() -> Console:

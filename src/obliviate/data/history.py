@@ -19,6 +19,7 @@ from obliviate.types import Ids, SampleId
 class History:
     """Training samples, unseen reference samples if there are any, and the ids of every request so far, in order.
 
+    Samples of earlier requests may be left out of the training samples, or stand in them (`erased`).
     No split that it makes holds a sample of an earlier request: neither to forget, nor to retain.
     Raises DataError for a reference set that shares ids with the training samples.
 
@@ -44,7 +45,8 @@ class History:
     @property
     def remaining(self) -> Samples:
         """The samples that were never asked to be forgotten."""
-        return self.trained.without(self.forgotten) if self.requests else self.trained
+        there = self.forgotten[np.isin(self.forgotten, self.trained.ids)]
+        return self.trained.without(there) if len(there) else self.trained
 
     def split(self, ids: Iterable[SampleId] | Ids) -> Split:
         """Split what remains by the ids of the next request.
@@ -68,6 +70,14 @@ class History:
     def after(self, ids: Iterable[SampleId] | Ids) -> History:
         """Add a request; raises DataError where `split` does."""
         return replace(self, requests=(*self.requests, self.split(ids).forget.ids))
+
+    def erased(self) -> History:
+        """The same history without the samples that were forgotten, of which nothing but their ids is left.
+
+        What remains is a copy: a selection would still hold the others. The reference set goes too.
+        """
+        remaining = self.remaining.everything()
+        return History(Samples.from_tensors(remaining.x, remaining.y, ids=remaining.ids), None, self.requests)
 
     def before(self, number: int) -> History:
         """What it was before the request of this number, counted from 1."""

@@ -14,7 +14,8 @@ from jaxtyping import Int, Shaped, UInt64
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
-from obliviate.data.ids import as_ids, content_id, distinct, input_hashes, shown
+from obliviate.data.content import content_id, input_hashes
+from obliviate.data.ids import as_ids, distinct, shown
 from obliviate.errors import DataError
 from obliviate.randomness import undisturbed
 from obliviate.types import Batch, Ids, SampleId

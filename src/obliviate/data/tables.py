@@ -12,8 +12,9 @@ from typing import Final, Literal
 import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 
+from obliviate.data.content import HASH_LENGTH
 from obliviate.data.features import Features
-from obliviate.data.ids import HASH_LENGTH, distinct
+from obliviate.data.ids import distinct
 from obliviate.errors import DataError
 from obliviate.types import Ids
 

@@ -28,13 +28,13 @@ from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingEr
 from obliviate.files import (
     LOG,
     check_sha256,
-    locked,
     read_sealed_json,
     remove_leftovers,
     sha256_of,
     write_atomically,
     write_sealed_json,
 )
+from obliviate.locks import locked
 from obliviate.references.logits import REMEDY, StoredLogits, write_logits
 from obliviate.task import Task
 from obliviate.training.compute import Compute

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -13,31 +13,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from obliviate.errors import CheckpointError
-from obliviate.files import check_sha256, read_sealed_json, sha256_of, write_atomically, write_sealed_json
+from obliviate.files import check_sha256, sha256_of, write_atomically, write_sealed_json
+from obliviate.requests.manifest import Manifest, read_manifest
 from obliviate.training.tensors import tensors_sha256
-
-FORMAT: Final = "obliviate.checkpoint/2"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What a checkpoint says of itself.
-
-    `ids` are the samples that its training has seen; `number` counts the models of a folder as they are made.
-    """
-
-    role: str
-    method: str
-    seed: int
-    recipe: dict[str, Any]
-    data_sha256: str
-    ids: list[str]
-    settings: dict[str, Any]
-    seconds: float
-    weights_sha256: str
-    file_sha256: str
-    number: int = 1
-    format: str = FORMAT
 
 
 def weights_sha256(model: nn.Module) -> str:
@@ -77,51 +55,6 @@ def save(
     )
     write_sealed_json(path.with_suffix(".json"), asdict(manifest))
     return manifest
-
-
-def read_manifest(path: Path) -> Manifest:
-    """Read the manifest of the checkpoint at `path` (.safetensors); raises CheckpointError for a foreign one."""
-    beside = path.with_suffix(".json")
-    if not beside.exists():
-        raise CheckpointError(
-            f"expected a checkpoint with its manifest {beside.name}, got none in {beside.parent}; "
-            "make one with `obliviate train`"
-        )
-    remedy = "restore it, or delete it to make the model again"
-    values = read_sealed_json(beside, FORMAT, remedy=remedy, error=CheckpointError)
-    known = {field.name: field.type for field in fields(Manifest)}
-    if odd := sorted(set(known) ^ set(values)):
-        raise CheckpointError(f"expected the fields of {FORMAT}, got others in {beside} ({odd[0]}); it is foreign")
-    for name, value in values.items():
-        if not _TYPES.get(name, _text)(value):
-            raise CheckpointError(
-                f"expected {name} to be {known[name]}, got {value!r:.60} in {beside}; the file is foreign: {remedy}"
-            )
-    return Manifest(**values)
-
-
-def _text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _mapping(value: object) -> bool:
-    return isinstance(value, dict)
-
-
-_TYPES: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "role": lambda value: value in ("original", "retrained", "unlearned"),
-    "seed": _integer,
-    "number": _integer,
-    "recipe": _mapping,
-    "settings": _mapping,
-    "ids": lambda value: isinstance(value, list) and all(map(_text, value)),
-    "seconds": lambda value: (_integer(value) or isinstance(value, float)) and value >= 0,
-}
-"""What a field of a manifest must be, where it is not a text."""
 
 
 def load(path: Path, model: nn.Module) -> Manifest:

@@ -12,8 +12,8 @@ from torch import nn
 
 from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
+from obliviate.requests.manifest import Manifest
 from obliviate.training import checkpoint
-from obliviate.training.checkpoint import Manifest
 from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
@@ -26,6 +26,7 @@ class Trained:
 
     `seconds` is the time of the training or of the method, an interrupted part included, None where it is not known:
     neither checks nor measuring nor what a process does once are in it. `notes` are figures that the method reported;
+    `id` is what it is addressed by where it is kept, "" where it is not.
     `effect` is what it did to the model's utility, None where that was not measured; `teachers` is the fingerprint of
     the pool that the method learned from or was tuned by, None where there is none; `tuning` is how the settings were
     chosen (`Tuned.to_dict`), None where they were given. `Trained.given` wraps a model that was trained elsewhere.
@@ -41,6 +42,7 @@ class Trained:
     effect: Effect | None = None
     teachers: str | None = None
     tuning: Mapping[str, Any] | None = None
+    id: str = ""
 
     @classmethod
     def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:

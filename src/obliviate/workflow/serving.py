@@ -6,7 +6,6 @@ import copy
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +19,10 @@ from obliviate.data.history import History
 from obliviate.data.ids import ids_sha256
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.errors import ObliviateError, WorkspaceError
 from obliviate.methods.amun import SUFFIX
 from obliviate.methods.base import Method, settle
 from obliviate.references.pool import ReferencePool
+from obliviate.requests import Request, Requests
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.identity import architecture_sha256, model_sha256, task_sha256
@@ -31,7 +30,8 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.types import Ids, SampleId
-from obliviate.workflow.models import Trained, read_into, save
+from obliviate.workflow.keeping import ModelFiles
+from obliviate.workflow.models import Trained
 from obliviate.workflow.unlearning import kept, unlearn
 
 
@@ -69,6 +69,10 @@ class Serving:
         """How many requests were served."""
         return len(self.history.requests)
 
+    def erased(self) -> Serving:
+        """The same model with a history that holds no forgotten sample any more, nor a reference set."""
+        return Serving(self.made, self.history.erased())
+
     @property
     def last(self) -> Split:
         """The split of the last request, which is what its audit is of; an IndexError without any."""
@@ -92,12 +96,14 @@ class Serving:
         """Make a copy of the model forget these ids, which it still remembers, as `unlearn` does.
 
         `retain=False` hides the samples that remain. What the method brings along of samples that were forgotten
-        before, such as adversarial examples found on the first model, is taken away from it. Under `folder` every
-        request has a folder of its own, where it resumes after an interruption, and where only its model stays in the
-        end: what was computed from the forgotten samples on the way is deleted.
+        before, such as adversarial examples found on the first model, is taken away from it. Under `folder`, the same
+        for all requests to one model, every request has a folder of its own (`requests`), where it resumes after an
+        interruption, and where only its models stay in the end: what was computed from the forgotten samples on the way
+        is deleted.
 
         Raises DataError, before any work, for ids that are unknown or were forgotten before, and where none would
-        remain; and whatever `unlearn` raises.
+        remain; WorkspaceError where the folder has another request of this number, or somebody else works there; and
+        whatever `unlearn` raises.
         """
         split = self.history.split(ids)
         request = split if retain else split.without_retain()
@@ -121,28 +127,24 @@ class Serving:
         if folder is None:
             trained = make(None)
         else:
+            requests, number = Requests(folder), self.requests + 1
             identity = self._identity(request, method, task, recipe, seed, teachers)
-            request_folder = folder / f"{self.requests + 1:04d}-{method.name}-{identity}"
-            path, work = request_folder / "model.safetensors", request_folder / "work"
-            seen_ids = [] if request.retain is None else request.retain.ids.tolist()
-            if path.with_suffix(".json").exists():
-                trained, manifest = read_into(path, copy.deepcopy(self.model))
-                if (manifest.ids, manifest.settings.get("forget_sha256")) != (seen_ids, ids_sha256(request.forget.ids)):
-                    raise WorkspaceError(
-                        f"expected the model of this request, got one that was made for other samples in {path}; "
-                        f"remove {request_folder} to make it again"
-                    )
-            else:
-                try:
-                    trained = make(work)
-                except ObliviateError:  # it would come again: nothing here is worth going on with
-                    shutil.rmtree(request_folder, ignore_errors=True)
-                    raise
-                data = "" if request.retain is None else request.retain.sha256
-                facts = {"forget_sha256": ids_sha256(request.forget.ids)}
-                number = self.requests + 1
-                save(path, trained, recipe, data_sha256=data, ids=seen_ids, settings=facts, number=number)
-            shutil.rmtree(work, ignore_errors=True)
+            names = request.forget.ids.tolist()
+            with requests.attempt():
+                parent = requests.continuing(number, weights_sha256(self.model))
+                requests.ask(Request(number, "ids", names, parent))
+                files = ModelFiles(
+                    requests,
+                    recipe,
+                    "" if request.retain is None else request.retain.sha256,
+                    lambda: copy.deepcopy(self.model),
+                )
+                trained = files.once(
+                    requests.slot(f"{method.name}-{identity}", number),
+                    make,
+                    ids=[] if request.retain is None else request.retain.ids.tolist(),
+                    settings={"request": number, "forget_sha256": ids_sha256(names)},
+                )
         return Serving(trained, self.history.after(split.forget.ids))
 
     def _identity(

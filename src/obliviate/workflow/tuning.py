@@ -25,8 +25,8 @@ from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.relative import LENGTHS, kinds, strengths
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
+from obliviate.requests.manifest import read_manifest
 from obliviate.task import Classification, Task
-from obliviate.training.checkpoint import read_manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers

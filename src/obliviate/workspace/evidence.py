@@ -14,7 +14,7 @@ from obliviate.references.jobs import Executor, check_makers
 from obliviate.references.plan import check_count
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
-from obliviate.training.checkpoint import Manifest
+from obliviate.requests.manifest import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress
 from obliviate.training.scale import Scale

@@ -6,45 +6,61 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from obliviate import inspection, workflow
 from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
-from obliviate.data.ids import ids_sha256
+from obliviate.data.history import History
+from obliviate.data.ids import as_ids, ids_sha256
 from obliviate.data.rules import Chosen, Forget
 from obliviate.data.samples import Samples
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, DataError, ObliviateError
+from obliviate.errors import AuditError, DataError
 from obliviate.files import LOG, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
+from obliviate.requests import KeptModel, Parent, Request, RequestFolder, Requests
 from obliviate.results import file as results_file
 from obliviate.results.schema import Results
 from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
-from obliviate.training.checkpoint import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.workflow import Trained
-from obliviate.workspace import evidence, requests, scores
+from obliviate.workflow.keeping import ModelFiles
+from obliviate.workspace import evidence, scores
 from obliviate.workspace import forget as forgetting
 from obliviate.workspace.elsewhere import Elsewhere, unseen_in_audit
-from obliviate.workspace.models import ModelFolder, request_of
 from obliviate.workspace.origin import Origin
 from obliviate.workspace.preview import preview
 from obliviate.workspace.report import write_report
-from obliviate.workspace.requests import Parent, Request
 
 INSPECTION: Final = "obliviate.inspection/1"
 TEACHERS: Final = 8
 """How many models a method that needs teachers learns from, unless told otherwise."""
+
+
+Given = ParamSpec("Given")
+T = TypeVar("T")
+
+
+def _holding(method: Callable[Concatenate[Workspace, Given], T]) -> Callable[Concatenate[Workspace, Given], T]:
+    """Hold the folder while a method works in it."""
+
+    @wraps(method)
+    def holding(self: Workspace, *args: Given.args, **options: Given.kwargs) -> T:
+        with self._store.held():
+            return method(self, *args, **options)
+
+    return holding
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,31 +127,28 @@ class Workspace:
         """The task of the data."""
         return self.origin.task
 
-    @property
-    def results(self) -> Path:
-        """Where `audit` puts its figures."""
-        return self.folder / "results.json"
-
-    @property
-    def report(self) -> Path:
-        """Where the report goes."""
-        return self.folder / "report.html"
+    def place(self, request: int | None = None) -> RequestFolder:
+        """Where everything of a request lies, the last if left out; raises WorkspaceError where there is none."""
+        return self._store.at(self._store.numbered(request).number)
 
     # ------------------------------------------------------------------------------------------- the forget set
 
     def choose(self, forget: Forget, *, after: str | None = None, with_copies: bool = False) -> Split:
         """Fix what a request is for: ids, a rule, or its text, such as "random:SHARE" or "class:K" (docs/forget.md).
 
-        `after` is the label of the unlearned model that the request begins from; without one it is the first request.
-        Rules choose among the samples that no earlier request was for; `with_copies` takes along what has the same
-        input under another name. Raises DataError for ids that were forgotten before; WorkspaceError for a request that
-        is there already with other ids or after another model.
+        `after` is the id of the unlearned model that the request begins from, or the beginning of its id; without one
+        it is the first request. Rules choose among the samples that no earlier request was for; `with_copies` takes
+        along what has the same input under another name. What is refused is logged (`Requests.attempt`). Raises
+        DataError for ids that were forgotten before; WorkspaceError for a request that is there already with other ids
+        or after another model.
         """
+        with self._store.attempt():
+            return self._chosen(forget, after=after, with_copies=with_copies)
+
+    def _chosen(self, forget: Forget, *, after: str | None, with_copies: bool) -> Split:
         chosen, split, (number, parent) = self._resolved(forget, after, with_copies)
-        if number > len(self.requests):
-            ids = split.forget.ids.tolist()
-            asked = Request(number, chosen.rule, ids, parent, chosen.references, chosen.grouped)
-            requests.write(self.folder, asked)
+        ids = split.forget.ids.tolist()
+        self._store.ask(Request(number, chosen.rule, ids, parent, chosen.references, chosen.grouped))
         return split
 
     def preview(
@@ -157,9 +170,9 @@ class Workspace:
         """
         if forget is None:
             _refuse_copies_alone(with_copies)
-            number = self._asked.numbered(None if after is None else self.following(after)).number
+            number = self._store.numbered(None if after is None else self.following(after)).number
             split = self.split_of(number)
-            chosen = Chosen(split.forget.ids.tolist(), self._asked.numbered(number).full_rule)
+            chosen = Chosen(split.forget.ids.tolist(), self._store.numbered(number).full_rule)
         else:
             chosen, split, (number, _) = self._resolved(forget, after, with_copies)
         elsewhere = self._elsewhere(number, split)
@@ -174,57 +187,53 @@ class Workspace:
     def _resolved(
         self, forget: Forget, after: str | None, with_copies: bool
     ) -> tuple[Chosen, Split, tuple[int, Parent | None]]:
-        number, parent = self._asked.begins(after)
+        number, parent = self._store.begins(after)
         chosen = forgetting.choose(forget, self._context(number), with_copies=with_copies)
-        split = self._asked.before(number).split(chosen.ids)
+        split = self._before(number).split(chosen.ids)
         if number <= len(self.requests):
-            self._asked.refuse_other(number, split.forget.ids.tolist())
+            self._store.refuse_other(number, split.forget.ids.tolist())
         return chosen, split, (number, parent)
 
     def elsewhere(self, request: int | None = None) -> Elsewhere:
         """What a request, the last if left out, does not reach: retained copies, and unseen samples of its people."""
-        number = self._asked.numbered(request).number
+        number = self._store.numbered(request).number
         return self._elsewhere(number, self.split_of(number))
 
     def _elsewhere(self, number: int, split: Split) -> Elsewhere:
-        return Elsewhere.of(split, self.data, [*self._asked.before(number).forgotten, *split.forget.ids])
+        return Elsewhere.of(split, self.data, [*self._before(number).forgotten, *split.forget.ids])
 
     def _unseen(self, number: int) -> Samples:
         """The samples that an audit of a request takes for unseen."""
-        return unseen_in_audit(self.data, [*self._asked.before(number).forgotten, *self._asked.numbered(number).ids])
+        return unseen_in_audit(self.data, [*self._before(number).forgotten, *self._store.numbered(number).ids])
 
     def _context(self, number: int) -> forgetting.Context:
-        return forgetting.Context(self.folder, self.origin, number, self._asked.before(number).forgotten)
+        return forgetting.Context(self.folder, self.origin, number, self._before(number).forgotten)
+
+    def _before(self, number: int) -> History:
+        """What was trained on, and what was forgotten before the request of this number."""
+        earlier = tuple(as_ids(request.ids, what="ids of a request") for request in self.requests[: number - 1])
+        return History(self.data.train, self.data.reference, earlier)
 
     @property
-    def _asked(self) -> requests.Requests:
-        return requests.Requests(self.folder, self.data, self._kept)
+    def _store(self) -> Requests:
+        return Requests(self.folder)
 
     @property
     def requests(self) -> list[Request]:
         """Every request, in order."""
-        return self._asked.all
-
-    @property
-    def chosen(self) -> bool:
-        """Whether there is a request."""
-        return bool(self.requests)
-
-    def unchoose(self) -> None:
-        """Take the last request back; for one that was refused before a model came of it."""
-        requests.remove(self.folder, len(self.requests))
+        return self._store.all
 
     def following(self, after: str | None) -> int:
-        """The number of the request that begins from the model with this label, 1 for None, which is the original.
+        """The number of the request that begins from the model of this id, 1 for None, which is the original.
 
         Raises WorkspaceError where there is no such model, or where that request began from another.
         """
-        return self._asked.begins(after)[0]
+        return self._store.begins(after)[0]
 
     @property
     def rule(self) -> str:
         """How the forget set of the last request was chosen, in a few words."""
-        return self._asked.numbered().full_rule
+        return self._store.numbered().full_rule
 
     @property
     def split(self) -> Split:
@@ -233,15 +242,18 @@ class Workspace:
 
     def split_of(self, request: int | None) -> Split:
         """The split of a request, None the last: samples of earlier ones are neither forgotten nor retained."""
-        asked = self._asked.numbered(request)
-        return self._asked.before(asked.number).split(asked.ids)
+        asked = self._store.numbered(request)
+        return self._before(asked.number).split(asked.ids)
 
     def _served(self, number: int) -> Trained:
         """The model that a request begins from."""
-        return self.train() if self._asked.numbered(number).after is None else self._asked.served(number)[0]
+        if self._store.numbered(number).after is None:
+            return self.train()
+        return self._files.read(self._store.served(number))
 
     # ------------------------------------------------------------------------------------------- models
 
+    @_holding
     def train(self) -> Trained:
         """Train the original model, or read it back."""
 
@@ -257,7 +269,8 @@ class Workspace:
                 progress=self._progress_of("original"),
             )
 
-        return self._kept.kept("original", make, ids=self.data.train.ids.tolist())
+        slot = self._store.slot("original", None)
+        return self._files.once(slot, make, ids=self.data.train.ids.tolist())
 
     def unlearn(
         self,
@@ -275,37 +288,32 @@ class Workspace:
     ) -> Trained:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
-        `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` the
-        model to begin from; a choice for a request that is refused is taken back. Otherwise it is the request of this
-        number, the last if left out. `retain=False` hides the retain set from the method. The name defaults to the
-        method's, with the request's number from the second on.
+        `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` is
+        the id of the model to begin from; a request that is refused is logged, and taken back if it is new. Otherwise
+        it is the request of this number, the last if left out. `retain=False` hides the retain set from the method.
+        The name defaults to the method's, with the request's number from the second on.
 
         With `tune`, up to so many settings of the method are tried and the best outcome is kept (`workflow.tune`).
         `teachers` are trained first where the method needs such, 8 if left out, and to tune by, none if left out:
         unseen samples are what it is tuned by then.
         """
-        before = len(self.requests)
-        if forget is None:
-            _refuse_copies_alone(with_copies)
-        else:
-            self.choose(forget, after=after, with_copies=with_copies)
-        if forget is not None or after is not None:
-            request = self.following(after)
-        try:
-            number = self._asked.numbered(request).number
+        with self._store.attempt():
+            if forget is None:
+                _refuse_copies_alone(with_copies)
+            else:
+                self._chosen(forget, after=after, with_copies=with_copies)
+            if forget is not None or after is not None:
+                request = self.following(after)
+            number = self._store.numbered(request).number
             count = self._teachers(method, teachers, tune=tune)
             return self._unlearned(method, number, seed=seed, retain=retain, name=name, teachers=count, tune=tune)
-        except ObliviateError:
-            if len(self.requests) > before:  # the folder is not bound to a request that came to nothing
-                self.unchoose()
-            raise
 
     def _unlearned(
         self, method: Method, number: int, *, seed: int | None, retain: bool, name: str, teachers: int, tune: int
     ) -> Trained:
         seed, whole = self.seed if seed is None else seed, self.split_of(number)
         split = whole if retain else whole.without_retain()
-        method = workflow.without_forgotten(method, self._asked.before(number).forgotten)
+        method = workflow.without_forgotten(method, self._before(number).forgotten)
         if tune:
             workflow.check_tuning(method, split, tune)
         if not name:
@@ -316,7 +324,7 @@ class Workspace:
         weights = checkpoint.weights_sha256(served.model)
         facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
         facts += (f" {teachers} teachers" if teachers else "") + (f" {tune} trials" if tune else "")
-        identity = f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
+        slot = self._store.slot(f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}", number)
 
         def make(work: Path) -> Trained:
             self.origin.check_code(self.folder)
@@ -339,8 +347,8 @@ class Workspace:
                 return workflow.tune(served.model, split, method, self.task, budget=tune, **options).trained
             return workflow.unlearn(served.model, split, method, self.task, **options)
 
-        return self._kept.kept(
-            identity,
+        return self._files.once(
+            slot,
             make,
             ids=whole.kept.ids.tolist() if retain else [],
             settings={
@@ -366,29 +374,33 @@ class Workspace:
     def models(self) -> list[Trained]:
         """Every model of this folder: the original, then the others in the order of their making.
 
-        A label that is there already gets a number.
+        A label that is there already gets a number; `id` is what a model is addressed by.
         """
-        return [model for model, _ in self._kept.entries()]
+        return [self._files.read(kept) for kept in self._store.models()]
 
-    def _compared(self, number: int) -> list[tuple[Trained, Manifest]]:
-        """The models of one request: what it began from, in the role of the original, then what came of it."""
-        entries, asked = self._kept.entries(), self._asked
-        of_request = [(model, manifest) for model, manifest in entries if request_of(manifest) == number]
-        for model, manifest in of_request:
-            asked.refuse_contradiction(model, manifest)
-        if number == 1:
-            return of_request
-        weights = checkpoint.weights_sha256(self._served(number).model)
-        begun_from = next((entry for entry in entries if entry[1].weights_sha256 == weights), None)
-        return (
-            of_request
-            if begun_from is None
-            else [(replace(begun_from[0], role="original"), begun_from[1]), *of_request]
-        )
+    def _compared(self, number: int) -> list[KeptModel]:
+        """The models of one request: what it began from, then what came of it; none of them read yet.
+
+        Raises WorkspaceError for one that by its manifest is not of the request.
+        """
+        store = self._store
+        of_request = store.models(number)
+        if number > 1:
+            begun_from = [store.served(number)]
+        else:
+            begun_from = [kept for kept in store.models() if kept.slot.request is None]
+        for kept in [*begun_from, *of_request] if number == 1 else of_request:
+            store.refuse_contradiction(kept, number)
+        return [*begun_from, *of_request]
+
+    def _read(self, compared: list[KeptModel]) -> list[Trained]:
+        """Read what `_compared` found; what a request began from plays the part of the original."""
+        first, *others = map(self._files.read, compared)
+        return [replace(first, role="original"), *others]
 
     @property
-    def _kept(self) -> ModelFolder:
-        return ModelFolder(self.folder, self.recipe, self.data.sha256)
+    def _files(self) -> ModelFiles:
+        return ModelFiles(self._store, self.recipe, self.data.sha256, lambda: self.recipe.build(seed=0))
 
     @property
     def _checkpoints(self) -> Path | None:
@@ -402,6 +414,7 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- evidence
 
+    @_holding
     def teachers(
         self, models: int = TEACHERS, *, workers: int | None = None, executor: Executor | None = None
     ) -> ReferencePool:
@@ -425,6 +438,7 @@ class Workspace:
             progress=self._progress_of("teachers"),
         )
 
+    @_holding
     def references(
         self,
         models: int = 16,
@@ -452,6 +466,7 @@ class Workspace:
             progress=self.progress,
         )
 
+    @_holding
     def audit(
         self,
         *,
@@ -466,7 +481,7 @@ class Workspace:
         command: str | None = None,
         pictures: bool = True,
     ) -> Results:
-        """Audit every model of a request, the last if left out, and write `results.json` and `report.html`.
+        """Audit every model of a request, the last if left out; write `results.json` and `report.html` in its folder.
 
         Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model. Nor
         do test samples of owners all of whose training samples are forgotten; a note tells how many these are. Missing
@@ -484,11 +499,11 @@ class Workspace:
         settings = settings or AuditSettings()
         workflow.check_margins(settings)
         since = time.monotonic() if since is None else since
-        asked = self._asked.numbered(request)
+        asked = self._store.numbered(request)
         number, split = asked.number, self.split_of(asked.number)
         unseen = self._unseen(number)
         if not retrained:  # before references are trained in vain
-            at_hand = self._kept.count("retrained", request=number)
+            at_hand = sum(kept.manifest.role == "retrained" for kept in self._store.models(number))
             evidence.check_chosen(asked.references, retrained=at_hand)
             if isinstance(self.task, Classification):
                 labels = (samples.everything().y.cpu().numpy() for samples in (split.forget, split.kept))
@@ -499,15 +514,22 @@ class Workspace:
         self.train()
         self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers, executor=executor)
-        entries = self._compared(number)
+        compared = self._compared(number)
+        models = self._read(compared)
         unlearned, notes = {}, []
         if shadows:
-            before = [(self._asked.served(later)[1], self.split_of(later - 1)) for later in range(2, number + 1)]
+            before = [(self._store.served(later).manifest, self.split_of(later - 1)) for later in range(2, number + 1)]
             unlearned, notes = evidence.make_shadows(
-                entries, split, before, pool, self.origin, makers, self._progress_of, self.teachers
+                [(model, kept.manifest) for model, kept in zip(models, compared, strict=True)],
+                split,
+                before,
+                pool,
+                self.origin,
+                makers,
+                self._progress_of,
+                self.teachers,
             )
         self.progress("audit", 0, 1)
-        models = [model for model, _ in entries]
         result = workflow.audit_models(
             models,
             split,
@@ -540,12 +562,17 @@ class Workspace:
             notes=(*notes, *untested),
             warning=coarse,
         )
-        scores.write(self.folder, result, forget=split.forget.ids, unseen=unseen.ids)
-        results_file.write(self.results, results)
+        place = self._store.at(number)
+        for path in (place.report, place.scores):  # of the audit before: never beside the results of another
+            path.unlink(missing_ok=True)
+        results_file.write(place.results, results)
+        scores.write(place.scores, result, forget=split.forget.ids, unseen=unseen.ids)
         self.progress("audit", 1, 1)
-        write_report(self.folder)
+        write_report(self.folder, number)
+        self._store.log_audit(number)
         return results
 
+    @_holding
     def inspect(
         self,
         *,
@@ -561,13 +588,13 @@ class Workspace:
         if retrained < 0:
             raise AuditError(f"expected 0 or more retrained models, got {retrained}; 3 is the default")
         inspection.check_settings(epochs, learning_rate)
-        asked = self._asked.numbered(request)
+        asked = self._store.numbered(request)
         split, unseen = self.split_of(asked.number), self._unseen(asked.number)
         self._compared(asked.number)
         self.train()
         self.retrained(retrained, request=asked.number)
         inspected = inspection.inspect(
-            [model for model, _ in self._compared(asked.number)],
+            self._read(self._compared(asked.number)),
             split,
             unseen,
             self.task,
@@ -589,7 +616,8 @@ class Workspace:
             },
             **inspected.to_dict(),
         }
-        write_json(self.folder / "inspection.json", values)
+        write_json(self._store.at(asked.number).inspection, values)
+        self._store.log.append("inspected", request=asked.number)
         return values
 
 

@@ -10,7 +10,8 @@ from typing import Any, Final
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate.locks import LOCK, held
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
@@ -86,6 +87,18 @@ class Origin:
         for data and a recipe that do not fit.
         """
         facts = self.facts
+        if not (folder / FILE).exists():
+            there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+            if foreign := sorted(name for name in there if name != LOCK and not TEMPORARY.fullmatch(name)):
+                raise WorkspaceError(
+                    f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
+                )
+            workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
+        writable_folder(folder)
+        with held(folder):
+            self._write(folder, facts)
+
+    def _write(self, folder: Path, facts: dict[str, Any]) -> None:
         if (folder / FILE).exists():
             recorded = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
@@ -96,17 +109,9 @@ class Origin:
                 )
             self.check_code(folder)
             if recorded.get("source") != self.source:
-                writable_folder(folder)
                 write_sealed_json(folder / FILE, facts | self._built)
         else:
-            if folder.is_dir() and (foreign := sorted(path.name for path in folder.iterdir())[:1]):
-                raise WorkspaceError(
-                    f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
-                )
-            workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
-            writable_folder(folder)
             write_sealed_json(folder / FILE, facts | self._built)
-        writable_folder(folder)
         self.plan.keep(folder)
 
     def check_code(self, folder: Path) -> None:

@@ -18,6 +18,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.files import read_sealed_json, write_sealed_json
+from obliviate.locks import held
 from obliviate.results.schema import CoinFlips, PlantedNoise
 from obliviate.task import Task
 from obliviate.workflow import Trained
@@ -109,7 +110,8 @@ class Plan:
 
 def _keep(path: Path, facts: dict[str, Any], name: str) -> None:
     if not path.exists():
-        write_sealed_json(path, facts)
+        with held(path.parent):
+            write_sealed_json(path, facts)
     elif read_sealed_json(path, remedy="restore it, or begin in a new folder") != facts:
         raise WorkspaceError(
             f"expected the {name} that {path.parent} was made with, got others in {path.name}; the file was "

@@ -1,4 +1,4 @@
-"""The report of a folder."""
+"""The report of a request."""
 
 from __future__ import annotations
 
@@ -7,15 +7,23 @@ from pathlib import Path
 from obliviate.errors import WorkspaceError
 from obliviate.files import write_atomically
 from obliviate.report import html
+from obliviate.requests import Requests
 from obliviate.results.file import read
 
 
-def write_report(folder: Path) -> Path:
-    """Render `report.html` from the `results.json` of a folder; raises WorkspaceError or ResultsError."""
-    results = folder / "results.json"
-    if not results.exists():
-        raise WorkspaceError(f"expected results.json in {folder}, got none; run `obliviate audit --out {folder}` first")
-    text = html.render(read(results, remedy=f"run `obliviate audit --out {folder}` again"))
-    target = folder / "report.html"
-    write_atomically(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    return target
+def write_report(folder: Path, request: int | None = None) -> Path:
+    """Render `report.html` from the `results.json` of a request of a folder, the last if left out.
+
+    Raises WorkspaceError, where it has not been audited too, or ResultsError.
+    """
+    if not folder.is_dir():
+        raise WorkspaceError(f"expected a folder, got no {folder}; name the one that was audited")
+    requests = Requests(folder)
+    number = requests.numbered(request).number
+    place, again = requests.at(number), f"`obliviate audit --out {folder} --request {number}`"
+    if not place.results.exists():
+        raise WorkspaceError(f"expected {place.results}, got none; run {again} first")
+    text = html.render(read(place.results, remedy=f"run {again} again"))
+    with requests.held():
+        write_atomically(place.report, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return place.report

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 from zipfile import BadZipFile
 
 import numpy as np
@@ -16,8 +15,6 @@ from obliviate.errors import WorkspaceError
 from obliviate.files import read_hashed, write_hashed
 from obliviate.metrics.intervals import ScorePair
 from obliviate.types import Ids
-
-FILE: Final = "scores.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +27,13 @@ class Scores:
 
 
 def write(
-    folder: Path,
+    path: Path,
     result: AuditResult,
     *,
     forget: Shaped[np.ndarray, " f"],
     unseen: Shaped[np.ndarray, " u"],
 ) -> None:
-    """Keep the scores of an audit of these samples in its folder."""
+    """Keep the scores of an audit of these samples in a file."""
     arrays: dict[str, np.ndarray] = {"forget": forget, "unseen": unseen}
     for model in result.models:
         for part, values in zip(("forget", "unseen"), result.scores[model.name], strict=True):
@@ -44,15 +41,14 @@ def write(
 
     content = io.BytesIO()
     np.savez_compressed(content, allow_pickle=False, **arrays)
-    write_hashed(folder / FILE, content.getvalue())
+    write_hashed(path, content.getvalue())
 
 
-def read(folder: Path) -> Scores | None:
+def read(path: Path) -> Scores | None:
     """Read what `write` kept, None where nothing was; raises WorkspaceError for a damaged file."""
-    path = folder / FILE
     if not path.exists():
         return None
-    remedy = f"run `obliviate audit --out {folder}` again"
+    remedy = "run `obliviate audit` again on its folder"
     content = read_hashed(path, remedy=remedy)
     try:
         arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
