@@ -709,6 +709,41 @@ def test_a_model_that_was_tuned_by_teachers_says_so(cli: Cli, folder: Path) -> N
     assert len(list(folder.rglob("models/1-fine_tune*.json"))) == 2
 
 
+def test_a_budget_makes_a_method_as_long_as_it_pays_for(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.2")
+    epochs = Workspace.open(folder).recipe.epochs
+    code, out, _ = cli(*asked, "--budget", "50%", "--json")
+    told = json.loads(out)
+    assert code == 0
+    assert f"epochs={epochs // 2}, " in told["method"]
+    share = (epochs // 2) / epochs
+    assert told["notes"] == {"budget": 0.5, "expected_share": pytest.approx(share, abs=0.01)}
+    code, out, _ = cli(*asked, "--budget", "0.5")
+    assert code == 0
+    assert "budget: 50 % of a retraining; FineTune(" in out
+    assert f"was expected to take {100 * share:.0f} %" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--budget", "0"), "expected a share of a retraining such as 15% or 0.15, got '0'"),
+        (("--budget", "some"), "expected a share of a retraining such as 15% or 0.15, got 'some'"),
+        (("--budget", "0.1%"), "shortest run of fine_tune here, about"),
+        (("--budget", "20%", "--tune", "2"), "expected trials or a budget, got both"),
+        (("--budget", "20%", "--dry-run"), "expected --budget or --dry-run, got both"),
+    ],
+)
+def test_a_budget_that_cannot_be_kept_is_refused_and_leaves_nothing(
+    cli: Cli, folder: Path, options: tuple[str, ...], message: str
+) -> None:
+    before = snapshot(folder)
+    code, _, err = cli("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.2", *options)
+    assert code != 0
+    assert message in " ".join(err.split())
+    assert snapshot(folder) == before
+
+
 def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, folder: Path) -> None:
     before = snapshot(folder)
     asked = ("unlearn", "fine_tune", "--out", folder, "--set", "epochs=1", "--dry-run")

@@ -63,6 +63,7 @@ OTHERS = [
     "train_references",
     "train_shadows",
     "tune",
+    "within_budget",
     "unlearn",
     "where",
     "with_copies",

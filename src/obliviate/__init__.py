@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         train_shadows,
         tune,
         unlearn,
+        within_budget,
     )
 
 _HOMES = {
@@ -153,6 +154,7 @@ _HOMES = {
     "train_references": "workflow",
     "train_shadows": "workflow",
     "tune": "workflow",
+    "within_budget": "workflow",
     "unlearn": "workflow",
     "where": "data.rules",
     "with_copies": "data.rules",
@@ -241,6 +243,7 @@ __all__ = [
     "unlearn",
     "where",
     "with_copies",
+    "within_budget",
 ]
 
 

@@ -84,6 +84,22 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
+def share_of(text: str) -> float:
+    """Read a share of a retraining, "15%" or 0.15; raises MethodError for anything else.
+
+    >>> share_of("15%"), share_of("0.15")
+    (0.15, 0.15)
+    """
+    number = text.removesuffix("%")
+    try:
+        value = float(number) / (100 if number != text else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise MethodError(f"expected a share of a retraining such as 15% or 0.15, got {text!r}; correct --budget")
+    return value
+
+
 def weights_of(text: str, data: Data) -> tuple[float, ...]:
     """Read class weights: numbers with commas between them, or "balanced", which the training labels give.
 

@@ -22,9 +22,11 @@ from obliviate.cli.arguments import (
     Workers,
     configure,
     json_object,
+    share_of,
     weights_of,
 )
 from obliviate.cli.progress import progress
+from obliviate.errors import MethodError
 
 if TYPE_CHECKING:
     from obliviate.data.sources import Data
@@ -201,6 +203,13 @@ def unlearn(
             "samples, as --teachers or unseen samples tell; 0 takes the settings as they are."
         ),
     ] = 0,
+    budget: Annotated[
+        str | None,
+        Parameter(
+            help="What it may cost, as a share of a retraining (15%): the method is as long as that pays for, by what "
+            "passes through the model in two short runs."
+        ),
+    ] = None,
     seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
@@ -213,6 +222,12 @@ def unlearn(
     from obliviate.workspace import Workspace
 
     chosen = configure(find(method), set_ or [])
+    share = None if budget is None else share_of(budget)
+    if dry_run and share is not None:
+        raise MethodError(
+            "expected --budget or --dry-run, got both; what a method costs is known from two short runs of it only, "
+            "leave out one"
+        )
     if dry_run:
         asked = Workspace.open(out).preview(
             chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune
@@ -233,6 +248,7 @@ def unlearn(
             with_copies=with_copies,
             teachers=teachers,
             tune=tune,
+            budget=share,
         )
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     elsewhere = workspace.elsewhere(request)
@@ -265,6 +281,11 @@ def unlearn(
     if unlearned.tuning is not None:
         printing.tuning(unlearned.tuning)
     printing.line(done)
+    if share is not None:
+        printing.line(
+            f"budget: {100 * share:g} % of a retraining; {unlearned.method} was expected to take "
+            f"{100 * unlearned.notes['expected_share']:.0f} %"
+        )
     if unlearned.effect is not None:
         printing.effect(unlearned.effect, tuned=unlearned.tuning is not None)
 

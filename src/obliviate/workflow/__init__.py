@@ -1,6 +1,7 @@
 """The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
 
 from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
+from obliviate.workflow.budget import Affordable, within_budget
 from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
@@ -13,6 +14,7 @@ from obliviate.workflow.tuning import Tuned, check_tuning, outline, tune
 from obliviate.workflow.unlearning import check_request, unlearn
 
 __all__ = [
+    "Affordable",
     "Effect",
     "Evaluation",
     "Serving",
@@ -37,5 +39,6 @@ __all__ = [
     "train_shadows",
     "tune",
     "unlearn",
+    "within_budget",
     "without_forgotten",
 ]

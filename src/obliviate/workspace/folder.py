@@ -19,7 +19,7 @@ from obliviate.data.rules import Chosen, Forget
 from obliviate.data.samples import Samples
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, DataError
+from obliviate.errors import AuditError, DataError, MethodError
 from obliviate.files import LOG, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
@@ -285,6 +285,7 @@ class Workspace:
         with_copies: bool = False,
         teachers: int | None = None,
         tune: int = 0,
+        budget: float | None = None,
     ) -> Trained:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
@@ -296,7 +297,12 @@ class Workspace:
         With `tune`, up to so many settings of the method are tried and the best outcome is kept (`workflow.tune`).
         `teachers` are trained first where the method needs such, 8 if left out, and to tune by, none if left out:
         unseen samples are what it is tuned by then.
+
+        A `budget` is a share of a retraining: the method is as long as that pays for (`workflow.within_budget`), and
+        the notes "budget" and "expected_share" say so.
         """
+        if tune and budget is not None:
+            raise MethodError("expected trials or a budget, got both; tuning finds the length itself, leave out one")
         with self._store.attempt():
             if forget is None:
                 _refuse_copies_alone(with_copies)
@@ -306,10 +312,21 @@ class Workspace:
                 request = self.following(after)
             number = self._store.numbered(request).number
             count = self._teachers(method, teachers, tune=tune)
-            return self._unlearned(method, number, seed=seed, retain=retain, name=name, teachers=count, tune=tune)
+            return self._unlearned(
+                method, number, seed=seed, retain=retain, name=name, teachers=count, tune=tune, budget=budget
+            )
 
     def _unlearned(
-        self, method: Method, number: int, *, seed: int | None, retain: bool, name: str, teachers: int, tune: int
+        self,
+        method: Method,
+        number: int,
+        *,
+        seed: int | None,
+        retain: bool,
+        name: str,
+        teachers: int,
+        tune: int,
+        budget: float | None,
     ) -> Trained:
         seed, whole = self.seed if seed is None else seed, self.split_of(number)
         split = whole if retain else whole.without_retain()
@@ -321,6 +338,13 @@ class Workspace:
             name = f"{method.name} (seed {seed})" if isinstance(method, Retrain) else f"{method.name}{hidden}"
             name += (" (tuned)" if tune else "") + ("" if number == 1 else f", request {number}")
         served = self._served(number)
+        notes: dict[str, float] = {}
+        if budget is not None:
+            affordable = workflow.within_budget(
+                budget, served.model, split, method, self.task, recipe=self.recipe, retained=len(whole.kept), seed=seed,
+                teachers=self.teachers(teachers) if teachers else None,
+            )  # fmt: skip
+            method, notes = affordable.method, {"budget": budget, "expected_share": round(affordable.share, 4)}
         weights = checkpoint.weights_sha256(served.model)
         facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
         facts += (f" {teachers} teachers" if teachers else "") + (f" {tune} trials" if tune else "")
@@ -345,7 +369,8 @@ class Workspace:
             }
             if tune:
                 return workflow.tune(served.model, split, method, self.task, budget=tune, **options).trained
-            return workflow.unlearn(served.model, split, method, self.task, **options)
+            unlearned = workflow.unlearn(served.model, split, method, self.task, **options)
+            return replace(unlearned, notes={**unlearned.notes, **notes})
 
         return self._files.once(
             slot,
