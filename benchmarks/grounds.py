@@ -674,6 +674,9 @@ COLUMNS: Final = {
 
 def write_page() -> None:
     """Put the tables into docs/comparison.md."""
+    staged = {stage: [row for row in cells().values() if row.get("stage") == stage] for stage in ("strong", "curve")}
+    insert(PAGE, "strongest attacks", _strongest_table(staged["strong"]))
+    insert(PAGE, "longer and shorter", _curve_table(staged["curve"]))
     rows = [row for row in cells().values() if "stage" not in row]
     tables = []
     for ground in GROUNDS:
@@ -681,6 +684,35 @@ def write_page() -> None:
             here = [row for row in rows if (row["ground"], row["request"]) == (ground, kind)]
             tables.append(_table(ground, kind, here))
     insert(PAGE, "grounds", "\n\n".join(tables))
+
+
+def _strongest_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Weak and strong attacks side by side, a line a method."""
+    lines = []
+    for row in sorted(rows, key=lambda row: (list(GROUNDS).index(row["ground"]), row["request"], row["u_lira_auc"])):
+        klom = row["klom"]
+        lines.append(
+            [
+                row["ground"], row["method"] if row["method"] == "original" else f"`{row['method']}`",
+                f"{row['loss_auc']:.1f}", f"{row['u_lira_auc']:.1f} ± {2 * row['u_lira_error']:.1f}",
+                f"{klom['unlearned']['mean']:.2f} ({klom['floor']['mean']:.2f})",
+                f"{klom['unlearned']['p95']:.2f} ({klom['floor']['p95']:.2f})",
+            ]
+        )  # fmt: skip
+    return table(["ground", "model", "loss, AUC", "U-LiRA, AUC", "KLoM, mean (floor)", "KLoM, 95 % (floor)"], lines)
+
+
+def _curve_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The gap, and the cost in brackets, over the length as a multiple of the default."""
+    lines = []
+    for ground, name in itertools.product(GROUNDS, CURVES):
+        here = sorted(
+            (row for row in rows if (row["ground"], row["method"]) == (ground, name)), key=lambda row: row["passes"]
+        )
+        if here:
+            points = ", ".join(f"{row['passes']:g}: {row['gap']:.2f} ({row['cost']:.0f} %)" for row in here)
+            lines.append([ground, f"`{name}`", f"{here[0]['floor']:.2f}", points])
+    return table(["ground", "method", "floor", "passes: average gap (cost)"], lines)
 
 
 def _table(ground: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:

@@ -30,13 +30,13 @@ class BadTeacher:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Chundawat et al., AAAI 2023, arXiv 2205.08096"
 
-    epochs: Length = 1
+    epochs: Length = "10%"
     optimizer: OptimizerName = "adam"
-    learning_rate: Rate = 1.5e-3
+    learning_rate: Rate = "1x"
     momentum: Momentum = 0.9
     weight_decay: WeightDecay = 0.0
-    temperature: float = 2.0
-    batch_size: BatchSize = 128
+    temperature: float = 1.0
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)

@@ -24,7 +24,7 @@ class FineTune:
 
     epochs: Length = "25%"
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "2x"
+    learning_rate: Rate = "1.5x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
     schedule: str = "cosine"

@@ -27,14 +27,14 @@ class L1Sparse:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Jia et al., NeurIPS 2023, arXiv 2304.04934"
 
-    gamma: float = 2e-4
-    epochs: Length = 2
-    optimizer: OptimizerName = "sgd"
-    learning_rate: Rate = 0.08
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 5e-4
-    schedule: str = "constant"
-    batch_size: BatchSize = 64
+    gamma: float = 1e-4
+    epochs: Length = "20%"
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "1.5x"
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
+    schedule: str = "cosine"
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)

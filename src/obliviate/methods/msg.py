@@ -38,10 +38,10 @@ class MSG:
     source: ClassVar[str] = "NeurIPS 2023 unlearning challenge; Cadet et al., arXiv 2410.01276"
 
     share: float = 0.5
-    kept_gradient: float = 0.5
-    epochs: Length = "20%"
+    kept_gradient: float = 1.0
+    epochs: Length = "25%"
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "1x"
+    learning_rate: Rate = "1.5x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
     schedule: str = "cosine"

@@ -38,7 +38,7 @@ from obliviate.training.run import Run
 from obliviate.types import Batch
 
 LOG_CLASSES: Final = "log_classes"  # τ = log K, the loss of a model that knows nothing
-MOST_ALPHA: Final = 0.9  # 5/3 · |D_F|/|D| passes 1 where more than 60 % are forgotten
+MOST_ALPHA: Final = 0.9  # a multiple of the forgotten share may pass 1
 FEW_EPOCHS: Final = 5  # with fewer forget-epochs than this, α decays at every step instead of every epoch
 
 
@@ -51,7 +51,8 @@ class NablaTau:
     τ is the mean loss of the reference set D_V under the current model, taken anew every `refresh` forget-epochs.
     D_V is whatever `split.reference` holds: for a biased forget set, give unseen samples that are like it. A number in
     `tau`, or "log_classes" for the loss of a model that knows nothing, replaces it (for whole classes); then no
-    reference is needed. `alpha` is α_0; None is min(5/3 · |D_F|/|D|, 0.9). It falls linearly to 0 over the run.
+    reference is needed. `alpha` is α_0, which falls linearly to 0 over the run; None is
+    min(`alpha_per_share` · |D_F|/|D|, 0.9).
     `epochs` counts forget-epochs: passes over D_F, each batch beside the next batch of D_R. None makes
     `retain_passes` passes over D_R of them, at least one and at most `most_epochs`.
     In `train_mode` batch-norm statistics follow the weights, which move far; the paper keeps the model in evaluation
@@ -65,19 +66,20 @@ class NablaTau:
     when_none: ClassVar[WhenNone] = {
         "always": {
             "tau": "the loss of the reference set",
-            "alpha": f"5/3 of the forgotten share, at most {MOST_ALPHA}",
+            "alpha": f"alpha_per_share times the forgotten share, at most {MOST_ALPHA}",
             "epochs": "retain_passes passes over the retain set, at most most_epochs",
         }
     }
 
     tau: float | str | None = None
     alpha: float | None = None
+    alpha_per_share: float = 2.5
     epochs: Length | None = None
-    retain_passes: Passes = "12.5%"
+    retain_passes: Passes = "15%"
     most_epochs: int = 80
     refresh: int = 1
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "1.5x"
+    learning_rate: Rate = "1x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
     schedule: str = "cosine"
@@ -93,7 +95,7 @@ class NablaTau:
         (3.0, 0.3)
         """
         published: dict[str, Any] = {"optimizer": "adamw", "momentum": 0.9, "weight_decay": 0.01, "refresh": 5}
-        published |= {"clip_norm": None}
+        published |= {"clip_norm": None, "alpha_per_share": 5 / 3}
         if text:
             published |= {"alpha": 0.5, "learning_rate": 3e-4, "schedule": "constant", "batch_size": 128}
             published |= {"retain_passes": 0.5, "train_mode": True}
@@ -104,9 +106,13 @@ class NablaTau:
 
     def __post_init__(self) -> None:
         check(self)
-        check_positive(self, "most_epochs", "refresh", *(["clip_norm"] if self.clip_norm is not None else []))
+        check_positive(
+            self, "alpha_per_share", "most_epochs", "refresh", *(["clip_norm"] if self.clip_norm is not None else [])
+        )
         if self.alpha is not None and not 0 < self.alpha < 1:
-            raise MethodError(f"expected alpha in (0, 1), got {self.alpha}; leave it out for 5/3 · |D_F|/|D|")
+            raise MethodError(
+                f"expected alpha in (0, 1), got {self.alpha}; leave it out for alpha_per_share · |D_F|/|D|"
+            )
         if isinstance(self.tau, str) and self.tau != LOG_CLASSES:
             raise MethodError(f"expected tau to be a number or {LOG_CLASSES!r}, got {self.tau!r}; correct it")
         if not isinstance(self.tau, str | None) and not math.isfinite(self.tau):
@@ -121,7 +127,7 @@ class NablaTau:
             _check_reference(split)
         alpha, epochs = self.alpha, self.epochs
         if alpha is None:
-            alpha = min(5 / 3 * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
+            alpha = min(self.alpha_per_share * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
         if epochs is None:
             (size,) = whole(self, "batch_size")
             forget, retain = (len(Batches(samples, size)) for samples in (split.forget, split.kept))

@@ -28,13 +28,13 @@ class RandomLabel:
     source: ClassVar[str] = "Graves et al., AAAI 2021; Golatkar et al., CVPR 2020"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    epochs: Length = 3
-    optimizer: OptimizerName = "sgd"
-    learning_rate: Rate = 0.06
-    momentum: Momentum = 0.5
-    weight_decay: WeightDecay = 5e-4
+    epochs: Length = "25%"
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "1x"
+    momentum: Momentum = 0.0
+    weight_decay: WeightDecay = 0.0
     schedule: str = "cosine"
-    batch_size: BatchSize = 128
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)

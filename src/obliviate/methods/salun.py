@@ -30,14 +30,14 @@ class SalUn:
     source: ClassVar[str] = "Fan et al., ICLR 2024, arXiv 2310.12508"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    saliency: float = 0.7
-    epochs: Length = 2
-    optimizer: OptimizerName = "sgd"
-    learning_rate: Rate = 0.08
-    momentum: Momentum = 0.5
-    weight_decay: WeightDecay = 5e-4
+    saliency: float = 0.3
+    epochs: Length = "25%"
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "0.5x"
+    momentum: Momentum = 0.0
+    weight_decay: WeightDecay = None
     schedule: str = "cosine"
-    batch_size: BatchSize = 64
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)
