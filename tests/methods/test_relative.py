@@ -322,6 +322,7 @@ def test_the_papers_settings_can_be_had_and_changed(split: Split) -> None:
         tau_real=5.0,
     )
     both: dict[str, Any] = {"optimizer": "adamw", "momentum": 0.9, "weight_decay": 0.01, "clip_norm": None}
+    both["alpha_per_share"] = 5 / 3
     images: dict[str, Any] = {"schedule": "linear_to_tenth", "batch_size": 256, "retain_passes": 3.0, "refresh": 5}
     assert NablaTau.paper() == NablaTau(learning_rate=1e-3, train_mode=False, **images, **both)
     assert NablaTau.paper(text=True, refresh=1) == NablaTau(
