@@ -4,7 +4,7 @@
     python benchmarks/methods.py --data FOLDER --name cifar10 --train-size 20000 --reference-size 2000 \\
         --model resnet8 --batch-size 128 --references 8 --model-seeds 0 --out runs/methods-cifar10
 
-Defaults were chosen on another model and other forget sets (`benchmarks/tune.py`). With `--factors 1,0.25` every method
+Defaults were chosen on another model and forget sets (`benchmarks/grounds.py`). With `--factors 1,0.25` every method
 that has learning rates is first tried with these multiples of them on a forget set of its own (`--tuning-seed`, two
 retrained models), and the best is taken: what suits one network need not suit another. Times are processor time of one
 thread, as a share of one retraining. Figures are appended to `<out>/figures.jsonl` as they are made, so the command can

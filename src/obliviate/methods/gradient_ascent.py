@@ -23,13 +23,13 @@ class GradientAscent:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Thudi et al., EuroS&P 2022; Graves et al., AAAI 2021"
 
-    epochs: Length = 10
-    optimizer: OptimizerName = "sgd"
-    learning_rate: Rate = 0.012
+    epochs: Length = "25%"
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "0.1x"
     momentum: Momentum = 0.0
-    weight_decay: WeightDecay = 0.0
+    weight_decay: WeightDecay = None
     clip_norm: float = 1.0
-    batch_size: BatchSize = 64
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)

@@ -41,13 +41,13 @@ class LoTUS:
     source: ClassVar[str] = "Spartalis et al., CVPR 2025, arXiv 2503.18314"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
-    alpha: float = 8.0
-    epochs: Length = "20%"
+    alpha: float = 16.0
+    epochs: Length = "10%"
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "0.5x"
+    learning_rate: Rate = "1.5x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
-    schedule: str = "constant"
+    schedule: str = "cosine"
     batch_size: BatchSize = None
 
     def __post_init__(self) -> None:

@@ -27,14 +27,14 @@ class NegGradPlus:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Kurmanji et al., NeurIPS 2023, arXiv 2302.09880"
 
-    beta: float = 0.98
-    epochs: Length = 2
-    optimizer: OptimizerName = "sgd"
-    learning_rate: Rate = 0.13
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 5e-4
-    schedule: str = "constant"
-    batch_size: BatchSize = 128
+    beta: float = 0.95
+    epochs: Length = "15%"
+    optimizer: OptimizerName = "recipe"
+    learning_rate: Rate = "1x"
+    momentum: Momentum = None
+    weight_decay: WeightDecay = None
+    schedule: str = "cosine"
+    batch_size: BatchSize = None
 
     def __post_init__(self) -> None:
         check(self)

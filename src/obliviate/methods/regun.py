@@ -37,9 +37,9 @@ class ReGUn:
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
 
     forget_weight: float = 0.2
-    epochs: Length = "10%"
+    epochs: Length = "20%"
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "0.2x"
+    learning_rate: Rate = "0.5x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
     schedule: str = "cosine"

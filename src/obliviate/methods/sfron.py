@@ -40,9 +40,9 @@ class SFRon:
     lambda_: float = 0.5
     gamma: float = 1.0
     clip_norm: float = 7.0
-    epochs: Length = "20%"
+    epochs: Length = "25%"
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "0.5x"
+    learning_rate: Rate = "2x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
     schedule: str = "cosine"
