@@ -28,7 +28,7 @@ class CT:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "NeurIPS 2023 unlearning challenge; Cadet et al., arXiv 2410.01276"
 
-    epochs: Length = "20%"
+    epochs: Length = "25%"
     optimizer: OptimizerName = "recipe"
     learning_rate: Rate = "1x"
     momentum: Momentum = None
