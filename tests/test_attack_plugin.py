@@ -69,7 +69,7 @@ def test_it_is_listed_and_attacks_where_it_is_named(site: Path, tmp_path: Path) 
     assert after["attacks"]["calibrated_loss"]["ft"]["value"] > 0
     del after["attacks"]["calibrated_loss"]
     assert before == after
-    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    page = (tmp_path / "run" / "requests" / "0001" / "report.html").read_text(encoding="utf-8")
     assert "calibrated loss (Watson et al., ICLR 2022, arXiv 2111.08440)" in page
 
 

@@ -1238,7 +1238,7 @@ def test_every_option_is_documented(name: str, cli: Cli) -> None:
 
 def test_the_commands_are_these() -> None:
     work = {"demo", "train", "unlearn", "references", "audit", "inspect"}
-    assert set(commands()) == work | {"report", "compare", "methods", "status"}
+    assert set(commands()) == work | {"report", "compare", "methods", "attacks", "status"}
 
 
 def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:

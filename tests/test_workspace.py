@@ -559,7 +559,7 @@ def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open
     assert scored["models"] == 16
     ratios = []
     for part in ("retain", "test"):
-        accuracy = {one["name"]: one["accuracy"][part] for one in values["models"]}
+        accuracy = {one["name"]: one["accuracy"][part]["value"] for one in values["models"]}
         peers = [value for name, value in accuracy.items() if name.startswith("retrain")]
         ratios.append(accuracy["fine_tune"] / np.mean(peers))
     assert scored["score"] == pytest.approx(scored["quality"] * np.prod(ratios))
@@ -1033,7 +1033,7 @@ def test_an_audit_of_a_second_request_leaves_the_first_ones_results_as_they_are(
     before = [path.read_bytes() for path in files]
     second = work.audit(references=8, retrained=2, workers=0)
     assert [path.read_bytes() for path in files] == before
-    assert (read_sealed_json(work.place(1).results), read_sealed_json(work.place(2).results)) == (first, second)
+    assert (read(work.place(1).results), read(work.place(2).results)) == (first, second)
     audited = [event.facts for event in Requests(work.folder).log.events if event.kind == "audited"]
     assert [(facts["request"], facts["results_sha256"]) for facts in audited] == [
         (number, json.loads(work.place(number).results.read_text("utf-8"))["sha256"]) for number in (1, 2)
@@ -1049,9 +1049,12 @@ def test_an_audit_that_is_killed_never_leaves_scores_or_a_page_of_another_beside
     work = begin()
     work.choose("random:0.25")
     work.audit(references=6, retrained=2, workers=0)
-    for name, left in (("write_sealed_json", {"results.json"}), ("write_report", {"results.json", "scores.npz"})):
+    for module, name, left in (
+        (folder.results_file, "write", {"results.json"}),
+        (folder, "write_report", {"results.json", "scores.npz"}),
+    ):
         with monkeypatch.context() as patch:
-            patch.setattr(folder, name, killed)
+            patch.setattr(module, name, killed)
             with pytest.raises(KeyboardInterrupt):
                 work.audit(references=8, retrained=2, workers=0)
         assert {path.name for path in work.place().path.iterdir() if path.is_file()} == left | {"request.json"}
