@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -282,9 +283,11 @@ def unlearn(
         printing.tuning(unlearned.tuning)
     printing.line(done)
     if share is not None:
+        names = (field.name for field in fields(chosen) if field.name in unlearned.notes)
+        lengths = ", ".join(f"{name}={unlearned.notes[name]:g}" for name in names)
         printing.line(
-            f"budget: {100 * share:g} % of a retraining; {unlearned.method} was expected to take "
-            f"{100 * unlearned.notes['expected_share']:.0f} %"
+            f"budget: {100 * share:g} % of a retraining, of which {100 * unlearned.notes['expected_share']:.0f} % were "
+            f"expected to be taken: {lengths}"
         )
     if unlearned.effect is not None:
         printing.effect(unlearned.effect, tuned=unlearned.tuning is not None)

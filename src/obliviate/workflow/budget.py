@@ -42,10 +42,14 @@ SHORTEST: Final = 0.01  # of the method's own length
 
 @dataclass(frozen=True)
 class Affordable:
-    """A method with the length that a budget pays for, and the share of a retraining that this is expected to cost."""
+    """A method with the length that a budget pays for, and the share of a retraining that this is expected to cost.
+
+    `lengths` are the method's fields that say how long it goes on.
+    """
 
     method: Method
     share: float
+    lengths: Mapping[str, float]
 
 
 def within_budget(
@@ -107,7 +111,7 @@ def within_budget(
             f"expected a budget that pays for the shortest run of {method.name} here, about {least} % of a retraining, "
             f"got {100 * budget:g} %; give as much, or use another method"
         )
-    return Affordable(affordable, cost)
+    return Affordable(affordable, cost, {name: getattr(affordable, name) for name in now})
 
 
 def _stretched(method: Any, now: Mapping[str, float], factor: float) -> Any:

@@ -299,7 +299,7 @@ class Workspace:
         unseen samples are what it is tuned by then.
 
         A `budget` is a share of a retraining: the method is as long as that pays for (`workflow.within_budget`), and
-        the notes "budget" and "expected_share" say so.
+        the notes "budget" and "expected_share" say so, beside the lengths.
         """
         if tune and budget is not None:
             raise MethodError("expected trials or a budget, got both; tuning finds the length itself, leave out one")
@@ -345,6 +345,7 @@ class Workspace:
                 teachers=self.teachers(teachers) if teachers else None,
             )  # fmt: skip
             method, notes = affordable.method, {"budget": budget, "expected_share": round(affordable.share, 4)}
+            notes |= affordable.lengths
         weights = checkpoint.weights_sha256(served.model)
         facts = f"{method!r} {seed} {retain} {sorted(split.forget.ids.tolist())} {weights}"
         facts += (f" {teachers} teachers" if teachers else "") + (f" {tune} trials" if tune else "")
