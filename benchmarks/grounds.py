@@ -745,12 +745,18 @@ def _table(ground: str, kind: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def ranked(out: Path, grounds: Sequence[str], name: str) -> list[tuple[float, dict[str, Any], list[dict[str, Any]]]]:
     """The settings that were tried on all of these grounds, the best first: score, settings, trials."""
-    trials: dict[str, list[dict[str, Any]]] = {}
+    trials: dict[str, dict[str, dict[str, Any]]] = {}
+    served = set[str]()  # ct, for one, needs convolutions
     for ground in grounds:
         for entry in Log(out / ground / TRIALS).entries.values():
             if entry["method"] == name:
-                trials.setdefault(json.dumps(entry["settings"]), []).append({"ground": ground, **entry})
-    everywhere = [(key, tried) for key, tried in trials.items() if {entry["ground"] for entry in tried} == set(grounds)]
+                trials.setdefault(json.dumps(entry["settings"]), {})[ground] = {"ground": ground, **entry}
+                served |= set() if "failed" in entry else {ground}
+    everywhere = [
+        (key, [trial for ground, trial in tried.items() if ground in served])
+        for key, tried in trials.items()
+        if served <= set(tried)
+    ]
     return sorted(((score(tried), json.loads(key), tried) for key, tried in everywhere), key=lambda ranking: ranking[0])
 
 
@@ -765,7 +771,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
                 figures = [trial.get(figure) for figure in ("gap", "floor", "margin_ratio", "cost", "retain_accuracy")]
                 print("     ", trial["ground"], *(figures if "failed" not in trial else [trial["failed"]]))
         trials[name] = [
-            {"ground": ground, **{key: value for key, value in entry.items() if key not in ("key", "method")}}
+            {"ground": ground, **{key: entry[key] for key in KEPT_OF_TRIALS if key in entry}}
             for ground in grounds
             for entry in Log(out / ground / TRIALS).entries.values()
             if entry["method"] == name
@@ -782,6 +788,9 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
     insert(METHODS_PAGE, "search", table(["method", "best settings", *grounds, "score", "cost, %"], lines))
     command = "python benchmarks/grounds.py --data FOLDER --stage search"
     print(save("defaults", {**provenance(command), "trials": trials}))
+
+
+KEPT_OF_TRIALS: Final = ("settings", "gap", "floor", "margin_ratio", "retain_accuracy", "cost", "failed")
 
 
 def told(settings: Mapping[str, Any]) -> str:
