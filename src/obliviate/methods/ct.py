@@ -28,9 +28,9 @@ class CT:
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "NeurIPS 2023 unlearning challenge; Cadet et al., arXiv 2410.01276"
 
-    epochs: Length = "25%"
+    epochs: Length = "20%"
     optimizer: OptimizerName = "recipe"
-    learning_rate: Rate = "1x"
+    learning_rate: Rate = "0.25x"
     momentum: Momentum = None
     weight_decay: WeightDecay = None
     schedule: str = "cosine"
