@@ -53,6 +53,7 @@ from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
+from obliviate.methods.never_seen import NeverSeen
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import auc
 from obliviate.metrics.utility import margin
@@ -497,7 +498,9 @@ def prepare(field: Field, requests: Sequence[tuple[str, int]], originals: Sequen
         print(field.name, pool.folder.parent.name, len(pool), f"{pool.seconds:.0f} s", flush=True)
 
 
-STRONG: Final = ("amun", "mixunlearn", "nabla_tau", "never_seen", "fine_tune", "salun", "scrub")
+STRONG: Final = (
+    "amun", "mixunlearn", "nabla_tau", "never_seen", "never_seen (single opinion)", "fine_tune", "salun", "scrub",
+)  # fmt: skip
 SHADOWS: Final = 32
 
 
@@ -585,6 +588,7 @@ def curves(field: Field, names: Sequence[str], requests: Sequence[tuple[str, int
         print(field.name, name, wanted, row["gap"], row["floor"], row["cost"], flush=True)
 
 
+VARIANTS: Final[dict[str, Method]] = {"never_seen (single opinion)": NeverSeen(single_opinion=1.0)}
 PAPER: Final = " (paper)"
 MEASURED: Final = [*SPACES, *(f"{name}{PAPER}" for name in ("amun", "mixunlearn", "nabla_tau"))]
 RESULTS_FILE: Final = RESULTS / "grounds.json"
@@ -593,7 +597,9 @@ METHODS_PAGE: Final = PAGE.with_name("methods") / "README.md"
 
 
 def default_of(name: str) -> Method:
-    """The method at its defaults, or as its paper has it."""
+    """The method at its defaults, as its paper has it, or a variant of a name."""
+    if name in VARIANTS:
+        return VARIANTS[name]
     cls = registry()[name.removesuffix(NO_RETAIN).removesuffix(PAPER)]
     return cls.paper() if name.endswith(PAPER) else cls()
 
@@ -604,14 +610,20 @@ def cells() -> dict[str, dict[str, Any]]:
 
 
 def keep(key: str, cell: Mapping[str, Any]) -> None:
-    """Add a cell to the results, whoever else is writing there."""
+    """Add a cell to the results, whoever else is writing there; it takes the place of that of earlier defaults."""
     with (RESULTS / ".grounds.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = cells() | {key: cell}
+        known = {name: other for name, other in cells().items() if not _same_place(other, cell)} | {key: cell}
         text = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
         temporary = RESULTS_FILE.with_suffix(".tmp")
         temporary.write_text('{"cells": {\n' + text + "\n}}\n", encoding="utf-8")
         temporary.replace(RESULTS_FILE)
+
+
+def _same_place(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether two cells are of one method on one request; retrained models stand beside each other."""
+    names = ("stage", "ground", "method", "request", "seed", "original", "passes")
+    return first["method"] != "retrained" and all(first.get(name) == second.get(name) for name in names)
 
 
 def cell_of(field: Field, audit: ModelResult, figures: Mapping[str, Any]) -> dict[str, Any]:

@@ -56,10 +56,12 @@ def rows() -> Samples:
     return Samples.from_tensors(x, torch.tensor([0, 1, 2] * 4), ids=list("abcdefghijkl"))
 
 
-def lesson(model: nn.Module, split: Split, teachers: Said, *, below: float = 0.2, **recipe: Any) -> _Lesson:
+def lesson(
+    model: nn.Module, split: Split, teachers: Said, *, below: float = 0.2, weight: float | None = None, **recipe: Any
+) -> _Lesson:
     task = Classification(classes=3)
     run = Run(task, recipe=Recipe(**recipe) if recipe else None, device="cpu", teachers=teachers)
-    return _Lesson.of(model, split, run, check_classification(NeverSeen(), run.task), below=below)
+    return _Lesson.of(model, split, run, check_classification(NeverSeen(), run.task), below=below, weight=weight)
 
 
 def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
@@ -84,6 +86,22 @@ def test_targets_are_as_sure_as_the_model_is_of_reference_samples(linear: nn.Mod
     expected = (opinion * sure / opinion.std(correction=0)).softmax(0)
     torch.testing.assert_close(taught.targets[:2], expected.expand(2, -1))
     torch.testing.assert_close(taught.targets[2:], model.softmax(1))  # what the original says of reference samples
+
+
+def test_a_given_weight_of_the_single_opinion_is_kept_and_sharpened_on_reference_samples(
+    linear: nn.Module, rows: Samples
+) -> None:
+    train, reference = rows.select(list("abcdef")), rows.select(list("ghijkl"))
+    said = Said(torch.tensor([[3.0, 0.0, 0.0], [0.0, 3.0, 0.0]]))
+    taught = lesson(linear, Split.of(train, forget=["a", "e"], reference=reference), said, weight=1.0)
+    assert taught.notes["single_opinion"] == 1.0
+    model = outputs(linear, reference)
+    sure = (model - model.mean(1, keepdim=True)).std(1, correction=0).median()
+    single = said.logits * sure / (said.logits - said.logits.mean(1, keepdim=True)).std(1, correction=0).median()
+    for target in taught.targets[:2]:  # each is what one of the two says
+        assert (target - single.softmax(1)).abs().amax(1).min() < 1e-6
+    with pytest.raises(MethodError, match=r"expected single_opinion in \[0, 1\], got 1.5"):
+        NeverSeen(single_opinion=1.5)
 
 
 def test_a_class_that_is_forgotten_as_a_whole_is_left_out_of_the_targets(linear: nn.Module, rows: Samples) -> None:

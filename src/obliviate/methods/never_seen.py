@@ -69,8 +69,9 @@ class NeverSeen:
     The target of a forget sample x is softmax(s · p(x)): p is the mean of centred log-probabilities over the teachers
     that were not trained on x, moved by a weight towards those of one of them, drawn for each sample. Weight and
     sharpness s make targets of *reference* samples as right and as sure as the model itself is there, which never saw
-    them; without a reference set s is 1 and the weight ½. A class that is forgotten as a whole is left out of what
-    teachers say.
+    them; without a reference set s is 1 and the weight ½. `single_opinion` gives the weight instead: 1 makes targets as
+    various as models are, which the strongest attacks tell less, and forgets more than retraining does. A class that is
+    forgotten as a whole is left out of what teachers say.
 
     The loss is the cross-entropy with these targets on forget samples, with labels on retained ones. It counts whole
     where the margin of a forget sample's label is above that of its target, `below` times where it is not: what is
@@ -98,6 +99,7 @@ class NeverSeen:
     repeats: int | None = None
     hold: int | None = None
     below: float | None = None
+    single_opinion: float | None = None
     least_steps: LeastSteps = None
 
     def __post_init__(self) -> None:
@@ -109,6 +111,10 @@ class NeverSeen:
             raise MethodError(f"expected hold of 0 or more, got {self.hold}; 0 holds no reference samples")
         if self.below is not None and not 0 <= self.below <= 1:
             raise MethodError(f"expected below in [0, 1], got {self.below}; 1 teaches all forget samples alike")
+        if self.single_opinion is not None and not 0 <= self.single_opinion <= 1:
+            raise MethodError(
+                f"expected single_opinion in [0, 1], got {self.single_opinion}; leave it out to calibrate it"
+            )
 
     def settled(self, split: Split) -> NeverSeen:
         """Fill in what depends on whether there is a retain set."""
@@ -119,7 +125,7 @@ class NeverSeen:
         epochs, size, repeats, hold, least = whole(self, "epochs", "batch_size", "repeats", "hold", "least_steps")
         task = check_classification(self, run.task)
         assert self.below is not None  # settled, as the whole numbers are
-        lesson = _Lesson.of(model, split, run, task, below=self.below)
+        lesson = _Lesson.of(model, split, run, task, below=self.below, weight=self.single_opinion)
         if split.retain is not None:
             repeats = max(1, min(repeats, len(split.retain) // len(split.forget)))
         parts = [run.augmented(split.forget).repeated(repeats)]
@@ -152,19 +158,29 @@ class _Lesson:
     notes: dict[str, float]
 
     @classmethod
-    def of(cls, model: nn.Module, split: Split, run: Run, task: Classification, *, below: float) -> _Lesson:
+    def of(
+        cls,
+        model: nn.Module,
+        split: Split,
+        run: Run,
+        task: Classification,
+        *,
+        below: float,
+        weight: float | None = None,
+    ) -> _Lesson:
         """Ask the teachers, and make them as right and as sure as the model is on the reference samples."""
         teachers, seed, classes = run.teachers, derive(run.seed, "teachers"), task.classes
         assert teachers is not None
         gone = _gone(split, classes)
         opinions, reference = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.reference
-        calibration, parts, ids = Calibration(), list[Tensor](), split.forget.ids.tolist()
+        calibration = Calibration() if weight is None else Calibration(weight)
+        parts, ids = list[Tensor](), split.forget.ids.tolist()
         if reference is not None:
             reference = reference.at(~gone[targets(reference)].numpy())
             original = outputs(model, reference)
             unseen = Opinions.of(teachers, reference, seed=derive(seed, "reference"), gone=gone)
             places = (~gone).cumsum(0) - 1
-            calibration = Calibration.of(unseen, original[:, ~gone], places[targets(reference)])
+            calibration = Calibration.of(unseen, original[:, ~gone], places[targets(reference)], weight=weight)
             parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
         forget[:, ~gone] = calibration.logits(opinions).softmax(1)

@@ -82,9 +82,19 @@ class Calibration:
     sharpness: float = 1.0
 
     @classmethod
-    def of(cls, opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> Calibration:
-        """Learn it from what both say of unseen samples; labels are places among the classes of the opinions."""
-        weight = blend(opinions, model, labels)
+    def of(
+        cls,
+        opinions: Opinions,
+        model: Float[Tensor, "n classes"],
+        labels: Int[Tensor, " n"],
+        *,
+        weight: float | None = None,
+    ) -> Calibration:
+        """Learn it from what both say of unseen samples, the sharpness alone where the weight is given.
+
+        Labels are places among the classes of the opinions.
+        """
+        weight = blend(opinions, model, labels) if weight is None else weight
         return cls(weight, sharpness(opinions.blended(weight), model))
 
     def logits(self, opinions: Opinions) -> Float[Tensor, "n classes"]:
