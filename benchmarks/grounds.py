@@ -69,6 +69,7 @@ from obliviate.workflow import Evaluation, Trained
 
 AUDIT_SEED: Final = 0
 TEACHER_SEED: Final = 500
+CHOOSER_SEED: Final = 700
 TUNING_MODEL: Final = 1000
 TRIALS: Final = "search.jsonl"
 
@@ -209,7 +210,7 @@ class Field:
 
     @cache  # noqa: B019
     def split(self, kind: str, seed: int) -> Split:
-        """The request: "random:0.1", "memorised:0.1" (of the teachers' pool), "owner", "class"; with a seed."""
+        """The request: "random:0.1", "memorised:0.1", "owner", "class"; with a seed."""
         return Split.of(self.data.train, forget=self._ids(kind, seed), reference=self.data.reference)
 
     def _ids(self, kind: str, seed: int) -> Any:
@@ -217,7 +218,10 @@ class Field:
         if rule == "random":
             return random_ids(self.data.train, float(value), seed=seed)
         if rule == "memorised":
-            return workflow.memorised(float(value), self.teachers, self.task)
+            # By models that neither teach nor audit: on samples that they chose, these would be extreme by chance.
+            return workflow.memorised(
+                float(value), partial(self._pool, "choosers", self.test, CHOOSER_SEED, 8), self.task
+            )
         if rule == "owner":
             return self.data.ids_of(most(self.data)[seed % 10])
         if rule == "class":
