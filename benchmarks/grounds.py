@@ -694,12 +694,37 @@ def write_page() -> None:
     insert(PAGE, "strongest attacks", _strongest_table(staged["strong"]))
     insert(PAGE, "longer and shorter", _curve_table(staged["curve"]))
     rows = [row for row in cells().values() if "stage" not in row]
+    insert(PAGE, "summary", _summary(rows))
     tables = []
     for ground in GROUNDS:
         for kind in sorted({row["request"] for row in rows if row["ground"] == ground}):
             here = [row for row in rows if (row["ground"], row["request"]) == (ground, kind)]
             tables.append(_table(ground, kind, here))
     insert(PAGE, "grounds", "\n\n".join(tables))
+
+
+def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The mean average gap of every method on every ground, for its main request; those on most grounds first."""
+    gaps: dict[str, dict[str, list[float]]] = {}
+    floors: dict[str, list[float]] = {}
+    for row in rows:
+        ground = row["ground"]
+        if row["request"] == GROUNDS[ground].requests[0] and "failed" not in row:
+            gaps.setdefault(row["method"], {}).setdefault(ground, []).append(row["gap"])
+            floors.setdefault(ground, []).append(row["floor"])
+    known = [ground for ground in GROUNDS if ground in floors]
+    floor = {ground: statistics.fmean(floors[ground]) for ground in known}
+
+    def far(name: str) -> tuple[int, float]:
+        means = {ground: statistics.fmean(values) for ground, values in gaps[name].items()}
+        return -len(means), statistics.fmean(math.log(max(mean / floor[ground], 1)) for ground, mean in means.items())
+
+    lines = [["floor", *(f"{floor[ground]:.2f}" for ground in known)]]
+    for name in sorted(set(gaps) - {"retrained"}, key=far):
+        means = [statistics.fmean(gaps[name][ground]) if ground in gaps[name] else None for ground in known]
+        lines.append([f"`{name}`", *("" if mean is None else f"{mean:.2f}" for mean in means)])
+    heads = [f"{ground}, {len(gaps['original'][ground])}" for ground in known]
+    return table(["method", *heads], lines)
 
 
 def _strongest_table(rows: Sequence[Mapping[str, Any]]) -> str:
