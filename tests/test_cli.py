@@ -175,7 +175,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
 
 def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, folder: Path) -> None:
     asked = ("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")
-    code, out, _ = cli(*asked, "--set", "learning_rate=0.5")
+    code, out, _ = cli(*asked, "--set", "learning_rate=0.5", "--set", "epochs=10")
     assert code == 0
     heading, *rows = [line.split() for line in out.splitlines()[1:] if "─" not in line and line.strip()][:4]
     assert heading == ["measured", "accuracy", "balanced", "accuracy"]
@@ -185,7 +185,9 @@ def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, 
     assert "damaged: accuracy on retained samples fell from" in told
     assert told.endswith("; lower the learning rate: --set learning_rate=0.125, or let --tune 8 find settings")
 
-    relative = cli("unlearn", "gradient_ascent", "--out", folder, "--set", "learning_rate=5x", "--json")
+    relative = cli(
+        "unlearn", "gradient_ascent", "--out", folder, "--set", "learning_rate=5x", "--set", "epochs=10", "--json"
+    )
     assert json.loads(relative[1])["effect"]["try_next"] == {"learning_rate": 0.125}  # of the rate in numbers
 
     gentle = (*asked, "--set", "learning_rate=5e-6", "--no-retain", "--json")

@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from obliviate.methods.l1_sparse import L1Sparse, l1_norm
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+
+SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "schedule": "constant"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +32,7 @@ def test_training_is_that_of_the_formula_written_out(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, seed=3, precision="float32")
-    method = L1Sparse(epochs=4, gamma=0.02, learning_rate=0.05, batch_size=16)
+    method = L1Sparse(epochs=4, gamma=0.02, learning_rate=0.05, batch_size=16, **SGD)
     made = method(copy.deepcopy(model), split, run)
 
     expected = copy.deepcopy(model)

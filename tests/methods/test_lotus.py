@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
-SETTINGS = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0}
+SETTINGS: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "schedule": "constant"}
 
 
 @pytest.fixture(scope="module")

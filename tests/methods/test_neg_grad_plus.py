@@ -1,4 +1,5 @@
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from obliviate.training.inference import mean_loss
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
+SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "schedule": "constant"}
+
 
 @pytest.fixture(scope="module")
 def split(tiny: Samples) -> Split:
@@ -30,7 +33,8 @@ def test_training_is_that_of_the_formula_written_out(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, seed=3, precision="float32")
-    made = NegGradPlus(beta=0.7, learning_rate=0.05, batch_size=16)(copy.deepcopy(model), split, run)
+    method = NegGradPlus(beta=0.7, epochs=2, learning_rate=0.05, batch_size=16, **SGD)
+    made = method(copy.deepcopy(model), split, run)
 
     expected, steps = copy.deepcopy(model), 0
     optimizer = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)

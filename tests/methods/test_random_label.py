@@ -1,5 +1,6 @@
 import copy
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import torch
@@ -29,6 +30,9 @@ class Recording(Classification):
         return super().losses(model, batch)
 
 
+SGD: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.06}
+
+
 @pytest.fixture(scope="module")
 def split(tiny: Samples) -> Split:
     return Split.of(tiny, forget=tiny.ids[3:60:5])
@@ -46,7 +50,7 @@ def labels(samples: Samples) -> dict[str, int]:
 
 def test_every_epoch_is_wrong_labels_of_the_forget_set_and_then_the_retain_set(model: nn.Module, split: Split) -> None:
     task = Recording(classes=3)
-    RandomLabel(epochs=2, batch_size=6)(copy.deepcopy(model), split, Run(task))
+    RandomLabel(epochs=2, batch_size=6, **SGD)(copy.deepcopy(model), split, Run(task))
     forget, retain = len(split.forget), len(split.kept)  # 12 and 48: 2 and 8 batches
     assert (forget, retain, len(task.seen)) == (12, 48, 20)
     taught = []
@@ -65,7 +69,7 @@ def test_another_seed_draws_other_wrong_labels(model: nn.Module, split: Split) -
     drawn = []
     for seed in (0, 0, 1):
         task = Recording(classes=3)
-        RandomLabel(epochs=1, batch_size=64)(copy.deepcopy(model), split, Run(task, seed=seed))
+        RandomLabel(epochs=1, batch_size=64, **SGD)(copy.deepcopy(model), split, Run(task, seed=seed))
         drawn.append(task.seen[0])
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -74,7 +78,8 @@ def test_training_is_that_of_the_formula_written_out(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, seed=3, precision="float32")
-    method = RandomLabel(epochs=2, learning_rate=0.1, schedule="linear", batch_size=16)
+    steps: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.5, "weight_decay": 5e-4}
+    method = RandomLabel(epochs=2, schedule="linear", batch_size=16, **steps)
     made = method(copy.deepcopy(model), split, run)
 
     expected, step = copy.deepcopy(model), 0

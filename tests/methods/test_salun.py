@@ -16,7 +16,7 @@ from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
-SAME: dict[str, Any] = {"epochs": 2, "learning_rate": 0.05, "batch_size": 8}
+SAME: dict[str, Any] = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.05, "batch_size": 8, "weight_decay": 5e-4}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def test_only_weights_that_the_forget_set_depends_on_change_and_the_rest_is_bit_
     share: float, model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, precision="float32")
-    made = SalUn(saliency=share, weight_decay=0.1, momentum=0.9, batch_size=8)(copy.deepcopy(model), split, run)
+    made = SalUn(saliency=share, momentum=0.9, **SAME | {"weight_decay": 0.1})(copy.deepcopy(model), split, run)
     free = salient(model, split, three_classes, share)
     changed = flat(made) != flat(model)
     assert not bool((changed & ~free).any())
@@ -71,7 +71,7 @@ def test_with_every_weight_free_it_is_random_labels(
 def test_the_mask_of_a_resumed_run_is_the_original_models(
     model: nn.Module, split: Split, three_classes: Classification, tmp_path: Path
 ) -> None:
-    method = SalUn(saliency=0.5, epochs=3)
+    method = SalUn(saliency=0.5, **SAME | {"epochs": 3})
 
     def dying(stage: str, done: float, total: float) -> None:
         if done == 2:
@@ -90,4 +90,4 @@ def test_a_share_out_of_range_is_refused(
     share: float, model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     with pytest.raises(MethodError, match=rf"expected a?.*saliency.*, got {share}"):
-        SalUn(saliency=share)(copy.deepcopy(model), split, Run(three_classes))
+        SalUn(saliency=share, **SAME)(copy.deepcopy(model), split, Run(three_classes))
