@@ -19,6 +19,10 @@ from obliviate.training.run import Run
 SAME: dict[str, Any] = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.05, "batch_size": 8, "weight_decay": 5e-4}
 
 
+def with_changes(**settings: Any) -> dict[str, Any]:
+    return SAME | settings
+
+
 @pytest.fixture(scope="module")
 def split(tiny: Samples) -> Split:
     return Split.of(tiny, forget=tiny.ids[3:60:5])
@@ -49,7 +53,7 @@ def test_only_weights_that_the_forget_set_depends_on_change_and_the_rest_is_bit_
     share: float, model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, precision="float32")
-    made = SalUn(saliency=share, momentum=0.9, **SAME | {"weight_decay": 0.1})(copy.deepcopy(model), split, run)
+    made = SalUn(saliency=share, momentum=0.9, **with_changes(weight_decay=0.1))(copy.deepcopy(model), split, run)
     free = salient(model, split, three_classes, share)
     changed = flat(made) != flat(model)
     assert not bool((changed & ~free).any())
@@ -71,7 +75,7 @@ def test_with_every_weight_free_it_is_random_labels(
 def test_the_mask_of_a_resumed_run_is_the_original_models(
     model: nn.Module, split: Split, three_classes: Classification, tmp_path: Path
 ) -> None:
-    method = SalUn(saliency=0.5, **SAME | {"epochs": 3})
+    method = SalUn(saliency=0.5, **with_changes(epochs=3))
 
     def dying(stage: str, done: float, total: float) -> None:
         if done == 2:
