@@ -24,7 +24,10 @@ train = ob.Samples.from_tensors(torch.rand(64, 1, 8, 8), torch.arange(64) % 2)
 task, recipe = ob.Classification(classes=2), ob.Recipe(model_options={"classes": 2, "size": 8}, epochs=1)
 split = ob.Split.of(train, forget=train.ids[:8])
 model = recipe.build(seed=0)
-runs = [lambda: ob.unlearn(model, split, ob.AMUN(), task, recipe=recipe).seconds, lambda: ob.train(recipe, train, task).seconds]
+runs = [
+    lambda: ob.unlearn(model, split, ob.AMUN(), task, recipe=recipe).seconds,
+    lambda: ob.train(recipe, train, task).seconds,
+]
 for run in runs:
     print(run(), run())
 """
