@@ -36,7 +36,7 @@ from common import provenance, save, table
 
 from obliviate.comparison import compare
 from obliviate.errors import ObliviateError
-from obliviate.files import LOG
+from obliviate.files import LOG, WORK
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.sisa import SISA
@@ -201,10 +201,10 @@ KINDS: Final = (
     Kind("workspace.json, compared", "both", "run/workspace.json", compared),
     Kind("request.json, compared", "both", "run/requests/0001/request.json", compared),
     Kind("manifests, compared", "both", "run/**/models/*.json", compared),
-    Kind("states of a training", "trained", "run/work/*/*.pt", trained),
-    Kind("states of an unlearning", "unlearned", "run/requests/*/work/*/*.pt", unlearned),
-    Kind("examples and masks", "unlearned", "run/requests/*/work/*/*.safetensors", unlearned),
-    Kind("states of a slice", "sharded", "run/work/*/*.pt", trained),
+    Kind("states of a training", "trained", f"run/{WORK}/*/*.pt", trained),
+    Kind("states of an unlearning", "unlearned", f"run/requests/*/{WORK}/*/*.pt", unlearned),
+    Kind("examples and masks", "unlearned", f"run/requests/*/{WORK}/*/*.safetensors", unlearned),
+    Kind("states of a slice", "sharded", f"run/{WORK}/*/*.pt", trained),
     Kind("slices of an unfinished training", "sharded", "run/checkpoints/*/*.safetensors", trained),
     Kind("slices of a finished training", "shards", "run/checkpoints/*/*.safetensors", resharded),
     Kind("slices.json", "shards", "run/checkpoints/*/slices.json", resharded),

@@ -78,7 +78,7 @@ class _Audit:
     folder: Path
     results: Results
     facts: Mapping[str, Any]  # of workspace.json
-    made: Mapping[str, Mapping[str, Any]]  # how every model was made, by the hash of its weights
+    of_manifests: Mapping[str, Mapping[str, Any]]  # how every model was made, by the hash of its weights
     forget: tuple[str, ...]
     scores: Scores | None
 
@@ -120,7 +120,7 @@ class _Audit:
 
         What was tuned is set by what it was tuned from, and how: the settings that were chosen are the outcome.
         """
-        return {weights: _asked(of_model) for weights, of_model in self.made.items() if of_model.get("method")}
+        return {weights: _asked(of_model) for weights, of_model in self.of_manifests.items() if of_model.get("method")}
 
     def named(self, name: str) -> list[ModelResult]:
         """The models of a row: one, or all retrained ones."""

@@ -21,6 +21,8 @@ from typing import Any, Final
 from obliviate.errors import ObliviateError, WorkspaceError
 
 LOG: Final = logging.getLogger("obliviate")
+WORK: Final = "work"
+"""The folder of what is not finished yet, beside what it will become."""
 SEAL: Final = "sha256"
 TEMPORARY: Final = re.compile(r"\..+\.[a-z0-9_]{8}")  # the names that `write_atomically` gives
 SETTLED: Final = 10**9  # nanoseconds after a change, in which a file may change again and keep its times

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from obliviate import methods, testing, workflow
+from obliviate import methods, plugins, testing, workflow
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
@@ -208,7 +208,7 @@ def test_is_a_frozen_dataclass_with_keyword_only_fields(method: Any) -> None:
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(method, one.name, getattr(method, one.name))
     assert method == type(method)()
-    assert method.needs <= base.NEEDS
+    assert method.needs <= base.REGISTRY.needs
 
 
 @each_method
@@ -302,7 +302,7 @@ def install(monkeypatch: pytest.MonkeyPatch, cls: type[Any]) -> None:
         assert group == "obliviate.methods"
         return [Point(cls)]
 
-    monkeypatch.setattr(base, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
 
 
 def test_a_method_of_another_package_is_found_and_runs(

@@ -594,7 +594,7 @@ def test_a_member_whose_saved_state_is_damaged_starts_over_and_it_is_said(
     interrupt(3)
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path)
-    (state,) = tmp_path.glob("*/work/member-000/train.pt")
+    (state,) = tmp_path.rglob("member-000/train.pt")
     content = bytearray(state.read_bytes())
     content[len(content) // 2] ^= 1
     state.write_bytes(content)

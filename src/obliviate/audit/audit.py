@@ -536,8 +536,8 @@ def _outcomes(seen: _Seen, context: _Context) -> dict[str, AttackOutcome]:
         outcomes[name] = AttackOutcome(**aucs, difference=differences.get(name), rates=rates)
     if scored.shadows is not None:
         for attack in attacks.by_shadows:
-            found = delong(*scored.shadows.pair(attack, scored.candidate), confidence=confidence)
-            outcomes[attack.name] = AttackOutcome(ft=_percent(found), difference=differences.get(attack.name))
+            interval = delong(*scored.shadows.pair(attack, scored.candidate), confidence=confidence)
+            outcomes[attack.name] = AttackOutcome(ft=_percent(interval), difference=differences.get(attack.name))
     return outcomes
 
 

@@ -468,11 +468,11 @@ def status(*, out: Out, json_: Json = False) -> None:
     """Tell what was asked of a folder, which models were made for it, where results lie, and who works there."""
     from obliviate.requests.status import status as read
 
-    told = read(out)
+    folder = read(out)
     if json_:
-        printing.line(json.dumps(told, allow_nan=False))
+        printing.line(json.dumps(folder, allow_nan=False))
     else:
-        printing.status(told)
+        printing.status(folder)
 
 
 @app.command

@@ -273,16 +273,16 @@ def inspection(results: Mapping[str, Any], path: Path) -> None:
     )
 
 
-def status(told: Mapping[str, Any]) -> None:
+def status(folder: Mapping[str, Any]) -> None:
     """Print what `requests.status` tells: who works there, each request with its models, and what was refused last."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     console = new_console()
-    if told["holder"] is not None:
-        console.print(f"In use by {told['holder']}.", markup=False, highlight=False)
-    console.print(told["original"] or "No model is trained yet.", markup=False, highlight=False)
-    for request in told["requests"]:
+    if folder["holder"] is not None:
+        console.print(f"In use by {folder['holder']}.", markup=False, highlight=False)
+    console.print(folder["original"] or "No model is trained yet.", markup=False, highlight=False)
+    for request in folder["requests"]:
         after = f", after {request['after']}" if request["after"] else ""
         title = f"Request {request['number']}: {request['forget']:,} samples ({request['rule']}){after}"
         console.print(f"\n{title}", markup=False, highlight=False)
@@ -300,7 +300,7 @@ def status(told: Mapping[str, Any]) -> None:
         for name in ("report", "inspection"):
             if request[name] is not None:
                 console.print(f"{name}: {request[name]}", markup=False, highlight=False, soft_wrap=True)
-    if refused := [event for event in told["events"] if event["event"] == "refused"]:
+    if refused := [event for event in folder["events"] if event["event"] == "refused"]:
         console.print(f"\nRefused: {len(refused)}; the last {refused[-1]['time']}:", highlight=False)
         console.print(refused[-1]["message"], markup=False, highlight=False, soft_wrap=True)
 

@@ -45,8 +45,8 @@ class History:
     @property
     def remaining(self) -> Samples:
         """The samples that were never asked to be forgotten."""
-        there = self.forgotten[np.isin(self.forgotten, self.trained.ids)]
-        return self.trained.without(there) if len(there) else self.trained
+        present = self.forgotten[np.isin(self.forgotten, self.trained.ids)]
+        return self.trained.without(present) if len(present) else self.trained
 
     def split(self, ids: Iterable[SampleId] | Ids) -> Split:
         """Split what remains by the ids of the next request.

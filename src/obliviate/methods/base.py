@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
 from jaxtyping import Float
@@ -19,16 +18,23 @@ from torch import Tensor, nn
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
 from obliviate.methods.relative import OF_RECIPE, kinds, resolved
+from obliviate.plugins import Registry
 from obliviate.task import TASKS, Classification, InputSpace, Task
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.training.schedules import SCHEDULES
 
-ENTRY_POINTS: Final = "obliviate.methods"
 WhenNone: TypeAlias = Mapping[str, Mapping[str, float | str]]
 """What hyperparameters that are None become, by case ("always", "with retain", …): a value, or a few words."""
 
-NEEDS: Final = frozenset({"retain", "reference", "labels", "recipe", "teachers"})
+REGISTRY: Final = Registry(
+    kind="method",
+    group="obliviate.methods",
+    attributes=("name", "needs", "exact", "source"),
+    needs=frozenset({"retain", "reference", "labels", "recipe", "teachers"}),
+    page="docs/methods/README.md",
+    error=MethodError,
+)
 
 
 @runtime_checkable
@@ -109,31 +115,13 @@ def needs_less(method: Any, *needs: str) -> None:
 
 def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
     """Add one method class to a registry, after checking that it keeps the contract; raises MethodError."""
-    problems = [
-        f"a class attribute `{name}`" for name in ("name", "needs", "exact", "source") if not hasattr(cls, name)
-    ]
-    if not dataclasses.is_dataclass(cls) or not getattr(cls, "__dataclass_params__").frozen:  # noqa: B009
-        problems.append("a frozen dataclass")
-    if problems:
-        raise MethodError(
-            f"expected a method with {' and '.join(problems)}, got {cls.__name__} without; "
-            "see docs/methods/README.md, 'Write your own'"
-        )
-    if unknown := cls.needs - NEEDS:
-        raise MethodError(f"expected needs of {sorted(NEEDS)}, got {sorted(unknown)} in {cls.__name__}; correct them")
-    if cls.name in known and known[cls.name] is not cls:
-        raise MethodError(f"expected a new method name, got {cls.name!r} twice; rename {cls.__name__}")
-    known[cls.name] = cls
+    REGISTRY.check(cls)
+    REGISTRY.add(known, cls)
 
 
 def with_plugins(built_in: tuple[type[Any], ...]) -> dict[str, type[Any]]:
     """The built-in methods, then those that installed packages offer through the entry-point group."""
-    known: dict[str, type[Any]] = {}
-    for cls in built_in:
-        register(known, cls)
-    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda one: one.name):
-        register(known, point.load())
-    return known
+    return REGISTRY.all_of(built_in, register)
 
 
 def serves(method: Any, kind: str) -> bool:

@@ -27,6 +27,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingError, WorkspaceError
 from obliviate.files import (
     LOG,
+    WORK,
     check_sha256,
     read_sealed_json,
     remove_leftovers,
@@ -48,7 +49,6 @@ from obliviate.training.run import TICK, Progress, silent
 FORMAT: Final = "obliviate.made/1"
 JOB: Final = "job.pt"
 NOTE: Final = "note: "  # begins the lines of a worker that are for whoever waits for it
-WORK: Final = "work"
 PATIENCE: Final = 10.0  # seconds that models in the making are given to stop
 _in_turn = threading.Lock()  # torch's global random state belongs to the whole process
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from obliviate.data.ids import ids_sha256
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_sealed_json, write_sealed_json
+from obliviate.files import WORK, read_sealed_json, write_sealed_json
 
 FORMAT: Final = "obliviate.request/2"
 
@@ -105,7 +105,7 @@ class RequestFolder:
     @property
     def work(self) -> Path:
         """What interrupted making of models needs to go on, in a folder a model."""
-        return self.path / "work"
+        return self.path / WORK
 
     @property
     def results(self) -> Path:

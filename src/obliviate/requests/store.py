@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from obliviate.data.ids import ids_sha256
 from obliviate.errors import ObliviateError, WorkspaceError
-from obliviate.files import read_json, remove_leftovers, writable_folder
+from obliviate.files import WORK, read_json, remove_leftovers, writable_folder
 from obliviate.locks import held
 from obliviate.requests.log import FILE, EventLog
 from obliviate.requests.manifest import Manifest, read_manifest
@@ -211,7 +211,7 @@ class Requests:
         """The place of a model of a request, by a name that tells it from the others; of the original for None."""
         if request is None:
             path = self.folder / "models" / f"{ORIGINAL}.safetensors"
-            return Slot(ORIGINAL, None, path, self.folder / "work" / ORIGINAL)
+            return Slot(ORIGINAL, None, path, self.folder / WORK / ORIGINAL)
         place, id_ = self.at(request), f"{request}-{name}"
         return Slot(id_, request, place.models / f"{id_}.safetensors", place.work / id_)
 
@@ -237,7 +237,7 @@ class Requests:
             folder = manifest.parents[1]
             if folder.name.isdecimal():
                 path = manifest.with_suffix(".safetensors")
-                slots.append(Slot(path.stem, int(folder.name), path, folder / "work" / path.stem))
+                slots.append(Slot(path.stem, int(folder.name), path, folder / WORK / path.stem))
         return slots
 
     def served(self, number: int) -> KeptModel:

@@ -25,10 +25,10 @@ def chosen(name: torch.device | str | None = None) -> torch.device:
     name = name or Compute.current().device
     if name is None or isinstance(name, torch.device):
         return name or best()
-    there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-    there += ["mps"] if torch.backends.mps.is_available() else []
-    if name not in there and not (name == "cuda" and "cuda:0" in there):
-        raise TrainingError(f"expected a device of {', '.join(there)}, got {name!r}; name one that is there")
+    devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+    devices += ["mps"] if torch.backends.mps.is_available() else []
+    if name not in devices and not (name == "cuda" and "cuda:0" in devices):
+        raise TrainingError(f"expected a device of {', '.join(devices)}, got {name!r}; name one that is there")
     return torch.device(name)
 
 

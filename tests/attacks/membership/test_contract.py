@@ -5,8 +5,8 @@ from typing import Any, ClassVar
 
 import pytest
 
+from obliviate import plugins
 from obliviate.attacks import membership
-from obliviate.attacks.membership import base
 from obliviate.attacks.membership.base import Attack, Scores, Signal, Target, Use
 from obliviate.attacks.membership.checks import CHECKS, Check
 from obliviate.audit.inputs import AuditSettings
@@ -74,7 +74,7 @@ def install(monkeypatch: pytest.MonkeyPatch, cls: type[Any]) -> None:
         assert group == "obliviate.attacks"
         return [Point(cls)]
 
-    monkeypatch.setattr(base, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
 
 
 def test_an_attack_of_another_package_is_found_and_changes_no_audit_that_does_not_name_it(

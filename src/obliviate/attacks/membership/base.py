@@ -10,7 +10,6 @@ import dataclasses
 import inspect
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, get_args, runtime_checkable
 
 import numpy as np
@@ -19,10 +18,17 @@ from jaxtyping import Bool, Float, Int
 from obliviate.attacks.membership.moments import Moments
 from obliviate.attacks.membership.outputs import Outputs
 from obliviate.errors import AuditError
+from obliviate.plugins import Registry
 from obliviate.results.schema import Use
 
-ENTRY_POINTS: Final = "obliviate.attacks"
-NEEDS: Final = frozenset({"references", "shadows", "classes"})
+REGISTRY: Final = Registry(
+    kind="attack",
+    group="obliviate.attacks",
+    attributes=("name", "title", "source", "needs", "use", "signals"),
+    needs=frozenset({"references", "shadows", "classes"}),
+    page="docs/attacks.md",
+    error=AuditError,
+)
 USES: Final = get_args(Use)
 PARTS: Final = ("forget", "retain", "unseen")
 FIRST: Final = 4  # references whose signals are kept, one by one, to fit settings on
@@ -164,17 +170,7 @@ def settings_of(attack: Attack) -> dict[str, Any]:
 
 def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
     """Add one attack class to a registry, after checking that it keeps the contract; raises AuditError."""
-    wanted = ("name", "title", "source", "needs", "use", "signals")
-    problems = [f"a class attribute `{name}`" for name in wanted if not hasattr(cls, name)]
-    if not dataclasses.is_dataclass(cls) or not getattr(cls, "__dataclass_params__").frozen:  # noqa: B009
-        problems.append("a frozen dataclass")
-    if problems:
-        raise AuditError(
-            f"expected an attack with {' and '.join(problems)}, got {cls.__name__} without; "
-            "see docs/attacks.md, 'Write your own'"
-        )
-    if unknown := cls.needs - NEEDS:
-        raise AuditError(f"expected needs of {sorted(NEEDS)}, got {sorted(unknown)} in {cls.__name__}; correct them")
+    REGISTRY.check(cls)
     if {"references", "shadows"} <= cls.needs:
         raise AuditError(f"expected references or shadows, got both in {cls.__name__}; their samples are others")
     if cls.use not in USES or (cls.use == "screen") > cls.needs.isdisjoint({"references", "shadows"}):
@@ -182,19 +178,12 @@ def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
             f"expected a use of {', '.join(USES)}, and a screen to need no other models, got {cls.use!r} in "
             f"{cls.__name__}; correct it"
         )
-    if cls.name in known and known[cls.name] is not cls:
-        raise AuditError(f"expected a new attack name, got {cls.name!r} twice; rename {cls.__name__}")
-    known[cls.name] = cls
+    REGISTRY.add(known, cls)
 
 
 def with_plugins(built_in: Sequence[type[Any]]) -> dict[str, type[Any]]:
     """The built-in attacks, then those that installed packages offer through the entry-point group."""
-    known: dict[str, type[Any]] = {}
-    for cls in built_in:
-        register(known, cls)
-    for point in sorted(entry_points(group=ENTRY_POINTS), key=lambda point: point.name):
-        register(known, point.load())
-    return known
+    return REGISTRY.all_of(built_in, register)
 
 
 def describe(cls: type[Any]) -> dict[str, Any]:

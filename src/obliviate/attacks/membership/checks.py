@@ -86,14 +86,14 @@ def gives_one_score_a_sample(attack: Attack) -> None:
 
 def finds_a_model_that_remembers(attack: Attack) -> None:
     """Members score higher."""
-    found = auc(*_scores(attack, remembers=True))
-    assert found > FINDS, f"an AUC of {found:.2f} on a model that remembers"
+    reached = auc(*_scores(attack, remembers=True))
+    assert reached > FINDS, f"an AUC of {reached:.2f} on a model that remembers"
 
 
 def accepts_a_model_that_never_saw(attack: Attack) -> None:
     """Forget samples score as unseen ones do."""
-    found = auc(*_scores(attack, remembers=False))
-    assert abs(found - 0.5) < CHANCE, f"an AUC of {found:.2f} on a model that never saw the forget set"
+    reached = auc(*_scores(attack, remembers=False))
+    assert abs(reached - 0.5) < CHANCE, f"an AUC of {reached:.2f} on a model that never saw the forget set"
 
 
 def is_a_function_of_its_target(attack: Attack) -> None:
