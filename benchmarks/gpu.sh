@@ -2,14 +2,14 @@
 # ResNet-18 on all of CIFAR-10 on a GPU machine that is lent bare, without a network, for minutes.
 #
 # The machine needs Python 3.11 or later with torch, numpy, scipy, scikit-learn, safetensors, jaxtyping, jinja2,
-# matplotlib and pillow; what it lacks can be brought as wheels. This repository's files are copied there, what git
+# matplotlib, pydantic and pillow; what it lacks can be brought as wheels. This repository's files are copied there, what git
 # ignores only where it is named. The data are 97 MB; where a copy holds less, they go in two parts, one with each
 # command. Small files come back from $OUT (or `--out`).
 #
 # 1. At home, once (build/ is ignored by git; the second line only for what the machine lacks):
 #
 #      benchmarks/gpu.sh parts FOLDER                        # the mosaics, into build/parts/1, build/parts/2, …
-#      benchmarks/gpu.sh wheels 3.12 cyclopts beartype       # for that Python, into build/wheels
+#      benchmarks/gpu.sh wheels 3.12                         # for that Python, into build/wheels
 #
 # 2. On the machine, with the repository and build/parts/1 (and build/wheels): 2 minutes at most.
 #
@@ -46,19 +46,21 @@ parts) # a folder of mosaics, in parts of at most 50 MiB
   du -sh build/parts/*
   exit
   ;;
-wheels) # packages for another machine's Python, with whatever they need
+wheels) # what an image with torch and the usual packages lacks, for its Python; tests need the second line
   version=${2:?expected the version of Python there, as 3.12, got none; give it}
-  shift 2
-  "$python" -m pip download --quiet --only-binary=:all: --python-version "$version" --implementation cp \
-    --platform manylinux_2_28_x86_64 --platform manylinux2014_x86_64 --dest build/wheels "$@"
+  rm -rf build/wheels
+  "$python" -m pip download --quiet --no-deps --only-binary=:all: --python-version "$version" --implementation cp \
+    --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 --dest build/wheels \
+    annotated-types cyclopts docstring-parser pydantic==2.14.3 pydantic-core==2.50.4 rich-rst typing-extensions \
+    typing-inspection beartype eagerpy foolbox gitdb gitpython smmap
   du -sh build/wheels
   exit
   ;;
 esac
 
 export PYTHONPATH="$PWD/src:$PWD/benchmarks${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1
-if compgen -G 'build/wheels/*.whl' >/dev/null; then
-  "$python" -m pip install --quiet --no-index --no-deps --upgrade --target build/site build/wheels/*.whl
-  export PYTHONPATH="$PYTHONPATH:$PWD/build/site"
+if compgen -G 'build/wheels/*.whl' >/dev/null && [ ! -e build/site ]; then
+  "$python" -m pip install --quiet --no-index --no-deps --no-compile --target build/site build/wheels/*.whl
 fi
+if [ -d build/site ]; then export PYTHONPATH="$PYTHONPATH:$PWD/build/site"; fi
 exec "$python" benchmarks/gpu.py "$@"

@@ -57,8 +57,9 @@ Rows = list[dict[str, Any]]
 class Bench:
     """Trains and unlearns by one recipe, and keeps what is dear to make.
 
-    A method's cost is its processor time, of one thread, as a share of a retraining's. Other work on the machine slows
-    processors down as well, so the yardstick is taken anew beside every method: a piece of a training by the recipe.
+    A method's cost is its processor time, of one thread, as a share of a retraining's; on a GPU the time that passes.
+    Other work on the machine slows both down, so the yardstick is taken anew beside every method: a piece of a training
+    by the recipe.
     """
 
     recipe: Recipe
@@ -82,11 +83,11 @@ class Bench:
     ) -> Trained:
         """Run a method, which may learn from a pool; its notes hold `share_of_retraining`."""
         paces = [self._pace()]
-        began = time.process_time()
+        began = seconds()
         made = workflow.unlearn(
             model, split, method, self.task, recipe=self.recipe, seed=seed, name=name, measure=False, teachers=pool
         )
-        spent = time.process_time() - began
+        spent = seconds() - began
         paces.append(self._pace())
         retained = len(self.train) - len(split.forget)  # the method may have been given no retain set
         share = spent / (statistics.fmean(paces) * retained * self.recipe.epochs)
@@ -103,9 +104,9 @@ class Bench:
     def _pace(self) -> float:
         """Processor seconds that the recipe takes per sample and epoch, now."""
         few = self.train.select(self.train.ids[: self.pace])
-        began = time.process_time()
+        began = seconds()
         Run(self.task, recipe=replace(self.recipe, epochs=1)).train(few)
-        return (time.process_time() - began) / len(few)
+        return (seconds() - began) / len(few)
 
 
 class Ground:
@@ -194,6 +195,14 @@ class Request:
     def _retrained(self, folder: Path, seed: int) -> Trained:
         make = partial(self.ground.unlearn, Retrain(), self.split, seed=seed)
         return self.ground.bench.kept(folder / f"retrained-{seed}.safetensors", self.split.kept, make)
+
+
+def seconds() -> float:
+    """The clock of costs: this process's own time on a processor, and the time of day where a GPU does the work."""
+    if not torch.cuda.is_available():
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def scaled(method: Method, factor: float, split: Split, recipe: Recipe) -> Method:

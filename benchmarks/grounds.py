@@ -1,6 +1,7 @@
 """The grounds that methods are tuned and judged on: networks, data and requests, with the models that they need.
 
     python benchmarks/grounds.py --data FOLDER --stage prepare [--grounds fashion,adult] [--out runs/grounds]
+        [--parts models,references,teachers] [--workers 4]
     python benchmarks/grounds.py --data FOLDER --stage search --grounds fashion,adult --trials 12
     python benchmarks/grounds.py --data FOLDER --stage search --grounds newsgroups,resnet8_small --trials 3 \
         --leaders fashion,adult
@@ -10,14 +11,14 @@
     python benchmarks/grounds.py --stage table
 
 FOLDER holds `cifar10`, `adult`, `newsgroups20` and `mnist` as they are published. `prepare` trains what is missing:
-originals, references, teachers, retrained models. `search` tries as many settings of every method, drawn from `SPACES`
-and all relative to the recipe, on the tuning grounds: originals of seed 1000 and forget sets of seeds from 1001 on. The
-first trial of a method is its defaults as they are; `--leaders` takes those that lead on other grounds instead. The
-score is the mean over grounds of log(gap ÷ floor), the gap not below the floor, where the floor is the gap of retrained
-models beside each other. `measure` runs every method at its defaults on originals and forget sets of other seeds; the
-grounds that are not `tuned` play no part in any search. `table` writes the page. All figures are kept as they are made,
-trials in `<out>/<ground>/search.jsonl` and cells in `benchmarks/results/grounds.json`, so each command can be
-interrupted.
+originals and retrained models, references, teachers; several such commands may share the work. `search` tries as many
+settings of every method, drawn from `SPACES` and all relative to the recipe, on the tuning grounds: originals of seed
+1000 and forget sets of seeds from 1001 on. The first trial of a method is its defaults as they are; `--leaders` takes
+those that lead on other grounds instead. The score is the mean over grounds of log(gap ÷ floor), the gap not below the
+floor, where the floor is the gap of retrained models beside each other. `measure` runs every method at its defaults on
+originals and forget sets of other seeds; the grounds that are not `tuned` play no part in any search. `table` writes
+the page. All figures are kept as they are made, trials in `<out>/<ground>/search.jsonl` and cells in
+`benchmarks/results/grounds.json`, so each command can be interrupted.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 from common import RESULTS, insert, provenance, ranged, save, spread, table
 from ground import Bench, Log, key_of
 
@@ -154,9 +156,10 @@ class Field:
     ground: Ground
     data: Data
     folder: Path
+    workers: int = 0
 
     @classmethod
-    def of(cls, name: str, files: Path, out: Path) -> Field:
+    def of(cls, name: str, files: Path, out: Path, workers: int = 0) -> Field:
         ground = GROUNDS[name]
         data = load(
             ground.source if ground.shipped else files / ground.source,
@@ -165,7 +168,7 @@ class Field:
         )
         if ground.owners is not None:
             data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: ground.owners])])
-        return cls(name, ground, data, out / name)
+        return cls(name, ground, data, out / name, workers)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -177,7 +180,8 @@ class Field:
 
     @cached_property
     def bench(self) -> Bench:
-        return Bench(recipe=self.recipe, task=self.task, train=self.data.train, pace=500)
+        pace = 5000 if torch.cuda.is_available() else 500
+        return Bench(recipe=self.recipe, task=self.task, train=self.data.train, pace=pace)
 
     @cached_property
     def test(self) -> Samples:
@@ -200,7 +204,7 @@ class Field:
     def _pool(self, name: str, unseen: Samples, seed: int, models: int) -> ReferencePool:
         return workflow.train_references(
             self.recipe, self.data.train, unseen, self.task,
-            folder=self.folder / name, models=models, seed=seed, workers=0,
+            folder=self.folder / name, models=models, seed=seed, workers=self.workers,
         )  # fmt: skip
 
     @cache  # noqa: B019
@@ -229,12 +233,13 @@ class Field:
         raise SystemExit(f"expected a request of random:SHARE, memorised:SHARE, owner or class, got {kind!r}")
 
     def retrained(self, kind: str, seed: int, count: int = 3) -> list[Trained]:
-        split, models = self.split(kind, seed), list[Trained]()
+        split, trained = self.split(kind, seed), list[Trained]()
         for repeat in range(count):
-            make = partial(self.bench.unlearn, self.original(1000).model, split, Retrain(), seed=10 * seed + repeat)
+            model = self.recipe.build(seed=0)  # of which a retraining takes nothing
+            make = partial(self.bench.unlearn, model, split, Retrain(), seed=10 * seed + repeat)
             path = self.folder / f"retrained-{kind.replace(':', '-')}-{seed}-{repeat}.safetensors"
-            models.append(self.bench.kept(path, split.kept, make))
-        return models
+            trained.append(self.bench.kept(path, split.kept, make))
+        return trained
 
     @cache  # noqa: B019
     def judge(self, kind: str, seed: int) -> Judge:
@@ -460,6 +465,8 @@ def main() -> None:
     parser.add_argument("--leaders", default="", help="search only among those that lead on these grounds, all tried")
     parser.add_argument("--requests", default="random:0.1@1001")
     parser.add_argument("--originals", default="1000")
+    parser.add_argument("--parts", default=",".join(PARTS), help="what `prepare` trains")
+    parser.add_argument("--workers", type=int, default=0, help="processes that train references and teachers")
     parser.add_argument("--out", type=Path, default=Path("runs/grounds"))
     arguments = parser.parse_args()
     names, grounds = arguments.methods.split(","), arguments.grounds.split(",")
@@ -477,9 +484,9 @@ def main() -> None:
         if arguments.leaders
     }
     for name in grounds:
-        field = Field.of(name, arguments.data, arguments.out)
+        field = Field.of(name, arguments.data, arguments.out, arguments.workers)
         if arguments.stage == "prepare":
-            prepare(field, requests, originals)
+            prepare(field, requests, originals, arguments.parts.split(","))
         elif arguments.stage == "search":
             searched(field, names, arguments.trials, requests, leaders)
         elif arguments.stage == "strong":
@@ -491,15 +498,22 @@ def main() -> None:
             measured(field, shown, requests, originals)
 
 
-def prepare(field: Field, requests: Sequence[tuple[str, int]], originals: Sequence[int]) -> None:
+PARTS: Final = ("models", "references", "teachers")
+
+
+def prepare(
+    field: Field, requests: Sequence[tuple[str, int]], originals: Sequence[int], parts: Sequence[str] = PARTS
+) -> None:
     """Train what is missing."""
-    for seed in originals:
-        print(field.name, "original", seed, f"{field.original(seed).seconds:.1f} s", flush=True)
-    for kind, seed in requests:
-        for model in field.retrained(kind, seed):
-            print(field.name, kind, seed, f"{model.seconds:.1f} s", flush=True)
-    for pool in (field.pool, field.teachers):
-        print(field.name, pool.folder.parent.name, len(pool), f"{pool.seconds:.0f} s", flush=True)
+    if "models" in parts:
+        for seed in originals:
+            print(field.name, "original", seed, f"{field.original(seed).seconds:.1f} s", flush=True)
+        for kind, seed in requests:
+            for model in field.retrained(kind, seed):
+                print(field.name, kind, seed, f"{model.seconds:.1f} s", flush=True)
+    for name, pool in (("references", lambda: field.pool), ("teachers", lambda: field.teachers)):
+        if name in parts:
+            print(field.name, name, len(pool()), f"{pool().seconds:.0f} s", flush=True)
 
 
 STRONG: Final = (

@@ -29,6 +29,7 @@ from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules, shards
 from obliviate.training.compute import Compute
+from obliviate.training.determinism import repeatable
 from obliviate.training.device import chosen
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
@@ -273,7 +274,7 @@ class Run:
         """
         path = None if self.folder is None else self.folder / f"{name}.pt"
         first = 0 if path is None or not path.exists() else self._restore(path, state)
-        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
                 torch.manual_seed(derive(self.seed, name, epoch))
                 self._stage = (name, epoch, n)

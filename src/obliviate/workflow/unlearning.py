@@ -24,6 +24,7 @@ from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.determinism import repeatable
 from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -100,7 +101,8 @@ def unlearn(
         parts = _parts(split, unseen, retained, task, seed=seed) if measure else {}
         looks = effects.look(private, parts, task)
         run.warm_up(private, split.forget)
-    unlearned = method(private, run.place(split), run).eval()
+    with repeatable(run.device):
+        unlearned = method(private, run.place(split), run).eval()
     seconds = run.seconds
     if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
