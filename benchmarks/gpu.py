@@ -12,6 +12,7 @@ Stages, in the order in which `all` runs those from `data` on:
     unlearn     one cell for each method, with and without the retain set; `never_seen` with its teachers: half-size
                 models over training and reference samples
     audit       the figures of all cells against the retrained models; needs no GPU (`--resume` an earlier `--out`)
+    page        at home: keep the figures of a `--resume` folder in benchmarks/results/gpu.json and docs/comparison.md
 
 10 % of the 50,000 training samples are forgotten; 2,000 of the 10,000 test samples are the reference set of methods,
 the rest is the audit's. Weights and data stay in `--work`, which a machine may lose. What is needed to go on elsewhere
@@ -43,7 +44,7 @@ from typing import Any, Final
 
 import numpy as np
 import torch
-from common import table
+from common import insert, save, table
 from ground import figures
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -66,7 +67,7 @@ from obliviate.training.run import Run
 from obliviate.workflow import Evaluation, Trained, models
 
 ROOT: Final = Path(__file__).parent.parent
-STAGES: Final = ("check", "data", "train", "references", "unlearn", "audit")
+STAGES: Final = ("check", "data", "train", "references", "unlearn", "audit", "page")
 SHARE, FORGET_SEED, TEACHER_SEED = 0.1, 2001, 1
 METHODS: Final = (  # what matters most first
     "amun", "mixunlearn", "nabla_tau", "never_seen", "fine_tune", "salun", "gradient_ascent", "random_label", "scrub",
@@ -619,6 +620,30 @@ def audit(bench: Bench) -> None:
     say(table(heads, rows))
 
 
+def page(folder: Path) -> None:
+    """Keep the figures that came back, and put their table into the documentation."""
+    summary = json.loads((folder / "cells.json").read_text("utf-8"))
+    check = summary["check"] or {}
+    kept = {key: check[key] for key in ("points_of_test_accuracy_away", "tests") if key in check}
+    save("gpu", {"plan": summary["plan"], "check": kept, "cells": summary["cells"]})
+    cells = dict(summary["cells"])
+    models = cells.pop("yardstick")["models"]
+    rows = [("original", models.pop("original"), None), *(("retrained", model, None) for model in models.values())]
+    rows += [(f"`{cell['method']}`", cell["audit"], cell["retain"]) for cell in cells.values() if "audit" in cell]
+    lines = [
+        [
+            name if retain is not False else f"{name} (no retain set)",
+            *(f"{values[key]:.1f}" for key in ("forget", "retain", "test", "ft_auc")),
+            f"{values['average_gap']:.2f}",
+            f"{values['share_of_retraining']:.0f}",
+            values["verdict"],
+        ]
+        for name, values, retain in sorted(rows, key=lambda row: row[1]["average_gap"])
+    ]
+    heads = ["model", "forget %", "retain %", "test %", "FT-AUC", "average gap", "cost, %", "verdict"]
+    insert(ROOT / "docs" / "comparison.md", "gpu", table(heads, lines))
+
+
 # ---------------------------------------------------------------------------------------------------------- helpers
 
 
@@ -688,6 +713,9 @@ def main() -> None:
     scale = TOY if arguments.toy else FULL
     if arguments.epochs:
         scale = replace(scale, epochs=arguments.epochs)
+    if arguments.stage == "page":
+        page(arguments.resume or folders.out)
+        return
     if arguments.resume is not None:
         folders.resume(arguments.resume)
     say(f"{machine()}, {arguments.minutes:g} minutes")
@@ -705,7 +733,7 @@ def main() -> None:
         "unlearn": lambda: unlearn(bench, only),
         "audit": lambda: audit(bench),
     }
-    asked = STAGES[1:] if arguments.stage == "all" else arguments.stage.split(",")
+    asked = STAGES[1:-1] if arguments.stage == "all" else arguments.stage.split(",")
     if unknown := sorted(set(asked) - set(STAGES)):
         raise SystemExit(f"expected stages of {', '.join(STAGES)}, got {', '.join(unknown)}; correct --stage")
     chosen = [name for name in STAGES if name in asked and name != "data"]

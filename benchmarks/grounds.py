@@ -101,6 +101,12 @@ GROUNDS: Final = {
         holdout_size=600,
         recipe={"model": "resnet8", "batch_size": 64},
     ),
+    "resnet8_large_batch": Ground(
+        source="cifar10",
+        train_size=6000,
+        holdout_size=600,
+        recipe={"model": "resnet8", "batch_size": 256, "learning_rate": 0.3, "epochs": 30, "augmentation": "crop_flip"},
+    ),
     "resnet8": Ground(
         source="cifar10",
         train_size=20000,
@@ -411,7 +417,8 @@ def run(field: Field, name: str, method: Method, kind: str, seed: int, original:
     """Unlearn a request of a ground; the name says whether the method may use the retain set."""
     split = field.split(kind, seed)
     split = split.without_retain() if name.endswith(NO_RETAIN) else split
-    return field.bench.unlearn(field.original(original).model, split, method, seed=seed, name=name, pool=field.teachers)
+    pool = field.teachers if "teachers" in method.needs else None
+    return field.bench.unlearn(field.original(original).model, split, method, seed=seed, name=name, pool=pool)
 
 
 def searched(

@@ -73,7 +73,7 @@ def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_s
     possible = torch.stack([(centred.mean(0).lerp(single, 0.5)).softmax(0) for single in centred])
     for target in taught.targets:
         assert (target - possible).abs().amax(1).min() < 1e-6
-    assert taught.notes == {"teachers": 2.0, "single_opinion": 0.5, "sharpness": 1.0}
+    assert taught.notes == {"teachers": 2.0, "single_opinion": 0.5, "sharpness": 1.0, "hint": 0.0}
 
 
 def test_targets_are_as_sure_as_the_model_is_of_reference_samples(linear: nn.Module, rows: Samples) -> None:

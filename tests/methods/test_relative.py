@@ -81,7 +81,7 @@ def test_a_share_that_comes_out_even_is_not_rounded_up(split: Split) -> None:
 
 def test_every_rate_and_length_of_a_method_is_resolved(split: Split) -> None:
     laf = LAF(learning_rate="0.001x", align_learning_rate="0.1x", repair_learning_rate="0.01x", repair_epochs="50%")
-    settled: Any = settle(replace(laf, optimizer="recipe"), split, SCALE)
+    settled: Any = settle(replace(laf, optimizer="recipe", batch_size=None), split, SCALE)
     rates = [settled.learning_rate, settled.align_learning_rate, settled.repair_learning_rate]
     assert (rates, settled.repair_epochs, settled.optimizer) == ([2e-4, 0.02, 2e-3], 4, "sgd")
     scrub: Any = settle(Scrub(max_epochs="50%", forget_batch_size=None, batch_size=32), split, SCALE)
@@ -101,7 +101,7 @@ def test_what_a_method_works_out_itself_rests_on_resolved_numbers(split: Split) 
 def test_what_a_method_chooses_for_none_goes_before_the_recipe(split: Split) -> None:
     settled: Any = settle(AMUN(), split.without_retain(), SCALE)
     assert (settled.batch_size, settled.saliency, settled.epochs) == (32, 0.2, 2)
-    assert (settled.optimizer, settled.learning_rate, settled.momentum) == ("sgd", 0.04, 0.8)
+    assert (settled.optimizer, settled.learning_rate, settled.momentum) == ("sgd", 0.0533333333333, 0.8)
     settled = settle(AMUN(), split, replace(SCALE, optimizer="adam"))  # which says nothing of batches there
     assert (settled.optimizer, settled.learning_rate, settled.batch_size) == ("adam", 0.15, 48)
 
@@ -222,9 +222,26 @@ def test_a_multiple_of_another_optimisers_rate_is_refused_before_any_work(
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
-def test_beside_sgd_a_rate_of_adam_is_a_multiple_of_a_hundredth(optimizer: str, split: Split) -> None:
-    settled: Any = settle(FineTune(optimizer=optimizer, learning_rate="1.5x"), split, SCALE)
-    assert (settled.optimizer, settled.learning_rate) == (optimizer, 0.003)
+@pytest.mark.parametrize(("batch_size", "learning_rate"), [(64, 0.003), (256, 0.006), (16, 0.0015)])
+def test_beside_sgd_a_rate_of_adam_is_a_multiple_of_a_hundredth_at_64_samples_a_step(
+    optimizer: str, batch_size: int, learning_rate: float, split: Split
+) -> None:
+    method = FineTune(optimizer=optimizer, learning_rate="1.5x", batch_size=batch_size)
+    settled: Any = settle(method, split, replace(SCALE, batch_size=64))
+    assert (settled.optimizer, settled.learning_rate) == (optimizer, learning_rate)
+    larger: Any = settle(method, split, replace(SCALE, batch_size=256, learning_rate=0.8))  # the same training
+    assert larger.learning_rate == learning_rate
+
+
+@pytest.mark.parametrize(
+    ("trained_by", "batch_size", "rate"), [("sgd", 96, 0.4), ("sgd", 12, 0.05), ("adamw", 12, 0.1)]
+)
+def test_a_rate_goes_with_the_batch_or_for_adam_with_its_root(
+    trained_by: str, batch_size: int, rate: float, split: Split
+) -> None:
+    method = FineTune(optimizer="recipe", learning_rate="1x", batch_size=batch_size)
+    settled: Any = settle(method, split, replace(SCALE, optimizer=trained_by))
+    assert settled.learning_rate == rate
 
 
 def test_adam_and_adamw_count_as_one(split: Split) -> None:

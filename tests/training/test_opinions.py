@@ -10,7 +10,7 @@ from torch import Tensor
 
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
-from obliviate.training.opinions import Opinions, blend, centred, sharpness
+from obliviate.training.opinions import Calibration, Opinions, blend, centred, hint, sharpness
 from obliviate.training.teachers import Answer
 
 
@@ -89,3 +89,27 @@ def test_the_weight_is_found_at_which_the_pool_knows_as_much_as_the_model(weight
     opinions = Opinions(centred(mean), centred(single))
     model = centred(mean).lerp(centred(own), weight)  # as informed as the blend, with noise of its own
     assert blend(opinions, model, labels) == pytest.approx(weight, abs=0.11)
+
+
+@pytest.mark.parametrize("better", [-0.3, 0.3, 1.0])
+def test_a_hint_makes_the_pool_right_as_often_as_the_model(better: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    labels = torch.randint(0, 4, (4000,), generator=generator)
+    truth = torch.nn.functional.one_hot(labels, 4)
+    pool = centred(truth + torch.randn(4000, 4, generator=generator))
+    model = centred((1 + better) * truth + torch.randn(4000, 4, generator=generator))
+    calibration = Calibration.of(Opinions(pool, pool), model, labels)
+    right = (calibration.logits(Opinions(pool, pool), labels).argmax(1) == labels).sum()
+    assert (calibration.hint > 0) == (better > 0)
+    if better > 0:
+        assert abs(int(right) - int((model.argmax(1) == labels).sum())) <= 1  # the last may be a tie
+
+
+def test_a_pool_that_is_right_more_often_gets_no_hint_and_neither_does_a_label_of_no_class() -> None:
+    opinions = torch.eye(3)
+    assert hint(opinions, torch.eye(3)[[0, 2, 1]], torch.arange(3)) == 0
+    assert hint(opinions, torch.eye(3)[[1, 2, 0]], torch.arange(3)) == 0  # never right
+    calibration, pool = Calibration(weight=0.0, hint=2.0), Opinions(opinions, opinions)
+    hinted = calibration.logits(pool, torch.tensor([0, -1, 1]))
+    assert hinted.tolist() == [[3.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 2.0, 1.0]]
+    assert calibration.logits(pool).equal(opinions)

@@ -24,9 +24,9 @@ from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
 WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "0.75x", "saliency": 1.0}
-WITHOUT_RETAIN: Final = {"epochs": "25%", "learning_rate": "0.2x", "batch_size": 32, "saliency": 0.2}
+WITHOUT_RETAIN: Final = {"epochs": "25%", "learning_rate": "0.4x", "batch_size": 32, "saliency": 0.2}
 TEXTS: Final = {"epochs": "35%", "learning_rate": "1.25x", "saliency": 1.0}
-TEXTS_WITHOUT_RETAIN: Final = {"epochs": "60%", "learning_rate": "0.6x", "batch_size": 32, "saliency": 1.0}
+TEXTS_WITHOUT_RETAIN: Final = {"epochs": "60%", "learning_rate": "0.85x", "batch_size": 32, "saliency": 1.0}
 """Defaults, chosen on the tuning grounds of `benchmarks/grounds.py` (docs/methods/README.md).
 
 Those of texts are longer and faster: most embeddings get few gradients.

@@ -90,7 +90,7 @@ class MixUnlearn:
     epochs: Length | None = None
     retain_passes: Passes = "7%"
     optimizer: OptimizerName = "adam"
-    learning_rate: Rate = "2x"
+    learning_rate: Rate = "1.4x"
     momentum: Momentum = 0.9
     weight_decay: WeightDecay = 0.0
     batch_size: BatchSize = 128

@@ -50,7 +50,7 @@ WITH_RETAIN: Final = {
 WITHOUT_RETAIN: Final = {
     "epochs": "100%",
     "optimizer": "adam",
-    "learning_rate": "0.5x",
+    "learning_rate": "0.7x",
     "momentum": 0.9,
     "weight_decay": 0.0,
     "batch_size": 32,
@@ -175,18 +175,18 @@ class _Lesson:
         opinions, reference = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.reference
         calibration = Calibration() if weight is None else Calibration(weight)
         parts, ids = list[Tensor](), split.forget.ids.tolist()
+        places = torch.where(gone, -1, (~gone).cumsum(0) - 1)
         if reference is not None:
             reference = reference.at(~gone[targets(reference)].numpy())
             original = outputs(model, reference)
             unseen = Opinions.of(teachers, reference, seed=derive(seed, "reference"), gone=gone)
-            places = (~gone).cumsum(0) - 1
             calibration = Calibration.of(unseen, original[:, ~gone], places[targets(reference)], weight=weight)
             parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
-        forget[:, ~gone] = calibration.logits(opinions).softmax(1)
+        forget[:, ~gone] = calibration.logits(opinions, places[targets(split.forget)]).softmax(1)
         weights = task.weights(run.place(torch.arange(classes)))
         notes = {"teachers": float(len(teachers))}
-        notes |= {"single_opinion": calibration.weight, "sharpness": calibration.sharpness}
+        notes |= {"single_opinion": calibration.weight, "sharpness": calibration.sharpness, "hint": calibration.hint}
         rows = {str(name): row for row, name in enumerate(ids)}
         return cls(task, run.place(torch.cat([forget, *parts])), len(forget), rows, below, weights, notes)
 

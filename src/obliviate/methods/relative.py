@@ -17,7 +17,7 @@ from obliviate.training.optimizers import OPTIMIZERS
 from obliviate.training.scale import Scale
 
 Rate: TypeAlias = Annotated[float | str, "rate"]
-"""A learning rate: a number, or a multiple of the recipe's peak rate such as "1.5x" (`Scale.rate`)."""
+"""A learning rate: a number, or a multiple of the recipe's peak rate, at the method's batch size (`Scale.rate`)."""
 Length: TypeAlias = Annotated[int | str, "length"]
 """A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
 Passes: TypeAlias = Annotated[float | str, "passes"]
@@ -126,8 +126,8 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
 
     None is left to a method that says in `when_none` what it becomes, until it is `settled`.
 
-    A rate is a multiple of that by which its optimiser would have trained the model (`Scale.rate`). Raises MethodError
-    where that is not known.
+    A rate is a multiple of that by which its optimiser would have trained the model in batches of the method's size
+    (`Scale.rate`). Raises MethodError where that is not known.
 
     >>> from obliviate.methods.fine_tune import FineTune
     >>> scale = Scale(optimizer="sgd", learning_rate=0.1, epochs=12)
@@ -148,10 +148,10 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
             values[name] = math.ceil((amount(text, "%") or 0.0) * scale().epochs / 100)
         elif kind == "passes" and isinstance(text := values[name], str):
             values[name] = max(1.0, (amount(text, "%") or 0.0) * scale().epochs / 100)
-    optimizer = values.get("optimizer", RECIPE)
+    optimizer, size = values.get("optimizer", RECIPE), values.get("batch_size", 0)
     for name, text in values.items():
-        if fields[name] == "rate" and isinstance(text, str) and optimizer is not None:  # or else not settled yet
-            rate = scale().rate(scale().optimizer if optimizer == RECIPE else optimizer)
+        if fields[name] == "rate" and isinstance(text, str) and None not in (optimizer, size):  # or not settled yet
+            rate = scale().rate(scale().optimizer if optimizer == RECIPE else optimizer, size or None)
             if rate is None:
                 raise MethodError(
                     f"expected {name} as a number for optimizer {optimizer}, got {text!r}, which is a multiple of the "

@@ -6,7 +6,7 @@ mean of its members', up to a constant.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -74,12 +74,13 @@ class Opinions:
 class Calibration:
     """What makes opinions as right and as sure as a model is where it never saw the samples either.
 
-    `weight` is that of the single opinion (`blend`), `sharpness` an inverse temperature. The defaults are for want of
-    samples to learn them from.
+    `weight` is that of the single opinion (`blend`), `sharpness` an inverse temperature, and `hint` what the logit of
+    the label is raised by. The defaults are for want of samples to learn them from.
     """
 
     weight: float = GUESS
     sharpness: float = 1.0
+    hint: float = 0.0
 
     @classmethod
     def of(
@@ -94,12 +95,18 @@ class Calibration:
 
         Labels are places among the classes of the opinions.
         """
-        weight = blend(opinions, model, labels) if weight is None else weight
-        return cls(weight, sharpness(opinions.blended(weight), model))
+        if weight is not None:
+            return cls(weight, sharpness(opinions.blended(weight), model))
+        weight = blend(opinions, model, labels)
+        calibrated = cls(weight, sharpness(opinions.blended(weight), model))
+        return calibrated if weight else replace(calibrated, hint=hint(calibrated.logits(opinions), model, labels))
 
-    def logits(self, opinions: Opinions) -> Float[Tensor, "n classes"]:
-        """Return calibrated opinions, whose softmax are probabilities."""
-        return self.sharpness * opinions.blended(self.weight)
+    def logits(self, opinions: Opinions, labels: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n classes"]:
+        """Return calibrated opinions, whose softmax are probabilities; labels below 0 are those of no class here."""
+        logits = self.sharpness * opinions.blended(self.weight)
+        if labels is None or not self.hint:
+            return logits
+        return logits + self.hint * (labels[:, None] == torch.arange(logits.shape[1]))
 
 
 def centred(outputs: Float[Tensor, "n classes"]) -> Float[Tensor, "n classes"]:
@@ -127,6 +134,22 @@ def sharpness(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n clas
     1.5
     """
     return spread(centred(model)) / max(spread(opinions), LEAST_SPREAD)
+
+
+def hint(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
+    """What the label's logit must be raised by for opinions to be right as often as a model, 0 where they are already.
+
+    Models of half the data are wrong about more unseen samples than a whole one, and a mean of few makes up for a part
+    of it. Whole models know a little more of every sample: a constant for all says so.
+
+    >>> opinions, labels = torch.tensor([[0.0, 1.0], [0.0, 3.0], [1.0, 0.0]]), torch.zeros(3).long()
+    >>> hint(opinions, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), labels)  # one of them more
+    1.0
+    """
+    wanted = int((model.argmax(1) == labels).sum())
+    own = opinions.gather(1, labels[:, None])[:, 0]
+    lacking = opinions.scatter(1, labels[:, None], -torch.inf).amax(1) - own
+    return 0.0 if wanted == 0 else max(0.0, float(lacking.sort().values[wanted - 1]))
 
 
 def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:

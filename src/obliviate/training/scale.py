@@ -20,6 +20,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.types import Batch
 
 ADAM_BESIDE_SGD: Final = 0.01
+USUAL: Final = 64  # samples a step, at which Adam's rate is that beside SGD's
 MOST: Final = 1000  # samples that the search looks at
 STEPS: Final = 10  # that it takes at each rate
 RISE: Final = 0.5  # of the way to a blind model's loss that is too much
@@ -41,22 +42,28 @@ class Scale:
     learning_rate: float
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    batch_size: int = 64
+    batch_size: int = USUAL
     epochs: int = 20
 
-    def rate(self, optimizer: str) -> float | None:
+    def rate(self, optimizer: str, batch_size: int | None = None) -> float | None:
         """The learning rate by which this optimiser would have trained the model; None where that is not known.
 
-        For Adam beside SGD it is a hundredth, as usual rates are (0.001 beside 0.1): steps of Adam do not depend on the
-        size of gradients.
+        A rate belongs to a batch size, the recipe's if left out: that of SGD grows with it (Goyal et al. 2017, arXiv
+        1706.02677), those of Adam and AdamW with its square root (Malladi et al. 2022, arXiv 2205.10287). For Adam
+        beside SGD it is a hundredth at 64 samples a step, as usual rates are (0.001 beside 0.1): steps of Adam do not
+        depend on the size of gradients.
 
-        >>> scale = Scale(optimizer="sgd", learning_rate=0.1)
-        >>> scale.rate("sgd"), scale.rate("adamw"), Scale(optimizer="adamw", learning_rate=1e-3).rate("sgd")
-        (0.1, 0.001, None)
+        >>> scale = Scale(optimizer="sgd", learning_rate=0.8, batch_size=512)
+        >>> scale.rate("sgd"), scale.rate("sgd", 64), scale.rate("adamw", 64), scale.rate("adamw", 256)
+        (0.8, 0.1, 0.001, 0.002)
+        >>> Scale(optimizer="adamw", learning_rate=1e-3).rate("sgd")
         """
-        if (optimizer == "sgd") == (self.optimizer == "sgd"):
-            return self.learning_rate
-        return ADAM_BESIDE_SGD * self.learning_rate if self.optimizer == "sgd" else None
+        size = batch_size or self.batch_size
+        if self.optimizer != "sgd":
+            return None if optimizer == "sgd" else self.learning_rate * (size / self.batch_size) ** 0.5
+        if optimizer == "sgd":
+            return self.learning_rate * size / self.batch_size
+        return ADAM_BESIDE_SGD * self.learning_rate * USUAL / self.batch_size * (size / USUAL) ** 0.5
 
     @classmethod
     def of(cls, recipe: Recipe) -> Scale:
