@@ -9,6 +9,10 @@ from typing import Any
 
 # Two threads on a busy two-core machine wait for each other; one is faster, and gives the same sums everywhere.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Tests of the engine's parts hand tensors to models themselves, on the processor. Where a GPU is asked for, those that
+# go by the public functions run on it (CONTRIBUTING.md).
+if not os.environ.get("OBLIVIATE_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 import jaxtyping
 import pytest

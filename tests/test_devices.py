@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils.data import TensorDataset
 
 from obliviate import workflow
 from obliviate.data import sources
@@ -184,3 +185,24 @@ def test_every_method_and_the_audit_work_on_another_device(
             if name in ("retrain", "fine_tune"):
                 models.append(trained)
     assert len(workflow.audit_models(models, split, unseen, pool).models) == 3
+
+
+@pytest.mark.parametrize("name", ["amun", "fine_tune"])
+@pytest.mark.parametrize("retain", [True, False])
+def test_samples_that_are_read_on_demand_are_used_on_another_device_too(
+    elsewhere: None, images: tuple[Samples, Samples, Samples], name: str, retain: bool
+):
+    train, _, _ = images
+    method: Any = registry()[name]()
+    if not retain and "retain" in method.needs:
+        pytest.skip("it needs the retain set")
+    original = workflow.train(RECIPE, train, TASK)
+    batch = train.everything()
+    on_demand = Samples.from_dataset(TensorDataset(batch.x, batch.y), ids=train.ids.tolist(), in_memory=False)
+    weights = []
+    for samples in (on_demand, train):
+        split = Split.of(samples, forget=train.ids[:16])
+        request = split if retain else split.without_retain()
+        weights.append(workflow.unlearn(original.model, request, method, TASK, recipe=RECIPE, seed=1, measure=False))
+    first, second = (torch.cat([value.cpu().flatten() for value in model.model.parameters()]) for model in weights)
+    assert first.equal(second)

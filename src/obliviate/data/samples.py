@@ -98,9 +98,11 @@ class JoinedStore:
                 xs.append(x)
                 ys.append(y)
         _refuse_other_shapes(xs)
-        order = torch.cat(places).argsort()
-        x, y = torch.cat(xs), torch.cat(ys)
-        return x[order.to(x.device)], y[order.to(y.device)]
+        # Rows in memory may be on a device already, where those that are read on demand are not.
+        device = next((x.device for x in xs if x.device.type != "cpu"), xs[0].device)
+        order = torch.cat(places).argsort().to(device)
+        x, y = (torch.cat([part.to(device) for part in parts]) for parts in (xs, ys))
+        return x[order], y[order]
 
     def parts(self, rows: Int[Tensor, " n"]) -> Iterator[tuple[Store, Tensor, Tensor]]:
         """For each store: which of these rows, by their positions, are its own, and their numbers there."""
