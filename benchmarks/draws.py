@@ -19,14 +19,14 @@ import torch
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.files import write_atomically
+from obliviate._util.seeds import derive
 from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Role
 from obliviate.data.samples import Samples
 from obliviate.data.sources import load
-from obliviate.files import write_atomically
 from obliviate.metrics.memorisation import largest, memorisation
 from obliviate.metrics.utility import correct, margin
 from obliviate.references.plan import leave_half_out
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe

@@ -19,11 +19,11 @@ from common import ranged, spread, table
 from torch import nn
 
 from obliviate import workflow
-from obliviate.attacks.membership import boosted_trees, logistic
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.membership import boosted_trees, logistic
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy

@@ -43,9 +43,7 @@ from common import RESULTS, insert, provenance, ranged, save, spread, table
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
-from obliviate.attacks.membership import RMIA, ulira
-from obliviate.attacks.membership.base import Knowledge, readings
-from obliviate.attacks.membership.moments import Moments
+from obliviate._util.seeds import derive
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids, targets
@@ -53,6 +51,9 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
+from obliviate.membership import RMIA, ulira
+from obliviate.membership.base import Knowledge, readings
+from obliviate.membership.moments import Moments
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
 from obliviate.methods.never_seen import NeverSeen
@@ -62,7 +63,6 @@ from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import hold_out
 from obliviate.results.schema import ModelResult
-from obliviate.seeds import derive
 from obliviate.task import Task, task_of
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale

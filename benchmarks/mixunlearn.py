@@ -30,13 +30,13 @@ from ground import FORGET_SEED, MODEL_SEEDS, RETRAINED, Bench, Log, Rows, accura
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.split import Split
 from obliviate.methods import registry
 from obliviate.methods.base import Method
 from obliviate.methods.mixunlearn import MixUnlearn
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 

@@ -38,9 +38,9 @@ from ground import COLUMNS, Ground, Request, markdown, scaled, timed_figures
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from obliviate._util.files import write_atomically, write_json
 from obliviate.data.sources import EMBEDDED
 from obliviate.errors import ObliviateError
-from obliviate.files import write_atomically, write_json
 from obliviate.methods import registry
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs

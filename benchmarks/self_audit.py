@@ -43,11 +43,11 @@ from draws import GROUNDS, Case, Shop, Split
 from ground import Log
 from scipy.stats import beta, kstest
 
+from obliviate._util.seeds import derive
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.verdict import Margins
 from obliviate.results.schema import ModelResult
-from obliviate.seeds import derive
 
 COUNTS: Final = (4, 8, 16, 32)  # references of the images' audits; other grounds have 16
 WITH_SHADOWS: Final = (16, 32)

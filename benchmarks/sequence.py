@@ -26,6 +26,7 @@ import numpy as np
 from common import insert, provenance, save, spread, table
 from ground import Ground, Log, figures, key_of
 
+from obliviate._util.seeds import derive
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.sources import EMBEDDED
 from obliviate.data.split import Split
@@ -34,7 +35,6 @@ from obliviate.methods.base import Method
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
-from obliviate.seeds import derive
 from obliviate.testing import recorded
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run

@@ -22,12 +22,12 @@ from common import provenance, save
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.sisa import SISA
 from obliviate.models.ensemble import Ensemble
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe

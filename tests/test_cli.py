@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.cli import app, main
 from obliviate.cli.arguments import configure
 from obliviate.cli.printing import new_console
 from obliviate.data.ids import ids_sha256
 from obliviate.data.sources import Data
 from obliviate.errors import MethodError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods import BUILT_IN
 from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
@@ -291,7 +291,7 @@ def test_the_status_tells_ids_that_requests_go_on_from_and_what_was_refused(cli:
 
 
 def test_a_command_in_a_folder_that_is_in_use_says_who_works_there(cli: Cli, folder: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from obliviate.locks import locked\n"
+    code = "import sys, time; from pathlib import Path; from obliviate._util.locks import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
     try:

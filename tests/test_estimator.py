@@ -15,11 +15,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
 from obliviate.methods.amun import AMUN
-from obliviate.seeds import derive
 from obliviate.training.run import Run
 
 TYPES = {"check_do_not_raise_errors_in_init_or_set_params": "types are checked at run time here, as users do not do"}

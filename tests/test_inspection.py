@@ -10,12 +10,12 @@ import torch
 from torch import nn
 
 from obliviate import inspection, workflow
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.distance import js_divergence
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import mean_loss, outputs

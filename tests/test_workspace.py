@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from obliviate import workflow, workspace
+from obliviate._util.files import read_sealed_json, write_sealed_json
+from obliviate._util.locks import held
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
-from obliviate.files import read_sealed_json, write_sealed_json
-from obliviate.locks import held
 from obliviate.methods.base import settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from obliviate.audit.inputs import AuditSettings
     from obliviate.audit.result import AuditResult
+    from obliviate.canaries.coin_flips import coin_flips
+    from obliviate.canaries.coins import Coins, toss
+    from obliviate.canaries.noise import noise_test, plant, planted_noise
     from obliviate.comparison import Comparison, compare
-    from obliviate.data.coins import Coins, toss
     from obliviate.data.rules import Rule, class_ids, owner, random_ids, where, with_copies
     from obliviate.data.samples import Samples
     from obliviate.data.sources import load
@@ -46,10 +48,10 @@ if TYPE_CHECKING:
     from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
     from obliviate.methods.trew import TREW
-    from obliviate.planned import CoinFlips, PlantedNoise, coin_flips, noise_test, plant, planted_noise
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
     from obliviate.report.text import table
+    from obliviate.results.schema import CoinFlips, PlantedNoise
     from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task, task_of
     from obliviate.training.class_weights import balanced_weights
     from obliviate.training.compute import Compute, computing
@@ -87,8 +89,8 @@ _HOMES = {
     "recipe_for": "training.suited",
     "task_of": "task",
     "Regression": "task",
-    "CoinFlips": "planned",
-    "Coins": "data.coins",
+    "CoinFlips": "results.schema",
+    "Coins": "canaries.coins",
     "Comparison": "comparison",
     "Compute": "training.compute",
     "computing": "training.compute",
@@ -104,7 +106,7 @@ _HOMES = {
     "NegGradPlus": "methods.neg_grad_plus",
     "NeverSeen": "methods.never_seen",
     "ObliviateError": "errors",
-    "PlantedNoise": "planned",
+    "PlantedNoise": "results.schema",
     "RUM": "methods.rum",
     "RandomLabel": "methods.random_label",
     "Rule": "data.rules",
@@ -135,21 +137,21 @@ _HOMES = {
     "audit_models": "workflow",
     "balanced_weights": "training.class_weights",
     "class_ids": "data.rules",
-    "coin_flips": "planned",
+    "coin_flips": "canaries.coin_flips",
     "compare": "comparison",
     "inspect": "inspection",
     "load": "data.sources",
     "load_references": "workflow",
     "memorised": "workflow",
     "mislabelled": "workflow",
-    "noise_test": "planned",
+    "noise_test": "canaries.noise",
     "owner": "data.rules",
-    "plant": "planned",
-    "planted_noise": "planned",
+    "plant": "canaries.noise",
+    "planted_noise": "canaries.noise",
     "random_ids": "data.rules",
     "save_report": "workflow",
     "table": "report.text",
-    "toss": "data.coins",
+    "toss": "canaries.coins",
     "train": "workflow",
     "train_references": "workflow",
     "train_shadows": "workflow",

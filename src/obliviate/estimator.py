@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from obliviate._util.seeds import derive
 from obliviate.audit.result import AuditResult
 from obliviate.data.ids import as_ids, shown
 from obliviate.data.samples import Samples
@@ -27,7 +28,6 @@ from obliviate.data.split import Split
 from obliviate.errors import DataError
 from obliviate.methods import find
 from obliviate.methods.base import Method
-from obliviate.seeds import derive
 from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe

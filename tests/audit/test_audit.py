@@ -6,12 +6,12 @@ import pytest
 from jaxtyping import TypeCheckError
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from obliviate.attacks.membership import rmia, usual
-from obliviate.attacks.membership.moments import Moments
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.audit.result import AuditResult
 from obliviate.errors import AuditError
+from obliviate.membership import rmia, usual
+from obliviate.membership.moments import Moments
 from obliviate.metrics.intervals import delong
 from obliviate.results.schema import ModelResult
 

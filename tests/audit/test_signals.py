@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from obliviate.attacks.membership import RMIA, RMIAOffline, logistic, usual
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.errors import AuditError
+from obliviate.membership import RMIA, RMIAOffline, logistic, usual
 from obliviate.metrics.utility import correct, margin
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(450), [150, 300])

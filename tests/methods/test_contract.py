@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from obliviate import methods, plugins, testing, workflow
+from obliviate import methods, testing, workflow
+from obliviate._util import plugins
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split

@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.laf import LAF
 from obliviate.models.vae import VAE
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs

@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.files import read_sealed_json, sha256_of, write_sealed_json
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, RecipeError
-from obliviate.files import read_sealed_json, sha256_of, write_sealed_json
 from obliviate.methods.base import Method, settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -29,7 +30,6 @@ from obliviate.references import jobs
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from obliviate.files import write_sealed_json
 from pydantic import ValidationError
 
 from obliviate.errors import ResultsError, WorkspaceError
-from obliviate.files import write_sealed_json
 from obliviate.results import file
 from obliviate.results.schema import (
     Accuracies,

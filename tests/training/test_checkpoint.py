@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import CheckpointError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.models.mlp import MLP
 from obliviate.requests.manifest import FORMAT, Manifest, read_manifest
 from obliviate.training import checkpoint

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, DataError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent

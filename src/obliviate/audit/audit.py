@@ -8,9 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from obliviate.attacks import membership
-from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Readings, fit, readings, settings_of
-from obliviate.attacks.membership.outputs import Outputs
+from obliviate import membership
 from obliviate.audit import controls as controlling
 from obliviate.audit.controls import Yardstick, check_yardsticks, control
 from obliviate.audit.distances import to_retrained
@@ -22,6 +20,8 @@ from obliviate.audit.utility import Bar, Blindfold, Utility, bar, utility
 from obliviate.audit.verdict import CERTAIN, LEVEL, Evidence, Judgement, Margins, Usefulness, judge
 from obliviate.audit.worst import worst
 from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
+from obliviate.membership.base import PARTS, Attack, Knowledge, Readings, fit, readings, settings_of
+from obliviate.membership.outputs import Outputs
 from obliviate.metrics import intervals
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from obliviate.attacks import membership
-from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Target
-from obliviate.attacks.membership.outputs import EVIDENCE, Outputs
+from obliviate import membership
 from obliviate.errors import AuditError
+from obliviate.membership.base import PARTS, Attack, Knowledge, Target
+from obliviate.membership.outputs import EVIDENCE, Outputs
 from obliviate.results.schema import Role
 
 LEAST_RETRAINED = 2  # fewer cannot be a yardstick: each is judged against the others
@@ -151,7 +151,7 @@ class AuditSettings:
     what the data resolve (`verdict.Margins`). `screens` adds the cheap attacks that the task allows.
     Raises AuditError for attacks with one name, and without one that needs references and that verdicts rest on.
 
-    >>> from obliviate.attacks.membership import usual
+    >>> from obliviate.membership import usual
     >>> AuditSettings(attacks=usual(variance="shrunk"), margin=0.05).lead
     'rmia'
     """

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Readings, Target, readings
-from obliviate.attacks.membership.outputs import Labels, Outputs
 from obliviate.audit.competition import of_shadows
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Shadows
 from obliviate.audit.yardstick import Blind, Pair, References
 from obliviate.errors import AuditError
+from obliviate.membership.base import PARTS, Attack, Knowledge, Readings, Target, readings
+from obliviate.membership.outputs import Labels, Outputs
 from obliviate.results.schema import Competition, Klom
 
 

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import t
 
-from obliviate.attacks.membership.outputs import Outputs
 from obliviate.audit.figures import BALANCED, View
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
+from obliviate.membership.outputs import Outputs
 from obliviate.metrics.rates import holm
 from obliviate.results.schema import Unit
 

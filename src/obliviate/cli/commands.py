@@ -337,8 +337,8 @@ def audit(
     json_: Json = False,
 ) -> None:
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
-    from obliviate.attacks.membership import find, usual
     from obliviate.audit.inputs import AuditSettings
+    from obliviate.membership import find, usual
     from obliviate.references.executors import opened
     from obliviate.workspace import Workspace
 
@@ -478,8 +478,8 @@ def status(*, out: Out, json_: Json = False) -> None:
 @app.command
 def attacks(*, json_: Json = False) -> None:
     """List the attacks: source, needs, whether verdicts rest on them, default settings."""
-    from obliviate.attacks.membership import registry
-    from obliviate.attacks.membership.base import describe
+    from obliviate.membership import registry
+    from obliviate.membership.base import describe
 
     described = [describe(cls) for cls in registry().values()]
     if json_:

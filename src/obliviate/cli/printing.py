@@ -336,7 +336,7 @@ def methods(described: Sequence[Mapping[str, Any]]) -> None:
 
 
 def attacks(described: Sequence[Mapping[str, Any]]) -> None:
-    """Print what `attacks.membership.base.describe` says of each attack, as wide as the terminal at most."""
+    """Print what `membership.base.describe` says of each attack, as wide as the terminal at most."""
     from rich.padding import Padding
     from rich.text import Text
 

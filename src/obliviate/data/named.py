@@ -7,12 +7,12 @@ from typing import Final
 
 import numpy as np
 
+from obliviate._util.seeds import derive
 from obliviate.data.features import Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.description import Description
 from obliviate.data.formats.tabular import held_out, table_contents
 from obliviate.data.tables import Table
-from obliviate.seeds import derive
 
 TEST_SHARE: Final = 0.2
 ITEMS: Final = (

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from obliviate._util.seeds import derive
 from obliviate.data.predicate import find, hint, matched, parse, plain
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError
-from obliviate.seeds import derive
 from obliviate.types import Ids, SampleId
 
 SHOWN: Final = 20  # classes that an error lists

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from obliviate._util.seeds import derive
 from obliviate.data.formats.base import Arrays
 from obliviate.data.owners import draw_note, groups, inseparable
 from obliviate.errors import DataError
-from obliviate.seeds import derive
 from obliviate.types import Ids
 
 PARTS: Final = ("train", "reference", "test")

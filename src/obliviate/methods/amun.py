@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Final
 import torch
 from torch import Tensor, nn
 
-from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
+from obliviate._util.modes import evaluating
+from obliviate.adversarial.closest import SEARCHES, SearchName, initial_radius
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_inside, check_positive, check_schedule, input_space
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch

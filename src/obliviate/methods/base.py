@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from obliviate._util.plugins import Registry
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
 from obliviate.methods.relative import OF_RECIPE, kinds, resolved
-from obliviate.plugins import Registry
 from obliviate.task import TASKS, Classification, InputSpace, Task
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale

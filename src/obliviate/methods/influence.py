@@ -15,13 +15,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from obliviate._util.seeds import derive
 from obliviate.data.loading import order
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive
 from obliviate.methods.relative import Strength
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.gradients import gradients
 from obliviate.training.run import Run

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.rules import targets
 from obliviate.data.samples import Samples, original_id
 from obliviate.data.split import Split
@@ -31,7 +32,6 @@ from obliviate.methods.relative import (
     check,
     whole,
 )
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.opinions import Calibration, Opinions

@@ -12,11 +12,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from obliviate._util.modes import evaluating
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.modes import evaluating
 from obliviate.training.relabel import relabelled
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from obliviate._util.seeds import derive
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, ScorePair, auc
-from obliviate.seeds import derive
 
 # Sample indices held at once, 16 MiB.
 CHUNK = 2**21

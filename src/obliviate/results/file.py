@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import ResultsError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.results.schema import SCHEMA, Results
 
 MOST_NAMED = 3  # problems of one file that an error names

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from obliviate._util.seeds import derive
 from obliviate.errors import MethodError
-from obliviate.seeds import derive
 from obliviate.types import Batch, Ids
 
 

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from obliviate._util.files import read_hashed, start_over, write_hashed
+from obliviate._util.modes import freeze_untrained, normalising_alone
+from obliviate._util.seeds import derive
 from obliviate.data.loading import Batches, PairedBatches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
-from obliviate.files import read_hashed, start_over, write_hashed
-from obliviate.modes import freeze_untrained, normalising_alone
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules, shards
 from obliviate.training.compute import Compute

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.rules import targets
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.metrics.utility import FIGURES, margin
-from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.teachers import Teachers

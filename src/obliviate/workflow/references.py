@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 from torch import nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split, refuse_copies
@@ -20,7 +21,6 @@ from obliviate.references.jobs import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
 from obliviate.references.shadows import ShadowPool, make_shadows
 from obliviate.references.teachers import PoolTeachers
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent

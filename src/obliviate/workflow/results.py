@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from obliviate._util.files import write_atomically
 from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.files import write_atomically
 from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.pool import ReferencePool
 from obliviate.report import html

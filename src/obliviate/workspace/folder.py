@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from obliviate import inspection, workflow
+from obliviate._util.files import LOG, write_json
+from obliviate._util.seeds import derive
 from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.history import History
@@ -20,7 +22,6 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import NAMED, Data, load
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, MethodError
-from obliviate.files import LOG, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
@@ -29,7 +30,6 @@ from obliviate.references.pool import ReferencePool
 from obliviate.requests import KeptModel, Parent, Request, RequestFolder, Requests
 from obliviate.results import file as results_file
 from obliviate.results.schema import Results
-from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe

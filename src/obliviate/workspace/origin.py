@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
+from obliviate._util.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.locks import LOCK, held
+from obliviate.canaries.plan import Plan
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
-from obliviate.locks import LOCK, held
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.workspace.plan import Plan
 
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
@@ -33,8 +33,9 @@ class Origin:
 
     `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
     `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
-    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
-    (`planned.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been read.
+    (`canaries.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
+    (`canaries.noise.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been
+    read.
     """
 
     source: str
