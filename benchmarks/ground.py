@@ -124,7 +124,7 @@ class Ground:
         recipe: Recipe,
         seed: int,
         train_size: int | None = None,
-        reference_size: int | None = None,
+        holdout_size: int | None = None,
         references: int = 16,
         retrained: int = 3,
         workers: int | None = None,
@@ -137,7 +137,7 @@ class Ground:
             recipe=recipe,
             seed=seed,
             train_size=train_size,
-            reference_size=reference_size,
+            holdout_size=holdout_size,
         )
         self.data, self.task = self.workspace.data, self.workspace.task
         self.bench = Bench(recipe=recipe, task=self.task, train=self.data.train)
@@ -172,7 +172,7 @@ class Request:
     def __init__(self, ground: Ground, share: float, seed: int, retrained: int) -> None:
         self.ground, self.seed = ground, seed
         ids = random_ids(ground.data.train, share, seed=seed)
-        self.split = Split.of(ground.data.train, forget=ids, reference=ground.data.reference)
+        self.split = Split.of(ground.data.train, forget=ids, holdout=ground.data.holdout)
         self.evaluation = Evaluation.of(self.split, ground.data.test, ground.pool)
         folder = ground.folder / f"forget-{seed}-{share:g}"
         self.yardstick = [

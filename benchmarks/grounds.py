@@ -164,7 +164,7 @@ class Field:
         data = load(
             ground.source if ground.shipped else files / ground.source,
             train_size=ground.train_size,
-            reference_size=ground.holdout_size,
+            holdout_size=ground.holdout_size,
         )
         if ground.owners is not None:
             data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: ground.owners])])
@@ -198,8 +198,8 @@ class Field:
 
     @cached_property
     def teachers(self) -> ReferencePool:
-        assert self.data.reference is not None
-        return self._pool("teachers", self.data.reference, TEACHER_SEED, self.ground.teachers)
+        assert self.data.holdout is not None
+        return self._pool("teachers", self.data.holdout, TEACHER_SEED, self.ground.teachers)
 
     def _pool(self, name: str, unseen: Samples, seed: int, models: int) -> ReferencePool:
         return workflow.train_references(
@@ -215,7 +215,7 @@ class Field:
     @cache  # noqa: B019
     def split(self, kind: str, seed: int) -> Split:
         """The request: "random:0.1", "memorised:0.1", "owner", "class"; with a seed."""
-        return Split.of(self.data.train, forget=self._ids(kind, seed), reference=self.data.reference)
+        return Split.of(self.data.train, forget=self._ids(kind, seed), holdout=self.data.holdout)
 
     def _ids(self, kind: str, seed: int) -> Any:
         rule, _, value = kind.partition(":")

@@ -61,7 +61,7 @@ class Judged:
     def __init__(self, ground: Ground, requests: Sequence[Ids]) -> None:
         self.ground, self.step = ground, len(requests)
         data, so_far = ground.data, np.concatenate(requests)
-        self.whole = Split.of(data.train, forget=so_far, reference=data.reference)
+        self.whole = Split.of(data.train, forget=so_far, holdout=data.holdout)
         last = replace(self.whole, forget=data.train.select(requests[-1]))
         self.all, self.last = (Evaluation.of(one, data.test, ground.pool) for one in (self.whole, last))
         self.retrained = [self._retrained(derive(ground.seed, "afresh", self.step, one)) for one in range(RETRAINED)]
@@ -88,7 +88,7 @@ class Judged:
 
 def chain(ground: Ground, judged: Sequence[Judged], requests: Sequence[Ids], method: Method, *, retain: bool) -> Rows:
     """The figures after each request, and how many ids of earlier requests were read."""
-    serving, rows = Serving.of(ground.original, ground.data.train, reference=ground.data.reference), []
+    serving, rows = Serving.of(ground.original, ground.data.train, holdout=ground.data.holdout), []
     for ids, yardstick in zip(requests, judged, strict=True):
         earlier = set(serving.forgotten.tolist())
         train, read = recorded(ground.data.train)

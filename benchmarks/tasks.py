@@ -85,7 +85,7 @@ class Setting:
     methods: tuple[str, ...]
     shipped: bool = False
     train_size: int | None = None
-    reference_size: int | None = None
+    holdout_size: int | None = None
     test_size: int
     owners: int | None = None
     share: float = 0.1
@@ -100,7 +100,7 @@ SETTINGS: Final = {
     "adult": Setting(
         source="adult",
         train_size=8000,
-        reference_size=500,
+        holdout_size=500,
         test_size=4000,
         recipe={"options": {"hidden": (128, 64)}},
         methods=("fine_tune", *OURS),
@@ -111,7 +111,7 @@ SETTINGS: Final = {
     "newsgroups": Setting(
         source="newsgroups20",
         train_size=2000,
-        reference_size=300,
+        holdout_size=300,
         test_size=750,
         recipe={"epochs": 8, "options": {"width": 32}},
         methods=("fine_tune", *OURS),
@@ -120,7 +120,7 @@ SETTINGS: Final = {
     "mnist": Setting(
         source="mnist",
         owners=30,
-        reference_size=300,
+        holdout_size=300,
         test_size=1500,
         recipe={"learning_rate": 0.05, "epochs": 4},
         methods=("fine_tune", *OURS),
@@ -129,7 +129,7 @@ SETTINGS: Final = {
     "shakespeare": Setting(
         source="tinyshakespeare",
         owners=6,
-        reference_size=100,
+        holdout_size=100,
         test_size=200,
         recipe={"epochs": 5, "batch_size": 16, "precision": "float32", "options": {"width": 48}},
         methods=LOSS_ONLY,
@@ -139,7 +139,7 @@ SETTINGS: Final = {
     "diabetes": Setting(
         source="diabetes",
         shipped=True,
-        reference_size=40,
+        holdout_size=40,
         test_size=88,
         share=0.2,
         recipe={"learning_rate": 0.01, "epochs": 50, "batch_size": 16, "options": {"hidden": (64, 32)}},
@@ -175,7 +175,7 @@ class Field:
         data = load(
             setting.source if setting.shipped else files / setting.source,
             train_size=setting.train_size,
-            reference_size=setting.reference_size,
+            holdout_size=setting.holdout_size,
         )
         if setting.owners is not None:
             data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: setting.owners])])
@@ -216,7 +216,7 @@ class Field:
         ids = random_ids(self.data.train, self.setting.share, seed=2001 + number)
         if self.setting.owners is not None:
             ids = self.data.ids_of(most(self.data)[number])
-        return Split.of(self.data.train, forget=ids, reference=self.data.reference)
+        return Split.of(self.data.train, forget=ids, holdout=self.data.holdout)
 
     def original(self, seed: int) -> Trained:
         make = partial(workflow.train, self.recipe, self.data.train, self.bench.task, seed=seed)
@@ -299,7 +299,7 @@ class Field:
             "kind": self.data.kind,
             "train": len(self.data.train),
             "test": len(self.test),
-            "reference": len(self.data.reference or ()),
+            "holdout": len(self.data.holdout or ()),
             "forget": forget,
             "recipe": self.recipe.to_dict(),
         }

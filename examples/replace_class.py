@@ -74,9 +74,9 @@ def run(
     chosen = torch.randperm(len(boots), generator=torch.Generator().manual_seed(seed))[:few].sort().values
     boots = relabelled(boots.select(boots.ids[chosen.numpy()]), SLOT)
 
-    assert data.reference is not None  # nabla_tau asks for one, though its τ is that of a model that knows nothing
-    unseen = data.reference.without(ob.class_ids(data.reference, NEW))
-    old = ob.Split.of(train, forget=ob.class_ids(train, SLOT), reference=unseen)
+    assert data.holdout is not None  # nabla_tau asks for one, though its τ is that of a model that knows nothing
+    unseen = data.holdout.without(ob.class_ids(data.holdout, NEW))
+    old = ob.Split.of(train, forget=ob.class_ids(train, SLOT), holdout=unseen)
     now = replace(old, retain=old.kept.joined(boots))  # what the label means from now on
 
     original = ob.train(recipe, train, task, seed=seed).model

@@ -77,12 +77,12 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture(scope="session")
 def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's file: 300 training, 40 reference and 100 test images, as bytes."""
-    assert data.reference is not None
+    """A user's file: 300 training, 40 holdout and 100 test images, as bytes."""
+    assert data.holdout is not None
     arrays: dict[str, np.ndarray] = {}
     for part, samples, count in (
         ("train", data.train, 300),
-        ("reference", data.reference, 40),
+        ("holdout", data.holdout, 40),
         ("test", data.test, 100),
     ):
         batch = samples.select(samples.ids[:count]).everything()

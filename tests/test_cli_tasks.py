@@ -49,7 +49,7 @@ def test_data_of_every_kind_are_trained_unlearned_and_audited(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     source, out = SOURCES[kind](tmp_path), tmp_path / "run"
-    options = ["--data", source, "--reference-size", 12, "--epochs", 2, *SMALL.get(kind, [])]
+    options = ["--data", source, "--holdout-size", 12, "--epochs", 2, *SMALL.get(kind, [])]
     assert run("train", "--out", out, *options) == 0
     assert run("unlearn", "nabla_tau", "--out", out, "--forget", "random:0.1") == 0
     refused = kind not in ("table", "text")

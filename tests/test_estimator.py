@@ -158,12 +158,12 @@ def test_refuses_ids_that_cannot_be_forgotten_and_stays_as_it_was(
 def test_a_method_that_needs_unseen_rows_is_given_them(
     rows: tuple[np.ndarray, np.ndarray], fitted: UnlearningClassifier
 ) -> None:
-    with pytest.raises(MethodError, match="expected a reference set for nabla_tau, got none"):
+    with pytest.raises(MethodError, match="expected a holdout set for nabla_tau, got none"):
         copy.deepcopy(fitted).unlearn([0], "nabla_tau")
     unseen = rows[0][:9] + 0.01, rows[1][:9]
-    assert copy.deepcopy(fitted).unlearn([0], "nabla_tau", reference=unseen).forgotten_.tolist() == ["0"]
+    assert copy.deepcopy(fitted).unlearn([0], "nabla_tau", holdout=unseen).forgotten_.tolist() == ["0"]
     with pytest.raises(DataError, match="expected classes of 'ash', 'birch', 'cedar', got 'oak'"):
-        copy.deepcopy(fitted).unlearn([0], "nabla_tau", reference=(unseen[0], np.repeat("oak", 9)))
+        copy.deepcopy(fitted).unlearn([0], "nabla_tau", holdout=(unseen[0], np.repeat("oak", 9)))
 
 
 def test_columns_that_may_not_be_perturbed_are_left_alone(rows: tuple[np.ndarray, np.ndarray]) -> None:

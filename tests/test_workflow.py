@@ -204,11 +204,11 @@ def test_audit_of_samples_outside_the_pool_is_refused(
 def test_audit_on_samples_that_methods_could_see_is_refused(
     models: list[Trained], parts: tuple[Samples, Samples], pool: ReferencePool
 ) -> None:
-    reference = parts[1].select(["s41", "s43"])
-    split = Split.of(parts[0], forget=parts[0].ids[5:15], reference=reference)
+    holdout = parts[1].select(["s41", "s43"])
+    split = Split.of(parts[0], forget=parts[0].ids[5:15], holdout=holdout)
     with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's41', 's43' of the ref"):
         workflow.audit_models(models, split, parts[1], pool)
-    apart = parts[1].without(reference.ids)
+    apart = parts[1].without(holdout.ids)
     assert len(workflow.audit_models(models, split, apart, pool).models) == 3
 
 
@@ -238,7 +238,7 @@ def test_a_report_is_one_file_with_the_figures_of_the_audit(
         "train": 40,
         "forget": 10,
         "retain": 30,
-        "reference": 0,
+        "holdout": 0,
         "test": 20,
         "forget_rule": "ids",
     }

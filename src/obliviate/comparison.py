@@ -102,11 +102,11 @@ class _Audit:
         """What must be the same in all of them."""
         results, facts = self.results, self.facts
         rule = results.data.forget_rule
-        drawn = facts.get("train_size") is not None or facts.get("reference_size") is not None
+        drawn = facts.get("train_size") is not None or facts.get("holdout_size") is not None
         return {
             "data": (results.data.name, results.task.kind, results.task.settings.get("classes")),
             "data_sha256": None if drawn else results.data_sha256,  # parts are drawn by the seed
-            **{key: facts.get(key) for key in ("train_size", "reference_size", "coins", "noise", "noise_scale")},
+            **{key: facts.get(key) for key in ("train_size", "holdout_size", "coins", "noise", "noise_scale")},
             "recipe": results.recipe,
             "rule for the forget set": rule if rule.startswith("random") else rule.split()[0],
             "number of references": results.references.models,

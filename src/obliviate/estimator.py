@@ -144,17 +144,15 @@ class _Unlearner(BaseEstimator, ABC):
 
     @property
     def effect_(self) -> Effect | None:
-        """What the last request did to utility on forget, retained and reference rows; None before any."""
+        """What the last request did to utility on forget, retained and holdout rows; None before any."""
         return self.serving_.made.effect
 
-    def unlearn(
-        self: T, ids: Any, method: str | Method | None = None, *, reference: tuple[Any, Any] | None = None
-    ) -> T:
+    def unlearn(self: T, ids: Any, method: str | Method | None = None, *, holdout: tuple[Any, Any] | None = None) -> T:
         """Forget rows by their ids: one id, or several.
 
         `method` is a name of `obliviate methods`, with its defaults, or a `Method` as you set it; without one, `amun`
         for classes and `retrain` for numbers. The forgotten rows are dropped from the estimator as well, so that no
-        later request trains on them. `reference` are rows (X, y) that the model has never seen, for the methods that
+        later request trains on them. `holdout` are rows (X, y) that the model has never seen, for the methods that
         need such.
 
         Raises DataError for ids that are unknown, forgotten before or named twice, and for a request of all rows;
@@ -162,8 +160,8 @@ class _Unlearner(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         several = [ids] if isinstance(ids, str | int | np.integer) else ids
-        unseen = None if reference is None else self._samples(*reference, prefix="reference")
-        serving = replace(self.serving_, history=replace(self.serving_.history, reference=unseen))
+        unseen = None if holdout is None else self._samples(*holdout, prefix="holdout")
+        serving = replace(self.serving_, history=replace(self.serving_.history, holdout=unseen))
         chosen = find(method or self._default)() if isinstance(method, str | None) else method
         seed = derive(self.seed_, "unlearn", len(self.forgotten_))
         served = serving.forget(map(str, several), chosen, self.task_, recipe=self.recipe_, seed=seed)

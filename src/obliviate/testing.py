@@ -115,18 +115,18 @@ class Bench:
         """Train a network on 600 of the shipped images, of which 60 are to be forgotten; it takes a second or two."""
         data, task, recipe = sources.embedded(), Classification(classes=10), Recipe(epochs=4, batch_size=32)
         train = data.train.select(data.train.ids[:600])
-        split = Split.of(train, forget=train.ids[7:600:10], reference=data.reference)
+        split = Split.of(train, forget=train.ids[7:600:10], holdout=data.holdout)
         return cls(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
 
     def with_teachers(self, folder: Path) -> Bench:
-        """Train four teachers over the training and the reference samples, which stay in `folder`.
+        """Train four teachers over the training and the holdout samples, which stay in `folder`.
 
         Raises MethodError for a bench without a recipe.
         """
         if self.recipe is None:
             raise MethodError("expected a recipe to train teachers by, got none; give the bench one, or teachers")
         pool = workflow.train_references(
-            self.recipe, self.train, self.split.reference, self.task, folder=folder, models=4, seed=1, workers=0
+            self.recipe, self.train, self.split.holdout, self.task, folder=folder, models=4, seed=1, workers=0
         )
         return dataclasses.replace(self, teachers=PoolTeachers.of(pool, self.recipe, self.task))
 
@@ -327,7 +327,7 @@ def reads_only_what_it_may_see(method: Any, bench: Bench, folder: Path) -> None:
     """It reads no sample outside the split: all of the retain set if it needs one, else none of it unless given."""
     train, read = recorded(bench.train)
     outside, forget = bench.train.ids[:50].tolist(), bench.train.ids[50:110].tolist()
-    split = Split.of(train.without(outside), forget=forget, reference=bench.split.reference)
+    split = Split.of(train.without(outside), forget=forget, holdout=bench.split.holdout)
     if "retain" in method.needs:
         bench.forget(method, split)
         unread = set(split.kept.ids.tolist()) - read()
@@ -347,19 +347,17 @@ def works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, fol
     """The same weights as from the same samples in memory."""
     batch, ids = bench.train.everything(), bench.train.ids[:200]
     lazy = Samples.from_dataset(TensorDataset(batch.x[:200], batch.y[:200]), ids=ids, in_memory=False)
-    splits = [
-        Split.of(one, forget=ids[:20], reference=bench.split.reference) for one in (lazy, bench.train.select(ids))
-    ]
+    splits = [Split.of(one, forget=ids[:20], holdout=bench.split.holdout) for one in (lazy, bench.train.select(ids))]
     made = [weights_sha256(bench.forget(method, split)) for split in splits]
     _expect(made[0] == made[1], method, "the same weights from a dataset that is read sample by sample", "others")
 
 
 def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) -> None:
-    """Without a retain set, a reference set or a recipe, unless it says that it needs them."""
+    """Without a retain set, a holdout set or a recipe, unless it says that it needs them."""
     least = Split(
         bench.split.forget,
         bench.split.retain if "retain" in method.needs else None,
-        bench.split.reference if "reference" in method.needs else None,
+        bench.split.holdout if "holdout" in method.needs else None,
     )
     poor = bench if "recipe" in method.needs else dataclasses.replace(bench, recipe=None)
     same = weights_sha256(poor.forget(method, least)) == weights_sha256(bench.original)
@@ -369,7 +367,7 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
     train, reads = counted(bench.train.select(bench.train.ids[:150]))
-    serving = Serving.of(bench.original, train, reference=bench.split.reference)
+    serving = Serving.of(bench.original, train, holdout=bench.split.holdout)
     checkpoints = bench._own_checkpoints(None)  # one folder for all three
     options = {"recipe": bench.recipe, "checkpoints": checkpoints, "teachers": bench.teachers}
     for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
@@ -392,10 +390,10 @@ def uses_no_label_unless_it_needs_labels(method: Any, bench: Bench, folder: Path
         batch = samples.everything()
         return Samples.from_tensors(batch.x, (batch.y + 1) % bench.task.classes, ids=batch.ids)
 
-    sets = (bench.split.forget, bench.split.retain, bench.split.reference)
-    forget, retain, reference = (None if part is None else wrong(part) for part in sets)
+    sets = (bench.split.forget, bench.split.retain, bench.split.holdout)
+    forget, retain, holdout = (None if part is None else wrong(part) for part in sets)
     assert forget is not None
-    split = Split(forget, retain, reference)
+    split = Split(forget, retain, holdout)
     same = weights_sha256(bench.forget(method, split)) == bench.whole(method).weights
     _expect(same, method, 'to use no label, as "labels" is not among its needs', "other weights from wrong labels")
 

@@ -49,10 +49,10 @@ def pairs() -> Data:
 
 
 def test_every_shipped_image_is_in_one_pair_whose_labels_are_its_classes(pairs: Data, data: Data):
-    assert pairs.reference is not None
-    assert data.reference is not None
-    assert (len(pairs.train), len(pairs.reference), len(pairs.test)) == (2500, 250, 1250)
-    whole = ((pairs.train, data.train), (pairs.reference, data.reference), (pairs.test, data.test))
+    assert pairs.holdout is not None
+    assert data.holdout is not None
+    assert (len(pairs.train), len(pairs.holdout), len(pairs.test)) == (2500, 250, 1250)
+    whole = ((pairs.train, data.train), (pairs.holdout, data.holdout), (pairs.test, data.test))
     for joined, single in whole:
         batch, one = joined.everything(), single.everything()
         labels = {image.numpy().tobytes(): int(y) for image, y in zip(one.x, one.y, strict=True)}

@@ -85,32 +85,32 @@ def test_without_owners_the_draw_is_that_of_rows(tmp_path: Path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_reference_set_is_drawn_by_owner_and_of_the_size_asked_for(tmp_path: Path, seed: int):
-    data = load(npz(tmp_path), reference_size=7, seed=seed)
-    assert data.reference is not None
-    assert (len(data.reference), len(data.train)) == (7, 51)
+    data = load(npz(tmp_path), holdout_size=7, seed=seed)
+    assert data.holdout is not None
+    assert (len(data.holdout), len(data.train)) == (7, 51)
     found = parts(data)
-    assert not found["train"] & found["reference"]
+    assert not found["train"] & found["holdout"]
     assert data.notes == (
-        "reference: 2 more samples of the owners drawn are left out",
-        "reference: 3 owners drawn, with all that is theirs",
+        "holdout: 2 more samples of the owners drawn are left out",
+        "holdout: 3 owners drawn, with all that is theirs",
     )
-    smaller = load(npz(tmp_path), reference_size=7, train_size=20, seed=seed)
-    assert smaller.reference is not None
-    assert smaller.reference.ids.tolist() == data.reference.ids.tolist()
+    smaller = load(npz(tmp_path), holdout_size=7, train_size=20, seed=seed)
+    assert smaller.holdout is not None
+    assert smaller.holdout.ids.tolist() == data.holdout.ids.tolist()
     assert set(smaller.train.ids) < set(data.train.ids)
 
 
 def test_a_reference_set_of_all_owners_is_refused(tmp_path: Path):
-    assert load(npz(tmp_path), reference_size=57).reference is not None
-    with pytest.raises(DataError, match=r"^expected reference_size in 1 … 57, as many as there are to choose from"):
-        load(npz(tmp_path), reference_size=58)
+    assert load(npz(tmp_path), holdout_size=57).holdout is not None
+    with pytest.raises(DataError, match=r"^expected holdout_size in 1 … 57, as many as there are to choose from"):
+        load(npz(tmp_path), holdout_size=58)
 
 
 def test_a_reference_set_of_few_owners_is_drawn_by_rows_and_told(tmp_path: Path):
-    data = load(npz(tmp_path, train_owner=np.array([f"a{i % 3}" for i in range(60)])), reference_size=7)
+    data = load(npz(tmp_path, train_owner=np.array([f"a{i % 3}" for i in range(60)])), holdout_size=7)
     assert (len(data.train), data.notes[0][:74]) == (
         53,
-        "reference: drawn without regard to owners, for there are only 3 owners: 3 ",
+        "holdout: drawn without regard to owners, for there are only 3 owners: 3 ",
     )
 
 

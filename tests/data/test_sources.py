@@ -36,10 +36,10 @@ def loaded(folder: Path, **changed: Any) -> Data:
 
 
 def test_the_shipped_set_has_its_sizes_shapes_and_classes(data: Data):
-    assert data.reference is not None
-    assert (len(data.train), len(data.reference), len(data.test)) == (5000, 500, 2500)
+    assert data.holdout is not None
+    assert (len(data.train), len(data.holdout), len(data.test)) == (5000, 500, 2500)
     assert (data.name, data.classes) == (EMBEDDED, 10)
-    for part in (data.train, data.reference, data.test):
+    for part in (data.train, data.holdout, data.test):
         batch = part.everything()
         assert batch.x.shape[1:] == (1, 28, 28)
         assert batch.x.dtype == torch.float32
@@ -48,10 +48,10 @@ def test_the_shipped_set_has_its_sizes_shapes_and_classes(data: Data):
 
 
 def test_no_image_of_the_shipped_set_is_in_two_roles(data: Data):
-    assert data.reference is not None
+    assert data.holdout is not None
     images = [
         hash(one.numpy().tobytes())
-        for part in (data.train, data.reference, data.test)
+        for part in (data.train, data.holdout, data.test)
         for one in part.store.take(part.rows)[0]
     ]
     assert len(set(images)) == len(images)
@@ -107,7 +107,7 @@ def test_other_content_in_the_shipped_file_is_found(copy: Path):
 def test_a_users_arrays_are_taken_as_they_are(tmp_path: Path):
     given = arrays()
     data = loaded(tmp_path)
-    assert (data.name, data.classes, data.reference) == ("mine", 3, None)
+    assert (data.name, data.classes, data.holdout) == ("mine", 3, None)
     assert torch.equal(data.train.everything().x, torch.from_numpy(given["train_x"]).float())
     assert data.train.everything().y.tolist() == given["train_y"].tolist()
     assert data.test.everything().y.tolist() == given["test_y"].tolist()
@@ -115,23 +115,21 @@ def test_a_users_arrays_are_taken_as_they_are(tmp_path: Path):
 
 
 def test_reference_arrays_and_training_ids_are_read(tmp_path: Path):
-    data = loaded(
-        tmp_path, reference_x=np.ones((2, 4)), reference_y=np.array([0, 5]), train_ids=np.array(list("abcdef"))
-    )
-    assert data.reference is not None
-    assert data.reference.everything().y.tolist() == [0, 5]
+    data = loaded(tmp_path, holdout_x=np.ones((2, 4)), holdout_y=np.array([0, 5]), train_ids=np.array(list("abcdef")))
+    assert data.holdout is not None
+    assert data.holdout.everything().y.tolist() == [0, 5]
     assert data.classes == 6
     assert data.train.ids.tolist() == list("abcdef")
 
 
 def test_the_hash_of_a_set_changes_with_every_part(tmp_path: Path):
-    reference = {"reference_x": np.ones((2, 4)), "reference_y": np.array([0, 1])}
+    holdout = {"holdout_x": np.ones((2, 4)), "holdout_y": np.array([0, 1])}
     variants: list[dict[str, Any]] = [
         {},
         {"train_y": np.array([0, 1, 2, 0, 1, 1])},
         {"test_x": np.zeros((3, 4))},
-        reference,
-        reference | {"reference_x": np.zeros((2, 4))},
+        holdout,
+        holdout | {"holdout_x": np.zeros((2, 4))},
     ]
     assert len({loaded(tmp_path, **one).sha256 for one in variants}) == len(variants)
     assert loaded(tmp_path).sha256 == loaded(tmp_path).sha256
@@ -142,8 +140,8 @@ def test_the_hash_of_a_set_changes_with_every_part(tmp_path: Path):
     [
         ({"train_y": None}, "got none named train_y"),
         ({"train_x": None, "test_y": None}, "got none named train_x, test_y"),
-        ({"reference_x": np.ones((2, 4))}, "got none named reference_y"),
-        ({"reference_y": np.ones(2, dtype=int)}, "got none named reference_x"),
+        ({"holdout_x": np.ones((2, 4))}, "got none named holdout_y"),
+        ({"holdout_y": np.ones(2, dtype=int)}, "got none named holdout_x"),
         ({"train_x": np.ones((5, 4))}, "got 5 inputs and 6 targets"),
         ({"test_x": np.ones((3, 5))}, "(5,)"),
         ({"test_x": np.ones((3, 4, 4))}, "(1, 4, 4)"),
@@ -209,7 +207,7 @@ def test_owners_stay_with_their_samples_through_the_selection(tmp_path: Path):
     owners = np.array(["ann", "bob", "ann", "cy", "bob", "ann"])
     ids = np.array([f"{owner}-{row}" for row, owner in enumerate(owners)])
     np.savez(tmp_path / "mine.npz", **arrays(train_owner=owners, train_ids=ids))  # pyright: ignore[reportArgumentType]
-    data = load(tmp_path / "mine.npz", train_size=4, reference_size=1, seed=3)
+    data = load(tmp_path / "mine.npz", train_size=4, holdout_size=1, seed=3)
     assert data.owner == "owner"
     assert len(data.train) == 4
     assert data.metadata["owner"].tolist() == [name.partition("-")[0] for name in data.train.ids]

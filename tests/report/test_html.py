@@ -160,7 +160,7 @@ def example() -> dict[str, Any]:
             "train": 5000,
             "forget": 500,
             "retain": 4500,
-            "reference": 500,
+            "holdout": 500,
             "test": 2500,
             "forget_rule": "random 10 %",
         },

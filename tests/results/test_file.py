@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from obliviate.files import write_sealed_json
 from pydantic import ValidationError
 
+from obliviate._util.files import write_sealed_json
 from obliviate.errors import ResultsError, WorkspaceError
 from obliviate.results import file
 from obliviate.results.schema import (
@@ -68,7 +68,7 @@ def results() -> Results:
         models=(model("fine_tune"),),
         obliviate="0.1.0", created="2026-11-21T05:00:00Z", seed=0,
         task=TaskFacts(kind="classification", right="the class is right", settings={"classes": 3}),
-        data=DataFacts(name="rows", forget_rule="ids", train=30, forget=10, retain=20, reference=0, test=20),
+        data=DataFacts(name="rows", forget_rule="ids", train=30, forget=10, retain=20, holdout=0, test=20),
         data_sha256="0" * 64, recipe={"epochs": 3},
         references=ReferenceFacts(models=8, seconds=1.0, fingerprint="abc"),
         wall_seconds=1.0, peak_rss_mb=100.0, versions={}, machine=Machine(cpu="a", cores=2, system="Linux"),

@@ -72,10 +72,10 @@ def test_reference_samples_that_are_copies_of_training_samples_are_refused_befor
     train, unseen = parts(tiny)
     x = unseen.everything().x.clone()
     x[[3, 5]] = train.everything().x[[0, 7]]
-    reference = Samples.from_tensors(x, unseen.everything().y, ids=unseen.ids)
-    split = Split.of(train, forget=["s00", "s01"], reference=reference)
+    holdout = Samples.from_tensors(x, unseen.everything().y, ids=unseen.ids)
+    split = Split.of(train, forget=["s00", "s01"], holdout=holdout)
     for one, count in ((split, 2), (split.without_retain(), 1)):
-        with pytest.raises(DataError, match=rf"^expected reference samples .*, got {count} that are copies"):
+        with pytest.raises(DataError, match=rf"^expected holdout samples .*, got {count} that are copies"):
             workflow.unlearn(tiny_recipe.build(seed=0), one, GradientAscent(), three_classes, recipe=tiny_recipe)
 
 

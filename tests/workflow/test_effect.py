@@ -241,7 +241,7 @@ def test_the_reference_set_is_what_is_unseen_if_nothing_else_is_given(
     split, unseen = request_
     method = FineTune(epochs=1, learning_rate=0.01)
     without = workflow.unlearn(by_heart_model, split, method, two_classes)
-    by_reference = workflow.unlearn(by_heart_model, replace(split, reference=unseen), method, two_classes)
+    by_reference = workflow.unlearn(by_heart_model, replace(split, holdout=unseen), method, two_classes)
     assert without.effect is not None
     assert list(without.effect.parts) == ["forget", "retain"]
     assert by_reference.effect is not None
@@ -267,7 +267,7 @@ def test_the_method_never_sees_what_is_given_for_measuring(
 
     hidden = split.without_retain()
     made = workflow.unlearn(by_heart_model, hidden, Looking(), two_classes, unseen=unseen, retained=split.kept)
-    assert [(one.retain, one.reference) for one in Looking.seen] == [(None, None)]
+    assert [(one.retain, one.holdout) for one in Looking.seen] == [(None, None)]
     assert made.effect is not None
     assert made.effect.parts["retain"].samples == 120
 

@@ -68,8 +68,9 @@ def train(
         ),
     ] = "fashion_mnist_5k",
     train_size: Annotated[int | None, Parameter(help="Train on a random part of this many samples.")] = None,
-    reference_size: Annotated[
-        int | None, Parameter(help="Hold out this many training samples as the unseen reference set.")
+    holdout_size: Annotated[
+        int | None,
+        Parameter(help="Hold out this many training samples, for methods that need unseen ones."),
     ] = None,
     model: Annotated[
         str | None,
@@ -143,7 +144,7 @@ def train(
             seed=seed,
             progress=show_progress,
             train_size=train_size,
-            reference_size=reference_size,
+            holdout_size=holdout_size,
             coins=coins,
             noise=noise,
             noise_scale=noise_scale,
@@ -264,7 +265,7 @@ def unlearn(
         "effect": None if unlearned.effect is None else unlearned.effect.to_dict(),
         "tuning": None if unlearned.tuning is None else dict(unlearned.tuning),
         "copies": len(elsewhere.copies),
-        "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
+        "unseen": {"test": elsewhere.test, "holdout": elsewhere.holdout},
     }
     if not json_:
         for note in elsewhere.notes:

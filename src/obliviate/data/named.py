@@ -64,9 +64,10 @@ def pairs(arrays: Arrays) -> Contents:
     """
     classes = len(ITEMS)
     paired: Arrays = {}
-    for part in ("train", "reference", "test"):
+    # The words after the parts are those that seeds are derived from: they decide which images make a pair.
+    for part, word in (("train", "train"), ("holdout", "reference"), ("test", "test")):
         x, y = arrays[f"{part}_x"], arrays[f"{part}_y"]
-        left, right = np.random.default_rng(derive(0, "pairs", part)).permutation(len(x) // 2 * 2).reshape(2, -1)
+        left, right = np.random.default_rng(derive(0, "pairs", word)).permutation(len(x) // 2 * 2).reshape(2, -1)
         marks = np.zeros((len(left), classes), dtype=np.float32)
         for side in (left, right):
             marks[np.arange(len(left)), y[side]] = 1

@@ -483,7 +483,7 @@ class DataFacts(_Value):
     """the forget set"""
     retain: int
     """the retain set"""
-    reference: int
+    holdout: int
     """samples held out for methods"""
     test: int
     """the unseen samples"""

@@ -182,10 +182,10 @@ class Run:
         if isinstance(value, Samples):
             return self._moved(value)
         if isinstance(value, Split):
-            sets = (value.forget, value.retain, value.reference)
-            forget, retain, reference = (None if part is None else self._moved(part) for part in sets)
+            sets = (value.forget, value.retain, value.holdout)
+            forget, retain, holdout = (None if part is None else self._moved(part) for part in sets)
             assert forget is not None
-            return Split(forget, retain, reference)
+            return Split(forget, retain, holdout)
         if isinstance(value, Batch):
             return Batch(self.precision.inputs(value.x), value.y.to(self.device), value.ids)
         return self.precision.prepare(value) if isinstance(value, nn.Module) else value.to(self.device)

@@ -43,7 +43,7 @@ def audit_models(
     references that were unlearned by its method (`train_shadows`), for U-LiRA. `task` is what models and references
     were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
     in common, such as an owner: without retrained models they can then be shown to leak, and no more.
-    Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
+    Raises AuditError for samples outside the pool, for unseen samples that are in the split's holdout set as well,
     for margins that cannot be, for shadows of no model, and for a pool that one of the models learned from;
     RecipeError for a model that does not fit the task, that answers with probabilities, or at random; DataError for
     unseen samples that are copies of training samples, and for samples that are others each time they are read.
@@ -107,7 +107,7 @@ class Evaluation:
     ) -> Evaluation:
         """Look the forget, retain and unseen samples up in the pool; a task left out is classification.
 
-        Raises AuditError for samples outside the pool, and for unseen samples that are in the reference set as well,
+        Raises AuditError for samples outside the pool, and for unseen samples that are in the holdout set as well,
         which methods may learn from.
         """
         refuse_seen(split, unseen)

@@ -148,7 +148,7 @@ def _few(split: Split, *, seed: int) -> tuple[Split, float]:
 
     forget = drawn(split.forget, "forget")
     assert forget is not None
-    return Split(forget, drawn(split.retain, "retain"), drawn(split.reference, "reference")), share
+    return Split(forget, drawn(split.retain, "retain"), drawn(split.holdout, "reference")), share
 
 
 def _passed(

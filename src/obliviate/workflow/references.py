@@ -51,7 +51,7 @@ def train_references(
     What is in `folder` of this model as built, recipe, task, samples and seed is used, and extended by asking for more
     `models`; see `references.pool.train_pool` for `groups` (of the training samples and then the unseen ones),
     `workers`, `executor` and `keep_weights`, and docs/references.md. `unseen` is None for teachers where there is no
-    reference set.
+    holdout set.
 
     Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; DataError
     for unseen samples that are copies of training samples, and for samples that are others each time they are read;
@@ -127,7 +127,7 @@ class ShadowUnlearning:
     """The unlearning that a request asks for, applied to references; other processes can read it.
 
     References go through the earlier requests first, as far as they have any of their samples. Its `repr` names the
-    method as it is set, whether it may use retained samples, its reference samples, its teachers, and the earlier
+    method as it is set, whether it may use retained samples, its holdout samples, its teachers, and the earlier
     requests.
     """
 
@@ -135,15 +135,15 @@ class ShadowUnlearning:
     task: Task
     recipe: Recipe
     retain: bool
-    reference: Samples | None
+    holdout: Samples | None
     earlier: tuple[Served, ...] = ()
     teachers: ReferencePool | None = None
 
     def __repr__(self) -> str:
-        reference = None if self.reference is None else self.reference.sha256[:16]
+        holdout = None if self.holdout is None else self.holdout.sha256[:16]
         earlier = f", earlier={list(self.earlier)}" if self.earlier else ""
         teachers = "" if self.teachers is None else f", teachers={len(self.teachers)} of {self.teachers.fingerprint}"
-        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, reference={reference}{teachers}{earlier})"
+        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, holdout={holdout}{teachers}{earlier})"
 
     def __call__(
         self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
@@ -153,13 +153,13 @@ class ShadowUnlearning:
             in_request = np.isin(retain.ids, request.ids)
             requested, retain = retain.at(in_request), retain.at(~in_request)
             if len(requested):  # of a small request a reference may have nothing
-                split = Split(requested, forget.joined(retain) if request.retain else None, self.reference)
+                split = Split(requested, forget.joined(retain) if request.retain else None, self.holdout)
                 request_seed = derive(seed, "earlier request", number)
                 trained = self._forget(
                     model, split, request.method, request_seed, folder / f"request-{number:04d}", progress
                 )
                 model, spent = trained.model, spent + (trained.seconds or 0.0)
-        split = Split(forget, retain if self.retain else None, self.reference)
+        split = Split(forget, retain if self.retain else None, self.holdout)
         trained = self._forget(model, split, self.method, seed, folder, progress)
         return trained.model, spent + (trained.seconds or 0.0)
 
@@ -228,7 +228,7 @@ def train_shadows(
             task,
             recipe,
             split.retain is not None,
-            split.reference,
+            split.holdout,
             tuple(served),
             teachers if taught else None,
         ),
@@ -273,9 +273,9 @@ def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) ->
 
 
 def refuse_seen(split: Split, unseen: Samples) -> None:
-    """Refuse unseen samples that are in the split's reference set, which methods may learn from; raises AuditError."""
-    if split.reference is not None and len(shared := np.intersect1d(split.reference.ids, unseen.ids)):
+    """Refuse unseen samples that are in the split's holdout set, which methods may learn from; raises AuditError."""
+    if split.holdout is not None and len(shared := np.intersect1d(split.holdout.ids, unseen.ids)):
         raise AuditError(
-            f"expected unseen samples that no method can see, got {shown(shared)} of the reference set; "
-            "draw the reference set from other samples"
+            f"expected unseen samples that no method can see, got {shown(shared)} of the holdout set; "
+            "draw the holdout set from other samples"
         )

@@ -81,7 +81,7 @@ def describe(
             train=len(split.forget) + len(split.kept),
             forget=len(split.forget),
             retain=len(split.kept),
-            reference=0 if split.reference is None else len(split.reference),
+            holdout=0 if split.holdout is None else len(split.holdout),
             test=len(unseen),
         ),
         data_sha256=data_sha256,

@@ -46,13 +46,13 @@ class Serving:
     history: History
 
     @classmethod
-    def of(cls, model: Trained | nn.Module, train: Samples, *, reference: Samples | None = None) -> Serving:
-        """Begin with a model that was trained on `train`; `reference` holds unseen samples, for methods that need any.
+    def of(cls, model: Trained | nn.Module, train: Samples, *, holdout: Samples | None = None) -> Serving:
+        """Begin with a model that was trained on `train`; `holdout` holds unseen samples, for methods that need any.
 
-        Raises DataError where the reference set shares ids with the training samples.
+        Raises DataError where the holdout set shares ids with the training samples.
         """
         trained = model if isinstance(model, Trained) else Trained.given(model)
-        return cls(trained, History(train, reference))
+        return cls(trained, History(train, holdout))
 
     @property
     def model(self) -> nn.Module:
@@ -70,7 +70,7 @@ class Serving:
         return len(self.history.requests)
 
     def erased(self) -> Serving:
-        """The same model with a history that holds no forgotten sample any more, nor a reference set."""
+        """The same model with a history that holds no forgotten sample any more, nor a holdout set."""
         return Serving(self.made, self.history.erased())
 
     @property
@@ -157,7 +157,7 @@ class Serving:
         teachers: ReferencePool | Teachers | None,
     ) -> str:
         """Everything that the outcome of a request depends on, as a short name."""
-        sets = [None if part is None else part.sha256 for part in (request.forget, request.retain, request.reference)]
+        sets = [None if part is None else part.sha256 for part in (request.forget, request.retain, request.holdout)]
         ingredients = [weights_sha256(self.model), model_sha256(self.model, request.forget)]
         ingredients.append(task_sha256(task, self.model, request.forget))
         if recipe is not None:

@@ -81,14 +81,14 @@ class Workspace:
         seed: int,
         progress: Progress = silent,
         train_size: int | None = None,
-        reference_size: int | None = None,
+        holdout_size: int | None = None,
         coins: int | None = None,
         noise: int | None = None,
         noise_scale: float | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
-        A function makes the recipe for the data (`recipe_for`). For `train_size`, `reference_size`, `coins`, `noise`
+        A function makes the recipe for the data (`recipe_for`). For `train_size`, `holdout_size`, `coins`, `noise`
         and `noise_scale` see `Origin`.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
@@ -96,9 +96,9 @@ class Workspace:
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
         loaded = None
         if not isinstance(recipe, Recipe):
-            loaded = load(source, train_size=train_size, reference_size=reference_size, seed=seed)
+            loaded = load(source, train_size=train_size, holdout_size=holdout_size, seed=seed)
             recipe = recipe(loaded)
-        origin = Origin(source, recipe, seed, train_size, reference_size, coins, noise, noise_scale, loaded)
+        origin = Origin(source, recipe, seed, train_size, holdout_size, coins, noise, noise_scale, loaded)
         origin.write(folder)
         return cls(folder, origin, progress)
 
@@ -212,7 +212,7 @@ class Workspace:
     def _before(self, number: int) -> History:
         """What was trained on, and what was forgotten before the request of this number."""
         earlier = tuple(as_ids(request.ids, what="ids of a request") for request in self.requests[: number - 1])
-        return History(self.data.train, self.data.reference, earlier)
+        return History(self.data.train, self.data.holdout, earlier)
 
     @property
     def _store(self) -> Requests:
@@ -353,7 +353,7 @@ class Workspace:
 
         def make(work: Path) -> Trained:
             self.origin.check_code(self.folder)
-            if "recipe" in method.needs and split.reference is None:  # with a reference set `unlearn` does so itself
+            if "recipe" in method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
                 workflow.check_fresh(
                     self.recipe, split.forget, self.data.test, self.task, seed=seed, what="the samples to forget"
                 )
@@ -444,7 +444,7 @@ class Workspace:
     def teachers(
         self, models: int = TEACHERS, *, workers: int | None = None, executor: Executor | None = None
     ) -> ReferencePool:
-        """Train the teachers that are missing, over training and reference samples, and open all of them.
+        """Train the teachers that are missing, over training and holdout samples, and open all of them.
 
         They are references of a pool of their own, which methods may learn from and no audit rests on. Where samples
         have owners, all of an owner's are in the same half, so that half of the teachers know nothing of each.
@@ -453,12 +453,12 @@ class Workspace:
         return workflow.train_references(
             self.recipe,
             self.data.train,
-            self.data.reference,
+            self.data.holdout,
             self.task,
             folder=self.folder / "teachers",
             models=models,
             seed=derive(self.seed, "teachers"),
-            groups=self.data.groups("reference"),
+            groups=self.data.groups("holdout"),
             workers=workers,
             executor=executor,
             progress=self._progress_of("teachers"),

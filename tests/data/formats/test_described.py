@@ -225,8 +225,8 @@ def test_a_parquet_table_is_read_or_the_way_to_read_it_is_told(tmp_path: Path):
 
 
 def test_reference_samples_of_a_table_are_drawn_with_their_ids(tmp_path: Path):
-    data = load(put(tmp_path), reference_size=1, train_size=3, seed=1)
-    assert data.reference is not None
-    assert len(np.unique([*data.train.ids, *data.reference.ids])) == 4
+    data = load(put(tmp_path), holdout_size=1, train_size=3, seed=1)
+    assert data.holdout is not None
+    assert len(np.unique([*data.train.ids, *data.holdout.ids])) == 4
     people = {line.split(",")[0]: line.split(",")[1] for line in ROWS.splitlines()}
     assert data.metadata["person"].tolist() == [people[name] for name in data.train.ids]

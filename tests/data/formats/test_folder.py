@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_images_are_read_with_their_paths_for_ids_and_classes_in_alphabetical_order(folder: Path):
     data = load(folder)
-    assert (data.name, data.classes, data.reference) == (folder.name, 2, None)
+    assert (data.name, data.classes, data.holdout) == (folder.name, 2, None)
     assert data.train.ids.tolist() == ["train/ant/a.png", "train/cat/a c.png", "train/cat/b.png"]
     assert data.test.ids.tolist() == ["test/ant/x.png", "test/cat/y.PNG"]
     assert data.train.everything().y.tolist() == [0, 1, 1]
@@ -63,10 +63,10 @@ def test_transparency_is_left_out(folder: Path):
 
 
 def test_a_reference_folder_is_read(folder: Path):
-    put(folder, "reference/cat/z.png", 30)
-    reference = load(folder).reference
-    assert reference is not None
-    assert (reference.ids.tolist(), reference.everything().y.tolist()) == (["reference/cat/z.png"], [1])
+    put(folder, "holdout/cat/z.png", 30)
+    holdout = load(folder).holdout
+    assert holdout is not None
+    assert (holdout.ids.tolist(), holdout.everything().y.tolist()) == (["holdout/cat/z.png"], [1])
 
 
 def test_files_that_systems_hide_are_left_alone(folder: Path):

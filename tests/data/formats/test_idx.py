@@ -34,7 +34,7 @@ def test_idx_files_are_read_as_they_were_written(tmp_path: Path, draw: Draw, com
     arrays = draw(5, 4)
     write(tmp_path / "digits", arrays, compress=compress)
     data = load(tmp_path / "digits")
-    assert (data.name, data.classes, data.reference, data.notes) == ("digits", 10, None, ())
+    assert (data.name, data.classes, data.holdout, data.notes) == ("digits", 10, None, ())
     for part, samples in (("train", data.train), ("test", data.test)):
         batch = samples.everything()
         assert torch.equal(batch.x, torch.from_numpy(arrays[f"{part}_x"]).float()[:, None] / 255)
