@@ -52,7 +52,7 @@ from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import EMBEDDED, load
+from obliviate.data.sources import EMBEDDED, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
@@ -63,7 +63,7 @@ from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workflow import Evaluation, Trained, models
+from obliviate.workflow import Evaluation, TrainedModel, models
 
 ROOT: Final = Path(__file__).parent.parent
 STAGES: Final = ("check", "data", "train", "references", "unlearn", "audit")
@@ -223,7 +223,7 @@ class Bench:
 
     @cached_property
     def _parts(self) -> tuple[Samples, Samples, Samples]:
-        data = load(self.source, train_size=self.scale.train_size)
+        data = load_data(self.source, train_size=self.scale.train_size)
         if len(data.test) <= self.scale.holdout:
             raise SystemExit(f"expected over {self.scale.holdout} test samples, got {len(data.test)}; use other data")
         test = data.test if self.scale.test is None else data.test.select(data.test.ids[: self.scale.test])
@@ -311,7 +311,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------- models
 
     @cached_property
-    def original(self) -> Trained:
+    def original(self) -> TrainedModel:
         """The model that is to forget."""
         return self._kept(
             "original",
@@ -319,12 +319,12 @@ class Bench:
             lambda: workflow.train(self.recipe, self.train, self.task, progress=self.clock.tick),
         )
 
-    def retrained(self, number: int) -> Trained:
+    def retrained(self, number: int) -> TrainedModel:
         """A model that never saw the forget set."""
         seed = FORGET_SEED + 10 * (1 + number)
         return self._kept(f"retrained-{number}", self.split.kept, lambda: self._unlearned(Retrain(), self.split, seed))
 
-    def _kept(self, name: str, samples: Samples, make: Callable[[], Trained]) -> Trained:
+    def _kept(self, name: str, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         path = self.folders.work / "models" / f"{name}.safetensors"
         if path.with_suffix(".json").exists():
             trained, _ = models.read(path, self.recipe)
@@ -365,7 +365,7 @@ class Bench:
         assert self.split.holdout is not None
         return self.pool("teachers", self.split.holdout, self.scale.teachers, TEACHER_SEED)
 
-    def _unlearned(self, method: Method, split: Split, seed: int, name: str = "") -> Trained:
+    def _unlearned(self, method: Method, split: Split, seed: int, name: str = "") -> TrainedModel:
         extra: dict[str, Any] = {"teachers": self.teachers} if method.name == "never_seen" else {}
         return workflow.unlearn(
             self.original.model,
@@ -391,7 +391,7 @@ class Bench:
         """Where a model's outputs are kept."""
         return self.folders.work / "candidates" / f"{name}.safetensors"
 
-    def candidate(self, name: str, make: Callable[[], Trained]) -> Candidate:
+    def candidate(self, name: str, make: Callable[[], TrainedModel]) -> Candidate:
         """A model's outputs, kept; the model is made where they are not there yet."""
         path = self.outputs_of(name)
         if not path.exists():
@@ -469,7 +469,7 @@ def check(bench: Bench, minutes: float) -> None:
         command += ["--work", str(twin), "--out", str(twin / "out")]
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    data = load(EMBEDDED, train_size=600)
+    data = load_data(EMBEDDED, train_size=600)
     recipe, task = Recipe(epochs=8, augmentation="crop_flip"), Classification(classes=10)
     split = Split.of(data.train, forget=random_ids(data.train, SHARE, seed=1), holdout=data.holdout)
     original = Run(task, recipe=recipe, device="cpu").train(data.train)
@@ -622,7 +622,7 @@ def audit(bench: Bench) -> None:
 # ---------------------------------------------------------------------------------------------------------- helpers
 
 
-def lost() -> Trained:
+def lost() -> TrainedModel:
     """Stand for a model whose outputs should be kept."""
     raise SystemExit("expected the outputs of every cell that is audited, got a cell without; begin the audit again")
 
@@ -632,7 +632,7 @@ def right_share(model: torch.nn.Module, samples: Samples) -> float:
     return 100 * float((outputs(model, samples).argmax(1) == samples.everything().y).float().mean())
 
 
-def percent_right(trained: Trained, samples: Samples) -> float:
+def percent_right(trained: TrainedModel, samples: Samples) -> float:
     """The accuracy of a trained model, in percent."""
     return right_share(trained.model, samples)
 

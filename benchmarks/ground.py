@@ -34,7 +34,7 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
-from obliviate.workflow import Evaluation, Trained, models
+from obliviate.workflow import Evaluation, TrainedModel, models
 from obliviate.workspace import Workspace
 
 COLUMNS = {
@@ -80,7 +80,7 @@ class Bench:
         seed: int,
         name: str = "",
         pool: ReferencePool | None = None,
-    ) -> Trained:
+    ) -> TrainedModel:
         """Run a method, which may learn from a pool; its notes hold `share_of_retraining`."""
         paces = [self._pace()]
         began = seconds()
@@ -93,7 +93,7 @@ class Bench:
         share = spent / (statistics.fmean(paces) * retained * self.recipe.epochs)
         return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
 
-    def kept(self, path: Path, samples: Samples, make: Callable[[], Trained]) -> Trained:
+    def kept(self, path: Path, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         """The model of this file; made of the samples and written if it is not there."""
         if path.exists():
             return models.read(path, self.recipe)[0]
@@ -161,7 +161,7 @@ class Ground:
             self._requests[key] = Request(self, *key, retrained or self.count)
         return self._requests[key]
 
-    def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> Trained:
+    def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> TrainedModel:
         """Run a method on the original; its notes hold `share_of_retraining`."""
         return self.bench.unlearn(self.original.model, split, method, seed=seed, name=name)
 
@@ -192,7 +192,7 @@ class Request:
         """Run one method and audit it: the figures of the tables."""
         return figures(self.audit(self.candidate(method, retain=retain))[0])
 
-    def _retrained(self, folder: Path, seed: int) -> Trained:
+    def _retrained(self, folder: Path, seed: int) -> TrainedModel:
         make = partial(self.ground.unlearn, Retrain(), self.split, seed=seed)
         return self.ground.bench.kept(folder / f"retrained-{seed}.safetensors", self.split.kept, make)
 

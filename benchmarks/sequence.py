@@ -39,7 +39,7 @@ from obliviate.testing import recorded
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.types import Ids
-from obliviate.workflow import Evaluation, Serving, Trained
+from obliviate.workflow import Evaluation, Session, TrainedModel
 
 REQUESTS: Final = 5
 SHARE: Final = 0.02
@@ -66,7 +66,7 @@ class Judged:
         self.all, self.last = (Evaluation.of(one, data.test, ground.pool) for one in (self.whole, last))
         self.retrained = [self._retrained(derive(ground.seed, "afresh", self.step, one)) for one in range(RETRAINED)]
 
-    def of(self, *models: Trained) -> list[dict[str, Any]]:
+    def of(self, *models: TrainedModel) -> list[dict[str, Any]]:
         """The figures of each model, those on the last request alone under `last_`; the retrained ones come after."""
         settings = AuditSettings()
 
@@ -80,7 +80,7 @@ class Judged:
             for one, last in zip(audit(self.all), audit(self.last), strict=True)
         ]
 
-    def _retrained(self, seed: int) -> Trained:
+    def _retrained(self, seed: int) -> TrainedModel:
         make = partial(self.ground.unlearn, Retrain(), self.whole, seed=seed)
         path = self.ground.folder / f"request-{self.step}" / f"retrained-{seed}.safetensors"
         return self.ground.bench.kept(path, self.whole.kept, make)
@@ -88,14 +88,14 @@ class Judged:
 
 def chain(ground: Ground, judged: Sequence[Judged], requests: Sequence[Ids], method: Method, *, retain: bool) -> Rows:
     """The figures after each request, and how many ids of earlier requests were read."""
-    serving, rows = Serving.of(ground.original, ground.data.train, holdout=ground.data.holdout), []
+    session, rows = Session.of(ground.original, ground.data.train, holdout=ground.data.holdout), []
     for ids, yardstick in zip(requests, judged, strict=True):
-        earlier = set(serving.forgotten.tolist())
+        earlier = set(session.forgotten.tolist())
         train, read = recorded(ground.data.train)
-        watched = replace(serving, history=replace(serving.history, trained=train))
-        made = watched.forget(ids, method, ground.task, recipe=ground.recipe, seed=ground.seed, retain=retain).made
+        watched = replace(session, history=replace(session.history, trained=train))
+        made = watched.forget(ids, method, ground.task, recipe=ground.recipe, seed=ground.seed, retain=retain).trained
         found = {"read_again": len(read() & earlier), "read": len(read())}
-        serving = Serving(made, serving.history.after(ids))
+        session = Session(made, session.history.after(ids))
         rows.append({**yardstick.of(replace(made, name="made"))[0], **found})
     return rows
 

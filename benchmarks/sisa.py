@@ -79,7 +79,7 @@ def main() -> None:
             generator = np.random.default_rng(derive(seed, "sisa", count))
             split = Split.of(data.train, forget=generator.choice(data.train.ids, size=count, replace=False))
 
-            def forget(split: Split = split, own: Path = own) -> workflow.Trained:
+            def forget(split: Split = split, own: Path = own) -> workflow.TrainedModel:
                 return workflow.unlearn(
                     model, split, SISA(), task, recipe=recipe, seed=seed, checkpoints=own, measure=False
                 )

@@ -35,7 +35,7 @@ from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
@@ -43,11 +43,11 @@ from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
+from obliviate.training.defaults import recipe_for
 from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
-from obliviate.training.suited import recipe_for
-from obliviate.workflow import Evaluation, Trained
+from obliviate.workflow import Evaluation, TrainedModel
 
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
 TUNING: Final = 3  # the forget set that settings are tried on: those of the seeds are 0, 1 and 2
@@ -172,7 +172,7 @@ class Field:
     def of(cls, name: str, files: Path, out: Path) -> Field:
         """Load the data of a setting, and what was found before."""
         setting = SETTINGS[name]
-        data = load(
+        data = load_data(
             setting.source if setting.shipped else files / setting.source,
             train_size=setting.train_size,
             holdout_size=setting.holdout_size,
@@ -218,13 +218,13 @@ class Field:
             ids = self.data.ids_of(most(self.data)[number])
         return Split.of(self.data.train, forget=ids, holdout=self.data.holdout)
 
-    def original(self, seed: int) -> Trained:
+    def original(self, seed: int) -> TrainedModel:
         make = partial(workflow.train, self.recipe, self.data.train, self.bench.task, seed=seed)
         return self.bench.kept(self.folder / f"original-{seed}.safetensors", self.data.train, make)
 
-    def retrained(self, number: int) -> list[Trained]:
+    def retrained(self, number: int) -> list[TrainedModel]:
         """Models that never saw the forget set of this number."""
-        split, made = self.split(number), list[Trained]()
+        split, made = self.split(number), list[TrainedModel]()
         for seed in range(100, 100 + self.setting.retrained):
             make = partial(self.bench.unlearn, self.original(0).model, split, Retrain(), seed=seed)
             path = self.folder / f"retrained-{number}-{seed}.safetensors"
@@ -232,7 +232,7 @@ class Field:
         return made
 
     @cache  # noqa: B019
-    def judge(self, number: int) -> Callable[[Sequence[Trained]], list[dict[str, Any]]]:
+    def judge(self, number: int) -> Callable[[Sequence[TrainedModel]], list[dict[str, Any]]]:
         """What tells the figures of models beside those of the retrained ones, which come last."""
         split, peers = self.split(number), self.retrained(number)
         if not self.setting.references:
@@ -241,7 +241,7 @@ class Field:
         evaluation = Evaluation.of(split, self.test, self.pool, self.bench.task)
         yardstick = [evaluation.candidate(one) for one in peers]
 
-        def found(models: Sequence[Trained]) -> list[dict[str, Any]]:
+        def found(models: Sequence[TrainedModel]) -> list[dict[str, Any]]:
             audits = evaluation.audit(
                 [*(evaluation.candidate(one) for one in models), *yardstick], AuditSettings()
             ).models

@@ -93,7 +93,7 @@ def run(
     methods: Sequence[ob.Method] = METHODS,
 ) -> dict[str, tuple[Groups, float]]:
     """Train on biased images, forget those that the rule finds, and return groups and processor seconds by model."""
-    data = ob.load("fashion_mnist_5k", train_size=train_size, seed=seed)
+    data = ob.load_data("fashion_mnist_5k", train_size=train_size, seed=seed)
     task, recipe = ob.Classification(classes=data.classes), ob.Recipe(epochs=epochs)
     train = biased(data.train, label, share, seed)
 

@@ -414,26 +414,36 @@ def test_an_executor_that_is_none_is_refused_before_any_work(
 def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
     audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
-    options = ("--margin", 4, "--utility-margin", 7, "--form", "taylor", "--screens", "--shadows", "--no-pictures")
+    options = (
+        "--margin",
+        4,
+        "--utility-margin",
+        7,
+        "--form",
+        "taylor",
+        "--cheap-attacks",
+        "--shadows",
+        "--no-pictures",
+    )
     code, out, _ = cli(*audit, *options, "--json")
     assert code == 0
     results = json.loads(out)
     settings = results["settings"]
     assert (settings["margin"], settings["utility_margin"]) == (pytest.approx(4), pytest.approx(7))
-    assert settings["screens"]
+    assert settings["cheap_attacks"]
     assert {one["name"]: one["settings"] for one in results["attacks"]}["rmia"]["form"] == "taylor"
     assert not results["pictures"]
     original, unlearned = results["models"]
     assert (original["role"], unlearned["role"]) == ("original", "unlearned")
     assert "ulira" in unlearned["attacks"]
     assert "ulira" not in original["attacks"]
-    assert unlearned["screens"]
+    assert unlearned["cheap_attacks"]
     code, out, _ = cli(*audit)
     assert code == 0
     assert "references that never saw them: " in out
     results = json.loads(first(folder).results.read_text(encoding="utf-8"))
     assert results["settings"]["margin"] is None
-    assert not results["models"][0]["screens"]
+    assert not results["models"][0]["cheap_attacks"]
 
 
 @pytest.fixture
@@ -1058,7 +1068,7 @@ def test_a_damaged_or_foreign_file_is_refused(
         (lambda path: path.write_text("{"), ["JSON", "damaged"]),
         (lambda path: path.write_text("{}"), ["the hash of the contents", "none"]),
         (lambda path: write_sealed_json(path, {"schema": "other/1"}), ["other/1"]),
-        (lambda path: write_sealed_json(path, {}), ["obliviate.results/4"]),
+        (lambda path: write_sealed_json(path, {}), ["obliviate.results/5"]),
     ],
     ids=["no JSON", "no hash", "another schema", "no schema"],
 )

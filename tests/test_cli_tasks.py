@@ -55,12 +55,15 @@ def test_data_of_every_kind_are_trained_unlearned_and_audited(
     refused = kind not in ("table", "text")
     assert run("unlearn", "amun", "--out", out) == int(refused)
     assert ("expected a task that amun serves (classification), got" in capsys.readouterr().err) == refused
-    assert run("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0, "--screens", "--json") == 0
+    assert (
+        run("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0, "--cheap-attacks", "--json")
+        == 0
+    )
     results = json.loads(capsys.readouterr().out)
     names = [one["name"] for one in results["models"]]
     assert names[:2] == ["original", "nabla_tau"]
     assert ("amun" in names) != refused
     assert all(0 <= one["accuracy"]["forget"]["value"] <= 100 for one in results["models"])
-    assert all("mia_loss" in one["screens"] for one in results["models"])
+    assert all("mia_loss" in one["cheap_attacks"] for one in results["models"])
     assert results["task"]["right"]
     assert "<svg" in (out / "requests" / "0001" / "report.html").read_text(encoding="utf-8")

@@ -208,5 +208,5 @@ def test_an_audit_tells_a_model_that_forgot_by_name(
     model = copy.deepcopy(fitted).unlearn(range(30), "retrain")
     found = model.audit(x[:30], y[:30], *unseen, folder=tmp_path, models=4)
     assert [one.name for one in found.models] == ["UnlearningClassifier"]
-    assert found.findings.yardstick == "references"
+    assert found.findings.baseline == "references"
     assert found.models[0].accuracy.forget.value == pytest.approx(100 * model.score(x[:30], y[:30]))

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from obliviate.comparison import Comparison, compare
     from obliviate.data.rules import Rule, class_ids, owner, random_ids, where, with_copies
     from obliviate.data.samples import Samples
-    from obliviate.data.sources import load
+    from obliviate.data.sources import load_data
     from obliviate.data.split import Split
     from obliviate.errors import ObliviateError
     from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
-    from obliviate.inspection import Inspection, inspect
+    from obliviate.inspection import Inspection, inspect_models
     from obliviate.methods.amun import AMUN, adversarial_examples
     from obliviate.methods.bad_teacher import BadTeacher
     from obliviate.methods.base import Method
@@ -50,18 +50,18 @@ if TYPE_CHECKING:
     from obliviate.methods.trew import TREW
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
-    from obliviate.report.text import table
+    from obliviate.report.text import format_table
     from obliviate.results.schema import CoinFlips, PlantedNoise
     from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task, task_of
     from obliviate.training.class_weights import balanced_weights
     from obliviate.training.compute import Compute, computing
+    from obliviate.training.defaults import recipe_for
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
-    from obliviate.training.suited import recipe_for
     from obliviate.types import Batch
     from obliviate.workflow import (
-        Serving,
-        Trained,
+        Session,
+        TrainedModel,
         Tuned,
         audit_models,
         load_references,
@@ -86,7 +86,7 @@ _HOMES = {
     "CausalLM": "task",
     "Classification": "task",
     "MultiLabel": "task",
-    "recipe_for": "training.suited",
+    "recipe_for": "training.defaults",
     "task_of": "task",
     "Regression": "task",
     "CoinFlips": "results.schema",
@@ -119,11 +119,11 @@ _HOMES = {
     "SalUn": "methods.salun",
     "Samples": "data.samples",
     "Scrub": "methods.scrub",
-    "Serving": "workflow",
+    "Session": "workflow",
     "ShadowPool": "references.shadows",
     "Split": "data.split",
     "Task": "task",
-    "Trained": "workflow",
+    "TrainedModel": "workflow",
     "CT": "methods.ct",
     "LoTUS": "methods.lotus",
     "MSG": "methods.msg",
@@ -139,8 +139,8 @@ _HOMES = {
     "class_ids": "data.rules",
     "coin_flips": "canaries.coin_flips",
     "compare": "comparison",
-    "inspect": "inspection",
-    "load": "data.sources",
+    "inspect_models": "inspection",
+    "load_data": "data.sources",
     "load_references": "workflow",
     "memorised": "workflow",
     "mislabelled": "workflow",
@@ -150,7 +150,7 @@ _HOMES = {
     "planted_noise": "canaries.noise",
     "random_ids": "data.rules",
     "save_report": "workflow",
-    "table": "report.text",
+    "format_table": "report.text",
     "toss": "canaries.coins",
     "train": "workflow",
     "train_references": "workflow",
@@ -208,11 +208,11 @@ __all__ = [
     "SalUn",
     "Samples",
     "Scrub",
-    "Serving",
+    "Session",
     "ShadowPool",
     "Split",
     "Task",
-    "Trained",
+    "TrainedModel",
     "Tuned",
     "UnlearningClassifier",
     "UnlearningRegressor",
@@ -223,8 +223,9 @@ __all__ = [
     "coin_flips",
     "compare",
     "computing",
-    "inspect",
-    "load",
+    "format_table",
+    "inspect_models",
+    "load_data",
     "load_references",
     "memorised",
     "mislabelled",
@@ -235,7 +236,6 @@ __all__ = [
     "random_ids",
     "recipe_for",
     "save_report",
-    "table",
     "task_of",
     "toss",
     "train",

@@ -111,7 +111,7 @@ class _Audit:
             "rule for the forget set": rule if rule.startswith("random") else rule.split()[0],
             "number of references": results.references.models,
             "attack": {attack.name: attack.settings for attack in results.attacks},
-            "yardstick": results.yardstick,
+            "baseline": results.baseline,
         }
 
     @cached_property

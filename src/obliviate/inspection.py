@@ -33,7 +33,7 @@ from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 LEAST: Final = 5  # samples of each kind that the probe's cross-validation needs
 GENTLE: Final = 0.1  # of the recipe's learning rate
@@ -78,8 +78,8 @@ class Inspection:
         return result | {"models": list(result["models"]), "notes": list(result["notes"])}
 
 
-def inspect(
-    models: Sequence[Trained],
+def inspect_models(
+    models: Sequence[TrainedModel],
     split: Split,
     unseen: Samples,
     task: Task,

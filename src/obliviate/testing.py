@@ -39,7 +39,7 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
-from obliviate.workflow import Serving
+from obliviate.workflow import Session
 from obliviate.workflow.unlearning import kept
 
 MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
@@ -86,7 +86,7 @@ class Whole:
 class Outcome:
     """What a user gets from a method, and the tensors of the original that have another value since."""
 
-    trained: workflow.Trained
+    trained: workflow.TrainedModel
     spoilt: tuple[str, ...]
 
 
@@ -173,7 +173,7 @@ class Bench:
             self._outcomes[key] = Outcome(made, spoilt)
         return self._outcomes[key]
 
-    def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.Trained:
+    def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.TrainedModel:
         """Unlearn as a user does."""
         checkpoints = self._own_checkpoints(None)
         given = {"recipe": self.recipe, "checkpoints": checkpoints, "teachers": self.teachers} | options
@@ -367,12 +367,12 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
     train, reads = counted(bench.train.select(bench.train.ids[:150]))
-    serving = Serving.of(bench.original, train, holdout=bench.split.holdout)
+    session = Session.of(bench.original, train, holdout=bench.split.holdout)
     checkpoints = bench._own_checkpoints(None)  # one folder for all three
     options = {"recipe": bench.recipe, "checkpoints": checkpoints, "teachers": bench.teachers}
     for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
-        before, gone = reads(), set(serving.forgotten.tolist())
-        serving = serving.forget(ids, method, bench.task, folder=folder / "requests", **options)
+        before, gone = reads(), set(session.forgotten.tolist())
+        session = session.forget(ids, method, bench.task, folder=folder / "requests", **options)
         read = set(reads() - before)
         _expect(bool(read), method, f"request {number} to read samples", "none read")
         again = len(read & gone)

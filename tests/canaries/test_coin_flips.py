@@ -17,7 +17,7 @@ from obliviate.metrics.utility import margin
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Game:
 
     heads: Samples
     tails: Samples
-    models: list[Trained]
+    models: list[TrainedModel]
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_without_retrained_models_the_margin_itself_is_the_score(game: Game) -> 
 
 def test_p_values_of_models_that_know_nothing_are_valid(noise: Samples, by_heart: Recipe) -> None:
     """Untrained models stand for models that do not depend on the coins; these are tossed many times."""
-    models = [Trained.given(by_heart.build(seed=seed), name=f"{seed}") for seed in range(3)]
+    models = [TrainedModel.given(by_heart.build(seed=seed), name=f"{seed}") for seed in range(3)]
     values = []
     for seed in range(100):
         coins = toss(noise.ids, 100, seed)

@@ -15,7 +15,7 @@ from obliviate.results.schema import NoiseFound
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 
 def test_planted_noise_is_known_by_the_original_and_not_by_a_retrained_model(
@@ -41,7 +41,10 @@ def test_every_model_is_tested_and_one_without_a_gradient_is_named(
     _, xi = canaries.plant(clean, sigma=0.5, seed=0)
     flat = nn.Linear(30, 2)
     nn.init.zeros_(flat.weight)
-    models = [Trained.given(by_heart.build(seed=1), name="whole"), Trained.given(flat, name="flat", role="unlearned")]
+    models = [
+        TrainedModel.given(by_heart.build(seed=1), name="whole"),
+        TrainedModel.given(flat, name="flat", role="unlearned"),
+    ]
     found = canaries.planted_noise(models, clean, xi, two_classes, sigma=0.5)
     alone = canaries.noise_test(models[0].model, clean, xi, two_classes, sigma=0.5)
     (one,) = found.models

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from obliviate.data.selection import hashes, select
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.errors import DataError
 
 
@@ -36,7 +36,7 @@ def selected(
 
 def loaded(folder: Path, given: dict[str, np.ndarray], **sizes: int) -> Data:
     np.savez(folder / "mine.npz", **given)  # pyright: ignore[reportArgumentType]
-    return load(folder / "mine.npz", **sizes)
+    return load_data(folder / "mine.npz", **sizes)
 
 
 # Drawing
@@ -103,7 +103,7 @@ def test_sizes_out_of_range_are_refused(sizes: dict[str, int], message: str):
 
 def test_a_second_reference_set_is_refused():
     with pytest.raises(DataError, match=r"^expected data without a holdout set, .* got 500 holdout samples; "):
-        load("fashion_mnist_5k", holdout_size=100)
+        load_data("fashion_mnist_5k", holdout_size=100)
 
 
 def test_ids_of_the_user_go_with_their_samples(tmp_path: Path):

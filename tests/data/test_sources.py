@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from obliviate.data import sources
-from obliviate.data.sources import EMBEDDED, Data, load, pixels
+from obliviate.data.sources import EMBEDDED, Data, load_data, pixels
 from obliviate.errors import DataError
 
 SHIPPED = Path(sources.__file__).parent / "embedded"
@@ -29,7 +29,7 @@ def arrays(**changed: Any) -> dict[str, np.ndarray]:
 
 def loaded(folder: Path, **changed: Any) -> Data:
     np.savez(folder / "mine.npz", **arrays(**changed))  # pyright: ignore[reportArgumentType]
-    return load(folder / "mine.npz")
+    return load_data(folder / "mine.npz")
 
 
 # The shipped set
@@ -179,7 +179,7 @@ def test_a_single_array_under_the_name_of_an_archive_is_refused(tmp_path: Path):
     with (tmp_path / "mine.npz").open("wb") as file:
         np.save(file, np.zeros(3))
     with pytest.raises(DataError, match=r"^expected mine.npz to be a .npz file of plain arrays, got .*; "):
-        load(tmp_path / "mine.npz")
+        load_data(tmp_path / "mine.npz")
 
 
 def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
@@ -194,7 +194,7 @@ def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
         damaged[place] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
         try:
-            assert load(path).sha256 == expected.sha256
+            assert load_data(path).sha256 == expected.sha256
         except DataError:
             refused += 1
     assert refused > len(content) / 6
@@ -207,7 +207,7 @@ def test_owners_stay_with_their_samples_through_the_selection(tmp_path: Path):
     owners = np.array(["ann", "bob", "ann", "cy", "bob", "ann"])
     ids = np.array([f"{owner}-{row}" for row, owner in enumerate(owners)])
     np.savez(tmp_path / "mine.npz", **arrays(train_owner=owners, train_ids=ids))  # pyright: ignore[reportArgumentType]
-    data = load(tmp_path / "mine.npz", train_size=4, holdout_size=1, seed=3)
+    data = load_data(tmp_path / "mine.npz", train_size=4, holdout_size=1, seed=3)
     assert data.owner == "owner"
     assert len(data.train) == 4
     assert data.metadata["owner"].tolist() == [name.partition("-")[0] for name in data.train.ids]
@@ -248,7 +248,7 @@ def test_an_unknown_source_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "there.csv").touch()
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(DataError, match=r"^expected .*\.npz[ ,].*, got .*; see docs/data.md$"):
-        load(name)
+        load_data(name)
 
 
 @pytest.mark.parametrize(

@@ -110,11 +110,11 @@ class Greedy(Guess):
 
 
 class Dear(Guess):
-    """A screen that needs references."""
+    """A cheap attack that needs references."""
 
     name: ClassVar[str] = "dear"
     needs: ClassVar[frozenset[str]] = frozenset({"references"})
-    use: ClassVar[Use] = "screen"
+    use: ClassVar[Use] = "cheap"
 
 
 class Impostor(Guess):
@@ -128,7 +128,7 @@ class Impostor(Guess):
     [
         (Open, "expected an attack with a class attribute `source` and a frozen dataclass, got Open without"),
         (Greedy, r"expected needs of .*'references'.*, got \['weights'\] in Greedy"),
-        (Dear, "and a screen to need no other models, got 'screen' in Dear"),
+        (Dear, "and a cheap attack to need no other models, got 'cheap' in Dear"),
         (Impostor, "expected a new attack name, got 'rmia' twice; rename Impostor"),
     ],
 )

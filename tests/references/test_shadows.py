@@ -211,7 +211,9 @@ def test_shadows_of_a_later_request_go_through_the_earlier_ones_first(
             model = workflow.unlearn(model, split, method, three_classes, recipe=tiny_recipe, seed=own).model
         np.testing.assert_array_equal(shadows.logits[r], outputs(model, population.select(shadows.ids)).numpy())
     kept = json.loads((shadows.folder / "shadows.json").read_text(encoding="utf-8"))
-    assert kept["unlearning"].endswith(f", earlier=[Served({before!r}, retain=True, ids={first.forget.ids.tolist()})])")
+    assert kept["unlearning"].endswith(
+        f", earlier=[PastRequest({before!r}, retain=True, ids={first.forget.ids.tolist()})])"
+    )
     assert make(pool, then, split=second).fingerprint != shadows.fingerprint
 
 

@@ -383,7 +383,7 @@ def test_what_is_kept_reads_back_the_same(tiny_recipe: Recipe, tiny: Samples, tm
     part = Part(9, {"accuracy": 1.0}, {"accuracy": 0.5})
     effect = Effect({"forget": part}, "damaged", "why", {"learning_rate": 0.1})
     assert Effect.from_dict(json.loads(json.dumps(effect.to_dict()))) == effect
-    made = workflow.Trained(tiny_recipe.build(seed=0), "unlearned", "m", 0, 1.0, effect=effect)
+    made = workflow.TrainedModel(tiny_recipe.build(seed=0), "unlearned", "m", 0, 1.0, effect=effect)
     path = tmp_path / "m.safetensors"
     save(path, made, tiny_recipe, data_sha256="", ids=[])
     assert read(path, tiny_recipe)[0].effect == effect

@@ -28,7 +28,7 @@ from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification, Regression
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Trained, audit_models, tune, tuning, unlearn
+from obliviate.workflow import TrainedModel, audit_models, tune, tuning, unlearn
 from obliviate.workflow.expectation import Expectation, Score
 from obliviate.workflow.models import read, save
 from obliviate.workflow.tuning import Knobs, Search, Trial
@@ -221,7 +221,7 @@ def test_an_interrupted_search_reads_back_what_was_tried(
     whole = tune(by_heart_model, request_, FineTune(), two_classes, recipe=by_heart, budget=3)
     calls: list[str] = []
 
-    def counting(*arguments: Any, **further: Any) -> Trained:
+    def counting(*arguments: Any, **further: Any) -> TrainedModel:
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(repr(arguments[2]))

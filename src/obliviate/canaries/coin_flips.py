@@ -14,12 +14,12 @@ from obliviate.metrics.rates import coin_flip_power, coin_flip_test, coin_guesse
 from obliviate.metrics.utility import margin
 from obliviate.results.schema import CoinFlips, CoinTest
 from obliviate.training.inference import outputs
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 FOUND: Final = 0.55  # accuracy of guesses at which the power is told
 
 
-def coin_flips(models: Sequence[Trained], heads: Samples, tails: Samples) -> CoinFlips:
+def coin_flips(models: Sequence[TrainedModel], heads: Samples, tails: Samples) -> CoinFlips:
     """Guess for each model which of the samples with coins it was trained on, and test the guesses exactly.
 
     Of `coins.toss`, `heads` were trained on and then forgotten, `tails` never seen. A sample is guessed to be of

@@ -20,7 +20,7 @@ from obliviate.errors import DataError
 from obliviate.results.schema import NoiseFound, PlantedNoise
 from obliviate.task import Task
 from obliviate.training.compute import Compute
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 
 def noisy_ids(ids: Shaped[np.ndarray, " all"], n: int, *, seed: int) -> Shaped[np.ndarray, " {n}"]:
@@ -81,7 +81,7 @@ def noise_test(
 
 
 def planted_noise(
-    models: Sequence[Trained], clean: Samples, noise: Float[Tensor, " n ..."], task: Task, *, sigma: float
+    models: Sequence[TrainedModel], clean: Samples, noise: Float[Tensor, " n ..."], task: Task, *, sigma: float
 ) -> PlantedNoise:
     """Test every model for the noise of `plant` (see `noise_test`); a note names each whose gradient is 0 somewhere.
 

@@ -22,7 +22,7 @@ from obliviate.data.split import Split
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.results.schema import CoinFlips, PlantedNoise
 from obliviate.task import Task
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 SIGMA: Final = 0.1  # of pixels in [0, 1]; noise of 0.3 sets forget samples so much apart that verdicts are open
 
@@ -88,7 +88,7 @@ class Plan:
             _keep(folder / "noise.json", facts, "noise")
 
     def tests(
-        self, models: Sequence[Trained], split: Split, task: Task
+        self, models: Sequence[TrainedModel], split: Split, task: Task
     ) -> tuple[CoinFlips | None, PlantedNoise | None, list[str]]:
         """The exact tests of models by coins and by noise; and what was planned and cannot be tested."""
         by_coins = by_noise = None

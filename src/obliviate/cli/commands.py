@@ -124,7 +124,7 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train the original model and keep it in a folder, ready to be unlearned and audited."""
-    from obliviate.training.suited import recipe_for
+    from obliviate.training.defaults import recipe_for
     from obliviate.workspace import Workspace
 
     asked = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate}
@@ -319,7 +319,7 @@ def audit(
         tuple[str, ...],
         Parameter(negative="", help="Add the attack of this name (`obliviate attacks`); may be given several times."),
     ] = (),
-    screens: Annotated[
+    cheap_attacks: Annotated[
         bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
     ] = False,
     shadows: Annotated[
@@ -347,7 +347,7 @@ def audit(
         margin=None if margin is None else margin / 100,
         utility_margin=utility_margin / 100,
         attacks=(*usual(form=form, variance=variance), *(find(name)() for name in attack)),
-        screens=screens,
+        cheap_attacks=cheap_attacks,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
         workspace = Workspace.open(out, progress=show_progress)

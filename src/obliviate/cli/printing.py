@@ -343,7 +343,7 @@ def attacks(described: Sequence[Mapping[str, Any]]) -> None:
     uses = {
         "verdict": "verdicts rest on it",
         "figure": "shown beside verdicts",
-        "screen": "a cheap look at one model, with --screens",
+        "cheap": "a cheap look at one model, with --cheap-attacks",
     }
     console = new_console()
     console.width = min(console.width, WIDEST)

@@ -62,7 +62,7 @@ class Chosen:
     """The ids to forget, how they were chosen in a few words, and the `scores` that the rule gave each, by a heading.
 
     Scores are of the first of the ids, where copies came along after them. `references` is how many
-    reference models were asked: they are no yardstick for samples that they have chosen. `grouped` says that the
+    reference models were asked: they are no baseline for samples that they have chosen. `grouped` says that the
     samples were chosen for what they have in common.
     """
 

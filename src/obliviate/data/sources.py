@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from obliviate.data import formats, named
+from obliviate.data import builtin, formats
 from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
@@ -116,8 +116,10 @@ class Data:
         return self.train.ids[with_value(name, self.metadata[name], value)]
 
 
-def load(source: str | Path, *, train_size: int | None = None, holdout_size: int | None = None, seed: int = 0) -> Data:
-    """Load a set of `NAMED` by its name, or a user's data by their path; the format is recognised by the files there.
+def load_data(
+    source: str | Path, *, train_size: int | None = None, holdout_size: int | None = None, seed: int = 0
+) -> Data:
+    """Load a set of `BUILT_IN` by its name, or a user's data by their path; the files there tell the format.
 
     A `.npz` file holds `train_x`, `train_y`, `test_x`, `test_y` and, if there are unseen samples to spare,
     `holdout_x`, `holdout_y`. Bytes are read as pixels and scaled to [0, 1]; floats are taken as they are. Images
@@ -131,12 +133,12 @@ def load(source: str | Path, *, train_size: int | None = None, holdout_size: int
 
     Raises DataError for an unknown source, a missing or damaged file, or arrays that do not fit together.
 
-    >>> data = load("fashion_mnist_5k", train_size=1000)
+    >>> data = load_data("fashion_mnist_5k", train_size=1000)
     >>> len(data.train), len(data.test), data.classes
     (1000, 2500, 10)
     """
-    if str(source) in NAMED:
-        name, contents = str(source), NAMED[str(source)](seed)
+    if str(source) in BUILT_IN:
+        name, contents = str(source), BUILT_IN[str(source)](seed)
     else:
         path = Path(source)
         form = formats.recognise(path)
@@ -151,7 +153,7 @@ def load(source: str | Path, *, train_size: int | None = None, holdout_size: int
 
 def embedded() -> Data:
     """Load the 5,000 + 500 + 2,500 images of Fashion-MNIST that the package ships, checked against their checksum."""
-    return load(EMBEDDED)
+    return load_data(EMBEDDED)
 
 
 def _embedded_arrays() -> Arrays:
@@ -170,11 +172,11 @@ def _embedded_arrays() -> Arrays:
     return arrays
 
 
-NAMED: Final[dict[str, Callable[[int], Contents]]] = {
-    EMBEDDED: lambda _: Contents(_embedded_arrays(), targets=Targets(named.ITEMS)),
-    "fashion_pairs": lambda _: named.pairs(_embedded_arrays()),
-    "digits": named.digits,
-    "diabetes": named.diabetes,
+BUILT_IN: Final[dict[str, Callable[[int], Contents]]] = {
+    EMBEDDED: lambda _: Contents(_embedded_arrays(), targets=Targets(builtin.ITEMS)),
+    "fashion_pairs": lambda _: builtin.pairs(_embedded_arrays()),
+    "digits": builtin.digits,
+    "diabetes": builtin.diabetes,
 }
 
 

@@ -1,4 +1,4 @@
-"""Which training samples are forgotten, which are kept, and which unseen ones may serve as a yardstick."""
+"""Which training samples are forgotten, which are kept, and which unseen ones may serve as a baseline."""
 
 from __future__ import annotations
 

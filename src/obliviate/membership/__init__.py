@@ -9,20 +9,20 @@ from typing import Any, Final
 
 from obliviate.errors import AuditError
 from obliviate.membership.base import Attack, with_plugins
-from obliviate.membership.correctness import Correctness
-from obliviate.membership.lira import LiRA, LiRAOffline, Variance
-from obliviate.membership.rmia import RMIA, Form, RMIAOffline
-from obliviate.membership.screens import (
-    ConfidenceScreen,
+from obliviate.membership.cheap_attacks import (
+    ConfidenceAttack,
     ConfidenceSvc,
     CorrectnessSvc,
-    EntropyScreen,
+    EntropyAttack,
     EntropySvc,
-    LossScreen,
+    LossAttack,
     ModifiedEntropySvc,
     ProbabilitiesSvc,
     SortedSoftmaxTrees,
 )
+from obliviate.membership.correctness import Correctness
+from obliviate.membership.lira import LiRA, LiRAOffline, Variance
+from obliviate.membership.rmia import RMIA, Form, RMIAOffline
 from obliviate.membership.ulira import ULiRA
 
 BUILT_IN: Final[tuple[type[Any], ...]] = (
@@ -32,9 +32,9 @@ BUILT_IN: Final[tuple[type[Any], ...]] = (
     RMIAOffline,
     LiRAOffline,
     ULiRA,
-    LossScreen,
-    EntropyScreen,
-    ConfidenceScreen,
+    LossAttack,
+    EntropyAttack,
+    ConfidenceAttack,
     CorrectnessSvc,
     ConfidenceSvc,
     EntropySvc,
@@ -62,7 +62,7 @@ def find(name: str) -> type[Any]:
 
 
 def usual(*, form: Form = "softmax", variance: Variance = "auto") -> tuple[Attack, ...]:
-    """The attacks of an audit that names none: all built-in ones but the screens.
+    """The attacks of an audit that names none: all built-in ones but the cheap ones.
 
     They are the same whatever packages are installed, and so are verdicts. `form` is that of the probability that RMIA
     reads, `variance` that of LiRA's Gaussians.
@@ -80,10 +80,10 @@ def usual(*, form: Form = "softmax", variance: Variance = "auto") -> tuple[Attac
     )
 
 
-def screens() -> tuple[Attack, ...]:
-    """The cheap screens, all built-in ones.
+def cheap_attacks() -> tuple[Attack, ...]:
+    """The cheap attacks, all built-in ones.
 
-    >>> screens()[0].name
+    >>> cheap_attacks()[0].name
     'mia_loss'
     """
-    return tuple(cls() for cls in BUILT_IN if cls.use == "screen")
+    return tuple(cls() for cls in BUILT_IN if cls.use == "cheap")

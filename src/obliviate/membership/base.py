@@ -123,7 +123,7 @@ class Attack(Protocol):
     must be there, of "references" (models trained with and without each sample), "shadows" (references that were
     unlearned as the model was) and "classes". `use` is what an audit does with it: verdicts rest on it ("verdict"), its
     AUCs are shown beside them ("figure"), or it is a cheap look at one model that runs where it is asked for
-    ("screen"), and is reported by its balanced accuracy, so that scores above 0 must mean "member".
+    ("cheap"), and is reported by its balanced accuracy, so that scores above 0 must mean "member".
 
     `signals` are what it reads of references or shadows. A call gives one score a sample, higher for members, and NaN
     for samples that it learns from. It must not depend on anything but the target and its settings.
@@ -173,9 +173,9 @@ def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
     REGISTRY.check(cls)
     if {"references", "shadows"} <= cls.needs:
         raise AuditError(f"expected references or shadows, got both in {cls.__name__}; their samples are others")
-    if cls.use not in USES or (cls.use == "screen") > cls.needs.isdisjoint({"references", "shadows"}):
+    if cls.use not in USES or (cls.use == "cheap") > cls.needs.isdisjoint({"references", "shadows"}):
         raise AuditError(
-            f"expected a use of {', '.join(USES)}, and a screen to need no other models, got {cls.use!r} in "
+            f"expected a use of {', '.join(USES)}, and a cheap attack to need no other models, got {cls.use!r} in "
             f"{cls.__name__}; correct it"
         )
     REGISTRY.add(known, cls)

@@ -1,6 +1,6 @@
 """Logistic regression on a few numbers a sample: MIA_L on the loss, MIA_E on the entropy (∇τ, arXiv 2403.14339).
 
-A cheap screen: it looks at one model, without references, and sees only what those numbers tell on average.
+A cheap attack: it looks at one model, without references, and sees only what those numbers tell on average.
 
 With one feature, logistic regression is a threshold: it finds members whose feature is lower, or whose feature is
 higher, than that of others. Where members lie on both sides of the others (a non-monotone feature), it scores near

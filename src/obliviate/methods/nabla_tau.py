@@ -187,7 +187,7 @@ def decay(alpha: float, epoch: int, epochs: int, steps: int) -> list[float]:
 
 
 def _check_holdout(split: Split) -> None:
-    """Refuse a missing holdout set, and one that the model has seen: its loss is no yardstick."""
+    """Refuse a missing holdout set, and one that the model has seen: its loss is no baseline."""
     if split.holdout is None:
         raise MethodError(
             "expected a holdout set for nabla_tau, got none; it needs unseen holdout samples: "

@@ -27,7 +27,7 @@ from obliviate.training.run import Progress, Run, silent
 from obliviate.training.scale import Scale
 from obliviate.types import Ids
 from obliviate.workflow.fresh import check_fresh
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.unlearning import unlearn
 
 
@@ -111,7 +111,7 @@ def _population(train: Samples, unseen: Samples) -> Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Served:
+class PastRequest:
     """An earlier request: what was forgotten, by which method as it was set, and whether it had retained samples."""
 
     ids: Ids
@@ -119,7 +119,7 @@ class Served:
     retain: bool
 
     def __repr__(self) -> str:
-        return f"Served({self.method!r}, retain={self.retain}, ids={sorted(self.ids.tolist())})"
+        return f"PastRequest({self.method!r}, retain={self.retain}, ids={sorted(self.ids.tolist())})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -136,7 +136,7 @@ class ShadowUnlearning:
     recipe: Recipe
     retain: bool
     holdout: Samples | None
-    earlier: tuple[Served, ...] = ()
+    earlier: tuple[PastRequest, ...] = ()
     teachers: ReferencePool | None = None
 
     def __repr__(self) -> str:
@@ -165,7 +165,7 @@ class ShadowUnlearning:
 
     def _forget(
         self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
-    ) -> Trained:
+    ) -> TrainedModel:
         return unlearn(
             model,
             split,
@@ -212,7 +212,7 @@ def train_shadows(
     """
     run = Run(task, recipe=recipe, teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task))
     served = [
-        Served(request.forget.ids, _settled(used_method, request, run), request.retain is not None)
+        PastRequest(request.forget.ids, _settled(used_method, request, run), request.retain is not None)
         for request, used_method in earlier
     ]
     taught = any("teachers" in used.needs for used in (method, *(used for _, used in earlier)))

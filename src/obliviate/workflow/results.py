@@ -158,7 +158,7 @@ def limits(findings: Findings, *, pictures: bool = False) -> list[str]:
         "No finite set of attacks proves that a model has forgotten. The verdict says that these attacks "
         f"({', '.join(used)}), with {findings.settings.references} reference models and at this margin, could or "
         "could not tell the model from models that never saw the samples.",
-        *([alone] if findings.yardstick == "references" else []),
+        *([alone] if findings.baseline == "references" else []),
         f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
         "The verdict is about the forget set as a whole. Single samples may be remembered better than it says: the "

@@ -31,7 +31,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.expectation import Expectation, Score, check_holdout
-from obliviate.workflow.models import Trained, read_into, save
+from obliviate.workflow.models import TrainedModel, read_into, save
 from obliviate.workflow.unlearning import check_request, kept, unlearn, with_effect
 
 BUDGET: Final = 8
@@ -84,7 +84,7 @@ class Tuned:
     """
 
     method: Method
-    trained: Trained
+    trained: TrainedModel
     trials: tuple[Trial, ...]
     chosen: int
     budget: str
@@ -195,11 +195,11 @@ def _of_trial(report: Progress, number: int, stage: str, done: float, total: flo
 def _tried(
     values: Mapping[str, float],
     setting: Method,
-    attempt: Callable[[], Trained],
+    attempt: Callable[[], TrainedModel],
     expectation: Expectation,
     folder: Path | None,
     private: Callable[[], nn.Module],
-) -> tuple[Trial, Trained | None]:
+) -> tuple[Trial, TrainedModel | None]:
     """Try one setting, or read back from `folder` what came of it; a method that fails is a trial without a score."""
     path, began = None if folder is None else folder / "outcome.safetensors", time.monotonic()
     try:
@@ -216,7 +216,7 @@ def _tried(
     return Trial(values, score, outcome.seconds or 0.0), outcome
 
 
-def _read_back(path: Path, setting: Method, private: Callable[[], nn.Module]) -> Trained | None:
+def _read_back(path: Path, setting: Method, private: Callable[[], nn.Module]) -> TrainedModel | None:
     """The model that an interrupted search made by this setting, None where there is none."""
     if not path.with_suffix(".json").exists() or read_manifest(path).method != repr(setting):
         return None

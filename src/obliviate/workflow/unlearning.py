@@ -33,7 +33,7 @@ from obliviate.training.teachers import Teachers
 from obliviate.workflow import effect as effects
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 
 COPIES: Final = "copies_retained"
 """The note of a model that says how many retained samples are copies of those that it was made to forget."""
@@ -55,13 +55,13 @@ def unlearn(
     retained: Samples | None = None,
     measure: bool = True,
     teachers: ReferencePool | Teachers | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Make a copy of the model forget; the model that is passed in is never changed.
 
-    `Trained.effect` tells the utility of the model before and after on forget, retained and unseen samples, at most
-    2,000 of each, drawn by the seed; `measure=False` spares that. `unseen` are samples for measuring alone, the
+    `TrainedModel.effect` tells the utility of the model before and after on forget, retained and unseen samples, at
+    most 2,000 of each, drawn by the seed; `measure=False` spares that. `unseen` are samples for measuring alone, the
     holdout set if left out; so are `retained`, for a split without a retain set. The method sees neither.
-    `Trained.seconds` is the time of the method: neither checks nor measuring nor what a process does once are in it.
+    `TrainedModel.seconds` is the time of the method, without checks, measuring and what a process does once.
 
     Relative settings of the method (docs/methods/README.md) are multiples and shares of the recipe's; without a recipe
     of what `training.scale` finds, and the note "found_learning_rate" says which. The time of that search counts.
@@ -112,24 +112,24 @@ def unlearn(
         raise MethodError(
             f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
         )
-    role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's yardstick, and no other
+    role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's baseline, and no other
     effect = _effect(looks, unlearned, parts, method, task) if measure else None
     copies = 0 if split.retain is None else len(split.copies)
     notes = dict(run.notes) | ({COPIES: float(copies)} if copies else {})
     taught_by = teachers.fingerprint if teachers is not None and "teachers" in method.needs else None
-    return Trained(unlearned, role, repr(method), seed, seconds, notes, name, effect, taught_by)
+    return TrainedModel(unlearned, role, repr(method), seed, seconds, notes, name, effect, taught_by)
 
 
 def with_effect(
     model: nn.Module,
-    unlearned: Trained,
+    unlearned: TrainedModel,
     method: Method,
     split: Split,
     task: Task,
     *,
     unseen: Samples | None = None,
     retained: Samples | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Add what a method did to the model's utility, as `unlearn` measures it."""
     parts = _parts(split, unseen, retained, task, seed=unlearned.seed)
     device = next(unlearned.model.parameters()).device

@@ -65,7 +65,7 @@ class Elsewhere:
 def unseen_in_audit(data: Data, forgotten: Iterable[SampleId] | Ids) -> Samples:
     """The test samples but those of owners all of whose training samples are forgotten.
 
-    What a model says of these is no yardstick: they are of the people it was made to forget. Raises AuditError where
+    What a model says of these is no baseline: they are of the people it was made to forget. Raises AuditError where
     none are left.
     """
     out = data.unseen_of(forgotten).get("test")

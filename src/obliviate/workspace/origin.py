@@ -32,7 +32,7 @@ class Origin:
     """The data and the part of them in use, the recipe and the seed, and what was planned before training.
 
     `train_size` and `holdout_size` draw a part of the training samples and an unseen holdout set from them (see
-    `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
+    `sources.load_data`). With `coins`, that many of them get a fair coin, and the tails are not trained on
     (`canaries.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
     (`canaries.noise.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been
     read.
@@ -64,7 +64,7 @@ class Origin:
         facts = read_facts(folder)
         writable_folder(folder)
         source = facts["source"]
-        if source not in sources.NAMED and not Path(source).exists():
+        if source not in sources.BUILT_IN and not Path(source).exists():
             raise DataError(
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
@@ -156,7 +156,9 @@ class Origin:
         """The data as they are loaded, before anything was planned."""
         if self.loaded is not None:
             return self.loaded
-        return sources.load(self.source, train_size=self.train_size, holdout_size=self.holdout_size, seed=self.seed)
+        return sources.load_data(
+            self.source, train_size=self.train_size, holdout_size=self.holdout_size, seed=self.seed
+        )
 
     @cached_property
     def plan(self) -> Plan:

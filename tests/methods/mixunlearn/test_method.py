@@ -232,7 +232,7 @@ def test_training_is_that_of_the_formulas_written_out(
         assert set(run.notes) == {LEVEL}
 
 
-def relabelled(split: Split, ids: Any) -> Split:
+def with_random_labels(split: Split, ids: Any) -> Split:
     """The same request with other labels for these ids."""
 
     def changed(samples: Samples) -> Samples:
@@ -247,7 +247,7 @@ def relabelled(split: Split, ids: Any) -> Split:
 def test_label_agnostic_unlearning_reads_no_label(net: nn.Module, split: Split, three_classes: Classification) -> None:
     everybody = {*split.forget.ids, *split.kept.ids}
     for method, same in ((replace(SMALL, labels="agnostic"), True), (SMALL, False)):
-        made = [forget(method, net, one, three_classes)[0] for one in (split, relabelled(split, everybody))]
+        made = [forget(method, net, one, three_classes)[0] for one in (split, with_random_labels(split, everybody))]
         assert (weights_sha256(made[0]) == weights_sha256(made[1])) is same
 
 
@@ -256,7 +256,7 @@ def test_the_labels_of_unlabelled_samples_are_not_read_and_the_others_are(
 ) -> None:
     method = replace(SMALL, unlabelled=HIDDEN)
     of = {
-        ids: weights_sha256(forget(method, net, relabelled(split, ids), three_classes)[0])
+        ids: weights_sha256(forget(method, net, with_random_labels(split, ids), three_classes)[0])
         for ids in ((), HIDDEN, ("s00",), ("s15",))
     }
     assert of[()] == of[HIDDEN]

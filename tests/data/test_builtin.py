@@ -3,11 +3,11 @@ import pytest
 import torch
 from sklearn.datasets import load_diabetes, load_digits
 
-from obliviate.data.sources import NAMED, Data, load
+from obliviate.data.sources import BUILT_IN, Data, load_data
 
 
 def test_every_named_set_has_a_kind_and_unseen_samples():
-    kinds = {name: load(name).kind for name in NAMED}
+    kinds = {name: load_data(name).kind for name in BUILT_IN}
     assert kinds == {
         "fashion_mnist_5k": "classification",
         "fashion_pairs": "multi-label",
@@ -17,7 +17,7 @@ def test_every_named_set_has_a_kind_and_unseen_samples():
 
 
 def test_diabetes_is_standardised_by_its_training_rows():
-    data = load("diabetes", seed=4)
+    data = load_data("diabetes", seed=4)
     raw = load_diabetes(scaled=False)
     assert (len(data.train), len(data.test), data.classes) == (354, 88, 1)
     assert data.targets is not None
@@ -31,11 +31,11 @@ def test_diabetes_is_standardised_by_its_training_rows():
     torch.testing.assert_close(numbers.mean(0), torch.zeros(9), atol=1e-5, rtol=0)
     torch.testing.assert_close(numbers.std(0, correction=0), torch.ones(9))
     torch.testing.assert_close(train.y.std(correction=0), torch.tensor(1.0))
-    assert set(load("diabetes", seed=5).test.ids) != set(data.test.ids)
+    assert set(load_data("diabetes", seed=5).test.ids) != set(data.test.ids)
 
 
 def test_digits_are_those_of_scikit_learn():
-    data, raw = load("digits"), load_digits()
+    data, raw = load_data("digits"), load_digits()
     assert (len(data.train) + len(data.test), data.classes) == (1797, 10)
     batch = data.train.joined(data.test).everything()
     assert batch.x.shape[1:] == (1, 8, 8)
@@ -45,7 +45,7 @@ def test_digits_are_those_of_scikit_learn():
 
 @pytest.fixture(scope="module")
 def pairs() -> Data:
-    return load("fashion_pairs")
+    return load_data("fashion_pairs")
 
 
 def test_every_shipped_image_is_in_one_pair_whose_labels_are_its_classes(pairs: Data, data: Data):
@@ -64,4 +64,4 @@ def test_every_shipped_image_is_in_one_pair_whose_labels_are_its_classes(pairs: 
 
 
 def test_the_pairs_do_not_depend_on_the_seed(pairs: Data):
-    assert load("fashion_pairs", seed=1).sha256 == pairs.sha256
+    assert load_data("fashion_pairs", seed=1).sha256 == pairs.sha256

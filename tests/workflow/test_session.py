@@ -22,7 +22,7 @@ from obliviate.testing import counted
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workflow import Serving, Trained
+from obliviate.workflow import Session, TrainedModel
 
 ASCENT = GradientAscent(learning_rate=0.01)
 FIRST, SECOND = ["s03", "s01"], ["s07", "s02"]
@@ -34,7 +34,7 @@ def train(tiny: Samples) -> Samples:
 
 
 @pytest.fixture(scope="module")
-def original(train: Samples, three_classes: Classification, tiny_recipe: Recipe) -> Trained:
+def original(train: Samples, three_classes: Classification, tiny_recipe: Recipe) -> TrainedModel:
     return workflow.train(tiny_recipe, train, three_classes)
 
 
@@ -48,14 +48,14 @@ def models_in(folder: Path) -> list[Path]:
     return sorted(folder.rglob("models/*.safetensors"))
 
 
-def sha(serving: Serving) -> str:
-    return weights_sha256(serving.model)
+def sha(session: Session) -> str:
+    return weights_sha256(session.model)
 
 
 def test_each_request_begins_from_the_model_that_the_last_one_left(
-    original: Trained, train: Samples, three_classes: Classification
+    original: TrainedModel, train: Samples, three_classes: Classification
 ) -> None:
-    begun = Serving.of(original, train)
+    begun = Session.of(original, train)
     first = begun.forget(FIRST, ASCENT, three_classes)
     second = first.forget(SECOND, FineTune(epochs=1), three_classes, seed=5)
     assert (begun.requests, first.requests, second.requests) == (0, 1, 2)
@@ -70,9 +70,9 @@ def test_each_request_begins_from_the_model_that_the_last_one_left(
 
 
 def test_a_retrain_at_the_second_request_is_a_training_without_all_that_was_forgotten(
-    original: Trained, train: Samples, three_classes: Classification, tiny_recipe: Recipe
+    original: TrainedModel, train: Samples, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
-    made = Serving.of(original.model, train).forget(FIRST, ASCENT, three_classes)
+    made = Session.of(original.model, train).forget(FIRST, ASCENT, three_classes)
     made = made.forget(SECOND, Retrain(), three_classes, recipe=tiny_recipe, seed=3)
     fresh = workflow.train(tiny_recipe, train.without(FIRST + SECOND), three_classes, seed=3)
     assert sha(made) == weights_sha256(fresh.model)
@@ -89,28 +89,28 @@ def test_a_retrain_at_the_second_request_is_a_training_without_all_that_was_forg
 def test_a_request_that_cannot_be_served_is_refused_before_any_work(
     ids: list[str],
     got: str,
-    original: Trained,
+    original: TrainedModel,
     train: Samples,
     three_classes: Classification,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    serving = Serving.of(original, train).forget(FIRST, ASCENT, three_classes)
+    session = Session.of(original, train).forget(FIRST, ASCENT, three_classes)
     for name in ("fit", "epochs", "once", "train"):
         monkeypatch.setattr(Run, name, lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(DataError, match=got):
-        serving.forget(ids, ASCENT, three_classes, folder=tmp_path / "requests")
+        session.forget(ids, ASCENT, three_classes, folder=tmp_path / "requests")
     assert not (tmp_path / "requests").exists()
 
 
-def test_a_hidden_retain_set_is_not_read(original: Trained, train: Samples, three_classes: Classification) -> None:
+def test_a_hidden_retain_set_is_not_read(original: TrainedModel, train: Samples, three_classes: Classification) -> None:
     watched, reads = counted(train)
-    Serving.of(original, watched).forget(FIRST, ASCENT, three_classes, retain=False).forget(
+    Session.of(original, watched).forget(FIRST, ASCENT, three_classes, retain=False).forget(
         SECOND, ASCENT, three_classes, retain=False
     )
     assert set(reads()) == {*FIRST, *SECOND}
     with pytest.raises(MethodError, match="expected a retain set for fine_tune, got none"):
-        Serving.of(original, train).forget(FIRST, FineTune(), three_classes, retain=False)
+        Session.of(original, train).forget(FIRST, FineTune(), three_classes, retain=False)
 
 
 # ------------------------------------------------------------------------------------------- folders
@@ -121,15 +121,15 @@ class Killed(Exception):
 
 
 def test_killed_at_any_time_and_resumed_equals_uninterrupted(
-    original: Trained, train: Samples, numbers: Classification, tmp_path: Path
+    original: TrainedModel, train: Samples, numbers: Classification, tmp_path: Path
 ) -> None:
     """AMUN keeps its examples on the way, and retains nothing of them in the end."""
 
-    def both(folder: Path | None, progress: Callable[..., None]) -> Serving:
-        serving = Serving.of(original, train)
+    def both(folder: Path | None, progress: Callable[..., None]) -> Session:
+        session = Session.of(original, train)
         for ids in (FIRST, SECOND):
-            serving = serving.forget(ids, AMUN(), numbers, folder=folder, progress=progress)
-        return serving
+            session = session.forget(ids, AMUN(), numbers, folder=folder, progress=progress)
+        return session
 
     whole, calls = both(None, lambda *_: None), 0
 
@@ -156,21 +156,25 @@ def test_killed_at_any_time_and_resumed_equals_uninterrupted(
 
 
 def test_finished_requests_are_read_back_and_a_different_one_is_made_anew(
-    original: Trained, train: Samples, three_classes: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    original: TrainedModel,
+    train: Samples,
+    three_classes: Classification,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tune = FineTune(epochs=1, batch_size=8, optimizer="sgd", learning_rate=0.002, momentum=0.9, weight_decay=5e-4)
-    first = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
-    other = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path, seed=1)
+    first = Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
+    other = Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path, seed=1)
     assert len(models_in(tmp_path)) == 2
     assert sha(first) != sha(other)
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("trained again"))
-    again = Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
+    again = Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
     assert sha(again) == sha(first)
-    assert (again.made.method, again.made.role, again.made.seed) == (repr(tune), "unlearned", 0)
+    assert (again.trained.method, again.trained.role, again.trained.seed) == (repr(tune), "unlearned", 0)
 
 
 def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
-    original: Trained, train: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+    original: TrainedModel, train: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     class Halved(Classification):
         def per_sample(self, output: Tensor, y: Tensor) -> Tensor:
@@ -183,8 +187,8 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
     def mlp(**options: Any) -> MLP:
         return MLP(**options)
 
-    def make(recipe: Recipe = tiny_recipe, task: Classification = three_classes, served: Any = original) -> Serving:
-        return Serving.of(served, train).forget(FIRST, Retrain(), task, recipe=recipe, folder=tmp_path)
+    def make(recipe: Recipe = tiny_recipe, task: Classification = three_classes, served: Any = original) -> Session:
+        return Session.of(served, train).forget(FIRST, Retrain(), task, recipe=recipe, folder=tmp_path)
 
     edited = Tanh(features=6, classes=3, hidden=(8,))
     edited.load_state_dict(original.model.state_dict())
@@ -202,39 +206,39 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
 
 
 def test_a_model_that_was_made_for_another_request_is_not_read_back(
-    original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
+    original: TrainedModel, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     tune = FineTune(epochs=1, batch_size=8)
-    Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
-    Serving.of(original, train).forget(SECOND, tune, three_classes, folder=tmp_path / "other")
+    Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
+    Session.of(original, train).forget(SECOND, tune, three_classes, folder=tmp_path / "other")
     ((mine,), (other,)) = (models_in(tmp_path / name) for name in ("mine", "other"))
     for ending in (".json", ".safetensors"):
         mine.with_suffix(ending).write_bytes(other.with_suffix(ending).read_bytes())
     with pytest.raises(WorkspaceError, match=r"expected a model of this folder's data, got .* of other data"):
-        Serving.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
+        Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
 
 
 def test_a_folder_has_one_story(
-    original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
+    original: TrainedModel, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
-    begun = Serving.of(original, train)
+    begun = Session.of(original, train)
     first = begun.forget(FIRST, ASCENT, three_classes, folder=tmp_path)
     with pytest.raises(WorkspaceError, match=r"expected the forget set that .* has had from the start, got another"):
         begun.forget(SECOND, ASCENT, three_classes, folder=tmp_path)
     elsewhere = begun.forget(FIRST, FineTune(epochs=1), three_classes)
     with pytest.raises(WorkspaceError, match=r"expected a model of request 1 of .* to go on from, got none with the w"):
         elsewhere.forget(SECOND, ASCENT, three_classes, folder=tmp_path)
-    assert first.forget(SECOND, ASCENT, three_classes, folder=tmp_path).made.id.startswith("2-gradient_ascent-")
+    assert first.forget(SECOND, ASCENT, three_classes, folder=tmp_path).trained.id.startswith("2-gradient_ascent-")
     assert [event.kind for event in Requests(tmp_path).log.events] == [
         *("asked", "made", "refused", "refused", "asked", "made")
     ]
 
 
 def test_a_request_that_fails_leaves_an_event_and_nothing_else(
-    original: Trained, train: Samples, three_classes: Classification, tmp_path: Path
+    original: TrainedModel, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError):
-        Serving.of(original, train).forget(FIRST, FineTune(learning_rate=1e30), three_classes, folder=tmp_path)
+        Session.of(original, train).forget(FIRST, FineTune(learning_rate=1e30), three_classes, folder=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
     asked, refused = Requests(tmp_path).log.events
     assert (asked.kind, refused.kind, refused.facts["request"]) == ("asked", "refused", 1)
@@ -245,17 +249,17 @@ def test_a_request_that_fails_leaves_an_event_and_nothing_else(
 
 
 def test_examples_found_before_are_read_of_the_samples_of_the_request_and_later_ones_only(
-    original: Trained, train: Samples, numbers: Classification, tmp_path: Path
+    original: TrainedModel, train: Samples, numbers: Classification, tmp_path: Path
 ) -> None:
     wanted = train.select(FIRST + SECOND)
     examples, reads = counted(adversarial_examples(original.model, wanted, Run(numbers)))
-    serving = Serving.of(original, train).forget(FIRST, AMUN(examples=examples), numbers, folder=tmp_path)
+    session = Session.of(original, train).forget(FIRST, AMUN(examples=examples), numbers, folder=tmp_path)
     assert set(reads()) >= {f"{one}{SUFFIX}" for one in FIRST}
     before = reads()
     fresh = AMUN(examples=Samples(examples.store, examples.ids, examples.rows))  # whose hash is not known yet
-    reused = serving.forget(SECOND, fresh, numbers, folder=tmp_path)
+    reused = session.forget(SECOND, fresh, numbers, folder=tmp_path)
     assert set(reads() - before) == {f"{one}{SUFFIX}" for one in SECOND}
-    anew = serving.forget(SECOND, AMUN(), numbers)
+    anew = session.forget(SECOND, AMUN(), numbers)
     assert sha(reused) != sha(anew)
 
 

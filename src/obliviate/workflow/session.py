@@ -31,33 +31,33 @@ from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.types import Ids, SampleId
 from obliviate.workflow.keeping import ModelFiles
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.unlearning import kept, unlearn
 
 
 @dataclass(frozen=True, eq=False)
-class Serving:
+class Session:
     """The model that serves, and the history of what it was trained on and made to forget; `forget` makes the next.
 
-    `Serving.of` begins one. Every request works on a copy, so that earlier ones stay what they are.
+    `Session.of` begins one. Every request works on a copy, so that earlier ones stay what they are.
     """
 
-    made: Trained
+    trained: TrainedModel
     history: History
 
     @classmethod
-    def of(cls, model: Trained | nn.Module, train: Samples, *, holdout: Samples | None = None) -> Serving:
+    def of(cls, model: TrainedModel | nn.Module, train: Samples, *, holdout: Samples | None = None) -> Session:
         """Begin with a model that was trained on `train`; `holdout` holds unseen samples, for methods that need any.
 
         Raises DataError where the holdout set shares ids with the training samples.
         """
-        trained = model if isinstance(model, Trained) else Trained.given(model)
+        trained = model if isinstance(model, TrainedModel) else TrainedModel.given(model)
         return cls(trained, History(train, holdout))
 
     @property
     def model(self) -> nn.Module:
         """The model itself."""
-        return self.made.model
+        return self.trained.model
 
     @property
     def forgotten(self) -> Ids:
@@ -69,9 +69,9 @@ class Serving:
         """How many requests were served."""
         return len(self.history.requests)
 
-    def erased(self) -> Serving:
+    def erased(self) -> Session:
         """The same model with a history that holds no forgotten sample any more, nor a holdout set."""
-        return Serving(self.made, self.history.erased())
+        return Session(self.trained, self.history.erased())
 
     @property
     def last(self) -> Split:
@@ -92,7 +92,7 @@ class Serving:
         progress: Progress = silent,
         name: str = "",
         teachers: ReferencePool | Teachers | None = None,
-    ) -> Serving:
+    ) -> Session:
         """Make a copy of the model forget these ids, which it still remembers, as `unlearn` does.
 
         `retain=False` hides the samples that remain. What the method brings along of samples that were forgotten
@@ -109,7 +109,7 @@ class Serving:
         request = split if retain else split.without_retain()
         method = without_forgotten(method, self.forgotten)
 
-        def make(work: Path | None) -> Trained:
+        def make(work: Path | None) -> TrainedModel:
             return unlearn(
                 self.model,
                 request,
@@ -145,7 +145,7 @@ class Serving:
                     ids=[] if request.retain is None else request.retain.ids.tolist(),
                     settings={"request": number, "forget_sha256": ids_sha256(names)},
                 )
-        return Serving(trained, self.history.after(split.forget.ids))
+        return Session(trained, self.history.after(split.forget.ids))
 
     def _identity(
         self,

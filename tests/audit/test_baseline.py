@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from obliviate.audit.baseline import OutOfSample, References, Retrained, Spread
 from obliviate.audit.verdict import Evidence
-from obliviate.audit.yardstick import Blind, References, Retrained, Spread
 from obliviate.errors import AuditError
 from obliviate.metrics.intervals import delong_difference
 
@@ -60,13 +60,13 @@ class World:
         return forget + self.rng.normal(0, self.spread) + boost, unseen
 
     def references(self, count: int) -> References:
-        blind = []
+        out_of_sample = []
         for _ in range(count // 2):
             half = self.rng.permutation(FORGET) % 2 == 0, self.rng.permutation(UNSEEN) % 2 == 0
             for forget, unseen in (half, (~half[0], ~half[1])):
                 scores = self.model()
-                blind.append(Blind((scores[0][forget], scores[1][unseen]), forget, unseen))
-        return References.of(blind)
+                out_of_sample.append(OutOfSample((scores[0][forget], scores[1][unseen]), forget, unseen))
+        return References.of(out_of_sample)
 
     def by_references(self, count: int, boost: float = 0.0) -> Evidence:
         # A new set of samples each time: without retrained models these are part of what is not known.

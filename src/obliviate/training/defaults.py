@@ -28,8 +28,8 @@ def recipe_for(
     Images get `small_cnn`, rows `mlp`, texts `text_transformer`, language modelling `causal_transformer`. What is given
     goes before what is found; `settings` are those of `Recipe`. The options of functions of your own are not filled in.
 
-    >>> from obliviate.data.sources import load
-    >>> recipe = recipe_for(load("diabetes"))
+    >>> from obliviate.data.sources import load_data
+    >>> recipe = recipe_for(load_data("diabetes"))
     >>> recipe.model, dict(recipe.model_options)
     ('mlp', {'classes': 1, 'features': 11})
     """

@@ -25,7 +25,7 @@ from obliviate.metrics.intervals import placement_variance, placements
 Pair = tuple[np.ndarray, np.ndarray]
 """Scores of members and of non-members."""
 
-LEAST_BLIND: Final = 2  # samples of a kind that a reference must not have seen, to be a yardstick
+LEAST_OUT_OF_SAMPLE: Final = 2  # samples of a kind that a reference must not have seen, to be a baseline
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Spread:
 
 
 @dataclass(frozen=True, eq=False)
-class Blind:
+class OutOfSample:
     """One reference on the samples that it never saw: its scores, and which of all samples they are of."""
 
     pair: Pair
@@ -69,7 +69,7 @@ class Blind:
     @property
     def enough(self) -> bool:
         """Whether there are samples enough of both kinds to say how it ranks them."""
-        return min(map(len, self.pair)) >= LEAST_BLIND
+        return min(map(len, self.pair)) >= LEAST_OUT_OF_SAMPLE
 
     @cached_property
     def ranked(self) -> Pair:
@@ -84,7 +84,7 @@ class Blind:
 
 @dataclass(frozen=True, eq=False)
 class References:
-    """References as the yardstick of one attack: for every sample, its mean placement on those that never saw it.
+    """References as the baseline of one attack: for every sample, its mean placement on those that never saw it.
 
     `values` are the AUCs of the references and `sampling` the mean sampling variance of these, each on what it never
     saw; `noise` is the part of the variance on all samples that is one model's own.
@@ -97,19 +97,20 @@ class References:
     noise: float
 
     @classmethod
-    def of(cls, blind: Sequence[Blind]) -> References:
-        """Of every reference that never saw at least `LEAST_BLIND` samples of each kind.
+    def of(cls, out_of_sample: Sequence[OutOfSample]) -> References:
+        """Of every reference that never saw at least `LEAST_OUT_OF_SAMPLE` samples of each kind.
 
         Raises AuditError where these are fewer than `LEAST_REFERENCES`, and for a sample that fewer than 2 never saw.
         """
-        many, blind = len(blind[0].forget), [one for one in blind if one.enough]
-        if len(blind) < LEAST_REFERENCES:
+        many, out_of_sample = len(out_of_sample[0].forget), [one for one in out_of_sample if one.enough]
+        if len(out_of_sample) < LEAST_REFERENCES:
             raise AuditError(
-                f"expected at least {LEAST_REFERENCES} references that never saw {LEAST_BLIND} forget samples or more, "
-                f"got {len(blind)} with {many} forget samples; ask for more samples at once, or train more references"
+                f"expected at least {LEAST_REFERENCES} references that never saw {LEAST_OUT_OF_SAMPLE} forget samples "
+                f"or more, got {len(out_of_sample)} with {many} forget samples; ask for more samples at once, or train "
+                "more references"
             )
-        above, below = _Means(len(blind[0].forget)), _Means(len(blind[0].unseen))
-        for one in blind:
+        above, below = _Means(len(out_of_sample[0].forget)), _Means(len(out_of_sample[0].unseen))
+        for one in out_of_sample:
             above.add(one.ranked[0], one.forget)
             below.add(one.ranked[1], one.unseen)
         if (least := int(min(above.count.min(), below.count.min()))) < 2:
@@ -119,8 +120,8 @@ class References:
         return cls(
             above.mean,
             below.mean,
-            np.array([one.auc for one in blind]),
-            float(np.mean([_sampling(one, above.variance, below.variance) for one in blind])),
+            np.array([one.auc for one in out_of_sample]),
+            float(np.mean([_sampling(one, above.variance, below.variance) for one in out_of_sample])),
             above.variance / len(above.mean) + below.variance / len(below.mean),
         )
 
@@ -141,7 +142,7 @@ class References:
         )
 
 
-def _sampling(one: Blind, above: float, below: float) -> float:
+def _sampling(one: OutOfSample, above: float, below: float) -> float:
     """The sampling variance of one reference's AUC around that of all: its own part, and that of drawing its samples.
 
     The samples come from a finite set, of which it sees a good part: what they share with other models varies less.
@@ -173,7 +174,7 @@ class _Means:
 
 @dataclass(frozen=True)
 class Retrained:
-    """Two or more retrained models as the yardstick of one attack: placements of their scores on the same samples."""
+    """Two or more retrained models as the baseline of one attack: placements of their scores on the same samples."""
 
     ranked: list[Pair]
 

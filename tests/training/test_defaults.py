@@ -1,10 +1,10 @@
 import torch
 
 from obliviate.data.samples import Samples
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.data.vocabulary import Vocabulary
+from obliviate.training.defaults import recipe_for, usual
 from obliviate.training.recipe import Recipe
-from obliviate.training.suited import recipe_for, usual
 
 
 def images(channels: int, height: int, width: int) -> Data:
@@ -21,7 +21,7 @@ def texts(kind: str, classes: int) -> Data:
 
 
 def test_shipped_images_get_the_recipe_that_is_the_default():
-    assert recipe_for(load("fashion_mnist_5k")) == Recipe()
+    assert recipe_for(load_data("fashion_mnist_5k")) == Recipe()
 
 
 def test_images_tell_channels_size_and_classes():
@@ -36,7 +36,7 @@ def test_a_network_for_cifar_keeps_the_options_that_are_its_own():
 
 
 def test_rows_get_a_perceptron_with_as_many_outputs_as_there_are_targets():
-    recipe = recipe_for(load("diabetes"))
+    recipe = recipe_for(load_data("diabetes"))
     assert (recipe.model, recipe.model_options) == ("mlp", {"features": 11, "classes": 1})
 
 

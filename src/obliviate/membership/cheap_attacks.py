@@ -1,4 +1,4 @@
-"""Cheap screens of the literature: attacks that look at one model only, without references.
+"""Cheap attacks of the literature: attacks that look at one model only, without references.
 
 No verdict rests on them; published tables were made with them, and a figure means something only beside that of
 retrained models. They learn to tell forget from unseen samples by cross-validation, or retained from unseen ones
@@ -22,10 +22,10 @@ NABLA_TAU = "Trippa et al., arXiv 2403.14339"
 SALUN = "Jia et al., NeurIPS 2023, arXiv 2304.04934; Fan et al., ICLR 2024, arXiv 2310.12508"
 
 
-class _Screen:
+class _CheapAttack:
     """What all of them have in common."""
 
-    use: ClassVar[Use] = "screen"
+    use: ClassVar[Use] = "cheap"
 
     @property
     def signals(self) -> tuple[Signal, ...]:
@@ -54,7 +54,7 @@ def _by_learning(target: Target, features: Float[np.ndarray, "n k"], learner: Le
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossScreen(_Screen):
+class LossAttack(_CheapAttack):
     """Logistic regression on the loss (MIA_L)."""
 
     name: ClassVar[str] = "mia_loss"
@@ -70,7 +70,7 @@ class LossScreen(_Screen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntropyScreen(_Screen):
+class EntropyAttack(_CheapAttack):
     """Logistic regression on the entropy of the softmax (MIA_E)."""
 
     name: ClassVar[str] = "mia_entropy"
@@ -83,7 +83,7 @@ class EntropyScreen(_Screen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfidenceScreen(_Screen):
+class ConfidenceAttack(_CheapAttack):
     """Logistic regression on the probability of the true class, or of the target without classes."""
 
     name: ClassVar[str] = "mia_confidence"
@@ -100,7 +100,7 @@ class ConfidenceScreen(_Screen):
         return _by_threshold(target, confidence)
 
 
-class _SvcScreen(_Screen):
+class _SvcAttack(_CheapAttack):
     """A support vector classifier on one of `svc.features`, which is the rest of the name."""
 
     name: ClassVar[str]
@@ -114,7 +114,7 @@ class _SvcScreen(_Screen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorrectnessSvc(_SvcScreen):
+class CorrectnessSvc(_SvcAttack):
     """A support vector classifier on whether the model is right."""
 
     name: ClassVar[str] = "svc_correctness"
@@ -122,7 +122,7 @@ class CorrectnessSvc(_SvcScreen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfidenceSvc(_SvcScreen):
+class ConfidenceSvc(_SvcAttack):
     """A support vector classifier on the probability of the true class."""
 
     name: ClassVar[str] = "svc_confidence"
@@ -130,7 +130,7 @@ class ConfidenceSvc(_SvcScreen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntropySvc(_SvcScreen):
+class EntropySvc(_SvcAttack):
     """A support vector classifier on the entropy of the softmax."""
 
     name: ClassVar[str] = "svc_entropy"
@@ -138,7 +138,7 @@ class EntropySvc(_SvcScreen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModifiedEntropySvc(_SvcScreen):
+class ModifiedEntropySvc(_SvcAttack):
     """A support vector classifier on the modified entropy, which knows the true class."""
 
     name: ClassVar[str] = "svc_modified_entropy"
@@ -146,7 +146,7 @@ class ModifiedEntropySvc(_SvcScreen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbabilitiesSvc(_SvcScreen):
+class ProbabilitiesSvc(_SvcAttack):
     """A support vector classifier on the probabilities of all classes."""
 
     name: ClassVar[str] = "svc_probabilities"
@@ -154,7 +154,7 @@ class ProbabilitiesSvc(_SvcScreen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SortedSoftmaxTrees(_Screen):
+class SortedSoftmaxTrees(_CheapAttack):
     """Boosted trees on sorted softmax vectors: the ASR of MixUnlearn and LAF."""
 
     name: ClassVar[str] = "asr"

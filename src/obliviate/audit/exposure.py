@@ -12,7 +12,7 @@ LEVELS = (0.01, 0.05)
 NAMED = 20  # samples that are named; the share of all is counted
 
 
-def worst(
+def exposure(
     forget: Float[np.ndarray, " f"],
     unseen: Float[np.ndarray, " u"],
     names: Shaped[np.ndarray, " f"],
@@ -26,7 +26,7 @@ def worst(
     members; intervals are those of Clopper & Pearson. `names` and `labels` are those of the forget samples; without
     classes there are no labels.
 
-    >>> found = worst(np.array([9.0, 0.5]), np.arange(9.0), np.array(["a", "b"]), np.array([3, 4]))
+    >>> found = exposure(np.array([9.0, 0.5]), np.arange(9.0), np.array(["a", "b"]), np.array([3, 4]))
     >>> found.samples[0], found.shares["0.05"].value
     (ExposedSample(name='a', label=3, p=0.1), 0.0)
     """

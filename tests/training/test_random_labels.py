@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from obliviate.errors import MethodError
-from obliviate.training.relabel import relabelled, wrong_labels
+from obliviate.training.random_labels import with_random_labels, wrong_labels
 from obliviate.types import Batch
 
 IDS = np.array([f"s{i}" for i in range(4000)])
@@ -31,7 +31,7 @@ def test_a_sample_has_the_same_wrong_label_in_whatever_batch_it_comes() -> None:
 
 def test_only_the_labels_of_a_batch_change() -> None:
     batch = Batch(torch.rand(3, 2), torch.tensor([0, 1, 2]), IDS[:3])
-    made = relabelled(batch, classes=3, seed=0)
+    made = with_random_labels(batch, classes=3, seed=0)
     assert made.x is batch.x
     assert made.ids is batch.ids
     assert bool((made.y != batch.y).all())

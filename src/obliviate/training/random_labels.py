@@ -28,6 +28,6 @@ def wrong_labels(y: Int[Tensor, " n"], ids: Ids, *, classes: int, seed: int) -> 
     return (y + torch.tensor(steps, device=y.device)) % classes
 
 
-def relabelled(batch: Batch, *, classes: int, seed: int) -> Batch:
+def with_random_labels(batch: Batch, *, classes: int, seed: int) -> Batch:
     """The same inputs with wrong labels."""
     return dataclasses.replace(batch, y=wrong_labels(batch.y, batch.ids, classes=classes, seed=seed))
