@@ -167,10 +167,10 @@ class Bench:
         key = type(method), repr(method)
         if key not in self._outcomes:
             before = copy.deepcopy(self.original.state_dict())
-            made = self.unlearn(method)
+            unlearned = self.unlearn(method)
             after = self.original.state_dict().items()
             spoilt = tuple(name for name, value in after if not value.equal(before[name]))
-            self._outcomes[key] = Outcome(made, spoilt)
+            self._outcomes[key] = Outcome(unlearned, spoilt)
         return self._outcomes[key]
 
     def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.TrainedModel:
@@ -221,14 +221,14 @@ def counted(samples: Samples) -> tuple[Samples, Callable[[], Counter[str]]]:
     """The same samples, and a function that tells how often each was read since, by its id."""
     store = _RecordingStore(samples.store)
     by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
-    told = Samples(store, samples.ids, samples.rows)
-    return told, lambda: Counter({by_row[row]: count for row, count in store.reads.items()})
+    counting = Samples(store, samples.ids, samples.rows)
+    return counting, lambda: Counter({by_row[row]: count for row, count in store.reads.items()})
 
 
 def recorded(samples: Samples) -> tuple[Samples, Callable[[], set[str]]]:
     """The same samples, and a function that tells the ids of those that were read since."""
-    told, reads = counted(samples)
-    return told, lambda: set(reads())
+    counting, reads = counted(samples)
+    return counting, lambda: set(reads())
 
 
 # ------------------------------------------------------------------------------------------- what it computes
@@ -249,9 +249,11 @@ def same_seed_gives_the_same_weights(method: Any, bench: Bench, folder: Path) ->
 
 def changes_the_weights_of_its_copy_alone(method: Any, bench: Bench, folder: Path) -> None:
     """Half of the tensors change at least, and nothing of the model that was passed in does."""
-    made = bench.outcome(method)
-    _expect(not made.spoilt, method, "to leave the model that is passed in", f"a changed {', '.join(made.spoilt)}")
-    before, state = bench.original.state_dict(), made.trained.model.state_dict()
+    outcome = bench.outcome(method)
+    _expect(
+        not outcome.spoilt, method, "to leave the model that is passed in", f"a changed {', '.join(outcome.spoilt)}"
+    )
+    before, state = bench.original.state_dict(), outcome.trained.model.state_dict()
     same = [name for name, value in state.items() if value.cpu().equal(before[name].cpu())]
     _expect(2 * len(same) <= len(state), method, "to change the weights", f"the same {', '.join(same)}")
 
@@ -304,11 +306,11 @@ def killed_between_epochs_is_bit_equal(method: Any, bench: Bench, folder: Path) 
 
     while True:
         try:
-            made = bench.forget(method, run=bench.run(folder=folder, progress=dying if calls < 3 else silent))
+            resumed = bench.forget(method, run=bench.run(folder=folder, progress=dying if calls < 3 else silent))
         except Killed:
             continue
         break
-    same = weights_sha256(made) == bench.whole(method).weights
+    same = weights_sha256(resumed) == bench.whole(method).weights
     _expect(same, method, "bit-equal weights after kills between epochs", "others; name all state in `run.epochs`")
 
 
@@ -347,9 +349,11 @@ def works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, fol
     """The same weights as from the same samples in memory."""
     batch, ids = bench.train.everything(), bench.train.ids[:200]
     lazy = Samples.from_dataset(TensorDataset(batch.x[:200], batch.y[:200]), ids=ids, in_memory=False)
-    splits = [Split.of(one, forget=ids[:20], holdout=bench.split.holdout) for one in (lazy, bench.train.select(ids))]
-    made = [weights_sha256(bench.forget(method, split)) for split in splits]
-    _expect(made[0] == made[1], method, "the same weights from a dataset that is read sample by sample", "others")
+    splits = [
+        Split.of(train, forget=ids[:20], holdout=bench.split.holdout) for train in (lazy, bench.train.select(ids))
+    ]
+    weights = [weights_sha256(bench.forget(method, split)) for split in splits]
+    _expect(weights[0] == weights[1], method, "the same weights from a dataset that is read sample by sample", "others")
 
 
 def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) -> None:
@@ -405,9 +409,9 @@ def is_a_frozen_dataclass_with_keyword_only_fields(method: Any, bench: Bench, fo
     """Its fields are hyperparameters with defaults, and its `repr` names them all."""
     base.register({}, type(method))
     _expect(isinstance(method, base.Method), method, "a method", "an object without `__call__`")
-    for one in dataclasses.fields(method):
-        _expect(one.kw_only is True, method, f"{one.name} to be keyword-only", "a positional field")
-        _expect(f"{one.name}=" in repr(method), method, f"a repr that shows {one.name}", repr(method))
+    for setting in dataclasses.fields(method):
+        _expect(setting.kw_only is True, method, f"{setting.name} to be keyword-only", "a positional field")
+        _expect(f"{setting.name}=" in repr(method), method, f"a repr that shows {setting.name}", repr(method))
     _expect(method == type(method)(), method, "a default for every field", "a method that differs from its defaults")
 
 
@@ -416,7 +420,7 @@ def describes_itself(method: Any, bench: Bench, folder: Path) -> None:
     described = base.describe(type(method))
     _expect(described["summary"].endswith("."), method, "a docstring that begins with a sentence", described["summary"])
     _expect(bool(described["source"]), method, "a source", "none; name the publication, or say that it is yours")
-    fields = {one.name for one in dataclasses.fields(method)}
+    fields = {setting.name for setting in dataclasses.fields(method)}
     shown = set(described["defaults"])
     _expect(shown == fields, method, "a plain default for every field", f"none for {sorted(fields - shown)}")
 
@@ -424,7 +428,7 @@ def describes_itself(method: Any, bench: Bench, folder: Path) -> None:
 def refuses_hyperparameters_out_of_range(method: Any, bench: Bench, folder: Path) -> None:
     """`epochs`, `learning_rate`, `batch_size` and `clip_norm` of 0, where it has them."""
     for name in {"epochs", "learning_rate", "batch_size", "clip_norm"} & {
-        one.name for one in dataclasses.fields(method)
+        setting.name for setting in dataclasses.fields(method)
     }:
         try:
             type(method)(**{name: 0})
@@ -475,9 +479,9 @@ def _optimizer_names(module: ast.Module) -> set[str]:
     names = {"torch.optim"}
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
-            names |= {one.asname for one in node.names if one.asname and one.name.startswith("torch.optim")}
+            names |= {alias.asname for alias in node.names if alias.asname and alias.name.startswith("torch.optim")}
         if isinstance(node, ast.ImportFrom):
-            whole = [(f"{node.module}.{one.name}", one.asname or one.name) for one in node.names]
+            whole = [(f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names]
             names |= {name for origin, name in whole if origin.startswith("torch.optim")}
     return names
 

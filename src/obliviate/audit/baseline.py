@@ -48,9 +48,9 @@ class Spread:
         df = sum(len(values) - 1 for values, _ in groups if len(values) > 1)
         if df < 1:
             raise AuditError("expected at least 2 models that never saw the forget set, got fewer; train more")
-        found = sum((len(values) - 1) * float(values.var(ddof=1)) for values, _ in groups if len(values) > 1) / df
-        sampling = sum((len(values) - 1) * one for values, one in groups if len(values) > 1) / df
-        return cls(max(0.0, found - sampling), df)
+        variance = sum((len(values) - 1) * float(values.var(ddof=1)) for values, _ in groups if len(values) > 1) / df
+        sampling = sum((len(values) - 1) * within for values, within in groups if len(values) > 1) / df
+        return cls(max(0.0, variance - sampling), df)
 
     def degrees(self, total: float, weight: float) -> float:
         """Degrees of freedom of a total variance that holds `weight` times this one (Satterthwaite 1946)."""
@@ -102,17 +102,17 @@ class References:
 
         Raises AuditError where these are fewer than `LEAST_REFERENCES`, and for a sample that fewer than 2 never saw.
         """
-        many, out_of_sample = len(out_of_sample[0].forget), [one for one in out_of_sample if one.enough]
-        if len(out_of_sample) < LEAST_REFERENCES:
+        many, enough = len(out_of_sample[0].forget), [scored for scored in out_of_sample if scored.enough]
+        if len(enough) < LEAST_REFERENCES:
             raise AuditError(
                 f"expected at least {LEAST_REFERENCES} references that never saw {LEAST_OUT_OF_SAMPLE} forget samples "
-                f"or more, got {len(out_of_sample)} with {many} forget samples; ask for more samples at once, or train "
+                f"or more, got {len(enough)} with {many} forget samples; ask for more samples at once, or train "
                 "more references"
             )
-        above, below = _Means(len(out_of_sample[0].forget)), _Means(len(out_of_sample[0].unseen))
-        for one in out_of_sample:
-            above.add(one.ranked[0], one.forget)
-            below.add(one.ranked[1], one.unseen)
+        above, below = _Means(many), _Means(len(out_of_sample[0].unseen))
+        for scored in enough:
+            above.add(scored.ranked[0], scored.forget)
+            below.add(scored.ranked[1], scored.unseen)
         if (least := int(min(above.count.min(), below.count.min()))) < 2:
             raise AuditError(
                 f"expected every sample unseen by at least 2 references, got one unseen by {least}; train more of them"
@@ -120,8 +120,8 @@ class References:
         return cls(
             above.mean,
             below.mean,
-            np.array([one.auc for one in out_of_sample]),
-            float(np.mean([_sampling(one, above.variance, below.variance) for one in out_of_sample])),
+            np.array([scored.auc for scored in enough]),
+            float(np.mean([_sampling(scored, above.variance, below.variance) for scored in enough])),
             above.variance / len(above.mean) + below.variance / len(below.mean),
         )
 
@@ -130,11 +130,11 @@ class References:
         above, below = placements(*pair)
         weight = 1 + 1 / len(self.values)
         null = self.noise * (1 + 2 / len(self.values)) + weight * spread.variance
-        found = placement_variance(above - self.above, below - self.below) + weight * spread.variance
+        variance = placement_variance(above - self.above, below - self.below) + weight * spread.variance
         return Evidence(
             attack=attack,
             value=float(above.mean() - (self.above.mean() + self.below.mean()) / 2),
-            error=math.sqrt(found),
+            error=math.sqrt(variance),
             null_error=math.sqrt(null),
             df=spread.degrees(null, weight),
             spread=weight * spread.variance,
@@ -142,12 +142,12 @@ class References:
         )
 
 
-def _sampling(one: OutOfSample, above: float, below: float) -> float:
+def _sampling(scored: OutOfSample, above: float, below: float) -> float:
     """The sampling variance of one reference's AUC around that of all: its own part, and that of drawing its samples.
 
     The samples come from a finite set, of which it sees a good part: what they share with other models varies less.
     """
-    parts = (one.ranked[0], one.forget, above), (one.ranked[1], one.unseen, below)
+    parts = (scored.ranked[0], scored.forget, above), (scored.ranked[1], scored.unseen, below)
     return sum(
         (own + (1 - where.mean()) * max(0.0, float(ranked.var(ddof=1)) - own)) / len(ranked)
         for ranked, where, own in parts
@@ -193,14 +193,14 @@ class Retrained:
         """The sampling variance that is one model's own, on samples that all share."""
         rest = len(self.ranked) - 1
         differences = [
-            placement_variance(*_minus(one, [other for other in self.ranked if other is not one]))
-            for one in self.ranked
+            placement_variance(*_minus(ranked, [other for other in self.ranked if other is not ranked]))
+            for ranked in self.ranked
         ]
         return float(np.mean(differences)) / (1 + 1 / rest)
 
     def evidence(self, attack: str, pair: Pair, spread: Spread, *, leave_out: int | None = None) -> Evidence:
         """How a model's AUC differs from the mean of theirs; `leave_out` is its own place if it is one of them."""
-        others = [one for place, one in enumerate(self.ranked) if place != leave_out]
+        others = [ranked for place, ranked in enumerate(self.ranked) if place != leave_out]
         above, below = _minus(placements(*pair), others)
         weight = 1 + 1 / len(others)
         null = weight * (self.noise + spread.variance)
@@ -215,7 +215,7 @@ class Retrained:
         )
 
 
-def _minus(one: Pair, others: Sequence[Pair]) -> Pair:
+def _minus(ranked: Pair, others: Sequence[Pair]) -> Pair:
     """Placements less the mean of those of other models on the same samples."""
     above, below = (np.mean([other[side] for other in others], axis=0) for side in (0, 1))
-    return one[0] - above, one[1] - below
+    return ranked[0] - above, ranked[1] - below
