@@ -58,7 +58,7 @@ def test_a_request_that_cannot_be_served_is_refused(ids: list[str], got: str):
     assert len(history.requests) == 2
 
 
-def test_reference_samples_are_none_that_were_ever_trained_on():
+def test_holdout_samples_are_none_that_were_ever_trained_on():
     train = samples(NAMES)
     unseen = samples(["u0"])
     assert History(train, unseen).after(["k1"]).split(["k2"]).holdout is unseen

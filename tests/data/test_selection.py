@@ -50,7 +50,7 @@ def test_nothing_is_changed_or_copied_where_nothing_is_asked_for():
     assert all(chosen[name] is given[name] for name in given)
 
 
-def test_reference_samples_are_taken_out_of_the_training_samples():
+def test_holdout_samples_are_taken_out_of_the_training_samples():
     chosen = drawn(holdout_size=5)
     train, holdout = numbers(chosen, "train"), numbers(chosen, "holdout")
     assert (len(train), len(holdout)) == (15, 5)
@@ -101,7 +101,7 @@ def test_sizes_out_of_range_are_refused(sizes: dict[str, int], message: str):
         drawn(**sizes)
 
 
-def test_a_second_reference_set_is_refused():
+def test_a_second_holdout_set_is_refused():
     with pytest.raises(DataError, match=r"^expected data without a holdout set, .* got 500 holdout samples; "):
         load_data("fashion_mnist_5k", holdout_size=100)
 
@@ -135,7 +135,7 @@ def test_test_samples_that_are_trained_on_are_left_out_and_counted(tmp_path: Pat
     assert len(data.train.joined(data.test)) == 28
 
 
-def test_reference_samples_that_are_in_train_or_test_are_left_out():
+def test_holdout_samples_that_are_in_train_or_test_are_left_out():
     given = arrays()
     mine = np.full((1, 4), 255, dtype=np.uint8)
     given["holdout_x"] = np.concatenate([given["train_x"][:1], mine, given["test_x"][:2]])

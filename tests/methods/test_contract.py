@@ -142,7 +142,7 @@ def test_a_learning_rate_that_is_far_too_high_stops_with_an_error(method: Any, b
 
 @each_method
 @pytest.mark.parametrize("shared", ["forget", "retain"])
-def test_a_reference_set_that_was_trained_on_is_refused(
+def test_a_holdout_set_that_was_trained_on_is_refused(
     method: Any, shared: str, bench: testing.Bench, split: Split
 ) -> None:
     assert split.holdout is not None

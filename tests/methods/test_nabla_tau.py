@@ -246,7 +246,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Samples]:
     return asked
 
 
-def test_tau_is_taken_of_the_reference_set_at_every_fifth_forget_epoch(
+def test_tau_is_taken_of_the_holdout_set_at_every_fifth_forget_epoch(
     model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = counted(monkeypatch)

@@ -64,7 +64,7 @@ def lesson(
     return _Lesson.of(model, split, run, check_classification(NeverSeen(), run.task), below=below, weight=weight)
 
 
-def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
+def test_without_a_holdout_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
     linear: nn.Module, rows: Samples
 ) -> None:
     said = Said(torch.tensor([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
@@ -76,7 +76,7 @@ def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_s
     assert taught.notes == {"teachers": 2.0, "single_opinion": 0.5, "sharpness": 1.0}
 
 
-def test_targets_are_as_sure_as_the_model_is_of_reference_samples(linear: nn.Module, rows: Samples) -> None:
+def test_targets_are_as_sure_as_the_model_is_of_holdout_samples(linear: nn.Module, rows: Samples) -> None:
     train, holdout = rows.select(list("abcdef")), rows.select(list("ghijkl"))
     split = Split.of(train, forget=["a", "e"], holdout=holdout)
     taught = lesson(linear, split, Said(torch.tensor([[0.2, 0.0, -0.1]])))
@@ -88,7 +88,7 @@ def test_targets_are_as_sure_as_the_model_is_of_reference_samples(linear: nn.Mod
     torch.testing.assert_close(taught.targets[2:], model.softmax(1))  # what the original says of holdout samples
 
 
-def test_a_given_weight_of_the_single_opinion_is_kept_and_sharpened_on_reference_samples(
+def test_a_given_weight_of_the_single_opinion_is_kept_and_sharpened_on_holdout_samples(
     linear: nn.Module, rows: Samples
 ) -> None:
     train, holdout = rows.select(list("abcdef")), rows.select(list("ghijkl"))

@@ -77,7 +77,7 @@ def test_as_many_of_each_class_are_drawn_as_there_are_forget_samples_of_it() -> 
     assert len(draws[:, 0].unique()) == 10  # all samples of the class come up
 
 
-def test_where_a_class_has_no_reference_samples_any_may_be_drawn() -> None:
+def test_where_a_class_has_no_holdout_samples_any_may_be_drawn() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rows = drawn(torch.tensor([0, 1, 1]), torch.full((100,), 2))

@@ -66,7 +66,7 @@ def test_unseen_samples_that_are_copies_of_training_samples_are_refused(
         workflow.audit_models(models, Split.of(train, forget=["s00", "s01"]), seen, pool, task=three_classes)
 
 
-def test_reference_samples_that_are_copies_of_training_samples_are_refused_before_any_work(
+def test_holdout_samples_that_are_copies_of_training_samples_are_refused_before_any_work(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
 ):
     train, unseen = parts(tiny)

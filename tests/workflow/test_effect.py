@@ -235,7 +235,7 @@ def test_the_methods_of_the_demonstration_do_no_damage(
         assert made.effect.verdict != "damaged", str(made.effect)
 
 
-def test_the_reference_set_is_what_is_unseen_if_nothing_else_is_given(
+def test_the_holdout_set_is_what_is_unseen_if_nothing_else_is_given(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     split, unseen = request_

@@ -21,8 +21,8 @@ from obliviate.task import InputSpace
 Logits = Callable[[Tensor], Tensor]
 """A model in evaluation mode, from inputs in the input space to logits."""
 
-Told = Callable[[int, int], object]
-"""Is told after every step how many samples are done, of how many."""
+Progress = Callable[[int, int], object]
+"""Called after every step with the number of samples that are done, and of all."""
 
 SearchName = Literal["boundary", "pgd", "fgsm"]
 
@@ -80,7 +80,7 @@ def boundary(
     overshoot: float = 0.1,
     max_steps: int = 100,
     batch_size: int = 256,
-    progress: Told = silent,
+    progress: Progress = silent,
 ) -> AdversarialExamples:
     """Step to the nearest decision boundary of the linearised model, then slide along it towards the sample.
 
@@ -133,7 +133,7 @@ def pgd(
     step_share: float = 0.1,
     doublings: int = 20,
     batch_size: int = 256,
-    progress: Told = silent,
+    progress: Progress = silent,
 ) -> AdversarialExamples:
     """Search by untargeted L2 PGD in a ball whose radius ε doubles until the prediction flips (AMUN, Algorithm 1).
 
@@ -153,10 +153,10 @@ def pgd(
         offset = at.point + step_share * bound * direction - start[at.which]
         return start[at.which] + offset * (bound / offset.norm(dim=1, keepdim=True).clamp_min(1e-12)).clamp(max=1)
 
-    found = _search(
+    examples = _search(
         model, x, y, space, move, max_steps=steps * (doublings + 1), batch_size=batch_size, progress=progress
     )
-    return AdversarialExamples(found.x, found.y, found.found, found.distance, radii, found.gradients)
+    return AdversarialExamples(examples.x, examples.y, examples.found, examples.distance, radii, examples.gradients)
 
 
 def fgsm(
@@ -168,7 +168,7 @@ def fgsm(
     radius: float,
     doublings: int = 20,
     batch_size: int = 256,
-    progress: Told = silent,
+    progress: Progress = silent,
 ) -> AdversarialExamples:
     """Step once along the sign of the gradient at the sample, with a length that doubles until the prediction flips.
 
@@ -183,9 +183,11 @@ def fgsm(
             sign[at.which[fresh]] = at.grad(F.cross_entropy(at.logits, y[at.which], reduction="none"))[fresh].sign()
         return start[at.which] + radius * 2.0 ** at.taken[:, None] * sign[at.which]
 
-    found = _search(model, x, y, space, move, max_steps=doublings + 1, batch_size=batch_size, progress=progress)
-    length = radius * 2.0 ** (found.gradients - 1)
-    return AdversarialExamples(found.x, found.y, found.found, found.distance, length, found.gradients.clamp(max=1))
+    examples = _search(model, x, y, space, move, max_steps=doublings + 1, batch_size=batch_size, progress=progress)
+    length = radius * 2.0 ** (examples.gradients - 1)
+    return AdversarialExamples(
+        examples.x, examples.y, examples.found, examples.distance, length, examples.gradients.clamp(max=1)
+    )
 
 
 SEARCHES: Final[dict[SearchName, Callable[..., AdversarialExamples]]] = {
@@ -248,7 +250,7 @@ def _search(
     max_steps: int,
     refinements: int = 0,
     batch_size: int,
-    progress: Told,
+    progress: Progress,
 ) -> AdversarialExamples:
     """Drive `move` over all samples: those that are done or out of steps leave, the next ones take their places.
 

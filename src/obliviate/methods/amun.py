@@ -153,7 +153,7 @@ def adversarial_examples(
             options["radius"] = radius or initial_radius(model, batch.x, batch.y, space)
         elif search == "fgsm":  # a length in L∞, not the radius of the 95 % rule
             options["radius"] = radius or FIRST_STEP * space.width
-        found = SEARCHES[search](
+        examples = SEARCHES[search](
             model,
             batch.x,
             batch.y,
@@ -161,11 +161,17 @@ def adversarial_examples(
             progress=lambda done, total: run.progress("search", done, total),
             **options,
         )
-        return {"x": found.x, "y": found.y, "found": found.found, "distance": found.distance, "spent": found.gradients}
+        return {
+            "x": examples.x,
+            "y": examples.y,
+            "found": examples.found,
+            "distance": examples.distance,
+            "spent": examples.gradients,
+        }
 
     with evaluating(model):
-        made = run.once("adversarial", make)
-    found = made["found"].cpu()
+        searched = run.once("adversarial", make)
+    found = searched["found"].cpu()
     if not bool(found.any()):
         raise MethodError(
             f"expected adversarial examples of {len(samples)} samples, got none; "
@@ -173,11 +179,11 @@ def adversarial_examples(
         )
     run.notes |= {
         "adversarial_found": float(found.float().mean()),
-        "adversarial_median_l2": float(made["distance"].cpu()[found].median()),
-        "gradients_per_sample": float(made["spent"].float().mean()),
+        "adversarial_median_l2": float(searched["distance"].cpu()[found].median()),
+        "gradients_per_sample": float(searched["spent"].float().mean()),
     }
     ids = [f"{name}{SUFFIX}" for name in samples.ids[found.numpy()]]
-    return Samples.from_tensors(made["x"].cpu()[found], made["y"].cpu()[found], ids=ids)
+    return Samples.from_tensors(searched["x"].cpu()[found], searched["y"].cpu()[found], ids=ids)
 
 
 def _chosen(examples: Samples, forget: Samples) -> Samples:

@@ -224,7 +224,7 @@ def test_a_parquet_table_is_read_or_the_way_to_read_it_is_told(tmp_path: Path):
     assert load_data(tmp_path).train.ids.tolist() == list("abcde")
 
 
-def test_reference_samples_of_a_table_are_drawn_with_their_ids(tmp_path: Path):
+def test_holdout_samples_of_a_table_are_drawn_with_their_ids(tmp_path: Path):
     data = load_data(put(tmp_path), holdout_size=1, train_size=3, seed=1)
     assert data.holdout is not None
     assert len(np.unique([*data.train.ids, *data.holdout.ids])) == 4
