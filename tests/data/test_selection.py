@@ -167,7 +167,7 @@ def test_a_test_sample_whose_copy_was_not_drawn_is_unseen_and_stays():
     assert not set(numbers(chosen, "test")) & set(numbers(chosen, "train"))
 
 
-def test_the_drawn_reference_holds_no_copy_of_any_other_sample():
+def test_the_drawn_holdout_set_holds_no_copy_of_any_other_sample():
     given = arrays()
     given["train_x"] = given["train_x"].copy()
     given["train_x"][10:14] = given["train_x"][0:4]

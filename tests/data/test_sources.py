@@ -114,7 +114,7 @@ def test_a_users_arrays_are_taken_as_they_are(tmp_path: Path):
     assert data.train.everything().y.dtype == torch.int64
 
 
-def test_reference_arrays_and_training_ids_are_read(tmp_path: Path):
+def test_holdout_arrays_and_training_ids_are_read(tmp_path: Path):
     data = loaded(tmp_path, holdout_x=np.ones((2, 4)), holdout_y=np.array([0, 5]), train_ids=np.array(list("abcdef")))
     assert data.holdout is not None
     assert data.holdout.everything().y.tolist() == [0, 5]

@@ -52,7 +52,7 @@ def test_impossible_requests_are_refused(forget: list[str], got: str):
 
 
 @pytest.mark.parametrize("shared", ["k0", "k7"])
-def test_a_reference_that_was_trained_on_is_refused(shared: str):
+def test_a_holdout_set_that_was_trained_on_is_refused(shared: str):
     holdout = Samples.from_tensors(torch.rand(2, 2), torch.zeros(2), ids=["new", shared])
     with pytest.raises(DataError, match=f"^expected .* never trained on, got '{shared}' of the training set; "):
         Split.of(train(), forget=["k0"], holdout=holdout)

@@ -301,7 +301,7 @@ def test_a_given_tau_needs_no_holdout(
 
 
 @pytest.mark.parametrize("what", ["retain", "forget", "nothing"])
-def test_a_reference_that_is_no_baseline_is_refused_before_any_work(
+def test_a_holdout_set_that_is_no_baseline_is_refused_before_any_work(
     what: str, model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for work in ("fit", "epochs", "once"):

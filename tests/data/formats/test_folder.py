@@ -62,7 +62,7 @@ def test_transparency_is_left_out(folder: Path):
     assert torch.equal(x, torch.from_numpy(pixels[..., :3]).permute(2, 0, 1) / 255)
 
 
-def test_a_reference_folder_is_read(folder: Path):
+def test_a_holdout_folder_is_read(folder: Path):
     put(folder, "holdout/cat/z.png", 30)
     holdout = load_data(folder).holdout
     assert holdout is not None
