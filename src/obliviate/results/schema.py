@@ -20,7 +20,7 @@ Verdict = Literal[
 ]
 Part = Literal["forget", "retain", "unseen"]
 Use = Literal["verdict", "figure", "cheap"]
-"""What an attack is for: verdicts rest on it, its AUCs are shown beside them, or it is cheap and needs no other model."""
+"""What an attack is for: verdicts rest on it, its AUCs are shown beside them, or it looks at one model only."""
 Baseline = Literal["retrained", "references"]
 Unit = Literal["percent", "R²", "perplexity"]
 Picture = Annotated[str, Field(pattern=r"^data:image/png;base64,[A-Za-z0-9+/]+={0,2}$")]
