@@ -30,11 +30,11 @@ from ground import COLUMNS, Ground, Log, Request, figures, key_of
 from torch import Tensor
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED
 from obliviate.methods.amun import AMUN, adversarial_examples
 from obliviate.methods.base import settle
-from obliviate.seeds import derive
 from obliviate.task import InputSpace
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run

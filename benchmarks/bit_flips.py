@@ -34,9 +34,9 @@ import numpy as np
 import torch
 from common import provenance, save, table
 
+from obliviate._util.files import LOG, WORK
 from obliviate.comparison import compare
 from obliviate.errors import ObliviateError
-from obliviate.files import LOG, WORK
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.sisa import SISA

@@ -30,8 +30,8 @@ import torch
 from common import provenance, save
 from scipy.stats import rankdata
 
-from obliviate.attacks.membership import lira, rmia
-from obliviate.attacks.membership.moments import Moments
+from obliviate.membership import lira, rmia
+from obliviate.membership.moments import Moments
 from obliviate.metrics import distance
 from obliviate.metrics.utility import margin
 

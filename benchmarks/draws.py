@@ -19,14 +19,14 @@ import torch
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.files import write_atomically
+from obliviate._util.seeds import derive
 from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Role
 from obliviate.data.samples import Samples
-from obliviate.data.sources import load
-from obliviate.files import write_atomically
+from obliviate.data.sources import load_data
 from obliviate.metrics.memorisation import largest, memorisation
 from obliviate.metrics.utility import correct, margin
 from obliviate.references.plan import leave_half_out
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -58,7 +58,7 @@ class Ground:
 
 def images(_: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The images that the package ships, without its reference set."""
-    data = load("fashion_mnist_5k")
+    data = load_data("fashion_mnist_5k")
     batch = data.train.joined(data.test).everything()
     return batch.x, batch.y
 
@@ -79,7 +79,7 @@ def kinds(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def table(folder: Path, *, positives: float, size: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows of Adult, so drawn that this share has the larger income."""
-    batch = load(folder / "adult").train.everything()
+    batch = load_data(folder / "adult").train.everything()
     generator = np.random.default_rng(0)
     count = round(positives * size)
     parts = [
@@ -102,7 +102,7 @@ def rows_of_2(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
 
 def texts(folder: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """The first five newsgroups, their texts cut to 48 tokens."""
-    batch = load(folder / "newsgroups20").train.everything()
+    batch = load_data(folder / "newsgroups20").train.everything()
     rows = batch.y < GROUPS
     return batch.x[rows, :LENGTH].contiguous(), batch.y[rows]
 

@@ -10,11 +10,11 @@ Stages, in the order in which `all` runs those from `data` on:
     train       measure the pace, choose the epochs that fit, train the original and the retrained models
     references  half-size models over training and test samples, for the audit
     unlearn     one cell for each method, with and without the retain set; `never_seen` with its teachers: half-size
-                models over training and reference samples
+                models over training and holdout samples
     audit       the figures of all cells against the retrained models; needs no GPU (`--resume` an earlier `--out`)
     page        at home: keep the figures of a `--resume` folder in benchmarks/results/gpu.json and docs/comparison.md
 
-10 % of the 50,000 training samples are forgotten; 2,000 of the 10,000 test samples are the reference set of methods,
+10 % of the 50,000 training samples are forgotten; 2,000 of the 10,000 test samples are the holdout set of methods,
 the rest is the audit's. Weights and data stay in `--work`, which a machine may lose. What is needed to go on elsewhere
 is packed into `--out` after every step, in a few files of at most 15 MiB: `cells.json`, which holds the figures so far,
 and `state-*.tar` (plan, cells, outputs of models and of references), which `--resume` unpacks. Where weights are lost
@@ -53,7 +53,7 @@ from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import EMBEDDED, load
+from obliviate.data.sources import EMBEDDED, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
@@ -64,7 +64,7 @@ from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workflow import Evaluation, Trained, models
+from obliviate.workflow import Evaluation, TrainedModel, models
 
 ROOT: Final = Path(__file__).parent.parent
 STAGES: Final = ("check", "data", "train", "references", "unlearn", "audit", "page")
@@ -117,7 +117,7 @@ class Scale:
     recipe: Recipe
     train_size: int | None = None
     test: int | None = None
-    reference: int = 2000
+    holdout: int = 2000
     references: int = 8
     teachers: int = 8
     most_retrained: int = 3
@@ -139,7 +139,7 @@ TOY: Final = Scale(
     recipe=replace(FULL.recipe, model_options={"classes": 10, "width": 8}, batch_size=64, learning_rate=0.1),
     train_size=600,
     test=300,
-    reference=100,
+    holdout=100,
     references=4,
     teachers=4,
     most_retrained=2,
@@ -224,15 +224,15 @@ class Bench:
 
     @cached_property
     def _parts(self) -> tuple[Samples, Samples, Samples]:
-        data = load(self.source, train_size=self.scale.train_size)
-        if len(data.test) <= self.scale.reference:
-            raise SystemExit(f"expected over {self.scale.reference} test samples, got {len(data.test)}; use other data")
+        data = load_data(self.source, train_size=self.scale.train_size)
+        if len(data.test) <= self.scale.holdout:
+            raise SystemExit(f"expected over {self.scale.holdout} test samples, got {len(data.test)}; use other data")
         test = data.test if self.scale.test is None else data.test.select(data.test.ids[: self.scale.test])
-        reference = random_ids(test, self.scale.reference / len(test), seed=0)
+        holdout = random_ids(test, self.scale.holdout / len(test), seed=0)
         for samples in (data.train, test):
             _ = samples.inputs  # hashed once, for all that is selected from them
-        say(f"{len(data.train)} training samples, {len(test) - len(reference)} unseen, {len(reference)} reference")
-        return data.train, test.without(reference), test.select(reference)
+        say(f"{len(data.train)} training samples, {len(test) - len(holdout)} unseen, {len(holdout)} holdout")
+        return data.train, test.without(holdout), test.select(holdout)
 
     @property
     def train(self) -> Samples:
@@ -248,7 +248,7 @@ class Bench:
     def split(self) -> Split:
         """The request."""
         ids = random_ids(self.train, SHARE, seed=FORGET_SEED)
-        return Split.of(self.train, forget=ids, reference=self._parts[2])
+        return Split.of(self.train, forget=ids, holdout=self._parts[2])
 
     @cached_property
     def task(self) -> Classification:
@@ -272,10 +272,10 @@ class Bench:
             synchronize()
             seconds.append(run.seconds)
         pace = len(few) / seconds[-1]
-        n, unseen, reference = len(self.train), len(self.unseen), self.scale.reference
+        n, unseen, holdout = len(self.train), len(self.unseen), self.scale.holdout
         pools = self.scale.references * (n + unseen) / 2
         if "never_seen" in registry():
-            pools += self.scale.teachers * (n + reference) / 2
+            pools += self.scale.teachers * (n + holdout) / 2
         free = max(self.clock.left - AFTER, 60)
         fitting = {count: int(pace * free / (n + count * (1 - SHARE) * n + pools)) for count in (2, 3)}
         retrained = 3 if self.scale.most_retrained > 2 and fitting[3] >= ENOUGH_EPOCHS else 2
@@ -287,7 +287,7 @@ class Bench:
             "recipe": self.recipe_of(epochs).to_dict(),
             "train": n,
             "unseen": unseen,
-            "reference": reference,
+            "holdout": holdout,
             **machine(),
         }
         self.folders.write("plan.json", plan)
@@ -312,7 +312,7 @@ class Bench:
     # ------------------------------------------------------------------------------------------------- models
 
     @cached_property
-    def original(self) -> Trained:
+    def original(self) -> TrainedModel:
         """The model that is to forget."""
         return self._kept(
             "original",
@@ -320,12 +320,12 @@ class Bench:
             lambda: workflow.train(self.recipe, self.train, self.task, progress=self.clock.tick),
         )
 
-    def retrained(self, number: int) -> Trained:
+    def retrained(self, number: int) -> TrainedModel:
         """A model that never saw the forget set."""
         seed = FORGET_SEED + 10 * (1 + number)
         return self._kept(f"retrained-{number}", self.split.kept, lambda: self._unlearned(Retrain(), self.split, seed))
 
-    def _kept(self, name: str, samples: Samples, make: Callable[[], Trained]) -> Trained:
+    def _kept(self, name: str, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         path = self.folders.work / "models" / f"{name}.safetensors"
         if path.with_suffix(".json").exists():
             trained, _ = models.read(path, self.recipe)
@@ -363,10 +363,10 @@ class Bench:
     @cached_property
     def teachers(self) -> ReferencePool:
         """Those of `never_seen`."""
-        assert self.split.reference is not None
-        return self.pool("teachers", self.split.reference, self.scale.teachers, TEACHER_SEED)
+        assert self.split.holdout is not None
+        return self.pool("teachers", self.split.holdout, self.scale.teachers, TEACHER_SEED)
 
-    def _unlearned(self, method: Method, split: Split, seed: int, name: str = "") -> Trained:
+    def _unlearned(self, method: Method, split: Split, seed: int, name: str = "") -> TrainedModel:
         extra: dict[str, Any] = {"teachers": self.teachers} if method.name == "never_seen" else {}
         return workflow.unlearn(
             self.original.model,
@@ -392,7 +392,7 @@ class Bench:
         """Where a model's outputs are kept."""
         return self.folders.work / "candidates" / f"{name}.safetensors"
 
-    def candidate(self, name: str, make: Callable[[], Trained]) -> Candidate:
+    def candidate(self, name: str, make: Callable[[], TrainedModel]) -> Candidate:
         """A model's outputs, kept; the model is made where they are not there yet."""
         path = self.outputs_of(name)
         if not path.exists():
@@ -470,9 +470,9 @@ def check(bench: Bench, minutes: float) -> None:
         command += ["--work", str(twin), "--out", str(twin / "out")]
         environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-    data = load(EMBEDDED, train_size=600)
+    data = load_data(EMBEDDED, train_size=600)
     recipe, task = Recipe(epochs=8, augmentation="crop_flip"), Classification(classes=10)
-    split = Split.of(data.train, forget=random_ids(data.train, SHARE, seed=1), reference=data.reference)
+    split = Split.of(data.train, forget=random_ids(data.train, SHARE, seed=1), holdout=data.holdout)
     original = Run(task, recipe=recipe, device="cpu").train(data.train)
     report["original"] = {"test": right_share(original, data.test)}
     here = Run(task, recipe=recipe).precision.prepare(copy.deepcopy(original))
@@ -655,7 +655,7 @@ def page(folder: Path) -> None:
 # ---------------------------------------------------------------------------------------------------------- helpers
 
 
-def lost() -> Trained:
+def lost() -> TrainedModel:
     """Stand for a model whose outputs should be kept."""
     raise SystemExit("expected the outputs of every cell that is audited, got a cell without; begin the audit again")
 
@@ -665,7 +665,7 @@ def right_share(model: torch.nn.Module, samples: Samples) -> float:
     return 100 * float((outputs(model, samples).argmax(1) == samples.everything().y).float().mean())
 
 
-def percent_right(trained: Trained, samples: Samples) -> float:
+def percent_right(trained: TrainedModel, samples: Samples) -> float:
     """The accuracy of a trained model, in percent."""
     return right_share(trained.model, samples)
 

@@ -19,11 +19,11 @@ from common import ranged, spread, table
 from torch import nn
 
 from obliviate import workflow
-from obliviate.attacks.membership import boosted_trees, logistic
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.membership import boosted_trees, logistic
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy
@@ -34,7 +34,7 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
-from obliviate.workflow import Evaluation, Trained, models
+from obliviate.workflow import Evaluation, TrainedModel, models
 from obliviate.workspace import Workspace
 
 COLUMNS = {
@@ -80,7 +80,7 @@ class Bench:
         seed: int,
         name: str = "",
         pool: ReferencePool | None = None,
-    ) -> Trained:
+    ) -> TrainedModel:
         """Run a method, which may learn from a pool; its notes hold `share_of_retraining`."""
         paces = [self._pace()]
         began = seconds()
@@ -93,7 +93,7 @@ class Bench:
         share = spent / (statistics.fmean(paces) * retained * self.recipe.epochs)
         return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
 
-    def kept(self, path: Path, samples: Samples, make: Callable[[], Trained]) -> Trained:
+    def kept(self, path: Path, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         """The model of this file; made of the samples and written if it is not there."""
         if path.exists():
             return models.read(path, self.recipe)[0]
@@ -124,7 +124,7 @@ class Ground:
         recipe: Recipe,
         seed: int,
         train_size: int | None = None,
-        reference_size: int | None = None,
+        holdout_size: int | None = None,
         references: int = 16,
         retrained: int = 3,
         workers: int | None = None,
@@ -137,7 +137,7 @@ class Ground:
             recipe=recipe,
             seed=seed,
             train_size=train_size,
-            reference_size=reference_size,
+            holdout_size=holdout_size,
         )
         self.data, self.task = self.workspace.data, self.workspace.task
         self.bench = Bench(recipe=recipe, task=self.task, train=self.data.train)
@@ -161,7 +161,7 @@ class Ground:
             self._requests[key] = Request(self, *key, retrained or self.count)
         return self._requests[key]
 
-    def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> Trained:
+    def unlearn(self, method: Method, split: Split, *, seed: int, name: str = "") -> TrainedModel:
         """Run a method on the original; its notes hold `share_of_retraining`."""
         return self.bench.unlearn(self.original.model, split, method, seed=seed, name=name)
 
@@ -172,7 +172,7 @@ class Request:
     def __init__(self, ground: Ground, share: float, seed: int, retrained: int) -> None:
         self.ground, self.seed = ground, seed
         ids = random_ids(ground.data.train, share, seed=seed)
-        self.split = Split.of(ground.data.train, forget=ids, reference=ground.data.reference)
+        self.split = Split.of(ground.data.train, forget=ids, holdout=ground.data.holdout)
         self.evaluation = Evaluation.of(self.split, ground.data.test, ground.pool)
         folder = ground.folder / f"forget-{seed}-{share:g}"
         self.yardstick = [
@@ -192,7 +192,7 @@ class Request:
         """Run one method and audit it: the figures of the tables."""
         return figures(self.audit(self.candidate(method, retain=retain))[0])
 
-    def _retrained(self, folder: Path, seed: int) -> Trained:
+    def _retrained(self, folder: Path, seed: int) -> TrainedModel:
         make = partial(self.ground.unlearn, Retrain(), self.split, seed=seed)
         return self.ground.bench.kept(folder / f"retrained-{seed}.safetensors", self.split.kept, make)
 

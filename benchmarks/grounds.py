@@ -43,16 +43,17 @@ from common import RESULTS, insert, provenance, ranged, save, spread, table
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
-from obliviate.attacks.membership import RMIA, ulira
-from obliviate.attacks.membership.base import Knowledge, readings
-from obliviate.attacks.membership.moments import Moments
+from obliviate._util.seeds import derive
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids, targets
 from obliviate.data.samples import Samples
-from obliviate.data.sources import EMBEDDED, Data, load
+from obliviate.data.sources import EMBEDDED, Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
+from obliviate.membership import RMIA, ulira
+from obliviate.membership.base import Knowledge, readings
+from obliviate.membership.moments import Moments
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
 from obliviate.methods.never_seen import NeverSeen
@@ -62,12 +63,11 @@ from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import hold_out
 from obliviate.results.schema import ModelResult
-from obliviate.seeds import derive
 from obliviate.task import Task, task_of
+from obliviate.training.defaults import recipe_for
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
-from obliviate.training.suited import recipe_for
-from obliviate.workflow import Evaluation, Trained
+from obliviate.workflow import Evaluation, TrainedModel
 
 AUDIT_SEED: Final = 0
 TEACHER_SEED: Final = 500
@@ -167,10 +167,10 @@ class Field:
     @classmethod
     def of(cls, name: str, files: Path, out: Path, workers: int = 0) -> Field:
         ground = GROUNDS[name]
-        data = load(
+        data = load_data(
             ground.source if ground.shipped else files / ground.source,
             train_size=ground.train_size,
-            reference_size=ground.holdout_size,
+            holdout_size=ground.holdout_size,
         )
         if ground.owners is not None:
             data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: ground.owners])])
@@ -204,8 +204,8 @@ class Field:
 
     @cached_property
     def teachers(self) -> ReferencePool:
-        assert self.data.reference is not None
-        return self._pool("teachers", self.data.reference, TEACHER_SEED, self.ground.teachers)
+        assert self.data.holdout is not None
+        return self._pool("teachers", self.data.holdout, TEACHER_SEED, self.ground.teachers)
 
     def _pool(self, name: str, unseen: Samples, seed: int, models: int) -> ReferencePool:
         return workflow.train_references(
@@ -214,14 +214,14 @@ class Field:
         )  # fmt: skip
 
     @cache  # noqa: B019
-    def original(self, seed: int) -> Trained:
+    def original(self, seed: int) -> TrainedModel:
         make = partial(workflow.train, self.recipe, self.data.train, self.task, seed=seed)
         return self.bench.kept(self.folder / f"original-{seed}.safetensors", self.data.train, make)
 
     @cache  # noqa: B019
     def split(self, kind: str, seed: int) -> Split:
         """The request: "random:0.1", "memorised:0.1", "owner", "class"; with a seed."""
-        return Split.of(self.data.train, forget=self._ids(kind, seed), reference=self.data.reference)
+        return Split.of(self.data.train, forget=self._ids(kind, seed), holdout=self.data.holdout)
 
     def _ids(self, kind: str, seed: int) -> Any:
         rule, _, value = kind.partition(":")
@@ -238,8 +238,8 @@ class Field:
             return f"class:{seed % self.data.classes}"
         raise SystemExit(f"expected a request of random:SHARE, memorised:SHARE, owner or class, got {kind!r}")
 
-    def retrained(self, kind: str, seed: int, count: int = 3) -> list[Trained]:
-        split, trained = self.split(kind, seed), list[Trained]()
+    def retrained(self, kind: str, seed: int, count: int = 3) -> list[TrainedModel]:
+        split, trained = self.split(kind, seed), list[TrainedModel]()
         for repeat in range(count):
             model = self.recipe.build(seed=0)  # of which a retraining takes nothing
             make = partial(self.bench.unlearn, model, split, Retrain(), seed=10 * seed + repeat)
@@ -262,7 +262,7 @@ class Judge:
     evaluation: Evaluation
     retrained: list[Candidate]
 
-    def audits(self, *models: Trained) -> list[ModelResult]:
+    def audits(self, *models: TrainedModel) -> list[ModelResult]:
         """Audit models; the retrained ones come last."""
         candidates = [self.evaluation.candidate(model) for model in models]
         return list(self.evaluation.audit([*candidates, *self.retrained], AuditSettings()).models)
@@ -310,7 +310,7 @@ class Judge:
     def _retrained_logits(self) -> list[np.ndarray]:
         return [candidate.logits for candidate in self.retrained]
 
-    def trial(self, model: Trained) -> dict[str, float | None]:
+    def trial(self, model: TrainedModel) -> dict[str, float | None]:
         """The figures of one model, in percent and points."""
         logits = self.evaluation.candidate(model).logits
         figures, peers = self.figures(logits), np.mean(self._retrained_figures, axis=0)
@@ -413,7 +413,7 @@ def made_of(name: str, settings: Mapping[str, Any]) -> Method:
     return cls(**{key: value for key, value in settings.items() if key in known or key not in COMMON})
 
 
-def run(field: Field, name: str, method: Method, kind: str, seed: int, original: int) -> Trained:
+def run(field: Field, name: str, method: Method, kind: str, seed: int, original: int) -> TrainedModel:
     """Unlearn a request of a ground; the name says whether the method may use the retain set."""
     split = field.split(kind, seed)
     split = split.without_retain() if name.endswith(NO_RETAIN) else split

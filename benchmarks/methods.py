@@ -1,7 +1,7 @@
 """Every method at its defaults, side by side: the same models, forget sets, attack and retrained models.
 
     python benchmarks/methods.py [--model-seeds 0,1,2] [--forget-seeds 2001,2002] [--methods amun,salun]
-    python benchmarks/methods.py --data FOLDER --name cifar10 --train-size 20000 --reference-size 2000 \\
+    python benchmarks/methods.py --data FOLDER --name cifar10 --train-size 20000 --holdout-size 2000 \\
         --model resnet8 --batch-size 128 --references 8 --model-seeds 0 --out runs/methods-cifar10
 
 Defaults were chosen on another model and forget sets (`benchmarks/grounds.py`). With `--factors 1,0.25` every method
@@ -96,7 +96,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--data", default=EMBEDDED, help="a folder or file of data; the embedded set if left out")
     parser.add_argument("--name", default="embedded", help="names the results file")
     parser.add_argument("--train-size", type=int)
-    parser.add_argument("--reference-size", type=int)
+    parser.add_argument("--holdout-size", type=int)
     parser.add_argument("--model", default="small_cnn")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--batch-size", type=int, default=64)
@@ -116,7 +116,7 @@ def command_of(arguments: argparse.Namespace) -> str:
     )
     if arguments.data != EMBEDDED:
         command += f" --data FOLDER --name {arguments.name} --train-size {arguments.train_size} "
-        command += f"--reference-size {arguments.reference_size} --model {arguments.model} "
+        command += f"--holdout-size {arguments.holdout_size} --model {arguments.model} "
         command += (
             f"--epochs {arguments.epochs} --batch-size {arguments.batch_size} --references {arguments.references}"
         )
@@ -141,7 +141,7 @@ def main() -> None:
             recipe=recipe,
             seed=seed,
             train_size=arguments.train_size,
-            reference_size=arguments.reference_size,
+            holdout_size=arguments.holdout_size,
             references=arguments.references,
             workers=arguments.workers,
         )

@@ -30,13 +30,13 @@ from ground import FORGET_SEED, MODEL_SEEDS, RETRAINED, Bench, Log, Rows, accura
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.split import Split
 from obliviate.methods import registry
 from obliviate.methods.base import Method
 from obliviate.methods.mixunlearn import MixUnlearn
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
@@ -121,7 +121,7 @@ class Tables:
     def class_level(self, others: Mapping[str, Method]) -> None:
         train, test = self.data.train, self.data.test
         for one in CLASSES:
-            split = Split.of(train, forget=train.ids[labels(train) == one], reference=self.data.reference)
+            split = Split.of(train, forget=train.ids[labels(train) == one], holdout=self.data.holdout)
             forgotten, rest = part(test, labels(test) == one), part(test, labels(test) != one)
 
             def figures(model: nn.Module) -> dict[str, float]:
@@ -136,7 +136,7 @@ class Tables:
     def data_level(self) -> None:
         train, test = self.data.train, self.data.test
         ids = share_of_classes(train, PART_OF, PART, "part")
-        split = Split.of(train, forget=ids, reference=self.data.reference)
+        split = Split.of(train, forget=ids, holdout=self.data.holdout)
 
         def figures(model: nn.Module) -> dict[str, float]:
             known = {"forget": accuracy(model, split.forget), "test": accuracy(model, test)}
@@ -148,7 +148,7 @@ class Tables:
     def noisy(self) -> None:
         ids = share_of_classes(self.data.train, NOISY, NOISE, "noise")
         train = mislabelled(self.data.train, ids)
-        split = Split.of(train, forget=ids, reference=self.data.reference)
+        split = Split.of(train, forget=ids, holdout=self.data.holdout)
 
         def figures(model: nn.Module) -> dict[str, float]:
             return {"forget": accuracy(model, split.forget), "test": accuracy(model, self.data.test)}

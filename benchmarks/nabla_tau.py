@@ -2,7 +2,7 @@
 
     python benchmarks/nabla_tau.py [--shares 0.03,0.1,0.15,0.3] [--forget-seeds 2001] [--out runs/tables]
 
-Models of three seeds, each beside three retrained ones; the reference set is the shipped one (500 unseen samples). The
+Models of three seeds, each beside three retrained ones; the holdout set is the shipped one (500 unseen samples). The
 attacks are MIA_L and MIA_E, forget against test (2,500 samples): the balanced accuracy of cross-validated logistic
 regressions on the loss and on the entropy. The cost is processor time as a share of one retraining's, the yardstick
 taken anew beside every run. Rows are appended to `<out>/nabla_tau.jsonl` as they end, so the command can be
@@ -43,7 +43,7 @@ def rows_of(
     bench: Bench, folder: Path, log: Log, data: sources.Data, share: float, forget_seed: int
 ) -> dict[str, Rows]:
     """The originals, three retrained models, and every variant from every original, for one forget set."""
-    split = Split.of(data.train, forget=random_ids(data.train, share, seed=forget_seed), reference=data.reference)
+    split = Split.of(data.train, forget=random_ids(data.train, share, seed=forget_seed), holdout=data.holdout)
 
     def figures(model: nn.Module) -> dict[str, float]:
         known = {"forget": accuracy(model, split.forget), "test": accuracy(model, data.test)}

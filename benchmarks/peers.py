@@ -38,14 +38,14 @@ from ground import COLUMNS, Ground, Request, markdown, scaled, timed_figures
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from obliviate._util.files import write_atomically, write_json
 from obliviate.data.sources import EMBEDDED
 from obliviate.errors import ObliviateError
-from obliviate.files import write_atomically, write_json
 from obliviate.methods import registry
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 OURS = "obliviate"
 ADAPTERS = Path(__file__).parent / "peers"
@@ -223,7 +223,7 @@ class Bench:
             return {"failed": str(error)}
         return timed_figures(request.audit(request.evaluation.candidate(made))[0])
 
-    def _theirs(self, tool: str, settings: Mapping[str, Any], request: Request) -> Trained:
+    def _theirs(self, tool: str, settings: Mapping[str, Any], request: Request) -> TrainedModel:
         """What a peer makes of the original, or made of it before."""
         original, split, pair = request.ground.original.model, request.split, (request.ground.seed, request.seed)
         identity = f"{version_of(self.checkouts[tool])} {json.dumps(settings, sort_keys=True)}"
@@ -239,7 +239,7 @@ class Bench:
             raise PeerError("its weights are not finite")
         model = copy.deepcopy(original)
         model.load_state_dict(weights)
-        return Trained(model.eval(), "unlearned", tool, request.seed, seconds)
+        return TrainedModel(model.eval(), "unlearned", tool, request.seed, seconds)
 
     def _run(self, tool: str, settings: Mapping[str, Any], request: Request) -> Path:
         """Run the adapter in a folder of its own; returns the file that it wrote."""

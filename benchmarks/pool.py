@@ -39,11 +39,11 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.references.logits import StoredLogits, write_logits
 from obliviate.references.plan import leave_half_out
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training import schedules
 from obliviate.training.inference import outputs
@@ -167,7 +167,7 @@ from pathlib import Path
 import numpy as np
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool
-from obliviate.files import sha256_of
+from obliviate._util.files import sha256_of
 from obliviate.references.logits import StoredLogits
 from obliviate.references.plan import leave_half_out
 

@@ -18,8 +18,8 @@ from collections.abc import Callable
 import numpy as np
 from common import provenance, save, spread
 
-from obliviate.attacks.membership import rmia
-from obliviate.attacks.membership.moments import Moments
+from obliviate.membership import rmia
+from obliviate.membership.moments import Moments
 
 REFERENCES, GAMMA, BLOCK = 64, 2.0, 16
 MOST_SECONDS, LEAST_RATIO = 1.0, 100.0

@@ -23,7 +23,7 @@ import torch
 from common import provenance, ranged, save, spread
 from torch import Tensor, nn
 
-from obliviate.attacks.adversarial import AdversarialExamples, boundary, fgsm, initial_radius, pgd
+from obliviate.adversarial.closest import AdversarialExamples, boundary, fgsm, initial_radius, pgd
 from obliviate.data.sources import EMBEDDED
 from obliviate.demo import FORGET
 from obliviate.task import InputSpace

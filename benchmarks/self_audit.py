@@ -14,7 +14,7 @@ are made from a retrained model that the audit does not compare with. References
 8, 16, … of them, and draws take different ones as long as there are.
 
 On the images four more parts: U-LiRA, for which the original is taken for the outcome of a method that changes nothing
-(the shadows of such a method are the references themselves); the cheap screens; in half of the draws, forget sets that
+(the shadows of such a method are the references themselves); the cheap attacks; in half of the draws, forget sets that
 16 references chose as the most memorised, audited by these and by 16 others; and, in a quarter, seven tenths of a
 class.
 
@@ -43,15 +43,15 @@ from draws import GROUNDS, Case, Shop, Split
 from ground import Log
 from scipy.stats import beta, kstest
 
+from obliviate._util.seeds import derive
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.verdict import Margins
 from obliviate.results.schema import ModelResult
-from obliviate.seeds import derive
 
 COUNTS: Final = (4, 8, 16, 32)  # references of the images' audits; other grounds have 16
 WITH_SHADOWS: Final = (16, 32)
-SCREEN: Final = 16  # references of other grounds, of the audits with screens, and that choose forget sets
+SCREEN: Final = 16  # references of other grounds, of the audits with cheap attacks, and that choose forget sets
 DRAWS: Final = {"images": 16, "12 % positives": 12, "2 % positives": 12, "100 classes": 12, "texts": 12}
 PASSED: Final = "consistent with retraining"
 MOST: Final = 100 * Margins().most  # the widest margin that acquits
@@ -129,7 +129,7 @@ def screens(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """The cheap attacks on the original and on retrained models."""
     case = Case(shop, number, Split.of(shop, number))
     given = [case.original, *case.retrained]
-    yield from judged("screens", part_of(pool, number, SCREEN), case, given, AuditSettings(screens=True))
+    yield from judged("screens", part_of(pool, number, SCREEN), case, given, AuditSettings(cheap_attacks=True))
 
 
 def memorised(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
@@ -210,7 +210,7 @@ def entry(found: ModelResult, yardstick: str, references: int) -> Entry:
         "differences": {f"ft_{name}": one.model_dump() for name, one in found.differences.items()},
         "test": found.test_accuracy_difference.model_dump(),
         "attacked": "ulira" in found.attacks,
-        "screens": {name: one.value for name, one in found.screens.items()},
+        "screens": {name: one.value for name, one in found.cheap_attacks.items()},
     }
 
 
@@ -309,7 +309,7 @@ def of_attack(attack: str, *, leak: Sequence[Entry], null: Sequence[Entry]) -> E
 
 
 def of_screens(entries: Sequence[Entry]) -> Entry:
-    """What every screen says of originals and of retrained models, and how often the original is above all of these."""
+    """What cheap attacks say of originals and of retrained models, and how often the original is above all of these."""
     table: Entry = {}
     for screen in entries[0]["screens"] if entries else ():
         values: dict[str, dict[int, list[float]]] = {"original": {}, "retrained": {}}
@@ -356,7 +356,7 @@ def pages(rows: Sequence[Entry], screened: Entry) -> dict[str, str]:
 
 
 def of_impostor(rows: Sequence[Entry], ground: str, name: str) -> str:
-    """What became of an impostor on a ground with 16 references, over both yardsticks: rejected, open, acquitted."""
+    """What became of an impostor on a ground with 16 references, over both baselines: rejected, open, acquitted."""
     counts = {"rejected": 0, "open": 0, "acquitted": 0}
     for row in rows:
         if (row["ground"], row["references"]) == (ground, SCREEN) and row["yardstick"] in {"retrained", "references"}:

@@ -26,6 +26,7 @@ import numpy as np
 from common import insert, provenance, save, spread, table
 from ground import Ground, Log, figures, key_of
 
+from obliviate._util.seeds import derive
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.sources import EMBEDDED
 from obliviate.data.split import Split
@@ -34,12 +35,11 @@ from obliviate.methods.base import Method
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
-from obliviate.seeds import derive
 from obliviate.testing import recorded
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.types import Ids
-from obliviate.workflow import Evaluation, Serving, Trained
+from obliviate.workflow import Evaluation, Session, TrainedModel
 
 REQUESTS: Final = 5
 SHARE: Final = 0.02
@@ -61,12 +61,12 @@ class Judged:
     def __init__(self, ground: Ground, requests: Sequence[Ids]) -> None:
         self.ground, self.step = ground, len(requests)
         data, so_far = ground.data, np.concatenate(requests)
-        self.whole = Split.of(data.train, forget=so_far, reference=data.reference)
+        self.whole = Split.of(data.train, forget=so_far, holdout=data.holdout)
         last = replace(self.whole, forget=data.train.select(requests[-1]))
         self.all, self.last = (Evaluation.of(one, data.test, ground.pool) for one in (self.whole, last))
         self.retrained = [self._retrained(derive(ground.seed, "afresh", self.step, one)) for one in range(RETRAINED)]
 
-    def of(self, *models: Trained) -> list[dict[str, Any]]:
+    def of(self, *models: TrainedModel) -> list[dict[str, Any]]:
         """The figures of each model, those on the last request alone under `last_`; the retrained ones come after."""
         settings = AuditSettings()
 
@@ -80,7 +80,7 @@ class Judged:
             for one, last in zip(audit(self.all), audit(self.last), strict=True)
         ]
 
-    def _retrained(self, seed: int) -> Trained:
+    def _retrained(self, seed: int) -> TrainedModel:
         make = partial(self.ground.unlearn, Retrain(), self.whole, seed=seed)
         path = self.ground.folder / f"request-{self.step}" / f"retrained-{seed}.safetensors"
         return self.ground.bench.kept(path, self.whole.kept, make)
@@ -88,14 +88,14 @@ class Judged:
 
 def chain(ground: Ground, judged: Sequence[Judged], requests: Sequence[Ids], method: Method, *, retain: bool) -> Rows:
     """The figures after each request, and how many ids of earlier requests were read."""
-    serving, rows = Serving.of(ground.original, ground.data.train, reference=ground.data.reference), []
+    session, rows = Session.of(ground.original, ground.data.train, holdout=ground.data.holdout), []
     for ids, yardstick in zip(requests, judged, strict=True):
-        earlier = set(serving.forgotten.tolist())
+        earlier = set(session.forgotten.tolist())
         train, read = recorded(ground.data.train)
-        watched = replace(serving, history=replace(serving.history, trained=train))
-        made = watched.forget(ids, method, ground.task, recipe=ground.recipe, seed=ground.seed, retain=retain).made
+        watched = replace(session, history=replace(session.history, trained=train))
+        made = watched.forget(ids, method, ground.task, recipe=ground.recipe, seed=ground.seed, retain=retain).trained
         found = {"read_again": len(read() & earlier), "read": len(read())}
-        serving = Serving(made, serving.history.after(ids))
+        session = Session(made, session.history.after(ids))
         rows.append({**yardstick.of(replace(made, name="made"))[0], **found})
     return rows
 

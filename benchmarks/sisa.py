@@ -22,12 +22,12 @@ from common import provenance, save
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.sisa import SISA
 from obliviate.models.ensemble import Ensemble
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -79,7 +79,7 @@ def main() -> None:
             generator = np.random.default_rng(derive(seed, "sisa", count))
             split = Split.of(data.train, forget=generator.choice(data.train.ids, size=count, replace=False))
 
-            def forget(split: Split = split, own: Path = own) -> workflow.Trained:
+            def forget(split: Split = split, own: Path = own) -> workflow.TrainedModel:
                 return workflow.unlearn(
                     model, split, SISA(), task, recipe=recipe, seed=seed, checkpoints=own, measure=False
                 )

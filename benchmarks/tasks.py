@@ -35,7 +35,7 @@ from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.methods import registry
@@ -43,11 +43,11 @@ from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
+from obliviate.training.defaults import recipe_for
 from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
-from obliviate.training.suited import recipe_for
-from obliviate.workflow import Evaluation, Trained
+from obliviate.workflow import Evaluation, TrainedModel
 
 PAGE = Path(__file__).parents[1] / "docs" / "tasks.md"
 TUNING: Final = 3  # the forget set that settings are tried on: those of the seeds are 0, 1 and 2
@@ -85,7 +85,7 @@ class Setting:
     methods: tuple[str, ...]
     shipped: bool = False
     train_size: int | None = None
-    reference_size: int | None = None
+    holdout_size: int | None = None
     test_size: int
     owners: int | None = None
     share: float = 0.1
@@ -100,7 +100,7 @@ SETTINGS: Final = {
     "adult": Setting(
         source="adult",
         train_size=8000,
-        reference_size=500,
+        holdout_size=500,
         test_size=4000,
         recipe={"options": {"hidden": (128, 64)}},
         methods=("fine_tune", *OURS),
@@ -111,7 +111,7 @@ SETTINGS: Final = {
     "newsgroups": Setting(
         source="newsgroups20",
         train_size=2000,
-        reference_size=300,
+        holdout_size=300,
         test_size=750,
         recipe={"epochs": 8, "options": {"width": 32}},
         methods=("fine_tune", *OURS),
@@ -120,7 +120,7 @@ SETTINGS: Final = {
     "mnist": Setting(
         source="mnist",
         owners=30,
-        reference_size=300,
+        holdout_size=300,
         test_size=1500,
         recipe={"learning_rate": 0.05, "epochs": 4},
         methods=("fine_tune", *OURS),
@@ -129,7 +129,7 @@ SETTINGS: Final = {
     "shakespeare": Setting(
         source="tinyshakespeare",
         owners=6,
-        reference_size=100,
+        holdout_size=100,
         test_size=200,
         recipe={"epochs": 5, "batch_size": 16, "precision": "float32", "options": {"width": 48}},
         methods=LOSS_ONLY,
@@ -139,7 +139,7 @@ SETTINGS: Final = {
     "diabetes": Setting(
         source="diabetes",
         shipped=True,
-        reference_size=40,
+        holdout_size=40,
         test_size=88,
         share=0.2,
         recipe={"learning_rate": 0.01, "epochs": 50, "batch_size": 16, "options": {"hidden": (64, 32)}},
@@ -172,10 +172,10 @@ class Field:
     def of(cls, name: str, files: Path, out: Path) -> Field:
         """Load the data of a setting, and what was found before."""
         setting = SETTINGS[name]
-        data = load(
+        data = load_data(
             setting.source if setting.shipped else files / setting.source,
             train_size=setting.train_size,
-            reference_size=setting.reference_size,
+            holdout_size=setting.holdout_size,
         )
         if setting.owners is not None:
             data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: setting.owners])])
@@ -216,15 +216,15 @@ class Field:
         ids = random_ids(self.data.train, self.setting.share, seed=2001 + number)
         if self.setting.owners is not None:
             ids = self.data.ids_of(most(self.data)[number])
-        return Split.of(self.data.train, forget=ids, reference=self.data.reference)
+        return Split.of(self.data.train, forget=ids, holdout=self.data.holdout)
 
-    def original(self, seed: int) -> Trained:
+    def original(self, seed: int) -> TrainedModel:
         make = partial(workflow.train, self.recipe, self.data.train, self.bench.task, seed=seed)
         return self.bench.kept(self.folder / f"original-{seed}.safetensors", self.data.train, make)
 
-    def retrained(self, number: int) -> list[Trained]:
+    def retrained(self, number: int) -> list[TrainedModel]:
         """Models that never saw the forget set of this number."""
-        split, made = self.split(number), list[Trained]()
+        split, made = self.split(number), list[TrainedModel]()
         for seed in range(100, 100 + self.setting.retrained):
             make = partial(self.bench.unlearn, self.original(0).model, split, Retrain(), seed=seed)
             path = self.folder / f"retrained-{number}-{seed}.safetensors"
@@ -232,7 +232,7 @@ class Field:
         return made
 
     @cache  # noqa: B019
-    def judge(self, number: int) -> Callable[[Sequence[Trained]], list[dict[str, Any]]]:
+    def judge(self, number: int) -> Callable[[Sequence[TrainedModel]], list[dict[str, Any]]]:
         """What tells the figures of models beside those of the retrained ones, which come last."""
         split, peers = self.split(number), self.retrained(number)
         if not self.setting.references:
@@ -241,7 +241,7 @@ class Field:
         evaluation = Evaluation.of(split, self.test, self.pool, self.bench.task)
         yardstick = [evaluation.candidate(one) for one in peers]
 
-        def found(models: Sequence[Trained]) -> list[dict[str, Any]]:
+        def found(models: Sequence[TrainedModel]) -> list[dict[str, Any]]:
             audits = evaluation.audit(
                 [*(evaluation.candidate(one) for one in models), *yardstick], AuditSettings()
             ).models
@@ -299,7 +299,7 @@ class Field:
             "kind": self.data.kind,
             "train": len(self.data.train),
             "test": len(self.test),
-            "reference": len(self.data.reference or ()),
+            "holdout": len(self.data.holdout or ()),
             "forget": forget,
             "recipe": self.recipe.to_dict(),
         }

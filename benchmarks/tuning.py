@@ -31,7 +31,7 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.references.teachers import PoolTeachers
 from obliviate.training.scale import Scale
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 from obliviate.workflow.expectation import Expectation
 
 METHODS: Final = ("amun", "fine_tune", "nabla_tau", "scrub", "salun")
@@ -59,7 +59,7 @@ class Trials:
             for name, given in zip(JUDGES, (teachers, None), strict=True)
         }
 
-    def gap(self, outcome: Trained) -> float | None:
+    def gap(self, outcome: TrainedModel) -> float | None:
         """The audit's average gap."""
         return self.field.judge(KIND, self.request).audits(outcome)[0].average_gap
 
@@ -150,7 +150,7 @@ def main() -> None:
         print(save("tuning", {**provenance(f"python benchmarks/tuning.py --request {arguments.request}"), **content}))
 
 
-def original(trials: Trials) -> Trained:
+def original(trials: Trials) -> TrainedModel:
     """The model before any request."""
     return trials.field.original(MODEL)
 

@@ -21,11 +21,11 @@ import torch
 from common import provenance, save, spread
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.rules import Among, Rule
 from obliviate.data.samples import Samples
 from obliviate.data.sources import embedded
 from obliviate.references.pool import ReferencePool
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import memorised, mislabelled

@@ -61,7 +61,7 @@ def main(*, rows: int = 600, epochs: int = 12) -> dict[str, tuple[float, float, 
     task = ob.Classification(classes=2, input_range=None)  # token ids cannot be perturbed
     train, unseen = ob.Samples.from_tensors(x, y), ob.Samples.from_tensors(x_new, y_new)
     half = len(unseen) // 2
-    split = ob.Split.of(train, forget=train.ids[: rows // 10], reference=unseen.select(unseen.ids[:half]))
+    split = ob.Split.of(train, forget=train.ids[: rows // 10], holdout=unseen.select(unseen.ids[:half]))
     test = unseen.select(unseen.ids[half:])
     forgot = ob.unlearn(Logits(model), split, ob.NablaTau(learning_rate=1e-3), task)
     inner: Any = forgot.model.model  # a transformers model as before: inner.save_pretrained("unlearned")

@@ -49,8 +49,8 @@ def main(folder: Path, *, epochs: int = 40, references: int = 16) -> ob.AuditRes
         recipe, train, unseen, task, folder=folder, models=references, workers=0
     )  # in this process: others could not import a Net of this script; leave it out where Net is in a module
     again = [ob.unlearn(model, split, ob.Retrain(), task, recipe=recipe, seed=seed) for seed in (1, 2, 3)]
-    result = ob.audit_models([ob.Trained.given(model), forgot, *again], split, unseen, pool)
-    print(ob.table(result))
+    result = ob.audit_models([ob.TrainedModel.given(model), forgot, *again], split, unseen, pool)
+    print(ob.format_table(result))
     return result
 
 

@@ -93,16 +93,16 @@ def run(
     methods: Sequence[ob.Method] = METHODS,
 ) -> dict[str, tuple[Groups, float]]:
     """Train on biased images, forget those that the rule finds, and return groups and processor seconds by model."""
-    data = ob.load("fashion_mnist_5k", train_size=train_size, seed=seed)
+    data = ob.load_data("fashion_mnist_5k", train_size=train_size, seed=seed)
     task, recipe = ob.Classification(classes=data.classes), ob.Recipe(epochs=epochs)
     train = biased(data.train, label, share, seed)
 
     batch = train.everything()
     request = train.ids[(has_patch(batch.x) & (batch.y == label)).numpy()]
-    # nabla_tau brings the loss of the forget set to that of the reference set: unseen images of the class, unpatched.
-    assert data.reference is not None
-    like_them = data.reference.select(ob.class_ids(data.reference, label))
-    split = ob.Split.of(train, forget=request, reference=like_them)
+    # nabla_tau brings the loss of the forget set to that of the holdout set: unseen images of the class, unpatched.
+    assert data.holdout is not None
+    like_them = data.holdout.select(ob.class_ids(data.holdout, label))
+    split = ob.Split.of(train, forget=request, holdout=like_them)
 
     original = ob.train(recipe, train, task, seed=seed).model
     found = {"original": (Groups.of(original, data.test, label), 0.0)}

@@ -25,7 +25,7 @@ SLOT = 8  # the label that changes its meaning: bags so far …
 NEW = 9  # … ankle boots from now on, which the shipped data have under label 9
 
 
-def relabelled(samples: ob.Samples, label: int) -> ob.Samples:
+def with_random_labels(samples: ob.Samples, label: int) -> ob.Samples:
     """Give all samples one label; ids stay as they are."""
     batch = samples.everything()
     return ob.Samples.from_tensors(batch.x, torch.full_like(batch.y, label), ids=batch.ids)
@@ -67,16 +67,16 @@ def run(
     methods: Sequence[ob.Method] = FORGETTING,
 ) -> dict[str, tuple[Meaning, float]]:
     """Train on the old meaning, replace it in several ways, and return meanings and processor seconds by way."""
-    data = ob.load("fashion_mnist_5k", train_size=train_size, seed=seed)
+    data = ob.load_data("fashion_mnist_5k", train_size=train_size, seed=seed)
     task, recipe = ob.Classification(classes=NEW), ob.Recipe(epochs=epochs, model_options={"classes": NEW})
     train = data.train.without(ob.class_ids(data.train, NEW))
     boots = of_class(data.train, NEW)
     chosen = torch.randperm(len(boots), generator=torch.Generator().manual_seed(seed))[:few].sort().values
-    boots = relabelled(boots.select(boots.ids[chosen.numpy()]), SLOT)
+    boots = with_random_labels(boots.select(boots.ids[chosen.numpy()]), SLOT)
 
-    assert data.reference is not None  # nabla_tau asks for one, though its τ is that of a model that knows nothing
-    unseen = data.reference.without(ob.class_ids(data.reference, NEW))
-    old = ob.Split.of(train, forget=ob.class_ids(train, SLOT), reference=unseen)
+    assert data.holdout is not None  # nabla_tau asks for one, though its τ is that of a model that knows nothing
+    unseen = data.holdout.without(ob.class_ids(data.holdout, NEW))
+    old = ob.Split.of(train, forget=ob.class_ids(train, SLOT), holdout=unseen)
     now = replace(old, retain=old.kept.joined(boots))  # what the label means from now on
 
     original = ob.train(recipe, train, task, seed=seed).model

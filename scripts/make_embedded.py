@@ -3,7 +3,7 @@
     python scripts/make_embedded.py --data FOLDER
 
 FOLDER holds the four official `idx` files (https://github.com/zalandoresearch/fashion-mnist, MIT licence). 5,500 images
-are drawn from the training file (5,000 to train on, 500 unseen as a reference) and 2,500 from the test file, by one
+are drawn from the training file (5,000 to train on, 500 held out) and 2,500 from the test file, by one
 seeded permutation each. The result is the same, byte for byte, on every run.
 """
 
@@ -20,7 +20,7 @@ import numpy as np
 
 TARGET = Path(__file__).parents[1] / "src" / "obliviate" / "data" / "embedded"
 SEED = 20_190_826
-TRAIN, REFERENCE, TEST = 5_000, 500, 2_500
+TRAIN, HOLDOUT, TEST = 5_000, 500, 2_500
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -40,10 +40,10 @@ def main() -> None:
     folder = parser.parse_args().data
 
     generator = np.random.default_rng(SEED)
-    from_train = generator.permutation(60_000)[: TRAIN + REFERENCE]
+    from_train = generator.permutation(60_000)[: TRAIN + HOLDOUT]
     from_test = generator.permutation(10_000)[:TEST]
     arrays = {}
-    for part, rows in (("train", from_train[:TRAIN]), ("reference", from_train[TRAIN:]), ("test", from_test)):
+    for part, rows in (("train", from_train[:TRAIN]), ("holdout", from_train[TRAIN:]), ("test", from_test)):
         prefix = "t10k" if part == "test" else "train"
         arrays[f"{part}_x"] = read_idx(folder / f"{prefix}-images-idx3-ubyte.gz")[rows]
         arrays[f"{part}_y"] = read_idx(folder / f"{prefix}-labels-idx1-ubyte.gz")[rows]
@@ -60,7 +60,7 @@ def main() -> None:
         "source": "Fashion-MNIST (Xiao, Rasul, Vollgraf 2017), https://github.com/zalandoresearch/fashion-mnist",
         "licence": "MIT",
         "made_by": "scripts/make_embedded.py",
-        "images": {"train": TRAIN, "reference": REFERENCE, "test": TEST},
+        "images": {"train": TRAIN, "holdout": HOLDOUT, "test": TEST},
         "sha256": digest.hexdigest(),
     }
     (TARGET / "fashion_mnist_5k.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")

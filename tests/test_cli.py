@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.cli import app, main
 from obliviate.cli.arguments import configure
 from obliviate.cli.printing import new_console
 from obliviate.data.ids import ids_sha256
 from obliviate.data.sources import Data
 from obliviate.errors import MethodError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods import BUILT_IN
 from obliviate.methods.amun import AMUN
 from obliviate.methods.base import describe
@@ -77,12 +77,12 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture(scope="session")
 def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's file: 300 training, 40 reference and 100 test images, as bytes."""
-    assert data.reference is not None
+    """A user's file: 300 training, 40 holdout and 100 test images, as bytes."""
+    assert data.holdout is not None
     arrays: dict[str, np.ndarray] = {}
     for part, samples, count in (
         ("train", data.train, 300),
-        ("reference", data.reference, 40),
+        ("holdout", data.holdout, 40),
         ("test", data.test, 100),
     ):
         batch = samples.select(samples.ids[:count]).everything()
@@ -291,7 +291,7 @@ def test_the_status_tells_ids_that_requests_go_on_from_and_what_was_refused(cli:
 
 
 def test_a_command_in_a_folder_that_is_in_use_says_who_works_there(cli: Cli, folder: Path) -> None:
-    code = "import sys, time; from pathlib import Path; from obliviate.locks import locked\n"
+    code = "import sys, time; from pathlib import Path; from obliviate._util.locks import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True)
     try:
@@ -414,26 +414,36 @@ def test_an_executor_that_is_none_is_refused_before_any_work(
 def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
     audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
-    options = ("--margin", 4, "--utility-margin", 7, "--form", "taylor", "--screens", "--shadows", "--no-pictures")
+    options = (
+        "--margin",
+        4,
+        "--utility-margin",
+        7,
+        "--form",
+        "taylor",
+        "--cheap-attacks",
+        "--shadows",
+        "--no-pictures",
+    )
     code, out, _ = cli(*audit, *options, "--json")
     assert code == 0
     results = json.loads(out)
     settings = results["settings"]
     assert (settings["margin"], settings["utility_margin"]) == (pytest.approx(4), pytest.approx(7))
-    assert settings["screens"]
+    assert settings["cheap_attacks"]
     assert {one["name"]: one["settings"] for one in results["attacks"]}["rmia"]["form"] == "taylor"
     assert not results["pictures"]
     original, unlearned = results["models"]
     assert (original["role"], unlearned["role"]) == ("original", "unlearned")
     assert "ulira" in unlearned["attacks"]
     assert "ulira" not in original["attacks"]
-    assert unlearned["screens"]
+    assert unlearned["cheap_attacks"]
     code, out, _ = cli(*audit)
     assert code == 0
     assert "references that never saw them: " in out
     results = json.loads(first(folder).results.read_text(encoding="utf-8"))
     assert results["settings"]["margin"] is None
-    assert not results["models"][0]["screens"]
+    assert not results["models"][0]["cheap_attacks"]
 
 
 @pytest.fixture
@@ -1058,7 +1068,7 @@ def test_a_damaged_or_foreign_file_is_refused(
         (lambda path: path.write_text("{"), ["JSON", "damaged"]),
         (lambda path: path.write_text("{}"), ["the hash of the contents", "none"]),
         (lambda path: write_sealed_json(path, {"schema": "other/1"}), ["other/1"]),
-        (lambda path: write_sealed_json(path, {}), ["obliviate.results/4"]),
+        (lambda path: write_sealed_json(path, {}), ["obliviate.results/5"]),
     ],
     ids=["no JSON", "no hash", "another schema", "no schema"],
 )

@@ -49,18 +49,21 @@ def test_data_of_every_kind_are_trained_unlearned_and_audited(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     source, out = SOURCES[kind](tmp_path), tmp_path / "run"
-    options = ["--data", source, "--reference-size", 12, "--epochs", 2, *SMALL.get(kind, [])]
+    options = ["--data", source, "--holdout-size", 12, "--epochs", 2, *SMALL.get(kind, [])]
     assert run("train", "--out", out, *options) == 0
     assert run("unlearn", "nabla_tau", "--out", out, "--forget", "random:0.1") == 0
     refused = kind not in ("table", "text")
     assert run("unlearn", "amun", "--out", out) == int(refused)
     assert ("expected a task that amun serves (classification), got" in capsys.readouterr().err) == refused
-    assert run("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0, "--screens", "--json") == 0
+    assert (
+        run("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0, "--cheap-attacks", "--json")
+        == 0
+    )
     results = json.loads(capsys.readouterr().out)
     names = [one["name"] for one in results["models"]]
     assert names[:2] == ["original", "nabla_tau"]
     assert ("amun" in names) != refused
     assert all(0 <= one["accuracy"]["forget"]["value"] <= 100 for one in results["models"])
-    assert all("mia_loss" in one["screens"] for one in results["models"])
+    assert all("mia_loss" in one["cheap_attacks"] for one in results["models"])
     assert results["task"]["right"]
     assert "<svg" in (out / "requests" / "0001" / "report.html").read_text(encoding="utf-8")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.audit import audit
 from obliviate.cli import main
 from obliviate.comparison import compare
 from obliviate.data.samples import Samples
 from obliviate.errors import ResultsError, WorkspaceError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import auc

@@ -24,28 +24,28 @@ def source(tmp_path: Path) -> str:
 
 
 def created(
-    folder: Path, source: str, seed: int = 0, *, train_size: int | None = None, reference_size: int | None = None
+    folder: Path, source: str, seed: int = 0, *, train_size: int | None = None, holdout_size: int | None = None
 ) -> Workspace:
     return Workspace.create(
-        folder, source=source, recipe=RECIPE, seed=seed, train_size=train_size, reference_size=reference_size
+        folder, source=source, recipe=RECIPE, seed=seed, train_size=train_size, holdout_size=holdout_size
     )
 
 
 def test_a_reopened_folder_has_the_same_part_of_the_data(tmp_path: Path, source: str):
-    data = created(tmp_path / "run", source, seed=3, train_size=20, reference_size=8).data
+    data = created(tmp_path / "run", source, seed=3, train_size=20, holdout_size=8).data
     again = Workspace.open(tmp_path / "run").data
-    assert data.reference is not None
-    assert again.reference is not None
-    assert (len(again.train), len(again.reference)) == (20, 8)
+    assert data.holdout is not None
+    assert again.holdout is not None
+    assert (len(again.train), len(again.holdout)) == (20, 8)
     assert again.train.ids.tolist() == data.train.ids.tolist()
-    assert again.reference.ids.tolist() == data.reference.ids.tolist()
+    assert again.holdout.ids.tolist() == data.holdout.ids.tolist()
 
 
 def test_a_folder_of_another_part_is_refused(tmp_path: Path, source: str):
     created(tmp_path / "run", source, train_size=20)
     created(tmp_path / "run", source, train_size=20)
-    for sizes in ({}, {"train_size": 21}, {"train_size": 20, "reference_size": 1}):
-        with pytest.raises(WorkspaceError, match=r"^expected a new folder, .* with another .*(train|reference)_size"):
+    for sizes in ({}, {"train_size": 21}, {"train_size": 20, "holdout_size": 1}):
+        with pytest.raises(WorkspaceError, match=r"^expected a new folder, .* with another .*(train|holdout)_size"):
             created(tmp_path / "run", source, **sizes)
 
 
@@ -62,7 +62,7 @@ def test_the_command_line_draws_a_part_and_tells_what_was_left_out(
     tmp_path: Path, source: str, capsys: pytest.CaptureFixture[str], as_json: bool
 ):
     options = ["--model", "mlp", "--options", '{"features": 4, "classes": 2}', "--epochs", "1"]
-    sizes = ["--train-size", "59", "--reference-size", "1"]
+    sizes = ["--train-size", "59", "--holdout-size", "1"]
     with pytest.raises(SystemExit) as done:
         cli.main(["train", "--data", source, "--out", str(tmp_path / "run"), *options, *sizes] + ["--json"] * as_json)
     assert done.value.code in {0, None}

@@ -116,9 +116,9 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def images(data: sources.Data) -> tuple[Samples, Samples, Samples]:
-    """Few images of three classes: training, reference and test samples."""
-    assert data.reference is not None
-    parts = ((data.train, 48), (data.reference, 24), (data.test, 24))
+    """Few images of three classes: training, holdout and test samples."""
+    assert data.holdout is not None
+    parts = ((data.train, 48), (data.holdout, 24), (data.test, 24))
     return tuple(part.at((part.everything().y < 3).numpy()).at(_first(part, count)) for part, count in parts)  # pyright: ignore
 
 
@@ -154,11 +154,11 @@ def placements(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_every_method_and_the_audit_work_on_another_device(
     elsewhere: None, placements: Counter[str], images: tuple[Samples, Samples, Samples], tmp_path: Path
 ):
-    train, reference, unseen = images
+    train, holdout, unseen = images
     original = workflow.train(RECIPE, train, TASK)
     assert next(original.model.parameters()).device == ELSEWHERE
     pool = workflow.train_references(RECIPE, train, unseen, TASK, folder=tmp_path, models=4, workers=0)
-    split = Split.of(train, forget=train.ids[:16], reference=reference)
+    split = Split.of(train, forget=train.ids[:16], holdout=holdout)
     models = [original]
     for name, cls in registry().items():
         if name in LEFT_OUT:
@@ -168,11 +168,11 @@ def test_every_method_and_the_audit_work_on_another_device(
         if "teachers" in method.needs:
             folder = tmp_path / "teachers"
             extra["teachers"] = workflow.train_references(
-                RECIPE, train, reference, TASK, folder=folder, models=4, workers=0, seed=1
+                RECIPE, train, holdout, TASK, folder=folder, models=4, workers=0, seed=1
             )
         splits = [split] if "retain" in method.needs else [split, split.without_retain()]
         if name == "trew":  # which forgets nothing but whole classes
-            splits = [Split.of(train, forget="class:2", reference=reference)]
+            splits = [Split.of(train, forget="class:2", holdout=holdout)]
         for request in splits:
             folder = tmp_path / f"{name}-{request.retain is None}"
             placements.clear()

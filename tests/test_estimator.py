@@ -15,11 +15,11 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
 from obliviate.methods.amun import AMUN
-from obliviate.seeds import derive
 from obliviate.training.run import Run
 
 TYPES = {"check_do_not_raise_errors_in_init_or_set_params": "types are checked at run time here, as users do not do"}
@@ -158,12 +158,12 @@ def test_refuses_ids_that_cannot_be_forgotten_and_stays_as_it_was(
 def test_a_method_that_needs_unseen_rows_is_given_them(
     rows: tuple[np.ndarray, np.ndarray], fitted: UnlearningClassifier
 ) -> None:
-    with pytest.raises(MethodError, match="expected a reference set for nabla_tau, got none"):
+    with pytest.raises(MethodError, match="expected a holdout set for nabla_tau, got none"):
         copy.deepcopy(fitted).unlearn([0], "nabla_tau")
     unseen = rows[0][:9] + 0.01, rows[1][:9]
-    assert copy.deepcopy(fitted).unlearn([0], "nabla_tau", reference=unseen).forgotten_.tolist() == ["0"]
+    assert copy.deepcopy(fitted).unlearn([0], "nabla_tau", holdout=unseen).forgotten_.tolist() == ["0"]
     with pytest.raises(DataError, match="expected classes of 'ash', 'birch', 'cedar', got 'oak'"):
-        copy.deepcopy(fitted).unlearn([0], "nabla_tau", reference=(unseen[0], np.repeat("oak", 9)))
+        copy.deepcopy(fitted).unlearn([0], "nabla_tau", holdout=(unseen[0], np.repeat("oak", 9)))
 
 
 def test_columns_that_may_not_be_perturbed_are_left_alone(rows: tuple[np.ndarray, np.ndarray]) -> None:
@@ -208,5 +208,5 @@ def test_an_audit_tells_a_model_that_forgot_by_name(
     model = copy.deepcopy(fitted).unlearn(range(30), "retrain")
     found = model.audit(x[:30], y[:30], *unseen, folder=tmp_path, models=4)
     assert [one.name for one in found.models] == ["UnlearningClassifier"]
-    assert found.findings.yardstick == "references"
+    assert found.findings.baseline == "references"
     assert found.models[0].accuracy.forget.value == pytest.approx(100 * model.score(x[:30], y[:30]))

@@ -64,7 +64,7 @@ def bias() -> ModuleType:
 
 
 def test_the_rule_finds_the_biased_images_and_no_other(bias: ModuleType) -> None:
-    data = bias.ob.load("fashion_mnist_5k", train_size=500)
+    data = bias.ob.load_data("fashion_mnist_5k", train_size=500)
     plain = data.train.everything()
     assert not bias.has_patch(plain.x).any()
     batch = bias.biased(data.train, 7, 0.6, seed=0).everything()

@@ -10,18 +10,18 @@ import torch
 from torch import nn
 
 from obliviate import inspection, workflow
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.distance import js_divergence
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import mean_loss, outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def parts(noise: Samples) -> tuple[Split, Samples]:
 
 
 @pytest.fixture(scope="module")
-def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe) -> list[Trained]:
+def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe) -> list[TrainedModel]:
     """The original, one that gives the opposite answer on purpose, and two retrained models."""
     split, _ = parts
     original = workflow.train(by_heart, split.forget.joined(split.kept), two_classes)
@@ -44,13 +44,13 @@ def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: 
     retrained = [
         workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=seed) for seed in (1, 2)
     ]
-    return [original, Trained.given(hiding, role="unlearned", name="hiding"), *retrained]
+    return [original, TrainedModel.given(hiding, role="unlearned", name="hiding"), *retrained]
 
 
 def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
-    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect(models, *parts, two_classes, by_heart, epochs=8, learning_rate=0.1)
+    found = inspection.inspect_models(models, *parts, two_classes, by_heart, epochs=8, learning_rate=0.1)
     original, hiding, first, second = (one.relearned for one in found.models)
     assert hiding.accuracy[0] < 20
     assert original.accuracy[0] > 90
@@ -64,9 +64,9 @@ def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
 
 
 def test_the_probe_reads_the_features_and_not_the_answers(
-    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect(models, *parts, two_classes, by_heart, epochs=1)
+    found = inspection.inspect_models(models, *parts, two_classes, by_heart, epochs=1)
     assert found.learning_rate == pytest.approx(by_heart.learning_rate / 10)
     original, hiding, *retrained = [one.probe for one in found.models]
     assert original is not None
@@ -78,9 +78,9 @@ def test_the_probe_reads_the_features_and_not_the_answers(
 
 
 def test_zrf_is_one_less_the_divergence_from_an_untrained_model(
-    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect(models, *parts, two_classes, by_heart, seed=3, epochs=1)
+    found = inspection.inspect_models(models, *parts, two_classes, by_heart, seed=3, epochs=1)
     untrained = outputs(by_heart.build(seed=derive(3, "untrained")), parts[0].forget).numpy()
     for one, model in zip(found.models, models, strict=True):
         mine = outputs(model.model, parts[0].forget).numpy()
@@ -88,7 +88,7 @@ def test_zrf_is_one_less_the_divergence_from_an_untrained_model(
 
 
 def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alone(
-    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
     split, model = parts[0], models[2].model
     before = weights_sha256(model)
@@ -108,10 +108,10 @@ def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alon
 
 
 def test_an_inspection_is_a_function_of_the_seed(
-    models: list[Trained], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
     one, again, other = (
-        inspection.inspect(models[:2], *parts, two_classes, by_heart, seed=s, epochs=1) for s in (0, 0, 1)
+        inspection.inspect_models(models[:2], *parts, two_classes, by_heart, seed=s, epochs=1) for s in (0, 0, 1)
     )
     assert one.to_dict() == again.to_dict()
     assert one.to_dict() != other.to_dict()
@@ -119,7 +119,7 @@ def test_an_inspection_is_a_function_of_the_seed(
 
 
 def test_what_cannot_be_inspected_is_refused_before_any_work(
-    models: list[Trained],
+    models: list[TrainedModel],
     parts: tuple[Split, Samples],
     monkeypatch: pytest.MonkeyPatch,
     two_classes: Classification,
@@ -127,10 +127,10 @@ def test_what_cannot_be_inspected_is_refused_before_any_work(
 ) -> None:
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(AuditError, match="expected a retain set to relearn from, got none"):
-        inspection.inspect(models, parts[0].without_retain(), parts[1], two_classes, by_heart)
+        inspection.inspect_models(models, parts[0].without_retain(), parts[1], two_classes, by_heart)
     for options in ({"epochs": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}):
         with pytest.raises(AuditError, match="expected epochs >= 1 and a learning rate above 0"):
-            inspection.inspect(models, *parts, two_classes, by_heart, **options)  # pyright: ignore[reportArgumentType]
+            inspection.inspect_models(models, *parts, two_classes, by_heart, **options)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
@@ -139,7 +139,7 @@ def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
     split, unseen = parts
     recipe = replace(by_heart, shards=2, epochs=2)
     voting = workflow.train(recipe, split.forget.joined(split.kept), two_classes, checkpoints=tmp_path)
-    found = inspection.inspect([voting], split, unseen, two_classes, recipe, epochs=1)
+    found = inspection.inspect_models([voting], split, unseen, two_classes, recipe, epochs=1)
     assert found.models[0].probe is None
     assert found.notes[0].startswith("original was not probed: expected a model whose output is that of a linear layer")
     few = replace(split, forget=split.forget.select(split.forget.ids[:4]))
@@ -148,7 +148,7 @@ def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
 
 
 def test_what_the_last_layer_receives_is_read_sample_by_sample(
-    models: list[Trained], parts: tuple[Split, Samples]
+    models: list[TrainedModel], parts: tuple[Split, Samples]
 ) -> None:
     model = models[0].model
     layers = dict(model.named_modules())

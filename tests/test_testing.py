@@ -25,7 +25,7 @@ from obliviate.training.run import Run
 
 @pytest.fixture(scope="module")
 def bench(original: nn.Module, task: Classification, recipe: Recipe, few: Samples, data: Data) -> Bench:
-    split = Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
+    split = Split.of(few, forget=few.ids[7:600:10], holdout=data.holdout)
     return Bench(original, task, recipe, few, split, data.test)
 
 
@@ -141,7 +141,7 @@ class Peeping(Sound):
     needs: ClassVar[frozenset[str]] = frozenset()
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        return super().__call__(model, Split(split.forget, split.retain or split.reference), run)
+        return super().__call__(model, Split(split.forget, split.retain or split.holdout), run)
 
 
 class Inexact(Sound):

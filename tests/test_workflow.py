@@ -22,7 +22,7 @@ from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 from obliviate.workflow.models import read, save
 
 
@@ -51,7 +51,7 @@ def split(parts: tuple[Samples, Samples]) -> Split:
 @pytest.fixture(scope="module")
 def models(
     parts: tuple[Samples, Samples], split: Split, three_classes: Classification, tiny_recipe: Recipe
-) -> list[Trained]:
+) -> list[TrainedModel]:
     original = workflow.train(tiny_recipe, parts[0], three_classes)
     retrained = [
         workflow.unlearn(original.model, split, Retrain(), three_classes, recipe=tiny_recipe, seed=seed)
@@ -153,9 +153,9 @@ def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
 def test_a_file_or_weights_are_no_model(given: object, parts: tuple[Samples, Samples]) -> None:
     refused = r"^expected a model, got \w+; build the model and read the weights into it: `model.load_state_dict"
     with pytest.raises(RecipeError, match=refused):
-        Trained.given(given)  # pyright: ignore[reportArgumentType]
+        TrainedModel.given(given)  # pyright: ignore[reportArgumentType]
     with pytest.raises(RecipeError, match=refused):
-        workflow.Serving.of(given, parts[0])  # pyright: ignore[reportArgumentType]
+        workflow.Session.of(given, parts[0])  # pyright: ignore[reportArgumentType]
 
 
 def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: Classification) -> None:
@@ -167,9 +167,9 @@ def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: C
 
 
 def test_audit_compares_models_that_were_given(
-    models: list[Trained], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
+    models: list[TrainedModel], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
 ) -> None:
-    mine = Trained.given(models[0].model, role="unlearned", name="mine")
+    mine = TrainedModel.given(models[0].model, role="unlearned", name="mine")
     result = workflow.audit_models([*models, mine], split, parts[1], pool)
     first, *retrained, last = result.models
     assert [one.role for one in result.models] == ["original", "retrained", "retrained", "unlearned"]
@@ -180,7 +180,7 @@ def test_audit_compares_models_that_were_given(
 
 
 def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
-    models: list[Trained], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
+    models: list[TrainedModel], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
 ) -> None:
     order = np.random.default_rng(0).permutation(len(pool.ids))
     shuffled = replace(pool, ids=pool.ids[order], logits=pool.logits.rows(order), included=pool.included[:, order])
@@ -194,7 +194,7 @@ def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
 
 
 def test_audit_of_samples_outside_the_pool_is_refused(
-    models: list[Trained], parts: tuple[Samples, Samples], split: Split, pool: ReferencePool
+    models: list[TrainedModel], parts: tuple[Samples, Samples], split: Split, pool: ReferencePool
 ) -> None:
     stranger = Samples.from_tensors(torch.rand(2, 6), torch.tensor([0, 1]), ids=["x", "y"])
     with pytest.raises(AuditError, match="expected samples of the reference pool, got 'x', 'y' outside it"):
@@ -202,13 +202,13 @@ def test_audit_of_samples_outside_the_pool_is_refused(
 
 
 def test_audit_on_samples_that_methods_could_see_is_refused(
-    models: list[Trained], parts: tuple[Samples, Samples], pool: ReferencePool
+    models: list[TrainedModel], parts: tuple[Samples, Samples], pool: ReferencePool
 ) -> None:
-    reference = parts[1].select(["s41", "s43"])
-    split = Split.of(parts[0], forget=parts[0].ids[5:15], reference=reference)
+    holdout = parts[1].select(["s41", "s43"])
+    split = Split.of(parts[0], forget=parts[0].ids[5:15], holdout=holdout)
     with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's41', 's43' of the ref"):
         workflow.audit_models(models, split, parts[1], pool)
-    apart = parts[1].without(reference.ids)
+    apart = parts[1].without(holdout.ids)
     assert len(workflow.audit_models(models, split, apart, pool).models) == 3
 
 
@@ -222,7 +222,7 @@ def test_references_over_samples_in_both_roles_are_refused(
 
 
 def test_a_report_is_one_file_with_the_figures_of_the_audit(
-    models: list[Trained],
+    models: list[TrainedModel],
     split: Split,
     parts: tuple[Samples, Samples],
     pool: ReferencePool,
@@ -238,7 +238,7 @@ def test_a_report_is_one_file_with_the_figures_of_the_audit(
         "train": 40,
         "forget": 10,
         "retain": 30,
-        "reference": 0,
+        "holdout": 0,
         "test": 20,
         "forget_rule": "ids",
     }
@@ -247,17 +247,17 @@ def test_a_report_is_one_file_with_the_figures_of_the_audit(
 
 
 @pytest.mark.parametrize(("forget", "unseen", "width"), [(200, 200, 5.7), (1000, 1000, 2.5), (5000, 5000, 1.1)])
-@pytest.mark.parametrize("yardstick", ["retrained", "references"])
+@pytest.mark.parametrize("baseline", ["retrained", "references"])
 def test_limits_state_the_resolution_and_what_was_compared_with(
-    forget: int, unseen: int, width: float, yardstick: Literal["retrained", "references"]
+    forget: int, unseen: int, width: float, baseline: Literal["retrained", "references"]
 ) -> None:
     settings = Settings.model_construct(references=16, forget=forget, unseen=unseen)
-    findings = Findings.model_construct(settings=settings, yardstick=yardstick, models=())
+    findings = Findings.model_construct(settings=settings, baseline=baseline, models=())
     text = " ".join(workflow.limits(findings))
     assert f"±{width:.1f} points" in text
     assert "16 reference models" in text
     assert "No finite set of attacks proves" in text
-    assert ("no retrained models" in text) == (yardstick == "references")
+    assert ("no retrained models" in text) == (baseline == "references")
     assert "--no-pictures" not in text
     assert "--no-pictures" in " ".join(workflow.limits(findings, pictures=True))
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 from obliviate import workflow, workspace
+from obliviate._util.files import read_sealed_json, write_sealed_json
+from obliviate._util.locks import held
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
-from obliviate.files import read_sealed_json, write_sealed_json
-from obliviate.locks import held
 from obliviate.methods.base import settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -289,7 +289,7 @@ def test_retrained_models_have_seeds_of_their_own(begin: Open) -> None:
     assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made[0].model)
 
 
-def test_a_model_in_shards_forgets_exactly_and_is_not_the_yardstick(begin: Open, tiny_recipe: Recipe) -> None:
+def test_a_model_in_shards_forgets_exactly_and_is_not_the_baseline(begin: Open, tiny_recipe: Recipe) -> None:
     recipe = replace(tiny_recipe, shards=2, slices=2, batch_size=4)
     first = begin(recipe=recipe)
     first.choose(["s03"])
@@ -476,20 +476,20 @@ def test_an_audit_that_can_acquit_nobody_says_so_in_the_dry_run_and_before_the_w
     assert values["limits"][0] == f"{message[0].upper()}{message[1:]}."
 
 
-def test_without_retrained_models_the_references_are_the_yardstick(begin: Open) -> None:
+def test_without_retrained_models_the_references_are_the_baseline(begin: Open) -> None:
     work = begin()
     work.choose("random:0.5")
     work.unlearn(ASCENT)
-    settings = AuditSettings(margin=0.2, utility_margin=0.5, screens=True)
+    settings = AuditSettings(margin=0.2, utility_margin=0.5, cheap_attacks=True)
     values = work.audit(references=6, retrained=0, settings=settings, workers=0).to_dict()
     assert [one["role"] for one in values["models"]] == ["original", "unlearned"]
-    assert (values["yardstick"], values["notes"]) == ("references", [])
+    assert (values["baseline"], values["notes"]) == ("references", [])
     kept = values["settings"]
-    assert (kept["margin"], kept["utility_margin"], kept["screens"]) == (20, 50, True)
+    assert (kept["margin"], kept["utility_margin"], kept["cheap_attacks"]) == (20, 50, True)
     assert {one["margin"] for one in values["models"]} == {20}
-    assert values["models"][0]["screens"]
+    assert values["models"][0]["cheap_attacks"]
     work.retrained(2)
-    assert work.audit(references=6, retrained=0, workers=0).yardstick == "retrained"
+    assert work.audit(references=6, retrained=0, workers=0).baseline == "retrained"
 
 
 def test_without_retrained_models_a_class_cannot_be_audited_and_nothing_is_trained(begin: Open) -> None:

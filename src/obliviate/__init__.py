@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from obliviate.audit.inputs import AuditSettings
     from obliviate.audit.result import AuditResult
+    from obliviate.canaries.coin_flips import coin_flips
+    from obliviate.canaries.coins import Coins, toss
+    from obliviate.canaries.noise import noise_test, plant, planted_noise
     from obliviate.comparison import Comparison, compare
-    from obliviate.data.coins import Coins, toss
     from obliviate.data.rules import Rule, class_ids, owner, random_ids, where, with_copies
     from obliviate.data.samples import Samples
-    from obliviate.data.sources import load
+    from obliviate.data.sources import load_data
     from obliviate.data.split import Split
     from obliviate.errors import ObliviateError
     from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
-    from obliviate.inspection import Inspection, inspect
+    from obliviate.inspection import Inspection, inspect_models
     from obliviate.methods.amun import AMUN, adversarial_examples
     from obliviate.methods.bad_teacher import BadTeacher
     from obliviate.methods.base import Method
@@ -46,20 +48,20 @@ if TYPE_CHECKING:
     from obliviate.methods.sisa import SISA
     from obliviate.methods.ssd import SSD
     from obliviate.methods.trew import TREW
-    from obliviate.planned import CoinFlips, PlantedNoise, coin_flips, noise_test, plant, planted_noise
     from obliviate.references.pool import ReferencePool
     from obliviate.references.shadows import ShadowPool
-    from obliviate.report.text import table
+    from obliviate.report.text import format_table
+    from obliviate.results.schema import CoinFlips, PlantedNoise
     from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task, task_of
     from obliviate.training.class_weights import balanced_weights
     from obliviate.training.compute import Compute, computing
+    from obliviate.training.defaults import recipe_for
     from obliviate.training.recipe import Recipe
     from obliviate.training.run import Run
-    from obliviate.training.suited import recipe_for
     from obliviate.types import Batch
     from obliviate.workflow import (
-        Serving,
-        Trained,
+        Session,
+        TrainedModel,
         Tuned,
         audit_models,
         load_references,
@@ -84,11 +86,11 @@ _HOMES = {
     "CausalLM": "task",
     "Classification": "task",
     "MultiLabel": "task",
-    "recipe_for": "training.suited",
+    "recipe_for": "training.defaults",
     "task_of": "task",
     "Regression": "task",
-    "CoinFlips": "planned",
-    "Coins": "data.coins",
+    "CoinFlips": "results.schema",
+    "Coins": "canaries.coins",
     "Comparison": "comparison",
     "Compute": "training.compute",
     "computing": "training.compute",
@@ -104,7 +106,7 @@ _HOMES = {
     "NegGradPlus": "methods.neg_grad_plus",
     "NeverSeen": "methods.never_seen",
     "ObliviateError": "errors",
-    "PlantedNoise": "planned",
+    "PlantedNoise": "results.schema",
     "RUM": "methods.rum",
     "RandomLabel": "methods.random_label",
     "Rule": "data.rules",
@@ -117,11 +119,11 @@ _HOMES = {
     "SalUn": "methods.salun",
     "Samples": "data.samples",
     "Scrub": "methods.scrub",
-    "Serving": "workflow",
+    "Session": "workflow",
     "ShadowPool": "references.shadows",
     "Split": "data.split",
     "Task": "task",
-    "Trained": "workflow",
+    "TrainedModel": "workflow",
     "CT": "methods.ct",
     "LoTUS": "methods.lotus",
     "MSG": "methods.msg",
@@ -135,21 +137,21 @@ _HOMES = {
     "audit_models": "workflow",
     "balanced_weights": "training.class_weights",
     "class_ids": "data.rules",
-    "coin_flips": "planned",
+    "coin_flips": "canaries.coin_flips",
     "compare": "comparison",
-    "inspect": "inspection",
-    "load": "data.sources",
+    "inspect_models": "inspection",
+    "load_data": "data.sources",
     "load_references": "workflow",
     "memorised": "workflow",
     "mislabelled": "workflow",
-    "noise_test": "planned",
+    "noise_test": "canaries.noise",
     "owner": "data.rules",
-    "plant": "planned",
-    "planted_noise": "planned",
+    "plant": "canaries.noise",
+    "planted_noise": "canaries.noise",
     "random_ids": "data.rules",
     "save_report": "workflow",
-    "table": "report.text",
-    "toss": "data.coins",
+    "format_table": "report.text",
+    "toss": "canaries.coins",
     "train": "workflow",
     "train_references": "workflow",
     "train_shadows": "workflow",
@@ -206,11 +208,11 @@ __all__ = [
     "SalUn",
     "Samples",
     "Scrub",
-    "Serving",
+    "Session",
     "ShadowPool",
     "Split",
     "Task",
-    "Trained",
+    "TrainedModel",
     "Tuned",
     "UnlearningClassifier",
     "UnlearningRegressor",
@@ -221,8 +223,9 @@ __all__ = [
     "coin_flips",
     "compare",
     "computing",
-    "inspect",
-    "load",
+    "format_table",
+    "inspect_models",
+    "load_data",
     "load_references",
     "memorised",
     "mislabelled",
@@ -233,7 +236,6 @@ __all__ = [
     "random_ids",
     "recipe_for",
     "save_report",
-    "table",
     "task_of",
     "toss",
     "train",

@@ -67,8 +67,10 @@ class Comparison:
 
     def to_dict(self) -> dict[str, Any]:
         """A copy made of dicts, lists, strings and numbers, ready for JSON."""
-        found = asdict(self)
-        return {"schema": SCHEMA} | {key: list(one) if isinstance(one, tuple) else one for key, one in found.items()}
+        fields = asdict(self)
+        return {"schema": SCHEMA} | {
+            key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,16 +104,16 @@ class _Audit:
         """What must be the same in all of them."""
         results, facts = self.results, self.facts
         rule = results.data.forget_rule
-        drawn = facts.get("train_size") is not None or facts.get("reference_size") is not None
+        drawn = facts.get("train_size") is not None or facts.get("holdout_size") is not None
         return {
             "data": (results.data.name, results.task.kind, results.task.settings.get("classes")),
             "data_sha256": None if drawn else results.data_sha256,  # parts are drawn by the seed
-            **{key: facts.get(key) for key in ("train_size", "reference_size", "coins", "noise", "noise_scale")},
+            **{key: facts.get(key) for key in ("train_size", "holdout_size", "coins", "noise", "noise_scale")},
             "recipe": results.recipe,
             "rule for the forget set": rule if rule.startswith("random") else rule.split()[0],
             "number of references": results.references.models,
             "attack": {attack.name: attack.settings for attack in results.attacks},
-            "yardstick": results.yardstick,
+            "baseline": results.baseline,
         }
 
     @cached_property
@@ -124,14 +126,14 @@ class _Audit:
 
     def named(self, name: str) -> list[ModelResult]:
         """The models of a row: one, or all retrained ones."""
-        return [one for one in self.results.models if _row(one) == name]
+        return [model for model in self.results.models if _row(model) == name]
 
     def pair(self, name: str) -> ScorePair | None:
         """The scores of a row that is one model, in the order of the samples' ids; None where there are none."""
-        (one, *more) = self.named(name)
-        if more or self.scores is None or one.weights_sha256 not in self.scores.of:
+        (model, *others) = self.named(name)
+        if others or self.scores is None or model.weights_sha256 not in self.scores.of:
             return None
-        forget, unseen = self.scores.of[one.weights_sha256]
+        forget, unseen = self.scores.of[model.weights_sha256]
         return forget[np.argsort(self.scores.forget)], unseen[np.argsort(self.scores.unseen)]
 
 
@@ -156,23 +158,23 @@ def compare(folders: Sequence[Path | str], *, request: int | None = None) -> Com
         raise WorkspaceError(
             f"expected 2 audited folders or more, got {len(folders)}; name those of several seeds or forget sets"
         )
-    audits = [_Audit.read(Path(one), request) for one in folders]
+    audits = [_Audit.read(Path(folder), request) for folder in folders]
     _check(audits)
     rows: dict[str, Role] = {_row(model): model.role for audit in audits for model in audit.results.models}
     order = {"original": 0, "retrained": 1, "unlearned": 2}
     notes: list[str] = []
     models = []
-    for name, role in sorted(rows.items(), key=lambda one: order[one[1]]):
-        there = [audit for audit in audits if audit.named(name)]
-        if len(there) < len(audits):
-            notes.append(f"{name} is in {len(there)} of the {len(audits)} audits.")
-        models.append(_compared(name, role, there))
-    if unscored := [str(one.folder) for one in audits if one.scores is None]:
+    for name, role in sorted(rows.items(), key=lambda row: order[row[1]]):
+        having = [audit for audit in audits if audit.named(name)]
+        if len(having) < len(audits):
+            notes.append(f"{name} is in {len(having)} of the {len(audits)} audits.")
+        models.append(_compared(name, role, having))
+    if unscored := [str(audit.folder) for audit in audits if audit.scores is None]:
         notes.append(
             f"The intervals of FT-AUC are over seeds alone: {', '.join(unscored)} was audited before scores were kept; "
             "audit again."
         )
-    seeds = tuple(sorted({one.seed for one in audits}))
+    seeds = tuple(sorted({audit.seed for audit in audits}))
     if len(seeds) == 1:
         notes.append(f"All audits are of the training seed {seeds[0]}: intervals say nothing of other seeds.")
     elif len(seeds) < ENOUGH:
@@ -185,16 +187,16 @@ def compare(folders: Sequence[Path | str], *, request: int | None = None) -> Com
 
 def _check(audits: Sequence[_Audit]) -> None:
     first = audits[0]
-    for place, one in enumerate(audits):
-        if differing := [key for key, value in one.kind.items() if value != first.kind[key]]:
+    for place, audit in enumerate(audits):
+        if differing := [key for key, value in audit.kind.items() if value != first.kind[key]]:
             raise WorkspaceError(
-                f"expected audits of one kind, got {one.folder} with another {', '.join(differing)} than "
+                f"expected audits of one kind, got {audit.folder} with another {', '.join(differing)} than "
                 f"{first.folder}; compare folders that differ in their seeds and forget sets only"
             )
         for other in audits[:place]:
-            if (one.seed, one.forget) == (other.seed, other.forget):
+            if (audit.seed, audit.forget) == (other.seed, other.forget):
                 raise WorkspaceError(
-                    f"expected every training seed with a forget set once, got {other.folder} and {one.folder} with "
+                    f"expected every training seed with a forget set once, got {other.folder} and {audit.folder} with "
                     "the same; leave one out"
                 )
     known: dict[str, tuple[Any, Path]] = {}
@@ -215,12 +217,14 @@ def _row(model: ModelResult) -> str:
 
 def _compared(name: str, role: Role, audits: Sequence[_Audit]) -> Compared:
     by_seed: dict[int, list[_Audit]] = {}
-    for one in sorted(audits, key=lambda audit: (audit.seed, audit.forget)):
-        by_seed.setdefault(one.seed, []).append(one)
+    for audit in sorted(audits, key=lambda audit: (audit.seed, audit.forget)):
+        by_seed.setdefault(audit.seed, []).append(audit)
     groups = list(by_seed.values())
 
     def over_seeds(figure: Callable[[Results, ModelResult], float]) -> Figure:
-        values = [[[figure(one.results, model) for model in one.named(name)] for one in group] for group in groups]
+        values = [
+            [[figure(audit.results, model) for model in audit.named(name)] for audit in group] for group in groups
+        ]
         return _student([float(np.mean([np.mean(models) for models in sets])) for sets in values])
 
     with_gaps = all(model.average_gap is not None for audit in audits for model in audit.named(name))
@@ -239,14 +243,16 @@ def _bootstrapped(name: str, groups: Sequence[Sequence[_Audit]]) -> Figure | Non
     """FT-AUC with the interval over all levels; None where some scores were not kept."""
     pairs: list[list[ScorePair]] = []
     for group in groups:
-        found = [pair for one in group if (pair := one.pair(name)) is not None]
-        if len(found) < len(group):
+        scored = [pair for audit in group if (pair := audit.pair(name)) is not None]
+        if len(scored) < len(group):
             return None
-        pairs.append(found)
-    samples = [[(one.forget, one.scores and tuple(np.sort(one.scores.unseen))) for one in group] for group in groups]
-    crossed = len(groups) > 1 and all(one == samples[0] for one in samples)
-    found = hierarchical_bootstrap(pairs, crossed=crossed)
-    return Figure(value=100 * found.value, low=100 * found.low, high=100 * found.high, over="samples")
+        pairs.append(scored)
+    samples = [
+        [(audit.forget, audit.scores and tuple(np.sort(audit.scores.unseen))) for audit in group] for group in groups
+    ]
+    crossed = len(groups) > 1 and all(of_seed == samples[0] for of_seed in samples)
+    mean = hierarchical_bootstrap(pairs, crossed=crossed)
+    return Figure(value=100 * mean.value, low=100 * mean.low, high=100 * mean.high, over="samples")
 
 
 def _student(values: Sequence[float]) -> Figure:

@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from obliviate._util.seeds import derive
 from obliviate.audit.result import AuditResult
 from obliviate.data.ids import as_ids, shown
 from obliviate.data.samples import Samples
@@ -27,11 +28,10 @@ from obliviate.data.split import Split
 from obliviate.errors import DataError
 from obliviate.methods import find
 from obliviate.methods.base import Method
-from obliviate.seeds import derive
 from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Effect, Serving, Trained, audit_models, train, train_references
+from obliviate.workflow import Effect, Session, TrainedModel, audit_models, train, train_references
 
 T = TypeVar("T", bound="_Unlearner")
 
@@ -42,7 +42,7 @@ class _Unlearner(BaseEstimator, ABC):
     seed_: int
     recipe_: Recipe
     task_: Task
-    serving_: Serving
+    session_: Session
     """The model that serves, the rows that it knows, and the ids of those that it was made to forget."""
     _default: ClassVar[str]
     """The method where none is named."""
@@ -117,19 +117,19 @@ class _Unlearner(BaseEstimator, ABC):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         samples = Samples.from_tensors(torch.tensor(X), self._encoded(y), ids=names)
         task = self._task(samples.everything().x)
-        self.serving_ = Serving.of(train(recipe, samples, task, seed=seed), samples)
+        self.session_ = Session.of(train(recipe, samples, task, seed=seed), samples)
         self.seed_, self.recipe_, self.task_ = seed, recipe, task
         return self
 
     @property
     def model_(self) -> nn.Module:
         """The network that serves."""
-        return self.serving_.model
+        return self.session_.model
 
     @property
     def samples_(self) -> Samples:
         """The rows that the model knows."""
-        return self.serving_.history.remaining
+        return self.session_.history.remaining
 
     @property
     def ids_(self) -> Shaped[np.ndarray, " n"]:
@@ -140,21 +140,19 @@ class _Unlearner(BaseEstimator, ABC):
     @property
     def forgotten_(self) -> Shaped[np.ndarray, " n"]:
         """The ids of the rows that were forgotten, in order, as strings."""
-        return self.serving_.forgotten
+        return self.session_.forgotten
 
     @property
     def effect_(self) -> Effect | None:
-        """What the last request did to utility on forget, retained and reference rows; None before any."""
-        return self.serving_.made.effect
+        """What the last request did to utility on forget, retained and holdout rows; None before any."""
+        return self.session_.trained.effect
 
-    def unlearn(
-        self: T, ids: Any, method: str | Method | None = None, *, reference: tuple[Any, Any] | None = None
-    ) -> T:
+    def unlearn(self: T, ids: Any, method: str | Method | None = None, *, holdout: tuple[Any, Any] | None = None) -> T:
         """Forget rows by their ids: one id, or several.
 
         `method` is a name of `obliviate methods`, with its defaults, or a `Method` as you set it; without one, `amun`
         for classes and `retrain` for numbers. The forgotten rows are dropped from the estimator as well, so that no
-        later request trains on them. `reference` are rows (X, y) that the model has never seen, for the methods that
+        later request trains on them. `holdout` are rows (X, y) that the model has never seen, for the methods that
         need such.
 
         Raises DataError for ids that are unknown, forgotten before or named twice, and for a request of all rows;
@@ -162,12 +160,12 @@ class _Unlearner(BaseEstimator, ABC):
         """
         check_is_fitted(self)
         several = [ids] if isinstance(ids, str | int | np.integer) else ids
-        unseen = None if reference is None else self._samples(*reference, prefix="reference")
-        serving = replace(self.serving_, history=replace(self.serving_.history, reference=unseen))
+        unseen = None if holdout is None else self._samples(*holdout, prefix="holdout")
+        session = replace(self.session_, history=replace(self.session_.history, holdout=unseen))
         chosen = find(method or self._default)() if isinstance(method, str | None) else method
         seed = derive(self.seed_, "unlearn", len(self.forgotten_))
-        served = serving.forget(map(str, several), chosen, self.task_, recipe=self.recipe_, seed=seed)
-        self.serving_ = served.erased()
+        served = session.forget(map(str, several), chosen, self.task_, recipe=self.recipe_, seed=seed)
+        self.session_ = served.erased()
         self.task_ = self._task(self.samples_.everything().x)
         return self
 
@@ -199,7 +197,7 @@ class _Unlearner(BaseEstimator, ABC):
         pool = train_references(
             self.recipe_, known, unseen, self.task_, folder=folder, models=models, seed=self.seed_, workers=0
         )
-        candidate = Trained.given(self.model_, role="unlearned", name=type(self).__name__)
+        candidate = TrainedModel.given(self.model_, role="unlearned", name=type(self).__name__)
         return audit_models([candidate], Split(forget, self.samples_), unseen, pool, task=self.task_)
 
     def _samples(self, X: Any, y: Any, *, ids: Any = None, prefix: str = "") -> Samples:

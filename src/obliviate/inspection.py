@@ -17,23 +17,23 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
-from obliviate.attacks.membership import probe
+from obliviate._util.modes import evaluating
+from obliviate._util.seeds import derive
 from obliviate.audit.inputs import Role
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
+from obliviate.membership import probe
 from obliviate.metrics.distance import zrf
 from obliviate.metrics.intervals import Interval, balanced_accuracy
-from obliviate.modes import evaluating
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.compute import Compute
 from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 
 LEAST: Final = 5  # samples of each kind that the probe's cross-validation needs
 GENTLE: Final = 0.1  # of the recipe's learning rate
@@ -78,8 +78,8 @@ class Inspection:
         return result | {"models": list(result["models"]), "notes": list(result["notes"])}
 
 
-def inspect(
-    models: Sequence[Trained],
+def inspect_models(
+    models: Sequence[TrainedModel],
     split: Split,
     unseen: Samples,
     task: Task,
@@ -95,7 +95,7 @@ def inspect(
     *Relearning*: a copy of each model is trained for some epochs on the retain set alone, by the recipe's optimiser at
     a constant `learning_rate` (a tenth of the recipe's if left out). A model that only hides its memory gets the forget
     set back faster than retrained ones. *Probe*: can a linear classifier tell forget from unseen samples by what the
-    last layer receives (`attacks.membership.probe`)? *ZRF*: how near the outputs on the forget set are to those of an
+    last layer receives (`membership.probe`)? *ZRF*: how near the outputs on the forget set are to those of an
     untrained model of the recipe (`metrics.distance.zrf`). All three belong beside the retrained models among `models`.
     Deterministic; no model is changed.
 

@@ -39,7 +39,7 @@ from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
-from obliviate.workflow import Serving
+from obliviate.workflow import Session
 from obliviate.workflow.unlearning import kept
 
 MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
@@ -86,7 +86,7 @@ class Whole:
 class Outcome:
     """What a user gets from a method, and the tensors of the original that have another value since."""
 
-    trained: workflow.Trained
+    trained: workflow.TrainedModel
     spoilt: tuple[str, ...]
 
 
@@ -115,18 +115,18 @@ class Bench:
         """Train a network on 600 of the shipped images, of which 60 are to be forgotten; it takes a second or two."""
         data, task, recipe = sources.embedded(), Classification(classes=10), Recipe(epochs=4, batch_size=32)
         train = data.train.select(data.train.ids[:600])
-        split = Split.of(train, forget=train.ids[7:600:10], reference=data.reference)
+        split = Split.of(train, forget=train.ids[7:600:10], holdout=data.holdout)
         return cls(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
 
     def with_teachers(self, folder: Path) -> Bench:
-        """Train four teachers over the training and the reference samples, which stay in `folder`.
+        """Train four teachers over the training and the holdout samples, which stay in `folder`.
 
         Raises MethodError for a bench without a recipe.
         """
         if self.recipe is None:
             raise MethodError("expected a recipe to train teachers by, got none; give the bench one, or teachers")
         pool = workflow.train_references(
-            self.recipe, self.train, self.split.reference, self.task, folder=folder, models=4, seed=1, workers=0
+            self.recipe, self.train, self.split.holdout, self.task, folder=folder, models=4, seed=1, workers=0
         )
         return dataclasses.replace(self, teachers=PoolTeachers.of(pool, self.recipe, self.task))
 
@@ -167,13 +167,13 @@ class Bench:
         key = type(method), repr(method)
         if key not in self._outcomes:
             before = copy.deepcopy(self.original.state_dict())
-            made = self.unlearn(method)
+            unlearned = self.unlearn(method)
             after = self.original.state_dict().items()
             spoilt = tuple(name for name, value in after if not value.equal(before[name]))
-            self._outcomes[key] = Outcome(made, spoilt)
+            self._outcomes[key] = Outcome(unlearned, spoilt)
         return self._outcomes[key]
 
-    def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.Trained:
+    def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.TrainedModel:
         """Unlearn as a user does."""
         checkpoints = self._own_checkpoints(None)
         given = {"recipe": self.recipe, "checkpoints": checkpoints, "teachers": self.teachers} | options
@@ -221,14 +221,14 @@ def counted(samples: Samples) -> tuple[Samples, Callable[[], Counter[str]]]:
     """The same samples, and a function that tells how often each was read since, by its id."""
     store = _RecordingStore(samples.store)
     by_row = {int(row): str(name) for row, name in zip(samples.rows, samples.ids, strict=True)}
-    told = Samples(store, samples.ids, samples.rows)
-    return told, lambda: Counter({by_row[row]: count for row, count in store.reads.items()})
+    counting = Samples(store, samples.ids, samples.rows)
+    return counting, lambda: Counter({by_row[row]: count for row, count in store.reads.items()})
 
 
 def recorded(samples: Samples) -> tuple[Samples, Callable[[], set[str]]]:
     """The same samples, and a function that tells the ids of those that were read since."""
-    told, reads = counted(samples)
-    return told, lambda: set(reads())
+    counting, reads = counted(samples)
+    return counting, lambda: set(reads())
 
 
 # ------------------------------------------------------------------------------------------- what it computes
@@ -249,9 +249,11 @@ def same_seed_gives_the_same_weights(method: Any, bench: Bench, folder: Path) ->
 
 def changes_the_weights_of_its_copy_alone(method: Any, bench: Bench, folder: Path) -> None:
     """Half of the tensors change at least, and nothing of the model that was passed in does."""
-    made = bench.outcome(method)
-    _expect(not made.spoilt, method, "to leave the model that is passed in", f"a changed {', '.join(made.spoilt)}")
-    before, state = bench.original.state_dict(), made.trained.model.state_dict()
+    outcome = bench.outcome(method)
+    _expect(
+        not outcome.spoilt, method, "to leave the model that is passed in", f"a changed {', '.join(outcome.spoilt)}"
+    )
+    before, state = bench.original.state_dict(), outcome.trained.model.state_dict()
     same = [name for name, value in state.items() if value.cpu().equal(before[name].cpu())]
     _expect(2 * len(same) <= len(state), method, "to change the weights", f"the same {', '.join(same)}")
 
@@ -304,11 +306,11 @@ def killed_between_epochs_is_bit_equal(method: Any, bench: Bench, folder: Path) 
 
     while True:
         try:
-            made = bench.forget(method, run=bench.run(folder=folder, progress=dying if calls < 3 else silent))
+            resumed = bench.forget(method, run=bench.run(folder=folder, progress=dying if calls < 3 else silent))
         except Killed:
             continue
         break
-    same = weights_sha256(made) == bench.whole(method).weights
+    same = weights_sha256(resumed) == bench.whole(method).weights
     _expect(same, method, "bit-equal weights after kills between epochs", "others; name all state in `run.epochs`")
 
 
@@ -327,7 +329,7 @@ def reads_only_what_it_may_see(method: Any, bench: Bench, folder: Path) -> None:
     """It reads no sample outside the split: all of the retain set if it needs one, else none of it unless given."""
     train, read = recorded(bench.train)
     outside, forget = bench.train.ids[:50].tolist(), bench.train.ids[50:110].tolist()
-    split = Split.of(train.without(outside), forget=forget, reference=bench.split.reference)
+    split = Split.of(train.without(outside), forget=forget, holdout=bench.split.holdout)
     if "retain" in method.needs:
         bench.forget(method, split)
         unread = set(split.kept.ids.tolist()) - read()
@@ -348,18 +350,18 @@ def works_on_a_dataset_that_is_not_held_in_memory(method: Any, bench: Bench, fol
     batch, ids = bench.train.everything(), bench.train.ids[:200]
     lazy = Samples.from_dataset(TensorDataset(batch.x[:200], batch.y[:200]), ids=ids, in_memory=False)
     splits = [
-        Split.of(one, forget=ids[:20], reference=bench.split.reference) for one in (lazy, bench.train.select(ids))
+        Split.of(train, forget=ids[:20], holdout=bench.split.holdout) for train in (lazy, bench.train.select(ids))
     ]
-    made = [weights_sha256(bench.forget(method, split)) for split in splits]
-    _expect(made[0] == made[1], method, "the same weights from a dataset that is read sample by sample", "others")
+    weights = [weights_sha256(bench.forget(method, split)) for split in splits]
+    _expect(weights[0] == weights[1], method, "the same weights from a dataset that is read sample by sample", "others")
 
 
 def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) -> None:
-    """Without a retain set, a reference set or a recipe, unless it says that it needs them."""
+    """Without a retain set, a holdout set or a recipe, unless it says that it needs them."""
     least = Split(
         bench.split.forget,
         bench.split.retain if "retain" in method.needs else None,
-        bench.split.reference if "reference" in method.needs else None,
+        bench.split.holdout if "holdout" in method.needs else None,
     )
     poor = bench if "recipe" in method.needs else dataclasses.replace(bench, recipe=None)
     same = weights_sha256(poor.forget(method, least)) == weights_sha256(bench.original)
@@ -369,12 +371,12 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
     train, reads = counted(bench.train.select(bench.train.ids[:150]))
-    serving = Serving.of(bench.original, train, reference=bench.split.reference)
+    session = Session.of(bench.original, train, holdout=bench.split.holdout)
     checkpoints = bench._own_checkpoints(None)  # one folder for all three
     options = {"recipe": bench.recipe, "checkpoints": checkpoints, "teachers": bench.teachers}
     for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
-        before, gone = reads(), set(serving.forgotten.tolist())
-        serving = serving.forget(ids, method, bench.task, folder=folder / "requests", **options)
+        before, gone = reads(), set(session.forgotten.tolist())
+        session = session.forget(ids, method, bench.task, folder=folder / "requests", **options)
         read = set(reads() - before)
         _expect(bool(read), method, f"request {number} to read samples", "none read")
         again = len(read & gone)
@@ -392,10 +394,10 @@ def uses_no_label_unless_it_needs_labels(method: Any, bench: Bench, folder: Path
         batch = samples.everything()
         return Samples.from_tensors(batch.x, (batch.y + 1) % bench.task.classes, ids=batch.ids)
 
-    sets = (bench.split.forget, bench.split.retain, bench.split.reference)
-    forget, retain, reference = (None if part is None else wrong(part) for part in sets)
+    sets = (bench.split.forget, bench.split.retain, bench.split.holdout)
+    forget, retain, holdout = (None if part is None else wrong(part) for part in sets)
     assert forget is not None
-    split = Split(forget, retain, reference)
+    split = Split(forget, retain, holdout)
     same = weights_sha256(bench.forget(method, split)) == bench.whole(method).weights
     _expect(same, method, 'to use no label, as "labels" is not among its needs', "other weights from wrong labels")
 
@@ -407,9 +409,9 @@ def is_a_frozen_dataclass_with_keyword_only_fields(method: Any, bench: Bench, fo
     """Its fields are hyperparameters with defaults, and its `repr` names them all."""
     base.register({}, type(method))
     _expect(isinstance(method, base.Method), method, "a method", "an object without `__call__`")
-    for one in dataclasses.fields(method):
-        _expect(one.kw_only is True, method, f"{one.name} to be keyword-only", "a positional field")
-        _expect(f"{one.name}=" in repr(method), method, f"a repr that shows {one.name}", repr(method))
+    for setting in dataclasses.fields(method):
+        _expect(setting.kw_only is True, method, f"{setting.name} to be keyword-only", "a positional field")
+        _expect(f"{setting.name}=" in repr(method), method, f"a repr that shows {setting.name}", repr(method))
     _expect(method == type(method)(), method, "a default for every field", "a method that differs from its defaults")
 
 
@@ -418,7 +420,7 @@ def describes_itself(method: Any, bench: Bench, folder: Path) -> None:
     described = base.describe(type(method))
     _expect(described["summary"].endswith("."), method, "a docstring that begins with a sentence", described["summary"])
     _expect(bool(described["source"]), method, "a source", "none; name the publication, or say that it is yours")
-    fields = {one.name for one in dataclasses.fields(method)}
+    fields = {setting.name for setting in dataclasses.fields(method)}
     shown = set(described["defaults"])
     _expect(shown == fields, method, "a plain default for every field", f"none for {sorted(fields - shown)}")
 
@@ -426,7 +428,7 @@ def describes_itself(method: Any, bench: Bench, folder: Path) -> None:
 def refuses_hyperparameters_out_of_range(method: Any, bench: Bench, folder: Path) -> None:
     """`epochs`, `learning_rate`, `batch_size` and `clip_norm` of 0, where it has them."""
     for name in {"epochs", "learning_rate", "batch_size", "clip_norm"} & {
-        one.name for one in dataclasses.fields(method)
+        setting.name for setting in dataclasses.fields(method)
     }:
         try:
             type(method)(**{name: 0})
@@ -477,9 +479,9 @@ def _optimizer_names(module: ast.Module) -> set[str]:
     names = {"torch.optim"}
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
-            names |= {one.asname for one in node.names if one.asname and one.name.startswith("torch.optim")}
+            names |= {alias.asname for alias in node.names if alias.asname and alias.name.startswith("torch.optim")}
         if isinstance(node, ast.ImportFrom):
-            whole = [(f"{node.module}.{one.name}", one.asname or one.name) for one in node.names]
+            whole = [(f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names]
             names |= {name for origin, name in whole if origin.startswith("torch.optim")}
     return names
 

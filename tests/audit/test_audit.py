@@ -6,12 +6,12 @@ import pytest
 from jaxtyping import TypeCheckError
 from sklearn.metrics import accuracy_score, roc_auc_score
 
-from obliviate.attacks.membership import rmia, usual
-from obliviate.attacks.membership.moments import Moments
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.audit.result import AuditResult
 from obliviate.errors import AuditError
+from obliviate.membership import rmia, usual
+from obliviate.membership.moments import Moments
 from obliviate.metrics.intervals import delong
 from obliviate.results.schema import ModelResult
 
@@ -215,12 +215,12 @@ def test_the_form_and_the_variance_reach_the_attacks(world: World, candidates: l
 
 
 @pytest.mark.parametrize("retrained", [0, 1])
-def test_references_are_the_yardstick_where_retrained_models_are_too_few(
+def test_references_are_the_baseline_where_retrained_models_are_too_few(
     world: World, candidates: list[Candidate], retrained: int
 ):
     chosen = [one for one in candidates if one.role != "retrained"] + candidates[1 : 1 + retrained]
     result = audit(chosen, world.pool, world.samples, AuditSettings())
-    assert result.findings.yardstick == "references"
+    assert result.findings.baseline == "references"
     verdicts = {one.name: one.verdict for one in result.models}
     assert verdicts | {"retrain 0": "consistent with retraining"} == {
         "original": "leaks",
@@ -271,12 +271,12 @@ def test_utility_is_compared_with_the_references_where_there_is_no_other_model(
     assert "where the references have" in models["destroyed"].reason
     assert models["perfect"].verdict == "not resolvable with these data"
     assert "but the original is not among the models" in models["perfect"].reason
-    blind = [
+    out_of_sample = [
         (logits[UNSEEN].argmax(axis=1) == world.labels[UNSEEN])[~row[UNSEEN]].mean()
         for logits, row in zip(world.pool.logits, world.pool.included, strict=True)
     ]
     # Here by the mean over samples of what those say that never saw each, there by the mean over references.
-    expected = models["perfect"].accuracy.test.value - 100 * np.mean(blind)
+    expected = models["perfect"].accuracy.test.value - 100 * np.mean(out_of_sample)
     assert models["perfect"].test_accuracy_difference.value == pytest.approx(expected, abs=0.5)
 
 
@@ -286,7 +286,7 @@ def test_a_forgotten_class_needs_retrained_models(world: World, candidates: list
     samples = replace(samples, unseen=np.setdiff1d(np.arange(2400), np.r_[samples.forget, samples.retain]))
     with pytest.raises(AuditError, match="retrained models where a whole class is forgotten, got 0 and class 2"):
         audit([candidates[0], candidates[4]], world.pool, samples, AuditSettings())
-    assert audit(candidates, world.pool, samples, AuditSettings()).findings.yardstick == "retrained"
+    assert audit(candidates, world.pool, samples, AuditSettings()).findings.baseline == "retrained"
 
 
 def test_the_pool_is_read_one_reference_at_a_time(world: World, candidates: list[Candidate]):

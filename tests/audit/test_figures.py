@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, recall_score, roc_auc_score
 
-from obliviate.attacks.membership.outputs import Outputs
 from obliviate.audit.figures import View, f1_influences, views
 from obliviate.audit.inputs import AuditSamples
+from obliviate.membership.outputs import Outputs
 
 SIZE = 600
 RNG = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from obliviate import workflow
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool
 from obliviate.data.rules import random_ids
-from obliviate.data.sources import EMBEDDED, load
+from obliviate.data.sources import EMBEDDED, load_data
 from obliviate.data.split import Split
 from obliviate.errors import AuditError
 from obliviate.methods.fine_tune import FineTune
@@ -23,7 +23,7 @@ from obliviate.methods.retrain import Retrain
 from obliviate.results.schema import ModelResult
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Evaluation, Trained
+from obliviate.workflow import Evaluation, TrainedModel
 
 RECIPE = Recipe(epochs=12)
 TASK = Classification(classes=10)
@@ -33,7 +33,7 @@ class Case:
     """One request on shipped data, with everything that an audit could be shown."""
 
     def __init__(self, folder: Path) -> None:
-        data = load(EMBEDDED)
+        data = load_data(EMBEDDED)
         self.train = data.train.select(np.sort(np.random.default_rng(0).choice(data.train.ids, 1500, replace=False)))
         self.unseen = data.test.select(data.test.ids[:1500])
         self.split = Split.of(self.train, forget=random_ids(self.train, 0.2, seed=0))
@@ -59,17 +59,19 @@ class Case:
         of = self.evaluation.candidate
         self.original = of(original)
         # A method that hardly changes anything, and what it leaves in the references.
-        self.unchanged = of(Trained.given(original.model, role="unlearned", name="unchanged"), self.shadows)
-        self.ruined = of(Trained.given(ruined, role="unlearned", name="destroyed"))
-        self.untrained = of(Trained.given(untrained, role="unlearned", name="untrained"))
+        self.unchanged = of(TrainedModel.given(original.model, role="unlearned", name="unchanged"), self.shadows)
+        self.ruined = of(TrainedModel.given(ruined, role="unlearned", name="destroyed"))
+        self.untrained = of(TrainedModel.given(untrained, role="unlearned", name="untrained"))
         self.retrained = [self._retrain(original, seed) for seed in (1, 2, 3)]
 
-    def _retrain(self, original: Trained, seed: int) -> Candidate:
+    def _retrain(self, original: TrainedModel, seed: int) -> Candidate:
         made = workflow.unlearn(original.model, self.split, Retrain(), TASK, recipe=RECIPE, seed=seed)
         return self.evaluation.candidate(made)
 
-    def judge(self, *candidates: Candidate, pool: Pool | None = None, screens: bool = False) -> dict[str, ModelResult]:
-        settings = AuditSettings(screens=screens)
+    def judge(
+        self, *candidates: Candidate, pool: Pool | None = None, cheap_attacks: bool = False
+    ) -> dict[str, ModelResult]:
+        settings = AuditSettings(cheap_attacks=cheap_attacks)
         found = audit(candidates, pool or self.evaluation.pool, self.evaluation.audited, settings)
         return {one.name: one for one in found.models}
 
@@ -89,12 +91,12 @@ def without_retrained(case: Case) -> dict[str, ModelResult]:
     return case.judge(case.original, case.retrained[0], case.ruined, case.untrained)
 
 
-@pytest.mark.parametrize("yardstick", ["with_retrained", "without_retrained"])
-def test_what_remembers_or_is_ruined_is_rejected_and_a_retrain_accepted(yardstick: str, request: pytest.FixtureRequest):
-    models: dict[str, ModelResult] = request.getfixturevalue(yardstick)
+@pytest.mark.parametrize("baseline", ["with_retrained", "without_retrained"])
+def test_what_remembers_or_is_ruined_is_rejected_and_a_retrain_accepted(baseline: str, request: pytest.FixtureRequest):
+    models: dict[str, ModelResult] = request.getfixturevalue(baseline)
     verdicts = {name: one.verdict for name, one in models.items()}
     retrained = {name for name, one in models.items() if one.role == "retrained"}
-    assert len(retrained) == (3 if yardstick == "with_retrained" else 1)
+    assert len(retrained) == (3 if baseline == "with_retrained" else 1)
     assert verdicts == dict.fromkeys(retrained, "consistent with retraining") | {
         "original": "leaks",
         "destroyed": "utility lost",
@@ -112,20 +114,20 @@ def test_every_shadow_attack_alone_finds_the_original(with_retrained: dict[str, 
 
 
 def test_screens_find_the_original(case: Case):
-    models = case.judge(case.original, *case.retrained[:2], screens=True)
+    models = case.judge(case.original, *case.retrained[:2], cheap_attacks=True)
     for name in ("mia_loss", "mia_confidence", "svc_correctness", "svc_confidence"):
-        found = {one.role: one.screens[name].value for one in models.values()}
+        found = {one.role: one.cheap_attacks[name].value for one in models.values()}
         assert found["original"] > found["retrained"] + 1, name
 
 
 def test_the_most_exposed_samples_are_as_many_as_chance_makes_on_a_retrain(with_retrained: dict[str, ModelResult]):
     for one in with_retrained.values():
-        share = one.worst.shares["0.05"]
+        share = one.exposure.shares["0.05"]
         if one.role == "retrained":
             assert share.low < 5
         if one.role == "original":
             assert share.low > 5
-            assert one.worst.samples[0].p <= one.worst.samples[-1].p < 0.05
+            assert one.exposure.samples[0].p <= one.exposure.samples[-1].p < 0.05
 
 
 def test_distances_to_retrained_models_are_smallest_between_these(with_retrained: dict[str, ModelResult]):
@@ -137,8 +139,8 @@ def test_distances_to_retrained_models_are_smallest_between_these(with_retrained
 
 def test_u_lira_finds_a_method_that_does_nothing_and_not_a_retrain(case: Case):
     retrain = replace(case.retrained[0], role="unlearned", shadows=case.unchanged.shadows)
-    for yardstick in (case.retrained[1:], []):
-        models = case.judge(case.original, *yardstick, case.unchanged, retrain)
+    for baseline in (case.retrained[1:], []):
+        models = case.judge(case.original, *baseline, case.unchanged, retrain)
         unchanged, again = models["unchanged"], models[retrain.name]
         assert unchanged.differences["ulira"].p_above < 0.01
         assert unchanged.verdict == "leaks"
@@ -167,6 +169,6 @@ def test_the_report_shows_the_most_exposed_samples(case: Case, tmp_path: Path):
     result = evaluation.audit([case.original, *case.retrained[:2]], AuditSettings())
     path = tmp_path / "report.html"
     results = workflow.save_report(path, result, case.split, case.unseen, case.pool, TASK, RECIPE)
-    worst = [sample.name for sample in result.models[0].worst.samples]
+    worst = [sample.name for sample in result.models[0].exposure.samples]
     assert set(results.pictures) <= set(worst) <= set(case.split.forget.ids)
     assert results.pictures[worst[0]] in path.read_text(encoding="utf-8")

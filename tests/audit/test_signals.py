@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from obliviate.attacks.membership import RMIA, RMIAOffline, logistic, usual
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.errors import AuditError
+from obliviate.membership import RMIA, RMIAOffline, logistic, usual
 from obliviate.metrics.utility import correct, margin
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(450), [150, 300])
@@ -16,7 +16,7 @@ SIZE, CLASSES, MODELS = 450, 4, 8
 ATTACKS = tuple(
     replace(attack, temperature=1.0) if isinstance(attack, RMIA | RMIAOffline) else attack for attack in usual()
 )
-SETTINGS = AuditSettings(attacks=ATTACKS, screens=True)
+SETTINGS = AuditSettings(attacks=ATTACKS, cheap_attacks=True)
 
 
 def candidate(name: str, role: Role, outputs: np.ndarray) -> Candidate:
@@ -70,10 +70,10 @@ def test_likelihoods_of_classes_are_audited_as_their_logits_are(world: World):
             for game in ("ft", "fr", "rt"):
                 expected = getattr(outcome, game).model_dump()
                 assert getattr(other.attacks[attack], game).model_dump() == pytest.approx(expected), (attack, game)
-        assert other.screens["mia_loss"].model_dump() == pytest.approx(one.screens["mia_loss"].model_dump())
-        assert set(other.screens) == {"mia_loss", "mia_confidence"}
+        assert other.cheap_attacks["mia_loss"].model_dump() == pytest.approx(one.cheap_attacks["mia_loss"].model_dump())
+        assert set(other.cheap_attacks) == {"mia_loss", "mia_confidence"}
         assert other.distances is None
-        assert all(sample.label is None for sample in other.worst.samples)
+        assert all(sample.label is None for sample in other.exposure.samples)
     assert of_likelihoods.models[0].verdict == "leaks"
     assert of_likelihoods.models[-1].verdict != "leaks"
 

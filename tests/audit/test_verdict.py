@@ -58,7 +58,7 @@ def test_few_samples_neither_acquit_nor_convict():
         ([0.0], RUINED, "utility lost"),
     ],
 )
-def test_a_yardstick_that_lies_too_high_convicts_and_does_not_acquit(
+def test_a_baseline_that_lies_too_high_convicts_and_does_not_acquit(
     values: list[float], utility: Usefulness, verdict: str
 ):
     judged = judge([found(value) for value in values], utility, Margins(), one_sided=True)
@@ -128,7 +128,7 @@ def test_an_attack_that_resolves_little_does_not_excuse_what_another_finds():
 def test_reason_names_the_attack_the_figures_and_the_margin():
     reason = judge([found(0.0), found(0.12, attack="lira")], SAME, Margins()).reason
     assert "FT-AUC of lira is +12.0 points (90 % interval +10.4 to +13.6) from the retrained models" in reason
-    reason = judge([found(0.0)], SAME, Margins(), yardstick="references").reason
+    reason = judge([found(0.0)], SAME, Margins(), baseline="references").reason
     assert "No attack (rmia) tells it from references at margin 3.6 points" in reason
     assert judge([found(0.0)], RUINED, Margins()).reason == "The accuracy is lost."
     reason = judge([found(0.0)], UNSHOWN, Margins()).reason

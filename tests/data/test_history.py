@@ -58,11 +58,11 @@ def test_a_request_that_cannot_be_served_is_refused(ids: list[str], got: str):
     assert len(history.requests) == 2
 
 
-def test_reference_samples_are_none_that_were_ever_trained_on():
+def test_holdout_samples_are_none_that_were_ever_trained_on():
     train = samples(NAMES)
     unseen = samples(["u0"])
-    assert History(train, unseen).after(["k1"]).split(["k2"]).reference is unseen
-    with pytest.raises(DataError, match="expected a reference set that was never trained on, got 'k1'"):
+    assert History(train, unseen).after(["k1"]).split(["k2"]).holdout is unseen
+    with pytest.raises(DataError, match="expected a holdout set that was never trained on, got 'k1'"):
         History(train, train.select(["k1"]), (np.array(["k1"]),))
 
 
@@ -74,7 +74,7 @@ def test_an_erased_history_knows_the_ids_that_were_forgotten_and_nothing_else_of
     erased = whole.erased()
     assert erased.forgotten.tolist() == ["b", "e", "a"]
     assert erased.trained.ids.tolist() == erased.remaining.ids.tolist() == ["c", "d", "f"]
-    assert erased.reference is None
+    assert erased.holdout is None
     assert x[1].numpy().tobytes() not in pickle.dumps(erased)
     assert x[1].numpy().tobytes() in pickle.dumps(whole)
     assert erased.after(["d"]).split(["c"]).kept.ids.tolist() == ["f"]

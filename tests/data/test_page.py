@@ -19,8 +19,8 @@ def test_the_page_names_every_setting_and_set():
     import dataclasses
 
     from obliviate.data.formats.description import Description
-    from obliviate.data.sources import NAMED
+    from obliviate.data.sources import BUILT_IN
 
     text = PAGE.read_text(encoding="utf-8")
     names = [one.name for one in dataclasses.fields(Description)]
-    assert [name for name in (*names, *NAMED) if f"`{name}`" not in text] == []
+    assert [name for name in (*names, *BUILT_IN) if f"`{name}`" not in text] == []

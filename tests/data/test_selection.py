@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from obliviate.data.selection import hashes, select
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.errors import DataError
 
 
@@ -23,20 +23,20 @@ def numbers(chosen: dict[str, np.ndarray], part: str) -> list[int]:
     return chosen[f"{part}_x"][:, 0].tolist()
 
 
-def drawn(seed: int = 0, *, train_size: int | None = None, reference_size: int | None = None) -> dict[str, np.ndarray]:
-    return selected(arrays(), train_size=train_size, reference_size=reference_size, seed=seed)[0]
+def drawn(seed: int = 0, *, train_size: int | None = None, holdout_size: int | None = None) -> dict[str, np.ndarray]:
+    return selected(arrays(), train_size=train_size, holdout_size=holdout_size, seed=seed)[0]
 
 
 def selected(
-    given: dict[str, np.ndarray], *, train_size: int | None = None, reference_size: int | None = None, seed: int = 0
+    given: dict[str, np.ndarray], *, train_size: int | None = None, holdout_size: int | None = None, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    result = select(given, train_size=train_size, reference_size=reference_size, seed=seed)
+    result = select(given, train_size=train_size, holdout_size=holdout_size, seed=seed)
     return result.arrays, result.notes
 
 
 def loaded(folder: Path, given: dict[str, np.ndarray], **sizes: int) -> Data:
     np.savez(folder / "mine.npz", **given)  # pyright: ignore[reportArgumentType]
-    return load(folder / "mine.npz", **sizes)
+    return load_data(folder / "mine.npz", **sizes)
 
 
 # Drawing
@@ -50,17 +50,17 @@ def test_nothing_is_changed_or_copied_where_nothing_is_asked_for():
     assert all(chosen[name] is given[name] for name in given)
 
 
-def test_reference_samples_are_taken_out_of_the_training_samples():
-    chosen = drawn(reference_size=5)
-    train, reference = numbers(chosen, "train"), numbers(chosen, "reference")
-    assert (len(train), len(reference)) == (15, 5)
-    assert sorted(train + reference) == list(range(20))
-    assert chosen["reference_y"].tolist() == [one % 3 for one in reference]
+def test_holdout_samples_are_taken_out_of_the_training_samples():
+    chosen = drawn(holdout_size=5)
+    train, holdout = numbers(chosen, "train"), numbers(chosen, "holdout")
+    assert (len(train), len(holdout)) == (15, 5)
+    assert sorted(train + holdout) == list(range(20))
+    assert chosen["holdout_y"].tolist() == [one % 3 for one in holdout]
 
 
 def test_what_is_drawn_keeps_the_order_of_the_source():
-    chosen = drawn(train_size=12, reference_size=5)
-    for part in ("train", "reference"):
+    chosen = drawn(train_size=12, holdout_size=5)
+    for part in ("train", "holdout"):
         assert numbers(chosen, part) == sorted(numbers(chosen, part))
 
 
@@ -69,13 +69,13 @@ def test_the_draw_is_a_function_of_the_seed_alone():
     assert numbers(drawn(seed=3, train_size=10), "train") != numbers(drawn(seed=4, train_size=10), "train")
 
 
-@pytest.mark.parametrize("reference_size", [None, 5])
-def test_a_smaller_training_set_is_a_part_of_a_larger_one_with_the_same_reference(reference_size: int | None):
-    draws = [drawn(train_size=n, reference_size=reference_size) for n in (1, 6, 15)]
+@pytest.mark.parametrize("holdout_size", [None, 5])
+def test_a_smaller_training_set_is_a_part_of_a_larger_one_with_the_same_holdout(holdout_size: int | None):
+    draws = [drawn(train_size=n, holdout_size=holdout_size) for n in (1, 6, 15)]
     sets = [set(numbers(one, "train")) for one in draws]
     assert sets[0] < sets[1] < sets[2]
-    if reference_size:
-        assert len({tuple(numbers(one, "reference")) for one in draws}) == 1
+    if holdout_size:
+        assert len({tuple(numbers(one, "holdout")) for one in draws}) == 1
 
 
 def test_every_sample_is_drawn_equally_often():
@@ -91,9 +91,9 @@ def test_every_sample_is_drawn_equally_often():
     [
         ({"train_size": 0}, r"^expected train_size in 1 … 20, .*, got 0; "),
         ({"train_size": 21}, r"^expected train_size in 1 … 20, .*, got 21; "),
-        ({"train_size": 16, "reference_size": 5}, r"^expected train_size in 1 … 15, .*, got 16; "),
-        ({"reference_size": 20}, r"^expected reference_size in 1 … 19, .*, got 20; "),
-        ({"reference_size": -1}, r"^expected reference_size in 1 … 19, .*, got -1; "),
+        ({"train_size": 16, "holdout_size": 5}, r"^expected train_size in 1 … 15, .*, got 16; "),
+        ({"holdout_size": 20}, r"^expected holdout_size in 1 … 19, .*, got 20; "),
+        ({"holdout_size": -1}, r"^expected holdout_size in 1 … 19, .*, got -1; "),
     ],
 )
 def test_sizes_out_of_range_are_refused(sizes: dict[str, int], message: str):
@@ -101,16 +101,16 @@ def test_sizes_out_of_range_are_refused(sizes: dict[str, int], message: str):
         drawn(**sizes)
 
 
-def test_a_second_reference_set_is_refused():
-    with pytest.raises(DataError, match=r"^expected data without a reference set, .* got 500 reference samples; "):
-        load("fashion_mnist_5k", reference_size=100)
+def test_a_second_holdout_set_is_refused():
+    with pytest.raises(DataError, match=r"^expected data without a holdout set, .* got 500 holdout samples; "):
+        load_data("fashion_mnist_5k", holdout_size=100)
 
 
 def test_ids_of_the_user_go_with_their_samples(tmp_path: Path):
     given = arrays(train_ids=np.array([f"s{i}" for i in range(20)]), train_extra=np.zeros(3))
-    data = loaded(tmp_path, given, train_size=7, reference_size=4)
-    assert data.reference is not None
-    for samples in (data.train, data.reference):
+    data = loaded(tmp_path, given, train_size=7, holdout_size=4)
+    assert data.holdout is not None
+    for samples in (data.train, data.holdout):
         batch = samples.everything()
         assert [f"s{round(255 * float(x))}" for x in batch.x[:, 0]] == samples.ids.tolist()
 
@@ -135,15 +135,15 @@ def test_test_samples_that_are_trained_on_are_left_out_and_counted(tmp_path: Pat
     assert len(data.train.joined(data.test)) == 28
 
 
-def test_reference_samples_that_are_in_train_or_test_are_left_out():
+def test_holdout_samples_that_are_in_train_or_test_are_left_out():
     given = arrays()
     mine = np.full((1, 4), 255, dtype=np.uint8)
-    given["reference_x"] = np.concatenate([given["train_x"][:1], mine, given["test_x"][:2]])
-    given["reference_y"] = np.array([0, 1, 2, 0])
+    given["holdout_x"] = np.concatenate([given["train_x"][:1], mine, given["test_x"][:2]])
+    given["holdout_y"] = np.array([0, 1, 2, 0])
     chosen, notes = selected(given)
-    assert np.array_equal(chosen["reference_x"], mine)
-    assert chosen["reference_y"].tolist() == [1]
-    assert notes == ("reference: 3 of 4 samples left out, copies of training or test samples",)
+    assert np.array_equal(chosen["holdout_x"], mine)
+    assert chosen["holdout_y"].tolist() == [1]
+    assert notes == ("holdout: 3 of 4 samples left out, copies of training or test samples",)
 
 
 def test_copies_within_train_are_kept_and_told(tmp_path: Path):
@@ -167,7 +167,7 @@ def test_a_test_sample_whose_copy_was_not_drawn_is_unseen_and_stays():
     assert not set(numbers(chosen, "test")) & set(numbers(chosen, "train"))
 
 
-def test_the_drawn_reference_holds_no_copy_of_any_other_sample():
+def test_the_drawn_holdout_set_holds_no_copy_of_any_other_sample():
     given = arrays()
     given["train_x"] = given["train_x"].copy()
     given["train_x"][10:14] = given["train_x"][0:4]
@@ -175,19 +175,19 @@ def test_the_drawn_reference_holds_no_copy_of_any_other_sample():
     given["test_y"] = np.append(given["test_y"], [0, 0])
     single = {6, 7, 8, 9, 14, 15, 16, 17, 18, 19}
     for seed in range(20):
-        chosen, _ = selected(given, reference_size=10, seed=seed)
-        assert set(numbers(chosen, "reference")) == single
+        chosen, _ = selected(given, holdout_size=10, seed=seed)
+        assert set(numbers(chosen, "holdout")) == single
         assert len(chosen["train_x"]) == 10
-    with pytest.raises(DataError, match=r"^expected reference_size in 1 … 10, "):
-        select(given, train_size=None, reference_size=11, seed=0)
+    with pytest.raises(DataError, match=r"^expected holdout_size in 1 … 10, "):
+        select(given, train_size=None, holdout_size=11, seed=0)
 
 
-@pytest.mark.parametrize("part", ["test", "reference"])
+@pytest.mark.parametrize("part", ["test", "holdout"])
 def test_a_part_that_is_nothing_but_copies_is_refused(part: str):
     given = arrays()
     given |= {f"{part}_x": given["train_x"][:2], f"{part}_y": given["train_y"][:2]}
     with pytest.raises(DataError, match=rf"^expected {part} samples .*, got only copies; "):
-        select(given, train_size=None, reference_size=None, seed=0)
+        select(given, train_size=None, holdout_size=None, seed=0)
 
 
 def test_inputs_are_copies_if_a_model_receives_the_same():

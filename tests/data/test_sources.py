@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from obliviate.data import sources
-from obliviate.data.sources import EMBEDDED, Data, load, pixels
+from obliviate.data.sources import EMBEDDED, Data, load_data, pixels
 from obliviate.errors import DataError
 
 SHIPPED = Path(sources.__file__).parent / "embedded"
@@ -29,17 +29,17 @@ def arrays(**changed: Any) -> dict[str, np.ndarray]:
 
 def loaded(folder: Path, **changed: Any) -> Data:
     np.savez(folder / "mine.npz", **arrays(**changed))  # pyright: ignore[reportArgumentType]
-    return load(folder / "mine.npz")
+    return load_data(folder / "mine.npz")
 
 
 # The shipped set
 
 
 def test_the_shipped_set_has_its_sizes_shapes_and_classes(data: Data):
-    assert data.reference is not None
-    assert (len(data.train), len(data.reference), len(data.test)) == (5000, 500, 2500)
+    assert data.holdout is not None
+    assert (len(data.train), len(data.holdout), len(data.test)) == (5000, 500, 2500)
     assert (data.name, data.classes) == (EMBEDDED, 10)
-    for part in (data.train, data.reference, data.test):
+    for part in (data.train, data.holdout, data.test):
         batch = part.everything()
         assert batch.x.shape[1:] == (1, 28, 28)
         assert batch.x.dtype == torch.float32
@@ -48,10 +48,10 @@ def test_the_shipped_set_has_its_sizes_shapes_and_classes(data: Data):
 
 
 def test_no_image_of_the_shipped_set_is_in_two_roles(data: Data):
-    assert data.reference is not None
+    assert data.holdout is not None
     images = [
         hash(one.numpy().tobytes())
-        for part in (data.train, data.reference, data.test)
+        for part in (data.train, data.holdout, data.test)
         for one in part.store.take(part.rows)[0]
     ]
     assert len(set(images)) == len(images)
@@ -107,31 +107,29 @@ def test_other_content_in_the_shipped_file_is_found(copy: Path):
 def test_a_users_arrays_are_taken_as_they_are(tmp_path: Path):
     given = arrays()
     data = loaded(tmp_path)
-    assert (data.name, data.classes, data.reference) == ("mine", 3, None)
+    assert (data.name, data.classes, data.holdout) == ("mine", 3, None)
     assert torch.equal(data.train.everything().x, torch.from_numpy(given["train_x"]).float())
     assert data.train.everything().y.tolist() == given["train_y"].tolist()
     assert data.test.everything().y.tolist() == given["test_y"].tolist()
     assert data.train.everything().y.dtype == torch.int64
 
 
-def test_reference_arrays_and_training_ids_are_read(tmp_path: Path):
-    data = loaded(
-        tmp_path, reference_x=np.ones((2, 4)), reference_y=np.array([0, 5]), train_ids=np.array(list("abcdef"))
-    )
-    assert data.reference is not None
-    assert data.reference.everything().y.tolist() == [0, 5]
+def test_holdout_arrays_and_training_ids_are_read(tmp_path: Path):
+    data = loaded(tmp_path, holdout_x=np.ones((2, 4)), holdout_y=np.array([0, 5]), train_ids=np.array(list("abcdef")))
+    assert data.holdout is not None
+    assert data.holdout.everything().y.tolist() == [0, 5]
     assert data.classes == 6
     assert data.train.ids.tolist() == list("abcdef")
 
 
 def test_the_hash_of_a_set_changes_with_every_part(tmp_path: Path):
-    reference = {"reference_x": np.ones((2, 4)), "reference_y": np.array([0, 1])}
+    holdout = {"holdout_x": np.ones((2, 4)), "holdout_y": np.array([0, 1])}
     variants: list[dict[str, Any]] = [
         {},
         {"train_y": np.array([0, 1, 2, 0, 1, 1])},
         {"test_x": np.zeros((3, 4))},
-        reference,
-        reference | {"reference_x": np.zeros((2, 4))},
+        holdout,
+        holdout | {"holdout_x": np.zeros((2, 4))},
     ]
     assert len({loaded(tmp_path, **one).sha256 for one in variants}) == len(variants)
     assert loaded(tmp_path).sha256 == loaded(tmp_path).sha256
@@ -142,8 +140,8 @@ def test_the_hash_of_a_set_changes_with_every_part(tmp_path: Path):
     [
         ({"train_y": None}, "got none named train_y"),
         ({"train_x": None, "test_y": None}, "got none named train_x, test_y"),
-        ({"reference_x": np.ones((2, 4))}, "got none named reference_y"),
-        ({"reference_y": np.ones(2, dtype=int)}, "got none named reference_x"),
+        ({"holdout_x": np.ones((2, 4))}, "got none named holdout_y"),
+        ({"holdout_y": np.ones(2, dtype=int)}, "got none named holdout_x"),
         ({"train_x": np.ones((5, 4))}, "got 5 inputs and 6 targets"),
         ({"test_x": np.ones((3, 5))}, "(5,)"),
         ({"test_x": np.ones((3, 4, 4))}, "(1, 4, 4)"),
@@ -181,7 +179,7 @@ def test_a_single_array_under_the_name_of_an_archive_is_refused(tmp_path: Path):
     with (tmp_path / "mine.npz").open("wb") as file:
         np.save(file, np.zeros(3))
     with pytest.raises(DataError, match=r"^expected mine.npz to be a .npz file of plain arrays, got .*; "):
-        load(tmp_path / "mine.npz")
+        load_data(tmp_path / "mine.npz")
 
 
 def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
@@ -196,7 +194,7 @@ def test_no_flipped_byte_of_a_file_goes_unnoticed(tmp_path: Path):
         damaged[place] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
         try:
-            assert load(path).sha256 == expected.sha256
+            assert load_data(path).sha256 == expected.sha256
         except DataError:
             refused += 1
     assert refused > len(content) / 6
@@ -209,7 +207,7 @@ def test_owners_stay_with_their_samples_through_the_selection(tmp_path: Path):
     owners = np.array(["ann", "bob", "ann", "cy", "bob", "ann"])
     ids = np.array([f"{owner}-{row}" for row, owner in enumerate(owners)])
     np.savez(tmp_path / "mine.npz", **arrays(train_owner=owners, train_ids=ids))  # pyright: ignore[reportArgumentType]
-    data = load(tmp_path / "mine.npz", train_size=4, reference_size=1, seed=3)
+    data = load_data(tmp_path / "mine.npz", train_size=4, holdout_size=1, seed=3)
     assert data.owner == "owner"
     assert len(data.train) == 4
     assert data.metadata["owner"].tolist() == [name.partition("-")[0] for name in data.train.ids]
@@ -250,7 +248,7 @@ def test_an_unknown_source_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "there.csv").touch()
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(DataError, match=r"^expected .*\.npz[ ,].*, got .*; see docs/data.md$"):
-        load(name)
+        load_data(name)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_forget_and_retain_are_a_partition(chosen: list[str]):
     split = Split.of(train(), forget=chosen)
     assert split.forget.ids.tolist() == chosen
     assert split.kept.ids.tolist() == [name for name in NAMES if name not in chosen]
-    assert split.reference is None
+    assert split.holdout is None
 
 
 def test_second_request_never_sees_forgotten_ids():
@@ -52,20 +52,20 @@ def test_impossible_requests_are_refused(forget: list[str], got: str):
 
 
 @pytest.mark.parametrize("shared", ["k0", "k7"])
-def test_a_reference_that_was_trained_on_is_refused(shared: str):
-    reference = Samples.from_tensors(torch.rand(2, 2), torch.zeros(2), ids=["new", shared])
+def test_a_holdout_set_that_was_trained_on_is_refused(shared: str):
+    holdout = Samples.from_tensors(torch.rand(2, 2), torch.zeros(2), ids=["new", shared])
     with pytest.raises(DataError, match=f"^expected .* never trained on, got '{shared}' of the training set; "):
-        Split.of(train(), forget=["k0"], reference=reference)
-    unseen = reference.select(["new"])
-    assert Split.of(train(), forget=["k0"], reference=unseen).reference is unseen
+        Split.of(train(), forget=["k0"], holdout=holdout)
+    unseen = holdout.select(["new"])
+    assert Split.of(train(), forget=["k0"], holdout=unseen).holdout is unseen
 
 
 def test_without_the_retain_set_asking_for_it_is_an_error():
-    reference = Samples.from_tensors(torch.rand(1, 2), torch.zeros(1), ids=["new"])
-    split = Split.of(train(), forget=["k3"], reference=reference).without_retain()
+    holdout = Samples.from_tensors(torch.rand(1, 2), torch.zeros(1), ids=["new"])
+    split = Split.of(train(), forget=["k3"], holdout=holdout).without_retain()
     assert split.retain is None
     assert split.forget.ids.tolist() == ["k3"]
-    assert split.reference is reference
+    assert split.holdout is holdout
     with pytest.raises(DataError, match=r"^expected a retain set, got none; "):
         _ = split.kept
 

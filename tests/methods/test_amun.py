@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate import testing, workflow
-from obliviate.attacks.adversarial import SearchName
+from obliviate.adversarial.closest import SearchName
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.bad_teacher import BadTeacher
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
 from obliviate.training.checkpoint import weights_sha256

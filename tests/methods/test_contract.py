@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from obliviate import methods, plugins, testing, workflow
+from obliviate import methods, testing, workflow
+from obliviate._util import plugins
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
@@ -34,7 +35,7 @@ each_method = pytest.mark.parametrize("method", METHODS, ids=lambda one: one.nam
 
 @pytest.fixture(scope="module")
 def split(few: Samples, data: Data) -> Split:
-    return Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
+    return Split.of(few, forget=few.ids[7:600:10], holdout=data.holdout)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +68,7 @@ def by_class(data: Data, task: Classification, recipe: Recipe) -> testing.Bench:
     sizes = (15, 5, 10, 15, 5, 60, 120, 120, 120, 120)
     places = torch.cat([(y == label).nonzero().flatten()[:size] for label, size in enumerate(sizes)])
     train = data.train.select(ids[places.numpy()])
-    split = Split.of(train, forget=train.ids[50:110], reference=data.reference)
+    split = Split.of(train, forget=train.ids[50:110], holdout=data.holdout)
     return testing.Bench(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
 
 
@@ -141,28 +142,28 @@ def test_a_learning_rate_that_is_far_too_high_stops_with_an_error(method: Any, b
 
 @each_method
 @pytest.mark.parametrize("shared", ["forget", "retain"])
-def test_a_reference_set_that_was_trained_on_is_refused(
+def test_a_holdout_set_that_was_trained_on_is_refused(
     method: Any, shared: str, bench: testing.Bench, split: Split
 ) -> None:
-    assert split.reference is not None
+    assert split.holdout is not None
     trained = split.forget if shared == "forget" else split.kept
-    mixed = Split(split.forget, split.retain, split.reference.joined(trained.select(trained.ids[:2])))
-    with pytest.raises((DataError, MethodError), match=r"expected a reference set that was never trained on, got '.*;"):
+    mixed = Split(split.forget, split.retain, split.holdout.joined(trained.select(trained.ids[:2])))
+    with pytest.raises((DataError, MethodError), match=r"expected a holdout set that was never trained on, got '.*;"):
         bench.unlearn(method, mixed)
 
 
 @each_method
 def test_sets_that_overlap_are_refused(method: Any, bench: testing.Bench, split: Split) -> None:
-    both = Split(split.forget, split.kept.joined(split.forget.select(split.forget.ids[:1])), split.reference)
+    both = Split(split.forget, split.kept.joined(split.forget.select(split.forget.ids[:1])), split.holdout)
     with pytest.raises(DataError, match=r"expected a retain set without the samples to forget, got '.*' in both; use"):
         bench.unlearn(method, both)
 
 
 @each_method
-@pytest.mark.parametrize("odd", ["retain", "reference"])
+@pytest.mark.parametrize("odd", ["retain", "holdout"])
 def test_sets_of_different_image_sizes_are_refused(method: Any, odd: str, bench: testing.Bench, split: Split) -> None:
-    assert split.reference is not None
-    batch = (split.kept if odd == "retain" else split.reference).everything()
+    assert split.holdout is not None
+    batch = (split.kept if odd == "retain" else split.holdout).everything()
     larger = Samples.from_tensors(nn.functional.pad(batch.x, (2, 2, 2, 2)), batch.y, ids=batch.ids)
     mixed = dataclasses.replace(split, **{odd: larger})
     message = r"expected samples of one shape, got \(1, 28, 28\) to forget and \(1, 32, 32\) in the .*; resize them"
@@ -187,7 +188,7 @@ def test_a_missing_need_is_an_error_before_any_work(
     for work in ("fit", "train", "once", "epochs"):
         monkeypatch.setattr(Run, work, lambda *_, **__: pytest.fail("work has begun"))
     lacking = Split(
-        split.forget, None if need == "retain" else split.retain, None if need == "reference" else split.reference
+        split.forget, None if need == "retain" else split.retain, None if need == "holdout" else split.holdout
     )
     given = {name: None if need == name else getattr(bench, name) for name in ("recipe", "teachers")}
     with pytest.raises(MethodError, match=rf"expected a (pool of )?{need}( set)? for {method.name}, got none; .+"):

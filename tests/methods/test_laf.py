@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.laf import LAF
 from obliviate.models.vae import VAE
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
@@ -137,11 +137,11 @@ def test_label_agnostic_unlearning_reads_no_label_and_leaves_the_classifier_alon
 ) -> None:
     agnostic = replace(SMALL, labels="agnostic")
 
-    def relabelled(samples: Samples) -> Samples:
+    def with_random_labels(samples: Samples) -> Samples:
         batch = samples.everything()
         return Samples.from_tensors(batch.x, (batch.y + 1) % 3, ids=samples.ids)
 
-    other = Split(relabelled(split.forget), relabelled(split.kept))
+    other = Split(with_random_labels(split.forget), with_random_labels(split.kept))
     made = unlearned(agnostic, net, split, three_classes)
     assert weights_sha256(unlearned(agnostic, net, other, three_classes)) == weights_sha256(made)
     assert made.get_parameter("last.weight").equal(net.get_parameter("last.weight"))

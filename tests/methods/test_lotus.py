@@ -21,7 +21,7 @@ SETTINGS: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay":
 @pytest.fixture(scope="module")
 def split(tiny: Samples) -> Split:
     train, unseen = tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
-    return Split.of(train, forget=train.ids[1:40:4], reference=unseen)
+    return Split.of(train, forget=train.ids[1:40:4], holdout=unseen)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_training_is_that_of_the_formula_written_out(
     model: nn.Module, split: Split, three_classes: Classification, plain: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ahead = iter([0.8, 0.9, 0.85])  # the original on the reference set, then the model before each epoch
+    ahead = iter([0.8, 0.9, 0.85])  # the original on the holdout set, then the model before each epoch
     monkeypatch.setattr("obliviate.methods.lotus.accuracy", lambda *_: next(ahead))
     run = Run(three_classes, seed=3, precision="float32")
     method = LoTUS(epochs=2, alpha=4.0, learning_rate=0.05, batch_size=16, **SETTINGS)
@@ -87,7 +87,7 @@ def test_of_a_class_that_is_forgotten_as_a_whole_nothing_shall_be_right(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     train = split.forget.joined(split.kept)
-    whole = Split.of(train, forget=train.ids[(train.everything().y == 1).numpy()], reference=split.reference)
+    whole = Split.of(train, forget=train.ids[(train.everything().y == 1).numpy()], holdout=split.holdout)
     run = Run(three_classes, precision="float32")
     method = LoTUS(epochs=1, alpha=2.0, learning_rate=0.05, batch_size=16, **SETTINGS)
     method(copy.deepcopy(model), whole, run)

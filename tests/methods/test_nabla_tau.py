@@ -47,8 +47,8 @@ def parts(tiny: Samples) -> tuple[Samples, Samples]:
 
 @pytest.fixture(scope="module")
 def small(parts: tuple[Samples, Samples]) -> Split:
-    train, reference = parts
-    return Split.of(train, forget=train.ids[3:45:5], reference=reference)
+    train, holdout = parts
+    return Split.of(train, forget=train.ids[3:45:5], holdout=holdout)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +90,8 @@ def test_training_is_that_of_the_formula_written_out(
     expected = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(expected.parameters(), lr=0.02, weight_decay=0.01)
     scheduler = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.1, total_iters=epochs)
-    assert small.reference is not None
-    unseen, tau, alpha = small.reference.everything(), 0.0, 2.5 * 9 / 48
+    assert small.holdout is not None
+    unseen, tau, alpha = small.holdout.everything(), 0.0, 2.5 * 9 / 48
     for i in range(epochs):
         if i % 2 == 0:
             tau = float(F.cross_entropy(expected(unseen.x), unseen.y).detach())
@@ -158,7 +158,7 @@ def test_alpha_falls_by_epoch_unless_there_are_very_few() -> None:
 def test_forget_loss_rises_to_that_of_unseen_samples(
     original: nn.Module, few: Samples, data: Any, task: Classification
 ) -> None:
-    split = Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
+    split = Split.of(few, forget=few.ids[7:600:10], holdout=data.holdout)
     before = mean_loss(original, split.forget, task)
     method = in_numbers(learning_rate=2e-3, retain_passes=3.0, batch_size=256)
     made = workflow.unlearn(original, split, method, task).model
@@ -246,13 +246,13 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[Samples]:
     return asked
 
 
-def test_tau_is_taken_of_the_reference_set_at_every_fifth_forget_epoch(
+def test_tau_is_taken_of_the_holdout_set_at_every_fifth_forget_epoch(
     model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = counted(monkeypatch)
     in_numbers(epochs=11, refresh=5)(copy.deepcopy(model), small, Run(three_classes))
     assert len(asked) == 3
-    assert all(one is small.reference for one in asked)
+    assert all(one is small.holdout for one in asked)
 
 
 def test_resumption_between_two_refreshes_keeps_tau(
@@ -288,7 +288,7 @@ def test_mean_loss_is_over_all_samples_without_gradients_and_leaves_the_mode_alo
 
 
 @pytest.mark.parametrize(("tau", "value"), [(0.75, 0.75), (2, 2.0), ("log_classes", math.log(3))])
-def test_a_given_tau_needs_no_reference(
+def test_a_given_tau_needs_no_holdout(
     tau: float | str, value: float, model: nn.Module, small: Split, three_classes: Classification
 ) -> None:
     split = Split(small.forget, small.kept)
@@ -296,24 +296,24 @@ def test_a_given_tau_needs_no_reference(
     in_numbers(tau=tau, epochs=2)(copy.deepcopy(model), split, run)
     assert run.notes["tau"] == pytest.approx(value)
     assert NablaTau(tau=tau).needs == {"retain", "labels"}
-    assert NablaTau().needs == {"retain", "labels", "reference"}
+    assert NablaTau().needs == {"retain", "labels", "holdout"}
     assert workflow.unlearn(model, split, NablaTau(tau=tau, epochs=2), three_classes).role == "unlearned"
 
 
 @pytest.mark.parametrize("what", ["retain", "forget", "nothing"])
-def test_a_reference_that_is_no_yardstick_is_refused_before_any_work(
+def test_a_holdout_set_that_is_no_baseline_is_refused_before_any_work(
     what: str, model: nn.Module, small: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for work in ("fit", "epochs", "once"):
         monkeypatch.setattr(Run, work, lambda *_, **__: pytest.fail("work has begun"))
     if what == "nothing":
-        reference, message = None, "expected a reference set for nabla_tau, got none; .+"
+        holdout, message = None, "expected a holdout set for nabla_tau, got none; .+"
     else:
-        assert small.reference is not None
+        assert small.holdout is not None
         seen = small.kept if what == "retain" else small.forget
-        reference = small.reference.joined(seen.select(seen.ids[:1]))
-        message = f"expected a reference set that was never trained on, got '{seen.ids[0]}' of the training set; .+"
-    split = Split(small.forget, small.kept, reference)
+        holdout = small.holdout.joined(seen.select(seen.ids[:1]))
+        message = f"expected a holdout set that was never trained on, got '{seen.ids[0]}' of the training set; .+"
+    split = Split(small.forget, small.kept, holdout)
     with pytest.raises(MethodError, match=message):
         NablaTau()(copy.deepcopy(model), split, Run(three_classes))
     with pytest.raises((DataError, MethodError), match=message):
@@ -328,8 +328,8 @@ def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
         batch = samples.everything()
         return Samples.from_tensors(batch.x, batch.x.sum(1) + batch.y.float(), ids=batch.ids)
 
-    assert small.reference is not None
-    split = Split(*map(continuous, (small.forget, small.kept, small.reference)))
+    assert small.holdout is not None
+    split = Split(*map(continuous, (small.forget, small.kept, small.holdout)))
     task, net = Regression(), Recipe(model="mlp", model_options={"features": 6, "classes": 1}).build(seed=0)
     before = mean_loss(net, split.kept, task)
     made = workflow.unlearn(net, split, NablaTau(epochs=20), task)

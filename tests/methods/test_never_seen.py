@@ -64,7 +64,7 @@ def lesson(
     return _Lesson.of(model, split, run, check_classification(NeverSeen(), run.task), below=below, weight=weight)
 
 
-def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
+def test_without_a_holdout_set_the_target_is_half_way_between_the_mean_and_a_single_opinion(
     linear: nn.Module, rows: Samples
 ) -> None:
     said = Said(torch.tensor([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]]))
@@ -76,26 +76,26 @@ def test_without_a_reference_set_the_target_is_half_way_between_the_mean_and_a_s
     assert taught.notes == {"teachers": 2.0, "single_opinion": 0.5, "sharpness": 1.0, "hint": 0.0}
 
 
-def test_targets_are_as_sure_as_the_model_is_of_reference_samples(linear: nn.Module, rows: Samples) -> None:
-    train, reference = rows.select(list("abcdef")), rows.select(list("ghijkl"))
-    split = Split.of(train, forget=["a", "e"], reference=reference)
+def test_targets_are_as_sure_as_the_model_is_of_holdout_samples(linear: nn.Module, rows: Samples) -> None:
+    train, holdout = rows.select(list("abcdef")), rows.select(list("ghijkl"))
+    split = Split.of(train, forget=["a", "e"], holdout=holdout)
     taught = lesson(linear, split, Said(torch.tensor([[0.2, 0.0, -0.1]])))
-    model = outputs(linear, reference)
+    model = outputs(linear, holdout)
     sure = (model - model.mean(1, keepdim=True)).std(1, correction=0).median()
     opinion = torch.tensor([0.2, 0.0, -0.1]) - 0.1 / 3
     expected = (opinion * sure / opinion.std(correction=0)).softmax(0)
     torch.testing.assert_close(taught.targets[:2], expected.expand(2, -1))
-    torch.testing.assert_close(taught.targets[2:], model.softmax(1))  # what the original says of reference samples
+    torch.testing.assert_close(taught.targets[2:], model.softmax(1))  # what the original says of holdout samples
 
 
-def test_a_given_weight_of_the_single_opinion_is_kept_and_sharpened_on_reference_samples(
+def test_a_given_weight_of_the_single_opinion_is_kept_and_sharpened_on_holdout_samples(
     linear: nn.Module, rows: Samples
 ) -> None:
-    train, reference = rows.select(list("abcdef")), rows.select(list("ghijkl"))
+    train, holdout = rows.select(list("abcdef")), rows.select(list("ghijkl"))
     said = Said(torch.tensor([[3.0, 0.0, 0.0], [0.0, 3.0, 0.0]]))
-    taught = lesson(linear, Split.of(train, forget=["a", "e"], reference=reference), said, weight=1.0)
+    taught = lesson(linear, Split.of(train, forget=["a", "e"], holdout=holdout), said, weight=1.0)
     assert taught.notes["single_opinion"] == 1.0
-    model = outputs(linear, reference)
+    model = outputs(linear, holdout)
     sure = (model - model.mean(1, keepdim=True)).std(1, correction=0).median()
     single = said.logits * sure / (said.logits - said.logits.mean(1, keepdim=True)).std(1, correction=0).median()
     for target in taught.targets[:2]:  # each is what one of the two says
@@ -150,11 +150,11 @@ def learnt(
     noise: Samples, two_classes: Classification, by_heart: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[nn.Module, Split, ReferencePool]:
     """A model that has learnt random labels by heart, a request, and teachers."""
-    train, reference = noise.select(noise.ids[:180]), noise.select(noise.ids[180:])
+    train, holdout = noise.select(noise.ids[:180]), noise.select(noise.ids[180:])
     pool = workflow.train_references(
-        by_heart, train, reference, two_classes, folder=tmp_path_factory.mktemp("pool"), models=4, seed=9, workers=0
+        by_heart, train, holdout, two_classes, folder=tmp_path_factory.mktemp("pool"), models=4, seed=9, workers=0
     )
-    split = Split.of(train, forget=train.ids[:40], reference=reference)
+    split = Split.of(train, forget=train.ids[:40], holdout=holdout)
     return workflow.train(by_heart, train, two_classes).model, split, pool
 
 
@@ -179,7 +179,7 @@ def test_a_small_request_without_the_retain_set_takes_its_least_steps(
     learnt: tuple[nn.Module, Split, ReferencePool], two_classes: Classification, by_heart: Recipe
 ) -> None:
     original, split, pool = learnt
-    few = Split(split.forget.select(split.forget.ids[:4]), None, split.reference)
+    few = Split(split.forget.select(split.forget.ids[:4]), None, split.holdout)
     epochs = list[tuple[float, float]]()
 
     def progress(stage: str, done: float, total: float) -> None:

@@ -58,8 +58,8 @@ def settings(page: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the examples take as given: a model, another one, a split with a reference set, the task, the recipe."""
-    assert data.reference is not None
+    """What the examples take as given: a model, another one, a split with a holdout set, the task, the recipe."""
+    assert data.holdout is not None
     batch = data.train.select(data.train.ids[:90]).everything()
     train = Samples.from_tensors(batch.x, batch.y, ids=[f"id{place}" for place in range(90)])
     task = Classification(classes=10)
@@ -70,7 +70,7 @@ def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
         "root": tmp_path_factory.mktemp("checkpoints"),
         "model": workflow.train(recipe, train, task).model,
         "other_model": workflow.train(recipe, train, task, seed=1).model,
-        "split": Split.of(train, forget=train.ids[:6], reference=data.reference),
+        "split": Split.of(train, forget=train.ids[:6], holdout=data.holdout),
         "task": task,
         "recipe": recipe,
     }

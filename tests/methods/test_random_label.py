@@ -13,8 +13,8 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.random_label import RandomLabel
 from obliviate.task import Classification, Regression
+from obliviate.training.random_labels import wrong_labels
 from obliviate.training.recipe import Recipe
-from obliviate.training.relabel import wrong_labels
 from obliviate.training.run import Run
 from obliviate.types import Batch
 

@@ -17,9 +17,9 @@ from obliviate.training.run import Run
 
 @pytest.fixture(scope="module")
 def split(tiny: Samples) -> Split:
-    """With ten reference samples of each class that were not trained on."""
+    """With ten holdout samples of each class that were not trained on."""
     train, unseen = tiny.select(tiny.ids[:30]), tiny.select(tiny.ids[30:])
-    return Split.of(train, forget=train.ids[1:30:5], reference=unseen)
+    return Split.of(train, forget=train.ids[1:30:5], holdout=unseen)
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,9 @@ def method(**settings: float) -> ReGUn:
 def test_training_is_that_of_the_formula_written_out(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
-    """Where every reference sample of a class has the same output, whichever are drawn, q is known."""
-    assert split.reference is not None
-    batch = split.reference.everything()
+    """Where every holdout sample of a class has the same output, whichever are drawn, q is known."""
+    assert split.holdout is not None
+    batch = split.holdout.everything()
     firsts = torch.stack([batch.x[batch.y == label][0] for label in range(3)])
     same = Samples.from_tensors(firsts[batch.y], batch.y, ids=batch.ids.tolist())
     run = Run(three_classes, seed=3, precision="float32")
@@ -77,7 +77,7 @@ def test_as_many_of_each_class_are_drawn_as_there_are_forget_samples_of_it() -> 
     assert len(draws[:, 0].unique()) == 10  # all samples of the class come up
 
 
-def test_where_a_class_has_no_reference_samples_any_may_be_drawn() -> None:
+def test_where_a_class_has_no_holdout_samples_any_may_be_drawn() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         rows = drawn(torch.tensor([0, 1, 1]), torch.full((100,), 2))

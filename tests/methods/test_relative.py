@@ -48,7 +48,7 @@ TRAINING = [cls for cls in methods.registry().values() if kinds(cls)]
 
 @pytest.fixture(scope="module")
 def split(few: Samples, data: Data) -> Split:
-    return Split.of(few, forget=few.ids[7:600:10], reference=data.reference)
+    return Split.of(few, forget=few.ids[7:600:10], holdout=data.holdout)
 
 
 def never() -> Scale:

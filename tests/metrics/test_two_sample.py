@@ -5,9 +5,9 @@ from scipy.stats import binom, norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.metrics import roc_auc_score
 
+from obliviate._util.seeds import derive
 from obliviate.errors import DataError
 from obliviate.metrics.two_sample import classifier_two_sample
-from obliviate.seeds import derive
 
 
 def test_p_values_are_uniform_where_both_sides_come_from_one_distribution():

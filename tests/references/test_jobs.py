@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from obliviate._util.locks import locked
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceError
-from obliviate.locks import locked
 from obliviate.references import jobs, logits
 from obliviate.references.jobs import Executor, Job, make_elsewhere, pickled
 from obliviate.references.member import Members

@@ -6,9 +6,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from obliviate import files
+from obliviate._util import files
+from obliviate._util.files import sha256_of
 from obliviate.errors import AuditError
-from obliviate.files import sha256_of
 from obliviate.references.logits import StoredLogits, write_logits
 
 

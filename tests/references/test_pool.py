@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from obliviate._util.files import sha256_of
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceError
-from obliviate.files import sha256_of
 from obliviate.models.mlp import MLP
 from obliviate.references import jobs
 from obliviate.references.jobs import read_record

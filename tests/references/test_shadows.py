@@ -15,10 +15,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.files import read_sealed_json, sha256_of, write_sealed_json
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, RecipeError
-from obliviate.files import read_sealed_json, sha256_of, write_sealed_json
 from obliviate.methods.base import Method, settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -29,7 +30,6 @@ from obliviate.references import jobs
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -45,7 +45,7 @@ class Parts:
 
     train: Samples
     unseen: Samples
-    reference: Samples
+    holdout: Samples
     split: Split
 
     @property
@@ -55,8 +55,8 @@ class Parts:
 
 @pytest.fixture(scope="module")
 def parts(tiny: Samples) -> Parts:
-    train, unseen, reference = (tiny.select(tiny.ids[a:b]) for a, b in ((0, 30), (30, 50), (50, 60)))
-    return Parts(train, unseen, reference, Split.of(train, forget=train.ids[[20, 3, 5, 7, 11, 13, 17, 2]]))
+    train, unseen, holdout = (tiny.select(tiny.ids[a:b]) for a, b in ((0, 30), (30, 50), (50, 60)))
+    return Parts(train, unseen, holdout, Split.of(train, forget=train.ids[[20, 3, 5, 7, 11, 13, 17, 2]]))
 
 
 @pytest.fixture(scope="module")
@@ -179,13 +179,13 @@ def test_gradient_ascent_raises_the_loss_where_a_shadow_forgot(
 
 @pytest.mark.parametrize("method", [FineTune(epochs=1), NablaTau(epochs=1)], ids=lambda one: one.name)
 def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: Make, parts: Parts) -> None:
-    split = replace(parts.split, reference=parts.reference)
+    split = replace(parts.split, holdout=parts.holdout)
     assert make(pool, method, split=split).logits.shape == (MEMBERS, 16, 3)
     if "retain" in method.needs:
         with pytest.raises(MethodError, match=f"expected a retain set for {method.name}, got none"):
             make(pool, method, split=split.without_retain())
-    if "reference" in method.needs:
-        with pytest.raises(MethodError, match=f"expected a reference set for {method.name}, got none"):
+    if "holdout" in method.needs:
+        with pytest.raises(MethodError, match=f"expected a holdout set for {method.name}, got none"):
             make(pool, method)
 
 
@@ -211,7 +211,9 @@ def test_shadows_of_a_later_request_go_through_the_earlier_ones_first(
             model = workflow.unlearn(model, split, method, three_classes, recipe=tiny_recipe, seed=own).model
         np.testing.assert_array_equal(shadows.logits[r], outputs(model, population.select(shadows.ids)).numpy())
     kept = json.loads((shadows.folder / "shadows.json").read_text(encoding="utf-8"))
-    assert kept["unlearning"].endswith(f", earlier=[Served({before!r}, retain=True, ids={first.forget.ids.tolist()})])")
+    assert kept["unlearning"].endswith(
+        f", earlier=[PastRequest({before!r}, retain=True, ids={first.forget.ids.tolist()})])"
+    )
     assert make(pool, then, split=second).fingerprint != shadows.fingerprint
 
 
@@ -258,7 +260,7 @@ def test_shadows_of_something_else_are_others(pool: ReferencePool, make: Make, p
         make(pool, FineTune(epochs=2)).fingerprint,
         make(pool, FineTune(epochs=1), seed=1).fingerprint,
         make(pool, FineTune(epochs=1), split=other).fingerprint,
-        make(pool, FineTune(epochs=1), split=replace(parts.split, reference=parts.reference)).fingerprint,
+        make(pool, FineTune(epochs=1), split=replace(parts.split, holdout=parts.holdout)).fingerprint,
         make(pool, GradientAscent(epochs=1)).fingerprint,
         make(pool, GradientAscent(epochs=1), split=parts.split.without_retain()).fingerprint,
     }
@@ -329,10 +331,10 @@ def test_a_request_that_shadows_cannot_answer_is_refused(
         AuditError, match="expected at least as many unseen samples as there are to forget, got 20 for 21"
     ):
         make(pool, FineTune(), split=many)
-    strange = Split.of(parts.train.joined(parts.reference), forget=["s01", "s55"])
+    strange = Split.of(parts.train.joined(parts.holdout), forget=["s01", "s55"])
     with pytest.raises(AuditError, match="expected a request for training samples, got 's55' outside the training set"):
         make(pool, FineTune(), split=strange)
-    seen = replace(parts.split, reference=parts.unseen.select(["s31"]))
+    seen = replace(parts.split, holdout=parts.unseen.select(["s31"]))
     with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's31'"):
         make(pool, FineTune(), split=seen)
     other = r"expected the model, the recipe, the task and the samples of references \w+, got others \(theirs: "
@@ -348,7 +350,7 @@ def test_earlier_requests_that_the_model_cannot_have_gone_through_are_refused(
 ) -> None:
     first = Split.of(parts.train, forget=parts.train.ids[:8])
     second = Split.of(first.kept, forget=first.kept.ids[:8])
-    strange = Split.of(parts.train.joined(parts.reference), forget=["s55", "s56"])
+    strange = Split.of(parts.train.joined(parts.holdout), forget=["s55", "s56"])
     for earlier, problem in (
         ((parts.split, FineTune()), r"each without the samples of earlier ones, got .* again; give the splits"),
         ((strange, FineTune()), r"expected a request for training samples, got 's55', 's56' outside the training set"),

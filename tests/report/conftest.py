@@ -105,7 +105,7 @@ def _full(make: Callable[..., Results]) -> dict[str, Any]:
         *(world.candidate(f"retrain {seed}", "retrained", RETAIN) for seed in (1, 2)),
         world.candidate("forgetful", "unlearned", RETAIN, shadows=world.shadows()),
     ]
-    results = make(candidates, world, AuditSettings(screens=True))
+    results = make(candidates, world, AuditSettings(cheap_attacks=True))
     values = results.to_dict()
     scored = Competition(models=16, shadows_needed=64, quality=0.125, floor=0.1875, score=0.115)  # of 64 shadows
     values["models"][-1]["competition"] |= scored.model_dump()

@@ -90,12 +90,12 @@ def model(
         + [figure("balanced accuracy", part, accuracy[1 + place]) for place, part in enumerate(("retain", "unseen"))]
         + [figure("recall of class 3", "unseen", accuracy[2] - 9)],
         "damage": "",
-        "worst": {
+        "exposure": {
             "shares": shares,
             "samples": [{"name": f"sample-{i}", "label": i % 10, "p": (i + 1) / 2501} for i in range(20)],
         },
         "distances": dict.fromkeys(("forget", "retain", "unseen"), distance),
-        "screens": {},
+        "cheap_attacks": {},
         "klom": None,
         "competition": None,
         "curves": {
@@ -150,7 +150,7 @@ def example() -> dict[str, Any]:
         ),
     ]  # fmt: skip
     return {
-        "schema": "obliviate.results/4",
+        "schema": "obliviate.results/5",
         "obliviate": "0.1.0",
         "created": "2026-11-21T05:00:00Z",
         "seed": 0,
@@ -160,7 +160,7 @@ def example() -> dict[str, Any]:
             "train": 5000,
             "forget": 500,
             "retain": 4500,
-            "reference": 500,
+            "holdout": 500,
             "test": 2500,
             "forget_rule": "random 10 %",
         },
@@ -176,7 +176,7 @@ def example() -> dict[str, Any]:
             "margin": None,
             "utility_margin": 3.0,
             "one_sided": False,
-            "screens": False,
+            "cheap_attacks": False,
             "references": 16,
             "forget": 500,
             "retain": 1000,
@@ -188,7 +188,7 @@ def example() -> dict[str, Any]:
             used("correctness", "correctness", "verdict"),
             used("rmia_offline", "RMIA offline", "figure"),
         ],
-        "yardstick": "retrained",
+        "baseline": "retrained",
         "controls": {
             "passed": True,
             "reason": "",
@@ -356,7 +356,7 @@ def test_absent_figures_show_as_a_dash():
     results = example()
     for m in results["models"]:
         m |= {"share_of_retraining": None, "average_gap": None, "distances": None, "seconds": None}
-        m["worst"] = {"shares": {}, "samples": []}
+        m["exposure"] = {"shares": {}, "samples": []}
     results["floor"] |= {"average_gap_mean": None, "average_gap_max": None}
     results["two_sample"] = dict.fromkeys(results["two_sample"])
     text = Page(shown(results)).text
@@ -417,7 +417,12 @@ def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
     assert original["verdict"] == "leaks"
     for m in full["models"]:
         decisive = [one["difference"] for one in m["attacks"].values() if one["difference"] is not None]
-        for found in (*decisive, m["test_accuracy_difference"], *m["worst"]["shares"].values(), *m["screens"].values()):
+        for found in (
+            *decisive,
+            m["test_accuracy_difference"],
+            *m["exposure"]["shares"].values(),
+            *m["cheap_attacks"].values(),
+        ):
             assert f"{abs(found['value']):.1f}" in page.text
         assert f"{m['attacks']['rmia']['rates'][0]['tpr']['value']:.1f}" in page.text
         assert f"{m['distances']['forget']['js']:.3f}" in page.text
@@ -434,7 +439,7 @@ def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
 
 def test_without_retrained_models_the_page_says_what_was_compared_with(by_references: dict[str, Any]):
     text = Page(shown(by_references)).text
-    assert by_references["yardstick"] == "references"
+    assert by_references["baseline"] == "references"
     assert "not with retrained models, of which there was none" in text
     assert "each trained on a random half of all samples and judged on the forget samples that it never saw" in text
     assert "There is no average gap without retrained models." in text
@@ -489,14 +494,14 @@ def test_one_model_is_answered_by_its_verdict_which_is_explained(verdict: str, w
 def test_a_model_that_passes_on_average_is_not_praised_where_single_samples_stand_out():
     results = example()
     results["models"] = [m for m in results["models"] if m["role"] != "unlearned" or m["name"] == "AMUN"]
-    results["models"][-1]["worst"]["shares"]["0.01"] = {"value": 4.0, "low": 2.5, "high": 6.1}
+    results["models"][-1]["exposure"]["shares"]["0.01"] = {"value": 4.0, "low": 2.5, "high": 6.1}
     text = Page(shown(results)).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "On average yes, as far as this audit can see, but single samples stand out." in text
     assert "Yet single samples stand out in AMUN" in text
     assert "4.0 % of the forgotten samples look more like training samples than 99 % of unseen ones do" in text
     # Retrained models that have as many excuse it.
     for m in results["models"]:
-        m["worst"]["shares"]["0.01"]["value"] = 4.0
+        m["exposure"]["shares"]["0.01"]["value"] = 4.0
     assert "stand out in AMUN" not in Page(shown(results)).text
 
 
@@ -551,14 +556,14 @@ def test_worst_samples_are_shown_as_pictures_where_they_are_pictures(full: dict[
     assert set(sources) == set(full["pictures"].values())
     alternatives = [value for key, value in page.attributes if key == "alt"]
     assert len(alternatives) == len(sources)
-    worst = full["models"][3]["worst"]["samples"][0]
+    worst = full["models"][3]["exposure"]["samples"][0]
     assert f"forget sample {worst['name']}, class {worst['label']}" in alternatives
 
 
 def test_without_pictures_the_samples_are_named(by_references: dict[str, Any]):
     page = Page(shown(by_references))
     assert "img" not in page.tags
-    assert by_references["models"][1]["worst"]["samples"][0]["name"] in page.text
+    assert by_references["models"][1]["exposure"]["samples"][0]["name"] in page.text
 
 
 @pytest.mark.parametrize(
@@ -570,9 +575,9 @@ def test_pictures_from_elsewhere_are_refused(full: dict[str, Any], uri: object):
         shown(full)
 
 
-def test_unknown_yardstick_is_refused():
-    with pytest.raises(ResultsError, match=r"expected yardstick to be 'retrained' or 'references', got 'hope'"):
-        shown(example() | {"yardstick": "hope"})
+def test_unknown_baseline_is_refused():
+    with pytest.raises(ResultsError, match=r"expected baseline to be 'retrained' or 'references', got 'hope'"):
+        shown(example() | {"baseline": "hope"})
 
 
 # ------------------------------------------------------------------------------------------- plots

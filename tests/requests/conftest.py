@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from obliviate._util.files import sha256_of, write_atomically, write_sealed_json
 from obliviate.data.ids import ids_sha256
-from obliviate.files import sha256_of, write_atomically, write_sealed_json
 from obliviate.requests import Manifest, Requests, Slot
 
 Keep = Callable[..., str]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.requests import Parent, Request
 
 FIRST = Request(1, "class 3", ["a", "b"], references=16, grouped=True)

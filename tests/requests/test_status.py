@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from obliviate._util.locks import locked
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.locks import locked
 from obliviate.requests import Request, Requests
 from obliviate.requests.status import status
 
@@ -64,6 +64,6 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_nothing_of_requests_imports_torch() -> None:
-    modules = "obliviate.requests, obliviate.requests.status, obliviate.locks"
+    modules = "obliviate.requests, obliviate.requests.status, obliviate._util.locks"
     check = f"import sys, {modules}; assert not {{'torch', 'scipy', 'sklearn', 'matplotlib'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.requests import Request, Requests
 
 Keep = Callable[..., str]

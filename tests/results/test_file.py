@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from obliviate._util.files import write_sealed_json
 from obliviate.errors import ResultsError, WorkspaceError
-from obliviate.files import write_sealed_json
 from obliviate.results import file
 from obliviate.results.schema import (
     Accuracies,
@@ -41,7 +41,7 @@ def model(name: str) -> ModelResult:
         accuracy=Accuracies(forget=HALF, retain=HALF, test=HALF), attacks={"rmia": AttackOutcome(ft=HALF)},
         average_gap=None, test_accuracy_difference=HALF, utility=(), damage="", seconds=None,
         share_of_retraining=None, weights_sha256="0" * 64, verdict="leaks", margin=5.0, resolution=2.0,
-        reason="It leaks.", worst=Exposure(shares={}, samples=()), distances=None, screens={}, klom=None,
+        reason="It leaks.", exposure=Exposure(shares={}, samples=()), distances=None, cheap_attacks={}, klom=None,
         competition=None,
         curves=Curves(
             roc_ft=RocCurve(fpr=(0.0, 1.0), tpr=(0.0, 1.0)),
@@ -54,11 +54,11 @@ def model(name: str) -> ModelResult:
 def results() -> Results:
     return Results(
         settings=Settings(
-            confidence=0.95, margin=None, utility_margin=3.0, one_sided=False, screens=False, references=8, forget=10,
-            retain=20, unseen=20,
+            confidence=0.95, margin=None, utility_margin=3.0, one_sided=False, cheap_attacks=False, references=8,
+            forget=10, retain=20, unseen=20,
         ),
         attacks=(AttackUsed(name="rmia", title="RMIA", source="a paper", use="verdict", settings={}, fitted={}),),
-        yardstick="references",
+        baseline="references",
         controls=Controls(
             passed=True, reason="", original=True, condemned=(), ceilings={}, samples_needed=None, models_needed=None
         ),
@@ -68,7 +68,7 @@ def results() -> Results:
         models=(model("fine_tune"),),
         obliviate="0.1.0", created="2026-11-21T05:00:00Z", seed=0,
         task=TaskFacts(kind="classification", right="the class is right", settings={"classes": 3}),
-        data=DataFacts(name="rows", forget_rule="ids", train=30, forget=10, retain=20, reference=0, test=20),
+        data=DataFacts(name="rows", forget_rule="ids", train=30, forget=10, retain=20, holdout=0, test=20),
         data_sha256="0" * 64, recipe={"epochs": 3},
         references=ReferenceFacts(models=8, seconds=1.0, fingerprint="abc"),
         wall_seconds=1.0, peak_rss_mb=100.0, versions={}, machine=Machine(cpu="a", cores=2, system="Linux"),
@@ -89,11 +89,11 @@ def test_a_file_that_was_edited_is_refused(results: Results, tmp_path: Path) -> 
         file.read(path)
 
 
-@pytest.mark.parametrize("schema", [None, "obliviate.results/3", 1])
+@pytest.mark.parametrize("schema", [None, "obliviate.results/4", 1])
 def test_another_version_is_refused_by_name(results: Results, tmp_path: Path, schema: object) -> None:
     path = tmp_path / "results.json"
     write_sealed_json(path, results.to_dict() | {"schema": schema})
-    message = f"expected schema obliviate.results/4, got {schema!r} in {path}; another version of obliviate wrote it: "
+    message = f"expected schema obliviate.results/5, got {schema!r} in {path}; another version of obliviate wrote it: "
     with pytest.raises(ResultsError, match=re.escape(message)):
         file.read(path)
 
@@ -120,7 +120,7 @@ def changed(results: Results, path: str, value: object) -> dict[str, Any]:
         ("models.0.attacks.rmia.ft.low", ..., r"expected models\[0\].attacks.rmia.ft.low, got none"),
         ("models.0.role", "teacher", r"expected models\[0\].role to be 'original', .*, got 'teacher'"),
         ("models.0.margin", float("nan"), r"expected models\[0\].margin to be a finite number, got nan"),
-        ("yardstick", "hope", "expected yardstick to be 'retrained' or 'references', got 'hope'"),
+        ("baseline", "hope", "expected baseline to be 'retrained' or 'references', got 'hope'"),
         ("models.0.hope", 1, r"expected no field models\[0\].hope, got one"),
         ("models", [], "expected models to be .*at least 1 item"),
         ("margin_bins", [0.0, 1.0, 2.0], "expected a density for each of the margin_bins, got others of fine_tune"),

@@ -179,6 +179,6 @@ def test_such_models_are_refused_before_training_unlearning_and_audits(end: nn.M
         workflow.train_references(recipe, train, unseen, TASK, folder=tmp_path, models=4, workers=0)
     pool = workflow.train_references(sound, train, unseen, TASK, folder=tmp_path, models=4, workers=0)
     for task in (TASK, None):
-        models = [workflow.Trained.given(Net()), workflow.Trained.given(Net(end=end), role="unlearned")]
+        models = [workflow.TrainedModel.given(Net()), workflow.TrainedModel.given(Net(end=end), role="unlearned")]
         with pytest.raises(RecipeError, match=r"^expected (logits|the same output)"):
             workflow.audit_models(models, split, unseen, pool, task=task)

@@ -72,7 +72,7 @@ class World:
 
     @property
     def split(self) -> Split:
-        return Split.of(self.train, forget=self.train.ids[:12], reference=self.unseen)
+        return Split.of(self.train, forget=self.train.ids[:12], holdout=self.unseen)
 
     def request(self, name: str) -> Split:
         """What a method is asked to forget: some samples, or a class where it forgets nothing else."""

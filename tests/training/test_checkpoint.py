@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import CheckpointError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.models.mlp import MLP
 from obliviate.requests.manifest import FORMAT, Manifest, read_manifest
 from obliviate.training import checkpoint
@@ -139,7 +139,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         ),
         "expected the hash of the contents",
     ),
-    "another role": (manifest_with(role="yardstick"), "expected role to be str, got 'yardstick'"),
+    "another role": (manifest_with(role="baseline"), "expected role to be str, got 'baseline'"),
     "role is a list": (manifest_with(role=[1]), "expected role to be str, got [1]"),
     "seed is a text": (manifest_with(seed="7"), "expected seed to be int, got '7'"),
     "ids are numbers": (manifest_with(ids=[1]), "expected ids to be list[str], got [1]"),

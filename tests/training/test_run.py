@@ -12,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError, TrainingError
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training import run as engine
 from obliviate.training.checkpoint import weights_sha256

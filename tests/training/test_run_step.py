@@ -167,7 +167,7 @@ def test_samples_are_placed_once_and_what_is_derived_of_them_is_there(tiny: Samp
         patch.setattr("obliviate.data.samples._same", lambda *_: False)  # a move is from the processor to itself
         placed = run.place(split)
         again = run.place(split)
-    assert placed.reference is None
+    assert placed.holdout is None
     assert placed.forget is again.forget is not split.forget
     assert placed.retain is again.retain is not split.retain
     assert run.augmented(placed.forget).joined(run.augmented(placed.kept)).ids.tolist() == tiny.ids.tolist()

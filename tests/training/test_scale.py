@@ -10,7 +10,7 @@ from torch import nn
 
 from obliviate import workflow
 from obliviate.data.samples import Samples
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.errors import MethodError
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
@@ -84,7 +84,7 @@ def test_of_the_shipped_data_it_is_near_the_rate_that_trained_the_model(data: Da
 
 
 def test_of_rows_of_numbers_it_is_near_the_rate_that_trained_the_model() -> None:
-    digits, task = load("digits"), Classification(classes=10)
+    digits, task = load_data("digits"), Classification(classes=10)
     rows = digits.train.everything()
     samples = Samples.from_tensors(rows.x.flatten(1), rows.y)
     recipe = Recipe(model="mlp", model_options={"features": 64, "classes": 10}, epochs=10)

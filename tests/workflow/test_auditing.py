@@ -18,7 +18,7 @@ from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Evaluation, Trained
+from obliviate.workflow import Evaluation, TrainedModel
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_shadows_may_hold_samples_that_an_audit_leaves_out(
     shadows = workflow.train_shadows(pool, tiny_recipe, train, unseen, split, method, three_classes, workers=0)
     fewer = unseen.select(unseen.ids[::2])
     evaluation = Evaluation.of(split, fewer, pool, three_classes)
-    said = evaluation.candidate(Trained.given(tiny_recipe.build(seed=0), role="unlearned"), shadows).shadows
+    said = evaluation.candidate(TrainedModel.given(tiny_recipe.build(seed=0), role="unlearned"), shadows).shadows
     assert said is not None
     kept = np.isin(shadows.ids, evaluation.samples.ids)
     assert 16 < kept.sum() < len(shadows.ids)
@@ -61,21 +61,21 @@ def test_unseen_samples_that_are_copies_of_training_samples_are_refused(
     with pytest.raises(DataError, match=message):
         workflow.train_references(tiny_recipe, train, seen, three_classes, folder=tmp_path / "new", models=4)
     assert not (tmp_path / "new").exists()
-    models = [Trained.given(tiny_recipe.build(seed=0))]
+    models = [TrainedModel.given(tiny_recipe.build(seed=0))]
     with pytest.raises(DataError, match=message):
         workflow.audit_models(models, Split.of(train, forget=["s00", "s01"]), seen, pool, task=three_classes)
 
 
-def test_reference_samples_that_are_copies_of_training_samples_are_refused_before_any_work(
+def test_holdout_samples_that_are_copies_of_training_samples_are_refused_before_any_work(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
 ):
     train, unseen = parts(tiny)
     x = unseen.everything().x.clone()
     x[[3, 5]] = train.everything().x[[0, 7]]
-    reference = Samples.from_tensors(x, unseen.everything().y, ids=unseen.ids)
-    split = Split.of(train, forget=["s00", "s01"], reference=reference)
+    holdout = Samples.from_tensors(x, unseen.everything().y, ids=unseen.ids)
+    split = Split.of(train, forget=["s00", "s01"], holdout=holdout)
     for one, count in ((split, 2), (split.without_retain(), 1)):
-        with pytest.raises(DataError, match=rf"^expected reference samples .*, got {count} that are copies"):
+        with pytest.raises(DataError, match=rf"^expected holdout samples .*, got {count} that are copies"):
             workflow.unlearn(tiny_recipe.build(seed=0), one, GradientAscent(), three_classes, recipe=tiny_recipe)
 
 

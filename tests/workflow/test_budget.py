@@ -55,7 +55,7 @@ def samples(count: int, first: str, seed: int) -> Samples:
 @pytest.fixture(scope="module")
 def split() -> Split:
     train = samples(1000, "t", 0)
-    return Split.of(train, forget=train.ids[:100], reference=samples(100, "r", 1))
+    return Split.of(train, forget=train.ids[:100], holdout=samples(100, "r", 1))
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +130,6 @@ def test_without_retained_samples_their_number_says_what_a_retraining_costs(mode
 
 def test_what_cannot_be_asked_is_refused_as_unlearn_does(model: nn.Module, split: Split) -> None:
     without = copy.copy(split)
-    object.__setattr__(without, "reference", None)
-    with pytest.raises(MethodError, match="expected a reference set for nabla_tau"):
+    object.__setattr__(without, "holdout", None)
+    with pytest.raises(MethodError, match="expected a holdout set for nabla_tau"):
         within_budget(0.2, model, without, NablaTau(), TASK, recipe=RECIPE)

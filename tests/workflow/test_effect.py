@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from obliviate import workflow
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, DataError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -235,13 +235,13 @@ def test_the_methods_of_the_demonstration_do_no_damage(
         assert made.effect.verdict != "damaged", str(made.effect)
 
 
-def test_the_reference_set_is_what_is_unseen_if_nothing_else_is_given(
+def test_the_holdout_set_is_what_is_unseen_if_nothing_else_is_given(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     split, unseen = request_
     method = FineTune(epochs=1, learning_rate=0.01)
     without = workflow.unlearn(by_heart_model, split, method, two_classes)
-    by_reference = workflow.unlearn(by_heart_model, replace(split, reference=unseen), method, two_classes)
+    by_reference = workflow.unlearn(by_heart_model, replace(split, holdout=unseen), method, two_classes)
     assert without.effect is not None
     assert list(without.effect.parts) == ["forget", "retain"]
     assert by_reference.effect is not None
@@ -267,7 +267,7 @@ def test_the_method_never_sees_what_is_given_for_measuring(
 
     hidden = split.without_retain()
     made = workflow.unlearn(by_heart_model, hidden, Looking(), two_classes, unseen=unseen, retained=split.kept)
-    assert [(one.retain, one.reference) for one in Looking.seen] == [(None, None)]
+    assert [(one.retain, one.holdout) for one in Looking.seen] == [(None, None)]
     assert made.effect is not None
     assert made.effect.parts["retain"].samples == 120
 
@@ -383,7 +383,7 @@ def test_what_is_kept_reads_back_the_same(tiny_recipe: Recipe, tiny: Samples, tm
     part = Part(9, {"accuracy": 1.0}, {"accuracy": 0.5})
     effect = Effect({"forget": part}, "damaged", "why", {"learning_rate": 0.1})
     assert Effect.from_dict(json.loads(json.dumps(effect.to_dict()))) == effect
-    made = workflow.Trained(tiny_recipe.build(seed=0), "unlearned", "m", 0, 1.0, effect=effect)
+    made = workflow.TrainedModel(tiny_recipe.build(seed=0), "unlearned", "m", 0, 1.0, effect=effect)
     path = tmp_path / "m.safetensors"
     save(path, made, tiny_recipe, data_sha256="", ids=[])
     assert read(path, tiny_recipe)[0].effect == effect

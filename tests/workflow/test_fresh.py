@@ -93,13 +93,13 @@ def test_references_by_a_builder_that_loads_the_trained_checkpoint_are_refused(k
 @pytest.mark.usefixtures("no_work")
 @pytest.mark.parametrize("method", [Retrain(), BadTeacher()], ids=lambda one: one.name)
 def test_a_retraining_by_a_builder_that_loads_the_trained_checkpoint_is_refused(known: Known, method) -> None:
-    split = replace(known.split, reference=known.unseen)
+    split = replace(known.split, holdout=known.unseen)
     with pytest.raises(RecipeError, match=REFUSED.format(what="the samples to forget")):
         workflow.unlearn(known.model, split, method, TASK, recipe=known.loads)
 
 
 def test_methods_that_build_no_model_are_not_held_up_by_its_builder(known: Known) -> None:
-    split = replace(known.split, reference=known.unseen)
+    split = replace(known.split, holdout=known.unseen)
     made = workflow.unlearn(known.model, split, FineTune(epochs=1), TASK, recipe=known.loads)
     assert made.role == "unlearned"
 

@@ -28,7 +28,7 @@ from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification, Regression
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.workflow import Trained, audit_models, tune, tuning, unlearn
+from obliviate.workflow import TrainedModel, audit_models, tune, tuning, unlearn
 from obliviate.workflow.expectation import Expectation, Score
 from obliviate.workflow.models import read, save
 from obliviate.workflow.tuning import Knobs, Search, Trial
@@ -120,13 +120,13 @@ def by_heart_model(noise: Samples, two_classes: Classification, by_heart: Recipe
 @pytest.fixture(scope="module")
 def request_(noise: Samples) -> Split:
     train = noise.select(noise.ids[:160])
-    return Split.of(train, forget=train.ids[:40].tolist(), reference=noise.select(noise.ids[160:220]))
+    return Split.of(train, forget=train.ids[:40].tolist(), holdout=noise.select(noise.ids[160:220]))
 
 
 @pytest.fixture(scope="module")
 def pictures(data: Any, few: Samples) -> Split:
     """60 of 600 images to forget, and 300 unseen ones."""
-    return Split.of(few, forget=few.ids[:60].tolist(), reference=data.reference.select(data.reference.ids[:300]))
+    return Split.of(few, forget=few.ids[:60].tolist(), holdout=data.holdout.select(data.holdout.ids[:300]))
 
 
 @pytest.fixture(scope="module")
@@ -135,9 +135,7 @@ def teachers(
 ) -> ReferencePool:
     folder = tmp_path_factory.mktemp("teachers")
     train = noise.select(noise.ids[:160])
-    return workflow.train_references(
-        by_heart, train, request_.reference, two_classes, folder=folder, models=4, workers=0
-    )
+    return workflow.train_references(by_heart, train, request_.holdout, two_classes, folder=folder, models=4, workers=0)
 
 
 @pytest.mark.parametrize(
@@ -198,9 +196,9 @@ def test_a_model_tuned_by_teachers_says_so_and_no_audit_rests_on_them(
     )
     assert tuned.judge == "4 teachers and 60 unseen samples"
     assert tuned.trained.teachers == teachers.fingerprint
-    assert request_.reference is not None
+    assert request_.holdout is not None
     with pytest.raises(AuditError, match="expected references that no model has learned from"):
-        audit_models([tuned.trained], request_, request_.reference, teachers)
+        audit_models([tuned.trained], request_, request_.holdout, teachers)
     save(tmp_path / "model.safetensors", tuned.trained, by_heart, data_sha256="", ids=[])
     kept, manifest = read(tmp_path / "model.safetensors", by_heart)
     assert (kept.teachers, kept.tuning) == (teachers.fingerprint, tuned.to_dict())
@@ -223,7 +221,7 @@ def test_an_interrupted_search_reads_back_what_was_tried(
     whole = tune(by_heart_model, request_, FineTune(), two_classes, recipe=by_heart, budget=3)
     calls: list[str] = []
 
-    def counting(*arguments: Any, **further: Any) -> Trained:
+    def counting(*arguments: Any, **further: Any) -> TrainedModel:
         if len(calls) == 2:
             raise KeyboardInterrupt
         calls.append(repr(arguments[2]))
@@ -247,7 +245,7 @@ def test_what_cannot_be_tuned_is_refused(
             tune(by_heart_model, split, method, two_classes, recipe=by_heart, **options)
         return str(caught.value)
 
-    assert "expected a reference set to tune by, got none" in refused(FineTune(), replace(request_, reference=None))
+    assert "expected a holdout set to tune by, got none" in refused(FineTune(), replace(request_, holdout=None))
     assert "expected a budget of at least 2 trials, got 1" in refused(FineTune(), budget=1)
     assert "expected a retain set for fine_tune" in refused(FineTune(), request_.without_retain())
     message = refused(Broken(), budget=2)
@@ -283,7 +281,7 @@ def test_of_a_class_that_is_forgotten_as_a_whole_nothing_should_be_known(
     noise: Samples, by_heart_model: nn.Module, two_classes: Classification
 ) -> None:
     train, y = noise.select(noise.ids[:160]), noise.select(noise.ids[:160]).everything().y
-    split = Split.of(train, forget=train.ids[(y == 1).numpy()].tolist(), reference=noise.select(noise.ids[160:]))
+    split = Split.of(train, forget=train.ids[(y == 1).numpy()].tolist(), holdout=noise.select(noise.ids[160:]))
     expectation = Expectation.of(by_heart_model, split, two_classes)
     assert expectation.forget == 0
     assert Expectation.of(by_heart_model, split.without_retain(), two_classes).forget > 0.3
@@ -297,8 +295,8 @@ def test_unseen_samples_of_other_classes_tell_nothing_without_teachers(
     y = noise.everything().y.numpy()
     train, others = noise.select(noise.ids[:160]), noise.select(noise.ids[160:][y[160:] == 0])
     forget = train.ids[y[:160] == 1][:20].tolist()
-    with pytest.raises(MethodError, match="expected reference samples of the classes to forget, got none"):
-        Expectation.of(by_heart_model, Split.of(train, forget=forget, reference=others), two_classes)
+    with pytest.raises(MethodError, match="expected holdout samples of the classes to forget, got none"):
+        Expectation.of(by_heart_model, Split.of(train, forget=forget, holdout=others), two_classes)
 
 
 def test_numbers_are_tuned_by_unseen_samples_whatever_teachers_there_are() -> None:
@@ -311,7 +309,7 @@ def test_numbers_are_tuned_by_unseen_samples_whatever_teachers_there_are() -> No
     )  # fmt: skip
     train, task = samples.select(samples.ids[:80]), Regression()
     model = workflow.train(recipe, train, task).model
-    split = Split.of(train, forget=train.ids[:20].tolist(), reference=samples.select(samples.ids[80:]))
+    split = Split.of(train, forget=train.ids[:20].tolist(), holdout=samples.select(samples.ids[80:]))
     tuned = tune(model, split, FineTune(learning_rate=1e-6), task, recipe=recipe, budget=5)
     assert tuned.trained.teachers is None
     assert tuned.trials[tuned.chosen].total <= tuned.trials[0].total

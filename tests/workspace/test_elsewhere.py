@@ -87,7 +87,7 @@ def test_equal_inputs_are_no_sign_of_copies_where_they_are_common(begin: Callabl
 def test_unseen_rows_of_forgotten_people_are_told_and_left_out_of_the_audit(begin: Callable[..., Workspace]):
     work = begin(train_x=distinct(40, copies={}))
     told = work.preview(ASCENT, forget="owner:a1")
-    assert told["unseen"] == {"test": 3, "reference": 0}
+    assert told["unseen"] == {"test": 3, "holdout": 0}
     expected = "4 samples to forget; 3 more of the same owners' lie in the test set, never trained on, and left out of "
     assert told["notes"] == [expected + "the audit"]
     assert work.preview(ASCENT, forget=["s01", "s11", "s21"])["unseen"]["test"] == 0  # one of a1's rows stays
@@ -132,7 +132,7 @@ def test_the_command_line_tells_of_both(begin: Callable[..., Workspace], capsys:
         assert copy in out or json.loads(out)["copies"] == ["s12"]
         assert unseen in out or json.loads(out)["unseen"]["test"] == 3
     facts = json.loads(run("--set", "learning_rate=0.01", "--json"))
-    assert (facts["copies"], facts["unseen"]) == (1, {"test": 3, "reference": 0})
+    assert (facts["copies"], facts["unseen"]) == (1, {"test": 3, "holdout": 0})
 
 
 def test_the_command_line_takes_copies_along(begin: Callable[..., Workspace], capsys: pytest.CaptureFixture[str]):

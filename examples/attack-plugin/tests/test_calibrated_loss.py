@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from obliviate_calibrated import CalibratedLoss
 
-from obliviate.attacks.membership import registry
-from obliviate.attacks.membership.checks import CHECKS, Check, Simulation
+from obliviate.membership import registry
+from obliviate.membership.checks import CHECKS, Check, Simulation
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)

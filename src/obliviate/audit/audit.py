@@ -8,20 +8,20 @@ from functools import cached_property
 
 import numpy as np
 
-from obliviate.attacks import membership
-from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Readings, fit, readings, settings_of
-from obliviate.attacks.membership.outputs import Outputs
+from obliviate import membership
 from obliviate.audit import controls as controlling
-from obliviate.audit.controls import Yardstick, check_yardsticks, control
+from obliviate.audit.baseline import OutOfSample, Pair, References, Retrained, Spread
+from obliviate.audit.controls import Baseline, check_baselines, control
 from obliviate.audit.distances import to_retrained
+from obliviate.audit.exposure import exposure
 from obliviate.audit.figures import View, views
 from obliviate.audit.inputs import LEAST_RETRAINED, AuditSamples, AuditSettings, Candidate, Pool, check, check_classes
 from obliviate.audit.result import AuditResult
 from obliviate.audit.shadows import ShadowKnowledge
-from obliviate.audit.utility import Bar, Blindfold, Utility, bar, utility
+from obliviate.audit.utility import Bar, ReferenceUtility, Utility, bar, utility
 from obliviate.audit.verdict import CERTAIN, LEVEL, Evidence, Judgement, Margins, Usefulness, judge
-from obliviate.audit.worst import worst
-from obliviate.audit.yardstick import Blind, Pair, References, Retrained, Spread
+from obliviate.membership.base import PARTS, Attack, Knowledge, Readings, fit, readings, settings_of
+from obliviate.membership.outputs import Outputs
 from obliviate.metrics import intervals
 from obliviate.metrics.cost import share_of_retraining
 from obliviate.metrics.forgetting import average_gap, density, margin_bins, tpr_at
@@ -164,7 +164,7 @@ class _Scored:
 
 
 @dataclass(frozen=True, eq=False)
-class _Yardsticks:
+class _Baselines:
     """What models are compared with."""
 
     attacks: _Attacks
@@ -175,12 +175,12 @@ class _Yardsticks:
     pool: Pool
     original: _Scored | None
     views: list[View]
-    inside: list[Blindfold]  # references on retained samples that they had, and on unseen ones that they had not
-    outside: list[Blindfold]  # on samples that they had not
+    inside: list[ReferenceUtility]  # references on retained samples that they had, and on unseen ones that they had not
+    outside: list[ReferenceUtility]  # on samples that they had not
     half: bool  # whether as many samples are retained as a reference is trained on, or more
 
     def others(self, scored: _Scored) -> list[_Scored]:
-        """The retrained models other than this one; none where there are too few to be a yardstick."""
+        """The retrained models other than this one; none where there are too few to be a baseline."""
         return [other for other in self.retrained if other is not scored] if self.paired else []
 
     def evidence(self, scored: _Scored) -> list[Evidence]:
@@ -201,7 +201,7 @@ class _Yardsticks:
         return evidence
 
     def _by_shadows(self, attack: Attack, scored: _Scored, shadows: ShadowKnowledge) -> Evidence:
-        """What an attack by shadows says: the same yardstick models, under the shadows of this one."""
+        """What an attack by shadows says: the same baseline models, under the shadows of this one."""
         references = shadows.references(attack, self.pool)
         pairs = [shadows.pair(attack, other.candidate) for other in self.retrained]
         paired = Retrained.of(pairs) if self.paired else None
@@ -238,14 +238,14 @@ class _Yardsticks:
         """What the original has; None where there is none."""
         return None if self.original is None else self.bars([self.original])
 
-    def tested(self, scored: _Scored, margin: float) -> Yardstick:
-        """What is looked at of a retrained model before it is a yardstick."""
+    def tested(self, scored: _Scored, margin: float) -> Baseline:
+        """What is looked at of a retrained model before it is a baseline."""
 
         def beside(bars: list[Bar]) -> Utility:
             return utility(bars, scored.outputs, margin=margin, against="")
 
         others, original = self.others(scored), self.bars_of_original
-        return Yardstick(
+        return Baseline(
             name=scored.candidate.name,
             beside=beside(self.bars(others)) if others else None,
             references=beside(self.bars_unseen),
@@ -261,7 +261,7 @@ class _Yardsticks:
 def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, settings: AuditSettings) -> AuditResult:
     """Audit every candidate against models that never saw the forget set.
 
-    With 2 or more retrained candidates these are the yardstick, for each of them the others. With fewer it is the pool:
+    With 2 or more retrained candidates these are the baseline, for each of them the others. With fewer it is the pool:
     every reference is attacked, by the others, on the samples that it never saw; utility is compared with the
     original's, or with that of the references. Nobody is acquitted where the controls failed (`controls`). What attacks
     fit, they fit on the pool, whose unseen samples are the population. `share_of_retraining` is a fraction of the
@@ -269,7 +269,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
 
     Raises AuditError, before any score is computed, unless names and parts do not overlap, shapes agree and every
     sample is in 2 references and out of 2; for attacks that need classes where there are none; for logits that are not
-    finite; for a retrained model that is no yardstick, by name (`controls.check_yardsticks`); and, without retrained
+    finite; for a retrained model that is no baseline, by name (`controls.check_baselines`); and, without retrained
     models, for a forget set that leaves no sample of some class, for no reference went without that class.
     Without them, forget samples that are of a kind (`AuditSamples.grouped`, or by the two-sample test) can be shown to
     leak, and no more.
@@ -281,18 +281,18 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
         check_classes(samples.labels[samples.forget], samples.labels[samples.retain], retrained=len(retrained))
     attacks = _Attacks.of(settings, samples, pool)
     scored = [_score(candidate, attacks, samples) for candidate in candidates]
-    yardsticks = _yardsticks(scored, attacks, pool, samples)
-    check_yardsticks([yardsticks.tested(model, settings.utility_margin) for model in yardsticks.retrained])
+    baselines = _baselines(scored, attacks, pool, samples)
+    check_baselines([baselines.tested(model, settings.utility_margin) for model in baselines.retrained])
     times = [candidate.seconds for candidate in retrained if candidate.seconds is not None]
     twin = _two_sample(attacks, samples)
     context = _Context(
         settings=settings,
-        yardsticks=yardsticks,
+        baselines=baselines,
         seconds=float(np.median(times)) if times else None,
         bins=margin_bins(np.concatenate([part for model in scored for part in model.margin.values()])),
         samples=samples,
         useful=_useful(scored),
-        one_sided=not yardsticks.paired and bool(samples.grouped or twin.differs),
+        one_sided=not baselines.paired and bool(samples.grouped or twin.differs),
     )
     seen = [_Seen.of(model, context) for model in scored]
     controls = _controls(seen, context)
@@ -303,14 +303,14 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
             margin=None if settings.margin is None else 100 * settings.margin,
             utility_margin=100 * settings.utility_margin,
             one_sided=context.one_sided,
-            screens=settings.screens,
+            cheap_attacks=settings.cheap_attacks,
             references=len(pool.logits),
             forget=len(samples.forget),
             retain=len(samples.retain),
             unseen=len(samples.unseen),
         ),
         attacks=attacks.described(),
-        yardstick="retrained" if yardsticks.paired else "references",
+        baseline="retrained" if baselines.paired else "references",
         controls=Controls(
             passed=controls.passed,
             reason=controls.reason,
@@ -320,7 +320,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
             samples_needed=controls.samples_needed,
             models_needed=controls.models_needed,
         ),
-        floor=_floor(models, yardsticks),
+        floor=_floor(models, baselines),
         two_sample=twin,
         margin_bins=tuple(context.bins.tolist()),
         models=models,
@@ -331,11 +331,11 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
 @dataclass(frozen=True, eq=False)
 class _Context:
     settings: AuditSettings
-    yardsticks: _Yardsticks
+    baselines: _Baselines
     seconds: float | None  # of one retraining
     bins: np.ndarray
     samples: AuditSamples
-    one_sided: bool  # whether the yardstick can convict but not acquit
+    one_sided: bool  # whether the baseline can convict but not acquit
     useful: np.ndarray | None  # retain and test accuracy of the retrained models, None without any
 
     def kept_by(self, scored: _Scored) -> float | None:
@@ -359,20 +359,20 @@ class _Seen:
 
     @classmethod
     def of(cls, scored: _Scored, context: _Context) -> _Seen:
-        yardsticks = context.yardsticks
-        return cls(scored, yardsticks.evidence(scored), yardsticks.utility(scored, context.settings.utility_margin))
+        baselines = context.baselines
+        return cls(scored, baselines.evidence(scored), baselines.utility(scored, context.settings.utility_margin))
 
     def judged(
         self, usefulness: Usefulness, context: _Context, controls: controlling.Controls | None = None
     ) -> Judgement:
         """The verdict; one audit in a hundred condemns any of its retrained models by chance."""
-        yardsticks = context.yardsticks
-        alike = len(yardsticks.retrained) if self.scored.candidate.role == "retrained" else 0
+        baselines = context.baselines
+        alike = len(baselines.retrained) if self.scored.candidate.role == "retrained" else 0
         return judge(
             self.evidence,
             usefulness,
             Margins(preset=context.settings.margin),
-            yardstick="the retrained models" if yardsticks.paired else "references that never saw it",
+            baseline="the retrained models" if baselines.paired else "references that never saw it",
             one_sided=context.one_sided,
             uncontrolled="" if controls is None else controls.reason,
             ceilings={} if controls is None else controls.ceilings,
@@ -411,19 +411,19 @@ def _score(candidate: Candidate, attacks: _Attacks, samples: AuditSamples) -> _S
     return _Scored(candidate, outputs, correct, margin, scores, shadows, attacks.lead)
 
 
-def _yardsticks(scored: Sequence[_Scored], attacks: _Attacks, pool: Pool, samples: AuditSamples) -> _Yardsticks:
+def _baselines(scored: Sequence[_Scored], attacks: _Attacks, pool: Pool, samples: AuditSamples) -> _Baselines:
     retrained = [model for model in scored if model.candidate.role == "retrained"]
     decisive = [attack for attack in attacks.on_all if attack.name in attacks.decisive]
     signals = list(attacks.knowledge.moments)
-    blind: dict[str, list[Blind]] = {attack.name: [] for attack in decisive}
+    out_of_sample: dict[str, list[OutOfSample]] = {attack.name: [] for attack in decisive}
     looked_at = views(
         samples,
         {name: np.flatnonzero(samples.part_of == place) for place, name in enumerate(PARTS)},
         columns=int(scored[0].candidate.logits.shape[1]),
         spared=() if len(retrained) >= LEAST_RETRAINED else _mostly_forgotten(samples),
     )
-    inside = [Blindfold(view, trained=view.part == "retain") for view in looked_at]
-    outside = [Blindfold(view, trained=False) for view in looked_at]
+    inside = [ReferenceUtility(view, trained=view.part == "retain") for view in looked_at]
+    outside = [ReferenceUtility(view, trained=False) for view in looked_at]
     for outputs, included in samples.references(pool):
         # A reference attacked by the others: what attacks say of a model that never saw the samples that it was not
         # trained on. The scores of its own samples mean nothing.
@@ -432,10 +432,10 @@ def _yardsticks(scored: Sequence[_Scored], attacks: _Attacks, pool: Pool, sample
         for attack in decisive:
             parts = samples.by_part(attack(target))
             pair = parts["forget"][never["forget"]], parts["unseen"][never["unseen"]]
-            blind[attack.name].append(Blind(pair, never["forget"], never["unseen"]))
+            out_of_sample[attack.name].append(OutOfSample(pair, never["forget"], never["unseen"]))
         for gathered in (*inside, *outside):
             gathered.add(outputs, included)
-    references = {name: References.of(blinds) for name, blinds in blind.items()}
+    references = {name: References.of(parts) for name, parts in out_of_sample.items()}
     paired = (
         {name: Retrained.of([model.pair(name) for model in retrained]) for name in attacks.decisive}
         if len(retrained) >= LEAST_RETRAINED
@@ -443,7 +443,7 @@ def _yardsticks(scored: Sequence[_Scored], attacks: _Attacks, pool: Pool, sample
     )
     spread = {name: _spread(references[name], paired.get(name)) for name in attacks.decisive}
     original = next((model for model in scored if model.candidate.role == "original"), None)
-    return _Yardsticks(
+    return _Baselines(
         attacks=attacks,
         retrained=retrained if paired else [],
         paired=paired,
@@ -475,14 +475,14 @@ def _spread(references: References, retrained: Retrained | None) -> Spread:
 
 
 def _audited(seen: _Seen, context: _Context, controls: controlling.Controls) -> ModelResult:
-    scored, settings, yardsticks = seen.scored, context.settings, context.yardsticks
+    scored, settings, baselines = seen.scored, context.settings, context.baselines
     candidate, lead = scored.candidate, scored.lead
     accuracies = {
         name: _percent(_share(right, settings.confidence))
         for name, right in zip(("forget", "retain", "test"), scored.correct.values(), strict=True)
     }
     judged = seen.judged(seen.utility.usefulness, context, controls)
-    peers = yardsticks.others(scored)
+    peers = baselines.others(scored)
     others = [other.figures for other in peers]
     spent, full = candidate.seconds, context.seconds
     fpr, tpr = ROC_FPR.tolist(), tpr_at(*scored.pair(lead), ROC_FPR).tolist()
@@ -506,11 +506,11 @@ def _audited(seen: _Seen, context: _Context, controls: controlling.Controls) -> 
         margin=100 * judged.margin,
         resolution=100 * judged.resolution,
         reason=judged.reason,
-        worst=worst(*scored.pair(lead), context.names, context.samples.classes(context.samples.forget)),
+        exposure=exposure(*scored.pair(lead), context.names, context.samples.classes(context.samples.forget)),
         distances=to_retrained(candidate.logits, [other.candidate.logits for other in peers], context.samples.parts)
         if peers and context.samples.labels is not None
         else None,
-        screens=_screened(scored, context) if settings.screens else {},
+        cheap_attacks=_cheap_attacks(scored, context) if settings.cheap_attacks else {},
         klom=None if scored.shadows is None else scored.shadows.klom,
         competition=None if scored.shadows is None else scored.shadows.competition(context.kept_by(scored)),
         curves=Curves(roc_ft=RocCurve(fpr=fpr, tpr=tpr), margins=MarginDensities(**margins)),
@@ -519,7 +519,7 @@ def _audited(seen: _Seen, context: _Context, controls: controlling.Controls) -> 
 
 def _outcomes(seen: _Seen, context: _Context) -> dict[str, AttackOutcome]:
     """What every attack found on a model."""
-    scored, attacks, confidence = seen.scored, context.yardsticks.attacks, context.settings.confidence
+    scored, attacks, confidence = seen.scored, context.baselines.attacks, context.settings.confidence
     differences = {
         evidence.attack: TestedDifference(
             **_percent(evidence.interval()).model_dump(),
@@ -541,12 +541,12 @@ def _outcomes(seen: _Seen, context: _Context) -> dict[str, AttackOutcome]:
     return outcomes
 
 
-def _screened(scored: _Scored, context: _Context) -> dict[str, Interval]:
-    """Balanced accuracy of every cheap screen that the samples allow, forget (as members) against unseen ones."""
+def _cheap_attacks(scored: _Scored, context: _Context) -> dict[str, Interval]:
+    """Balanced accuracy of every cheap attack that the samples allow, forget (as members) against unseen ones."""
     samples = context.samples
-    target = samples.target(scored.outputs, context.yardsticks.attacks.knowledge)
+    target = samples.target(scored.outputs, context.baselines.attacks.knowledge)
     found = {}
-    for attack in membership.screens():
+    for attack in membership.cheap_attacks():
         if samples.labels is not None or "classes" not in attack.needs:
             scores = samples.by_part(attack(target))
             found[attack.name] = _percent(balanced_accuracy(scores["forget"], scores["unseen"]))
@@ -578,12 +578,12 @@ def _in_unit(value: float, unit: Unit) -> float:
     return float(np.exp(-value)) if unit == "perplexity" else value if unit == "R²" else 100 * value
 
 
-def _floor(models: Sequence[ModelResult], yardsticks: _Yardsticks) -> Floor:
+def _floor(models: Sequence[ModelResult], baselines: _Baselines) -> Floor:
     """How far models that never saw the forget set lie apart: retrained ones, or references where there are none."""
-    lead = yardsticks.attacks.lead
-    peers = [model for model in models if model.role == "retrained"] if yardsticks.paired else []
+    lead = baselines.attacks.lead
+    peers = [model for model in models if model.role == "retrained"] if baselines.paired else []
     gaps = [model.average_gap for model in peers if model.average_gap is not None]
-    aucs = [model.attacks[lead].ft.value for model in peers] or list(100 * yardsticks.references[lead].values)
+    aucs = [model.attacks[lead].ft.value for model in peers] or list(100 * baselines.references[lead].values)
     return Floor(
         average_gap_mean=float(np.mean(gaps)) if gaps else None,
         average_gap_max=max(gaps) if gaps else None,

@@ -2,7 +2,7 @@
 
 An audit that cannot tell the original from retrained models can acquit nobody, and neither can one that condemns the
 retrained models themselves. A retrained model that never trained, or that began from the trained checkpoint, is no
-yardstick at all: it stops the audit, by name.
+baseline at all: it stops the audit, by name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PASSED: Final = "consistent with retraining"
 CONDEMNED: Final = ("leaks", "over-unlearned", "utility lost")
 HALF: Final = 0.5  # of what the original knows must be told from nothing
 POWER: Final = 0.8  # of the audit that is recommended instead
-ODD: Final = 0.10  # a yardstick may differ this much from others, however certain it is that it does
+ODD: Final = 0.10  # a baseline may differ this much from others, however certain it is that it does
 STRANGE: Final = 0.20  # from the original, which was trained on more
 KNOWS: Final = 0.05  # points of AUC above the references
 STOPS: Final = 1e-4  # p-value of what stops an audit
@@ -137,7 +137,7 @@ def _wanted(samples: int | None, models: int | None) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Yardstick:
+class Baseline:
     """What is tested of one retrained model before it is used: its utility beside others', and what it knows.
 
     `beside` is its utility beside the other retrained models, `references` beside references on what these never saw,
@@ -153,18 +153,18 @@ class Yardstick:
     half: bool
 
 
-def check_yardsticks(yardsticks: Sequence[Yardstick]) -> None:
+def check_baselines(baselines: Sequence[Baseline]) -> None:
     """Refuse retrained models that cannot be what they are said to be; raises AuditError with their names.
 
     A model that is trained on as many samples as a reference or more is no worse on its own training samples, or on
     unseen ones, than references are on samples that they never saw; it fits retained samples about as the original does
     and as other retrained models do; and it knows no more of the forget set than references that never saw it.
     """
-    if not yardsticks:
+    if not baselines:
         return
-    reasons = {yardstick.name: reason for yardstick in yardsticks if (reason := _odd(yardstick))}
-    if not reasons and len(yardsticks) > 1:
-        reasons = _apart(yardsticks)
+    reasons = {baseline.name: reason for baseline in baselines if (reason := _odd(baseline))}
+    if not reasons and len(baselines) > 1:
+        reasons = _apart(baselines)
     if reasons:
         name, reason = next(iter(reasons.items()))
         more = f" (and {', '.join(list(reasons)[1:])})" if len(reasons) > 1 else ""
@@ -174,13 +174,13 @@ def check_yardsticks(yardsticks: Sequence[Yardstick]) -> None:
         )
 
 
-def _odd(yardstick: Yardstick) -> str:
-    if yardstick.half and (figure := _worse(yardstick.references, ODD)):
+def _odd(baseline: Baseline) -> str:
+    if baseline.half and (figure := _worse(baseline.references, ODD)):
         return f"which is worse than references, trained on half, are on samples that they never saw ({figure})"
-    if yardstick.original is not None and (figure := _worse(yardstick.original, STRANGE, part="retain")):
+    if baseline.original is not None and (figure := _worse(baseline.original, STRANGE, part="retain")):
         return f"which fits retained samples otherwise than the original does ({figure})"
-    sure = STOPS / len(yardstick.knowledge)
-    for attack in yardstick.knowledge:
+    sure = STOPS / len(baseline.knowledge)
+    for attack in baseline.knowledge:
         if attack.value > KNOWS and attack.p_above() < sure:
             return (
                 f"which knows the forget set: FT-AUC of {attack.attack} is {points(attack.interval())} from references "
@@ -189,13 +189,13 @@ def _odd(yardstick: Yardstick) -> str:
     return ""
 
 
-def _apart(yardsticks: Sequence[Yardstick]) -> dict[str, str]:
+def _apart(baselines: Sequence[Baseline]) -> dict[str, str]:
     """The retrained models that are much worse than the others."""
     odd = {}
-    for yardstick in yardsticks:
-        if yardstick.beside is not None and (figure := _worse(yardstick.beside, ODD)):
-            odd[yardstick.name] = f"which differs from the other retrained models ({figure})"
-    return odd if len(odd) < len(yardsticks) else {}
+    for baseline in baselines:
+        if baseline.beside is not None and (figure := _worse(baseline.beside, ODD)):
+            odd[baseline.name] = f"which differs from the other retrained models ({figure})"
+    return odd if len(odd) < len(baselines) else {}
 
 
 def _worse(utility: Utility, most: float, *, part: str = "") -> str:

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from obliviate.attacks.membership.outputs import Outputs
 from obliviate.audit.inputs import AuditSamples
+from obliviate.membership.outputs import Outputs
 from obliviate.metrics.intervals import placements
 from obliviate.results.schema import Unit
 

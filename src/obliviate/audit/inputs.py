@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from obliviate.attacks import membership
-from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Target
-from obliviate.attacks.membership.outputs import EVIDENCE, Outputs
+from obliviate import membership
 from obliviate.errors import AuditError
+from obliviate.membership.base import PARTS, Attack, Knowledge, Target
+from obliviate.membership.outputs import EVIDENCE, Outputs
 from obliviate.results.schema import Role
 
-LEAST_RETRAINED = 2  # fewer cannot be a yardstick: each is judged against the others
+LEAST_RETRAINED = 2  # fewer cannot be a baseline: each is judged against the others
 LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others
 
 
@@ -148,10 +148,10 @@ class AuditSettings:
 
     `attacks` are what models are attacked by; the first that verdicts rest on leads: curves, gaps and exposed samples
     are its own. Attacks by shadows are made on the models that have such. Without a `margin` the verdict is made at
-    what the data resolve (`verdict.Margins`). `screens` adds the cheap attacks that the task allows.
+    what the data resolve (`verdict.Margins`). `cheap_attacks` adds the cheap attacks that the task allows.
     Raises AuditError for attacks with one name, and without one that needs references and that verdicts rest on.
 
-    >>> from obliviate.attacks.membership import usual
+    >>> from obliviate.membership import usual
     >>> AuditSettings(attacks=usual(variance="shrunk"), margin=0.05).lead
     'rmia'
     """
@@ -160,7 +160,7 @@ class AuditSettings:
     confidence: float = 0.95
     margin: float | None = None
     utility_margin: float = 0.03
-    screens: bool = False
+    cheap_attacks: bool = False
 
     def __post_init__(self) -> None:
         names = [attack.name for attack in self.attacks]
@@ -234,7 +234,7 @@ def check(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples) ->
 def check_classes(forget: Int[np.ndarray, " f"], retain: Int[np.ndarray, " r"], *, retrained: int) -> None:
     """Refuse labels of which none is retained where there are too few retrained models; raises AuditError.
 
-    References are no yardstick then, for none of them went without such a class.
+    References are no baseline then, for none of them went without such a class.
 
     >>> check_classes(np.array([0, 2]), np.array([0, 1, 2]), retrained=0)
     >>> check_classes(np.array([0, 2]), np.array([0, 1]), retrained=2)

@@ -1,7 +1,7 @@
 """Attacks by shadows: a candidate attacked with the help of references that went through the same unlearning.
 
 The game is forget samples, which the candidate was made to forget, against as many that it never saw. Models that
-never saw either are the yardstick, under the same shadows: retrained ones, or the references before their unlearning.
+never saw either are the baseline, under the same shadows: retrained ones, or the references before their unlearning.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from obliviate.attacks.membership.base import PARTS, Attack, Knowledge, Readings, Target, readings
-from obliviate.attacks.membership.outputs import Labels, Outputs
+from obliviate.audit.baseline import OutOfSample, Pair, References
 from obliviate.audit.competition import of_shadows
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Shadows
-from obliviate.audit.yardstick import Blind, Pair, References
 from obliviate.errors import AuditError
+from obliviate.membership.base import PARTS, Attack, Knowledge, Readings, Target, readings
+from obliviate.membership.outputs import Labels, Outputs
 from obliviate.results.schema import Competition, Klom
 
 
@@ -58,15 +58,15 @@ class ShadowKnowledge:
         return scores[self.shadows.forget], scores[~self.shadows.forget]
 
     def references(self, attack: Attack, pool: Pool) -> References:
-        """The pool before its unlearning as the yardstick: each on what it never saw, under the other shadows."""
-        blind = []
+        """The pool before its unlearning as the baseline: each on what it never saw, under the other shadows."""
+        out_of_sample = []
         forget = self.shadows.forget
         for reference, read, included in zip(pool.logits, self.readings, self.shadows.included, strict=True):
             rest = self.knowledge.without(read, included)
             scores = attack(self._target(reference[self.shadows.index], rest, included))
             pair = scores[forget & ~included], scores[~forget & ~included]
-            blind.append(Blind(pair, ~included[forget], ~included[~forget]))
-        return References.of(blind)
+            out_of_sample.append(OutOfSample(pair, ~included[forget], ~included[~forget]))
+        return References.of(out_of_sample)
 
     @property
     def klom(self) -> Klom:

@@ -2,7 +2,7 @@
 
 A destroyed model forgets everything, and a model that has lost a rare class may not lose a point of accuracy. So each
 figure is compared by itself, sample by sample, with retrained models (with the original, or with the references, where
-there are none), and how far such models lie apart by their seeds is part of every error (`yardstick`).
+there are none), and how far such models lie apart by their seeds is part of every error (`baseline`).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import t
 
-from obliviate.attacks.membership.outputs import Outputs
 from obliviate.audit.figures import BALANCED, View
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
+from obliviate.membership.outputs import Outputs
 from obliviate.metrics.rates import holm
 from obliviate.results.schema import Unit
 
@@ -176,7 +176,7 @@ def _scale(unit: Unit) -> float:
 
 
 @dataclass(eq=False)
-class Blindfold:
+class ReferenceUtility:
     """What references say of the samples of one view that they were, or were not, trained on: gathered one by one."""
 
     view: View
@@ -302,7 +302,7 @@ class Bar:
 def bar(
     view: View,
     others: Sequence[Float[np.ndarray, " n"]],
-    references: Blindfold,
+    references: ReferenceUtility,
     retrained: Sequence[Float[np.ndarray, " n"]],
 ) -> Bar:
     """What a view's figures should be: the mean of other models, or of references where `others` is empty.

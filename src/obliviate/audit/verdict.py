@@ -165,7 +165,7 @@ def judge(
     usefulness: Usefulness,
     margins: Margins,
     *,
-    yardstick: str = "the retrained models",
+    baseline: str = "the retrained models",
     one_sided: bool = False,
     uncontrolled: str = "",
     ceilings: Mapping[str, float] | None = None,
@@ -186,9 +186,9 @@ def judge(
     6. "not resolvable with these data".
 
     Where the data resolve no margin that may be used, rule 3 never holds, so that few samples cannot acquit a model; a
-    leak is one all the same. `one_sided` says that the yardstick is known to lie above a retrained model, as references
+    leak is one all the same. `one_sided` says that the baseline is known to lie above a retrained model, as references
     do that had half of a group of samples: what is above it leaks, and nothing else can be said; rules 3 and 5 never
-    hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `yardstick` names what was
+    hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `baseline` names what was
     compared with, in the reason. `ceilings` are differences, by attack, that a model must be shown to lie below to be
     acquitted: half of what the original knows. `level` is that of rules 4 and 5, and of rule 2 if it is below 1 %.
     Raises DataError without evidence.
@@ -210,7 +210,7 @@ def judge(
         return Judgement(verdict=verdict, margin=margin, resolution=resolution, reason=reason, damage=usefulness.damage)
 
     recognised = (
-        f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from {yardstick}."
+        f"The forget set is still recognised: FT-AUC of {above.attack} is {points(above.interval())} from {baseline}."
     )
     if usefulness.lost:
         return judged("utility lost", usefulness.lost)
@@ -223,7 +223,7 @@ def judge(
             widest = max(evidence, key=lambda attack: max(abs(attack.interval().low), abs(attack.interval().high)))
             return judged(
                 "consistent with retraining",
-                f"No attack ({', '.join(attack.attack for attack in evidence)}) tells it from {yardstick} at margin "
+                f"No attack ({', '.join(attack.attack for attack in evidence)}) tells it from {baseline} at margin "
                 f"{100 * margin:.1f} points of AUC; the widest difference is that of {widest.attack}, "
                 f"{points(widest.interval())}.",
             )
@@ -233,20 +233,20 @@ def judge(
         return judged(
             "over-unlearned",
             f"The forget set stands out as removed: FT-AUC of {below.attack} is {points(below.interval())} from "
-            f"{yardstick}.",
+            f"{baseline}.",
         )
     if one_sided:
         reason = (
-            f"No attack finds it above {yardstick}, but these were trained on half of the forget samples, which are of "
+            f"No attack finds it above {baseline}, but these were trained on half of the forget samples, which are of "
             "a kind: a model retrained without all of them would be lower. Retrain two models or more to compare with."
         )
     elif unsettled:
-        reason = f"No attack tells it from {yardstick}, but {unsettled}."
+        reason = f"No attack tells it from {baseline}, but {unsettled}."
     else:
         widest = max(evidence, key=lambda attack: abs(attack.value))
         wanted = f"at margin {100 * margin:.1f} points" if resolvable else f"finer than {100 * resolution:.1f} points"
         reason = (
-            f"FT-AUC of {widest.attack} is {points(widest.interval())} from {yardstick}: neither a leak nor its "
+            f"FT-AUC of {widest.attack} is {points(widest.interval())} from {baseline}: neither a leak nor its "
             f"absence can be shown {wanted}; audit more samples{'' if resolvable else ' or more models'}."
         )
     return judged("not resolvable with these data", reason)

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from obliviate._util.files import LOG
 from obliviate.cli.commands import app
 from obliviate.errors import ObliviateError
-from obliviate.files import LOG
 
 __all__ = ["app", "main"]
 

@@ -68,8 +68,9 @@ def train(
         ),
     ] = "fashion_mnist_5k",
     train_size: Annotated[int | None, Parameter(help="Train on a random part of this many samples.")] = None,
-    reference_size: Annotated[
-        int | None, Parameter(help="Hold out this many training samples as the unseen reference set.")
+    holdout_size: Annotated[
+        int | None,
+        Parameter(help="Hold out this many training samples, for methods that need unseen ones."),
     ] = None,
     model: Annotated[
         str | None,
@@ -123,7 +124,7 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train the original model and keep it in a folder, ready to be unlearned and audited."""
-    from obliviate.training.suited import recipe_for
+    from obliviate.training.defaults import recipe_for
     from obliviate.workspace import Workspace
 
     asked = {"epochs": epochs, "optimizer": optimizer, "learning_rate": learning_rate}
@@ -143,7 +144,7 @@ def train(
             seed=seed,
             progress=show_progress,
             train_size=train_size,
-            reference_size=reference_size,
+            holdout_size=holdout_size,
             coins=coins,
             noise=noise,
             noise_scale=noise_scale,
@@ -264,7 +265,7 @@ def unlearn(
         "effect": None if unlearned.effect is None else unlearned.effect.to_dict(),
         "tuning": None if unlearned.tuning is None else dict(unlearned.tuning),
         "copies": len(elsewhere.copies),
-        "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
+        "unseen": {"test": elsewhere.test, "holdout": elsewhere.holdout},
     }
     if not json_:
         for note in elsewhere.notes:
@@ -318,7 +319,7 @@ def audit(
         tuple[str, ...],
         Parameter(negative="", help="Add the attack of this name (`obliviate attacks`); may be given several times."),
     ] = (),
-    screens: Annotated[
+    cheap_attacks: Annotated[
         bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
     ] = False,
     shadows: Annotated[
@@ -337,8 +338,8 @@ def audit(
     json_: Json = False,
 ) -> None:
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
-    from obliviate.attacks.membership import find, usual
     from obliviate.audit.inputs import AuditSettings
+    from obliviate.membership import find, usual
     from obliviate.references.executors import opened
     from obliviate.workspace import Workspace
 
@@ -346,7 +347,7 @@ def audit(
         margin=None if margin is None else margin / 100,
         utility_margin=utility_margin / 100,
         attacks=(*usual(form=form, variance=variance), *(find(name)() for name in attack)),
-        screens=screens,
+        cheap_attacks=cheap_attacks,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
         workspace = Workspace.open(out, progress=show_progress)
@@ -478,8 +479,8 @@ def status(*, out: Out, json_: Json = False) -> None:
 @app.command
 def attacks(*, json_: Json = False) -> None:
     """List the attacks: source, needs, whether verdicts rest on them, default settings."""
-    from obliviate.attacks.membership import registry
-    from obliviate.attacks.membership.base import describe
+    from obliviate.membership import registry
+    from obliviate.membership.base import describe
 
     described = [describe(cls) for cls in registry().values()]
     if json_:

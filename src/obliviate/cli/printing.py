@@ -336,14 +336,14 @@ def methods(described: Sequence[Mapping[str, Any]]) -> None:
 
 
 def attacks(described: Sequence[Mapping[str, Any]]) -> None:
-    """Print what `attacks.membership.base.describe` says of each attack, as wide as the terminal at most."""
+    """Print what `membership.base.describe` says of each attack, as wide as the terminal at most."""
     from rich.padding import Padding
     from rich.text import Text
 
     uses = {
         "verdict": "verdicts rest on it",
         "figure": "shown beside verdicts",
-        "screen": "a cheap look at one model, with --screens",
+        "cheap": "a cheap look at one model, with --cheap-attacks",
     }
     console = new_console()
     console.width = min(console.width, WIDEST)

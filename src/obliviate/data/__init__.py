@@ -1,1 +1,1 @@
-"""Samples, their stable ids, the forget/retain/reference split, and batches."""
+"""Samples, their stable ids, the forget/retain/holdout split, and batches."""

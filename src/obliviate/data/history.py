@@ -17,11 +17,11 @@ from obliviate.types import Ids, SampleId
 
 @dataclass(frozen=True, eq=False)
 class History:
-    """Training samples, unseen reference samples if there are any, and the ids of every request so far, in order.
+    """Training samples, unseen holdout samples if there are any, and the ids of every request so far, in order.
 
     Samples of earlier requests may be left out of the training samples, or stand in them (`erased`).
     No split that it makes holds a sample of an earlier request: neither to forget, nor to retain.
-    Raises DataError for a reference set that shares ids with the training samples.
+    Raises DataError for a holdout set that shares ids with the training samples.
 
     >>> import torch
     >>> train = Samples.from_tensors(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]), ids=list("abcd"))
@@ -31,11 +31,11 @@ class History:
     """
 
     trained: Samples
-    reference: Samples | None = None
+    holdout: Samples | None = None
     requests: tuple[Shaped[np.ndarray, " _"], ...] = ()
 
     def __post_init__(self) -> None:
-        refuse_shared(self.reference, self.trained)
+        refuse_shared(self.holdout, self.trained)
 
     @property
     def forgotten(self) -> Ids:
@@ -65,7 +65,7 @@ class History:
                 f"expected samples that are still trained on, got {' and '.join(again)}, which are forgotten already; "
                 "leave them out of the request"
             )
-        return Split.of(self.remaining, forget=wanted, reference=self.reference)
+        return Split.of(self.remaining, forget=wanted, holdout=self.holdout)
 
     def after(self, ids: Iterable[SampleId] | Ids) -> History:
         """Add a request; raises DataError where `split` does."""
@@ -74,7 +74,7 @@ class History:
     def erased(self) -> History:
         """The same history without the samples that were forgotten, of which nothing but their ids is left.
 
-        What remains is a copy: a selection would still hold the others. The reference set goes too.
+        What remains is a copy: a selection would still hold the others. The holdout set goes too.
         """
         remaining = self.remaining.everything()
         return History(Samples.from_tensors(remaining.x, remaining.y, ids=remaining.ids), None, self.requests)

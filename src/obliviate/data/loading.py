@@ -13,8 +13,8 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from obliviate._util.seeds import derive
 from obliviate.data.samples import DatasetStore, JoinedStore, Samples, Store, TransformedStore
-from obliviate.seeds import derive
 from obliviate.types import Batch
 
 

@@ -14,10 +14,10 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
+from obliviate._util.seeds import derive
 from obliviate.data.predicate import find, hint, matched, parse, plain
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError
-from obliviate.seeds import derive
 from obliviate.types import Ids, SampleId
 
 SHOWN: Final = 20  # classes that an error lists
@@ -62,7 +62,7 @@ class Chosen:
     """The ids to forget, how they were chosen in a few words, and the `scores` that the rule gave each, by a heading.
 
     Scores are of the first of the ids, where copies came along after them. `references` is how many
-    reference models were asked: they are no yardstick for samples that they have chosen. `grouped` says that the
+    reference models were asked: they are no baseline for samples that they have chosen. `grouped` says that the
     samples were chosen for what they have in common.
     """
 

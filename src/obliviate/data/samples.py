@@ -14,10 +14,10 @@ from jaxtyping import Int, Shaped, UInt64
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from obliviate._util.randomness import undisturbed
 from obliviate.data.content import content_id, input_hashes
 from obliviate.data.ids import as_ids, distinct, shown
 from obliviate.errors import DataError
-from obliviate.randomness import undisturbed
 from obliviate.types import Batch, Ids, SampleId
 
 REPEAT: Final = "\x1f"  # between an id and the number of its repetition

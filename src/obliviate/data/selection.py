@@ -1,4 +1,4 @@
-"""Which samples of a source are used: a random part of the training samples, a reference set, and no copies across."""
+"""Which samples of a source are used: a random part of the training samples, a holdout set, and no copies across."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int, Shaped
 
+from obliviate._util.seeds import derive
 from obliviate.data.formats.base import Arrays
 from obliviate.data.owners import draw_note, groups, inseparable
 from obliviate.errors import DataError
-from obliviate.seeds import derive
 from obliviate.types import Ids
 
-PARTS: Final = ("train", "reference", "test")
+PARTS: Final = ("train", "holdout", "test")
 AXES: Final = ("x", "y", "ids", "owner")
 
 
@@ -33,17 +33,17 @@ def select(
     arrays: Arrays,
     *,
     train_size: int | None,
-    reference_size: int | None,
+    holdout_size: int | None,
     seed: int,
     metadata: Mapping[str, np.ndarray] | None = None,
 ) -> Selection:
     """Choose the samples to use.
 
-    The reference samples are drawn first, from the training samples that have no copy anywhere, so that their number
+    The holdout samples are drawn first, from the training samples that have no copy anywhere, so that their number
     is exact and does not depend on `train_size`; a larger training set contains a smaller one. Where `train_owner` is
-    among the arrays, nobody is both in a drawn reference set and trained on, unless owners are few
+    among the arrays, nobody is both in a drawn holdout set and trained on, unless owners are few
     (`owners.inseparable`), which a note tells. What is kept stays in the order of the source. Of test samples that are
-    copies of training samples, and of given reference samples that are copies of either, none is kept: they are not
+    copies of training samples, and of given holdout samples that are copies of either, none is kept: they are not
     unseen.
 
     `metadata` are columns of the training samples. Raises DataError where there are too few samples.
@@ -52,17 +52,17 @@ def select(
     rows = {part: np.arange(len(digests)) for part, digests in contents.items()}
     arrays = dict(arrays)
     notes: list[str] = []
-    if train_size is not None or reference_size is not None:
+    if train_size is not None or holdout_size is not None:
         order = np.random.default_rng(derive(seed, "selection")).permutation(len(rows["train"]))
-        if reference_size is not None:
-            held_out, order = _held_out(contents, order, reference_size, arrays.get("train_owner"), seed, notes)
-            arrays |= {f"reference_{axis}": arrays[f"train_{axis}"] for axis in AXES if f"train_{axis}" in arrays}
-            contents["reference"], rows["reference"] = contents["train"], np.sort(held_out)
+        if holdout_size is not None:
+            held_out, order = _held_out(contents, order, holdout_size, arrays.get("train_owner"), seed, notes)
+            arrays |= {f"holdout_{axis}": arrays[f"train_{axis}"] for axis in AXES if f"train_{axis}" in arrays}
+            contents["holdout"], rows["holdout"] = contents["train"], np.sort(held_out)
         rows["train"] = np.sort(order[: _size(train_size, len(order), "train_size")])
     seen = contents["train"][rows["train"]]
     if copies := len(seen) - len(np.unique(seen)):
         notes.append(f"train: {copies} of {len(seen)} inputs are exact copies of others; forgetting one keeps the rest")
-    for part in ("test", "reference"):
+    for part in ("test", "holdout"):
         if part in rows:
             content = contents[part][rows[part]]
             unseen = ~np.isin(content, seen)
@@ -107,10 +107,10 @@ def _held_out(
 
     With owners they are the first in a random order of owners, of whom nothing is trained on; the notes tell.
     """
-    if "reference" in contents:
+    if "holdout" in contents:
         raise DataError(
-            f"expected data without a reference set, to draw {size} samples for one, got {len(contents['reference'])} "
-            "reference samples; leave out reference_size"
+            f"expected data without a holdout set, to draw {size} samples for one, got {len(contents['holdout'])} "
+            "holdout samples; leave out holdout_size"
         )
     content = contents["train"]
     names, inverse, counts = np.unique(content, return_inverse=True, return_counts=True)
@@ -119,7 +119,7 @@ def _held_out(
     if owners is None or reason is not None:
         candidates = order[single[inverse][order]]
         most = min(len(candidates), len(content) - 1)  # one sample at least is left to train on
-        chosen = candidates[: _size(size, most, "reference_size")]
+        chosen = candidates[: _size(size, most, "holdout_size")]
         left = order[~np.isin(order, chosen)]
     else:
         whose = groups(owners)
@@ -127,12 +127,12 @@ def _held_out(
         of_owners = order[np.argsort(rank[whose[order]], kind="stable")]
         candidates = of_owners[single[inverse][of_owners]]
         candidates = candidates[whose[candidates] != whose[of_owners[-1]]]  # one owner at least is left to train on
-        chosen = candidates[: _size(size, len(candidates), "reference_size")]
+        chosen = candidates[: _size(size, len(candidates), "holdout_size")]
         left = order[~np.isin(whose[order], whose[chosen])]
         if more := len(order) - len(left) - len(chosen):
-            notes.append(f"reference: {more} more samples of the owners drawn are left out")
+            notes.append(f"holdout: {more} more samples of the owners drawn are left out")
     if owners is not None:
-        notes.append(draw_note("reference", owners[left], owners[chosen], reason))
+        notes.append(draw_note("holdout", owners[left], owners[chosen], reason))
     return chosen, left
 
 

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
-from obliviate.data import formats, named
+from obliviate.data import builtin, formats
 from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
@@ -40,13 +40,13 @@ TARGETS: Final = {
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """One data set in its three roles: training, unseen reference (may be None) and test.
+    """One data set in its three roles: training, holdout (unseen; may be None) and test.
 
     `kind` is "classification" (targets int64 "n"), "multi-label" (0 or 1, float32 "n classes"), "regression" (float32
     "n classes", scaled by `targets`) or "causal-lm" (int64 "n length", −100 where there is none); `classes` is the
     number of classes, of labels, of outputs, or of tokens of the vocabulary. `metadata` are columns with one entry for
     each of `train.ids`; `owner` names the one that tells whom a sample is about. `features` describes tabular inputs;
-    with a `vocabulary`, inputs are tokens, int64 "n length". `owners` tells whom the samples of "test" and "reference"
+    with a `vocabulary`, inputs are tokens, int64 "n length". `owners` tells whom the samples of "test" and "holdout"
     are about, where that is known, one entry for each. `notes` are sentences on what was left out, and on exact
     copies. The hash is that of samples and ids, not of the columns.
     """
@@ -55,7 +55,7 @@ class Data:
     classes: int
     train: Samples
     test: Samples
-    reference: Samples | None
+    holdout: Samples | None
     sha256: str
     notes: tuple[str, ...] = ()
     kind: str = "classification"
@@ -73,27 +73,27 @@ class Data:
         return replace(self, train=train, metadata={name: column[kept] for name, column in self.metadata.items()})
 
     def groups(self, part: str) -> Int[np.ndarray, " n"] | None:
-        """Number what belongs together of the training samples and then of "test" or "reference": all of one owner.
+        """Number what belongs together of the training samples and then of "test" or "holdout": all of one owner.
 
         None where the data have no owners.
         """
         if self.owner is None:
             return None
-        samples = {"test": self.test, "reference": self.reference}[part]
+        samples = {"test": self.test, "holdout": self.holdout}[part]
         nobody = np.full(0 if samples is None else len(samples), NOBODY)
         others = named_owners(self.owners.get(part, nobody))
         return numbered_owners(np.concatenate([named_owners(self.metadata[self.owner]), others]))
 
     def unseen_of(self, forget: Iterable[SampleId] | Ids) -> dict[str, Shaped[np.ndarray, " _"]]:
-        """Return the ids of test and reference samples whose owners have no training samples beside those to forget.
+        """Return the ids of test and holdout samples whose owners have no training samples beside those to forget.
 
-        They are by part, "test" and "reference"; parts without any are left out.
+        They are by part, "test" and "holdout"; parts without any are left out.
         """
         if self.owner is None:
             return {}
         whose, forgotten = named_owners(self.metadata[self.owner]), np.isin(self.train.ids, list(forget))
         wholly = np.setdiff1d(whose[forgotten], whose[~forgotten])
-        parts = {"test": self.test, "reference": self.reference}
+        parts = {"test": self.test, "holdout": self.holdout}
         unseen = {
             part: samples.ids[np.isin(named_owners(self.owners[part]), wholly[wholly != NOBODY])]
             for part, samples in parts.items()
@@ -116,29 +116,29 @@ class Data:
         return self.train.ids[with_value(name, self.metadata[name], value)]
 
 
-def load(
-    source: str | Path, *, train_size: int | None = None, reference_size: int | None = None, seed: int = 0
+def load_data(
+    source: str | Path, *, train_size: int | None = None, holdout_size: int | None = None, seed: int = 0
 ) -> Data:
-    """Load a set of `NAMED` by its name, or a user's data by their path; the format is recognised by the files there.
+    """Load a set of `BUILT_IN` by its name, or a user's data by their path; the files there tell the format.
 
     A `.npz` file holds `train_x`, `train_y`, `test_x`, `test_y` and, if there are unseen samples to spare,
-    `reference_x`, `reference_y`. Bytes are read as pixels and scaled to [0, 1]; floats are taken as they are. Images
+    `holdout_x`, `holdout_y`. Bytes are read as pixels and scaled to [0, 1]; floats are taken as they are. Images
     are "n height width" or "n channels height width". Optional `train_ids` name the training samples, `train_owner` and
     `test_owner` whom each is about. The other formats of images, tables and texts are described in docs/data.md.
 
-    Where a source has no test part, one is drawn. `reference_size` training samples are drawn to be the unseen
-    reference set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. Where
+    Where a source has no test part, one is drawn. `holdout_size` training samples are drawn to be the unseen
+    holdout set, and then `train_size` of the rest to be trained on; all draws are functions of the seed. Where
     samples have owners, the first two draws take whole owners (docs/data.md). A test sample whose input is also trained
     on is left out.
 
     Raises DataError for an unknown source, a missing or damaged file, or arrays that do not fit together.
 
-    >>> data = load("fashion_mnist_5k", train_size=1000)
+    >>> data = load_data("fashion_mnist_5k", train_size=1000)
     >>> len(data.train), len(data.test), data.classes
     (1000, 2500, 10)
     """
-    if str(source) in NAMED:
-        name, contents = str(source), NAMED[str(source)](seed)
+    if str(source) in BUILT_IN:
+        name, contents = str(source), BUILT_IN[str(source)](seed)
     else:
         path = Path(source)
         form = formats.recognise(path)
@@ -148,12 +148,12 @@ def load(
             raise DataError(
                 f"expected {form.name} in {path}, got {error}; check the files and their permissions"
             ) from error
-    return _data(name, contents, train_size, reference_size, seed)
+    return _data(name, contents, train_size, holdout_size, seed)
 
 
 def embedded() -> Data:
     """Load the 5,000 + 500 + 2,500 images of Fashion-MNIST that the package ships, checked against their checksum."""
-    return load(EMBEDDED)
+    return load_data(EMBEDDED)
 
 
 def _embedded_arrays() -> Arrays:
@@ -172,15 +172,15 @@ def _embedded_arrays() -> Arrays:
     return arrays
 
 
-NAMED: Final[dict[str, Callable[[int], Contents]]] = {
-    EMBEDDED: lambda _: Contents(_embedded_arrays(), targets=Targets(named.ITEMS)),
-    "fashion_pairs": lambda _: named.pairs(_embedded_arrays()),
-    "digits": named.digits,
-    "diabetes": named.diabetes,
+BUILT_IN: Final[dict[str, Callable[[int], Contents]]] = {
+    EMBEDDED: lambda _: Contents(_embedded_arrays(), targets=Targets(builtin.ITEMS)),
+    "fashion_pairs": lambda _: builtin.pairs(_embedded_arrays()),
+    "digits": builtin.digits,
+    "diabetes": builtin.diabetes,
 }
 
 
-def _data(name: str, contents: Contents, train_size: int | None, reference_size: int | None, seed: int) -> Data:
+def _data(name: str, contents: Contents, train_size: int | None, holdout_size: int | None, seed: int) -> Data:
     _check(contents)
     arrays, kind, tokens = contents.arrays, contents.kind, contents.vocabulary is not None
     classes, notes = contents.classes, list(contents.notes)
@@ -190,7 +190,7 @@ def _data(name: str, contents: Contents, train_size: int | None, reference_size:
         classes = 1 + max(int(arrays[f"{part}_y"].max()) for part in PARTS if f"{part}_y" in arrays)
     if contents.owner is not None:
         arrays = arrays | {"train_owner": contents.metadata[contents.owner]}
-    chosen = select(arrays, train_size=train_size, reference_size=reference_size, seed=seed, metadata=contents.metadata)
+    chosen = select(arrays, train_size=train_size, holdout_size=holdout_size, seed=seed, metadata=contents.metadata)
     parts: dict[str, Samples] = {}
     for part in PARTS:
         if f"{part}_x" in chosen.arrays:
@@ -208,7 +208,7 @@ def _data(name: str, contents: Contents, train_size: int | None, reference_size:
         classes,
         parts["train"],
         parts["test"],
-        parts.get("reference"),
+        parts.get("holdout"),
         digest.hexdigest(),
         (*notes, *chosen.notes),
         kind,
@@ -234,7 +234,7 @@ def _gaps(labels: Shaped[np.ndarray, " k"]) -> list[str]:
 def _check(contents: Contents) -> None:
     """Refuse arrays that are missing, of the wrong kind, or that do not fit together."""
     arrays = contents.arrays
-    used = [part for part in PARTS if part != "reference" or {"reference_x", "reference_y"} & set(arrays)]
+    used = [part for part in PARTS if part != "holdout" or {"holdout_x", "holdout_y"} & set(arrays)]
     needed = [f"{part}_{axis}" for part in used for axis in "xy"]
     if missing := [name for name in needed if name not in arrays]:
         raise DataError(f"expected arrays {', '.join(needed)}, got none named {', '.join(missing)}; add them")

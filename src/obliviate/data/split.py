@@ -1,4 +1,4 @@
-"""Which training samples are forgotten, which are kept, and which unseen ones may serve as a yardstick."""
+"""Which training samples are forgotten, which are kept, and which unseen ones may serve as a baseline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The forget set D_F, the retain set D_R (None where it is not available) and the unseen reference set D_V.
+    """The forget set D_F, the retain set D_R (None where it is not available) and the unseen holdout set D_V.
 
     It holds no test data: a method cannot see what the audit uses.
 
@@ -33,7 +33,7 @@ class Split:
 
     forget: Samples
     retain: Samples | None
-    reference: Samples | None = None
+    holdout: Samples | None = None
 
     @classmethod
     def of(
@@ -41,7 +41,7 @@ class Split:
         train: Samples,
         *,
         forget: Forget,
-        reference: Samples | None = None,
+        holdout: Samples | None = None,
         metadata: Mapping[str, Any] | None = None,
         owner: str | None = None,
         seed: int = 0,
@@ -52,7 +52,7 @@ class Split:
         the one that tells whom a sample is about. `seed` is that of a random choice.
 
         Raises DataError for unknown or duplicate ids, a rule that cannot be followed, an empty forget set, a forget set
-        that is everything, or a reference set that shares ids with the training samples.
+        that is everything, or a holdout set that shares ids with the training samples.
 
         >>> import torch
         >>> train = Samples.from_tensors(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]), ids=list("abcd"))
@@ -63,14 +63,14 @@ class Split:
         ids = as_ids(chosen_by.ids, what="ids to forget")
         if len(ids) == 0:
             raise DataError("expected at least one id to forget, got none; name ids, or a share of the training set")
-        refuse_shared(reference, train)
+        refuse_shared(holdout, train)
         chosen = train.select(ids)
         if len(ids) == len(train):
             raise DataError(
                 f"expected a forget set smaller than the training set, got all {len(train)} samples; "
                 "to forget everything, delete the model"
             )
-        return cls(forget=chosen, retain=train.without(ids), reference=reference)
+        return cls(forget=chosen, retain=train.without(ids), holdout=holdout)
 
     @property
     def kept(self) -> Samples:
@@ -98,11 +98,11 @@ class Split:
         return replace(self, retain=None)
 
 
-def refuse_shared(reference: Samples | None, train: Samples) -> None:
-    """Refuse reference samples that were trained on; raises DataError."""
-    if reference is not None and len(shared := np.intersect1d(reference.ids, train.ids)):
+def refuse_shared(holdout: Samples | None, train: Samples) -> None:
+    """Refuse holdout samples that were trained on; raises DataError."""
+    if holdout is not None and len(shared := np.intersect1d(holdout.ids, train.ids)):
         raise DataError(
-            f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
+            f"expected a holdout set that was never trained on, got {shown(shared)} of the training set; "
             "use samples that the model has not seen"
         )
 

@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Final
 import torch
 from torch import Tensor, nn
 
-from obliviate.attacks.adversarial import SEARCHES, SearchName, initial_radius
+from obliviate._util.modes import evaluating
+from obliviate.adversarial.closest import SEARCHES, SearchName, initial_radius
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_inside, check_positive, check_schedule, input_space
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.modes import evaluating
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
@@ -153,7 +153,7 @@ def adversarial_examples(
             options["radius"] = radius or initial_radius(model, batch.x, batch.y, space)
         elif search == "fgsm":  # a length in L∞, not the radius of the 95 % rule
             options["radius"] = radius or FIRST_STEP * space.width
-        found = SEARCHES[search](
+        examples = SEARCHES[search](
             model,
             batch.x,
             batch.y,
@@ -161,11 +161,17 @@ def adversarial_examples(
             progress=lambda done, total: run.progress("search", done, total),
             **options,
         )
-        return {"x": found.x, "y": found.y, "found": found.found, "distance": found.distance, "spent": found.gradients}
+        return {
+            "x": examples.x,
+            "y": examples.y,
+            "found": examples.found,
+            "distance": examples.distance,
+            "spent": examples.gradients,
+        }
 
     with evaluating(model):
-        made = run.once("adversarial", make)
-    found = made["found"].cpu()
+        searched = run.once("adversarial", make)
+    found = searched["found"].cpu()
     if not bool(found.any()):
         raise MethodError(
             f"expected adversarial examples of {len(samples)} samples, got none; "
@@ -173,11 +179,11 @@ def adversarial_examples(
         )
     run.notes |= {
         "adversarial_found": float(found.float().mean()),
-        "adversarial_median_l2": float(made["distance"].cpu()[found].median()),
-        "gradients_per_sample": float(made["spent"].float().mean()),
+        "adversarial_median_l2": float(searched["distance"].cpu()[found].median()),
+        "gradients_per_sample": float(searched["spent"].float().mean()),
     }
     ids = [f"{name}{SUFFIX}" for name in samples.ids[found.numpy()]]
-    return Samples.from_tensors(made["x"].cpu()[found], made["y"].cpu()[found], ids=ids)
+    return Samples.from_tensors(searched["x"].cpu()[found], searched["y"].cpu()[found], ids=ids)
 
 
 def _chosen(examples: Samples, forget: Samples) -> Samples:

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from obliviate._util.plugins import Registry
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
 from obliviate.methods.relative import OF_RECIPE, kinds, resolved
-from obliviate.plugins import Registry
 from obliviate.task import TASKS, Classification, InputSpace, Task
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
@@ -31,7 +31,7 @@ REGISTRY: Final = Registry(
     kind="method",
     group="obliviate.methods",
     attributes=("name", "needs", "exact", "source"),
-    needs=frozenset({"retain", "reference", "labels", "recipe", "teachers"}),
+    needs=frozenset({"retain", "holdout", "labels", "recipe", "teachers"}),
     page="docs/methods/README.md",
     error=MethodError,
 )
@@ -42,7 +42,7 @@ class Method(Protocol):
     """An unlearning method.
 
     `name` is its name in the registry; `needs` says what must be there before any work begins, of "retain",
-    "reference", "labels", "recipe" and "teachers"; an instance may need less than its class (`needs_less`).
+    "holdout", "labels", "recipe" and "teachers"; an instance may need less than its class (`needs_less`).
     `exact` methods give a model that never saw the forget set; `source` is the publication. A class attribute `tasks`
     may name the kinds of task that it serves; without one it serves all.
     """
@@ -84,9 +84,9 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
     """
     remedies = {
         "retain": (split.retain is not None, "the retained training samples: leave out `--no-retain`, or give them"),
-        "reference": (
-            split.reference is not None,
-            "unseen reference samples: `train --reference-size N`, or `Split.of(..., reference=...)`",
+        "holdout": (
+            split.holdout is not None,
+            "unseen holdout samples: `train --holdout-size N`, or `Split.of(..., holdout=...)`",
         ),
         "recipe": (run.recipe is not None, "the recipe that trained the original model: `recipe=...`"),
         "teachers": (
@@ -94,7 +94,7 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
             "a pool of models of the same recipe, other than that of the audit: `teachers=train_references(...)`",
         ),
     }
-    what = {"retain": "retain set", "reference": "reference set", "recipe": "recipe", "teachers": "pool of teachers"}
+    what = {"retain": "retain set", "holdout": "holdout set", "recipe": "recipe", "teachers": "pool of teachers"}
     for need in sorted((method.needs & set(remedies)) - planned):
         present, remedy = remedies[need]
         if not present:

@@ -15,13 +15,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from obliviate._util.seeds import derive
 from obliviate.data.loading import order
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive
 from obliviate.methods.relative import Strength
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.gradients import gradients
 from obliviate.training.run import Run
@@ -57,15 +57,15 @@ class Influence:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         model.eval()
-        made = run.once("influence", lambda: self._solve(model, split, run))
-        parameters = [one for one in model.parameters() if one.requires_grad]
+        solution = run.once("influence", lambda: self._solve(model, split, run))
+        parameters = [weight for weight in model.parameters() if weight.requires_grad]
         with torch.no_grad():
             size = float(_flat(tuple(parameters)).norm())
-            length = float(made["direction"].norm())
+            length = float(solution["direction"].norm())
             scale = min(self.alpha, self.radius * size / length) if length else 0.0
-            for one, step in zip(parameters, _like(made["direction"], parameters), strict=True):
-                one.add_(step, alpha=scale)
-        run.notes |= {"alpha": scale, "cg_steps": float(made["steps"]), "cg_residual": float(made["residual"])}
+            for weight, step in zip(parameters, _like(solution["direction"], parameters), strict=True):
+                weight.add_(step, alpha=scale)
+        run.notes |= {"alpha": scale, "cg_steps": float(solution["steps"]), "cg_residual": float(solution["residual"])}
         return model
 
     def _solve(self, model: nn.Module, split: Split, run: Run) -> dict[str, Tensor]:
@@ -78,11 +78,11 @@ class Influence:
         def product(vector: Tensor) -> Tensor:
             return curvature(model, batches, run.task, vector) + self.damping * vector
 
-        def told(done: int) -> None:
+        def report(done: int) -> None:
             run.progress("curvature", done, self.steps)
 
         direction, residual, done = conjugate_gradients(
-            product, share * difference, steps=self.steps, least=self.damping / 2, told=told
+            product, share * difference, steps=self.steps, least=self.damping / 2, progress=report
         )
         if not done:
             raise MethodError(
@@ -107,7 +107,7 @@ def gradient(model: nn.Module, samples: Samples, run: Run) -> Float[Tensor, " d"
 
 def curvature(model: nn.Module, batches: list[Batch], task: Task, vector: Float[Tensor, " d"]) -> Float[Tensor, " d"]:
     """The product H·vector, H the Hessian of the mean loss over the batches (Pearlmutter 1994)."""
-    parameters = [one for one in model.parameters() if one.requires_grad]
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
     count = sum(len(batch) for batch in batches)
     total = torch.zeros_like(vector)
     for batch in batches:
@@ -127,7 +127,7 @@ def conjugate_gradients(
     steps: int,
     tolerance: float = 1e-5,
     least: float = 0.0,
-    told: Callable[[int], object] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
 ) -> tuple[Float[Tensor, " d"], float, int]:
     """Solve A·x = target for a symmetric A given by its products; return x, its relative residual, the steps taken.
 
@@ -150,14 +150,14 @@ def conjugate_gradients(
         before, size = size, float(residual @ residual)
         direction = residual + size / before * direction
         done += 1
-        told(done)
+        progress(done)
     return solution, (size / start) ** 0.5 if start else 0.0, done
 
 
 def _flat(parts: tuple[Tensor, ...]) -> Float[Tensor, " d"]:
-    return torch.cat([one.flatten() for one in parts])
+    return torch.cat([part.flatten() for part in parts])
 
 
 def _like(vector: Float[Tensor, " d"], parameters: list[nn.Parameter]) -> list[Tensor]:
-    sizes = [one.numel() for one in parameters]
-    return [part.view_as(one) for part, one in zip(vector.split(sizes), parameters, strict=True)]
+    sizes = [weight.numel() for weight in parameters]
+    return [part.view_as(weight) for part, weight in zip(vector.split(sizes), parameters, strict=True)]

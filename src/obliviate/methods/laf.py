@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from obliviate._util.modes import training_only
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, needs_less
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.models.vae import VAE, elbo_loss
-from obliviate.modes import training_only
-from obliviate.seeds import derive
 from obliviate.training.features import head_layer, representation
 from obliviate.training.mixup_losses import contrast
 from obliviate.training.optimizers import Adam

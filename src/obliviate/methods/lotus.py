@@ -31,12 +31,12 @@ class LoTUS:
 
     Spartalis et al. 2025 and their code: the targets are Gumbel-softmax samples of the original's logits, soft ones at
     temperature τ on the forget set and one-hot ones on the retain set. Before every epoch τ = exp(α · (accuracy of the
-    model on D_F − accuracy of the original on the reference set)); once the difference is −0.01 or less after the first
+    model on D_F − accuracy of the original on the holdout set)); once the difference is −0.01 or less after the first
     epoch, it stops. Where forgotten classes have no retained samples, the accuracy to reach is 0.
     """
 
     name: ClassVar[str] = "lotus"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain", "reference", "labels"})
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "holdout", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Spartalis et al., CVPR 2025, arXiv 2503.18314"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
@@ -57,10 +57,10 @@ class LoTUS:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
-        assert split.reference is not None
+        assert split.holdout is not None
         teacher = copy.deepcopy(model).eval().requires_grad_(False)
         known_classes = np.isin(targets(split.forget).numpy(), targets(split.kept).numpy()).any()
-        bound = accuracy(teacher, split.reference) if known_classes else 0.0
+        bound = accuracy(teacher, split.holdout) if known_classes else 0.0
         temperature = 1.0
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:

@@ -12,11 +12,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.seeds import derive
 from obliviate.training.gradients import gradients
 from obliviate.training.run import Run
 

@@ -48,10 +48,10 @@ class NablaTau:
 
     L = α · ReLU(τ − L̄_F)² + (1 − α) · L̄_R, section 3 of the paper. Works with any task that has a loss.
 
-    τ is the mean loss of the reference set D_V under the current model, taken anew every `refresh` forget-epochs.
-    D_V is whatever `split.reference` holds: for a biased forget set, give unseen samples that are like it. A number in
+    τ is the mean loss of the holdout set D_V under the current model, taken anew every `refresh` forget-epochs.
+    D_V is whatever `split.holdout` holds: for a biased forget set, give unseen samples that are like it. A number in
     `tau`, or "log_classes" for the loss of a model that knows nothing, replaces it (for whole classes); then no
-    reference is needed. `alpha` is α_0, which falls linearly to 0 over the run; None is
+    holdout is needed. `alpha` is α_0, which falls linearly to 0 over the run; None is
     min(`alpha_per_share` · |D_F|/|D|, 0.9).
     `epochs` counts forget-epochs: passes over D_F, each batch beside the next batch of D_R. None makes
     `retain_passes` passes over D_R of them, at least one and at most `most_epochs`.
@@ -60,12 +60,12 @@ class NablaTau:
     """
 
     name: ClassVar[str] = "nabla_tau"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain", "reference", "labels"})
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "holdout", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Trippa et al., 2024, arXiv 2403.14339"
     when_none: ClassVar[WhenNone] = {
         "always": {
-            "tau": "the loss of the reference set",
+            "tau": "the loss of the holdout set",
             "alpha": f"alpha_per_share times the forgotten share, at most {MOST_ALPHA}",
             "epochs": "retain_passes passes over the retain set, at most most_epochs",
         }
@@ -116,15 +116,15 @@ class NablaTau:
         if isinstance(self.tau, str) and self.tau != LOG_CLASSES:
             raise MethodError(f"expected tau to be a number or {LOG_CLASSES!r}, got {self.tau!r}; correct it")
         if not isinstance(self.tau, str | None) and not math.isfinite(self.tau):
-            raise MethodError(f"expected a finite tau, got {self.tau}; give a loss, or a reference set and no tau")
+            raise MethodError(f"expected a finite tau, got {self.tau}; give a loss, or a holdout set and no tau")
         check_schedule(self)
         if self.tau is not None:
-            needs_less(self, "reference")
+            needs_less(self, "holdout")
 
     def settled(self, split: Split) -> NablaTau:
-        """Fill in what depends on the sizes of the sets; raises MethodError for a reference set that will not do."""
+        """Fill in what depends on the sizes of the sets; raises MethodError for a holdout set that will not do."""
         if self.tau is None:
-            _check_reference(split)
+            _check_holdout(split)
         alpha, epochs = self.alpha, self.epochs
         if alpha is None:
             alpha = min(self.alpha_per_share * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
@@ -151,8 +151,8 @@ class NablaTau:
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs)
         state = {"model": model, "optimizer": optimizer, "scheduler": scheduler, "target": target}
         for epoch in run.epochs("nabla_tau", epochs, **state):
-            if split.reference is not None and self.tau is None and epoch % self.refresh == 0:
-                target["tau"] = mean_loss(model, split.reference, run.task)
+            if split.holdout is not None and self.tau is None and epoch % self.refresh == 0:
+                target["tau"] = mean_loss(model, split.holdout, run.task)
             batches = run.paired(split.forget, split.kept, size, epoch)
             weights = iter(decay(alpha, epoch, epochs, len(batches)))
             run.fit(model, batches, loss, optimizer, training=self.train_mode, clip_norm=self.clip_norm)
@@ -186,16 +186,16 @@ def decay(alpha: float, epoch: int, epochs: int, steps: int) -> list[float]:
     return [alpha * (1 - (epoch + part) / epochs) for part in within]
 
 
-def _check_reference(split: Split) -> None:
-    """Refuse a missing reference set, and one that the model has seen: its loss is no yardstick."""
-    if split.reference is None:
+def _check_holdout(split: Split) -> None:
+    """Refuse a missing holdout set, and one that the model has seen: its loss is no baseline."""
+    if split.holdout is None:
         raise MethodError(
-            "expected a reference set for nabla_tau, got none; it needs unseen reference samples: "
-            "`train --reference-size N`, or `Split.of(..., reference=...)`, or a given `tau`"
+            "expected a holdout set for nabla_tau, got none; it needs unseen holdout samples: "
+            "`train --holdout-size N`, or `Split.of(..., holdout=...)`, or a given `tau`"
         )
     trained = np.concatenate([split.forget.ids, split.kept.ids])
-    if len(shared := np.intersect1d(split.reference.ids, trained)):
+    if len(shared := np.intersect1d(split.holdout.ids, trained)):
         raise MethodError(
-            f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
+            f"expected a holdout set that was never trained on, got {shown(shared)} of the training set; "
             "use samples that the model has not seen, or give `tau`"
         )

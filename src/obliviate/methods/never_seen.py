@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.rules import targets
 from obliviate.data.samples import Samples, original_id
 from obliviate.data.split import Split
@@ -31,7 +32,6 @@ from obliviate.methods.relative import (
     check,
     whole,
 )
-from obliviate.seeds import derive
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.opinions import Calibration, Opinions
@@ -68,8 +68,8 @@ class NeverSeen:
 
     The target of a forget sample x is softmax(s · p(x)): p is the mean of centred log-probabilities over the teachers
     that were not trained on x, moved by a weight towards those of one of them, drawn for each sample. Weight and
-    sharpness s make targets of *reference* samples as right and as sure as the model itself is there, which never saw
-    them; without a reference set s is 1 and the weight ½. `single_opinion` gives the weight instead: 1 makes targets as
+    sharpness s make targets of *holdout* samples as right and as sure as the model itself is there, which never saw
+    them; without a holdout set s is 1 and the weight ½. `single_opinion` gives the weight instead: 1 makes targets as
     various as models are, which the strongest attacks tell less, and forgets more than retraining does. A class that is
     forgotten as a whole is left out of what teachers say.
 
@@ -77,7 +77,7 @@ class NeverSeen:
     where the margin of a forget sample's label is above that of its target, `below` times where it is not: what is
     known less than its target needs no teaching, and soft targets make a model unsure of other samples too. `repeats`
     says how often a forget sample comes in an epoch, at most as often as makes forget samples as many as retained ones;
-    `hold` how often reference samples come, with what the original says of them; `least_steps` are taken whatever
+    `hold` how often holdout samples come, with what the original says of them; `least_steps` are taken whatever
     `epochs` come to, for a small request has few batches. What is None depends on whether there
     is a retain set, see `WITH_RETAIN` and `WITHOUT_RETAIN`.
     """
@@ -108,7 +108,7 @@ class NeverSeen:
         if self.repeats is not None:
             check_positive(self, "repeats")
         if self.hold is not None and self.hold < 0:
-            raise MethodError(f"expected hold of 0 or more, got {self.hold}; 0 holds no reference samples")
+            raise MethodError(f"expected hold of 0 or more, got {self.hold}; 0 holds no holdout samples")
         if self.below is not None and not 0 <= self.below <= 1:
             raise MethodError(f"expected below in [0, 1], got {self.below}; 1 teaches all forget samples alike")
         if self.single_opinion is not None and not 0 <= self.single_opinion <= 1:
@@ -131,8 +131,8 @@ class NeverSeen:
         parts = [run.augmented(split.forget).repeated(repeats)]
         if split.retain is not None:
             parts.append(run.augmented(split.retain))
-        if split.reference is not None and hold:
-            parts.append(run.place(split.reference).repeated(hold))
+        if split.holdout is not None and hold:
+            parts.append(run.place(split.holdout).repeated(hold))
         data = parts[0].joined(*parts[1:])
         lesson.find(data)
         optimizer = run.optimizer(model, self)
@@ -147,10 +147,10 @@ class NeverSeen:
 
 @dataclass(frozen=True, eq=False)
 class _Lesson:
-    """What is taught: a target for each forget sample, and for reference samples what the original says of them."""
+    """What is taught: a target for each forget sample, and for holdout samples what the original says of them."""
 
     task: Classification
-    targets: Float[Tensor, "n classes"]  # of the forget samples, then of the reference samples
+    targets: Float[Tensor, "n classes"]  # of the forget samples, then of the holdout samples
     forgotten: int  # how many of them are of forget samples
     rows: dict[str, int]  # by id, where a sample's target stands
     below: float
@@ -168,20 +168,20 @@ class _Lesson:
         below: float,
         weight: float | None = None,
     ) -> _Lesson:
-        """Ask the teachers, and make them as right and as sure as the model is on the reference samples."""
+        """Ask the teachers, and make them as right and as sure as the model is on the holdout samples."""
         teachers, seed, classes = run.teachers, derive(run.seed, "teachers"), task.classes
         assert teachers is not None
         gone = _gone(split, classes)
-        opinions, reference = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.reference
+        opinions, holdout = Opinions.of(teachers, split.forget, seed=seed, gone=gone), split.holdout
         calibration = Calibration() if weight is None else Calibration(weight)
         parts, ids = list[Tensor](), split.forget.ids.tolist()
         places = torch.where(gone, -1, (~gone).cumsum(0) - 1)
-        if reference is not None:
-            reference = reference.at(~gone[targets(reference)].numpy())
-            original = outputs(model, reference)
-            unseen = Opinions.of(teachers, reference, seed=derive(seed, "reference"), gone=gone)
-            calibration = Calibration.of(unseen, original[:, ~gone], places[targets(reference)], weight=weight)
-            parts, ids = [original.softmax(1)], [*ids, *reference.ids.tolist()]
+        if holdout is not None:
+            holdout = holdout.at(~gone[targets(holdout)].numpy())
+            original = outputs(model, holdout)
+            unseen = Opinions.of(teachers, holdout, seed=derive(seed, "reference"), gone=gone)
+            calibration = Calibration.of(unseen, original[:, ~gone], places[targets(holdout)], weight=weight)
+            parts, ids = [original.softmax(1)], [*ids, *holdout.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
         forget[:, ~gone] = calibration.logits(opinions, places[targets(split.forget)]).softmax(1)
         weights = task.weights(run.place(torch.arange(classes)))

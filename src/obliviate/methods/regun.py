@@ -22,16 +22,16 @@ from obliviate.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class ReGUn:
-    """Distil each forget batch to the original's mean output on reference samples with the same class counts.
+    """Distil each forget batch to the original's mean output on holdout samples with the same class counts.
 
     Mirlach et al. 2026: λ · KL(q ‖ p_θ) on the forget batch + (1 − λ) · CE on a retain batch, where q is the
-    mean of what the original model, which never changes, says of reference samples drawn anew for every batch, as many
+    mean of what the original model, which never changes, says of holdout samples drawn anew for every batch, as many
     of each class as there are forget samples of it. An epoch is a pass over the retain set, in which
     forget batches come again.
     """
 
     name: ClassVar[str] = "regun"
-    needs: ClassVar[frozenset[str]] = frozenset({"retain", "reference", "labels"})
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "holdout", "labels"})
     exact: ClassVar[bool] = False
     source: ClassVar[str] = "Mirlach et al., ICLR 2026 workshops, arXiv 2603.11210"
     tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
@@ -54,9 +54,9 @@ class ReGUn:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
-        assert split.reference is not None
-        unseen = run.place(outputs(model, split.reference).softmax(1))
-        labels = targets(split.reference)
+        assert split.holdout is not None
+        unseen = run.place(outputs(model, split.holdout).softmax(1))
+        labels = targets(split.holdout)
 
         def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
             aim = unseen[run.place(drawn(labels, forget.y.cpu()))].mean(0)

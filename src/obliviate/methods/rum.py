@@ -12,12 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from obliviate._util.modes import evaluating
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.modes import evaluating
-from obliviate.training.relabel import relabelled
+from obliviate.training.random_labels import with_random_labels
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
@@ -56,7 +56,7 @@ class RUM:
         medium, high, size = whole(self, "medium_epochs", "high_epochs", "batch_size")
 
         def wrong(model: nn.Module, batch: Batch) -> Tensor:
-            return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
+            return run.task.loss(model, with_random_labels(batch, classes=classes, seed=run.seed))
 
         scores = run.once("memorisation", lambda: memorisation(model, split.forget, run))["score"]
         _, _, highest = thirds(split.forget, scores)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.training.relabel import relabelled
+from obliviate.training.random_labels import with_random_labels
 from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
@@ -49,7 +49,7 @@ class SalUn:
         epochs, size = whole(self, "epochs", "batch_size")
 
         def wrong(model: nn.Module, batch: Batch) -> Tensor:
-            return run.task.loss(model, relabelled(batch, classes=classes, seed=run.seed))
+            return run.task.loss(model, with_random_labels(batch, classes=classes, seed=run.seed))
 
         mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=self.saliency))
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)

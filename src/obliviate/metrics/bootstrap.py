@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from obliviate._util.seeds import derive
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, ScorePair, auc
-from obliviate.seeds import derive
 
 # Sample indices held at once, 16 MiB.
 CHUNK = 2**21
@@ -36,7 +36,7 @@ def hierarchical_bootstrap(
 
     With S seeds the top level understates its variance by (S - 1) / S and has few distinct draws: below 5 seeds the
     interval is coarse and too narrow (a nominal 95 % covered 80 % at 3 seeds in simulation); prefer
-    `audit.yardstick` there. Noise of the lower levels is counted again at the upper ones, so that where seeds
+    `audit.baseline` there. Noise of the lower levels is counted again at the upper ones, so that where seeds
     hardly differ the interval is too wide. AUC is computed from counts, any other statistic by
     calling it seeds * sets * draws times.
     Raises DataError for an empty level, or unequal sizes where levels are crossed.

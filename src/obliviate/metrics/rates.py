@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Real
 from scipy.stats import binom
 
+from obliviate._util.seeds import derive
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, clopper_pearson
-from obliviate.seeds import derive
 
 # Negatives times FPR; below it a rate rests on a handful of samples.
 LEAST_EXPECTED = 10

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Real
 from scipy.stats import norm
 
+from obliviate._util.seeds import derive
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, ScorePair, auc, balanced_accuracy, placement_variance, placements
-from obliviate.seeds import derive
 
 RIDGE: Final = 1e-6  # of features with a variance of 1
 

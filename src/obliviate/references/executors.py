@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
+from obliviate._util.imports import imported
 from obliviate.errors import AuditError
-from obliviate.imports import imported
 from obliviate.references.jobs import Executor
 
 REMEDY = "name a function without arguments that returns one, as module:function"

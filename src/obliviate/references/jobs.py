@@ -23,9 +23,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from obliviate.data.samples import Samples
-from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingError, WorkspaceError
-from obliviate.files import (
+from obliviate._util.files import (
     LOG,
     WORK,
     check_sha256,
@@ -35,7 +33,9 @@ from obliviate.files import (
     write_atomically,
     write_sealed_json,
 )
-from obliviate.locks import locked
+from obliviate._util.locks import locked
+from obliviate.data.samples import Samples
+from obliviate.errors import AuditError, ObliviateError, RecipeError, TrainingError, WorkspaceError
 from obliviate.references.logits import REMEDY, StoredLogits, write_logits
 from obliviate.task import Task
 from obliviate.training.compute import Compute

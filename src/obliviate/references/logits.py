@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from obliviate._util.files import check_sha256, sha256_of, write_atomically
 from obliviate.errors import AuditError
-from obliviate.files import check_sha256, sha256_of, write_atomically
 
 KEY = "logits"
 REMEDY = "delete the file to train it again"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from obliviate._util.seeds import derive
 from obliviate.errors import AuditError
-from obliviate.seeds import derive
 
 
 def check_count(models: int) -> None:

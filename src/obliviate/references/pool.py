@@ -16,11 +16,11 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
+from obliviate._util.files import read_sealed_json, writable_folder, write_sealed_json
+from obliviate._util.locks import LOCK
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.files import read_sealed_json, writable_folder, write_sealed_json
-from obliviate.locks import LOCK
 from obliviate.references import jobs
 from obliviate.references.jobs import JOB, WORK, Executor, is_finished, open_logits, read_record, weights_file
 from obliviate.references.logits import StoredLogits

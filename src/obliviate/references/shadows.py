@@ -15,16 +15,16 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 from torch import nn
 
+from obliviate._util.files import read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.seeds import derive
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.files import read_sealed_json, shortened_apart, writable_folder, write_sealed_json
 from obliviate.references import jobs
 from obliviate.references.jobs import Executor, Job, open_logits, pickled, read_record, record_file
 from obliviate.references.logits import REMEDY, StoredLogits
 from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent

@@ -58,10 +58,10 @@ def render(results: Results) -> str:
         klom=tables.klom(models),
         competition=tables.competition(models),
         too_few_shadows=next((one for one in scored if one.quality is None), None),
-        screens=tables.screens(models),
+        cheap_attacks=tables.cheap_attacks(models),
         coins=results.coin_flips,
         noise=results.planted_noise,
-        exposed=[(model, _worst(model, results)) for model in models if model.role != "retrained"],
+        exposed=[(model, _exposed(model, results)) for model in models if model.role != "retrained"],
         palette=[(variable, colour) for colour, variable in plots.VARIABLES.items()],
         roc=[_drawn(plots.roc_plot(results, narrow=narrow)) for narrow in (False, True)],
         ft_auc=[_drawn(plots.ft_auc_plot(results, narrow=narrow)) for narrow in (False, True)],
@@ -126,6 +126,6 @@ def _decisive(results: Results) -> list[str]:
     return [results.titles[name] for name in names]
 
 
-def _worst(model: ModelResult, results: Results) -> list[tuple[ExposedSample, str | None]]:
+def _exposed(model: ModelResult, results: Results) -> list[tuple[ExposedSample, str | None]]:
     """The worst samples of a model, each with its picture or None."""
-    return [(sample, results.pictures.get(sample.name)) for sample in model.worst.samples[: pictures.SHOWN]]
+    return [(sample, results.pictures.get(sample.name)) for sample in model.exposure.samples[: pictures.SHOWN]]

@@ -34,7 +34,7 @@ class Table:
 
 
 def differences(findings: Findings) -> Table:
-    """The distance to the yardstick, with the interval that the verdict rests on, the margin and the resolution."""
+    """The distance to the baseline, with the interval that the verdict rests on, the margin and the resolution."""
     names = _keys(model.differences for model in findings.models)
     rows = [
         (
@@ -117,9 +117,9 @@ def rates(findings: Findings) -> Table:
 
 def shares(models: Sequence[ModelResult]) -> Table:
     """How many forget samples are among the 1 % and 5 % of unseen samples that look most like members, in percent."""
-    levels = _keys(model.worst.shares for model in models)
+    levels = _keys(model.exposure.shares for model in models)
     heads = [f"in the top {100 * float(level):g} %, expected {100 * float(level):g}" for level in levels]
-    return _with_floor(models, levels, heads, lambda model, level: model.worst.shares.get(level))
+    return _with_floor(models, levels, heads, lambda model, level: model.exposure.shares.get(level))
 
 
 PARTS: tuple[Part, ...] = ("forget", "retain", "unseen")
@@ -180,13 +180,13 @@ def competition(models: Sequence[ModelResult]) -> Table | None:
     return Table(heads=["forgetting quality F", "final score"], rows=rows, floor=[]) if rows else None
 
 
-def screens(models: Sequence[ModelResult]) -> Table | None:
+def cheap_attacks(models: Sequence[ModelResult]) -> Table | None:
     """Balanced accuracy of the cheap attacks in percent; None where they were not asked for."""
-    names = _keys(model.screens for model in models)
+    names = _keys(model.cheap_attacks for model in models)
     if not names:
         return None
     heads = [name.replace("_", " ") for name in names]
-    return _with_floor(models, names, heads, lambda model, name: model.screens.get(name))
+    return _with_floor(models, names, heads, lambda model, name: model.cheap_attacks.get(name))
 
 
 def _retrained(models: Sequence[ModelResult]) -> list[ModelResult]:

@@ -35,7 +35,7 @@ def _beside(findings: Findings) -> dict[str, str]:
     return heads
 
 
-def table(result: AuditResult) -> str:
+def format_table(result: AuditResult) -> str:
     """Lay the results of an audit out in columns, and say below what to compare them with.
 
     `gap` is the mean distance to the retrained models in points, empty without them; `cost` the share of the time of
@@ -62,7 +62,7 @@ def notes(findings: Findings) -> list[str]:
     Columns that are empty are not explained.
     """
     floor = findings.floor
-    against = "retrained models" if findings.yardstick == "retrained" else "references that never saw them"
+    against = "retrained models" if findings.baseline == "retrained" else "references that never saw them"
     margin = extent([model.margin for model in findings.models])
     known = extent([floor.ft_auc_min, floor.ft_auc_max])
     gap = floor.average_gap_mean

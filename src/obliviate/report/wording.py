@@ -213,9 +213,9 @@ def caution(model: ModelResult, retrained: Sequence[ModelResult]) -> str:
     The whole 95 % interval of a share has to lie above what is expected, and above the retrained models' shares.
     Empty where nothing stands out.
     """
-    for level, share in model.worst.shares.items():
+    for level, share in model.exposure.shares.items():
         expected = 100 * float(level)
-        others = [other.worst.shares[level].value for other in retrained]
+        others = [other.exposure.shares[level].value for other in retrained]
         if share.low > max([expected, *others]):
             beside = f" (retrained models: {extent(others)} %)" if others else ""
             sentence = (

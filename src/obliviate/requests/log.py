@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from obliviate._util.files import LOG
 from obliviate.errors import WorkspaceError
-from obliviate.files import LOG
 
 FILE: Final = "events.jsonl"
 SEAL: Final = "sha256"

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
+from obliviate._util.files import read_sealed_json
 from obliviate.errors import CheckpointError
-from obliviate.files import read_sealed_json
 
 FORMAT: Final = "obliviate.checkpoint/2"
 

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from obliviate._util.files import WORK, read_sealed_json, write_sealed_json
 from obliviate.data.ids import ids_sha256
 from obliviate.errors import WorkspaceError
-from obliviate.files import WORK, read_sealed_json, write_sealed_json
 
 FORMAT: Final = "obliviate.request/2"
 

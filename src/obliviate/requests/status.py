@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from obliviate._util.locks import Holder
 from obliviate.errors import WorkspaceError
-from obliviate.locks import Holder
 from obliviate.requests.request import RequestFolder
 from obliviate.requests.store import KeptModel, Requests
 

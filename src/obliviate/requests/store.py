@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from obliviate._util.files import WORK, read_json, remove_leftovers, writable_folder
+from obliviate._util.locks import held
 from obliviate.data.ids import ids_sha256
 from obliviate.errors import ObliviateError, WorkspaceError
-from obliviate.files import WORK, read_json, remove_leftovers, writable_folder
-from obliviate.locks import held
 from obliviate.requests.log import FILE, EventLog
 from obliviate.requests.manifest import Manifest, read_manifest
 from obliviate.requests.request import Parent, Request, RequestFolder

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import ResultsError
-from obliviate.files import read_sealed_json, write_sealed_json
 from obliviate.results.schema import SCHEMA, Results
 
 MOST_NAMED = 3  # problems of one file that an error names
@@ -34,9 +34,9 @@ def parse(values: Mapping[str, Any], *, where: str = "the results", remedy: str 
     Raises ResultsError for another version of the schema, by name, and for fields that are missing, unknown or of
     another kind, each with its path.
 
-    >>> parse({"schema": "obliviate.results/3"})
+    >>> parse({"schema": "obliviate.results/4"})
     Traceback (most recent call last):
-    obliviate.errors.ResultsError: expected schema obliviate.results/4, got 'obliviate.results/3' in the results; ...
+    obliviate.errors.ResultsError: expected schema obliviate.results/5, got 'obliviate.results/4' in the results; ...
     """
     if (schema := values.get("schema")) != SCHEMA:
         raise ResultsError(

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-SCHEMA: Final = "obliviate.results/4"
+SCHEMA: Final = "obliviate.results/5"
 
 Role = Literal["original", "retrained", "unlearned"]
 """The part that a model plays in an audit."""
@@ -19,9 +19,9 @@ Verdict = Literal[
     "consistent with retraining", "leaks", "over-unlearned", "utility lost", "not resolvable with these data"
 ]
 Part = Literal["forget", "retain", "unseen"]
-Use = Literal["verdict", "figure", "screen"]
-"""What an attack is for: verdicts rest on it, its AUCs are shown beside them, or it is a cheap screen of one model."""
-Yardstick = Literal["retrained", "references"]
+Use = Literal["verdict", "figure", "cheap"]
+"""What an attack is for: verdicts rest on it, its AUCs are shown beside them, or it looks at one model only."""
+Baseline = Literal["retrained", "references"]
 Unit = Literal["percent", "R²", "perplexity"]
 Picture = Annotated[str, Field(pattern=r"^data:image/png;base64,[A-Za-z0-9+/]+={0,2}$")]
 """A PNG file inside the text, so that a page that shows it asks for nothing outside."""
@@ -57,7 +57,7 @@ class Interval(_Value):
 
 
 class TestedDifference(Interval):
-    """A difference of AUCs to the yardstick in points with its 90 % interval, and how sure it is."""
+    """A difference of AUCs to the baseline in points with its 90 % interval, and how sure it is."""
 
     __test__ = False
 
@@ -92,7 +92,7 @@ class AttackOutcome(_Value):
     rt: Interval | None = None
     """retain against unseen samples; null likewise"""
     difference: TestedDifference | None = None
-    """of `ft` to the yardstick; null for attacks that no verdict rests on"""
+    """of `ft` to the baseline; null for attacks that no verdict rests on"""
     rates: tuple[Rate, ...] = ()
     """true-positive rates at 1 and 0.1 % false positives, of attacks with references that verdicts rest on"""
 
@@ -276,7 +276,7 @@ class ModelResult(_Value):
     """mean absolute difference of the three accuracies and of the leading attack's FT-AUC to the mean of the retrained
     models (for a retrained model: of the others); null without them"""
     test_accuracy_difference: Interval
-    """to the yardstick, in points, 90 %"""
+    """to the baseline, in points, 90 %"""
     utility: tuple[UtilityFigure, ...]
     """every figure of the task"""
     damage: str
@@ -295,11 +295,11 @@ class ModelResult(_Value):
     """the least margin that these data resolve, in points of AUC"""
     reason: str
     """a sentence with the figures"""
-    worst: Exposure
+    exposure: Exposure
     """the most exposed samples"""
     distances: Distances | None
     """to retrained models; null without these, or without classes"""
-    screens: dict[str, Interval]
+    cheap_attacks: dict[str, Interval]
     """balanced accuracy of each cheap attack, 95 %; empty if not asked for"""
     klom: Klom | None
     """null without shadows"""
@@ -330,7 +330,7 @@ class AttackUsed(_Value):
     source: str
     """the publication"""
     use: Use
-    """`verdict`: verdicts rest on it; `figure`: it is shown beside them; `screen`: a cheap look at one model"""
+    """`verdict`: verdicts rest on it; `figure`: it is shown beside them; `cheap`: a cheap look at one model"""
     settings: dict[str, JsonValue]
     """its settings"""
     fitted: dict[str, JsonValue]
@@ -347,9 +347,9 @@ class Settings(_Value):
     utility_margin: float
     """how much of accuracy, recall and their like may be lost"""
     one_sided: bool
-    """whether the yardstick could show leaks only: references alone, and forget samples of a kind"""
-    screens: bool
-    """whether cheap screens were asked for"""
+    """whether the baseline could show leaks only: references alone, and forget samples of a kind"""
+    cheap_attacks: bool
+    """whether cheap attacks were asked for"""
     references: int
     """number of reference models"""
     forget: int
@@ -392,7 +392,7 @@ class Floor(_Value):
     ft_auc_max: float
     """the greatest"""
     retrained: int
-    """how many retrained models are the yardstick"""
+    """how many retrained models are the baseline"""
 
 
 class TwoSample(_Value):
@@ -413,7 +413,7 @@ class Findings(_Value):
     """how the audit was made"""
     attacks: tuple[AttackUsed, ...]
     """the attacks; the first that verdicts rest on leads: curves, gaps, the floor and exposed samples are its own"""
-    yardstick: Yardstick
+    baseline: Baseline
     """what models were compared with: `retrained` models, or `references` on the samples that each never saw"""
     controls: Controls
     """what nobody is acquitted without"""
@@ -483,7 +483,7 @@ class DataFacts(_Value):
     """the forget set"""
     retain: int
     """the retain set"""
-    reference: int
+    holdout: int
     """samples held out for methods"""
     test: int
     """the unseen samples"""
@@ -580,7 +580,7 @@ class PlantedNoise(_Value):
 class Results(Findings):
     """The content of results.json: what an audit found, and where it comes from."""
 
-    schema_: Annotated[Literal["obliviate.results/4"], Field(alias="schema")] = SCHEMA
+    schema_: Annotated[Literal["obliviate.results/5"], Field(alias="schema")] = SCHEMA
     """name and version of this schema"""
     obliviate: str
     """version of the package"""
@@ -615,7 +615,7 @@ class Results(Findings):
     notes: tuple[str, ...] = ()
     """plain sentences: what was asked for and could not be done, such as shadows of a method that has none"""
     pictures: dict[str, Picture] = Field(default_factory=dict)
-    """the samples of `worst.samples` that the report shows, by name, where they are images"""
+    """the samples of `exposure.samples` that the report shows, by name, where they are images"""
     limits: tuple[str, ...]
     """plain sentences: what was not proven"""
 
@@ -626,5 +626,5 @@ class Results(Findings):
 
 def exposed_names(models: Sequence[ModelResult], shown: int) -> list[str]:
     """The names of the `shown` most exposed samples of every model that was trained on the forget set, each once."""
-    found = [model.worst.samples[:shown] for model in models if model.role != "retrained"]
+    found = [model.exposure.samples[:shown] for model in models if model.role != "retrained"]
     return list(dict.fromkeys(sample.name for samples in found for sample in samples))

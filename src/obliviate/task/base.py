@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from obliviate._util.modes import evaluating
+from obliviate._util.randomness import undisturbed
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError, MethodError, RecipeError
-from obliviate.modes import evaluating
-from obliviate.randomness import undisturbed
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 

@@ -15,7 +15,7 @@ TOLERANCE = 0.5  # standard deviations of the target within which a predicted nu
 
 
 def task_of(data: Data) -> Task:
-    """Return the task of data as `sources.load` gives them.
+    """Return the task of data as `sources.load_data` gives them.
 
     Of a table, the numeric columns may be perturbed, within the range of the training rows; of texts the embeddings.
     A number is right within half a standard deviation of the training targets.

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from obliviate._util.files import check_sha256, sha256_of, write_atomically, write_sealed_json
 from obliviate.errors import CheckpointError
-from obliviate.files import check_sha256, sha256_of, write_atomically, write_sealed_json
 from obliviate.requests.manifest import Manifest, read_manifest
 from obliviate.training.tensors import tensors_sha256
 

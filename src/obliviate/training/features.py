@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from obliviate._util.modes import evaluating
 from obliviate.errors import MethodError
-from obliviate.modes import evaluating
 
 SOME: Final = 6  # layers that an error names
 LEAST_SIDE: Final = 7  # positions: layer3 of a ResNet on 32×32 images has 8×8, layer4 on 224×224 images has 7×7

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from obliviate.modes import evaluating
+from obliviate._util.modes import evaluating
 from obliviate.types import Batch
 
 Gradient: TypeAlias = dict[str, Tensor]

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from obliviate._util.modes import evaluating
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
-from obliviate.modes import evaluating
 from obliviate.task import Task
 from obliviate.training.compute import Compute
 

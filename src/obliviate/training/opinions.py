@@ -57,7 +57,7 @@ class Opinions:
         if len(known := samples.ids[(count == 0).numpy()]):
             raise MethodError(
                 f"expected teachers of which some never saw each sample, got {shown(known)} known to all "
-                f"{len(teachers)}; train teachers over the training samples and the reference set"
+                f"{len(teachers)}; train teachers over the training samples and the holdout set"
             )
         return cls(total / count[:, None], single)
 

@@ -15,12 +15,12 @@ from typing import Any
 from torch import nn
 from torch.optim import Optimizer
 
+from obliviate._util.imports import imported
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
-from obliviate.imports import imported
 from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules
 from obliviate.training.augmentation import AUGMENTATIONS

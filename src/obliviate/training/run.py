@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
+from obliviate._util.files import read_hashed, start_over, write_hashed
+from obliviate._util.modes import freeze_untrained, normalising_alone
+from obliviate._util.seeds import derive
 from obliviate.data.loading import Batches, PairedBatches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
-from obliviate.files import read_hashed, start_over, write_hashed
-from obliviate.modes import freeze_untrained, normalising_alone
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules, shards
 from obliviate.training.compute import Compute
@@ -182,10 +182,10 @@ class Run:
         if isinstance(value, Samples):
             return self._moved(value)
         if isinstance(value, Split):
-            sets = (value.forget, value.retain, value.reference)
-            forget, retain, reference = (None if part is None else self._moved(part) for part in sets)
+            sets = (value.forget, value.retain, value.holdout)
+            forget, retain, holdout = (None if part is None else self._moved(part) for part in sets)
             assert forget is not None
-            return Split(forget, retain, reference)
+            return Split(forget, retain, holdout)
         if isinstance(value, Batch):
             return Batch(self.precision.inputs(value.x), value.y.to(self.device), value.ids)
         return self.precision.prepare(value) if isinstance(value, nn.Module) else value.to(self.device)

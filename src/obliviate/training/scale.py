@@ -9,11 +9,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
+from obliviate._util.modes import evaluating
+from obliviate._util.randomness import undisturbed
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
-from obliviate.modes import evaluating
-from obliviate.randomness import undisturbed
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training import optimizers
 from obliviate.training.recipe import Recipe

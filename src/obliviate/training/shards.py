@@ -17,9 +17,7 @@ import numpy as np
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from obliviate.data.samples import Samples
-from obliviate.errors import CheckpointError, RecipeError
-from obliviate.files import (
+from obliviate._util.files import (
     check_sha256,
     read_sealed_json,
     sha256_of,
@@ -27,8 +25,10 @@ from obliviate.files import (
     write_atomically,
     write_sealed_json,
 )
+from obliviate._util.seeds import derive
+from obliviate.data.samples import Samples
+from obliviate.errors import CheckpointError, RecipeError
 from obliviate.models.ensemble import Ensemble
-from obliviate.seeds import derive
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.tensors import load_tensors, save_tensors

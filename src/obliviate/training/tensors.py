@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from obliviate._util.files import SEAL, shortened_apart, write_atomically
 from obliviate.errors import CheckpointError
-from obliviate.files import SEAL, shortened_apart, write_atomically
 
 
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:

@@ -5,10 +5,10 @@ from obliviate.workflow.budget import Affordable, within_budget
 from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.references import load_references, train_references, train_shadows
 from obliviate.workflow.results import cpu_name, describe, limits, save_report
-from obliviate.workflow.serving import Serving, without_forgotten
+from obliviate.workflow.session import Session, without_forgotten
 from obliviate.workflow.training import check, train
 from obliviate.workflow.tuning import Tuned, check_tuning, outline, tune
 from obliviate.workflow.unlearning import check_request, unlearn
@@ -17,8 +17,8 @@ __all__ = [
     "Affordable",
     "Effect",
     "Evaluation",
-    "Serving",
-    "Trained",
+    "Session",
+    "TrainedModel",
     "Tuned",
     "audit_models",
     "check",

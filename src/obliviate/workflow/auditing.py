@@ -21,12 +21,12 @@ from obliviate.references.shadows import ShadowPool
 from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import observed
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.references import refuse_seen
 
 
 def audit_models(
-    models: Sequence[Trained],
+    models: Sequence[TrainedModel],
     split: Split,
     unseen: Samples,
     pool: ReferencePool,
@@ -39,11 +39,11 @@ def audit_models(
     """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
 
     `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
-    seeds; three or more are better); with fewer the pool is the yardstick. `shadows`, by the label of a model, are
+    seeds; three or more are better); with fewer the pool is the baseline. `shadows`, by the label of a model, are
     references that were unlearned by its method (`train_shadows`), for U-LiRA. `task` is what models and references
     were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
     in common, such as an owner: without retrained models they can then be shown to leak, and no more.
-    Raises AuditError for samples outside the pool, for unseen samples that are in the split's reference set as well,
+    Raises AuditError for samples outside the pool, for unseen samples that are in the split's holdout set as well,
     for margins that cannot be, for shadows of no model, and for a pool that one of the models learned from;
     RecipeError for a model that does not fit the task, that answers with probabilities, or at random; DataError for
     unseen samples that are copies of training samples, and for samples that are others each time they are read.
@@ -54,7 +54,7 @@ def audit_models(
     if strange := sorted(set(shadows) - set(labels)):
         raise AuditError(
             f"expected shadows by the labels of the models ({', '.join(labels)}), got {', '.join(strange)}; "
-            "use `Trained.label`"
+            "use `TrainedModel.label`"
         )
     task = Classification(classes=pool.logits.shape[-1]) if task is None else task
     _refuse_teachers(models, pool)
@@ -68,7 +68,7 @@ def audit_models(
     return evaluation.audit(candidates, settings)
 
 
-def _refuse_teachers(models: Sequence[Trained], pool: ReferencePool) -> None:
+def _refuse_teachers(models: Sequence[TrainedModel], pool: ReferencePool) -> None:
     """Refuse a pool that one of the models learned from: a method must not see what judges it; raises AuditError."""
     if taught := [model.label for model in models if model.teachers == pool.fingerprint]:
         raise AuditError(
@@ -107,7 +107,7 @@ class Evaluation:
     ) -> Evaluation:
         """Look the forget, retain and unseen samples up in the pool; a task left out is classification.
 
-        Raises AuditError for samples outside the pool, and for unseen samples that are in the reference set as well,
+        Raises AuditError for samples outside the pool, and for unseen samples that are in the holdout set as well,
         which methods may learn from.
         """
         refuse_seen(split, unseen)
@@ -126,7 +126,7 @@ class Evaluation:
         )
         return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), audited, task)
 
-    def candidate(self, model: Trained, shadows: ShadowPool | None = None) -> Candidate:
+    def candidate(self, model: TrainedModel, shadows: ShadowPool | None = None) -> Candidate:
         """Ask a model for its outputs: the part of an audit that takes time, and that can be kept.
 
         `shadows` are references that were unlearned by the model's method (`train_shadows`), for U-LiRA.

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
@@ -24,7 +25,6 @@ from obliviate.methods.base import Method, settle
 from obliviate.methods.relative import kinds
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -148,7 +148,7 @@ def _few(split: Split, *, seed: int) -> tuple[Split, float]:
 
     forget = drawn(split.forget, "forget")
     assert forget is not None
-    return Split(forget, drawn(split.retain, "retain"), drawn(split.reference, "reference")), share
+    return Split(forget, drawn(split.retain, "retain"), drawn(split.holdout, "reference")), share
 
 
 def _passed(

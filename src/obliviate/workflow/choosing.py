@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from obliviate.attacks.membership.outputs import Outputs
 from obliviate.data.rules import Among, Chosen, Rule, check_amount, count_of, targets
 from obliviate.data.samples import Samples
+from obliviate.membership.outputs import Outputs
 from obliviate.metrics.memorisation import largest, memorisation, out_of_sample
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification, Task

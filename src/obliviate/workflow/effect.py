@@ -13,13 +13,13 @@ from jaxtyping import Bool, Float, Shaped
 from scipy.stats import binom
 from torch import nn
 
+from obliviate._util.modes import evaluating
+from obliviate._util.seeds import derive
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.errors import TrainingError
 from obliviate.metrics.paired import fell, higher, rose
 from obliviate.metrics.utility import FIGURES, recalls
-from obliviate.modes import evaluating
-from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training.compute import Compute
 from obliviate.training.randomness import seeded

@@ -15,11 +15,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.rules import targets
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.metrics.utility import FIGURES, margin
-from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.teachers import Teachers
@@ -78,11 +78,11 @@ class Expectation:
     ) -> Expectation:
         """Ask the original, and teachers where there are any, about at most 2,000 samples of each part.
 
-        Raises MethodError without unseen samples (`split.reference`), or where these hold none of the classes to forget
+        Raises MethodError without unseen samples (`split.holdout`), or where these hold none of the classes to forget
         and no teacher is there to ask.
         """
-        check_reference(split)
-        parts = drawn({"forget": split.forget, "retain": split.retain, "unseen": split.reference}, seed=seed)
+        check_holdout(split)
+        parts = drawn({"forget": split.forget, "retain": split.retain, "unseen": split.holdout}, seed=seed)
         before = look(model, parts, task)
         forget, unseen = before["forget"], before["unseen"]
         if not isinstance(task, Classification):
@@ -91,8 +91,8 @@ class Expectation:
         matched = np.isin(forget.targets, unseen.targets)
         if not matched.any() and teachers is None:
             raise MethodError(
-                "expected reference samples of the classes to forget, got none; give some to `Split.of(..., "
-                "reference=...)`, or tune by teachers"
+                "expected holdout samples of the classes to forget, got none; give some to `Split.of(..., "
+                "holdout=...)`, or tune by teachers"
             )
         weights = _matching(forget.targets, unseen.targets) if matched.any() else _shares(np.ones(len(unseen.loss)))
         matched = matched | (not matched.any())
@@ -158,12 +158,12 @@ class Expectation:
         return min(100 * max(losses), MOST_LOST)
 
 
-def check_reference(split: Split) -> None:
+def check_holdout(split: Split) -> None:
     """Refuse a request without unseen samples; raises MethodError."""
-    if split.reference is None or not len(split.reference):
+    if split.holdout is None or not len(split.holdout):
         raise MethodError(
-            "expected a reference set to tune by, got none; it needs unseen reference samples: "
-            "`train --reference-size N`, or `Split.of(..., reference=...)`"
+            "expected a holdout set to tune by, got none; it needs unseen holdout samples: "
+            "`train --holdout-size N`, or `Split.of(..., holdout=...)`"
         )
 
 

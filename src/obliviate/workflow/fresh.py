@@ -10,11 +10,11 @@ from jaxtyping import Float
 from scipy.stats import mannwhitneyu
 from torch import nn
 
+from obliviate._util.modes import evaluating
+from obliviate._util.seeds import derive
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
-from obliviate.modes import evaluating
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run

@@ -17,7 +17,7 @@ from obliviate.requests import KeptModel, Manifest, Requests, Slot
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
 from obliviate.workflow import models
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +35,11 @@ class ModelFiles:
     def once(
         self,
         slot: Slot,
-        make: Callable[[Path], Trained],
+        make: Callable[[Path], TrainedModel],
         *,
         ids: list[SampleId],
         settings: Mapping[str, Any] | None = None,
-    ) -> Trained:
+    ) -> TrainedModel:
         """The model of a place, read back, or made now in a folder where it can be resumed, and kept.
 
         `ids` are the samples that it has seen, `settings` what else its manifest tells of its making. Raises
@@ -47,7 +47,7 @@ class ModelFiles:
         """
         asked = json.loads(json.dumps(settings or {}))
 
-        def read() -> Trained:
+        def read() -> TrainedModel:
             model, manifest = self._read(slot)
             recorded = {key: manifest.settings.get(key) for key in asked}
             if (manifest.ids, recorded) != (ids, asked):
@@ -57,19 +57,19 @@ class ModelFiles:
                 )
             return model
 
-        def save(model: Trained, number: int) -> None:
+        def save(model: TrainedModel, number: int) -> None:
             models.save(
                 slot.path, model, self.recipe, data_sha256=self.data_sha256, ids=ids, settings=asked, number=number
             )
 
         return replace(self.requests.once(slot, make, save=save, read=read), id=slot.id)
 
-    def read(self, kept: KeptModel) -> Trained:
+    def read(self, kept: KeptModel) -> TrainedModel:
         """Read a model under the label that it has among all; raises WorkspaceError for one of other data or recipe."""
         model, _ = self._read(kept.slot)
         return model if model.label == kept.label else replace(model, name=kept.label)
 
-    def _read(self, slot: Slot) -> tuple[Trained, Manifest]:
+    def _read(self, slot: Slot) -> tuple[TrainedModel, Manifest]:
         model, manifest = models.read_into(slot.path, self.build())
         if manifest.data_sha256 != self.data_sha256:
             raise WorkspaceError(

@@ -21,7 +21,7 @@ from obliviate.workflow.effect import Effect
 
 
 @dataclass(frozen=True, eq=False)
-class Trained:
+class TrainedModel:
     """A model and how it came to be: by the recipe ("train") or by an unlearning method.
 
     `seconds` is the time of the training or of the method, an interrupted part included, None where it is not known:
@@ -29,7 +29,7 @@ class Trained:
     `id` is what it is addressed by where it is kept, "" where it is not.
     `effect` is what it did to the model's utility, None where that was not measured; `teachers` is the fingerprint of
     the pool that the method learned from or was tuned by, None where there is none; `tuning` is how the settings were
-    chosen (`Tuned.to_dict`), None where they were given. `Trained.given` wraps a model that was trained elsewhere.
+    chosen (`Tuned.to_dict`), None where they were given. `TrainedModel.given` wraps a model that was trained elsewhere.
     """
 
     model: nn.Module
@@ -45,7 +45,7 @@ class Trained:
     id: str = ""
 
     @classmethod
-    def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> Trained:
+    def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> TrainedModel:
         """Wrap a model that was trained or unlearned elsewhere, so that it can be audited.
 
         Raises RecipeError for a file or weights, which are no model yet.
@@ -66,7 +66,7 @@ class Trained:
 
 def save(
     path: Path,
-    trained: Trained,
+    trained: TrainedModel,
     recipe: Recipe | None,
     *,
     data_sha256: str,
@@ -100,17 +100,17 @@ def save(
     )
 
 
-def read(path: Path, recipe: Recipe) -> tuple[Trained, Manifest]:
+def read(path: Path, recipe: Recipe) -> tuple[TrainedModel, Manifest]:
     """Read what `save` wrote, and what its manifest says; raises CheckpointError for a damaged or foreign file."""
     return read_into(path, recipe.build(seed=0))
 
 
-def read_into(path: Path, model: nn.Module) -> tuple[Trained, Manifest]:
+def read_into(path: Path, model: nn.Module) -> tuple[TrainedModel, Manifest]:
     """Read what `save` wrote as `read` does, into a model of the same architecture, whose weights are replaced."""
     manifest = checkpoint.load(path, model)
     notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
     role: Any = manifest.role
-    trained = Trained(
+    trained = TrainedModel(
         brought(model).eval(),
         role,
         manifest.method,

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Shaped
 from torch import nn
 
+from obliviate._util.seeds import derive
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split, refuse_copies
@@ -20,14 +21,13 @@ from obliviate.references.jobs import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
 from obliviate.references.shadows import ShadowPool, make_shadows
 from obliviate.references.teachers import PoolTeachers
-from obliviate.seeds import derive
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.scale import Scale
 from obliviate.types import Ids
 from obliviate.workflow.fresh import check_fresh
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.unlearning import unlearn
 
 
@@ -51,7 +51,7 @@ def train_references(
     What is in `folder` of this model as built, recipe, task, samples and seed is used, and extended by asking for more
     `models`; see `references.pool.train_pool` for `groups` (of the training samples and then the unseen ones),
     `workers`, `executor` and `keep_weights`, and docs/references.md. `unseen` is None for teachers where there is no
-    reference set.
+    holdout set.
 
     Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; DataError
     for unseen samples that are copies of training samples, and for samples that are others each time they are read;
@@ -111,7 +111,7 @@ def _population(train: Samples, unseen: Samples) -> Samples:
 
 
 @dataclass(frozen=True, eq=False)
-class Served:
+class PastRequest:
     """An earlier request: what was forgotten, by which method as it was set, and whether it had retained samples."""
 
     ids: Ids
@@ -119,7 +119,7 @@ class Served:
     retain: bool
 
     def __repr__(self) -> str:
-        return f"Served({self.method!r}, retain={self.retain}, ids={sorted(self.ids.tolist())})"
+        return f"PastRequest({self.method!r}, retain={self.retain}, ids={sorted(self.ids.tolist())})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -127,7 +127,7 @@ class ShadowUnlearning:
     """The unlearning that a request asks for, applied to references; other processes can read it.
 
     References go through the earlier requests first, as far as they have any of their samples. Its `repr` names the
-    method as it is set, whether it may use retained samples, its reference samples, its teachers, and the earlier
+    method as it is set, whether it may use retained samples, its holdout samples, its teachers, and the earlier
     requests.
     """
 
@@ -135,15 +135,15 @@ class ShadowUnlearning:
     task: Task
     recipe: Recipe
     retain: bool
-    reference: Samples | None
-    earlier: tuple[Served, ...] = ()
+    holdout: Samples | None
+    earlier: tuple[PastRequest, ...] = ()
     teachers: ReferencePool | None = None
 
     def __repr__(self) -> str:
-        reference = None if self.reference is None else self.reference.sha256[:16]
+        holdout = None if self.holdout is None else self.holdout.sha256[:16]
         earlier = f", earlier={list(self.earlier)}" if self.earlier else ""
         teachers = "" if self.teachers is None else f", teachers={len(self.teachers)} of {self.teachers.fingerprint}"
-        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, reference={reference}{teachers}{earlier})"
+        return f"ShadowUnlearning({self.method!r}, retain={self.retain}, holdout={holdout}{teachers}{earlier})"
 
     def __call__(
         self, model: nn.Module, forget: Samples, retain: Samples, *, seed: int, folder: Path, progress: Progress
@@ -153,19 +153,19 @@ class ShadowUnlearning:
             in_request = np.isin(retain.ids, request.ids)
             requested, retain = retain.at(in_request), retain.at(~in_request)
             if len(requested):  # of a small request a reference may have nothing
-                split = Split(requested, forget.joined(retain) if request.retain else None, self.reference)
+                split = Split(requested, forget.joined(retain) if request.retain else None, self.holdout)
                 request_seed = derive(seed, "earlier request", number)
                 trained = self._forget(
                     model, split, request.method, request_seed, folder / f"request-{number:04d}", progress
                 )
                 model, spent = trained.model, spent + (trained.seconds or 0.0)
-        split = Split(forget, retain if self.retain else None, self.reference)
+        split = Split(forget, retain if self.retain else None, self.holdout)
         trained = self._forget(model, split, self.method, seed, folder, progress)
         return trained.model, spent + (trained.seconds or 0.0)
 
     def _forget(
         self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
-    ) -> Trained:
+    ) -> TrainedModel:
         return unlearn(
             model,
             split,
@@ -212,7 +212,7 @@ def train_shadows(
     """
     run = Run(task, recipe=recipe, teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task))
     served = [
-        Served(request.forget.ids, _settled(used_method, request, run), request.retain is not None)
+        PastRequest(request.forget.ids, _settled(used_method, request, run), request.retain is not None)
         for request, used_method in earlier
     ]
     taught = any("teachers" in used.needs for used in (method, *(used for _, used in earlier)))
@@ -228,7 +228,7 @@ def train_shadows(
             task,
             recipe,
             split.retain is not None,
-            split.reference,
+            split.holdout,
             tuple(served),
             teachers if taught else None,
         ),
@@ -273,9 +273,9 @@ def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) ->
 
 
 def refuse_seen(split: Split, unseen: Samples) -> None:
-    """Refuse unseen samples that are in the split's reference set, which methods may learn from; raises AuditError."""
-    if split.reference is not None and len(shared := np.intersect1d(split.reference.ids, unseen.ids)):
+    """Refuse unseen samples that are in the split's holdout set, which methods may learn from; raises AuditError."""
+    if split.holdout is not None and len(shared := np.intersect1d(split.holdout.ids, unseen.ids)):
         raise AuditError(
-            f"expected unseen samples that no method can see, got {shown(shared)} of the reference set; "
-            "draw the reference set from other samples"
+            f"expected unseen samples that no method can see, got {shown(shared)} of the holdout set; "
+            "draw the holdout set from other samples"
         )

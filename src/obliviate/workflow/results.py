@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from obliviate._util.files import write_atomically
 from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.files import write_atomically
 from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.pool import ReferencePool
 from obliviate.report import html
@@ -81,7 +81,7 @@ def describe(
             train=len(split.forget) + len(split.kept),
             forget=len(split.forget),
             retain=len(split.kept),
-            reference=0 if split.reference is None else len(split.reference),
+            holdout=0 if split.holdout is None else len(split.holdout),
             test=len(unseen),
         ),
         data_sha256=data_sha256,
@@ -158,7 +158,7 @@ def limits(findings: Findings, *, pictures: bool = False) -> list[str]:
         "No finite set of attacks proves that a model has forgotten. The verdict says that these attacks "
         f"({', '.join(used)}), with {findings.settings.references} reference models and at this margin, could or "
         "could not tell the model from models that never saw the samples.",
-        *([alone] if findings.yardstick == "references" else []),
+        *([alone] if findings.baseline == "references" else []),
         f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
         "The verdict is about the forget set as a whole. Single samples may be remembered better than it says: the "

@@ -10,7 +10,7 @@ from obliviate.training.identity import refuse_shared
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.shards import plan
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 
 
 def train(
@@ -22,7 +22,7 @@ def train(
     folder: Path | None = None,
     checkpoints: Path | None = None,
     progress: Progress = silent,
-) -> Trained:
+) -> TrainedModel:
     """Train a model on the samples by the recipe; with a `folder`, an interrupted training resumes there.
 
     By a recipe with shards, `checkpoints` is where the weights after every slice are kept for `sisa`.
@@ -33,7 +33,7 @@ def train(
     check(recipe, samples, task, seed=seed)
     run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)
     model = run.train(samples, checkpoints=checkpoints)
-    return Trained(model, "original", "train", seed, run.seconds, name="original")
+    return TrainedModel(model, "original", "train", seed, run.seconds, name="original")
 
 
 def check(recipe: Recipe, samples: Samples, task: Task, *, seed: int = 0) -> None:

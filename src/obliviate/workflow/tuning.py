@@ -30,8 +30,8 @@ from obliviate.task import Classification, Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
-from obliviate.workflow.expectation import Expectation, Score, check_reference
-from obliviate.workflow.models import Trained, read_into, save
+from obliviate.workflow.expectation import Expectation, Score, check_holdout
+from obliviate.workflow.models import TrainedModel, read_into, save
 from obliviate.workflow.unlearning import check_request, kept, unlearn, with_effect
 
 BUDGET: Final = 8
@@ -84,7 +84,7 @@ class Tuned:
     """
 
     method: Method
-    trained: Trained
+    trained: TrainedModel
     trials: tuple[Trial, ...]
     chosen: int
     budget: str
@@ -132,12 +132,12 @@ def tune(
     The first trial has the method's own settings. The others multiply all its learning rates by powers of 2, or the
     strength of a method without (`Strength`, `Weakness`), until one is too weak and the next too strong, and then halve
     or double its epochs. What a model should say that never saw the forget samples is told by `teachers`, a pool other
-    than that of the audit, or else by how well the original knows the unseen samples `split.reference`, of the same
+    than that of the audit, or else by how well the original knows the unseen samples `split.holdout`, of the same
     classes (`workflow.expectation`); tasks without classes are always judged by these. Neither a retrained model nor
     the samples of an audit play a part: `unseen` and `retained` serve to measure the outcome alone, as in `unlearn`.
 
     The same seed gives the same outcome. With a `folder`, an interrupted search goes on there. Raises MethodError where
-    the method has nothing to tune, without a reference set, and where every setting fails; else what `unlearn` raises.
+    the method has nothing to tune, without a holdout set, and where every setting fails; else what `unlearn` raises.
     """
     check_tuning(method, split, budget)
     pool = teachers if isinstance(task, Classification) else None
@@ -195,11 +195,11 @@ def _of_trial(report: Progress, number: int, stage: str, done: float, total: flo
 def _tried(
     values: Mapping[str, float],
     setting: Method,
-    attempt: Callable[[], Trained],
+    attempt: Callable[[], TrainedModel],
     expectation: Expectation,
     folder: Path | None,
     private: Callable[[], nn.Module],
-) -> tuple[Trial, Trained | None]:
+) -> tuple[Trial, TrainedModel | None]:
     """Try one setting, or read back from `folder` what came of it; a method that fails is a trial without a score."""
     path, began = None if folder is None else folder / "outcome.safetensors", time.monotonic()
     try:
@@ -216,7 +216,7 @@ def _tried(
     return Trial(values, score, outcome.seconds or 0.0), outcome
 
 
-def _read_back(path: Path, setting: Method, private: Callable[[], nn.Module]) -> Trained | None:
+def _read_back(path: Path, setting: Method, private: Callable[[], nn.Module]) -> TrainedModel | None:
     """The model that an interrupted search made by this setting, None where there is none."""
     if not path.with_suffix(".json").exists() or read_manifest(path).method != repr(setting):
         return None
@@ -231,7 +231,7 @@ def check_tuning(method: Method, split: Split, budget: int) -> None:
     if budget < LEAST_BUDGET:
         raise MethodError(f"expected a budget of at least {LEAST_BUDGET} trials, got {budget}; {BUDGET} is the default")
     Knobs.of(method)
-    check_reference(split)
+    check_holdout(split)
 
 
 def outline(method: Method, split: Split, budget: int, *, teachers: int = 0) -> str:
@@ -241,11 +241,11 @@ def outline(method: Method, split: Split, budget: int, *, teachers: int = 0) -> 
     >>> from obliviate.methods.fine_tune import FineTune
     >>> x, y = torch.zeros(5, 2), torch.zeros(5).long()
     >>> seen, unseen = (Samples.from_tensors(x, y, ids=list(ids)) for ids in ("abcde", "fghij"))
-    >>> outline(FineTune(learning_rate=0.16, epochs=2), Split.of(seen, forget=["a"], reference=unseen), 8)
+    >>> outline(FineTune(learning_rate=0.16, epochs=2), Split.of(seen, forget=["a"], holdout=unseen), 8)
     'up to 8 trials around learning_rate=0.16, epochs=2, judged by 5 unseen samples'
     """
     check_tuning(method, split, budget)
-    unseen = 0 if split.reference is None else len(split.reference)
+    unseen = 0 if split.holdout is None else len(split.holdout)
     around = ", ".join(f"{name}={value:g}" for name, value in Knobs.of(method).values(method).items())
     judges = f"{teachers} teachers and " if teachers else ""
     return f"up to {budget} trials around {around}, judged by {judges}{unseen:,} unseen samples"

@@ -33,7 +33,7 @@ from obliviate.training.teachers import Teachers
 from obliviate.workflow import effect as effects
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
-from obliviate.workflow.models import Trained
+from obliviate.workflow.models import TrainedModel
 
 COPIES: Final = "copies_retained"
 """The note of a model that says how many retained samples are copies of those that it was made to forget."""
@@ -55,13 +55,13 @@ def unlearn(
     retained: Samples | None = None,
     measure: bool = True,
     teachers: ReferencePool | Teachers | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Make a copy of the model forget; the model that is passed in is never changed.
 
-    `Trained.effect` tells the utility of the model before and after on forget, retained and unseen samples, at most
-    2,000 of each, drawn by the seed; `measure=False` spares that. `unseen` are samples for measuring alone, the
-    reference set if left out; so are `retained`, for a split without a retain set. The method sees neither.
-    `Trained.seconds` is the time of the method: neither checks nor measuring nor what a process does once are in it.
+    `TrainedModel.effect` tells the utility of the model before and after on forget, retained and unseen samples, at
+    most 2,000 of each, drawn by the seed; `measure=False` spares that. `unseen` are samples for measuring alone, the
+    holdout set if left out; so are `retained`, for a split without a retain set. The method sees neither.
+    `TrainedModel.seconds` is the time of the method, without checks, measuring and what a process does once.
 
     Relative settings of the method (docs/methods/README.md) are multiples and shares of the recipe's; without a recipe
     of what `training.scale` finds, and the note "found_learning_rate" says which. The time of that search counts.
@@ -72,7 +72,7 @@ def unlearn(
     `checkpoints` is the folder where `train` and earlier requests left the slice checkpoints that `sisa` needs.
 
     Where the method trains a fresh model, the recipe's builder must return a new one at each call, and none that knows
-    the samples to forget; the latter is told by the split's reference set (`check_fresh`), and not without one.
+    the samples to forget; the latter is told by the split's holdout set (`check_fresh`), and not without one.
 
     Raises MethodError, before any work, when the method needs what the split or the recipe does not give, and
     afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task, and
@@ -94,8 +94,8 @@ def unlearn(
         method = settle(method, split, partial(run.scale, model, kept(split)))
         if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
             refuse_same_model(recipe, model, seed=seed)
-            if split.reference is not None:
-                check_fresh(recipe, split.forget, split.reference, task, seed=seed, what="the samples to forget")
+            if split.holdout is not None:
+                check_fresh(recipe, split.forget, split.holdout, task, seed=seed, what="the samples to forget")
         before = weights_sha256(model)
         private = run.place(copy.deepcopy(model))
         parts = _parts(split, unseen, retained, task, seed=seed) if measure else {}
@@ -112,24 +112,24 @@ def unlearn(
         raise MethodError(
             f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
         )
-    role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's yardstick, and no other
+    role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's baseline, and no other
     effect = _effect(looks, unlearned, parts, method, task) if measure else None
     copies = 0 if split.retain is None else len(split.copies)
     notes = dict(run.notes) | ({COPIES: float(copies)} if copies else {})
     taught_by = teachers.fingerprint if teachers is not None and "teachers" in method.needs else None
-    return Trained(unlearned, role, repr(method), seed, seconds, notes, name, effect, taught_by)
+    return TrainedModel(unlearned, role, repr(method), seed, seconds, notes, name, effect, taught_by)
 
 
 def with_effect(
     model: nn.Module,
-    unlearned: Trained,
+    unlearned: TrainedModel,
     method: Method,
     split: Split,
     task: Task,
     *,
     unseen: Samples | None = None,
     retained: Samples | None = None,
-) -> Trained:
+) -> TrainedModel:
     """Add what a method did to the model's utility, as `unlearn` measures it."""
     parts = _parts(split, unseen, retained, task, seed=unlearned.seed)
     device = next(unlearned.model.parameters()).device
@@ -157,7 +157,7 @@ def _parts(split: Split, unseen: Samples | None, retained: Samples | None, task:
             f"expected unseen samples that were never trained on, got {shown(shared)} of the training set; "
             "measure on others"
         )
-    unseen = split.reference if unseen is None else unseen
+    unseen = split.holdout if unseen is None else unseen
     return effects.drawn({"forget": split.forget, "retain": retain, "unseen": unseen}, seed=seed)
 
 
@@ -178,7 +178,7 @@ def kept(split: Split) -> Samples:
 
 def _check_split(split: Split, task: Task) -> None:
     """Refuse sets that are not of the task, of one shape, and apart from each other; raises DataError."""
-    sets = {"forget set": split.forget, "retain set": split.retain, "reference set": split.reference}
+    sets = {"forget set": split.forget, "retain set": split.retain, "holdout set": split.holdout}
     for what, samples in sets.items():
         if samples is None:
             continue
@@ -188,14 +188,14 @@ def _check_split(split: Split, task: Task) -> None:
         raise DataError(
             f"expected a retain set without the samples to forget, got {shown(shared)} in both; use `Split.of`"
         )
-    if split.reference is not None:
+    if split.holdout is not None:
         trained = [samples for samples in (split.forget, split.retain) if samples is not None]
-        if len(shared := np.intersect1d(split.reference.ids, np.concatenate([samples.ids for samples in trained]))):
+        if len(shared := np.intersect1d(split.holdout.ids, np.concatenate([samples.ids for samples in trained]))):
             raise DataError(
-                f"expected a reference set that was never trained on, got {shown(shared)} of the training set; "
+                f"expected a holdout set that was never trained on, got {shown(shared)} of the training set; "
                 "use samples that the model has not seen"
             )
-        refuse_copies(split.reference, *trained, what="reference samples")
+        refuse_copies(split.holdout, *trained, what="holdout samples")
 
 
 def _check_shape(samples: Samples, forget: Samples, *, what: str) -> None:

@@ -17,7 +17,7 @@ from obliviate.types import Ids, SampleId
 
 @dataclass(frozen=True, eq=False)
 class Elsewhere:
-    """Copies that stay trained on under other names, and test and reference samples of owners who are forgotten.
+    """Copies that stay trained on under other names, and test and holdout samples of owners who are forgotten.
 
     `alike` says that equal inputs are common in the data, and no sign of copying.
     """
@@ -26,7 +26,7 @@ class Elsewhere:
     copies: Ids
     alike: bool
     test: int
-    reference: int
+    holdout: int
 
     @classmethod
     def of(cls, split: Split, data: Data, forgotten: Iterable[SampleId] | Ids) -> Elsewhere:
@@ -34,7 +34,7 @@ class Elsewhere:
         copies = split.copies
         alike = bool(len(copies)) and naturally_alike(np.concatenate([split.forget.inputs, split.kept.inputs]))
         unseen = data.unseen_of(forgotten)
-        return cls(len(split.forget), copies, alike, *(len(unseen.get(part, ())) for part in ("test", "reference")))
+        return cls(len(split.forget), copies, alike, *(len(unseen.get(part, ())) for part in ("test", "holdout")))
 
     @property
     def notes(self) -> list[str]:
@@ -51,7 +51,7 @@ class Elsewhere:
                 else f"{stay} trained on under {'another name' if n == 1 else 'other names'}; --with-copies takes "
                 f"{them} along"
             )
-        for part, n in (("test", self.test), ("reference", self.reference)):
+        for part, n in (("test", self.test), ("holdout", self.holdout)):
             if n:
                 out = ", and left out of the audit" if part == "test" else ""
                 these = "1 sample" if self.forget == 1 else f"{self.forget:,} samples"
@@ -65,7 +65,7 @@ class Elsewhere:
 def unseen_in_audit(data: Data, forgotten: Iterable[SampleId] | Ids) -> Samples:
     """The test samples but those of owners all of whose training samples are forgotten.
 
-    What a model says of these is no yardstick: they are of the people it was made to forget. Raises AuditError where
+    What a model says of these is no baseline: they are of the people it was made to forget. Raises AuditError where
     none are left.
     """
     out = data.unseen_of(forgotten).get("test")

@@ -18,7 +18,7 @@ from obliviate.requests.manifest import Manifest
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress
 from obliviate.training.scale import Scale
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 from obliviate.workspace.origin import Origin
 
 
@@ -51,7 +51,7 @@ def check_counts(*, references: int, retrained: int) -> None:
 
 
 def check_chosen(asked: int, *, retrained: int) -> None:
-    """Refuse references as a yardstick for samples that they were asked to choose; raises AuditError.
+    """Refuse references as a baseline for samples that they were asked to choose; raises AuditError.
 
     >>> check_chosen(16, retrained=2)
     """
@@ -59,12 +59,12 @@ def check_chosen(asked: int, *, retrained: int) -> None:
         raise AuditError(
             f"expected at least {LEAST_RETRAINED} retrained models where {asked} references chose what to forget, got "
             f"{retrained}; these are the samples on which the references happen to be extreme, so that they are no "
-            f"yardstick: ask for --retrained {LEAST_RETRAINED} or more"
+            f"baseline: ask for --retrained {LEAST_RETRAINED} or more"
         )
 
 
 def make_shadows(
-    entries: Sequence[tuple[Trained, Manifest]],
+    entries: Sequence[tuple[TrainedModel, Manifest]],
     split: Split,
     earlier: Sequence[tuple[Manifest, Split]],
     pool: ReferencePool,

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from obliviate import inspection, workflow
+from obliviate._util.files import LOG, write_json
+from obliviate._util.seeds import derive
 from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.history import History
 from obliviate.data.ids import as_ids, ids_sha256
 from obliviate.data.rules import Chosen, Forget
 from obliviate.data.samples import Samples
-from obliviate.data.sources import NAMED, Data, load
+from obliviate.data.sources import BUILT_IN, Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, MethodError
-from obliviate.files import LOG, write_json
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
@@ -29,12 +30,11 @@ from obliviate.references.pool import ReferencePool
 from obliviate.requests import KeptModel, Parent, Request, RequestFolder, Requests
 from obliviate.results import file as results_file
 from obliviate.results.schema import Results
-from obliviate.seeds import derive
 from obliviate.task import Classification, Task
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
-from obliviate.workflow import Trained
+from obliviate.workflow import TrainedModel
 from obliviate.workflow.keeping import ModelFiles
 from obliviate.workspace import evidence, scores
 from obliviate.workspace import forget as forgetting
@@ -81,24 +81,24 @@ class Workspace:
         seed: int,
         progress: Progress = silent,
         train_size: int | None = None,
-        reference_size: int | None = None,
+        holdout_size: int | None = None,
         coins: int | None = None,
         noise: int | None = None,
         noise_scale: float | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
-        A function makes the recipe for the data (`recipe_for`). For `train_size`, `reference_size`, `coins`, `noise`
+        A function makes the recipe for the data (`recipe_for`). For `train_size`, `holdout_size`, `coins`, `noise`
         and `noise_scale` see `Origin`.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
-        if source not in NAMED and Path(source).exists():
+        if source not in BUILT_IN and Path(source).exists():
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
         loaded = None
         if not isinstance(recipe, Recipe):
-            loaded = load(source, train_size=train_size, reference_size=reference_size, seed=seed)
+            loaded = load_data(source, train_size=train_size, holdout_size=holdout_size, seed=seed)
             recipe = recipe(loaded)
-        origin = Origin(source, recipe, seed, train_size, reference_size, coins, noise, noise_scale, loaded)
+        origin = Origin(source, recipe, seed, train_size, holdout_size, coins, noise, noise_scale, loaded)
         origin.write(folder)
         return cls(folder, origin, progress)
 
@@ -212,7 +212,7 @@ class Workspace:
     def _before(self, number: int) -> History:
         """What was trained on, and what was forgotten before the request of this number."""
         earlier = tuple(as_ids(request.ids, what="ids of a request") for request in self.requests[: number - 1])
-        return History(self.data.train, self.data.reference, earlier)
+        return History(self.data.train, self.data.holdout, earlier)
 
     @property
     def _store(self) -> Requests:
@@ -245,7 +245,7 @@ class Workspace:
         asked = self._store.numbered(request)
         return self._before(asked.number).split(asked.ids)
 
-    def _served(self, number: int) -> Trained:
+    def _served(self, number: int) -> TrainedModel:
         """The model that a request begins from."""
         if self._store.numbered(number).after is None:
             return self.train()
@@ -254,10 +254,10 @@ class Workspace:
     # ------------------------------------------------------------------------------------------- models
 
     @_holding
-    def train(self) -> Trained:
+    def train(self) -> TrainedModel:
         """Train the original model, or read it back."""
 
-        def make(work: Path) -> Trained:
+        def make(work: Path) -> TrainedModel:
             self.origin.check_code(self.folder)
             return workflow.train(
                 self.recipe,
@@ -286,7 +286,7 @@ class Workspace:
         teachers: int | None = None,
         tune: int = 0,
         budget: float | None = None,
-    ) -> Trained:
+    ) -> TrainedModel:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
         `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` is
@@ -327,7 +327,7 @@ class Workspace:
         teachers: int,
         tune: int,
         budget: float | None,
-    ) -> Trained:
+    ) -> TrainedModel:
         seed, whole = self.seed if seed is None else seed, self.split_of(number)
         split = whole if retain else whole.without_retain()
         method = workflow.without_forgotten(method, self._before(number).forgotten)
@@ -351,9 +351,9 @@ class Workspace:
         facts += (f" {teachers} teachers" if teachers else "") + (f" {tune} trials" if tune else "")
         slot = self._store.slot(f"{method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}", number)
 
-        def make(work: Path) -> Trained:
+        def make(work: Path) -> TrainedModel:
             self.origin.check_code(self.folder)
-            if "recipe" in method.needs and split.reference is None:  # with a reference set `unlearn` does so itself
+            if "recipe" in method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
                 workflow.check_fresh(
                     self.recipe, split.forget, self.data.test, self.task, seed=seed, what="the samples to forget"
                 )
@@ -393,11 +393,11 @@ class Workspace:
             return TEACHERS if asked is None else asked
         return asked or 0 if tune and isinstance(self.task, Classification) else 0
 
-    def retrained(self, count: int, *, request: int | None = None) -> list[Trained]:
+    def retrained(self, count: int, *, request: int | None = None) -> list[TrainedModel]:
         """Retrain without all that was forgotten up to a request under `count` seeds, or read them back."""
         return [self.unlearn(Retrain(), seed=self.seed + 1 + repeat, request=request) for repeat in range(count)]
 
-    def models(self) -> list[Trained]:
+    def models(self) -> list[TrainedModel]:
         """Every model of this folder: the original, then the others in the order of their making.
 
         A label that is there already gets a number; `id` is what a model is addressed by.
@@ -419,7 +419,7 @@ class Workspace:
             store.refuse_contradiction(kept, number)
         return [*begun_from, *of_request]
 
-    def _read(self, compared: list[KeptModel]) -> list[Trained]:
+    def _read(self, compared: list[KeptModel]) -> list[TrainedModel]:
         """Read what `_compared` found; what a request began from plays the part of the original."""
         first, *others = map(self._files.read, compared)
         return [replace(first, role="original"), *others]
@@ -444,7 +444,7 @@ class Workspace:
     def teachers(
         self, models: int = TEACHERS, *, workers: int | None = None, executor: Executor | None = None
     ) -> ReferencePool:
-        """Train the teachers that are missing, over training and reference samples, and open all of them.
+        """Train the teachers that are missing, over training and holdout samples, and open all of them.
 
         They are references of a pool of their own, which methods may learn from and no audit rests on. Where samples
         have owners, all of an owner's are in the same half, so that half of the teachers know nothing of each.
@@ -453,12 +453,12 @@ class Workspace:
         return workflow.train_references(
             self.recipe,
             self.data.train,
-            self.data.reference,
+            self.data.holdout,
             self.task,
             folder=self.folder / "teachers",
             models=models,
             seed=derive(self.seed, "teachers"),
-            groups=self.data.groups("reference"),
+            groups=self.data.groups("holdout"),
             workers=workers,
             executor=executor,
             progress=self._progress_of("teachers"),
@@ -511,7 +511,7 @@ class Workspace:
 
         Samples of earlier requests play no part: they are neither forgotten nor retained, nor in a retrained model. Nor
         do test samples of owners all of whose training samples are forgotten; a note tells how many these are. Missing
-        retrained models and references are trained first; with `retrained=0` the references are the yardstick, unless
+        retrained models and references are trained first; with `retrained=0` the references are the baseline, unless
         two retrained models or more are in the folder. An audit of so few samples that nobody can be acquitted is told
         before the work, and in "limits". With `shadows`, every reference is made to forget by the method of every
         unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done for is told in
@@ -607,7 +607,7 @@ class Workspace:
         epochs: int = 3,
         learning_rate: float | None = None,
     ) -> dict[str, Any]:
-        """Look into every model of a request, the last if left out (`inspection.inspect`); write `inspection.json`.
+        """Look into every model of a request, the last if left out (`inspect_models`); write `inspection.json`.
 
         Missing retrained models are trained first; nothing else in the folder changes.
         """
@@ -619,7 +619,7 @@ class Workspace:
         self._compared(asked.number)
         self.train()
         self.retrained(retrained, request=asked.number)
-        inspected = inspection.inspect(
+        inspected = inspection.inspect_models(
             self._read(self._compared(asked.number)),
             split,
             unseen,

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 
 from obliviate import workflow
+from obliviate._util.seeds import derive
 from obliviate.data.rules import Among, Chosen, Forget, Rule, and_copies, read_amount
 from obliviate.data.rules import choose as follow
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.references.pool import ReferencePool, pools_in
-from obliviate.seeds import derive
 from obliviate.types import Ids
 from obliviate.workspace.origin import Origin
 

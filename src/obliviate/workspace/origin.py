@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
+from obliviate._util.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.locks import LOCK, held
+from obliviate.canaries.plan import Plan
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
-from obliviate.locks import LOCK, held
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.workspace.plan import Plan
 
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
@@ -31,17 +31,18 @@ def read_facts(folder: Path) -> dict[str, Any]:
 class Origin:
     """The data and the part of them in use, the recipe and the seed, and what was planned before training.
 
-    `train_size` and `reference_size` draw a part of the training samples and an unseen reference set from them (see
-    `sources.load`). With `coins`, that many of them get a fair coin, and the tails are not trained on
-    (`data.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
-    (`planned.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been read.
+    `train_size` and `holdout_size` draw a part of the training samples and an unseen holdout set from them (see
+    `sources.load_data`). With `coins`, that many of them get a fair coin, and the tails are not trained on
+    (`canaries.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
+    (`canaries.noise.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been
+    read.
     """
 
     source: str
     recipe: Recipe
     seed: int
     train_size: int | None = None
-    reference_size: int | None = None
+    holdout_size: int | None = None
     coins: int | None = None
     noise: int | None = None
     noise_scale: float | None = None
@@ -63,12 +64,12 @@ class Origin:
         facts = read_facts(folder)
         writable_folder(folder)
         source = facts["source"]
-        if source not in sources.NAMED and not Path(source).exists():
+        if source not in sources.BUILT_IN and not Path(source).exists():
             raise DataError(
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
             )
-        planned = {name: facts.get(name) for name in ("train_size", "reference_size", "coins", "noise", "noise_scale")}
+        planned = {name: facts.get(name) for name in ("train_size", "holdout_size", "coins", "noise", "noise_scale")}
         origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
         if origin.data.sha256 != facts["data_sha256"]:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
@@ -141,7 +142,7 @@ class Origin:
             "format": FORMAT,
             "source": self.source,
             "train_size": self.train_size,
-            "reference_size": self.reference_size,
+            "holdout_size": self.holdout_size,
             "coins": self.coins,
             "noise": self.noise,
             "noise_scale": self.noise_scale,
@@ -155,7 +156,9 @@ class Origin:
         """The data as they are loaded, before anything was planned."""
         if self.loaded is not None:
             return self.loaded
-        return sources.load(self.source, train_size=self.train_size, reference_size=self.reference_size, seed=self.seed)
+        return sources.load_data(
+            self.source, train_size=self.train_size, holdout_size=self.holdout_size, seed=self.seed
+        )
 
     @cached_property
     def plan(self) -> Plan:

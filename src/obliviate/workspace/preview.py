@@ -39,7 +39,7 @@ def preview(
 
     "samples" are the first ones, each with its id, class, owner and what the rule found out; "classes" and "owners" are
     the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
-    "copies" are the ids of retained copies, "unseen" numbers of test and reference samples of owners who are forgotten;
+    "copies" are the ids of retained copies, "unseen" numbers of test and holdout samples of owners who are forgotten;
     "resolution" is about what margin an audit beside `unseen` samples will resolve, in points of AUC, and "outlook" a
     sentence where that can acquit nobody. "tuning" says what `tune` trials and so many `teachers` would do,
     "" without trials. "notes" tell of copies and of such owners in sentences.
@@ -73,7 +73,7 @@ def preview(
         "samples": samples,
         **{plural[name]: _counted(values, places) for name, values in groups.items()},
         "copies": elsewhere.copies.tolist(),
-        "unseen": {"test": elsewhere.test, "reference": elsewhere.reference},
+        "unseen": {"test": elsewhere.test, "holdout": elsewhere.holdout},
         "resolution": 100 * planned_resolution(len(split.forget), unseen),
         "outlook": outlook(len(split.forget), unseen),
         "notes": elsewhere.notes,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from obliviate._util.files import write_atomically
 from obliviate.errors import WorkspaceError
-from obliviate.files import write_atomically
 from obliviate.report import html
 from obliviate.requests import Requests
 from obliviate.results.file import read

@@ -10,9 +10,9 @@ from zipfile import BadZipFile
 import numpy as np
 from jaxtyping import Shaped
 
+from obliviate._util.files import read_hashed, write_hashed
 from obliviate.audit.result import AuditResult
 from obliviate.errors import WorkspaceError
-from obliviate.files import read_hashed, write_hashed
 from obliviate.metrics.intervals import ScorePair
 from obliviate.types import Ids
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from obliviate.data.sources import load
+from obliviate.data.sources import load_data
 from obliviate.errors import DataError
 
 TRAIN = """9, State-gov, 77516, HS-grad, 13, Never-married, Adm-clerical, Husband, White, Male, 2174, 0, 40, Cuba, <=50K
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_adult_is_read_as_published(folder: Path):
-    data = load(folder)
+    data = load_data(folder)
     assert data.targets is not None
     assert data.targets.names == ("<=50K", ">50K")
     assert data.train.everything().y.tolist() == [0, 1, 0]
@@ -45,9 +45,9 @@ def test_adult_is_read_as_published(folder: Path):
 def test_a_missing_or_short_file_is_refused(folder: Path):
     (folder / "adult.data").write_text(TRAIN.replace(", Cuba", ""))
     with pytest.raises(DataError, match=r"^expected 15 cells in every line of adult.data, got 14 in line 1; "):
-        load(folder)
+        load_data(folder)
     (folder / "adult.test.xz").unlink()
     with pytest.raises(
         DataError, match=r"^expected adult.test, adult.test.gz or adult.test.xz in .*, got none of them"
     ):
-        load(folder)
+        load_data(folder)

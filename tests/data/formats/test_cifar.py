@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from obliviate.data.formats.batch_pickle import read_pickle
-from obliviate.data.sources import load
+from obliviate.data.sources import load_data
 from obliviate.errors import DataError
 from obliviate.metrics.cost import peak_rss_mb
 
@@ -86,7 +86,7 @@ def write_binary(folder: Path, arrays: Arrays, *, ten: bool = True) -> Path:
 
 
 def same(folder: Path, arrays: Arrays) -> bool:
-    data = load(folder)
+    data = load_data(folder)
     return all(
         torch.equal(samples.everything().x, torch.from_numpy(arrays[f"{part}_x"]).float() / 255)
         and samples.everything().y.tolist() == arrays[f"{part}_y"].tolist()
@@ -122,7 +122,7 @@ def test_binary_batches_are_read_as_they_were_written(tmp_path: Path, draw: Draw
 def test_both_forms_are_the_same_data(tmp_path: Path, draw: Draw):
     arrays = draw(3, 32, 32)
     one, other = write_python(tmp_path / "a", arrays, python2), write_binary(tmp_path / "b", arrays)
-    assert load(one).sha256 == load(other).sha256
+    assert load_data(one).sha256 == load_data(other).sha256
 
 
 @pytest.mark.parametrize("dump", [python2, python3])
@@ -235,7 +235,7 @@ def test_a_missing_batch_is_named(tmp_path: Path, draw: Draw, name: str):
     (write_binary(tmp_path / "b", arrays) / f"{name}.bin").unlink()
     for folder, missing in ((tmp_path / "a", name), (tmp_path / "b", f"{name}.bin")):
         with pytest.raises(DataError, match=rf"^expected CIFAR's .*, got none named {missing}; "):
-            load(folder)
+            load_data(folder)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_a_foreign_batch_is_refused(tmp_path: Path, draw: Draw, changed: dict[st
     batch = {"data": np.zeros((2, 3072), dtype=np.uint8), "labels": [1, 2]} | changed
     (folder / "data_batch_3").write_bytes(python2(batch))
     with pytest.raises(DataError, match=r"^expected .*data_batch_3, got .*; .") as error:
-        load(folder)
+        load_data(folder)
     assert got in str(error.value)
 
 
@@ -262,4 +262,4 @@ def test_a_truncated_binary_batch_is_refused(tmp_path: Path, draw: Draw, size: i
     folder = write_binary(tmp_path / "cifar", draw(3, 32, 32))
     (folder / "data_batch_2.bin").write_bytes(bytes(size))
     with pytest.raises(DataError, match=rf"^expected rows of 3073 bytes in .*data_batch_2.bin, got {size} bytes; "):
-        load(folder)
+        load_data(folder)

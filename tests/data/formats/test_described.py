@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from obliviate.data.formats.description import read_description
-from obliviate.data.sources import load
+from obliviate.data.sources import load_data
 from obliviate.errors import DataError
 
 ROWS = """key,person,age,town,paid
@@ -39,7 +39,7 @@ def put(folder: Path, settings: str = SETTINGS, rows: str = ROWS, test: str = TE
 
 
 def test_a_described_table_is_read_with_its_targets_ids_and_owners(tmp_path: Path):
-    data = load(put(tmp_path))
+    data = load_data(put(tmp_path))
     assert (data.kind, data.classes, data.owner) == ("classification", 2, "person")
     assert data.targets is not None
     assert data.targets.names == ("no", "yes")
@@ -61,16 +61,16 @@ def test_a_described_table_is_read_with_its_targets_ids_and_owners(tmp_path: Pat
 def test_the_file_itself_or_its_folder_is_the_source(tmp_path: Path):
     put(tmp_path)
     (tmp_path / "data.toml").rename(tmp_path / "mine.toml")
-    named = load(tmp_path / "mine.toml")
+    named = load_data(tmp_path / "mine.toml")
     assert named.name == "mine"
-    assert load(put(tmp_path)).sha256 == named.sha256
+    assert load_data(put(tmp_path)).sha256 == named.sha256
 
 
 @pytest.mark.parametrize(("ending", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress)])
 def test_compressed_tables_are_the_same_data(tmp_path: Path, ending: str, compress: Any):
-    expected = load(put(tmp_path)).sha256
+    expected = load_data(put(tmp_path)).sha256
     (tmp_path / f"rows.csv{ending}").write_bytes(compress(ROWS.encode()))
-    assert load(put(tmp_path, SETTINGS.replace("rows.csv", f"rows.csv{ending}"))).sha256 == expected
+    assert load_data(put(tmp_path, SETTINGS.replace("rows.csv", f"rows.csv{ending}"))).sha256 == expected
 
 
 MANY = "key,person,age,town,paid\n" + "".join(
@@ -82,18 +82,18 @@ def test_without_a_test_file_a_share_is_drawn_by_the_seed(tmp_path: Path):
     put(tmp_path, SETTINGS.replace('test = "test.csv"', "test_share = 0.3"), MANY)
     seen = set()
     for seed in range(5):
-        data = load(tmp_path, seed=seed)
+        data = load_data(tmp_path, seed=seed)
         assert (len(data.train), len(data.test)) == (14, 6)
         assert sorted([*data.train.ids, *data.test.ids]) == [f"k{i:02d}" for i in range(20)]
         assert data.metadata["person"].tolist() == [f"p{int(name[1:]) % 5}" for name in data.train.ids]
         seen.add(tuple(data.test.ids))
     assert len(seen) == 5
-    assert load(tmp_path, seed=3).sha256 == load(tmp_path, seed=3).sha256
+    assert load_data(tmp_path, seed=3).sha256 == load_data(tmp_path, seed=3).sha256
 
 
 def test_without_ids_a_row_keeps_its_id_whatever_is_drawn(tmp_path: Path):
     settings = SETTINGS.replace('test = "test.csv"', "test_share = 0.3").replace('id = "key"', 'drop = ["key"]')
-    loads = [load(put(tmp_path, settings, MANY), seed=seed) for seed in range(3)]
+    loads = [load_data(put(tmp_path, settings, MANY), seed=seed) for seed in range(3)]
     together = [{str(name) for part in (one.train, one.test) for name in part.ids} for one in loads]
     assert len(together[0]) == 20
     assert together[0] == together[1] == together[2]
@@ -102,7 +102,7 @@ def test_without_ids_a_row_keeps_its_id_whatever_is_drawn(tmp_path: Path):
 
 def test_targets_of_a_regression_are_scaled_by_the_training_rows(tmp_path: Path):
     settings = SETTINGS.replace('"paid"', '["age"]\nkind = "regression"')
-    data = load(put(tmp_path, settings))
+    data = load_data(put(tmp_path, settings))
     assert (data.kind, data.classes) == ("regression", 1)
     assert data.targets is not None
     assert (data.targets.names, data.targets.mean) == (("age",), (40.0,))
@@ -115,18 +115,18 @@ def test_targets_of_a_regression_are_scaled_by_the_training_rows(tmp_path: Path)
 def test_several_labels_are_columns_of_zeros_and_ones(tmp_path: Path):
     rows = "x,red,green\n1,0,1\n2,1,1\n3,0,0\n4,1,0\n"
     settings = 'path = "rows.csv"\ntest = "test.csv"\nkind = "multi-label"\ntarget = ["red", "green"]\n'
-    data = load(put(tmp_path, settings, rows, "x,red,green\n5,1,1\n"))
+    data = load_data(put(tmp_path, settings, rows, "x,red,green\n5,1,1\n"))
     assert (data.kind, data.classes) == ("multi-label", 2)
     assert data.train.everything().y.tolist() == [[0, 1], [1, 1], [0, 0], [1, 0]]
     assert data.train.everything().y.dtype == torch.float32
     with pytest.raises(DataError, match=r"^expected 0 or 1 in column 'green', got '2' in line 2 of test.csv; "):
-        load(put(tmp_path, settings, rows, "x,red,green\n5,1,2\n"))
+        load_data(put(tmp_path, settings, rows, "x,red,green\n5,1,2\n"))
 
 
 def test_class_numbers_are_in_the_order_of_numbers(tmp_path: Path):
     rows = "x,y\n1,10\n2,9\n3,-1\n4,9\n"
     settings = 'path = "rows.csv"\ntest = "test.csv"\ntarget = "y"\n'
-    data = load(put(tmp_path, settings, rows, "x,y\n7,10\n"))
+    data = load_data(put(tmp_path, settings, rows, "x,y\n7,10\n"))
     assert data.targets is not None
     assert data.targets.names == ("-1", "9", "10")
     assert data.test.everything().y.tolist() == [2]
@@ -135,7 +135,7 @@ def test_class_numbers_are_in_the_order_of_numbers(tmp_path: Path):
 def test_a_file_without_a_line_of_names_is_given_them(tmp_path: Path):
     settings = SETTINGS + 'columns = ["key", "person", "age", "town", "paid"]\ndelimiter = ";"\n'
     rows = ROWS.replace('"Bonn, upper"', "Bonn").replace(",", ";").partition("\n")[2]
-    data = load(put(tmp_path, settings, rows, TEST.replace(",", ";").partition("\n")[2]))
+    data = load_data(put(tmp_path, settings, rows, TEST.replace(",", ";").partition("\n")[2]))
     assert data.train.ids.tolist() == list("abcde")
     assert data.metadata["town"].tolist()[-1] == "Bonn"
 
@@ -160,7 +160,7 @@ def test_a_file_without_a_line_of_names_is_given_them(tmp_path: Path):
 @pytest.mark.usefixtures("unchecked")
 def test_tables_that_do_not_fit_are_refused(tmp_path: Path, rows: str, message: str):
     with pytest.raises(DataError, match=message):
-        load(put(tmp_path, rows=rows))
+        load_data(put(tmp_path, rows=rows))
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path, rows: str, message: 
 @pytest.mark.usefixtures("unchecked")
 def test_settings_that_do_not_fit_are_refused(tmp_path: Path, settings: str, message: str):
     with pytest.raises(DataError, match=message):
-        load(put(tmp_path, settings))
+        load_data(put(tmp_path, settings))
 
 
 def test_a_description_has_defaults_and_paths_from_its_own_folder(tmp_path: Path):
@@ -207,7 +207,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path):
     put(tmp_path)
     (tmp_path / "rows.csv").write_bytes(b"key\xff\xfe")
     with pytest.raises(DataError, match=r"^expected text in UTF-8 in .*rows.csv, got .*; "):
-        load(tmp_path)
+        load_data(tmp_path)
 
 
 def test_a_parquet_table_is_read_or_the_way_to_read_it_is_told(tmp_path: Path):
@@ -216,17 +216,17 @@ def test_a_parquet_table_is_read_or_the_way_to_read_it_is_told(tmp_path: Path):
         from pyarrow import parquet, table  # pyright: ignore[reportMissingImports]
     except ImportError:
         with pytest.raises(DataError, match=r"^expected pyarrow for reading rows.parquet, got none; install it with "):
-            load(tmp_path)
+            load_data(tmp_path)
         return
     rows = [line.split(",") for line in ROWS.replace('"Bonn, upper"', "Bonn").splitlines()]
     columns: dict[str, Any] = {name: [row[i] for row in rows[1:]] for i, name in enumerate(rows[0])}
     parquet.write_table(table(columns | {"age": [int(one) for one in columns["age"]]}), tmp_path / "rows.parquet")
-    assert load(tmp_path).train.ids.tolist() == list("abcde")
+    assert load_data(tmp_path).train.ids.tolist() == list("abcde")
 
 
-def test_reference_samples_of_a_table_are_drawn_with_their_ids(tmp_path: Path):
-    data = load(put(tmp_path), reference_size=1, train_size=3, seed=1)
-    assert data.reference is not None
-    assert len(np.unique([*data.train.ids, *data.reference.ids])) == 4
+def test_holdout_samples_of_a_table_are_drawn_with_their_ids(tmp_path: Path):
+    data = load_data(put(tmp_path), holdout_size=1, train_size=3, seed=1)
+    assert data.holdout is not None
+    assert len(np.unique([*data.train.ids, *data.holdout.ids])) == 4
     people = {line.split(",")[0]: line.split(",")[1] for line in ROWS.splitlines()}
     assert data.metadata["person"].tolist() == [people[name] for name in data.train.ids]

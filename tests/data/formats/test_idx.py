@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from obliviate.data.sources import load
+from obliviate.data.sources import load_data
 from obliviate.errors import DataError
 
 Draw = Callable[..., dict[str, np.ndarray]]
@@ -33,8 +33,8 @@ def folder(tmp_path: Path, draw: Draw) -> Path:
 def test_idx_files_are_read_as_they_were_written(tmp_path: Path, draw: Draw, compress: bool):
     arrays = draw(5, 4)
     write(tmp_path / "digits", arrays, compress=compress)
-    data = load(tmp_path / "digits")
-    assert (data.name, data.classes, data.reference, data.notes) == ("digits", 10, None, ())
+    data = load_data(tmp_path / "digits")
+    assert (data.name, data.classes, data.holdout, data.notes) == ("digits", 10, None, ())
     for part, samples in (("train", data.train), ("test", data.test)):
         batch = samples.everything()
         assert torch.equal(batch.x, torch.from_numpy(arrays[f"{part}_x"]).float()[:, None] / 255)
@@ -44,20 +44,20 @@ def test_idx_files_are_read_as_they_were_written(tmp_path: Path, draw: Draw, com
 def test_compressed_and_plain_files_are_the_same_data(tmp_path: Path, draw: Draw):
     for compress in (True, False):
         write(tmp_path / str(compress), draw(5, 4), compress=compress)
-    assert load(tmp_path / "True").sha256 == load(tmp_path / "False").sha256
+    assert load_data(tmp_path / "True").sha256 == load_data(tmp_path / "False").sha256
 
 
 def test_other_files_beside_them_are_left_alone(folder: Path):
-    before = load(folder).sha256
+    before = load_data(folder).sha256
     (folder / "train-labels-idx1-ubyte.md5").write_bytes(b"other")
     (folder / "LICENSE").write_text("MIT")
-    assert load(folder).sha256 == before
+    assert load_data(folder).sha256 == before
 
 
 def test_a_missing_file_is_named(folder: Path):
     (folder / "t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"^expected t10k-labels-idx1-ubyte or .*\.gz in .*, got neither; "):
-        load(folder)
+        load_data(folder)
 
 
 @pytest.mark.parametrize(
@@ -76,19 +76,19 @@ def test_a_missing_file_is_named(folder: Path):
 def test_foreign_or_damaged_labels_are_refused(folder: Path, content: bytes, got: str):
     (folder / "train-labels-idx1-ubyte").write_bytes(content)
     with pytest.raises(DataError, match=r"^expected .*, got .*; .") as error:
-        load(folder)
+        load_data(folder)
     assert got in str(error.value)
 
 
 def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Draw):
     write(tmp_path / "digits", draw(3, 3), compress=True)
-    expected, path = load(tmp_path / "digits").sha256, tmp_path / "digits" / "train-images-idx3-ubyte.gz"
+    expected, path = load_data(tmp_path / "digits").sha256, tmp_path / "digits" / "train-images-idx3-ubyte.gz"
     content, refused = path.read_bytes(), 0
     variants = [content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :] for place in range(len(content))]
     for damaged in (*variants, content[:-1], content[:20], b""):
         path.write_bytes(damaged)
         try:
-            assert load(tmp_path / "digits").sha256 == expected
+            assert load_data(tmp_path / "digits").sha256 == expected
         except DataError:
             refused += 1
     assert refused > len(content) / 2
@@ -110,10 +110,10 @@ def put_writers(
 
 @pytest.mark.parametrize("compress", [True, False])
 def test_the_writers_of_qmnist_are_the_owners_of_mnists_digits(folder: Path, draw: Draw, compress: bool):
-    labels, before = draw(5, 4)["train_y"].tolist(), load(folder).sha256
+    labels, before = draw(5, 4)["train_y"].tolist(), load_data(folder).sha256
     writers = [7, 300, 7, 70000, 1, 2, 3, 7, 5, 6]
     put_writers(folder, writers, labels, compress=compress)
-    data = load(folder)
+    data = load_data(folder)
     assert (data.owner, data.sha256) == ("writer", before)
     assert data.metadata["writer"].tolist() == [str(one) for one in writers]
     assert data.ids_of("7").tolist() == data.train.ids[[0, 2, 7]].tolist()
@@ -123,15 +123,15 @@ def test_the_writers_of_the_test_part_are_the_first_of_qmnists(folder: Path, dra
     drawn = draw(5, 4)
     train, test = drawn["train_y"].tolist(), drawn["test_y"].tolist()
     put_writers(folder, [7, 8] * (len(train) // 2), train)
-    assert load(folder).owners == {}
+    assert load_data(folder).owners == {}
     writers = [*([7, 9] * len(test))[: len(test)], 5, 6]
     put_writers(folder, writers, [*test, 0, 0], part="test")
-    data = load(folder)
+    data = load_data(folder)
     assert data.owners["test"].tolist() == [str(one) for one in writers[: len(test)]]
     assert len(data.unseen_of(data.ids_of("7"))["test"]) == (len(test) + 1) // 2
     put_writers(folder, writers, [*[(one + 1) % 10 for one in test], 0, 0], part="test")
     with pytest.raises(DataError, match=r"another data set's; "):
-        load(folder)
+        load_data(folder)
 
 
 def test_writers_of_another_set_are_refused(folder: Path, draw: Draw):
@@ -139,17 +139,17 @@ def test_writers_of_another_set_are_refused(folder: Path, draw: Draw):
     labels[3] = (labels[3] + 1) % 10
     put_writers(folder, list(range(10)), labels)
     with pytest.raises(DataError, match=r"^expected label \d of image 3 in .*, got \d, another data set's; "):
-        load(folder)
+        load_data(folder)
     put_writers(folder, list(range(9)), labels[:9])
     with pytest.raises(DataError, match=r"^expected 10 × 8 numbers in .*, got 9 × 8; "):
-        load(folder)
+        load_data(folder)
 
 
 def test_damaged_writers_are_refused(folder: Path, draw: Draw):
     path = put_writers(folder, list(range(10)), draw(5, 4)["train_y"].tolist(), compress=False)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"^expected 10 × 8 × 4 bytes in .*, got 319; "):
-        load(folder)
+        load_data(folder)
     path.write_bytes(b"other")
     with pytest.raises(DataError, match=r"^expected an idx file of integers of four bytes in 2 dimensions in "):
-        load(folder)
+        load_data(folder)

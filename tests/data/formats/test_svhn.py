@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.io import savemat
 
-from obliviate.data.sources import load
+from obliviate.data.sources import load_data
 from obliviate.errors import DataError
 
 Arrays = dict[str, np.ndarray]
@@ -26,7 +26,7 @@ def write(folder: Path, arrays: Arrays, *, compress: bool = True) -> Path:
 
 def test_svhn_is_read_as_it_was_written_and_ten_is_the_digit_zero(tmp_path: Path, draw: Draw):
     arrays = draw(3, 32, 32, train=12, test=10)
-    data = load(write(tmp_path / "svhn", arrays))
+    data = load_data(write(tmp_path / "svhn", arrays))
     assert data.classes == 10
     for part, samples in (("train", data.train), ("test", data.test)):
         batch = samples.everything()
@@ -38,7 +38,7 @@ def test_svhn_is_read_as_it_was_written_and_ten_is_the_digit_zero(tmp_path: Path
 def test_a_missing_part_is_named(tmp_path: Path, draw: Draw):
     (write(tmp_path / "svhn", draw(3, 32, 32)) / "test_32x32.mat").unlink()
     with pytest.raises(DataError, match=r"^expected SVHN's .*, got none named test_32x32.mat; "):
-        load(tmp_path / "svhn")
+        load_data(tmp_path / "svhn")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_foreign_content_is_refused(tmp_path: Path, draw: Draw, changed: dict[st
     content = {"X": np.zeros((32, 32, 3, 4), dtype=np.uint8), "y": np.ones((4, 1), dtype=np.uint8)} | changed
     savemat(folder / "train_32x32.mat", {key: value for key, value in content.items() if value is not None})
     with pytest.raises(DataError, match=r"^expected `.*train_32x32.mat, got .*; .") as error:
-        load(folder)
+        load_data(folder)
     assert got in str(error.value)
 
 
@@ -67,7 +67,7 @@ def test_a_file_that_is_no_matlab_file_is_refused(tmp_path: Path, draw: Draw, co
     folder = write(tmp_path / "svhn", draw(3, 32, 32))
     (folder / "train_32x32.mat").write_bytes(content)
     with pytest.raises(DataError, match=r"^expected .*train_32x32.mat, got .*; .*damaged or foreign"):
-        load(folder)
+        load_data(folder)
 
 
 def test_a_file_of_matlab_7_3_is_refused_by_name(tmp_path: Path, draw: Draw):
@@ -77,18 +77,18 @@ def test_a_file_of_matlab_7_3_is_refused_by_name(tmp_path: Path, draw: Draw):
     with pytest.raises(
         DataError, match=r"^expected a MATLAB file of version 5 in .*, got one of version 7.3, .* HDF5; "
     ):
-        load(folder)
+        load_data(folder)
 
 
 def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Draw):
     folder = write(tmp_path / "svhn", draw(3, 4, 4))
-    expected, path = load(folder).sha256, folder / "train_32x32.mat"
+    expected, path = load_data(folder).sha256, folder / "train_32x32.mat"
     content, refused, tried = path.read_bytes(), 0, 0
     for place in range(124, len(content), 5):
         tried += 1
         path.write_bytes(content[:place] + bytes([content[place] ^ 16]) + content[place + 1 :])
         try:
-            assert load(folder).sha256 == expected
+            assert load_data(folder).sha256 == expected
         except DataError:
             refused += 1
     assert refused > tried / 2

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from obliviate.data.formats.newsgroups import author, cleaned
-from obliviate.data.sources import Data, load
+from obliviate.data.sources import Data, load_data
 from obliviate.errors import DataError
 
 MESSAGES = {
@@ -40,7 +40,7 @@ def words(data: Data) -> list[str]:
 
 def test_newsgroups_are_read_with_their_groups_ids_and_authors(tmp_path: Path):
     archive(tmp_path)
-    data = load(tmp_path)
+    data = load_data(tmp_path)
     assert (data.kind, data.classes, data.owner) == ("classification", 2, "author")
     assert data.targets is not None
     assert data.targets.names == ("rec.autos", "sci.space")
@@ -63,7 +63,7 @@ def test_newsgroups_are_read_with_their_groups_ids_and_authors(tmp_path: Path):
 
 
 def test_words_of_the_test_part_alone_are_unknown(tmp_path: Path):
-    data = load(archive(tmp_path))
+    data = load_data(archive(tmp_path))
     assert data.vocabulary is not None
     assert data.vocabulary.decode(data.test.everything().x[0].tolist()) == "<unk> <unk>"
     assert data.vocabulary.decode(data.test.everything().x[1].tolist()) == "the moon"
@@ -71,19 +71,19 @@ def test_words_of_the_test_part_alone_are_unknown(tmp_path: Path):
 
 
 def test_folders_of_messages_are_the_same_data_as_their_archive(tmp_path: Path):
-    expected = load(archive(tmp_path)).sha256
+    expected = load_data(archive(tmp_path)).sha256
     for name, text in MESSAGES.items():
         path = tmp_path / "unpacked" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    assert load(tmp_path / "unpacked").sha256 == expected
+    assert load_data(tmp_path / "unpacked").sha256 == expected
 
 
 def test_a_description_sets_length_and_vocabulary_and_what_is_taken_out(tmp_path: Path):
     archive(tmp_path)
     settings = 'path = "20news-bydate.tar.xz"\nlength = 5\nvocabulary_size = 4\nremove = []\n'
     (tmp_path / "data.toml").write_text(settings)
-    data = load(tmp_path)
+    data = load_data(tmp_path)
     assert data.vocabulary is not None
     assert data.vocabulary.tokens == ("<pad>", "<unk>", "the", "from")
     assert words(data) == [
@@ -129,13 +129,13 @@ def test_damaged_or_partial_archives_are_refused(tmp_path: Path):
     for content in (b"", b"not an archive", whole[: len(whole) // 2]):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"^expected (an archive of messages|messages) in .*, got .*; "):
-            load(tmp_path)
+            load_data(tmp_path)
     archive(tmp_path, {name: text for name, text in MESSAGES.items() if "train" in name})
     with pytest.raises(DataError, match=r"^expected messages in 20news-bydate-test of .*, got none; "):
-        load(tmp_path)
+        load_data(tmp_path)
     archive(tmp_path, MESSAGES | {"20news-bydate-test/rec.motorcycles/1": "From: a@b\n\nx"})
     with pytest.raises(DataError, match=r"^expected groups of 20news-bydate-train, got 'rec.motorcycles' in "):
-        load(tmp_path)
+        load_data(tmp_path)
 
 
 # Texts in tables
@@ -145,7 +145,7 @@ SMS = "".join(f'{("ham", "spam")[i % 2]}\tmessage {i} "is this\n' for i in range
 
 def test_the_sms_collection_is_read_as_published(tmp_path: Path):
     (tmp_path / "SMSSpamCollection.tsv.xz").write_bytes(lzma.compress(SMS.encode()))
-    data = load(tmp_path)
+    data = load_data(tmp_path)
     assert (len(data.train), len(data.test), data.classes) == (16, 4, 2)
     assert data.targets is not None
     assert data.targets.names == ("ham", "spam")
@@ -160,21 +160,21 @@ def test_a_users_texts_are_read_with_labels_and_owners(tmp_path: Path):
     (tmp_path / "more.csv").write_text("who,says,mood\ncy,well no,good\n")
     settings = 'path = "letters.csv"\ntest = "more.csv"\ntext = "says"\ntarget = "mood"\nowner = "who"\nlength = 3\n'
     (tmp_path / "data.toml").write_text(settings)
-    data = load(tmp_path)
+    data = load_data(tmp_path)
     assert words(data) == ["well well", "oh no", "no"]
     assert data.train.everything().x.shape == (3, 3)
     assert data.train.everything().y.tolist() == [1, 0, 0]
     assert data.metadata["who"].tolist() == ["ann", "bob", "ann"]
     (tmp_path / "data.toml").write_text(settings.replace('"mood"', '"says"'))
     with pytest.raises(DataError, match=r"^expected a target beside the texts, got 'says' for both; "):
-        load(tmp_path)
+        load_data(tmp_path)
 
 
 def test_copies_of_texts_are_found_in_tokens(tmp_path: Path):
     (tmp_path / "a.csv").write_text("t,y\nred car,1\nblue car,0\nred. car!,1\nplane,0\n")
     (tmp_path / "b.csv").write_text("t,y\nBlue car,0\ncar plane,1\n")
     (tmp_path / "data.toml").write_text('path = "a.csv"\ntest = "b.csv"\ntext = "t"\ntarget = "y"\n')
-    data = load(tmp_path)
+    data = load_data(tmp_path)
     assert len(data.test) == 1
     assert data.notes == (
         "train: 1 of 4 inputs are exact copies of others; forgetting one keeps the rest",

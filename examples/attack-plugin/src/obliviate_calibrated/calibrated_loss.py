@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from obliviate.attacks.membership import logistic
-from obliviate.attacks.membership.base import Scores, Signal, Target, Use
-from obliviate.attacks.membership.outputs import Outputs
+from obliviate.membership import logistic
+from obliviate.membership.base import Scores, Signal, Target, Use
+from obliviate.membership.outputs import Outputs
 
 
 @dataclass(frozen=True)

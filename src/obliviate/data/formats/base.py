@@ -14,7 +14,7 @@ from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 
 Arrays: TypeAlias = dict[str, np.ndarray]
-"""`train_x`, `train_y`, `test_x`, `test_y`, and perhaps `reference_x`, `reference_y` and `train_ids` and the like.
+"""`train_x`, `train_y`, `test_x`, `test_y`, and perhaps `holdout_x`, `holdout_y` and `train_ids` and the like.
 
 Images are bytes of shape "n height width" or "n channels height width", tokens int64 of shape "n length".
 """

@@ -1,4 +1,4 @@
-"""A folder of images: `train/<class>/*.png`, `test/<class>/*.png`, and perhaps `reference/<class>/*.png`.
+"""A folder of images: `train/<class>/*.png`, `test/<class>/*.png`, and perhaps `holdout/<class>/*.png`.
 
 The classes are the folders of `train` in alphabetical order; an image's id is its path, such as "train/cat/001.png".
 """
@@ -30,7 +30,7 @@ def read(folder: Path, _: int) -> Contents:
     if not (folder / "test").is_dir():
         raise DataError(f"expected folders train and test in {folder}, got no test; add unseen images of each class")
     classes = [class_folder.name for class_folder in _visible(folder / "train")]
-    names = [name for name in ("train", "test", "reference") if (folder / name).is_dir()]
+    names = [name for name in ("train", "test", "holdout") if (folder / name).is_dir()]
     parts = {name: _part(folder / name, classes) for name in names}
     everything = [path for part in parts.values() for path in part.paths]
     first, grey = everything[0], True

@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from obliviate._util.seeds import derive
 from obliviate.data.features import Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.delimited import read_table
@@ -15,7 +16,6 @@ from obliviate.data.formats.description import Description
 from obliviate.data.owners import draw_note, drawn_whole, inseparable
 from obliviate.data.tables import Table, TableEncoder, number
 from obliviate.errors import DataError
-from obliviate.seeds import derive
 from obliviate.types import Ids
 
 ZERO_ONE: Final = {"0": 0.0, "1": 1.0}

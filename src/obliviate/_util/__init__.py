@@ -1,0 +1,1 @@
+"""Files, locks, imports, seeds, torch's state: nothing of the field."""

@@ -1,0 +1,1 @@
+"""Adversarial examples: pure functions on logits and an input space."""

@@ -1,1 +1,0 @@
-"""Attacks: adversarial examples that methods use, and membership attacks that audits use."""

@@ -1,0 +1,383 @@
+"""MixUnlearn: unlearn on adversarial mixtures of forget and retain samples.
+
+Peng, Tang, Yang, "Adversarial Mixup Unlearning", ICLR 2025, arXiv 2502.10288.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, ClassVar, Final, Literal, get_args
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor, nn
+
+from obliviate._util.seeds import derive
+from obliviate.data.ids import shown
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import MethodError
+from obliviate.methods.base import (
+    WhenNone,
+    check_classification,
+    check_positive,
+    check_schedule,
+    input_space,
+    needs_less,
+)
+from obliviate.methods.mixunlearn.mix_block import MixBlock
+from obliviate.methods.mixunlearn.neighbours import nearest
+from obliviate.methods.mixunlearn.views import view_of
+from obliviate.methods.relative import (
+    BatchSize,
+    Length,
+    Momentum,
+    OptimizerName,
+    Passes,
+    Rate,
+    WeightDecay,
+    check,
+    passes,
+    whole,
+)
+from obliviate.task import InputSpace
+from obliviate.training.features import features, with_features
+from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
+from obliviate.training.optimizers import Adam
+from obliviate.training.randomness import seeded
+from obliviate.training.run import Run, Stateful
+from obliviate.types import Batch
+
+Labels = Literal["aware", "agnostic"]
+Steps = Literal["forget", "longest"]
+Pairing = Literal["nearest", "position"]
+
+LEAST_STEPS: Final = 24
+LEVEL: Final = "forget_level"  # where forgetting stops, on average; 0: D_R knows the forgotten answers; 1: it does not
+GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget sample, the generator no longer mixes
+SPREAD: Final = "mask_spread"  # standard deviation over positions and pairs; 0: the masks are flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixUnlearn:
+    """Pull mixtures of forget and retain samples towards the retained targets, and away from the forgotten ones.
+
+    A generator learns, against the model, the masks (of pixels, columns, tokens) that bring the forgotten targets back.
+    `labels="agnostic"` takes the original model's sharpened predictions as targets; `unlabelled` names the ids for
+    which only this is done. τ is the strength of forgetting: the smaller, the stronger. A forget sample is pushed no
+    further than its level: the SimLoss, for its target, of the mean target of its nearest `neighbours` in the retain
+    set; None never stops. `layer` names the layer of the original whose output the generator sees; None chooses it (see
+    `views`). By `pairing` a forget sample is mixed with the nearest retain sample of the batch, or with that
+    at its position. `epochs` None is as many as take `retain_passes` over the retain set, and no fewer than 2 epochs or
+    `LEAST_STEPS` steps.
+    """
+
+    name: ClassVar[str] = "mixunlearn"
+    needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})
+    exact: ClassVar[bool] = False
+    source: ClassVar[str] = "Peng, Tang, Yang, ICLR 2025, arXiv 2502.10288"
+    tasks: ClassVar[frozenset[str]] = frozenset({"classification"})
+    when_none: ClassVar[WhenNone] = {
+        "always": {"epochs": f"retain_passes passes over the retain set, no fewer than 2 epochs or {LEAST_STEPS} steps"}
+    }
+
+    epochs: Length | None = None
+    retain_passes: Passes = "7%"
+    optimizer: OptimizerName = "adam"
+    learning_rate: Rate = "1.4x"
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 0.0
+    batch_size: BatchSize = 128
+    schedule: str = "cosine"
+    steps: Steps = "forget"
+    labels: Labels = "aware"
+    unlabelled: tuple[str, ...] | None = None
+    tau_gen: float = 3.0
+    tau_mix: float = 3.0
+    tau_real: float = 1.5
+    omega: float = 1.0
+    alpha: float = 0.75
+    temperature: float = 0.3
+    neighbours: int | None = 10
+    pairing: Pairing = "nearest"
+    layer: str | None = None
+    generator_learning_rate: float = 1e-2
+    generator_every: int = 4
+    adversary_momentum: float = 0.0
+    mask_penalty: float = 0.0
+    exclude_same_class: bool = False
+    mix: bool = True
+    real: bool = True
+    sharpen: bool = True
+    generator: bool = True
+
+    @classmethod
+    def paper(cls, **settings: Any) -> MixUnlearn:
+        """The method as published, which knows no levels, at the paper's rate for ResNets.
+
+        The number of epochs stays as it is by default, for the paper has one for each of its data sets.
+
+        >>> MixUnlearn.paper(learning_rate=1e-4).pairing  # as for the paper's small networks
+        'position'
+        """
+        published: dict[str, Any] = {"optimizer": "adam", "learning_rate": 5e-5, "schedule": "constant"}
+        published |= {"momentum": 0.9, "weight_decay": 0.0, "neighbours": None, "pairing": "position"}
+        published |= {"tau_gen": 5.0, "tau_mix": 5.0, "tau_real": 5.0, "retain_passes": 2 / 3}
+        return cls(**(published | settings))
+
+    def __post_init__(self) -> None:
+        if self.neighbours is not None:
+            check_positive(self, "neighbours")
+        check_schedule(self)
+        check(self)
+        check_positive(self, "tau_gen", "tau_mix", "tau_real", "omega")
+        check_positive(self, "alpha", "temperature", "generator_learning_rate", "generator_every")
+        for name, kind in (("labels", Labels), ("steps", Steps), ("pairing", Pairing)):
+            if getattr(self, name) not in (known := get_args(kind)):
+                raise MethodError(
+                    f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
+                )
+        if not 0 <= self.adversary_momentum < 1:
+            raise MethodError(
+                f"expected adversary_momentum in [0, 1), got {self.adversary_momentum}; 0 is the current model, "
+                "0.999 a slow copy"
+            )
+        if not self.mask_penalty >= 0:
+            raise MethodError(f"expected mask_penalty of 0 or more, got {self.mask_penalty}; 0 is none")
+        if not (self.mix or self.real):
+            raise MethodError("expected a loss on mixed or on real samples, got neither; set mix=True or real=True")
+        if self.labels == "agnostic" and self.unlabelled is not None:
+            raise MethodError(
+                f"expected no ids of unlabelled samples where no label is used, got {len(self.unlabelled)}; "
+                "use labels='aware'"
+            )
+        if self.labels == "agnostic":
+            needs_less(self, "labels")
+
+    def settled(self, split: Split) -> MixUnlearn:
+        """Fill in the number of epochs if it is None."""
+        if self.epochs is not None:
+            return self
+        (size,) = whole(self, "batch_size")
+        forget, retain = (math.ceil(len(samples) / size) for samples in (split.forget, split.kept))
+        per_epoch = forget if self.steps == "forget" else max(forget, retain)
+        return replace(self, epochs=max(2, math.ceil(max(passes(self) * retain, LEAST_STEPS) / per_epoch)))
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        space = self.check(model, split, run)
+        epochs, size = whole(self.settled(split), "epochs", "batch_size")
+        mixing = _Mixing(self, model, split, space, run)
+        optimizer = run.optimizer(model, self)
+        forget, retain = (run.augmented(one) for one in (split.forget, split.kept))
+        per_epoch = len(run.paired(forget, retain, size, 0, steps=self.steps))
+        scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
+
+        def loss(model: nn.Module, pairs: _Pairs, mixed: Tensor | None, lam: float) -> Tensor:
+            parts: list[Tensor] = []
+            if mixed is not None:
+                parts.append(mixed_contrast(model(mixed), *pairs.targets, lam, self.tau_mix, pairs.kept, pairs.level))
+            if self.real:
+                logits = model(torch.cat([pairs.forget, pairs.retain]))
+                losses = sim_loss(logits, torch.cat([pairs.forget_target, pairs.retain_target]))
+                forget, retain = losses.split([len(pairs.forget), len(pairs.retain)])
+                parts.append(self.omega * contrast(retain, forget.minimum(pairs.level), self.tau_real))
+            return torch.stack(parts).sum()
+
+        state: dict[str, Any] = {"model": model, "optimizer": optimizer, "scheduler": scheduler, **mixing.state}
+        for epoch in run.epochs("mixunlearn", epochs, **state):
+            batches = run.paired(forget, retain, size, epoch, steps=self.steps)
+            prepare = partial(mixing.prepare, model)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare)
+        run.notes |= mixing.notes
+        return model
+
+    def check(self, model: nn.Module, split: Split, run: Run) -> InputSpace:
+        """Refuse tasks, inputs and ids that the method cannot use, and say what is mixed; raises MethodError."""
+        task = check_classification(self, run.task)
+        shape = tuple(split.forget.take(torch.arange(1)).x.shape[1:])
+        if len(shape) not in ((1,) if task.tokens else (1, 3)):
+            raise MethodError(
+                f"expected images (channels height width), rows of a table or tokens for {self.name}, got samples of "
+                f"shape {shape}; reshape them, or use a method that needs only a loss"
+            )
+        known = np.concatenate([split.forget.ids, split.kept.ids])
+        if len(unknown := np.setdiff1d(np.array(self.unlabelled or (), dtype=str), known)):
+            raise MethodError(
+                f"expected unlabelled ids of the forget or the retain set, got {shown(unknown)} of neither; "
+                "correct the list"
+            )
+        if len(shape) == 3 and task.space(model) is None:
+            return InputSpace(-math.inf, math.inf)  # between two images there is no limit to respect
+        return input_space(self, task, model)
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    """What one step works on: inputs, their targets p(x), and which retained one is mixed with which forgotten one.
+
+    `points` and `features` are what the original makes of the forget samples and of their partners. Where samples are
+    paired by position and there are more to forget than to retain, the last have no partner.
+    """
+
+    forget: Shaped[Tensor, " f ..."]
+    retain: Shaped[Tensor, " r ..."]
+    forget_target: Float[Tensor, "f classes"]
+    retain_target: Float[Tensor, "r classes"]
+    level: Float[Tensor, " f"]
+    partner: Int[Tensor, " n"]
+    points: tuple[Float[Tensor, " n ..."], Float[Tensor, " n ..."]]
+    features: tuple[Tensor, Tensor]
+    kept: Bool[Tensor, " n"] | None
+
+    @property
+    def targets(self) -> tuple[Float[Tensor, "n classes"], Float[Tensor, "n classes"]]:
+        """Those of the forget and of the retain sample of each pair."""
+        return self.forget_target[: len(self.partner)], self.retain_target[self.partner]
+
+    @property
+    def inputs(self) -> tuple[Shaped[Tensor, " n ..."], Shaped[Tensor, " n ..."]]:
+        """The forget and the retain sample of each pair."""
+        return self.forget[: len(self.partner)], self.retain[self.partner]
+
+
+class _Mixing:
+    """Everything beside the model being unlearned: the frozen original f_D, the generator G and its adversary."""
+
+    def __init__(self, method: MixUnlearn, model: nn.Module, split: Split, space: InputSpace, run: Run) -> None:
+        self.method, self.run, self.samples, self.space = method, run, split.forget, space
+        self.classes = check_classification(method, run.task).classes
+        self.original = copy.deepcopy(model).eval().requires_grad_(False)
+        self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
+        self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
+        x = run.place(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget))))).x
+        maps, seed = method.generator or method.layer is not None, derive(run.seed, "columns")
+        known = (split.forget, split.kept)
+        self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, seed=seed)
+        self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
+        self.generates = method.mix and method.generator
+        if self.generates:
+            channels = self.view.map(self._look(x, self.view.layer)[0], x).shape[1]
+            with seeded(derive(run.seed, "generator")):
+                self.generator = run.place(MixBlock(channels, side=self.view.side))
+            self.optimizer = run.optimizer(self.generator, Adam(learning_rate=method.generator_learning_rate))
+            self.adversary = copy.deepcopy(self.original)
+
+    @property
+    def state(self) -> dict[str, Stateful | dict[str, Any]]:
+        """What a resumed run must find again."""
+        if not self.generates:
+            return {}
+        generator = {"generator": self.generator, "generator_optimizer": self.optimizer}
+        return {**generator, "adversary": self.adversary, "watch": self.watch}
+
+    @property
+    def notes(self) -> dict[str, float]:
+        """The mean level, and what the masks were like, on average over the steps of the model."""
+        masks = {key: float(self.watch[key]) / self.watch["steps"] for key in (GAP, SPREAD)} if self.generates else {}
+        return {LEVEL: float(self.level.mean()), **masks}
+
+    def prepare(self, model: nn.Module, forget: Batch, retain: Batch) -> tuple[_Pairs, Tensor | None, float]:
+        """Take the generator's step if it is its turn, and mix the pairs for the step of the model, with a new λ."""
+        pairs = self._pairs(forget, retain)
+        if not self.method.mix:
+            return pairs, None, 0.0
+        if not self.generates:
+            lam = self._lambda()
+            return pairs, self._mixed(model, pairs, lam), lam
+        _follow(self.adversary, model, self.method.adversary_momentum)
+        if self.watch["steps"] % self.method.generator_every == 0:
+            self.run.step(self.generator, (pairs, self._lambda()), self._generator_loss, self.optimizer)
+        lam = self._lambda()
+        with torch.no_grad(), self.run.precision.autocast():
+            mask = self._mask(self.generator, pairs, lam)
+        self.watch["steps"] += 1
+        self.watch |= {GAP: self.watch[GAP] + mask.mean() - lam, SPREAD: self.watch[SPREAD] + mask.std()}
+        return pairs, self._mixed(model, pairs, self.view.share(mask)), lam
+
+    def _generator_loss(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Tensor:
+        mask = self._mask(generator, pairs, lam)
+        logits = self.adversary(self._mixed(self.adversary, pairs, self.view.share(mask)))
+        value = -mixed_contrast(logits, *pairs.targets, lam, self.method.tau_gen, pairs.kept)
+        return value + self.method.mask_penalty * (mask.mean((1, 2, 3)) - lam).square().sum()
+
+    def _mixed(self, model: nn.Module, pairs: _Pairs, share: Tensor | float) -> Float[Tensor, "n ..."]:
+        """Mix the samples of each pair as a model has them; its gradients go into embeddings, if it has such."""
+        first, second = (self.space.live(model, one) for one in pairs.inputs)
+        return self.space.mixed(first, second, share)
+
+    def _mask(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Float[Tensor, "n 1 height width"]:
+        first, second = (self.view.present(one) for one in pairs.points)
+        present = None if first is None or second is None else (first, second)
+        return generator(*pairs.features, lam, self.view.size(pairs.points[0]), present)
+
+    def _lambda(self) -> float:
+        return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
+
+    def _levels(self, split: Split) -> Float[Tensor, " n"]:
+        """How far each forget sample's target is from what the retained ones beside it say; 1 is the most."""
+        if self.method.neighbours is None:
+            return torch.ones(len(split.forget), device=self.run.device)
+        forget, targets = (torch.cat(parts) for parts in zip(*self._looked_at(split.forget), strict=True))
+        said = nearest(forget, self._looked_at(split.kept), self.method.neighbours).mean(1)
+        return 1 - F.cosine_similarity(said, targets)
+
+    def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
+        """What all samples are compared by, and their targets, chunk by chunk."""
+        for batch in map(self.run.place, self.run.in_order(samples)):
+            x = self.space.points(batch.x)
+            seen, logits = self._look(x, self.view.likeness)
+            yield self.view.likeness_of(seen, x, batch.x), self._targets(batch, logits)
+
+    @torch.no_grad()
+    def _look(self, x: Tensor, layer: str | None) -> tuple[Tensor, Tensor | None]:
+        """What a layer of the original shows of points (without one, these), and the logits if they are needed."""
+        with self.run.precision.autocast():
+            if layer is None:
+                return x, None if self.labels_suffice else self.original(x)
+            if self.labels_suffice:
+                return features(self.original, x, layer), None
+            logits, found = with_features(self.original, x, layer)
+            return found, logits
+
+    def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
+        points = self.space.points(forget.x), self.space.points(retain.x)
+        x, y, ids = torch.cat(points), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
+        seen, logits = self._look(x, self.view.layer if self.method.mix else None)
+        sizes = [len(forget), len(retain)]
+        p, q = self._targets(Batch(x, y, np.concatenate(ids)), logits).split(sizes)
+        first, second = zip(seen.split(sizes), x.split(sizes), strict=True)
+        partner = torch.arange(min(sizes), device=x.device)
+        if self.method.mix and self.method.pairing == "nearest":
+            partner = (self.view.vector(*first) @ self.view.vector(*second).T).argmax(1)
+        kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
+        level = self.level[self.run.place(self.samples.places(forget.ids))]
+        maps = self.view.map(*first)[: len(partner)], self.view.map(*second)[partner]
+        points = points[0][: len(partner)], points[1][partner]
+        return _Pairs(forget.x, retain.x, p, q, level, partner, points, maps, kept)
+
+    def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
+        known = F.one_hot(batch.y, self.classes).float()
+        if logits is None:
+            return known
+        predicted = logits.float().softmax(1)
+        if self.method.sharpen:
+            predicted = sharpen(predicted, self.method.temperature)
+        if self.method.labels == "agnostic":
+            return predicted
+        hidden = np.isin(batch.ids, np.array(self.method.unlabelled or (), dtype=str))
+        return torch.where(self.run.place(torch.from_numpy(hidden))[:, None], predicted, known)
+
+
+@torch.no_grad()
+def _follow(copied: nn.Module, model: nn.Module, momentum: float) -> None:
+    """Move a copy's weights towards the model's, and take over its buffers."""
+    for mine, theirs in zip(copied.parameters(), model.parameters(), strict=True):
+        mine.lerp_(theirs, 1 - momentum)
+    for mine, theirs in zip(copied.buffers(), model.buffers(), strict=True):
+        mine.copy_(theirs)

@@ -1,0 +1,81 @@
+"""Whoever looks at a model in evaluation mode gives every part of it its own mode back."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from obliviate import workflow
+from obliviate._util.modes import evaluating
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.methods.amun import adversarial_examples
+from obliviate.methods.boundary_shrink import nearest_labels
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.methods.rum import memorisation
+from obliviate.methods.ssd import importances
+from obliviate.task import Classification, InputSpace
+from obliviate.training.features import feature_layer
+from obliviate.training.inference import mean_loss, outputs
+from obliviate.training.run import Run
+from obliviate.training.saliency import saliency_mask
+
+TASK = Classification(classes=3)
+
+
+@pytest.fixture
+def images() -> Samples:
+    generator = torch.Generator().manual_seed(0)
+    return Samples.from_tensors(torch.rand(12, 1, 8, 8, generator=generator), torch.arange(12) % 3)
+
+
+@pytest.fixture
+def frozen() -> nn.Sequential:
+    """A model in training mode whose batch norm is frozen, and moves its statistics if it is not."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+    model[1].eval()
+    return model
+
+
+USERS: dict[str, Callable[[nn.Module, Samples], Any]] = {
+    "check_model": TASK.check_model,
+    "outputs": outputs,
+    "mean_loss": lambda model, samples: mean_loss(model, samples, TASK),
+    "saliency_mask": lambda model, samples: saliency_mask(model, samples, TASK),
+    "feature_layer": lambda model, samples: feature_layer(model, samples.everything().x),
+    "adversarial_examples": lambda model, samples: adversarial_examples(model, samples, Run(TASK)),
+    "nearest_labels": lambda model, samples: nearest_labels(
+        model, samples.everything().x, samples.everything().y, InputSpace(0, 1), bound=0.1
+    ),
+    "importances": lambda model, samples: importances(model, samples, Run(TASK), 4),
+    "memorisation": lambda model, samples: memorisation(model, samples, Run(TASK)),
+    "unlearn": lambda model, samples: workflow.unlearn(
+        model,
+        Split.of(samples, forget=samples.ids[:2]),
+        GradientAscent(epochs=1, optimizer="sgd", learning_rate=0.01, weight_decay=0.0, batch_size=64),
+        TASK,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", USERS)
+def test_frozen_parts_stay_frozen_and_the_others_in_training(name: str, frozen: nn.Sequential, images: Samples) -> None:
+    before = copy.deepcopy(frozen.state_dict())
+    USERS[name](frozen, images)
+    assert [one.training for one in frozen.modules()] == [True, True, False, True, True, True]
+    assert all(value.equal(before[key]) for key, value in frozen.state_dict().items())
+
+
+def test_modes_come_back_after_an_error(frozen: nn.Sequential) -> None:
+    def fail() -> None:
+        with evaluating(frozen):
+            assert not any(one.training for one in frozen.modules())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert [one.training for one in frozen.modules()] == [True, True, False, True, True, True]

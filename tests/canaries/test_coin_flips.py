@@ -1,0 +1,99 @@
+"""The exact test by coins, on small models that learn their samples by heart."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from scipy.stats import binom, binomtest
+
+from obliviate import workflow
+from obliviate.canaries.coin_flips import coin_flips
+from obliviate.canaries.coins import toss
+from obliviate.data.samples import Samples
+from obliviate.data.split import Split
+from obliviate.errors import DataError
+from obliviate.methods.retrain import Retrain
+from obliviate.metrics.utility import margin
+from obliviate.task import Classification
+from obliviate.training.inference import outputs
+from obliviate.training.recipe import Recipe
+from obliviate.workflow import TrainedModel
+
+
+@dataclass(frozen=True)
+class Game:
+    """Samples with coins, the original, and retrained models."""
+
+    heads: Samples
+    tails: Samples
+    models: list[TrainedModel]
+
+
+@pytest.fixture(scope="module")
+def game(noise: Samples, two_classes: Classification, by_heart: Recipe) -> Game:
+    coins = toss(noise.ids, 120, seed=0)
+    split = Split.of(noise.without(coins.tails), forget=coins.heads)
+    original = workflow.train(by_heart, noise.without(coins.tails), two_classes)
+    retrained = [
+        workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=one) for one in (1, 2, 3)
+    ]
+    return Game(noise.select(coins.heads), noise.select(coins.tails), [original, *retrained])
+
+
+def test_the_original_is_rejected_and_retrained_models_are_not(game: Game) -> None:
+    found = coin_flips(game.models, game.heads, game.tails)
+    original, *retrained = found.models
+    assert original.p_value < 1e-6
+    assert original.accuracy > 70
+    assert all(one.p_value > 0.01 for one in retrained)
+    assert [one.name for one in found.models] == ["original", *(f"Retrain (seed {seed})" for seed in (1, 2, 3))]
+    assert (found.heads, found.tails) == (len(game.heads), len(game.tails))
+    assert found.power == pytest.approx(binomtest_power(120), abs=1e-9)
+
+
+def binomtest_power(m: int) -> float:
+    rejected = [k for k in range(m + 1) if binomtest(k, m, 0.5, alternative="greater").pvalue <= 0.05]
+    return float(sum(binom.pmf(k, m, 0.55) for k in rejected))
+
+
+def test_figures_are_those_of_guesses_above_the_median_of_the_calibrated_margin(game: Game) -> None:
+    samples = game.heads.joined(game.tails)
+    y = samples.everything().y.numpy()
+    margins = [margin(outputs(one.model, samples).numpy(), y) for one in game.models]
+    truth = np.array([True] * len(game.heads) + [False] * len(game.tails))
+    for place, one in enumerate(coin_flips(game.models, game.heads, game.tails).models):
+        others = [margins[other] for other in (1, 2, 3) if other != place]
+        score = margins[place] - np.mean(others, axis=0)
+        correct = int(((score > np.median(score)) == truth).sum())
+        exact = binomtest(correct, 120, 0.5, alternative="greater").pvalue
+        assert (one.trials, one.correct, one.calibrated) == (120, correct, True)
+        assert one.p_value == pytest.approx(exact)
+        assert one.accuracy == pytest.approx(100 * correct / 120)
+        assert one.low < one.accuracy < one.high
+
+
+def test_without_retrained_models_the_margin_itself_is_the_score(game: Game) -> None:
+    (alone,) = coin_flips(game.models[:1], game.heads, game.tails).models
+    assert not alone.calibrated
+    assert alone.p_value < 1e-6
+
+
+def test_p_values_of_models_that_know_nothing_are_valid(noise: Samples, by_heart: Recipe) -> None:
+    """Untrained models stand for models that do not depend on the coins; these are tossed many times."""
+    models = [TrainedModel.given(by_heart.build(seed=seed), name=f"{seed}") for seed in range(3)]
+    values = []
+    for seed in range(100):
+        coins = toss(noise.ids, 100, seed)
+        heads, tails = noise.select(coins.heads), noise.select(coins.tails)
+        values += [one.p_value for one in coin_flips(models, heads, tails).models]
+    assert np.mean(np.array(values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
+
+
+def test_samples_on_both_sides_are_refused(game: Game) -> None:
+    with pytest.raises(DataError, match="expected every coin to fall on one side, got "):
+        coin_flips(game.models, game.heads, game.heads)
+
+
+def test_recipes_of_these_tests_learn_by_heart(game: Game) -> None:
+    labels = game.heads.everything().y
+    assert bool((outputs(game.models[0].model, game.heads).argmax(1) == labels).all())
