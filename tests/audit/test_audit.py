@@ -362,3 +362,15 @@ def test_audit_refuses_other_shapes(world: World, candidates: list[Candidate]):
         audit([*candidates, short], world.pool, world.samples, AuditSettings())
     with pytest.raises((AuditError, TypeCheckError), match="references"):
         audit(candidates, replace(world.pool, included=world.pool.included[:-1]), world.samples, AuditSettings())
+
+
+def test_what_is_known_of_a_forgotten_class_is_told_beside_the_retrained_models(
+    world: World, candidates: list[Candidate], models: dict[str, ModelResult]
+):
+    assert all(model.class_membership is None for model in models.values())  # of no class all samples are forgotten
+    of_class = np.concatenate([FORGET, RETAIN])[world.labels[np.concatenate([FORGET, RETAIN])] == 2]
+    samples = replace(world.samples, forget=of_class, retain=RETAIN[world.labels[RETAIN] != 2])
+    shares = [model.class_membership for model in audit(candidates[:5], world.pool, samples, AuditSettings()).models]
+    assert all(share is not None and 0 <= share.low <= share.value <= share.high <= 100 for share in shares)
+    without = audit(candidates[1:5], world.pool, samples, AuditSettings())
+    assert all(model.class_membership is None for model in without.models)  # there is no original

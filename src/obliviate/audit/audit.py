@@ -11,6 +11,7 @@ import numpy as np
 from obliviate import membership
 from obliviate.audit import controls as controlling
 from obliviate.audit.baseline import OutOfSample, Pair, References, Retrained, Spread
+from obliviate.audit.class_membership import class_membership, forgotten_classes
 from obliviate.audit.controls import Baseline, check_baselines, control
 from obliviate.audit.distances import to_retrained
 from obliviate.audit.exposure import exposure
@@ -511,6 +512,7 @@ def _audited(seen: _Seen, context: _Context, controls: controlling.Controls) -> 
         if peers and context.samples.labels is not None
         else None,
         cheap_attacks=_cheap_attacks(scored, context) if settings.cheap_attacks else {},
+        class_membership=_class_membership(scored, context),
         klom=None if scored.shadows is None else scored.shadows.klom,
         competition=None if scored.shadows is None else scored.shadows.competition(context.kept_by(scored)),
         curves=Curves(roc_ft=RocCurve(fpr=fpr, tpr=tpr), margins=MarginDensities(**margins)),
@@ -551,6 +553,18 @@ def _cheap_attacks(scored: _Scored, context: _Context) -> dict[str, Interval]:
             scores = samples.by_part(attack(target))
             found[attack.name] = _percent(balanced_accuracy(scores["forget"], scores["unseen"]))
     return found
+
+
+def _class_membership(scored: _Scored, context: _Context) -> Interval | None:
+    """The share of unseen samples of forgotten classes on which a model answers as the original does; None without."""
+    samples, original, peers = context.samples, context.baselines.original, context.baselines.others(scored)
+    if samples.labels is None or original is None:
+        return None
+    gone = forgotten_classes(samples.labels[samples.forget], samples.labels[samples.retain])
+    rows = samples.unseen[np.isin(samples.labels[samples.unseen], gone)]
+    answers = [model.candidate.logits[rows] for model in (scored, original, *peers)]
+    share = class_membership(answers[0], answers[1], answers[2:], gone, confidence=context.settings.confidence)
+    return None if share is None else _percent(share)
 
 
 def _listed(utility: Utility) -> tuple[UtilityFigure, ...]:

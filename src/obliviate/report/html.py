@@ -56,6 +56,7 @@ def render(results: Results) -> str:
         shares=tables.shares(models),
         distances=tables.distances(models),
         klom=tables.klom(models),
+        class_membership=tables.class_membership(models),
         competition=tables.competition(models),
         too_few_shadows=next((one for one in scored if one.quality is None), None),
         cheap_attacks=tables.cheap_attacks(models),

@@ -180,6 +180,13 @@ def competition(models: Sequence[ModelResult]) -> Table | None:
     return Table(heads=["forgetting quality F", "final score"], rows=rows, floor=[]) if rows else None
 
 
+def class_membership(models: Sequence[ModelResult]) -> Table | None:
+    """How much models still know of classes that were forgotten as a whole; None where none was."""
+    if all(model.class_membership is None for model in models):
+        return None
+    return _with_floor(models, ["share"], ["answers as the original"], lambda model, _: model.class_membership)
+
+
 def cheap_attacks(models: Sequence[ModelResult]) -> Table | None:
     """Balanced accuracy of the cheap attacks in percent; None where they were not asked for."""
     names = _keys(model.cheap_attacks for model in models)

@@ -301,6 +301,10 @@ class ModelResult(_Value):
     """to retrained models; null without these, or without classes"""
     cheap_attacks: dict[str, Interval]
     """balanced accuracy of each cheap attack, 95 %; empty if not asked for"""
+    class_membership: Interval | None
+    """where whole classes are forgotten, the share of their unseen samples on which the model answers as the original
+    does and not as retrained models, their own class left out, in percent with its interval; null elsewhere, and
+    without the original, 2 retrained models and 20 such samples"""
     klom: Klom | None
     """null without shadows"""
     competition: Competition | None
