@@ -368,9 +368,13 @@ def test_what_is_known_of_a_forgotten_class_is_told_beside_the_retrained_models(
     world: World, candidates: list[Candidate], models: dict[str, ModelResult]
 ):
     assert all(model.class_membership is None for model in models.values())  # of no class all samples are forgotten
-    of_class = np.concatenate([FORGET, RETAIN])[world.labels[np.concatenate([FORGET, RETAIN])] == 2]
-    samples = replace(world.samples, forget=of_class, retain=RETAIN[world.labels[RETAIN] != 2])
-    shares = [model.class_membership for model in audit(candidates[:5], world.pool, samples, AuditSettings()).models]
+    known = np.concatenate([FORGET, RETAIN])
+    of_class, retain = (known[(world.labels[known] == 2) == gone] for gone in (True, False))
+    samples = replace(world.samples, forget=of_class, retain=retain)
+    original = world.candidate("original", "original", world.train(indicator(of_class, retain)))
+    retrained = [world.candidate(f"retrain {seed}", "retrained", world.train(indicator(retain))) for seed in range(3)]
+    result = audit([original, *retrained], world.pool, samples, AuditSettings())
+    shares = [model.class_membership for model in result.models]
     assert all(share is not None and 0 <= share.low <= share.value <= share.high <= 100 for share in shares)
-    without = audit(candidates[1:5], world.pool, samples, AuditSettings())
+    without = audit(retrained, world.pool, samples, AuditSettings())
     assert all(model.class_membership is None for model in without.models)  # there is no original
