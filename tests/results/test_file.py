@@ -41,7 +41,8 @@ def model(name: str) -> ModelResult:
         accuracy=Accuracies(forget=HALF, retain=HALF, test=HALF), attacks={"rmia": AttackOutcome(ft=HALF)},
         average_gap=None, test_accuracy_difference=HALF, utility=(), damage="", seconds=None,
         share_of_retraining=None, weights_sha256="0" * 64, verdict="leaks", margin=5.0, resolution=2.0,
-        reason="It leaks.", exposure=Exposure(shares={}, samples=()), distances=None, cheap_attacks={}, class_membership=None, klom=None,
+        reason="It leaks.", exposure=Exposure(shares={}, samples=()), distances=None, cheap_attacks={},
+        class_membership=None, klom=None,
         competition=None,
         curves=Curves(
             roc_ft=RocCurve(fpr=(0.0, 1.0), tpr=(0.0, 1.0)),
