@@ -108,6 +108,8 @@ def test_a_hint_makes_the_pool_right_as_often_as_the_model(better: float) -> Non
 def test_a_pool_that_is_right_more_often_gets_no_hint_and_neither_does_a_label_of_no_class() -> None:
     opinions = torch.eye(3)
     assert hint(opinions, torch.eye(3)[[0, 2, 1]], torch.arange(3)) == 0
+    one_less = torch.eye(9).roll(1, 0).where(torch.arange(9)[:, None] == 0, torch.eye(9))
+    assert hint(one_less, torch.eye(9), torch.arange(9)) == 0  # which may be by chance
     assert hint(opinions, torch.eye(3)[[1, 2, 0]], torch.arange(3)) == 0  # never right
     calibration, pool = Calibration(weight=0.0, hint=2.0), Opinions(opinions, opinions)
     hinted = calibration.logits(pool, torch.tensor([0, -1, 1]))

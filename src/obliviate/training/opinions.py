@@ -137,19 +137,24 @@ def sharpness(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n clas
 
 
 def hint(opinions: Float[Tensor, "n classes"], model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
-    """What the label's logit must be raised by for opinions to be right as often as a model, 0 where they are already.
+    """What the label's logit must be raised by for opinions to be right about unseen samples as often as a model.
 
-    Models of half the data are wrong about more unseen samples than a whole one, and a mean of few makes up for a part
-    of it. Whole models know a little more of every sample: a constant for all says so.
+    Models of half the data are wrong about more of them than a whole one, and a mean of few makes up for a part of it.
+    Whole models know a little more of every sample: a constant for all says so. It is 0 where opinions are right more
+    often, or less by no more than two standard errors of the paired difference.
 
-    >>> opinions, labels = torch.tensor([[0.0, 1.0], [0.0, 3.0], [1.0, 0.0]]), torch.zeros(3).long()
-    >>> hint(opinions, torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), labels)  # one of them more
-    1.0
+    >>> opinions, labels = torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 2.0]]), torch.zeros(3).long()
+    >>> hint(opinions, torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]), labels)  # all three, where none was right
+    3.0
     """
-    wanted = int((model.argmax(1) == labels).sum())
+    right = (model.argmax(1) == labels).double()
+    advantage = (opinions.argmax(1) == labels).double() - right
+    if float(advantage.mean()) >= -CHANCE * float(advantage.std(correction=0)) / len(labels) ** 0.5:
+        return 0.0
+    wanted = int(right.sum())
     own = opinions.gather(1, labels[:, None])[:, 0]
     lacking = opinions.scatter(1, labels[:, None], -torch.inf).amax(1) - own
-    return 0.0 if wanted == 0 else max(0.0, float(lacking.sort().values[wanted - 1]))
+    return float(lacking.sort().values[wanted - 1])
 
 
 def blend(opinions: Opinions, model: Float[Tensor, "n classes"], labels: Int[Tensor, " n"]) -> float:
