@@ -74,10 +74,10 @@ def _summary(value: Any) -> str:
     """The first sentence of the docstring, or what a plain value is made of."""
     if isinstance(value, tuple):
         return ", ".join(f"`{item.__name__}`" for item in value)
-    if not getattr(value, "__module__", getattr(value, "__name__", "")).startswith(
-        "obliviate"
-    ):  # another name of a type
-        return f"`{value}`".replace("typing.", "").replace("|", "\\|")
+    if isinstance(value, type) and not value.__module__.startswith("obliviate"):  # another name of a type
+        return f"`{value.__name__}`"
+    if not (inspect.isfunction(value) or inspect.isclass(value) or inspect.ismodule(value)):
+        return f"`{value}`".replace("typing.", "").replace("collections.abc.", "").replace("|", "\\|")
     text = " ".join((inspect.getdoc(value) or "").split("\n\n")[0].split())
     return re.split(r"(?<=\.) (?=[A-Z`])", text)[0].replace("|", "\\|")
 
