@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
 from scipy.special import log_softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, recall_score, roc_auc_score
 
@@ -53,9 +52,10 @@ def test_margin_leaves_the_logits_as_they_were():
     assert logits.tolist() == [[1.0, 2.0]]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unusable_logits_are_refused():
     good = np.zeros((2, 3))
-    with pytest.raises((DataError, TypeCheckError)):
+    with pytest.raises(DataError, match=r"^expected "):
         accuracy(good, np.array([0]))
     with pytest.raises(DataError, match=r"labels in \[0, 3\)"):
         margin(good, np.array([0, 3]))
