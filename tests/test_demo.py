@@ -11,6 +11,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import silent
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_the_whole_path_is_gone_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder: Any = Mock()
     monkeypatch.setattr(demo, "Workspace", folder)

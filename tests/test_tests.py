@@ -42,7 +42,7 @@ ELSEWHERE = {
     # Parts of one thing that is tested as a whole, from the request to what is written.
     "audit/inputs.py": "audit/test_audit.py",
     "audit/result.py": "audit/test_audit.py",
-    "audit/shadows.py": "audit/test_audit.py",
+    "audit/shadows.py": "audit/test_self_audit.py",
     "report/plots.py": "report/test_html.py",
     "report/wording.py": "report/test_html.py",
     "results/schema.py": "results/test_document.py",

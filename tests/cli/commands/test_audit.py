@@ -25,14 +25,14 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert facts["forget"] == 60
     assert facts["method"].startswith("FineTune(epochs=1, ")
 
-    code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)
+    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
     assert code == 0
     results = read_sealed_json(first(folder).results)
     assert [model["role"] for model in results["models"]].count("retrained") == 2
     assert {model["name"] for model in results["models"]} > {"original", "amun", "fine_tune"}
     assert results["data"]["train"] == 300
     assert (results["data"]["forget"], results["data"]["forget_rule"]) == (60, "random 20 %")
-    assert results["references"]["models"] == 6
+    assert results["references"]["models"] == 4
     for model in results["models"]:
         assert model["name"] in out
     page = first(folder).report.read_text(encoding="utf-8")
@@ -40,7 +40,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert not list(folder.rglob("work"))
 
     before, models = weights(folder), {one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")}
-    code, out, _ = cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0, "--json")
+    code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0, "--json")
     assert code == 0
     again = json.loads(out)
     assert again["models"] == results["models"]

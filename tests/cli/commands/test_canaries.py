@@ -16,7 +16,7 @@ def random_labels(tmp_path: Path) -> list[object]:
     arrays = {f"{part}_x": generator.random((count, 30)) for part, count in (("train", 200), ("test", 60))}
     arrays |= {f"{part}_y": generator.integers(0, 2, count) for part, count in (("train", 200), ("test", 60))}
     np.savez(tmp_path / "random.npz", **arrays)  # pyright: ignore[reportArgumentType]
-    options = ["--model", "mlp", "--options", '{"features": 30, "classes": 2, "hidden": [64]}', "--epochs", 60]
+    options = ["--model", "mlp", "--options", '{"features": 30, "classes": 2, "hidden": [64]}', "--epochs", 30]
     return ["train", "--data", tmp_path / "random.npz", *options, "--batch-size", 32]
 
 
@@ -25,7 +25,7 @@ def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path, random_
     assert cli(*random_labels, "--out", out, "--coins", 100)[0] == 0
     sides = json.loads((out / "coins.json").read_text(encoding="utf-8"))
     assert cli("unlearn", "gradient_ascent", "--out", out, "--forget", "coins", "--set", "learning_rate=1e-6")[0] == 0
-    code, text, _ = cli("audit", "--out", out, "--references", 6, "--retrained", 2, "--workers", 0)
+    code, text, _ = cli("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0)
     assert code == 0
     found = json.loads(first(out).results.read_text(encoding="utf-8"))["coin_flips"]
     assert (found["heads"], found["tails"]) == (len(sides["heads"]), len(sides["tails"]))
