@@ -55,6 +55,7 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert first(folder).report.exists()
 
 
+@pytest.mark.usefixtures("without_page")
 def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
     audit = ("audit", "--out", folder, "--references", 6, "--retrained", 0, "--workers", 0)
@@ -90,6 +91,7 @@ def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     assert not results["models"][0]["cheap_attacks"]
 
 
+@pytest.mark.usefixtures("without_page")
 def test_a_model_that_has_no_shadows_is_named(cli: Cli, mine: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     assert cli("train", "--out", out, "--data", mine, "--shards", 2, "--epochs", 2)[0] == 0
@@ -99,6 +101,7 @@ def test_a_model_that_has_no_shadows_is_named(cli: Cli, mine: Path, tmp_path: Pa
     assert "note: sisa was audited without U-LiRA" in text
 
 
+@pytest.mark.usefixtures("without_page")
 def test_samples_of_one_owner_can_be_shown_to_leak_and_no_more_by_references_alone(cli: Cli, folder: Path) -> None:
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "owner:w3,w5,w7")[0] == 0
     assert json.loads(first(folder).request.read_text(encoding="utf-8"))["grouped"] is True

@@ -20,6 +20,7 @@ def random_labels(tmp_path: Path) -> list[object]:
     return ["train", "--data", tmp_path / "random.npz", *options, "--batch-size", 32]
 
 
+@pytest.mark.usefixtures("without_page")
 def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path, random_labels: list[object]) -> None:
     out = tmp_path / "run"
     assert cli(*random_labels, "--out", out, "--coins", 100)[0] == 0
@@ -37,6 +38,7 @@ def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path, random_
     assert "retrained ones guess half of the coins" in text
 
 
+@pytest.mark.usefixtures("without_page")
 def test_noise_is_planted_forgotten_and_tested(cli: Cli, tmp_path: Path, random_labels: list[object]) -> None:
     out = tmp_path / "run"
     assert cli(*random_labels, "--out", out, "--noise", 100, "--noise-scale", 0.5)[0] == 0

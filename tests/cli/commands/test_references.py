@@ -10,6 +10,7 @@ from command_line import Cli, refused, snapshot
 from obliviate._util.files import read_sealed_json, write_sealed_json
 
 
+@pytest.mark.usefixtures("without_page")
 def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder: Path) -> None:
     train = ("references", "--out", folder, "--workers", 0, "--references")
     code, out, _ = cli(*train, 4, "--json")
@@ -61,6 +62,7 @@ def four():
 """
 
 
+@pytest.mark.usefixtures("without_page")
 def test_references_and_shadows_are_made_by_an_executor_of_ones_own(
     cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
