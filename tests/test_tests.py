@@ -3,6 +3,7 @@
 import ast
 import re
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -104,11 +105,12 @@ FILES = sorted(TESTS.rglob("test_*.py"))
 def test_no_two_tests_of_a_file_have_one_name() -> None:
     """Python would run the second of them alone."""
     for path in FILES:
-        names = [node.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_test(node)]
+        functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_test(node)]
+        names = [function.name for function in functions]
         assert len(names) == len(set(names)), path
 
 
-def is_test(node: ast.AST) -> bool:
+def is_test(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
     return isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
 
 

@@ -23,7 +23,7 @@ def _modules() -> dict[str, str]:
 
 
 _MODULES: Final = _modules()
-__all__ = list(_MODULES)
+__all__ = list(_MODULES)  # pyright: ignore[reportUnsupportedDunderAll]  # which reads the stub
 
 
 def __getattr__(name: str) -> Any:

@@ -76,4 +76,5 @@ from obliviate.workflow import tune as tune
 from obliviate.workflow import unlearn as unlearn
 from obliviate.workflow import within_budget as within_budget
 
+__all__: list[str]
 __version__: str
