@@ -11,7 +11,6 @@ from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
 import obliviate as ob
-from obliviate.training.inference import mean_loss
 
 WORDS, LENGTH, PAD = 200, 16, 0
 
@@ -69,7 +68,7 @@ def main(*, rows: int = 600, epochs: int = 12) -> dict[str, tuple[float, float, 
 
     found = {}
     for name, one in (("original", Logits(model)), ("unlearned", forgot.model)):
-        forgotten, kept, new = (mean_loss(one, samples, task) for samples in (split.forget, split.kept, test))
+        forgotten, kept, new = (ob.mean_loss(one, samples, task) for samples in (split.forget, split.kept, test))
         print(f"{name}: loss on forgotten {forgotten:.2f}, retained {kept:.2f}, unseen texts {new:.2f}")
         found[name] = forgotten, kept, new
     return found

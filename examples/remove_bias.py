@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 
 import obliviate as ob
-from obliviate.training.inference import outputs
 
 PATCH = 3  # pixels on a side, in the top left corner
 
@@ -62,7 +61,7 @@ class Groups:
         inside = batch.y == label
         rates = []
         for x in (batch.x, with_patch(batch.x)):
-            right = outputs(model, ob.Samples.from_tensors(x, batch.y, ids=batch.ids)).argmax(1) == batch.y
+            right = ob.outputs(model, ob.Samples.from_tensors(x, batch.y, ids=batch.ids)).argmax(1) == batch.y
             rates.append([100 * float(right[one].float().mean()) for one in (inside, ~inside)])
         (class_plain, others_plain), (class_patch, others_patch) = rates
         return cls(class_plain, class_patch, others_plain, others_patch)

@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 import obliviate as ob
-from obliviate.training.inference import outputs
 
 SLOT = 8  # the label that changes its meaning: bags so far …
 NEW = 9  # … ankle boots from now on, which the shipped data have under label 9
@@ -46,7 +45,7 @@ class Meaning:
     @classmethod
     def of(cls, model: nn.Module, test: ob.Samples) -> Meaning:
         batch = test.everything()
-        called = outputs(model, test).argmax(1)
+        called = ob.outputs(model, test).argmax(1)
         old, new = batch.y == SLOT, batch.y == NEW
         others = ~(old | new)
         right = [called[new] == SLOT, called[others] == batch.y[others], called[old] == SLOT]

@@ -153,6 +153,10 @@ def compare(folders: Sequence[Path | str], *, request: int | None = None) -> Com
     Raises WorkspaceError for fewer than 2 folders, folders that were not audited, folders of different kinds (data,
     recipe, kind of forget set, references, attack), one seed and forget set twice, and methods that were set in
     different ways.
+
+    >>> compare(["seed-0"])
+    Traceback (most recent call last):
+    obliviate.errors.WorkspaceError: expected 2 audited folders or more, got 1; name those of several seeds or ...
     """
     if len(folders) < 2:
         raise WorkspaceError(

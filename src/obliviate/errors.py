@@ -2,7 +2,15 @@
 
 
 class ObliviateError(Exception):
-    """Base of all errors that a user can mend; the command line prints it without a traceback."""
+    """Base of all errors that a user can mend; the command line prints it without a traceback.
+
+    >>> import obliviate as ob
+    >>> try:
+    ...     ob.load_data("mnist")
+    ... except ob.ObliviateError as error:
+    ...     print(str(error)[:22])
+    expected a shipped set
+    """
 
 
 class DataError(ObliviateError, ValueError):

@@ -100,6 +100,15 @@ def inspect_models(
     Deterministic; no model is changed.
 
     Raises AuditError without a retain set and for settings out of range, DataError for a loss that is not finite.
+
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> original = ob.train(recipe, data.train, task)
+    >>> split = ob.Split.of(data.train, forget=data.train.ids[:20])
+    >>> inspection = ob.inspect_models([original], split, data.test, task, recipe, epochs=1)
+    >>> [model.name for model in inspection.models]
+    ['original']
     """
     if split.retain is None:
         raise AuditError("expected a retain set to relearn from, got none; give the split that has it")

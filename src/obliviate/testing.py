@@ -42,6 +42,8 @@ from obliviate.training.teachers import Teachers
 from obliviate.workflow import Session
 from obliviate.workflow.unlearning import kept
 
+__all__ = ["CHECKS", "Bench", "Check", "ContractError", "check_method", "counted", "recorded"]
+
 MOMENTS: Final = ("the first batch", "a third", "nine tenths", "the last batch")
 """When a run is killed."""
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from obliviate.audit.audit import audit
@@ -356,11 +355,12 @@ def test_audit_refuses_unfair_parts(
         audit(candidates, world.pool, replace(world.samples, **change), AuditSettings())
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_audit_refuses_other_shapes(world: World, candidates: list[Candidate]):
     short = replace(candidates[0], name="short", logits=candidates[0].logits[:-1])
     with pytest.raises(AuditError, match="from short"):
         audit([*candidates, short], world.pool, world.samples, AuditSettings())
-    with pytest.raises((AuditError, TypeCheckError), match="references"):
+    with pytest.raises(AuditError, match="references"):
         audit(candidates, replace(world.pool, included=world.pool.included[:-1]), world.samples, AuditSettings())
 
 

@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from jaxtyping import TypeCheckError
 
 from obliviate import workflow
 from obliviate.data.rules import random_ids
@@ -14,8 +13,6 @@ from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
-
-REFUSED = (DataError, TypeCheckError)
 
 
 def success_rate(forget: np.ndarray, retain: np.ndarray, test: np.ndarray) -> Interval:
@@ -130,11 +127,12 @@ def test_both_attacks_reject_the_original_and_accept_retrained_models_of_the_shi
             assert one.low - 0.015 < 0.5 < one.high + 0.015, (name, retrained)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unusable_input_is_refused():
     good = np.zeros((4, 2))
     with pytest.raises(DataError, match="expected non-empty sets with equal features"):
         boosted_trees.scores(good, good, good[:0])
-    with pytest.raises(REFUSED):
+    with pytest.raises(DataError, match=r"^expected "):
         boosted_trees.scores(good, good, np.zeros((4, 3)))
     with pytest.raises(DataError, match="expected finite features"):
         boosted_trees.scores(good, np.full((4, 2), np.nan), good)

@@ -2,7 +2,6 @@ import inspect
 
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
 from scipy.special import softmax
 
 from obliviate.errors import DataError
@@ -10,7 +9,6 @@ from obliviate.membership import rmia
 from obliviate.membership.moments import Moments
 from obliviate.metrics.intervals import auc
 
-REFUSED = (DataError, TypeCheckError)
 MODELS, HALF = 16, 800  # reference models; forget samples, and as many unseen ones
 UNSEEN = np.arange(HALF, 2 * HALF)
 
@@ -219,9 +217,10 @@ def test_references_that_underflow_do_not_make_nan():
     assert np.isfinite(scores).all()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unusable_input_is_refused():
     target, references, included, population = small()
-    with pytest.raises(REFUSED):
+    with pytest.raises(DataError, match=r"^expected "):
         rmia.online(target[:-1], Moments.of(references, included), population)
     with pytest.raises(DataError, match="NaN"):
         rmia.online(np.where(target > 0.5, np.nan, target), Moments.of(references, included), population)
@@ -235,7 +234,7 @@ def test_unusable_input_is_refused():
         rmia.confidence(np.array([[np.nan, 0.0]]), np.array([0]))
     with pytest.raises(DataError, match="labels in"):
         rmia.confidence(np.zeros((1, 2)), np.array([2]))
-    with pytest.raises(REFUSED):
+    with pytest.raises(DataError, match=r"^expected "):
         rmia.confidence(np.zeros((2, 2)), np.array([0]))
-    with pytest.raises(REFUSED):
+    with pytest.raises(DataError, match=r"^expected "):
         rmia.confidence(np.zeros((1, 2)), np.array([0]), form="sigmoid")  # pyright: ignore[reportArgumentType]

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
 from scipy.stats import binom, norm
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 
@@ -16,8 +15,6 @@ from obliviate.metrics.intervals import (
     placements,
     tost,
 )
-
-REFUSED = (DataError, TypeCheckError)
 
 
 def tied_scores(seed: int, p: int = 37, n: int = 53) -> tuple[np.ndarray, np.ndarray]:
@@ -133,6 +130,7 @@ def test_tost_wants_the_interval_strictly_inside_the_margin(low: float, high: fl
     assert tost(Interval((low + high) / 2, low, high), 0.05) is equivalent
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unusable_input_is_refused():
     good, scores = np.array([1.0, 2.0]), (np.array([1.0, 2.0]), np.array([0.0, 1.0]))
     with pytest.raises(DataError, match="NaN"):
@@ -145,7 +143,7 @@ def test_unusable_input_is_refused():
         delong_difference(scores, [(np.array([1.0, 2.0, 3.0]), scores[1])])
     with pytest.raises(DataError, match="at least 1 model"):
         delong_difference(scores, [])
-    with pytest.raises(REFUSED):
+    with pytest.raises(DataError, match=r"^expected "):
         mean_difference(good, [np.array([1.0])])
     with pytest.raises(DataError, match="successes"):
         clopper_pearson(3, 2)

@@ -1,15 +1,9 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
-from jaxtyping import TypeCheckError
 from scipy.special import log_softmax
 from sklearn.metrics import balanced_accuracy_score, f1_score, r2_score, recall_score, roc_auc_score
 
 from obliviate.errors import DataError
-from obliviate.metrics.cost import peak_rss_mb, share_of_retraining
 from obliviate.metrics.utility import (
     accuracy,
     balanced_accuracy,
@@ -53,9 +47,10 @@ def test_margin_leaves_the_logits_as_they_were():
     assert logits.tolist() == [[1.0, 2.0]]
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_unusable_logits_are_refused():
     good = np.zeros((2, 3))
-    with pytest.raises((DataError, TypeCheckError)):
+    with pytest.raises(DataError, match=r"^expected "):
         accuracy(good, np.array([0]))
     with pytest.raises(DataError, match=r"labels in \[0, 3\)"):
         margin(good, np.array([0, 3]))
@@ -140,20 +135,3 @@ def test_cross_entropy_is_that_of_scipy():
     logits, labels = rng.normal(size=(20, 4)), rng.integers(0, 4, 20)
     expected = -log_softmax(logits, axis=1)[np.arange(20), labels].mean()
     assert of_classes(logits, labels)["loss"] == pytest.approx(expected)
-
-
-def test_share_of_retraining_needs_measured_times():
-    assert share_of_retraining(30.0, 120.0) == 0.25
-    with pytest.raises(DataError, match="retraining_seconds > 0"):
-        share_of_retraining(1.0, 0.0)
-    with pytest.raises(DataError, match="seconds >= 0"):
-        share_of_retraining(float("nan"), 1.0)
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the oracle is /proc")
-def test_peak_memory_adds_the_largest_child_in_mebibytes():
-    subprocess.run([sys.executable, "-c", "b'x' * (200 << 20)"], check=True)
-    peak = peak_rss_mb()
-    lines = Path("/proc/self/status").read_text().splitlines()
-    own = next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-    assert own + 195 < peak < 100 * own

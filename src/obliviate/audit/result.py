@@ -13,6 +13,19 @@ class AuditResult:
     """The audit of every candidate (`results.schema.Findings`).
 
     `scores` are the leading attack's of forget and of unseen samples on every model, by its name.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     models = [ob.train(recipe, data.train, task)]
+    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
+    ...     result = ob.audit_models(models, split, unseen, pool)
+    >>> isinstance(result, ob.AuditResult), list(result.scores)
+    (True, ['original'])
     """
 
     findings: Findings

@@ -28,6 +28,13 @@ def coin_flips(models: Sequence[TrainedModel], heads: Samples, tails: Samples) -
     (difficulty calibration, Watson et al. 2022, arXiv 2111.08440). Under exact retraining, the number of correct
     guesses is Bin(m, 1/2), whatever the data and the score. The models must be of the same forget set, the heads.
     Raises DataError for samples in both.
+
+    >>> import torch
+    >>> from torch import nn
+    >>> heads, tails = (Samples.from_tensors(torch.rand(20, 4), torch.arange(20) % 2) for _ in range(2))
+    >>> flips = coin_flips([TrainedModel.given(nn.Linear(4, 2), name="mine")], heads, tails)
+    >>> flips.heads, flips.models[0].trials
+    (20, 40)
     """
     if len(shared := np.intersect1d(heads.ids, tails.ids)):
         raise DataError(f"expected every coin to fall on one side, got {shown(shared)} on both; toss them once")

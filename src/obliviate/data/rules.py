@@ -64,6 +64,9 @@ class Chosen:
     Scores are of the first of the ids, where copies came along after them. `references` is how many
     reference models were asked: they are no baseline for samples that they have chosen. `grouped` says that the
     samples were chosen for what they have in common.
+
+    >>> Chosen(["a", "c"], "those that complained").rule
+    'those that complained'
     """
 
     ids: Sequence[SampleId]
@@ -75,7 +78,13 @@ class Chosen:
 
 @dataclass(frozen=True, eq=False)
 class Rule:
-    """A way to choose among training samples; `text` is how it is written on the command line."""
+    """A way to choose among training samples; `text` is how it is written on the command line.
+
+    >>> train = Samples.from_tensors(torch.zeros(3, 1), torch.tensor([0, 1, 0]), ids=list("abc"))
+    >>> last = Rule("last", lambda among: Chosen([str(among.train.ids[-1])], "the last"))
+    >>> last.choose(Among(train)).ids
+    ['c']
+    """
 
     text: str
     choose: Callable[[Among], Chosen] = field(repr=False)

@@ -1,6 +1,7 @@
 """Membership inference attacks: one file each, pure score functions on numpy arrays, a higher score means "member".
 
-The registry is the list below, and what other packages offer.
+The registry is the list below, and what other packages offer. `__all__` is what an audit may name, and what an attack
+of your own may build on.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from obliviate.errors import AuditError
-from obliviate.membership.base import Attack, with_plugins
+from obliviate.membership import logistic
+from obliviate.membership.base import Attack, Scores, Signal, Target, Use, with_plugins
 from obliviate.membership.cheap_attacks import (
     ConfidenceAttack,
     ConfidenceSvc,
@@ -22,8 +24,39 @@ from obliviate.membership.cheap_attacks import (
 )
 from obliviate.membership.correctness import Correctness
 from obliviate.membership.lira import LiRA, LiRAOffline, Variance
+from obliviate.membership.outputs import Outputs
 from obliviate.membership.rmia import RMIA, Form, RMIAOffline
 from obliviate.membership.ulira import ULiRA
+
+__all__ = [
+    "BUILT_IN",
+    "RMIA",
+    "Attack",
+    "ConfidenceAttack",
+    "ConfidenceSvc",
+    "Correctness",
+    "CorrectnessSvc",
+    "EntropyAttack",
+    "EntropySvc",
+    "LiRA",
+    "LiRAOffline",
+    "LossAttack",
+    "ModifiedEntropySvc",
+    "Outputs",
+    "ProbabilitiesSvc",
+    "RMIAOffline",
+    "Scores",
+    "Signal",
+    "SortedSoftmaxTrees",
+    "Target",
+    "ULiRA",
+    "Use",
+    "cheap_attacks",
+    "find",
+    "logistic",
+    "registry",
+    "usual",
+]
 
 BUILT_IN: Final[tuple[type[Any], ...]] = (
     RMIA,

@@ -17,6 +17,8 @@ from obliviate.membership.outputs import Outputs
 from obliviate.metrics.intervals import auc
 
 FORGET, RETAIN, UNSEEN, CLASSES, REFERENCES = 150, 200, 300, 4, 12
+__all__ = ["CHECKS", "Check", "Simulation"]
+
 FINDS: Final = 0.55  # AUC on a model that remembers
 CHANCE: Final = 0.10  # distance of the AUC on a model that never saw from one half
 

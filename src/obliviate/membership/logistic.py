@@ -74,7 +74,8 @@ def scores(
     `features` are "n" or "n k"; each column is standardised. Members and others weigh the same in a regression however
     many they are, so that the ideal accuracy, `metrics.intervals.balanced_accuracy`, is 0.5; ∇τ drops samples instead.
     Deterministic given the seed.
-    Raises DataError for features that are not finite, and with fewer than `folds` samples on a side.
+    Raises DataError for features that are not finite or not as many as `members`, and with fewer than `folds` samples
+    on a side.
 
     >>> x = np.array([0.1, 0.2, 0.3, 0.4, 1.1, 1.2, 1.3, 1.4])
     >>> (scores(x, x < 1, folds=2) > 0).tolist()
@@ -87,6 +88,8 @@ def scores(
 
     if folds < 2 or repeats < 1:
         raise DataError(f"expected folds >= 2 and repeats >= 1, got {folds} and {repeats}; the default is 5 and 5")
+    if len(features) != len(members):
+        raise DataError(f"expected one mark a sample, got {len(members)} for {len(features)} samples; align them")
     columns = np.asarray(features, np.float64).reshape(len(features), -1)
     if not np.isfinite(columns).all():
         raise DataError("expected finite features, got NaN or infinity; check that the model has not diverged")

@@ -1,4 +1,7 @@
-"""Unlearning methods: one file each. The registry is this list, and what other packages offer."""
+"""Unlearning methods: one file each. The registry is this list, and what other packages offer.
+
+`__all__` is what a method of your own may build on, beside `obliviate.Split`, `obliviate.Run` and their like.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import Any, Final
 from obliviate.errors import MethodError
 from obliviate.methods.amun import AMUN
 from obliviate.methods.bad_teacher import BadTeacher
-from obliviate.methods.base import Method, serves, with_plugins
+from obliviate.methods.base import Method, check_positive, serves, with_plugins
 from obliviate.methods.boundary_shrink import BoundaryShrink
 from obliviate.methods.ct import CT
 from obliviate.methods.fine_tune import FineTune
@@ -33,6 +36,9 @@ from obliviate.methods.sisa import SISA
 from obliviate.methods.ssd import SSD
 from obliviate.methods.trew import TREW
 from obliviate.task import TASKS, Task
+from obliviate.training.optimizers import SGD
+
+__all__ = ["BUILT_IN", "SGD", "check_positive", "check_task", "find", "from_dict", "registry"]
 
 BUILT_IN: Final[tuple[type[Any], ...]] = (
     Retrain,

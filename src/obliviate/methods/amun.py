@@ -47,6 +47,13 @@ class AMUN:
     `examples` are adversarial examples found before: on another model (transferred), or on the first model of a
     sequence of requests (re-use); None searches on the model at hand (AMUN-A when the model was unlearned before).
     `radius` is the first ε of `pgd` (None chooses it by the 95 % rule) or the first step of `fgsm` in L∞.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], AMUN(learning_rate="0.1x")).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "amun"
@@ -142,6 +149,13 @@ def adversarial_examples(
     The ids are those of the samples with "/adversarial" added. A sample that the model already mispredicts stands
     for itself. Of texts it is the embeddings that are perturbed, and of tables the columns that may be.
     Raises MethodError when the task has no continuous inputs, or when no example was found.
+
+    >>> from obliviate.task import Classification
+    >>> model = nn.Linear(4, 2)
+    >>> x = torch.rand(3, 4)
+    >>> samples = Samples.from_tensors(x, model(x).argmax(1), ids=["a", "b", "c"])
+    >>> adversarial_examples(model, samples, Run(Classification(classes=2), device="cpu")).ids.tolist()
+    ['a/adversarial', 'b/adversarial', 'c/adversarial']
     """
     space = input_space(AMUN, run.task, model)
 

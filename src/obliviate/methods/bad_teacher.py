@@ -23,6 +23,13 @@ class BadTeacher:
 
     Chundawat et al. 2023, eq. 3: KL(l · T_bad + (1 − l) · T_good ‖ student) with l = 1 on D_F, over shuffled batches of
     both sets. Needs no labels.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], BadTeacher(learning_rate="0.1x")).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "bad_teacher"

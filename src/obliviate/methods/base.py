@@ -45,6 +45,10 @@ class Method(Protocol):
     "holdout", "labels", "recipe" and "teachers"; an instance may need less than its class (`needs_less`).
     `exact` methods give a model that never saw the forget set; `source` is the publication. A class attribute `tasks`
     may name the kinds of task that it serves; without one it serves all.
+
+    >>> from obliviate.methods.fine_tune import FineTune
+    >>> isinstance(FineTune(), Method), sorted(FineTune.needs)
+    (True, ['labels', 'retain'])
     """
 
     name: ClassVar[str]

@@ -31,6 +31,13 @@ class BoundaryShrink:
 
     `bound` is the L∞ length of that step, as a share of the valid input range. Where the step does not change the
     prediction, y' is the most likely of the other classes there.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], BoundaryShrink(bound=0.2)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "boundary_shrink"

@@ -21,6 +21,16 @@ class CT:
 
     Fifth of the NeurIPS 2023 unlearning challenge; "Convolution Transpose" in Cadet et al. 2024. Nothing of the forget
     set is read. Only two-dimensional convolutions with square kernels larger than 1 × 1 are transposed.
+
+    >>> from sklearn.datasets import load_digits
+    >>> from obliviate import UnlearningClassifier
+    >>> def convolutional(features: int, outputs: int) -> nn.Module:
+    ...     layers = nn.Unflatten(1, (1, 8, 8)), nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, outputs)
+    ...     return nn.Sequential(*layers)
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = UnlearningClassifier(module=convolutional, epochs=5, random_state=0).fit(X[:500] / 16, y[:500])
+    >>> model.unlearn([0, 1, 2], CT(epochs=10)).score(X[:500] / 16, y[:500]) > 0.9
+    True
     """
 
     name: ClassVar[str] = "ct"

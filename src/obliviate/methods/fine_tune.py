@@ -15,7 +15,15 @@ from obliviate.training.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class FineTune:
-    """Go on training on the retain set alone."""
+    """Go on training on the retain set alone.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], FineTune(learning_rate="0.5x")).score(X, y) > 0.9
+    True
+    """
 
     name: ClassVar[str] = "fine_tune"
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels"})

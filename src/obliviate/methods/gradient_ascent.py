@@ -16,7 +16,15 @@ from obliviate.types import Batch
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAscent:
-    """Maximise the loss of the forget set, with gradients clipped by their norm so that one batch cannot wreck it."""
+    """Maximise the loss of the forget set, with gradients clipped by their norm so that one batch cannot wreck it.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], GradientAscent(epochs=1)).score(X, y) > 0.9
+    True
+    """
 
     name: ClassVar[str] = "gradient_ascent"
     needs: ClassVar[frozenset[str]] = frozenset({"labels"})

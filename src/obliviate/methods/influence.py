@@ -39,6 +39,13 @@ class Influence:
     `samples` retained samples, drawn by the seed, and `steps` bounds the iterations, which stop before a direction
     where H curves down by more than ½δ: there the quadratic model has no minimum worth going to.
     `radius` bounds the whole step as a share of ‖θ‖.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], Influence(alpha=1.0)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "influence"

@@ -43,6 +43,13 @@ class LAF:
     and leaves the classifier alone; "aware" (LAF+R) trains the classifier on the retain set afterwards. `epochs` None
     is as many as take a third of a pass over the retain set, and no fewer than `LEAST_STEPS` steps. `layer` names the
     classifier, whose input is the representation; None chooses it (see `training.features.head_layer`).
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], LAF(labels="agnostic")).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "laf"

@@ -33,6 +33,14 @@ class LoTUS:
     temperature τ on the forget set and one-hot ones on the retain set. Before every epoch τ = exp(α · (accuracy of the
     model on D_F − accuracy of the original on the holdout set)); once the difference is −0.01 or less after the first
     epoch, it stops. Where forgotten classes have no retained samples, the accuracy to reach is 0.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> unseen = make_moons(20, noise=0.1, random_state=1)
+    >>> model.unlearn([0, 1, 2], LoTUS(learning_rate="0.1x"), holdout=unseen).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "lotus"

@@ -30,6 +30,13 @@ class MSG:
     The difference is |∇L(D_R') − ∇L(D_F)|, where D_R' are as many retained samples as there are forget samples. Of each
     convolution and linear layer the share `share` of the weights where it is smallest is drawn anew (He et al. 2015);
     in the repair the gradients of the layer's other weights are multiplied by `kept_gradient`.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], MSG(share=0.1)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "msg"

@@ -57,6 +57,14 @@ class NablaTau:
     `retain_passes` passes over D_R of them, at least one and at most `most_epochs`.
     In `train_mode` batch-norm statistics follow the weights, which move far; the paper keeps the model in evaluation
     mode. `clip_norm` bounds the gradient's L2 norm: the squared gap makes the ascent of a few batches explosive.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> unseen = make_moons(20, noise=0.1, random_state=1)
+    >>> model.unlearn([0, 1, 2], NablaTau(alpha=0.1), holdout=unseen).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "nabla_tau"

@@ -80,6 +80,11 @@ class NeverSeen:
     `hold` how often holdout samples come, with what the original says of them; `least_steps` are taken whatever
     `epochs` come to, for a small request has few batches. What is None depends on whether there
     is a retain set, see `WITH_RETAIN` and `WITHOUT_RETAIN`.
+
+    >>> sorted(NeverSeen().needs)
+    ['labels', 'teachers']
+    >>> NeverSeen(single_opinion=1.0).single_opinion
+    1.0
     """
 
     name: ClassVar[str] = "never_seen"

@@ -20,6 +20,13 @@ class RandomLabel:
     """Train in each epoch on the forget set with random wrong labels, then on the retain set.
 
     Graves et al. 2021, section 4; Golatkar et al. 2020, section 6. A sample keeps its wrong label for the whole run.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], RandomLabel(learning_rate="0.1x")).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "random_label"

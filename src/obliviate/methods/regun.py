@@ -28,6 +28,14 @@ class ReGUn:
     mean of what the original model, which never changes, says of holdout samples drawn anew for every batch, as many
     of each class as there are forget samples of it. An epoch is a pass over the retain set, in which
     forget batches come again.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> unseen = make_moons(20, noise=0.1, random_state=1)
+    >>> model.unlearn([0, 1, 2], ReGUn(learning_rate="0.1x"), holdout=unseen).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "regun"

@@ -13,7 +13,15 @@ from obliviate.training.run import Run
 
 @dataclass(frozen=True, kw_only=True)
 class Retrain:
-    """Train a fresh model on the retain set with the original recipe."""
+    """Train a fresh model on the retain set with the original recipe.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], Retrain()).score(X, y) > 0.9
+    True
+    """
 
     name: ClassVar[str] = "retrain"
     needs: ClassVar[frozenset[str]] = frozenset({"retain", "labels", "recipe"})

@@ -30,6 +30,13 @@ class RUM:
     Memorisation is told by a proxy: the original model's loss on the sample, high for what it knows only by heart.
     `medium_epochs` are passes over D_R (fine-tuning); each of `high_epochs` is one over the highest third with random
     wrong labels, then one over D_R, with only the top share `saliency` of the weights free.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], RUM(learning_rate=0.01)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "rum"

@@ -22,6 +22,13 @@ class SalUn:
 
     Fan et al. 2024, eq. 3–6 and Algorithm 1. Salient is the top share `saliency` of |Σ ∇ℓ(θ_o; D_F)|; all other
     weights stay bit-identical to the original's.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], SalUn(saliency=0.1)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "salun"

@@ -21,6 +21,13 @@ class Scrub:
 
     Kurmanji et al. 2023, eq. 3 and Algorithm 1. The teacher is a copy of the original model that never changes. Each of
     the `epochs` ends with a pass over D_R; the first `max_epochs` of them begin with a pass over D_F.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], Scrub(alpha=0.1)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "scrub"

@@ -28,6 +28,13 @@ class SFRon:
     with loss ℓ counts in proportion to 1/ℓ^λ, so that what is forgotten already is left alone; the weight α of the step
     falls to 0 along half a cosine, and its gradient is clipped. Only weights with F_F ≥ γ·F_R change in it: F are mean
     squared gradients on the forget and on the retain set.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], SFRon(alpha=1.0)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "sfron"

@@ -26,6 +26,9 @@ class SISA:
     The model must have been trained by a recipe with shards or slices, with its checkpoints kept. The outcome is that
     of such a training on the retain set alone, bit for bit where the seeds are the same, and leaves checkpoints of its
     own for the next request.
+
+    >>> sorted(SISA().needs), SISA().exact
+    (['labels', 'recipe', 'retain'], True)
     """
 
     name: ClassVar[str] = "sisa"

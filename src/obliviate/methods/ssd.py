@@ -27,6 +27,13 @@ class SSD:
     No step is trained. The importances F are mean squared gradients, F_D over all training samples, F_F over D_F.
     `batch_size` is how many samples make one gradient: 1 is the paper's definition, 64 about the authors' code, and as
     many times cheaper. D_F is a part of D, so that F_F ≤ F_D·|D|/|D_F|: an `alpha` above |D|/|D_F| changes nothing.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], SSD(alpha=10)).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "ssd"

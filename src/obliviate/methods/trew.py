@@ -32,6 +32,14 @@ class TREW:
     1 (Tilted REWeighting): of all distributions with the same mean similarity the one nearest to the original's. s is
     the cosine between the classes' vectors in the last linear layer, from which the mean vector has been taken. The
     loss is the cross-entropy with these targets on forget samples, with labels on retained ones.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> forgotten = X[y == 0]
+    >>> 0 in model.unlearn((y == 0).nonzero()[0], TREW(epochs=10)).predict(forgotten)
+    False
     """
 
     name: ClassVar[str] = "trew"

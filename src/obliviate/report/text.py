@@ -40,6 +40,19 @@ def format_table(result: AuditResult) -> str:
 
     `gap` is the mean distance to the retrained models in points, empty without them; `cost` the share of the time of
     one retraining.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     models = [ob.train(recipe, data.train, task)]
+    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
+    ...     result = ob.audit_models(models, split, unseen, pool)
+    >>> print(ob.format_table(result).splitlines()[0])
+    model     forget %  retain %  test %  ...
     """
     findings = result.findings
     heads = columns(findings)

@@ -34,6 +34,17 @@ class Task(ABC):
 
     A task of your own says at least what the loss of each sample is and what is right. `right` tells the latter in a
     few words.
+
+    >>> class Ordinal(Task):
+    ...     kind = "ordinal"  # ranks, of which to be one off is half right
+    ...
+    ...     def per_sample(self, output: Tensor, y: Tensor) -> Tensor:
+    ...         return (output[:, 0] - y) ** 2
+    ...
+    ...     def correct(self, output: Tensor, y: Tensor) -> Tensor:
+    ...         return (1 - (output[:, 0].round() - y).abs() / 2).clamp(0, 1)
+    >>> Ordinal().correct(torch.tensor([[2.1], [4.0]]), torch.tensor([2, 3]))
+    tensor([1.0000, 0.5000])
     """
 
     kind: ClassVar[str]

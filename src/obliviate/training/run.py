@@ -98,6 +98,16 @@ class Run:
     results, such as the share of examples found.
 
     Raises TrainingError for a device that is not there.
+
+    >>> from obliviate.task import Classification
+    >>> from obliviate.training.optimizers import SGD
+    >>> samples = Samples.from_tensors(torch.rand(6, 4), torch.arange(6) % 2)
+    >>> run, model = Run(Classification(classes=2), device="cpu"), nn.Linear(4, 2)
+    >>> optimizer = run.optimizer(model, SGD(learning_rate=0.1))
+    >>> for epoch in run.epochs("train", 3, model=model, optimizer=optimizer):
+    ...     _ = run.fit(model, run.batches(samples, 2, epoch), run.task.loss, optimizer)
+    >>> epoch
+    2
     """
 
     def __init__(

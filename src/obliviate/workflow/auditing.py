@@ -47,6 +47,19 @@ def audit_models(
     for margins that cannot be, for shadows of no model, and for a pool that one of the models learned from;
     RecipeError for a model that does not fit the task, that answers with probabilities, or at random; DataError for
     unseen samples that are copies of training samples, and for samples that are others each time they are read.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     models = [ob.train(recipe, data.train, task)]
+    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
+    ...     result = ob.audit_models(models, split, unseen, pool)
+    >>> [(model.name, model.verdict) for model in result.models]
+    [('original', ...)]
     """
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)

@@ -36,6 +36,17 @@ def memorised(amount: float, pool: ReferencePool | Callable[[], ReferencePool], 
     samples on which they are extreme, so that other models that never saw them seem to leak beside them.
 
     Raises DataError for an amount out of range and, when the rule is followed, for samples outside the pool.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     split = ob.Split.of(data.train, forget=ob.memorised(5, pool, task))
+    >>> len(split.forget)
+    5
     """
 
     def chosen(among: Among) -> Chosen:
@@ -59,6 +70,17 @@ def mislabelled(amount: float, pool: ReferencePool | Callable[[], ReferencePool]
     (`Task.score`), then by their place. Samples that are right but hard are contradicted too: look before forgetting.
 
     Raises DataError as `memorised` does.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     split = ob.Split.of(data.train, forget=ob.mislabelled(0.1, pool, task))
+    >>> len(split.forget)
+    10
     """
 
     def chosen(among: Among) -> Chosen:

@@ -30,6 +30,10 @@ class TrainedModel:
     `effect` is what it did to the model's utility, None where that was not measured; `teachers` is the fingerprint of
     the pool that the method learned from or was tuned by, None where there is none; `tuning` is how the settings were
     chosen (`Tuned.to_dict`), None where they were given. `TrainedModel.given` wraps a model that was trained elsewhere.
+
+    >>> model = TrainedModel.given(nn.Linear(4, 2), name="mine")
+    >>> model.label, model.role, model.seconds
+    ('mine', 'original', None)
     """
 
     model: nn.Module

@@ -57,6 +57,16 @@ def train_references(
     for unseen samples that are copies of training samples, and for samples that are others each time they are read;
     AuditError for samples in both sets; RecipeError for a builder whose models know the training samples already
     (`check_fresh`), or that does not return a new one at each call; and whatever `train_pool` raises.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    >>> len(pool), pool.included.sum(0).tolist() == [2] * 160  # each sample is in half of them
+    (4, True)
     """
     recipe.weighted(task)  # refuses class weights that do not fit
     task.check_samples(train, what="training set")
@@ -98,6 +108,17 @@ def load_references(
     """Open the references that `train_references` left in `folder`, all or the first `models`, and train nothing.
 
     Raises AuditError where they are not there, which says what is there instead.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     again = ob.load_references(recipe, data.train, unseen, task, folder=folder)
+    >>> again.fingerprint == pool.fingerprint
+    True
     """
     return load_pool(recipe, _population(train, unseen), task, folder=Path(folder), models=models, seed=seed)
 
@@ -209,6 +230,19 @@ def train_shadows(
     Raises, before any work, MethodError for `sisa` and when a method needs what its split does not give, AuditError
     for requests outside the training set or for the same samples, an unseen set that a method could see, or a pool
     that does not fit or lacks weights.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
+    ...     method = ob.FineTune(epochs=1)
+    ...     shadows = ob.train_shadows(pool, recipe, data.train, unseen, split, method, task, folder=folder, workers=0)
+    >>> len(shadows)
+    4
     """
     run = Run(task, recipe=recipe, teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task))
     served = [

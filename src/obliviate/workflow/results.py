@@ -124,7 +124,22 @@ def save_report(
     data_name: str = "your data",
     forget_rule: str = "ids",
 ) -> Results:
-    """Write the self-contained HTML report of an audit to `path`, and return the results that it shows."""
+    """Write the self-contained HTML report of an audit to `path`, and return the results that it shows.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     models = [ob.train(recipe, data.train, task)]
+    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
+    ...     result = ob.audit_models(models, split, unseen, pool)
+    ...     results = ob.save_report(f"{folder}/report.html", result, split, unseen, pool, task, recipe)
+    >>> results.data.forget
+    30
+    """
     results = describe(
         result,
         split,

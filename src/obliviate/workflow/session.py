@@ -40,6 +40,16 @@ class Session:
     """The model that serves, and the history of what it was trained on and made to forget; `forget` makes the next.
 
     `Session.of` begins one. Every request works on a copy, so that earlier ones stay what they are.
+
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> original = ob.train(recipe, data.train, task)
+    >>> session = ob.Session.of(original, data.train)
+    >>> for ids in (data.train.ids[:5], data.train.ids[5:9]):
+    ...     session = session.forget(ids, ob.FineTune(epochs=1), task, recipe=recipe)
+    >>> session.requests, len(session.forgotten)
+    (2, 9)
     """
 
     trained: TrainedModel

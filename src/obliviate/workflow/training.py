@@ -29,6 +29,13 @@ def train(
 
     Raises DataError or RecipeError, before any work, for samples that are not of the task or a model that does not
     fit them.
+
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> original = ob.train(recipe, data.train, task)
+    >>> original.label, original.role
+    ('original', 'original')
     """
     check(recipe, samples, task, seed=seed)
     run = Run(task, seed=seed, recipe=recipe, folder=folder, progress=progress)

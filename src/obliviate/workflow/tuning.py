@@ -138,6 +138,15 @@ def tune(
 
     The same seed gives the same outcome. With a `folder`, an interrupted search goes on there. Raises MethodError where
     the method has nothing to tune, without a holdout set, and where every setting fails; else what `unlearn` raises.
+
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> original = ob.train(recipe, data.train, task)
+    >>> split = ob.Split.of(data.train, forget=data.train.ids[:10], holdout=data.test)
+    >>> tuned = ob.tune(original.model, split, ob.FineTune(epochs=1), task, recipe=recipe, budget=2)
+    >>> len(tuned.trials)
+    2
     """
     check_tuning(method, split, budget)
     pool = teachers if isinstance(task, Classification) else None

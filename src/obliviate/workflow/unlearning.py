@@ -78,6 +78,15 @@ def unlearn(
     afterwards when no weight has changed; DataError and RecipeError for data or a model that do not fit the task, and
     RecipeError for such a builder; TrainingError when the loss or the weights are not finite. Where copies of forget
     samples are retained under other names (`Split.copies`), the note "copies_retained" says how many.
+
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
+    >>> original = ob.train(recipe, data.train, task)
+    >>> split = ob.Split.of(data.train, forget=data.train.ids[:10])
+    >>> unlearned = ob.unlearn(original.model, split, ob.FineTune(epochs=1), task, recipe=recipe)
+    >>> unlearned.role, unlearned.method[:18]
+    ('unlearned', 'FineTune(epochs=1,')
     """
     run = Run(
         task,

@@ -7,9 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from obliviate.membership import logistic
-from obliviate.membership.base import Scores, Signal, Target, Use
-from obliviate.membership.outputs import Outputs
+from obliviate.membership import Outputs, Scores, Signal, Target, Use, logistic
 
 
 @dataclass(frozen=True)

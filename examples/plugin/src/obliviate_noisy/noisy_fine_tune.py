@@ -8,10 +8,8 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from obliviate.data.split import Split
-from obliviate.methods.base import check_positive
-from obliviate.training.optimizers import SGD
-from obliviate.training.run import Run
+from obliviate import Run, Split
+from obliviate.methods import SGD, check_positive
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -76,6 +76,13 @@ class MixUnlearn:
     `views`). By `pairing` a forget sample is mixed with the nearest retain sample of the batch, or with that
     at its position. `epochs` None is as many as take `retain_passes` over the retain set, and no fewer than 2 epochs or
     `LEAST_STEPS` steps.
+
+    >>> from sklearn.datasets import make_moons
+    >>> from obliviate import UnlearningClassifier
+    >>> X, y = make_moons(100, noise=0.1, random_state=0)
+    >>> model = UnlearningClassifier(epochs=20, random_state=0).fit(X, y)
+    >>> model.unlearn([0, 1, 2], MixUnlearn(labels="agnostic")).score(X, y) > 0.9
+    True
     """
 
     name: ClassVar[str] = "mixunlearn"

@@ -1,0 +1,120 @@
+"""Tests lie where a reader looks for them, and show what they say."""
+
+import ast
+import re
+from pathlib import Path
+from typing import TypeGuard
+
+import pytest
+
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src" / "obliviate"
+
+ELSEWHERE = {
+    # Held to one contract, or to one another, by one list of parameters.
+    "methods/base.py": "methods/test_contract.py",
+    "methods/__init__.py": "methods/test_contract.py",
+    "membership/base.py": "membership/test_contract.py",
+    "membership/checks.py": "membership/test_contract.py",
+    "membership/cheap_attacks.py": "membership/test_contract.py",
+    "membership/__init__.py": "membership/test_contract.py",
+    "models/attention.py": "models/test_text_models.py",
+    "models/causal_transformer.py": "models/test_text_models.py",
+    "models/huggingface.py": "models/test_text_models.py",
+    "models/text_transformer.py": "models/test_text_models.py",
+    "models/initial.py": "models/test_models.py",
+    "models/mlp.py": "models/test_models.py",
+    "models/resnet.py": "models/test_models.py",
+    "models/small_cnn.py": "models/test_models.py",
+    "models/vgg.py": "models/test_models.py",
+    "task/causal_lm.py": "task/test_others.py",
+    "task/multi_label.py": "task/test_others.py",
+    "task/probabilities.py": "task/test_others.py",
+    "task/regression.py": "task/test_others.py",
+    "training/teachers.py": "references/test_teachers.py",
+    # Parts of a format that files of that format are read by.
+    "data/formats/base.py": "data/formats/test_init.py",
+    "data/formats/batch_pickle.py": "data/formats/test_cifar.py",
+    "data/formats/delimited.py": "data/formats/test_described.py",
+    "data/formats/description.py": "data/formats/test_described.py",
+    "data/formats/images.py": "data/formats/test_folder.py",
+    "data/formats/newsgroups.py": "data/formats/test_texts.py",
+    "data/formats/tabular.py": "data/formats/test_described.py",
+    # Parts of one thing that is tested as a whole, from the request to what is written.
+    "audit/inputs.py": "audit/test_audit.py",
+    "audit/result.py": "audit/test_audit.py",
+    "audit/shadows.py": "audit/test_self_audit.py",
+    "report/plots.py": "report/test_html.py",
+    "report/wording.py": "report/test_html.py",
+    "results/schema.py": "results/test_document.py",
+    "workflow/expectation.py": "workflow/test_tuning.py",
+    "workflow/keeping.py": "workflow/test_session.py",
+    "workflow/models.py": "test_workflow.py",
+    "workflow/references.py": "test_workflow.py",
+    "workflow/results.py": "test_workflow.py",
+    "workflow/training.py": "test_workflow.py",
+    "workflow/unlearning.py": "test_workflow.py",
+    "workspace/evidence.py": "workspace/test_folder.py",
+    "workspace/forget.py": "workspace/test_folder.py",
+    "workspace/origin.py": "workspace/test_folder.py",
+    "workspace/preview.py": "workspace/test_folder.py",
+    "workspace/report.py": "workspace/test_folder.py",
+    "workspace/scores.py": "workspace/test_folder.py",
+    # Processes of their own.
+    "references/member.py": "references/test_jobs.py",
+    "references/worker.py": "references/test_pool.py",
+    # The package itself, and what it raises, which every test of a refusal looks at.
+    "__init__.py": "test_public.py",
+    "__main__.py": "test_public.py",
+    "errors.py": "test_public.py",
+}
+"""Modules without a test file of the same name, and the file that tests them."""
+
+
+def defines_something(path: Path) -> bool:
+    """Whether a module has functions or classes of its own, or runs."""
+    kinds = (ast.FunctionDef, ast.ClassDef, ast.If)
+    return any(isinstance(statement, kinds) for statement in ast.parse(path.read_text(encoding="utf-8")).body)
+
+
+def is_mirrored(module: Path) -> bool:
+    """Whether a file, or a folder of files where one is not enough, lies at the same place below `tests`."""
+    name = module.stem.strip("_")
+    return (TESTS / module.parent / f"test_{name}.py").is_file() or any(
+        (TESTS / module.parent / name).glob("test_*.py")
+    )
+
+
+MODULES = [path.relative_to(SOURCE) for path in sorted(SOURCE.rglob("*.py")) if defines_something(path)]
+
+
+def test_every_module_has_a_test_file_of_its_name_or_is_listed() -> None:
+    assert [str(module) for module in MODULES if not is_mirrored(module) and str(module) not in ELSEWHERE] == []
+
+
+@pytest.mark.parametrize("module", ELSEWHERE)
+def test_a_module_that_is_listed_is_tested_where_the_list_says(module: str) -> None:
+    assert Path(module) in MODULES, "no such module; take it off the list"
+    assert not is_mirrored(Path(module)), "it has a test file of its own; take it off the list"
+    assert (TESTS / ELSEWHERE[module]).is_file()
+
+
+FILES = sorted(TESTS.rglob("test_*.py"))
+
+
+def test_no_two_tests_of_a_file_have_one_name() -> None:
+    """Python would run the second of them alone."""
+    for path in FILES:
+        functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if is_test(node)]
+        names = [function.name for function in functions]
+        assert len(names) == len(set(names)), path
+
+
+def is_test(node: ast.AST) -> TypeGuard[ast.FunctionDef]:
+    return isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+
+
+def test_no_test_takes_an_error_of_the_type_checker_for_ours() -> None:
+    """`unchecked` switches the type checker off, so that what it would stop meets our own checks."""
+    naming = [path.name for path in FILES if re.search("TypeCheckError|Beartype", path.read_text(encoding="utf-8"))]
+    assert sorted(naming) == ["test_tests.py", "test_types.py"]  # the latter shows that types are checked in tests
