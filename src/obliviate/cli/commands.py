@@ -25,6 +25,7 @@ from obliviate.cli.arguments import (
     json_object,
     share_of,
     weights_of,
+    written,
 )
 from obliviate.cli.progress import progress
 from obliviate.errors import MethodError
@@ -38,6 +39,7 @@ app = App(
     help="Make a trained PyTorch model forget chosen training samples, and show with statistics how well it did.",
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says how to go on
+    default_parameter=Parameter(converter=written),
 )
 
 
