@@ -174,8 +174,9 @@ def unlearn(
     forget: Annotated[
         str | None,
         Parameter(
-            help="What to forget: random:0.1, class:7, owner:NAME,…, 'where:CONDITION', mislabelled:0.01, "
-            "memorised:0.01, coins, noise, id,id,…, or @FILE with one id a line (docs/forget.md). Asked once a request."
+            help="What to forget: random:0.1, class:7 or class:NAME, owner:NAME,…, 'where:CONDITION', "
+            "mislabelled:0.01, memorised:0.01, coins, noise, id,id,…, or a list of ids or owners: @FILE, owner:@FILE, "
+            "with :COLUMN behind a table (docs/forget.md). Asked once a request."
         ),
     ] = None,
     after: Annotated[
@@ -189,6 +190,13 @@ def unlearn(
         bool,
         Parameter(negative="", help="Forget training samples with the same input under other names as well."),
     ] = False,
+    unknown: Annotated[
+        Literal["refuse", "skip"],
+        Parameter(
+            help="What becomes of a list with names that the training set does not have: it is refused, or they are "
+            "skipped; what became of each name is kept with the request."
+        ),
+    ] = "refuse",
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
     ] = None,
@@ -234,8 +242,9 @@ def unlearn(
         )
     if dry_run:
         asked = Workspace.open(out).preview(
-            chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune
-        )
+            chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune,
+            unknown=unknown,
+        )  # fmt: skip
         if json_:
             printing.line(json.dumps(asked, allow_nan=False))
         else:
@@ -253,6 +262,7 @@ def unlearn(
             teachers=teachers,
             tune=tune,
             budget=share,
+            unknown=unknown,
         )
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     elsewhere = workspace.elsewhere(request)
@@ -269,7 +279,11 @@ def unlearn(
         "copies": len(elsewhere.copies),
         "unseen": {"test": elsewhere.test, "holdout": elsewhere.holdout},
     }
+    if asked := workspace.requests[request - 1].asked:
+        facts["asked"] = workspace.requests[request - 1].outcomes
     if not json_:
+        if asked:
+            printing.asked(asked)
         for note in elsewhere.notes:
             printing.line(f"note: {note}")
     forgot = (

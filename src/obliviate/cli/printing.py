@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from obliviate.results.schema import CoinFlips, PlantedNoise, Results
     from obliviate.workflow.effect import Effect
 
+FIRST_ASKED: Final = 20
 WIDEST: Final = 120  # columns of running text
 
 
@@ -67,33 +69,59 @@ def audit(results: Results, report: Path) -> None:
     )
 
 
-def preview(asked: Mapping[str, Any]) -> None:
+def asked(entries: Sequence[Mapping[str, str]]) -> None:
+    """Print what became of the names of a list: how many were found, and the first that were not found as written."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from obliviate.data.lookup import WORDS
+
+    words = {"found": "found", "duplicate": "given again", "heading": "a heading", **WORDS}
+    counts = Counter(entry["status"] for entry in entries)
+    found = ", ".join(f"{counts[status]:,} {word}" for status, word in words.items() if counts[status])
+    line(f"Asked for by name: {len(entries):,}; {found}")
+    odd = [entry for entry in entries if entry["status"] != "found" or entry["asked"] != entry["found"]]
+    if not odd:
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("asked", "in the training set", ""):
+        table.add_column(heading)
+    for entry in odd[:FIRST_ASKED]:
+        _row(table, entry["asked"], entry["found"], words[entry["status"]])
+    new_console().print(table)
+    if (more := len(odd) - FIRST_ASKED) > 0:
+        line(f"and {more:,} more; requests/*/request.json keeps all")
+
+
+def preview(told: Mapping[str, Any]) -> None:
     """Print what `Workspace.preview` told: the first samples, the classes and owners, and the method."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     console = new_console()
-    count, shown = asked["forget"], len(asked["samples"])
-    title = f"Would forget {count:,} of {asked['train']:,} training samples ({asked['rule']})"
+    count, shown = told["forget"], len(told["samples"])
+    if "asked" in told:
+        asked(told["asked"])
+    title = f"Would forget {count:,} of {told['train']:,} training samples ({told['rule']})"
     console.print(title, markup=False, highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for name in asked["samples"][0]:
+    for name in told["samples"][0]:
         table.add_column(name)
-    for sample in asked["samples"]:
+    for sample in told["samples"]:
         _row(table, *(Text(f"{value:.3f}" if isinstance(value, float) else value) for value in sample.values()))
     console.print(table)
     if count > shown:
         console.print(f"and {count - shown:,} more; --json lists all ids", highlight=False)
     for name, plural in (("class", "classes"), ("owner", "owners")):
-        if plural in asked:
-            console.print(_groups(name, plural, asked[plural]))
-    for note in [*asked["notes"], *filter(None, [asked["outlook"]])]:
+        if plural in told:
+            console.print(_groups(name, plural, told[plural]))
+    for note in [*told["notes"], *filter(None, [told["outlook"]])]:
         console.print(f"note: {note}", markup=False, highlight=False)
-    kind = "exact" if asked["exact"] else "approximate"
-    needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
-    method_line = f"Method: {asked['method']}; {kind}; {needs}"
-    method_line += f"\nTuning: {asked['tuning']}" if asked["tuning"] else ""
+    kind = "exact" if told["exact"] else "approximate"
+    needs = f"needs {', '.join(told['needs'])}: given" if told["needs"] else "needs nothing but the forget set"
+    method_line = f"Method: {told['method']}; {kind}; {needs}"
+    method_line += f"\nTuning: {told['tuning']}" if told["tuning"] else ""
     console.print(
         method_line, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False
     )

@@ -46,7 +46,7 @@ WANTED: Final = {
 KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer", "steps"})
 LENGTHS: Final = frozenset({"length", "passes", "steps"})
 """The kinds that say how long a method goes on."""
-MOST: Final = (1e9, 10**6)
+MOST: Final = (1e38, 10**6)
 """The largest value of a setting, and of one that says how long: a machine cannot do more."""
 STRENGTHS: Final = {"strength": 1, "weakness": -1}
 """What becomes of a field when a method is made twice as strong: it doubles (1) or halves (−1)."""

@@ -203,9 +203,9 @@ MOST: Final[Mapping[str, float]] = {
     "batch_size": 10**9,
     "shards": 10**4,
     "slices": 10**4,
-    "learning_rate": 1e9,
+    "learning_rate": 1e38,
     "momentum": 1.0,
-    "weight_decay": 1e9,
+    "weight_decay": 1e38,
 }
 """The largest value of each number of a recipe, beyond which a machine is asked for what it cannot do."""
 
