@@ -47,7 +47,9 @@ def test_a_column_is_named(tmp_path: Path) -> None:
     assert names(tmp_path, table, column=":customer") == ["1", "2", "3"]
     assert names(tmp_path, table, column=": STRASSE ".strip()) == ["x", "y", "z"]
     assert names(tmp_path, table, column=":id") == ["a", "b"]
-    with pytest.raises(DataError, match=r"^expected one column of list.csv, got 'age', which 0 of its 3 columns are"):
+    with pytest.raises(
+        DataError, match=r"^expected one column of list.csv, got 'age', which 0 of its 3 columns are called"
+    ):
         names(tmp_path, table, column=":age")
 
 
@@ -71,12 +73,8 @@ def test_a_workbook_is_refused_and_says_how_to_save_it(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "packed", "w") as file:
         file.writestr("xl/workbook.xml", "<x/>")
     packed = (tmp_path / "packed").read_bytes()
-    for name, content in {
-        "list.xlsx": packed,
-        "list.csv": packed,
-        "old.xls": b"\xd0\xcf\x11\xe0",
-        "a.ods": b"x",
-    }.items():
+    books = {"list.xlsx": packed, "list.csv": packed, "old.xls": b"\xd0\xcf\x11\xe0", "a.ods": b"x"}
+    for name, content in books.items():
         with pytest.raises(DataError, match=r"got a workbook or another packed file, .*; save the sheet as CSV"):
             names(tmp_path, content, file=name)
 

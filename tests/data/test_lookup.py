@@ -47,7 +47,8 @@ def test_numbers_of_any_length_are_spelled() -> None:
 
 
 def test_each_name_is_told_by_what_it_is() -> None:
-    lookup = look_up(["id", "17", "017", "t1", "h1", "f1", "x"], KNOWN, {"test": ["t1"], "holdout": ["h1"], "forgotten": ["f1"]}, listed=True)  # fmt: skip
+    elsewhere = {"test": ["t1"], "holdout": ["h1"], "forgotten": ["f1"]}
+    lookup = look_up(["id", "17", "017", "t1", "h1", "f1", "x"], KNOWN, elsewhere, listed=True)
     statuses = ["heading", "found", "duplicate", "test", "holdout", "forgotten", "unknown"]
     assert [entry.status for entry in lookup.entries] == statuses
     assert [entry.to_dict() for entry in lookup.entries][2] == {"asked": "017", "found": "17", "status": "duplicate"}
@@ -74,6 +75,7 @@ def test_none_found_is_refused_though_unknown_names_are_skipped() -> None:
         look_up(["x"], KNOWN).checked("ids", "skip", samples=5)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_another_way_with_unknown_names_is_refused() -> None:
     with pytest.raises(DataError, match=r"^expected unknown names to be dealt with by refuse or skip, got 'drop'; "):
         look_up(["17"], KNOWN).checked("ids", "drop", samples=5)  # pyright: ignore[reportArgumentType]

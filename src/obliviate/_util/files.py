@@ -238,6 +238,11 @@ def writable_folder(path: Path) -> Path:
     return path
 
 
+def memory() -> int:
+    """How many bytes of memory the machine has: what is larger cannot be read as a whole."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that killed processes left in `folder`, where no other process may be writing."""
     for path in folder.iterdir():

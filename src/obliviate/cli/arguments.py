@@ -32,6 +32,13 @@ Retrained = Annotated[
 Request = Annotated[
     int | None, Parameter(help="Number of the request, of those that the folder has had; the last if left out.")
 ]
+Trust = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Import the model of your own that the folder names; whoever wrote the folder chose that code.",
+    ),
+]
 Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
 Executor = Annotated[
     str | None,

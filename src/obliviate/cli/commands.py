@@ -20,6 +20,7 @@ from obliviate.cli.arguments import (
     Request,
     Retrained,
     Seed,
+    Trust,
     Workers,
     configure,
     json_object,
@@ -226,6 +227,7 @@ def unlearn(
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
     ] = False,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -241,7 +243,7 @@ def unlearn(
             "leave out one"
         )
     if dry_run:
-        asked = Workspace.open(out).preview(
+        asked = Workspace.open(out, trust=trust).preview(
             chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune,
             unknown=unknown,
         )  # fmt: skip
@@ -251,7 +253,7 @@ def unlearn(
             printing.preview(asked)
         return
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         unlearned = workspace.unlearn(
             chosen,
             forget=forget,
@@ -350,6 +352,7 @@ def audit(
     ] = True,
     workers: Workers = None,
     executor: Executor = None,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -366,7 +369,7 @@ def audit(
         cheap_attacks=cheap_attacks,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         results = workspace.audit(
             references=references,
             retrained=retrained,
@@ -396,6 +399,7 @@ def inspect(
     learning_rate: Annotated[
         float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
     ] = None,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -403,7 +407,7 @@ def inspect(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
         place = workspace.place(request)
     if json_:
@@ -420,6 +424,7 @@ def references(
     workers: Workers = None,
     executor: Executor = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -429,7 +434,7 @@ def references(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)
     pools = [

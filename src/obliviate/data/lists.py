@@ -33,7 +33,7 @@ def read_names(reference: str, *, known: Container[str], headings: Sequence[str]
     ...     read_names(f"{path}:name", known=(), headings=()), read_names(str(path), known=(), headings=["id"])
     (['Ann', 'Bob'], ['17', '18'])
     """
-    path, column = _located(reference)
+    path, column = located(reference)
     lines = [line for line in re.split(r"\r\n|\r|\n", _text(path)) if line.strip(" \t;,\"'\xa0")]
     if lines and re.fullmatch(r"sep=.", lines[0].strip()):  # a hint that spreadsheets write for themselves
         del lines[0]
@@ -47,7 +47,7 @@ def read_names(reference: str, *, known: Container[str], headings: Sequence[str]
     return _column(path, lines, delimiter or ",", column, headings)
 
 
-def _located(reference: str) -> tuple[Path, str | None]:
+def located(reference: str) -> tuple[Path, str | None]:
     """The file, and the column that is named after it."""
     path, colon, column = reference.rpartition(":")
     try:
@@ -118,9 +118,8 @@ def _column(path: Path, lines: list[str], delimiter: str, column: str | None, he
     wanted = {spelling(name).casefold() for name in (headings if column is None else [column])}
     places = [place for place, name in enumerate(names) if name in wanted]
     if len(places) != 1:
-        got = (
-            f"{len(names)} columns" if column is None else f"{column!r}, which {len(places)} of {len(names)} are called"
-        )
+        called = f"{column!r}, which {len(places)} of its {len(names)} columns are called"
+        got = f"{len(names)} columns" if column is None else called
         raise DataError(f"expected one column of {path.name}, got {got}; name it after the file, as in @FILE:COLUMN")
     cells = [row[places[0]].strip() for row in rows[1:] if len(row) > places[0]]
     if not any(cells):

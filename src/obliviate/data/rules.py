@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -16,7 +15,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from obliviate._util.seeds import derive
-from obliviate.data.lists import read_names
+from obliviate.data.lists import located, read_names
 from obliviate.data.lookup import Lookup, Unknown, check_unknown, look_up, spelling
 from obliviate.data.owners import NOBODY
 from obliviate.data.predicate import find, hint, matched, parse, plain
@@ -394,7 +393,9 @@ def _owner(names: str) -> Rule:
             listed = read_names(names[1:], known=known | set(elsewhere), headings=headings)
             chosen, lookup = _owners(among, listed, listed=True)
             count = len(lookup.found)
-            return replace(chosen, rule=f"{count:,} {'owner' if count == 1 else 'owners'} from {Path(names[1:]).name}")
+            return replace(
+                chosen, rule=f"{count:,} {'owner' if count == 1 else 'owners'} from {located(names[1:])[0].name}"
+            )
         parts = [names] if whole else [name.strip() for name in names.split(",") if name.strip()]
         return owner(*parts).choose(among)
 
@@ -406,7 +407,7 @@ def _file(name: str) -> Rule:
         elsewhere = (str(sample_id) for part in among.elsewhere.values() for sample_id in part)
         known = {*map(str, among.train.ids.tolist()), *elsewhere}
         listed = read_names(name, known=known, headings=["id", "ids"])
-        return _looked_up(among, listed, f"ids from {Path(name).name}", listed=True)
+        return _looked_up(among, listed, f"ids from {located(name)[0].name}", listed=True)
 
     return Rule(f"@{name}", chosen)
 

@@ -104,9 +104,12 @@ class Workspace:
         return cls(folder, origin, progress)
 
     @classmethod
-    def open(cls, folder: Path, *, progress: Progress = silent) -> Workspace:
-        """Go on in a folder that `obliviate train` or `obliviate demo` made."""
-        return cls(folder, Origin.read(folder), progress)
+    def open(cls, folder: Path, *, progress: Progress = silent, trust: bool = False) -> Workspace:
+        """Go on in a folder that `obliviate train` or `obliviate demo` made.
+
+        With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
+        """
+        return cls(folder, Origin.read(folder, trust=trust), progress)
 
     @property
     def recipe(self) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -55,7 +56,18 @@ def read(path: Path) -> Scores | None:
         weights = [name.removeprefix("unseen ") for name in arrays if name.startswith("unseen ")]
         of = {digest: (arrays[f"forget {digest}"], arrays[f"unseen {digest}"]) for digest in weights}
         return Scores(arrays["forget"], arrays["unseen"], of)
-    except (OSError, ValueError, KeyError, BadZipFile) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        EOFError,
+        RuntimeError,
+        MemoryError,
+        SyntaxError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
         raise WorkspaceError(
             f"expected the scores of an audit in {path}, got {error}; the file is foreign: {remedy}"
         ) from error
