@@ -109,7 +109,7 @@ def test_a_folder_whose_models_code_was_edited_is_refused(
         "restore its code, or begin in a new folder$"
     )
     with pytest.raises(WorkspaceError, match=refused):
-        Workspace.open(work.folder)
+        Workspace.open(work.folder, trust=True)
     with pytest.raises(WorkspaceError, match=refused):
         begin(recipe=recipe)
     with pytest.raises(WorkspaceError, match=refused):
@@ -117,7 +117,7 @@ def test_a_folder_whose_models_code_was_edited_is_refused(
     with pytest.raises(CheckpointError if "width" in edit else WorkspaceError, match=r"^expected .*, got (an)?other"):
         work.retrained(2)
     write_net()
-    again = Workspace.open(work.folder).train()
+    again = Workspace.open(work.folder, trust=True).train()
     assert checkpoint.weights_sha256(again.model) == checkpoint.weights_sha256(trained.model)
 
 

@@ -47,9 +47,7 @@ def test_a_column_is_named(tmp_path: Path) -> None:
     assert names(tmp_path, table, column=":customer") == ["1", "2", "3"]
     assert names(tmp_path, table, column=": STRASSE ".strip()) == ["x", "y", "z"]
     assert names(tmp_path, table, column=":id") == ["a", "b"]
-    with pytest.raises(
-        DataError, match=r"^expected one column of list.csv, got 'age', which 0 of its 3 columns are called"
-    ):
+    with pytest.raises(DataError, match=r"^expected one column of list.csv, got 'age', which 0 of its 3 columns"):
         names(tmp_path, table, column=":age")
 
 
