@@ -32,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; mistakes that a user can mend are printed without a traceback, with exit code 1."""
     if (folder := str(Path.cwd())) not in sys.path:
         sys.path.append(folder)  # so that `--model module:function` finds a module of this folder
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed before the process began
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # where the terminal has no such letters

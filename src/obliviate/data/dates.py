@@ -109,10 +109,12 @@ def _instant(text: str, day_first: bool | None, where: str) -> np.datetime64:
         day, month = (parts["first"], parts["second_"]) if day_first else (parts["second_"], parts["first"])
     else:
         day, month = parts["day"], parts.get("month") or 1 + MONTHS.index(parts["name"][:3].lower())
-    clock = [int(parts[name] or 0) for name in ("hour", "minute", "second")]
+    hour, minute, second = (int(parts[name] or 0) for name in ("hour", "minute", "second"))
     microseconds = int((parts["fraction"] or "0").ljust(6, "0")[:6])
     try:
-        instant = datetime(int(parts["year"]), int(month), int(day), *clock, microseconds, tzinfo=_zone(parts["zone"]))
+        instant = datetime(
+            int(parts["year"]), int(month), int(day), hour, minute, second, microseconds, tzinfo=_zone(parts["zone"])
+        )
         instant = instant.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise DataError(f"expected a date that there is, got {text!r} {where} ({error}); correct it") from error

@@ -265,15 +265,16 @@ def _as_dates(left: tuple[str, Side], right: tuple[str, Side], *, ordered: bool)
         return left[1], right[1]
     read = {name: dates.read_column(name, texts) for name, texts in columns.items()}
     day_first = next(iter(read.values())).day_first
-    instants = [dates.read_constant(text, day_first) for text in constants]
-    if None in instants:
+    read_constants = (dates.read_constant(text, day_first) for text in constants)
+    instants = [instant for instant in read_constants if instant is not None]
+    if len(instants) < len(constants):
         if ordered:
             raise DataError(
                 f"expected a date to compare with column {next(iter(columns))!r}, got {constants[0]!r}; {dates.REMEDY}"
             )
         return left[1], right[1]
-    sides = [read[name].instants if name in read else instants[0] for name, _ in (left, right)]
-    return sides[0], sides[1]
+    left_side, right_side = (read[name].instants if name in read else instants[0] for name, _ in (left, right))
+    return left_side, right_side
 
 
 def _numbers(name: str, texts: Shaped[np.ndarray, " n"], compared: Side) -> Shaped[np.ndarray, " n"]:
