@@ -597,7 +597,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
     ("forget", "words"),
     [
         ("image-1,image-300", ["ids of these 300 samples", "'image-300'"]),
-        ("image-1,image-2,image-1", ["without duplicates", "'image-1' more than once"]),
+        ("image-1,image-1,image-300", ["1 of 2 that are none", "1 not known ('image-300')"]),
         ("", ["at least one id", "none"]),
         (",", ["at least one id", "none"]),
         (EVERYTHING, ["smaller than the training set", "all 300 samples"]),

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.path.append(folder)  # so that `--model module:function` finds a module of this folder
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed before the process began
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - for as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # where the terminal has no such letters
