@@ -97,7 +97,7 @@ class Origin:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {wanted}), got {got}; "
-                f"restore {facts['source']}, with the rows that are to be forgotten still in it, or begin in a new folder: "
+                f"restore {facts['source']}, with the rows to be forgotten still in it, or begin in a new folder: "
                 "training there is a retraining without the rows that have been erased since"
             )
         origin.check_code(folder)
