@@ -80,7 +80,7 @@ def test_columns_of_numbers_do_not_compare_with_texts(text: str):
         parse(text).mask(COLUMNS)
 
 
-def test_dates_compare_as_texts():
+def test_a_month_is_its_first_day():
     days = {"day": np.array(["2020-01-31", "2020-02-01"], dtype="datetime64[D]")}
     assert parse("day >= '2020-02'").mask(days).tolist() == [False, True]
 

@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from obliviate.data.rules import (
     where,
 )
 from obliviate.data.samples import Samples
+from obliviate.data.sources import load_data
 from obliviate.data.split import Split
 from obliviate.errors import DataError
 
@@ -86,15 +88,15 @@ def test_an_id_may_look_like_a_rule():
 @pytest.mark.parametrize(
     ("forget", "changed", "message"),
     [
-        ("owner:anne", {}, "eve with 2, Doe, Jane with 1, anna with 1), got 'anne'; did you mean 'ann' or 'anna'?"),
-        ("owner:zzz", {}, "got 'zzz'; name one of them"),
-        ("owner:ann,zzz", {}, "got 'zzz'; name one of them"),
+        ("owner:anne", {}, "expected owners, in column 'person', of these 8 samples, got 1 of 1 that are none: "),
+        ("owner:zzz", {}, "1 not known ('zzz'); correct them"),
+        ("owner:ann,zzz", {}, "1 not known ('zzz'); correct them, or go on without them by --unknown skip"),
         ("owner:", {}, "expected the name of an owner, got none; "),
         ("owner:ann", {"owner": None}, "expected data with a column of owners, got data without; "),
         ("owner:ann", {"owner": "persn"}, "expected a column of person, age, got 'persn'; did you mean 'person'?"),
         ("owner:ann", {"metadata": None}, "expected data with columns beside the samples, got none named 'person'; "),
         ("where:", {}, "expected a condition such as "),
-        ("where:size > 3", {}, "expected a column of person, age, got 'size'; name one of them"),
+        ("where:size > 3", {}, "expected a column of person, age, label, got 'size'; name one of them"),
         ("where:age > 100", {}, "which none of them meets (age is 8 … 77); change it"),
         ("where:age < 100", {}, "which all 8 meet (age is 8 … 77); change it"),
         ("ownr:ann", {}, "expected ids of these 8 samples, or a rule (random:, class:, owner:, "),
@@ -181,3 +183,71 @@ def test_many_classes_are_not_all_listed():
     train = Samples.from_tensors(torch.zeros(100, 2), torch.arange(100))
     with pytest.raises(DataError, match=r"\(0 with 1 samples, 1 with 1, .* and 80 more\), got 100;"):
         class_ids(train, 100)
+
+
+NAMED = Among(
+    Samples.from_tensors(torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]), torch.tensor([0, 2, 2]), ids=list("abc")),
+    classes=("s1", "s10", "s2"),
+)
+
+
+@pytest.mark.parametrize("text", ["class:s2", "class:2", "class: S2 ", "class:02"])
+def test_a_class_is_chosen_by_its_name_and_by_its_number_and_both_are_told(text: str):
+    chosen = choose(text, NAMED)
+    assert (list(chosen.ids), chosen.rule) == (["b", "c"], "class s2 (number 2)")
+
+
+def test_the_name_of_a_class_goes_before_a_number():
+    chosen = choose("class:2", replace(NAMED, classes=("1", "2", "3"), train=NAMED.train.without(["b"])))
+    with pytest.raises(DataError, match=r"\(1 \(number 0\) with 1 samples, 3 \(number 2\) with 1\), got '9'"):
+        choose("class:9", replace(NAMED, classes=("1", "2", "3"), train=NAMED.train.without(["b"])))
+    assert (list(chosen.ids), chosen.rule) == (["c"], "class 3 (number 2)")  # no sample has the class that is called 2
+
+
+def test_a_condition_reads_inputs_and_labels():
+    assert list(choose("where:x1 > 2", NAMED).ids) == ["b", "c"]
+    assert list(choose("where:label == 's1'", NAMED).ids) == ["a"]
+    assert list(choose("where:label == 2 and x0 < 4", replace(NAMED, classes=())).ids) == ["b"]
+    with pytest.raises(DataError, match=r"^expected a column of label, got 'x2'; "):
+        choose("where:x2 > 2", NAMED)
+
+
+def test_a_condition_reads_every_column_of_a_table(tmp_path: Path):
+    rows = [f"{place},{20 + place},2020-01-{1 + place:02d},{place % 2}" for place in range(20)]
+    (tmp_path / "t.csv").write_text("\n".join(["key,age,day,label", *rows]))
+    (tmp_path / "data.toml").write_text('path = "t.csv"\ntarget = "label"\nid = "key"\ndrop = ["day"]\n')
+    data = load_data(tmp_path, train_size=10)
+    ages = {str(place): 20 + place for place in range(20)}
+    for condition in ("age < 30", "day < '11.01.2020'", "label == 1", "key in (1, 2, 3)"):
+        ids = list(choose(f"where:{condition}", data.among()).ids)
+        tests = {
+            "age < 30": lambda key: ages[key] < 30,
+            "day < '11.01.2020'": lambda key: int(key) < 10,
+            "label == 1": lambda key: int(key) % 2 == 1,
+            "key in (1, 2, 3)": lambda key: key in ("1", "2", "3"),
+        }
+        assert ids == [key for key in data.train.ids.tolist() if tests[condition](key)]
+
+
+def test_owners_come_from_a_file_and_none_is_named_to_whoever_asks_for_another(tmp_path: Path):
+    path = tmp_path / "people.csv"
+    path.write_bytes(b"\xef\xbb\xbfperson;since\r\n ann ;1\r\nbob;2\r\nbob;3\r\nzoe;4\r\nkim;5\r\n")
+    among = Among(train(), COLUMNS, "person", owners_elsewhere={"test": np.array(["kim"])})
+    with pytest.raises(DataError, match=r"2 of 4 that are none: 1 of the test set.* \('kim'\); 1 not .*'zoe'") as error:
+        choose(f"owner:@{path}", among)
+    assert "anna" not in str(error.value)
+    chosen = choose(f"owner:@{path}:person", replace(among, unknown="skip"))
+    assert (list(chosen.ids), chosen.rule) == (["k0", "k1", "k2", "k4"], "2 owners from people.csv")
+    assert [entry["status"] for entry in chosen.asked] == ["found", "found", "duplicate", "unknown", "test"]
+
+
+def test_a_condition_on_owners_that_none_meets_names_nobody():
+    with pytest.raises(DataError, match=r"which none of them meets \(person has 5 values\); change it$"):
+        forgotten("where:person == 'zoe'")
+
+
+def test_ids_of_a_text_are_found_in_any_spelling_and_counted():
+    samples = Samples.from_tensors(torch.zeros(3, 1), torch.zeros(3), ids=["1", "2", "3"])
+    chosen = choose(" 01, 2.0,2, 9", Among(samples, unknown="skip"))
+    assert list(chosen.ids) == ["1", "2"]
+    assert [entry["status"] for entry in chosen.asked] == ["found", "found", "duplicate", "unknown"]

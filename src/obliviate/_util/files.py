@@ -32,17 +32,41 @@ _hashed: Final[dict[Path, tuple[tuple[int, ...], str]]] = {}
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
-    A crash or an interrupt at any moment leaves either the old file or the new one, never a part.
+    A crash or an interrupt at any moment leaves either the old file or the new one, never a part; so does a loss of
+    power, for the contents are on the disk before they have their name, and the name is when this returns. Raises
+    WorkspaceError where the file cannot be written: the disk is full, say, or a folder is in its place.
     """
+    try:
+        _in_one_step(path, write)
+    except OSError as error:
+        if isinstance(error, ObliviateError):
+            raise
+        raise WorkspaceError(
+            f"expected to write {path}, got {error.strerror or error}; make room for it, and run the same command again"
+        ) from error
+
+
+def _in_one_step(path: Path, write: Callable[[Path], object]) -> None:
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
     temporary = Path(name)
     try:
         write(temporary)
         temporary.chmod(0o644)
+        _flush(temporary, os.O_RDWR)
         temporary.replace(path)
+        _flush(path.parent, os.O_RDONLY)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path, mode: int) -> None:
+    """Have what is in a file, or the names that are in a folder, on the disk."""
+    descriptor = os.open(path, mode)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -206,12 +230,17 @@ def writable_folder(path: Path) -> Path:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):
             pass
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError for a NUL in the path
         raise WorkspaceError(
-            f"expected a folder that can be written to, got {path} ({error.strerror or error}); "
+            f"expected a folder that can be written to, got {str(path)!r:.300} ({getattr(error, 'strerror', error)}); "
             "choose another with --out"
         ) from error
     return path
+
+
+def memory() -> int:
+    """How many bytes of memory the machine has: what is larger cannot be read as a whole."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token, convert
 
 from obliviate.errors import MethodError, RecipeError
 from obliviate.training.compute import Compute
@@ -31,6 +31,13 @@ Retrained = Annotated[
 ]
 Request = Annotated[
     int | None, Parameter(help="Number of the request, of those that the folder has had; the last if left out.")
+]
+Trust = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Import the model of your own that the folder names; whoever wrote the folder chose that code.",
+    ),
 ]
 Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
 Executor = Annotated[
@@ -71,13 +78,32 @@ class ComputeOptions:
 PLAIN: Final = ComputeOptions()
 
 
+LARGEST: Final = 2**63 - 1
+
+
+def written(type_: Any, tokens: Sequence[Token]) -> Any:
+    """Read an option as cyclopts does, but whole numbers only as they are, none rounded and none beyond 64 bits.
+
+    Raises ValueError, of which cyclopts tells with the option's name.
+    """
+    if {type_, *get_args(type_)} <= {int, type(None)} and tokens:
+        text = tokens[0].value.strip()
+        digits = text.removeprefix("-").removeprefix("+")
+        if not (digits.isascii() and digits.isdecimal()):
+            raise ValueError(f"expected a whole number, got {text[:60]!r}; write it in digits alone.")
+        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+            raise ValueError(f"expected a number of at most {LARGEST:,}, got {text[:60]}; write a smaller one.")
+        return int(text)
+    return convert(type_, tokens)
+
+
 def json_object(text: str) -> dict[str, Any]:
     """Read a JSON object; raises RecipeError for anything else."""
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecipeError(
-            f'expected a JSON object such as {{"classes": 10}}, got {text!r} ({error}); correct it'
+            f'expected a JSON object such as {{"classes": 10}}, got {text!r:.200} ({error}); correct it'
         ) from error
     if not isinstance(value, dict):
         raise RecipeError(f'expected a JSON object such as {{"classes": 10}}, got {text!r}; correct it')
@@ -135,15 +161,15 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
             )
         try:
             parsed = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             parsed = value
         if float in kinds[name] and type(parsed) is int:
             parsed = float(parsed)
         if type(parsed) not in kinds[name]:
             kind = " or ".join(KINDS[accepted] for accepted in kinds[name]) or "set in Python only"
             raise MethodError(
-                f"expected {name} to be {kind} (the default is {json.dumps(fields[name])}), got {value!r}; "
-                f"correct --set {text}"
+                f"expected {name} to be {kind} (the default is {json.dumps(fields[name])}), got {value!r:.60}; "
+                f"correct --set {text:.60}"
             )
         values[name] = parsed
     return cls(**values)

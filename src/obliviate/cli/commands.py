@@ -20,11 +20,13 @@ from obliviate.cli.arguments import (
     Request,
     Retrained,
     Seed,
+    Trust,
     Workers,
     configure,
     json_object,
     share_of,
     weights_of,
+    written,
 )
 from obliviate.cli.progress import progress
 from obliviate.errors import MethodError
@@ -38,6 +40,7 @@ app = App(
     help="Make a trained PyTorch model forget chosen training samples, and show with statistics how well it did.",
     help_format="plaintext",
     suppress_keyboard_interrupt=False,  # `main` says how to go on
+    default_parameter=Parameter(converter=written),
 )
 
 
@@ -172,8 +175,9 @@ def unlearn(
     forget: Annotated[
         str | None,
         Parameter(
-            help="What to forget: random:0.1, class:7, owner:NAME,…, 'where:CONDITION', mislabelled:0.01, "
-            "memorised:0.01, coins, noise, id,id,…, or @FILE with one id a line (docs/forget.md). Asked once a request."
+            help="What to forget: random:0.1, class:7 or class:NAME, owner:NAME,…, 'where:CONDITION', "
+            "mislabelled:0.01, memorised:0.01, coins, noise, id,id,…, or a list of ids or owners: @FILE, owner:@FILE, "
+            "with :COLUMN behind a table (docs/forget.md). Asked once a request."
         ),
     ] = None,
     after: Annotated[
@@ -187,6 +191,13 @@ def unlearn(
         bool,
         Parameter(negative="", help="Forget training samples with the same input under other names as well."),
     ] = False,
+    unknown: Annotated[
+        Literal["refuse", "skip"],
+        Parameter(
+            help="What becomes of a list with names that the training set does not have: it is refused, or they are "
+            "skipped; what became of each name is kept with the request."
+        ),
+    ] = "refuse",
     set_: Annotated[
         list[str] | None, Parameter(name="--set", negative="", help="A hyperparameter, as NAME=VALUE; may be repeated.")
     ] = None,
@@ -216,6 +227,7 @@ def unlearn(
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
     ] = False,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -231,16 +243,17 @@ def unlearn(
             "leave out one"
         )
     if dry_run:
-        asked = Workspace.open(out).preview(
-            chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune
-        )
+        asked = Workspace.open(out, trust=trust).preview(
+            chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune,
+            unknown=unknown,
+        )  # fmt: skip
         if json_:
             printing.line(json.dumps(asked, allow_nan=False))
         else:
             printing.preview(asked)
         return
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         unlearned = workspace.unlearn(
             chosen,
             forget=forget,
@@ -251,6 +264,7 @@ def unlearn(
             teachers=teachers,
             tune=tune,
             budget=share,
+            unknown=unknown,
         )
         request = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     elsewhere = workspace.elsewhere(request)
@@ -267,7 +281,11 @@ def unlearn(
         "copies": len(elsewhere.copies),
         "unseen": {"test": elsewhere.test, "holdout": elsewhere.holdout},
     }
+    if asked := workspace.requests[request - 1].asked:
+        facts["asked"] = workspace.requests[request - 1].outcomes
     if not json_:
+        if asked:
+            printing.asked(asked)
         for note in elsewhere.notes:
             printing.line(f"note: {note}")
     forgot = (
@@ -334,6 +352,7 @@ def audit(
     ] = True,
     workers: Workers = None,
     executor: Executor = None,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -350,7 +369,7 @@ def audit(
         cheap_attacks=cheap_attacks,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         results = workspace.audit(
             references=references,
             retrained=retrained,
@@ -380,6 +399,7 @@ def inspect(
     learning_rate: Annotated[
         float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
     ] = None,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -387,7 +407,7 @@ def inspect(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
         place = workspace.place(request)
     if json_:
@@ -404,6 +424,7 @@ def references(
     workers: Workers = None,
     executor: Executor = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
+    trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -413,7 +434,7 @@ def references(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
-        workspace = Workspace.open(out, progress=show_progress)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
         pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)
     pools = [

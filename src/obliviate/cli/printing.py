@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -10,12 +11,21 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from obliviate.comparison import Comparison, Figure
     from obliviate.results.schema import CoinFlips, PlantedNoise, Results
     from obliviate.workflow.effect import Effect
 
+FIRST_ASKED: Final = 20
 WIDEST: Final = 120  # columns of running text
+
+
+def _row(table: Table, *cells: str | Text) -> None:
+    """Add a row of texts as they are: what a user calls a model, a class or an owner may look like markup."""
+    from rich.text import Text
+
+    table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in cells))
 
 
 def line(text: str) -> None:
@@ -27,19 +37,22 @@ def audit(results: Results, report: Path) -> None:
     """Print the results of an audit: the verdicts, exact tests where there are any, notes, and where the report is."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     from obliviate.report.text import columns, competition, notes, rows
 
     data = results.data
     title = f"forget {data.forget:,} of {data.train:,} training samples ({data.forget_rule})"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False)
+    table = Table(
+        title=Text(title, "table.title"), box=SIMPLE_HEAD, padding=(0, 1), collapse_padding=True, pad_edge=False
+    )
     heads = columns(results)
     for column in heads:
         text = column in {heads[0], heads[-1]}
         table.add_column(column, justify="left" if text else "right", no_wrap=column == heads[0])
     colours = {"consistent with retraining": "green", "not resolvable with these data": "yellow"}
     for model, (*cells, verdict) in zip(results.models, rows(results), strict=True):
-        table.add_row(*cells, f"[{colours.get(model.verdict, 'red')}]{verdict}[/]")
+        _row(table, *cells, Text(verdict, colours.get(model.verdict, "red")))
     console = new_console()
     console.print(table)
     if results.coin_flips is not None:
@@ -51,37 +64,64 @@ def audit(results: Results, report: Path) -> None:
     console.print(
         "\n".join([*notes(results), *competition(results)]) + "\n"
         f"{results.wall_seconds:.0f} s, {results.peak_rss_mb:.0f} MB. Open {report}",
+        markup=False,
         highlight=False,
     )
 
 
-def preview(asked: Mapping[str, Any]) -> None:
+def asked(entries: Sequence[Mapping[str, str]]) -> None:
+    """Print what became of the names of a list: how many were found, and the first that were not found as written."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from obliviate.data.lookup import WORDS
+
+    words = {"found": "found", "duplicate": "given again", "heading": "a heading", **WORDS}
+    counts = Counter(entry["status"] for entry in entries)
+    found = ", ".join(f"{counts[status]:,} {word}" for status, word in words.items() if counts[status])
+    line(f"Asked for by name: {len(entries):,}; {found}")
+    odd = [entry for entry in entries if entry["status"] != "found" or entry["asked"] != entry["found"]]
+    if not odd:
+        return
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1))
+    for heading in ("asked", "in the training set", ""):
+        table.add_column(heading)
+    for entry in odd[:FIRST_ASKED]:
+        _row(table, entry["asked"], entry["found"], words[entry["status"]])
+    new_console().print(table)
+    if (more := len(odd) - FIRST_ASKED) > 0:
+        line(f"and {more:,} more; requests/*/request.json keeps all")
+
+
+def preview(told: Mapping[str, Any]) -> None:
     """Print what `Workspace.preview` told: the first samples, the classes and owners, and the method."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
     console = new_console()
-    count, shown = asked["forget"], len(asked["samples"])
-    title = f"Would forget {count:,} of {asked['train']:,} training samples ({asked['rule']})"
+    count, shown = told["forget"], len(told["samples"])
+    if "asked" in told:
+        asked(told["asked"])
+    title = f"Would forget {count:,} of {told['train']:,} training samples ({told['rule']})"
     console.print(title, markup=False, highlight=False)
     table = Table(box=SIMPLE_HEAD, padding=(0, 1))
-    for name in asked["samples"][0]:
+    for name in told["samples"][0]:
         table.add_column(name)
-    for sample in asked["samples"]:
-        table.add_row(*(Text(f"{value:.3f}" if isinstance(value, float) else value) for value in sample.values()))
+    for sample in told["samples"]:
+        _row(table, *(Text(f"{value:.3f}" if isinstance(value, float) else value) for value in sample.values()))
     console.print(table)
     if count > shown:
         console.print(f"and {count - shown:,} more; --json lists all ids", highlight=False)
     for name, plural in (("class", "classes"), ("owner", "owners")):
-        if plural in asked:
-            console.print(_groups(name, plural, asked[plural]))
-    for note in [*asked["notes"], *filter(None, [asked["outlook"]])]:
+        if plural in told:
+            console.print(_groups(name, plural, told[plural]))
+    for note in [*told["notes"], *filter(None, [told["outlook"]])]:
         console.print(f"note: {note}", markup=False, highlight=False)
-    kind = "exact" if asked["exact"] else "approximate"
-    needs = f"needs {', '.join(asked['needs'])}: given" if asked["needs"] else "needs nothing but the forget set"
-    method_line = f"Method: {asked['method']}; {kind}; {needs}"
-    method_line += f"\nTuning: {asked['tuning']}" if asked["tuning"] else ""
+    kind = "exact" if told["exact"] else "approximate"
+    needs = f"needs {', '.join(told['needs'])}: given" if told["needs"] else "needs nothing but the forget set"
+    method_line = f"Method: {told['method']}; {kind}; {needs}"
+    method_line += f"\nTuning: {told['tuning']}" if told["tuning"] else ""
     console.print(
         method_line, "Nothing was changed; leave out --dry-run to do it.", sep="\n", markup=False, highlight=False
     )
@@ -101,7 +141,7 @@ def effect(measured: Effect, *, tuned: bool = False) -> None:
     for heading in ("", "measured", *titles):
         table.add_column(heading, justify="right" if heading else "left")
     for name, row in rows.items():
-        table.add_row(name, f"{measured.parts[name].samples:,}", *(row.get(title, "") for title in titles))
+        _row(table, name, f"{measured.parts[name].samples:,}", *(row.get(title, "") for title in titles))
     console.print(table)
     if measured.verdict:
         tune = "" if tuned else ", or let --tune 8 find settings"
@@ -122,12 +162,12 @@ def tuning(chosen: Mapping[str, Any]) -> None:
         settings = ", ".join(f"{name}={value:g}" for name, value in trial["settings"].items())
         score, mark = trial["score"], "chosen" if place == chosen["chosen"] else ""
         if score is None:
-            table.add_row(str(place + 1), settings, "", "", "", "", "", "failed")
+            _row(table, str(place + 1), settings, "", "", "", "", "", "failed")
             continue
         expected = f"{score['expected']:.1f}"
         figures = (score[name] for name in ("forget", "retain", "unseen", "auc"))
         cells = ("" if value is None else f"{value:.1f}" for value in figures)
-        table.add_row(str(place + 1), settings, *cells, f"{score['total']:.2f}", mark)
+        _row(table, str(place + 1), settings, *cells, f"{score['total']:.2f}", mark)
     console = new_console()
     console.print(table)
     console.print(
@@ -157,22 +197,26 @@ def _groups(name: str, plural: str, groups: Mapping[str, Any]) -> Table:
     for heading in (name, "forget", "of"):
         table.add_column(heading, justify="left" if heading == name else "right")
     for group in groups["first"]:
-        table.add_row(Text(group["value"]), f"{group['forget']:,}", f"{group['of']:,}")
+        _row(table, Text(group["value"]), f"{group['forget']:,}", f"{group['of']:,}")
     if more := groups["number"] - len(groups["first"]):
-        table.caption = f"and {more:,} more of {groups['number']:,} {plural}"
+        table.caption = Text(f"and {more:,} more of {groups['number']:,} {plural}", "table.caption")
     return table
 
 
 def _coins(console: Console, coins: CoinFlips) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     heads, tails = coins.heads, coins.tails
-    table = Table(title=f"{heads + tails:,} coins, {heads:,} heads", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=Text(f"{heads + tails:,} coins, {heads:,} heads", "table.title"), box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for column in ("model", "guessed right", "95 %", "p-value"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for model in coins.models:
-        table.add_row(
+        _row(
+            table,
             model.name,
             f"{model.correct:,} ({model.accuracy:.1f} %)",
             f"{model.low:.1f} to {model.high:.1f}",
@@ -189,13 +233,16 @@ def _coins(console: Console, coins: CoinFlips) -> None:
 def _noise(console: Console, noise: PlantedNoise) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=f"noise planted in {noise.samples:,} samples", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=Text(f"noise planted in {noise.samples:,} samples", "table.title"), box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for column in ("model", "mean score", "z", "p-value"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for model in noise.models:
         signed = (f"{model.mean:+.3f}", f"{model.z:+.2f}")
-        table.add_row(model.name, *(cell.replace("-", "−") for cell in signed), f"{model.p_value:.2g}")
+        _row(table, model.name, *(cell.replace("-", "−") for cell in signed), f"{model.p_value:.2g}")
     console.print(table)
     console.print(
         "An exact test of each model: the gradient of one that never saw the noise has nothing to do with it, so that\n"
@@ -208,14 +255,18 @@ def comparison(found: Comparison) -> None:
     """Print what `comparison.compare` found."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     seeds = ", ".join(map(str, found.seeds))
-    table = Table(title=f"{found.audits} audits, training seeds {seeds}", box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(
+        title=Text(f"{found.audits} audits, training seeds {seeds}", "table.title"), box=SIMPLE_HEAD, padding=(0, 1)
+    )
     for column in ("model", "audits", "FT-AUC", "gap", "test difference"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for model in found.models:
         gap = model.average_gap
-        table.add_row(
+        _row(
+            table,
             model.name,
             str(model.audits),
             _figure(model.ft_auc, 1),
@@ -243,15 +294,17 @@ def inspection(results: Mapping[str, Any], path: Path) -> None:
     """Print what `Workspace.inspect` found, and where it is written."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
+    from rich.text import Text
 
     data, epochs = results["data"], results["epochs"]
     title = f"forget {data['forget']:,} of {data['train']:,} training samples ({data['forget_rule']})"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+    table = Table(title=Text(title, "table.title"), box=SIMPLE_HEAD, padding=(0, 1))
     for column in ("model", "forget % by epoch", "ahead", "forget loss", "probe % ± 95 %", "ZRF"):
         table.add_column(column, justify="left" if column == "model" else "right")
     for model in results["models"]:
         curve, probed = model["relearned"], model["probe"]
-        table.add_row(
+        _row(
+            table,
             model["name"],
             " → ".join(f"{value:.1f}" for value in curve["accuracy"]),
             "" if curve["ahead"] is None else f"{curve['ahead']:+.1f}".replace("-", "−"),
@@ -269,6 +322,7 @@ def inspection(results: Mapping[str, Any], path: Path) -> None:
         "points more than the retrained models. probe: telling forget from unseen samples by the last layer's input.\n"
         "ZRF: 1 where outputs are those of an untrained model. Each means something beside retrained models only.\n"
         f"Wrote {path}",
+        markup=False,
         highlight=False,
     )
 
@@ -290,13 +344,14 @@ def status(folder: Mapping[str, Any]) -> None:
         for heading in ("id", "model", "role", "seconds"):
             table.add_column(heading, justify="right" if heading == "seconds" else "left", no_wrap=heading == "id")
         for model in request["models"]:
-            table.add_row(model["id"], model["label"], model["role"], f"{model['seconds']:.1f}")
+            _row(table, model["id"], model["label"], model["role"], f"{model['seconds']:.1f}")
         if request["models"]:
             console.print(table)
         else:
             console.print("No model was made for it yet.", highlight=False)
         if request["interrupted"]:
-            console.print(f"Interrupted: {', '.join(request['interrupted'])}; run the same command again to go on.")
+            text = f"Interrupted: {', '.join(request['interrupted'])}; run the same command again to go on."
+            console.print(text, markup=False)
         for name in ("report", "inspection"):
             if request[name] is not None:
                 console.print(f"{name}: {request[name]}", markup=False, highlight=False, soft_wrap=True)

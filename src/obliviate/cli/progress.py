@@ -29,7 +29,7 @@ def progress(*, quiet: bool) -> Iterator[Progress]:
     from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description:<32}"), BarColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description:<32}", markup=False), BarColumn(), TimeElapsedColumn())
     with Bars(*columns, console=console) as bars:
         known: dict[str, TaskID] = {}
 

@@ -15,12 +15,13 @@ from typing import Final, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Shaped
 
+from obliviate.data import dates
 from obliviate.errors import DataError
 
 Columns: TypeAlias = Mapping[str, np.ndarray]
 Constant: TypeAlias = bool | int | float | str
 Mask: TypeAlias = Bool[np.ndarray, " n"]
-Side: TypeAlias = Shaped[np.ndarray, " n"] | Constant
+Side: TypeAlias = Shaped[np.ndarray, " n"] | Constant | np.datetime64
 
 LONGEST: Final = 1000  # characters; what is nested deeper than Python can follow is longer
 SHOWN: Final = 10  # values that an error lists
@@ -64,10 +65,11 @@ class Predicate:
     def mask(self, columns: Columns) -> Mask:
         """Which samples meet the condition.
 
-        Texts compare as texts do, so that dates are best written 2020-01-31. A column of texts is compared with a
-        number if all its entries are numbers, where an empty one is unknown: it meets only `!=`.
+        A column of dates (`dates.are_dates`) compares as dates do, other texts as texts. A column of texts is compared
+        with a number if all its entries are numbers. An empty entry of dates or numbers is unknown: it meets only `!=`.
 
-        Raises DataError for unknown columns, and for texts and numbers that do not compare.
+        Raises DataError for unknown columns, for texts, dates and numbers that do not compare, and for dates that can
+        be read in two ways.
         """
         for name in self.columns:
             find(name, columns)
@@ -94,7 +96,8 @@ class Predicate:
             assert isinstance(right, ast.Tuple | ast.List)
             member = reduce(np.logical_or, (self._compared(left, ast.Eq(), entry, columns) for entry in right.elts))
             return ~member if isinstance(sign, ast.NotIn) else member
-        return COMPARED[type(sign)](*self._alike(self._side(left, columns), self._side(right, columns)))
+        sides = self._side(left, columns), self._side(right, columns)
+        return COMPARED[type(sign)](*self._alike(*sides, ordered=not isinstance(sign, ast.Eq | ast.NotEq)))
 
     def _side(self, node: ast.expr, columns: Columns) -> tuple[str, Side]:
         if isinstance(node, ast.Name):
@@ -103,11 +106,11 @@ class Predicate:
         return "", _constant(node)
 
     @staticmethod
-    def _alike(left: tuple[str, Side], right: tuple[str, Side]) -> tuple[Side, Side]:
-        """Both sides as numbers if one of them is a number, and as texts otherwise."""
+    def _alike(left: tuple[str, Side], right: tuple[str, Side], *, ordered: bool) -> tuple[Side, Side]:
+        """Both sides as numbers if one is a number, as dates if a column holds dates, and as texts otherwise."""
         (_, left_side), (_, right_side) = left, right
         if _is_text(left_side) == _is_text(right_side):
-            return left_side, right_side
+            return _as_dates(left, right, ordered=ordered) if _is_text(left_side) else (left_side, right_side)
         (name, text), (_, number) = (left, right) if _is_text(left_side) else (right, left)
         if isinstance(text, str):
             column = left[0] or right[0]
@@ -244,6 +247,36 @@ def _is_text(side: Side) -> bool:
     return side.dtype.kind == "U" if isinstance(side, np.ndarray) else isinstance(side, str)
 
 
+def _as_dates(left: tuple[str, Side], right: tuple[str, Side], *, ordered: bool) -> tuple[Side, Side]:
+    """Both sides as instants where the columns among them hold dates, and else as they are.
+
+    Raises DataError where an order is asked for of dates and what are none.
+    """
+    columns = {name: side.tolist() for name, side in (left, right) if isinstance(side, np.ndarray)}
+    constants = [side for _, side in (left, right) if isinstance(side, str)]
+    dated = {name: dates.are_dates(texts) for name, texts in columns.items()}
+    if not all(dated.values()):
+        name = next(name for name, whether in dated.items() if not whether)
+        if ordered and any(dates.are_dates([text]) for text in constants):
+            odd = next((text for text in columns[name] if text.strip() and not dates.are_dates([text])), "")
+            raise DataError(
+                f"expected dates in column {name!r} to compare with {constants[0]!r}, got {odd!r}; {dates.REMEDY}"
+            )
+        return left[1], right[1]
+    read = {name: dates.read_column(name, texts) for name, texts in columns.items()}
+    day_first = next(iter(read.values())).day_first
+    read_constants = (dates.read_constant(text, day_first) for text in constants)
+    instants = [instant for instant in read_constants if instant is not None]
+    if len(instants) < len(constants):
+        if ordered:
+            raise DataError(
+                f"expected a date to compare with column {next(iter(columns))!r}, got {constants[0]!r}; {dates.REMEDY}"
+            )
+        return left[1], right[1]
+    left_side, right_side = (read[name].instants if name in read else instants[0] for name, _ in (left, right))
+    return left_side, right_side
+
+
 def _numbers(name: str, texts: Shaped[np.ndarray, " n"], compared: Side) -> Shaped[np.ndarray, " n"]:
     numbers = np.empty(len(texts))
     for place, text in enumerate(texts.tolist()):
@@ -255,12 +288,21 @@ def _numbers(name: str, texts: Shaped[np.ndarray, " n"], compared: Side) -> Shap
     return numbers
 
 
-def matched(condition: Predicate, columns: Columns) -> Mask:
-    """Which samples meet a condition that neither all nor none of them meet; raises DataError otherwise."""
+def matched(condition: Predicate, columns: Columns, *, private: Iterable[str | None] = ()) -> Mask:
+    """Which samples meet a condition that neither all nor none of them meet; raises DataError otherwise.
+
+    The error tells what columns hold, but for `private` ones, which name people.
+    """
     mask = condition.mask(columns)
     if (count := int(mask.sum())) in (0, len(mask)):
         got = "none of them" if count == 0 else f"all {count}"
-        summaries = "; ".join(values(name, columns[name]) for name in condition.columns)
+        named = set(private)
+        summaries = "; ".join(
+            f"{name} has {len(np.unique(plain(columns[name])))} values"
+            if name in named
+            else values(name, columns[name])
+            for name in condition.columns
+        )
         raise DataError(
             f"expected a condition that some of the {len(mask)} training samples meet, got {condition.text!r}, "
             f"which {got} meet{'s' if count == 0 else ''} ({summaries}); change it"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -15,11 +15,16 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from obliviate._util.seeds import derive
+from obliviate.data.lists import located, read_names
+from obliviate.data.lookup import Lookup, Unknown, check_unknown, look_up, spelling
+from obliviate.data.owners import NOBODY
 from obliviate.data.predicate import find, hint, matched, parse, plain
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
 
+LABEL: Final = "label"
+INPUT: Final = re.compile(r"x(0|[1-9][0-9]{0,6})")
 SHOWN: Final = 20  # classes that an error lists
 SHOWN_VALUES: Final = 10  # owners that an error lists
 
@@ -28,15 +33,26 @@ SHOWN_VALUES: Final = 10  # owners that an error lists
 class Among:
     """What a rule chooses from: training samples, columns with one entry for each of them, and a seed.
 
-    `owner` names the column that tells whom a sample is about. Raises DataError for a column of another length.
+    `owner` names the column that tells whom a sample is about. `classes` are the names of the classes, if they have
+    any; `inputs` are more columns, which are inputs of the model. `elsewhere` and `owners_elsewhere` are ids and owners
+    that are not trained on, by where they are ("test", "holdout", "forgotten"). `unknown` says what becomes of a
+    request that names what is not there: it is refused, or those names are skipped (`lookup.Lookup`).
+
+    Raises DataError for a column of another length.
     """
 
     train: Samples
     metadata: Mapping[str, Any] = field(default_factory=dict)
     owner: str | None = None
     seed: int = 0
+    classes: Sequence[str] = ()
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    elsewhere: Mapping[str, Any] = field(default_factory=dict)
+    owners_elsewhere: Mapping[str, Any] = field(default_factory=dict)
+    unknown: Unknown = "refuse"
 
     def __post_init__(self) -> None:
+        check_unknown(self.unknown)
         columns = {str(name): np.asarray(column) for name, column in self.metadata.items()}
         for name, column in columns.items():
             if column.shape != (len(self.train),):
@@ -45,6 +61,22 @@ class Among:
                     f"{len(self.train)} samples; align them"
                 )
         object.__setattr__(self, "metadata", columns)
+
+    def columns(self, wanted: Iterable[str]) -> dict[str, np.ndarray]:
+        """What conditions may read: metadata, inputs by name, and `label`, the class of a sample, by its name if any.
+
+        Inputs of rows without names are `x0`, `x1` and so on; they are read where they are among those `wanted`.
+        """
+        columns = {name: np.asarray(column) for name, column in self.inputs.items()} | dict(self.metadata)
+        labels = targets(self.train) if LABEL not in columns else torch.empty(0, 0)
+        if labels.ndim == 1:
+            plain_labels = labels.numpy()
+            columns[LABEL] = np.asarray(self.classes, dtype=np.str_)[plain_labels] if self.classes else plain_labels
+        numbered = {name for name in wanted if name not in columns and INPUT.fullmatch(name)}
+        if numbered and (x := self.train.everything().x.cpu()).ndim == 2:
+            places = {name: int(name[1:]) for name in numbered}
+            columns |= {name: x[:, place].numpy() for name, place in places.items() if place < x.shape[1]}
+        return columns
 
     @property
     def owners(self) -> np.ndarray:
@@ -63,7 +95,7 @@ class Chosen:
 
     Scores are of the first of the ids, where copies came along after them. `references` is how many
     reference models were asked: they are no baseline for samples that they have chosen. `grouped` says that the
-    samples were chosen for what they have in common.
+    samples were chosen for what they have in common. `asked` has what became of every name of a list (`lookup.Entry`).
 
     >>> Chosen(["a", "c"], "those that complained").rule
     'those that complained'
@@ -74,6 +106,7 @@ class Chosen:
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     references: int = 0
     grouped: bool = False
+    asked: Sequence[Mapping[str, str]] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +156,8 @@ def read(text: str, texts: Mapping[str, Callable[[str], Rule]]) -> Rule:
 def owner(*names: str) -> Rule:
     """Choose every training sample of these owners, in the order of the training set.
 
-    Raises DataError, when the rule is followed, for owners that no sample has, with close names.
+    Names may be written in any `lookup.spelling`. Raises DataError, when the rule is followed, for owners that no
+    sample has; it names no others.
 
     >>> train = Samples.from_tensors(torch.zeros(3, 1), torch.zeros(3), ids=list("abc"))
     >>> owner("ann").choose(Among(train, {"person": ["ann", "bob", "ann"]}, owner="person")).ids
@@ -133,19 +167,33 @@ def owner(*names: str) -> Rule:
         raise DataError("expected the name of an owner, got none; write owner:NAME, or several with commas")
 
     def chosen(among: Among) -> Chosen:
-        column = among.owners
-        assert among.owner is not None
-        mask = np.any([with_value(among.owner, column, str(name)) for name in names], axis=0)
-        return Chosen(among.train.ids[mask].tolist(), f"owner {', '.join(map(str, names))}", grouped=True)
+        rule, lookup = _owners(among, list(map(str, names)))
+        return replace(rule, rule=f"owner {', '.join(lookup.found)}")
 
     return Rule(f"owner:{','.join(map(str, names))}", chosen)
+
+
+def _owners(among: Among, names: Sequence[str], *, listed: bool = False) -> tuple[Chosen, Lookup]:
+    """Every training sample of the owners of these names, and what became of the names."""
+    column = plain(among.owners).astype(np.str_)
+    known = np.unique(column[column != NOBODY]).tolist()
+    lookup = look_up(names, known, among.owners_elsewhere, listed=listed, heading=among.owner or "")
+    wanted = lookup.checked(f"owners, in column {among.owner!r},", among.unknown, samples=len(among.train))
+    ids = among.train.ids[np.isin(column, wanted)].tolist()
+    if not ids:
+        raise DataError("expected owners of samples that are still trained on, got forgotten ones; leave them out")
+    return Chosen(ids, "", grouped=True, asked=_table(lookup)), lookup
+
+
+def _table(lookup: Lookup) -> list[dict[str, str]]:
+    return [entry.to_dict() for entry in lookup.entries]
 
 
 def where(condition: str) -> Rule:
     """Choose the training samples that meet a condition on metadata columns (see `predicate.Predicate`).
 
     Raises DataError for a text that is no condition, and, when the rule is followed, for unknown columns and for
-    conditions that all samples or none of them meet.
+    conditions that all samples or none of them meet. `label` is the class, and inputs are columns (`Among.columns`).
 
     >>> train = Samples.from_tensors(torch.zeros(3, 1), torch.zeros(3), ids=list("abc"))
     >>> columns = {"age": [17, 18, 50], "town": ["Ulm", "Bonn", "Bonn"]}
@@ -155,7 +203,8 @@ def where(condition: str) -> Rule:
     parsed = parse(condition)
 
     def chosen(among: Among) -> Chosen:
-        ids = among.train.ids[matched(parsed, among.metadata)].tolist()
+        mask = matched(parsed, among.columns(parsed.columns), private=[among.owner])
+        ids = among.train.ids[mask].tolist()
         return Chosen(ids, f"where {parsed.text}", grouped=True)
 
     return Rule(f"where:{parsed.text}", chosen)
@@ -199,8 +248,11 @@ def random_ids(train: Samples, share: float, *, seed: int) -> Ids:
     return train.ids[np.sort(generator.choice(len(train), size=count, replace=False))]
 
 
-def class_ids(train: Samples, label: int | str) -> Ids:
-    """Choose every training sample of one class; raises DataError for a class that does not exist.
+def class_ids(train: Samples, label: int | str, names: Sequence[str] = ()) -> Ids:
+    """Choose every training sample of one class, by its number, or by its name where it has one.
+
+    A name goes before a number: of classes "1", "2" and "3", "2" is that in the middle. Raises DataError for a class
+    that does not exist.
 
     >>> train = Samples.from_tensors(torch.zeros(3, 2), torch.tensor([0, 1, 0]), ids=list("abc"))
     >>> class_ids(train, 0).tolist()
@@ -212,15 +264,42 @@ def class_ids(train: Samples, label: int | str) -> Ids:
             f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
         )
     known = dict(zip(*(tensor.tolist() for tensor in labels.unique(return_counts=True)), strict=True))
-    chosen = next((value for value in known if str(value) == str(label)), None)
+    chosen = _class_number(label, list(known), names)
     if chosen is None:
+        called = {value: class_name(value, names) for value in known}
         (first, count), *others = known.items()
-        listed = [f"{first} with {count} samples", *(f"{value} with {n}" for value, n in others)][:SHOWN]
+        listed = [f"{called[first]} with {count} samples", *(f"{called[value]} with {n}" for value, n in others)][
+            :SHOWN
+        ]
         more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
         raise DataError(
             f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
         )
     return train.ids[(labels == chosen).numpy()]
+
+
+def class_name(number: int, names: Sequence[str]) -> str:
+    """What people call a class: its name, with its number where that is another word; the number without a name.
+
+    >>> class_name(1, ["cat", "dog"]), class_name(1, []), class_name(1, ["0", "1"])
+    ('dog (number 1)', '1', '1')
+    """
+    name = names[number] if 0 <= number < len(names) else str(number)
+    return name if name == str(number) else f"{name} (number {number})"
+
+
+def _class_number(label: int | str, known: Sequence[int], names: Sequence[str]) -> int | None:
+    """The class of the training set that is called so, None if there is none."""
+    if not isinstance(label, int):
+        called = {names[number]: number for number in known if 0 <= number < len(names)}
+        if found := look_up([str(label)], called).found:
+            return called[found[0]]
+        folded = [number for name, number in called.items() if spelling(name).casefold() == spelling(label).casefold()]
+        if len(folded) == 1:
+            return folded[0]
+    numbers = {str(number): number for number in known}
+    found = look_up([str(label)], numbers).found
+    return numbers[found[0]] if found else None
 
 
 def targets(train: Samples) -> Shaped[Tensor, " n ..."]:
@@ -306,14 +385,26 @@ def _random(share: str) -> Rule:
 
 def _class(label: str) -> Rule:
     def chosen(among: Among) -> Chosen:
-        return Chosen(class_ids(among.train, label).tolist(), f"class {label}", grouped=True)
+        ids = class_ids(among.train, label, among.classes).tolist()
+        number = int(targets(among.train.select(ids[:1]))[0])
+        return Chosen(ids, f"class {class_name(number, among.classes)}", grouped=True)
 
     return Rule(f"class:{label}", chosen)
 
 
 def _owner(names: str) -> Rule:
     def chosen(among: Among) -> Chosen:
-        whole = names in plain(among.owners).astype(np.str_)  # a name may have a comma in it
+        known = set(plain(among.owners).astype(np.str_).tolist())
+        whole = names in known  # a name may have a comma in it
+        if names.startswith("@") and not whole:
+            elsewhere = (str(name) for part in among.owners_elsewhere.values() for name in part)
+            headings = [among.owner or "", "owner"]
+            listed = read_names(names[1:], known=known | set(elsewhere), headings=headings)
+            chosen, lookup = _owners(among, listed, listed=True)
+            count = len(lookup.found)
+            return replace(
+                chosen, rule=f"{count:,} {'owner' if count == 1 else 'owners'} from {located(names[1:])[0].name}"
+            )
         parts = [names] if whole else [name.strip() for name in names.split(",") if name.strip()]
         return owner(*parts).choose(among)
 
@@ -321,14 +412,20 @@ def _owner(names: str) -> Rule:
 
 
 def _file(name: str) -> Rule:
-    def chosen(_: Among) -> Chosen:
-        try:
-            lines = Path(name).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"expected a text file with one id a line, got {name} ({error}); check it") from error
-        return Chosen([line.strip() for line in lines if line.strip()], f"ids from {Path(name).name}")
+    def chosen(among: Among) -> Chosen:
+        elsewhere = (str(sample_id) for part in among.elsewhere.values() for sample_id in part)
+        known = {*map(str, among.train.ids.tolist()), *elsewhere}
+        listed = read_names(name, known=known, headings=["id", "ids"])
+        return _looked_up(among, listed, f"ids from {located(name)[0].name}", listed=True)
 
     return Rule(f"@{name}", chosen)
+
+
+def _looked_up(among: Among, names: Sequence[str], rule: str, *, listed: bool = False) -> Chosen:
+    """The ids of the training set that are written so."""
+    lookup = look_up(names, among.train.ids.tolist(), among.elsewhere, listed=listed)
+    ids = lookup.checked("ids", among.unknown, samples=len(among.train))
+    return Chosen(ids, rule, asked=_table(lookup))
 
 
 def _listed(text: str, texts: Mapping[str, Any]) -> Rule:
@@ -336,13 +433,13 @@ def _listed(text: str, texts: Mapping[str, Any]) -> Rule:
     word, colon, _ = text.partition(":")
 
     def chosen(among: Among) -> Chosen:
-        if colon and text not in among.train.ids and not np.isin(ids, among.train.ids).any():
+        if colon and text not in among.train.ids and not look_up(ids, among.train.ids.tolist(), among.elsewhere).found:
             close = hint(f"{word}:", [begins for begins in texts if begins.endswith(":")])
             raise DataError(
-                f"expected ids of these {len(among.train)} samples, or a rule ({', '.join(texts)}), got {text!r}; "
+                f"expected ids of these {len(among.train)} samples, or a rule ({', '.join(texts)}), got {text!r:.300}; "
                 + close
             )
-        return Chosen([text] if text in among.train.ids else ids, "ids")
+        return _looked_up(among, [text] if text in among.train.ids else ids, "ids")
 
     return Rule(text, chosen)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Int, Shaped
@@ -25,7 +25,7 @@ class Selection:
     """The arrays of the samples to use, the columns of those to train on, and notes on what was left out."""
 
     arrays: Arrays
-    metadata: Mapping[str, np.ndarray]
+    metadata: Mapping[Any, np.ndarray]
     notes: tuple[str, ...]
 
 
@@ -35,7 +35,7 @@ def select(
     train_size: int | None,
     holdout_size: int | None,
     seed: int,
-    metadata: Mapping[str, np.ndarray] | None = None,
+    metadata: Mapping[Any, np.ndarray] | None = None,
 ) -> Selection:
     """Choose the samples to use.
 

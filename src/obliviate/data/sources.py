@@ -19,10 +19,11 @@ from obliviate.data import builtin, formats
 from obliviate.data.features import Features, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
+from obliviate.data.lookup import Unknown
 from obliviate.data.owners import NOBODY
 from obliviate.data.owners import groups as numbered_owners
 from obliviate.data.owners import named as named_owners
-from obliviate.data.rules import with_value
+from obliviate.data.rules import Among, owner, with_value
 from obliviate.data.samples import Samples
 from obliviate.data.selection import PARTS, select
 from obliviate.data.vocabulary import Vocabulary
@@ -47,7 +48,8 @@ class Data:
     number of classes, of labels, of outputs, or of tokens of the vocabulary. `metadata` are columns with one entry for
     each of `train.ids`; `owner` names the one that tells whom a sample is about. `features` describes tabular inputs;
     with a `vocabulary`, inputs are tokens, int64 "n length". `owners` tells whom the samples of "test" and "holdout"
-    are about, where that is known, one entry for each. `notes` are sentences on what was left out, and on exact
+    are about, where that is known, one entry for each. `cells` are all columns of a table as they were written, for
+    conditions. `notes` are sentences on what was left out, and on exact
     copies. The hash is that of samples and ids, not of the columns.
     """
 
@@ -65,12 +67,15 @@ class Data:
     vocabulary: Vocabulary | None = None
     targets: Targets | None = None
     owners: Mapping[str, np.ndarray] = field(default_factory=dict)
+    cells: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def without(self, ids: Iterable[SampleId] | Ids) -> Data:
         """Leave these training samples out, and their entries in the columns; raises DataError for unknown ids."""
         train = self.train.without(ids)
         kept = np.isin(self.train.ids, train.ids)
-        return replace(self, train=train, metadata={name: column[kept] for name, column in self.metadata.items()})
+        columns = {name: column[kept] for name, column in self.metadata.items()}
+        cells = {name: column[kept] for name, column in self.cells.items()}
+        return replace(self, train=train, metadata=columns, cells=cells)
 
     def groups(self, part: str) -> Int[np.ndarray, " n"] | None:
         """Number what belongs together of the training samples and then of "test" or "holdout": all of one owner.
@@ -113,7 +118,22 @@ class Data:
                 f"a column of {', '.join(self.metadata)}" if self.metadata else "data with columns beside the samples"
             )
             raise DataError(f"expected {known}, got {got}; name ids instead, or see docs/data.md on owners")
+        if name == self.owner:  # whose names are told to nobody
+            return self.train.ids[np.isin(self.train.ids, owner(value).choose(self.among()).ids)]
         return self.train.ids[with_value(name, self.metadata[name], value)]
+
+    def among(self, *, seed: int = 0, forgotten: Ids | None = None, unknown: Unknown = "refuse") -> Among:
+        """What rules choose from: the training samples but those `forgotten`, and what is known of all others."""
+        part = self if forgotten is None or not len(forgotten) else self.without(forgotten)
+        elsewhere: dict[str, Ids] = {} if self.holdout is None else {"holdout": self.holdout.ids}
+        elsewhere["test"] = self.test.ids
+        owners = dict(self.owners)
+        if part is not self:
+            elsewhere["forgotten"] = np.asarray(forgotten)
+            if self.owner is not None:
+                owners["forgotten"] = named_owners(self.metadata[self.owner])
+        names = self.targets.names if self.kind == "classification" and self.targets is not None else ()
+        return Among(part.train, part.metadata, self.owner, seed, names, part.cells, elsewhere, owners, unknown)
 
 
 def load_data(
@@ -190,7 +210,13 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
         classes = 1 + max(int(arrays[f"{part}_y"].max()) for part in PARTS if f"{part}_y" in arrays)
     if contents.owner is not None:
         arrays = arrays | {"train_owner": contents.metadata[contents.owner]}
-    chosen = select(arrays, train_size=train_size, holdout_size=holdout_size, seed=seed, metadata=contents.metadata)
+    columns = {("metadata", name): column for name, column in contents.metadata.items()}
+    columns |= {("cells", name): column for name, column in contents.cells.items()}
+    chosen = select(arrays, train_size=train_size, holdout_size=holdout_size, seed=seed, metadata=columns)
+    beside = {
+        kind: {name: column for (of, name), column in chosen.metadata.items() if of == kind}
+        for kind in ("metadata", "cells")
+    }
     parts: dict[str, Samples] = {}
     for part in PARTS:
         if f"{part}_x" in chosen.arrays:
@@ -212,12 +238,13 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
         digest.hexdigest(),
         (*notes, *chosen.notes),
         kind,
-        chosen.metadata,
+        beside["metadata"],
         contents.owner,
         contents.features,
         contents.vocabulary,
         contents.targets,
         {part: chosen.arrays[f"{part}_owner"] for part in PARTS[1:] if f"{part}_owner" in chosen.arrays},
+        beside["cells"],
     )
 
 

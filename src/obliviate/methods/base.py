@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
@@ -27,6 +28,8 @@ from obliviate.training.schedules import SCHEDULES
 WhenNone: TypeAlias = Mapping[str, Mapping[str, float | str]]
 """What hyperparameters that are None become, by case ("always", "with retain", …): a value, or a few words."""
 
+MOST: Final = 10**6
+"""The largest whole number that a setting may be: beyond it a machine is asked for what it cannot do."""
 REGISTRY: Final = Registry(
     kind="method",
     group="obliviate.methods",
@@ -180,6 +183,8 @@ def check_positive(method: Any, *names: str) -> None:
         value = getattr(method, name)
         if not value > 0:
             raise MethodError(f"expected {name} above 0, got {value}; correct the setting of {method.name}")
+        if value == math.inf or (isinstance(value, int) and value > MOST):
+            raise MethodError(f"expected {name} of at most {MOST:,}, got {value}; correct the setting of {method.name}")
 
 
 def check_schedule(method: Any) -> None:

@@ -46,6 +46,8 @@ WANTED: Final = {
 KINDS: Final = frozenset({*SIGNS, *OF_RECIPE, "optimizer", "steps"})
 LENGTHS: Final = frozenset({"length", "passes", "steps"})
 """The kinds that say how long a method goes on."""
+MOST: Final = (1e38, 10**6)
+"""The largest value of a setting, and of one that says how long: a machine cannot do more."""
 STRENGTHS: Final = {"strength": 1, "weakness": -1}
 """What becomes of a field when a method is made twice as strong: it doubles (1) or halves (−1)."""
 
@@ -104,8 +106,10 @@ def check(method: Any) -> None:
             wanted, fits = "of 0 or more", value >= 0
         else:
             wanted, fits = "above 0", value > 0
+        if fits and not isinstance(value, str) and value > MOST[kind in LENGTHS]:
+            wanted, fits = f"of at most {MOST[kind in LENGTHS]:g}", False
         if not fits:
-            raise MethodError(f"expected {name} {wanted}, got {value!r}; correct the setting of {method.name}")
+            raise MethodError(f"expected {name} {wanted}, got {value!r:.60}; correct the setting of {method.name}")
 
 
 def amount(text: str, sign: str) -> float | None:

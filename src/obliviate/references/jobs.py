@@ -368,7 +368,7 @@ def _by_processes(
     processes: list[subprocess.Popen[bytes]] = []
     try:
         for worker, log in enumerate(logs):
-            command = [sys.executable, "-m", "obliviate.references.worker", str(folder), sha256, str(os.getpid())]
+            command = [sys.executable, "-P", "-m", "obliviate.references.worker", str(folder), sha256, str(os.getpid())]
             command += [str(member) for member in members[worker::count]]
             with log.open("wb") as stream:
                 processes.append(

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from obliviate._util.seeds import derive
 from obliviate.errors import AuditError
 
+MOST: Final = 10_000
+"""Reference models that a pool may have."""
+
 
 def check_count(models: int) -> None:
     """Refuse a number of reference models that no balanced plan has; raises AuditError."""
     if models < 4 or models % 2:
         raise AuditError(f"expected an even number of reference models, at least 4, got {models}; 16 is the default")
+    if models > MOST:
+        raise AuditError(f"expected at most {MOST:,} reference models, got {models}; 16 is the default")
 
 
 def leave_half_out(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,8 @@ class Request:
     """The ids to forget, how they were chosen in a few words, and what model served then (None is the original).
 
     `references` is how many references were asked which ids to take, `grouped` whether these have something in common
-    (`data.rules.Chosen`).
+    (`data.rules.Chosen`). `asked` has what became of every name of a list that was asked for: as it was
+    written, as it was found ("" if it was not), and its status (`data.lookup.Entry`).
 
     >>> Request(2, "class 3", ["a", "b"], Parent("1-amun-5f3c", "amun", "5f3c…")).full_rule
     'class 3; request 2, after amun'
@@ -40,6 +42,12 @@ class Request:
     after: Parent | None = None
     references: int = 0
     grouped: bool = False
+    asked: Sequence[Mapping[str, str]] = ()
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """How many names that were asked for came to what; none where ids were chosen by a rule."""
+        return dict(Counter(entry["status"] for entry in self.asked))
 
     @property
     def full_rule(self) -> str:
@@ -50,6 +58,8 @@ class Request:
         """What its file holds; the hash of the requests `before` it is in there, so that none of them can change."""
         after = {} if self.after is None else {"after": asdict(self.after)}
         facts = {name: value for name in ("references", "grouped") if (value := getattr(self, name))}
+        if self.asked:
+            facts["asked"] = [dict(entry) for entry in self.asked]
         values = {"format": FORMAT, "rule": self.rule, "ids": list(self.ids), **facts, **after}
         return values | {"before_sha256": _sha256_of(before)}
 
@@ -64,7 +74,7 @@ class Request:
                     "restore the requests as they were"
                 )
             parent = Parent(**values["after"]) if before else None
-            facts = {name: values[name] for name in ("references", "grouped") if name in values}
+            facts = {name: values[name] for name in ("references", "grouped", "asked") if name in values}
             return cls(len(before) + 1, values["rule"], values["ids"], parent, **facts)
         except (KeyError, TypeError) as error:
             raise WorkspaceError(

@@ -14,11 +14,11 @@ from obliviate.requests.store import KeptModel, Requests
 def status(folder: Path) -> dict[str, Any]:
     """Describe a folder in JSON values; nothing is changed, and nobody kept from working there.
 
-    "requests" have their number, rule, number of samples, the id of the model that they begin from, "models" (id,
-    label, role, seconds, hash of the weights), ids of models whose making was "interrupted", and paths of results,
-    report and inspection, None where there are none. "events" are those of the log. "original" and "holder" are
-    sentences, None where there is no model, or nobody works there. Raises WorkspaceError for a folder that is not there
-    or damaged.
+    "requests" have their number, rule, number of samples, the id of the model that they begin from, of a list "asked"
+    (how many of its names came to what), "models" (id, label, role, seconds, hash of the weights), ids of models whose
+    making was "interrupted", and paths of results, report and inspection, None where there are none. "events" are those
+    of the log. "original" and "holder" are sentences, None where there is no model, or nobody works there. Raises
+    WorkspaceError for a folder that is not there or damaged.
     """
     if not folder.is_dir():
         raise WorkspaceError(f"expected a folder, got no {folder}; name one that `obliviate train` made")
@@ -35,6 +35,7 @@ def status(folder: Path) -> dict[str, Any]:
                 "rule": request.rule,
                 "forget": len(request.ids),
                 "after": None if request.after is None else request.after.id,
+                **({"asked": request.outcomes} if request.asked else {}),
                 "models": [_described(model) for model in models if model.slot.request == request.number],
                 **_found(requests.at(request.number)),
             }

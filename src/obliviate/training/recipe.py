@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 from torch.optim import Optimizer
@@ -18,7 +18,7 @@ from torch.optim import Optimizer
 from obliviate._util.imports import imported
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
-from obliviate.errors import RecipeError
+from obliviate.errors import ObliviateError, RecipeError
 from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.task import Task
@@ -90,9 +90,8 @@ class Recipe:
                 raise RecipeError(
                     f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
                 )
-        for name in ("epochs", "batch_size", "learning_rate", "shards", "slices"):
-            if not getattr(self, name) > 0:
-                raise RecipeError(f"expected {name} above 0, got {getattr(self, name)}; change the recipe")
+        for name, most in MOST.items():
+            _check_number(name, getattr(self, name), most)
 
     def build(self, *, seed: int) -> nn.Module:
         """Make a fresh model whose initial weights are a function of the seed; global random state is left alone.
@@ -112,6 +111,13 @@ class Recipe:
                 raise RecipeError(
                     f"expected options that {self.model_name} takes, got {dict(self.model_options)} ({error}); "
                     "correct `model_options`"
+                ) from error
+            except ObliviateError:
+                raise
+            except (Exception, SystemExit) as error:  # whatever a builder of the user's raises
+                raise RecipeError(
+                    f"expected {self.model_name} to build a model of {dict(self.model_options)!r:.200}, got "
+                    f"{type(error).__name__}: {error!s:.300}; correct `model_options`, or the function"
                 ) from error
         if not isinstance(model, nn.Module):
             raise RecipeError(
@@ -190,6 +196,32 @@ class Recipe:
     def fingerprint(self) -> str:
         """A short hash of everything in the recipe."""
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
+
+
+MOST: Final[Mapping[str, float]] = {
+    "epochs": 10**6,
+    "batch_size": 10**9,
+    "shards": 10**4,
+    "slices": 10**4,
+    "learning_rate": 1e38,
+    "momentum": 1.0,
+    "weight_decay": 1e38,
+}
+"""The largest value of each number of a recipe, beyond which a machine is asked for what it cannot do."""
+
+
+def _check_number(name: str, value: object, most: float) -> None:
+    """Refuse what is no number, or one out of range; raises RecipeError."""
+    whole = isinstance(most, int)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        kind = "a whole number" if whole else "a number"
+        raise RecipeError(f"expected {name} to be {kind}, got {value!r:.60}; change the recipe")
+    least_included = name in {"momentum", "weight_decay"}
+    if not (value >= 0 if least_included else value > 0):
+        wanted = "of 0 or more" if least_included else "above 0"
+        raise RecipeError(f"expected {name} {wanted}, got {value}; change the recipe")
+    if value > most:
+        raise RecipeError(f"expected {name} of at most {most:g}, got {value:.6g}; change the recipe")
 
 
 def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:

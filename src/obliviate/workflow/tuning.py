@@ -36,6 +36,7 @@ from obliviate.workflow.unlearning import check_request, kept, unlearn, with_eff
 
 BUDGET: Final = 8
 LEAST_BUDGET: Final = 2
+MOST_BUDGET: Final = 1000
 FARTHEST: Final = 24.0  # doublings that a setting is moved by at most, either way
 FARTHEST_LENGTH: Final = 1.0  # longer runs come nearer still, and soon cost as much as a retraining
 NAMED: Final = {"learning_rate": "rate", "epochs": "length"}
@@ -239,6 +240,8 @@ def check_tuning(method: Method, split: Split, budget: int) -> None:
     """
     if budget < LEAST_BUDGET:
         raise MethodError(f"expected a budget of at least {LEAST_BUDGET} trials, got {budget}; {BUDGET} is the default")
+    if budget > MOST_BUDGET:
+        raise MethodError(f"expected a budget of at most {MOST_BUDGET} trials, got {budget}; {BUDGET} is the default")
     Knobs.of(method)
     check_holdout(split)
 

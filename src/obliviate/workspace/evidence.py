@@ -11,7 +11,7 @@ from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
 from obliviate.methods.base import Method, settle
 from obliviate.references.jobs import Executor, check_makers
-from obliviate.references.plan import check_count
+from obliviate.references.plan import MOST, check_count
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
 from obliviate.requests.manifest import Manifest
@@ -48,6 +48,8 @@ def check_counts(*, references: int, retrained: int) -> None:
         raise AuditError(
             f"expected 0 or at least {LEAST_RETRAINED} retrained models, got {retrained}; three or more are better"
         )
+    if retrained > MOST:
+        raise AuditError(f"expected at most {MOST:,} retrained models, got {retrained}; 3 is the default")
 
 
 def check_chosen(asked: int, *, retrained: int) -> None:

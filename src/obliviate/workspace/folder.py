@@ -17,6 +17,7 @@ from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.history import History
 from obliviate.data.ids import as_ids, ids_sha256
+from obliviate.data.lookup import Unknown
 from obliviate.data.rules import Chosen, Forget
 from obliviate.data.samples import Samples
 from obliviate.data.sources import BUILT_IN, Data, load_data
@@ -103,9 +104,12 @@ class Workspace:
         return cls(folder, origin, progress)
 
     @classmethod
-    def open(cls, folder: Path, *, progress: Progress = silent) -> Workspace:
-        """Go on in a folder that `obliviate train` or `obliviate demo` made."""
-        return cls(folder, Origin.read(folder), progress)
+    def open(cls, folder: Path, *, progress: Progress = silent, trust: bool = False) -> Workspace:
+        """Go on in a folder that `obliviate train` or `obliviate demo` made.
+
+        With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
+        """
+        return cls(folder, Origin.read(folder, trust=trust), progress)
 
     @property
     def recipe(self) -> Recipe:
@@ -133,22 +137,25 @@ class Workspace:
 
     # ------------------------------------------------------------------------------------------- the forget set
 
-    def choose(self, forget: Forget, *, after: str | None = None, with_copies: bool = False) -> Split:
+    def choose(
+        self, forget: Forget, *, after: str | None = None, with_copies: bool = False, unknown: Unknown = "refuse"
+    ) -> Split:
         """Fix what a request is for: ids, a rule, or its text, such as "random:SHARE" or "class:K" (docs/forget.md).
 
         `after` is the id of the unlearned model that the request begins from, or the beginning of its id; without one
         it is the first request. Rules choose among the samples that no earlier request was for; `with_copies` takes
-        along what has the same input under another name. What is refused is logged (`Requests.attempt`). Raises
-        DataError for ids that were forgotten before; WorkspaceError for a request that is there already with other ids
-        or after another model.
+        along what has the same input under another name. Names in a list or a text that the training set does not have
+        are refused, or skipped with `unknown="skip"`; what became of each name is kept with the request. What is
+        refused is logged (`Requests.attempt`). Raises DataError for ids that were forgotten before; WorkspaceError for
+        a request that is there already with other ids or after another model.
         """
         with self._store.attempt():
-            return self._chosen(forget, after=after, with_copies=with_copies)
+            return self._chosen(forget, after=after, with_copies=with_copies, unknown=unknown)
 
-    def _chosen(self, forget: Forget, *, after: str | None, with_copies: bool) -> Split:
-        chosen, split, (number, parent) = self._resolved(forget, after, with_copies)
+    def _chosen(self, forget: Forget, *, after: str | None, with_copies: bool, unknown: Unknown) -> Split:
+        chosen, split, (number, parent) = self._resolved(forget, after, with_copies, unknown)
         ids = split.forget.ids.tolist()
-        self._store.ask(Request(number, chosen.rule, ids, parent, chosen.references, chosen.grouped))
+        self._store.ask(Request(number, chosen.rule, ids, parent, chosen.references, chosen.grouped, chosen.asked))
         return split
 
     def preview(
@@ -161,20 +168,21 @@ class Workspace:
         with_copies: bool = False,
         teachers: int | None = None,
         tune: int = 0,
+        unknown: Unknown = "refuse",
     ) -> dict[str, Any]:
         """Tell what a method would be made to forget, and change nothing (`preview.preview`).
 
-        Without `forget` it is what was chosen; `with_copies` is that of `choose`, `teachers` and `tune` those of
-        `unlearn`. Raises what `choose` and `unlearn`
-        raise before any work.
+        Without `forget` it is what was chosen; `with_copies` and `unknown` are those of `choose`, `teachers` and `tune`
+        those of `unlearn`. Raises what `choose` and `unlearn` raise before any work.
         """
         if forget is None:
             _refuse_copies_alone(with_copies)
             number = self._store.numbered(None if after is None else self.following(after)).number
             split = self.split_of(number)
-            chosen = Chosen(split.forget.ids.tolist(), self._store.numbered(number).full_rule)
+            request = self._store.numbered(number)
+            chosen = Chosen(split.forget.ids.tolist(), request.full_rule, asked=request.asked)
         else:
-            chosen, split, (number, _) = self._resolved(forget, after, with_copies)
+            chosen, split, (number, _) = self._resolved(forget, after, with_copies, unknown)
         elsewhere = self._elsewhere(number, split)
         split = split if retain else split.without_retain()
         among, unseen = self._context(number).among, len(self.data.test) - elsewhere.test
@@ -185,10 +193,10 @@ class Workspace:
         return {"folder": str(self.folder), **outline}
 
     def _resolved(
-        self, forget: Forget, after: str | None, with_copies: bool
+        self, forget: Forget, after: str | None, with_copies: bool, unknown: Unknown
     ) -> tuple[Chosen, Split, tuple[int, Parent | None]]:
         number, parent = self._store.begins(after)
-        chosen = forgetting.choose(forget, self._context(number), with_copies=with_copies)
+        chosen = forgetting.choose(forget, replace(self._context(number), unknown=unknown), with_copies=with_copies)
         split = self._before(number).split(chosen.ids)
         if number <= len(self.requests):
             self._store.refuse_other(number, split.forget.ids.tolist())
@@ -286,13 +294,14 @@ class Workspace:
         teachers: int | None = None,
         tune: int = 0,
         budget: float | None = None,
+        unknown: Unknown = "refuse",
     ) -> TrainedModel:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
-        `forget` chooses what to forget (`choose`, as for `with_copies`), if that was not done before, and `after` is
-        the id of the model to begin from; a request that is refused is logged, and taken back if it is new. Otherwise
-        it is the request of this number, the last if left out. `retain=False` hides the retain set from the method.
-        The name defaults to the method's, with the request's number from the second on.
+        `forget` chooses what to forget (`choose`, as for `with_copies` and `unknown`), if that was not done before, and
+        `after` is the id of the model to begin from; a request that is refused is logged, and taken back if it is new.
+        Otherwise it is the request of this number, the last if left out. `retain=False` hides the retain set from the
+        method. The name defaults to the method's, with the request's number from the second on.
 
         With `tune`, up to so many settings of the method are tried and the best outcome is kept (`workflow.tune`).
         `teachers` are trained first where the method needs such, 8 if left out, and to tune by, none if left out:
@@ -307,7 +316,7 @@ class Workspace:
             if forget is None:
                 _refuse_copies_alone(with_copies)
             else:
-                self._chosen(forget, after=after, with_copies=with_copies)
+                self._chosen(forget, after=after, with_copies=with_copies, unknown=unknown)
             if forget is not None or after is not None:
                 request = self.following(after)
             number = self._store.numbered(request).number

@@ -12,6 +12,7 @@ import numpy as np
 
 from obliviate import workflow
 from obliviate._util.seeds import derive
+from obliviate.data.lookup import Unknown
 from obliviate.data.rules import Among, Chosen, Forget, Rule, and_copies, read_amount
 from obliviate.data.rules import choose as follow
 from obliviate.errors import DataError, WorkspaceError
@@ -22,19 +23,22 @@ from obliviate.workspace.origin import Origin
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The folder, what it was made from, and what requests before that of this number have forgotten."""
+    """The folder, what it was made from, and what requests before that of this number have forgotten.
+
+    `unknown` says what becomes of names that the training set does not have (`lookup.Unknown`).
+    """
 
     folder: Path
     origin: Origin
     number: int = 1
     forgotten: Ids = field(default_factory=lambda: np.array([], dtype=np.str_))
+    unknown: Unknown = "refuse"
 
     @property
     def among(self) -> Among:
         """What rules choose from."""
-        data = self.origin.data.without(self.forgotten) if len(self.forgotten) else self.origin.data
         seed = self.origin.seed if self.number == 1 else derive(self.origin.seed, "request", self.number)
-        return Among(data.train, data.metadata, data.owner, seed)
+        return self.origin.data.among(seed=seed, forgotten=self.forgotten, unknown=self.unknown)
 
     @property
     def references(self) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,12 +20,29 @@ from obliviate.training.recipe import Recipe
 
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
+TRUSTED: Final = "OBLIVIATE_TRUST"
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """Read what a folder was made from; raises WorkspaceError for a damaged or edited file, and a foreign one."""
     remedy = "restore it, or use a folder that `obliviate train` or `obliviate demo` made"
     return read_sealed_json(folder / FILE, FORMAT, remedy=remedy)
+
+
+def _check_trust(folder: Path, facts: dict[str, Any], trust: bool) -> None:
+    """Refuse to run what a file names, unless it is trusted; raises WorkspaceError."""
+    recipe = facts.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(facts.get("source"), str):
+        raise WorkspaceError(
+            f"expected a source and a recipe in {folder / FILE}, got others; the file is foreign: use a folder that "
+            "`obliviate train` made"
+        )
+    model = str(recipe.get("model"))
+    if ":" in model and not trust and model not in os.environ.get(TRUSTED, "").split(","):
+        raise WorkspaceError(
+            f"expected a model of this package, got {model!r:.200}, which {folder / FILE} names: going on runs that "
+            f"code. If you know it, say --trust, or set {TRUSTED} to its name"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,10 +67,13 @@ class Origin:
     loaded: sources.Data | None = field(default=None, repr=False)
 
     @classmethod
-    def read(cls, folder: Path) -> Origin:
+    def read(cls, folder: Path, *, trust: bool = False) -> Origin:
         """Read what `write` left.
 
-        Raises WorkspaceError for a foreign folder or where its model's code has changed since, DataError where its data
+        A model that is a function of somebody's own is imported and called only with `trust`, or where the environment
+        variable OBLIVIATE_TRUST names it: the file that names it may have been written by anybody.
+        Raises WorkspaceError for a model that is not trusted, for a foreign folder, or
+        where its model's code has changed since, DataError where its data
         are gone.
         """
         path = folder / FILE
@@ -62,6 +83,7 @@ class Origin:
                 f"{FILE}; train there first"
             )
         facts = read_facts(folder)
+        _check_trust(folder, facts, trust)
         writable_folder(folder)
         source = facts["source"]
         if source not in sources.BUILT_IN and not Path(source).exists():
@@ -75,7 +97,8 @@ class Origin:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
                 f"expected the data that {folder} was made with (sha256 {wanted}), got {got}; "
-                f"restore {facts['source']}, or begin in a new folder"
+                f"restore {facts['source']}, with the rows to be forgotten still in it, or begin in a new folder: "
+                "training there is a retraining without the rows that have been erased since"
             )
         origin.check_code(folder)
         origin.plan.keep(folder)

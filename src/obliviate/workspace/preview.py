@@ -8,7 +8,7 @@ import numpy as np
 
 from obliviate.audit.controls import outlook, planned_resolution
 from obliviate.data.predicate import plain
-from obliviate.data.rules import Among, Chosen, targets
+from obliviate.data.rules import Among, Chosen, class_name, targets
 from obliviate.data.split import Split
 from obliviate.methods.base import Method, settle
 from obliviate.references.plan import check_count
@@ -38,12 +38,12 @@ def preview(
     """Describe a request in JSON values, after the checks that come before any work.
 
     "samples" are the first ones, each with its id, class, owner and what the rule found out; "classes" and "owners" are
-    the groups with most samples to forget, each with how many it has; a key is absent where the data have none.
-    "copies" are the ids of retained copies, "unseen" numbers of test and holdout samples of owners who are forgotten;
-    "resolution" is about what margin an audit beside `unseen` samples will resolve, in points of AUC, and "outlook" a
-    sentence where that can acquit nobody. "tuning" says what `tune` trials and so many `teachers` would do,
-    "" without trials. "notes" tell of copies and of such owners in sentences.
-    Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
+    the groups with most samples to forget, each with how many it has; a key is absent where the data have none. "asked"
+    is what became of every name of a list (`data.lookup.Entry`). "copies" are the ids of retained copies, "unseen"
+    numbers of test and holdout samples of owners who are forgotten; "resolution" is about what margin an audit beside
+    `unseen` samples will resolve, in points of AUC, and "outlook" a sentence where that can acquit nobody. "tuning"
+    says what `tune` trials and so many `teachers` would do, "" without trials. "notes" tell of copies and of such
+    owners in sentences. Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
     # The folder trains teachers before it calls a method that needs some.
     check_request(method, split, Run(task, recipe=recipe), planned=frozenset({"teachers"}))
@@ -55,7 +55,7 @@ def preview(
     groups: dict[str, np.ndarray] = {}
     labels = targets(among.train).numpy()
     if labels.ndim == 1 and labels.dtype.kind in "iu":
-        groups["class"] = labels.astype(np.str_)
+        groups["class"] = np.array([class_name(int(label), among.classes) for label in labels], dtype=np.str_)
     if among.owner is not None:
         groups["owner"] = plain(among.owners).astype(np.str_)
     samples = [
@@ -70,6 +70,7 @@ def preview(
         "forget": len(split.forget),
         "train": len(among.train),
         "ids": split.forget.ids.tolist(),
+        **({"asked": [dict(entry) for entry in chosen.asked]} if chosen.asked else {}),
         "samples": samples,
         **{plural[name]: _counted(values, places) for name, values in groups.items()},
         "copies": elsewhere.copies.tolist(),

@@ -52,7 +52,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
     ("forget", "words"),
     [
         ("image-1,image-300", ["ids of these 300 samples", "'image-300'"]),
-        ("image-1,image-2,image-1", ["without duplicates", "'image-1' more than once"]),
+        ("image-1,image-1,image-300", ["1 of 2 that are none", "1 not known ('image-300')"]),
         ("", ["at least one id", "none"]),
         (",", ["at least one id", "none"]),
         (EVERYTHING, ["smaller than the training set", "all 300 samples"]),
@@ -65,7 +65,7 @@ EVERYTHING = ",".join(f"image-{one}" for one in range(300))
         ("@/nowhere/ids.txt", ["a text file", "/nowhere/ids.txt"]),
         ("coins", ["a folder with coins", "without"]),
         ("noise", ["a folder with noise", "without"]),
-        ("owner:w21", ["owner to be one of the training samples' (20 in all: ", "'w21'; did you mean ", "'w2'"]),
+        ("owner:w21", ["owners, in column 'owner', of these 300 samples", "1 not known ('w21')"]),
         ("owner:", ["the name of an owner", "none"]),
         ("where:ownr == 'w1'", ["a column of owner", "'ownr'; did you mean 'owner'?"]),
         ("where:owner = 'w1'", ["a condition such as ", "use columns, numbers, "]),

@@ -28,7 +28,8 @@ class Contents:
 
     `classes` is the number of classes, labels, outputs or tokens; None: as many classes as the highest label says.
     `metadata` has one entry a training sample under each name; `owner` is the name under which the persons are whom the
-    samples are about. With a `vocabulary`, inputs are tokens.
+    samples are about. With a `vocabulary`, inputs are tokens. `cells` are all columns of the training rows of a
+    table, as they were written.
     """
 
     arrays: Arrays
@@ -40,6 +41,7 @@ class Contents:
     vocabulary: Vocabulary | None = None
     targets: Targets | None = None
     notes: tuple[str, ...] = ()
+    cells: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,25 +9,36 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
+from obliviate._util.files import memory
 from obliviate.data.formats.base import damaged
 from obliviate.data.tables import Table
 from obliviate.errors import DataError
 
-UNPACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {".gz": gzip.decompress, ".xz": lzma.decompress}
+OPENERS: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".xz": lzma.open}
 TAB: Final = "\t"
 
 
 def read_text(path: Path) -> str:
     """Read a text file in UTF-8, compressed by gzip or xz or not; raises DataError for damaged or other files."""
     try:
-        content = UNPACKERS.get(path.suffix, bytes)(path.read_bytes())
+        content = unpacked(path)
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
         raise damaged(path, wanted="text in UTF-8", got=error) from error
+
+
+def unpacked(path: Path) -> bytes:
+    """The bytes of a file, unpacked where it is packed by gzip or xz; raises DataError for more than memory has."""
+    most = memory() // 8  # texts take several times their size as cells
+    with OPENERS.get(path.suffix, open)(path, "rb") as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise DataError(f"expected a text of at most {most:,} bytes, got more in {path}; split the file")
+    return content
 
 
 def suffix(path: Path) -> str:
@@ -36,7 +47,7 @@ def suffix(path: Path) -> str:
     >>> suffix(Path("people.csv.xz"))
     '.csv'
     """
-    return path.with_suffix("").suffix if path.suffix in UNPACKERS else path.suffix
+    return path.with_suffix("").suffix if path.suffix in OPENERS else path.suffix
 
 
 def read_table(path: Path, *, columns: Sequence[str] | None = None, delimiter: str | None = None) -> Table:

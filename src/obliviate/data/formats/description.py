@@ -77,7 +77,7 @@ def read_description(path: Path) -> Description:
     """Read the file; paths in it are relative to its folder. Raises DataError for unknown or unfit settings."""
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"expected settings in TOML in {path}, got {error}; correct the file") from error
     fields = {field.name for field in dataclasses.fields(Description)}
     if unknown := sorted(set(values) - fields):
@@ -97,6 +97,8 @@ def _value(name: str, value: Any, folder: Path) -> Any:
     """One setting in its own type; raises DataError for another."""
     if name in {"path", "test"}:
         if not isinstance(value, str):
+            raise _unfit(name, "a path", value)
+        if "\0" in value:
             raise _unfit(name, "a path", value)
         return folder / value
     if name in TEXTS and not isinstance(value, str):

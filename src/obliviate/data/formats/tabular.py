@@ -79,6 +79,7 @@ def table_contents(train: Table, test: Table, description: Description) -> Conte
         features=encoder.features,
         targets=targets,
         notes=encoder.notes,
+        cells=train.columns,
     )
 
 

@@ -30,6 +30,7 @@ def text_contents(train: Table, test: Table, description: Description) -> Conten
         kind=description.kind,
         classes=len(targets.names),
         metadata=metadata_of(train, description),
+        cells=train.columns,
         owner=description.owner,
         vocabulary=vocabulary,
         targets=targets,
