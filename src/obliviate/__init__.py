@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from obliviate.data.split import Split
     from obliviate.errors import ObliviateError
     from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
+    from obliviate.experiment import Experiment
     from obliviate.inspection import Inspection, inspect_models
     from obliviate.methods.amun import AMUN, adversarial_examples
     from obliviate.methods.bad_teacher import BadTeacher
@@ -57,9 +58,10 @@ if TYPE_CHECKING:
     from obliviate.training.compute import Compute, computing
     from obliviate.training.defaults import recipe_for
     from obliviate.training.recipe import Recipe
-    from obliviate.training.run import Run
+    from obliviate.training.run import Run, Update
     from obliviate.types import Batch
     from obliviate.workflow import (
+        Measuring,
         Session,
         TrainedModel,
         Tuned,
@@ -94,12 +96,14 @@ _HOMES = {
     "Comparison": "comparison",
     "Compute": "training.compute",
     "computing": "training.compute",
+    "Experiment": "experiment",
     "FineTune": "methods.fine_tune",
     "GradientAscent": "methods.gradient_ascent",
     "Influence": "methods.influence",
     "Inspection": "inspection",
     "L1Sparse": "methods.l1_sparse",
     "LAF": "methods.laf",
+    "Measuring": "workflow",
     "Method": "methods.base",
     "MixUnlearn": "methods.mixunlearn",
     "NablaTau": "methods.nabla_tau",
@@ -131,6 +135,7 @@ _HOMES = {
     "SFRon": "methods.sfron",
     "TREW": "methods.trew",
     "Tuned": "workflow",
+    "Update": "training.run",
     "UnlearningClassifier": "estimator",
     "UnlearningRegressor": "estimator",
     "adversarial_examples": "methods.amun",
@@ -182,12 +187,14 @@ __all__ = [
     "Coins",
     "Comparison",
     "Compute",
+    "Experiment",
     "FineTune",
     "GradientAscent",
     "Influence",
     "Inspection",
     "L1Sparse",
     "LoTUS",
+    "Measuring",
     "Method",
     "MixUnlearn",
     "MultiLabel",
@@ -216,6 +223,7 @@ __all__ = [
     "Tuned",
     "UnlearningClassifier",
     "UnlearningRegressor",
+    "Update",
     "adversarial_examples",
     "audit_models",
     "balanced_weights",

@@ -13,6 +13,7 @@ from obliviate import methods, workflow
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
@@ -68,8 +69,8 @@ def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
         "ob": obliviate,
         "train": train,
         "root": tmp_path_factory.mktemp("checkpoints"),
-        "model": workflow.train(recipe, train, task).model,
-        "other_model": workflow.train(recipe, train, task, seed=1).model,
+        "model": workflow.train(Experiment(task, recipe, train)).model,
+        "other_model": workflow.train(Experiment(task, recipe, train, seed=1)).model,
         "split": Split.of(train, forget=train.ids[:6], holdout=data.holdout),
         "task": task,
         "recipe": recipe,
@@ -83,7 +84,10 @@ def test_the_examples_of_a_page_run(page: Path, names: dict[str, Any]) -> None:
         exec(compile(block, page.name, "exec"), mine)
     for made in mine.values():
         if isinstance(made, type) and hasattr(made, "needs"):  # a method that the page shows how to write
-            assert workflow.unlearn(mine["model"], mine["split"], made(), mine["task"]).role == "unlearned"
+            assert (
+                workflow.unlearn(workflow.TrainedModel.given(mine["model"], mine["task"]), mine["split"], made()).role
+                == "unlearned"
+            )
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda page: page.stem)
