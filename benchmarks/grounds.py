@@ -543,9 +543,13 @@ def strongest(field: Field, names: Sequence[str], requests: Sequence[tuple[str, 
             figures = attacked(*before(field, pool, field.split(kind, seed)))
         else:
             shadows = workflow.train_shadows(
-                Experiment(field.task, field.recipe, field.data.train, field.test), pool,
-                [(field.split(kind, seed), method)], teachers=field.teachers, folder=field.folder / "shadows", workers=0,
-            )  # fmt: skip
+                Experiment(field.task, field.recipe, field.data.train, field.test),
+                pool,
+                [(field.split(kind, seed), method)],
+                teachers=field.teachers,
+                folder=field.folder / "shadows",
+                workers=0,
+            )
             labels = targets(field.data.train.joined(field.test).select(shadows.ids)).numpy()
             figures = attacked(np.stack([margin(logits, labels) for logits in shadows.logits]), shadows.included)
         row = {"stage": "strong", "ground": field.name, "method": name, "settings": repr(method)}

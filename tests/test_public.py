@@ -1,6 +1,8 @@
 import importlib
+import inspect
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +20,9 @@ OTHERS = [
     "Coins",
     "Comparison",
     "Compute",
+    "Experiment",
     "Inspection",
+    "Measuring",
     "Method",
     "MultiLabel",
     "ObliviateError",
@@ -37,6 +41,7 @@ OTHERS = [
     "Tuned",
     "UnlearningClassifier",
     "UnlearningRegressor",
+    "Update",
     "adversarial_examples",
     "audit_models",
     "balanced_weights",
@@ -97,3 +102,25 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_importing_the_package_does_not_import_torch() -> None:
     check = "import sys, obliviate; assert not {'torch', 'numpy', 'scipy'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def functions(name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    """A public function, or the public methods of a public class that are written in this package."""
+    value = getattr(obliviate, name)
+    if not inspect.isclass(value):
+        yield name, value
+        return
+    for attribute in [*(key for key in dir(value) if not key.startswith("_")), "__call__"]:
+        method = getattr(value, attribute, None)
+        if inspect.isroutine(method) and (inspect.getmodule(method) or sys).__name__.startswith("obliviate"):
+            yield f"{name}.{attribute}", method
+
+
+def test_no_public_function_has_more_than_eight_parameters() -> None:
+    counts = {
+        called: len([parameter for parameter in inspect.signature(function).parameters if parameter != "self"])
+        for name in PUBLIC
+        for called, function in functions(name)
+    }
+    assert {"unlearn", "Session.forget", "Run.fit", "AMUN.__call__"} <= set(counts)
+    assert {called: count for called, count in counts.items() if count > 8} == {}

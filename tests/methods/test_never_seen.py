@@ -192,7 +192,11 @@ def test_a_small_request_without_the_retain_set_takes_its_least_steps(
         if stage == "never_seen":
             epochs.append((done, total))
 
-    workflow.unlearn(workflow.TrainedModel.given(original, two_classes, recipe=by_heart), few, NeverSeen(epochs=1, least_steps=10), teachers=pool, progress=progress, measure=None)  # fmt: skip
+    given, method = (
+        workflow.TrainedModel.given(original, two_classes, recipe=by_heart),
+        NeverSeen(epochs=1, least_steps=10),
+    )
+    workflow.unlearn(given, few, method, teachers=pool, progress=progress, measure=None)
     assert epochs[-1] == (5, 5)  # of 64 samples, which are two batches of 32
 
 

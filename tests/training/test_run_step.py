@@ -67,7 +67,7 @@ def test_fitting_is_a_step_for_every_batch(run: Run, tiny: Samples, three_classe
         run.batches(tiny, 16, 0),
         three_classes.loss,
         torch.optim.Adam(fitted.parameters(), lr=0.01),
-        clip_norm=1,
+        update=Update(clip_norm=1),
     )
     optimizer = torch.optim.Adam(stepped.parameters(), lr=0.01)
     for batch in run.batches(tiny, 16, 0):

@@ -1,5 +1,6 @@
 """What an audit asks of its samples and models before it compares them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

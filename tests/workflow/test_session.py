@@ -191,7 +191,9 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
         return MLP(**options)
 
     def make(recipe: Recipe = tiny_recipe, task: Classification = three_classes, served: Any = original) -> Session:
-        return Session.of(served, train).forget(FIRST, Retrain(), recipe=recipe, folder=tmp_path)
+        model = getattr(served, "model", served)
+        given = TrainedModel.given(model, task, recipe=recipe)
+        return Session.of(given, train).forget(FIRST, Retrain(), folder=tmp_path)
 
     edited = Tanh(features=6, classes=3, hidden=(8,))
     edited.load_state_dict(original.model.state_dict())
