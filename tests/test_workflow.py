@@ -225,7 +225,7 @@ def test_audit_on_samples_that_methods_could_see_is_refused(
 ) -> None:
     holdout = parts[1].select(["s41", "s43"])
     split = Split.of(parts[0], forget=parts[0].ids[5:15], holdout=holdout)
-    with pytest.raises(AuditError, match="expected test samples that no method can see, got 's41', 's43' of the ref"):
+    with pytest.raises(AuditError, match="expected test samples that no method can see, got 's41', 's43' of the hold"):
         workflow.audit_models(experiment, models, split, pool)
     apart = parts[1].without(holdout.ids)
     assert len(workflow.audit_models(replace(experiment, test=apart), models, split, pool).models) == 3

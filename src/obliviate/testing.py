@@ -217,9 +217,8 @@ class _RecordingStore:
     def __len__(self) -> int:
         return len(self.store)
 
-    @property
     def shape(self) -> tuple[int, ...]:
-        return self.store.shape
+        return self.store.shape()
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         self.reads.update(rows.tolist())

@@ -78,9 +78,8 @@ class Recording:
     def __len__(self) -> int:
         return len(self.store)
 
-    @property
     def shape(self) -> tuple[int, ...]:
-        return self.store.shape
+        return self.store.shape()
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         self.read |= set(rows.tolist())

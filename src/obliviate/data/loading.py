@@ -113,9 +113,8 @@ class AheadStore:
     def __len__(self) -> int:
         return len(self.source)
 
-    @property
     def shape(self) -> tuple[int, ...]:
-        return self.source.shape
+        return self.source.shape()
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         x, y = next(self.batches)

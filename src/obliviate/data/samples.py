@@ -32,7 +32,6 @@ class Store(Protocol):
 
     def __len__(self) -> int: ...
 
-    @property
     def shape(self) -> tuple[int, ...]:
         """The shape of one input."""
         ...
@@ -52,7 +51,6 @@ class TensorStore:
     def __len__(self) -> int:
         return len(self.x)
 
-    @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.x.shape[1:])
 
@@ -70,7 +68,6 @@ class DatasetStore:
     def __len__(self) -> int:
         return len(cast(Sequence[Any], self.dataset))
 
-    @property
     def shape(self) -> tuple[int, ...]:
         return _shape_of(self)
 
@@ -88,7 +85,6 @@ class TransformedStore:
     def __len__(self) -> int:
         return len(self.store)
 
-    @property
     def shape(self) -> tuple[int, ...]:
         return _shape_of(self)
 
@@ -106,9 +102,8 @@ class JoinedStore:
     def __len__(self) -> int:
         return sum(len(store) for store in self.stores)
 
-    @property
     def shape(self) -> tuple[int, ...]:
-        return self.stores[0].shape
+        return self.stores[0].shape()
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         places, xs, ys = [], [], []
@@ -217,7 +212,7 @@ class Samples:
         >>> Samples.from_tensors(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), ids=["a", "b"]).shape
         (1, 8, 8)
         """
-        return self.store.shape
+        return self.store.shape()
 
     @cached_property
     def _place(self) -> dict[SampleId, int]:
