@@ -305,18 +305,17 @@ def test_samples_for_measuring_that_were_trained_on_are_refused(
     what: str, by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     split = request_[0]
-    given: dict[str, Any] = {what: split.forget}
-    with pytest.raises(DataError, match=r"expected (unseen|retained) samples.*, got 's000'"):
-        workflow.unlearn(
-            workflow.TrainedModel.given(by_heart_model, two_classes), split.without_retain(), GradientAscent(), **given
-        )
+    original = workflow.TrainedModel.given(by_heart_model, two_classes)
+    measure = workflow.Measuring(**{what: split.forget})
+    with pytest.raises(DataError, match=r"expected a (holdout|retain) set .*, got 's000'"):
+        workflow.unlearn(original, split.without_retain(), GradientAscent(), measure=measure)
 
 
 def test_unseen_samples_of_another_shape_are_refused(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     strange = Samples.from_tensors(torch.rand(3, 7), torch.zeros(3).long())
-    with pytest.raises(DataError, match=r"got \(30,\) to forget and \(7,\) in the unseen set; resize them"):
+    with pytest.raises(DataError, match=r"got \(30,\) and \(7,\) in the holdout set; resize them"):
         workflow.unlearn(
             workflow.TrainedModel.given(by_heart_model, two_classes),
             request_[0],

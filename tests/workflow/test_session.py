@@ -64,13 +64,9 @@ def test_each_request_begins_from_the_model_that_the_last_one_left(
     assert second.last.forget.ids.tolist() == SECOND
     assert len(second.last.kept) == 36
     assert weights_sha256(begun.model) == weights_sha256(original.model)
-    direct = workflow.unlearn(
-        workflow.TrainedModel.given(original.model, three_classes), begun.history.split(FIRST), ASCENT
-    )
+    direct = workflow.unlearn(original, begun.history.split(FIRST), ASCENT)
     assert sha(first) == weights_sha256(direct.model)
-    direct = workflow.unlearn(
-        workflow.TrainedModel.given(first.model, three_classes), second.last, FineTune(epochs=1), seed=5
-    )
+    direct = workflow.unlearn(first.trained, second.last, FineTune(epochs=1), seed=5)
     assert sha(second) == weights_sha256(direct.model)
 
 
