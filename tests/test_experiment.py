@@ -55,7 +55,7 @@ def test_it_splits_with_its_holdout_set_and_its_seed(experiment: Experiment) -> 
 def test_a_split_of_other_samples_and_one_that_shows_test_samples_are_refused(experiment: Experiment) -> None:
     split = experiment.split(["s01"])
     experiment.check_split(split)
-    with pytest.raises(AuditError, match="expected a request for training samples, got 's01' to forget outside the tr"):
+    with pytest.raises(AuditError, match="expected a request for training samples, got 's01' outside the training set"):
         replace(experiment, train=experiment.train.without(["s01"])).check_split(split)
     with pytest.raises(AuditError, match="expected test samples that no method can see, got 's40'"):
         experiment.check_split(replace(split, holdout=experiment.unseen.select(["s40"])))

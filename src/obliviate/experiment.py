@@ -90,10 +90,10 @@ class Experiment:
         Samples of earlier requests may be missing from it. Its holdout set holds no test samples, for methods learn
         from the one what an audit judges them by with the other.
         """
-        for title, samples in (("forget", split.forget), ("retain", split.retain)):
+        for samples in (split.forget, split.retain):
             if samples is not None and len(foreign := np.setdiff1d(samples.ids, self.train.ids)):
                 raise AuditError(
-                    f"expected a request for training samples, got {shown(foreign)} to {title} outside the training "
+                    f"expected a request for training samples, got {shown(foreign)} outside the training "
                     "set; leave them out"
                 )
         if split.holdout is not None and len(shared := np.intersect1d(split.holdout.ids, self.unseen.ids)):
