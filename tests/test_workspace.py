@@ -529,7 +529,8 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     train_shadows = workflow.train_shadows
 
     def recorded(*given: Any, **options: Any) -> Any:
-        asked.append((repr(given[5]), given[4].retain is not None))
+        split, method = given[2][-1]
+        asked.append((repr(method), split.retain is not None))
         return train_shadows(*given, **options)
 
     monkeypatch.setattr(workflow, "train_shadows", recorded)

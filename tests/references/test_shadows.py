@@ -342,7 +342,7 @@ def test_a_request_that_shadows_cannot_answer_is_refused(
     with pytest.raises(AuditError, match="expected a request for training samples, got 's55' outside the training set"):
         make(pool, FineTune(), split=strange)
     seen = replace(parts.split, holdout=parts.unseen.select(["s31"]))
-    with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's31'"):
+    with pytest.raises(AuditError, match="expected test samples that no method can see, got 's31'"):
         make(pool, FineTune(), split=seen)
     other = r"expected the model, the recipe, the task and the samples of references \w+, got others \(theirs: "
     with pytest.raises(AuditError, match=rf"{other}epochs 3, not 4\)"):
