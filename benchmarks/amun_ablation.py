@@ -33,6 +33,7 @@ from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED
+from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN, adversarial_examples
 from obliviate.methods.base import settle
 from obliviate.task import InputSpace
@@ -91,10 +92,7 @@ def variants(ground: Ground, request: Request) -> dict[str, AMUN]:
         "weak attack": AMUN(search="fgsm"),
     }
     other = workflow.train(
-        ground.recipe,
-        ground.data.train,
-        ground.task,
-        seed=ground.seed + OTHER,
+        Experiment(ground.task, ground.recipe, ground.data.train, seed=ground.seed + OTHER),
         folder=ground.folder / f"other-{ground.seed + OTHER}",
     )
     made["transferred"] = AMUN(examples=adversarial_examples(other.model, forget, Run(ground.task, seed=request.seed)))

@@ -24,6 +24,7 @@ from obliviate._util.seeds import derive
 from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Role
 from obliviate.data.samples import Samples
 from obliviate.data.sources import load_data
+from obliviate.experiment import Experiment
 from obliviate.metrics.memorisation import largest, memorisation
 from obliviate.metrics.utility import correct, margin
 from obliviate.references.plan import leave_half_out
@@ -177,7 +178,7 @@ class Shop:
     def trained(self, rows: np.ndarray, seed: int, recipe: Recipe | None = None) -> nn.Module:
         """A model trained on these rows, as `train`, `retrain` and the references train one."""
         chosen = self.samples.select(self.samples.ids[np.sort(rows)])
-        return workflow.train(recipe or self.ground.recipe, chosen, self.ground.task, seed=seed).model
+        return workflow.train(Experiment(self.ground.task, recipe or self.ground.recipe, chosen, seed=seed)).model
 
     # ------------------------------------------------------------------------------------------- what is made
 

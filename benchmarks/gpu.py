@@ -56,6 +56,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
+from obliviate.experiment import Experiment
 from obliviate.methods import registry
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
@@ -317,7 +318,7 @@ class Bench:
         return self._kept(
             "original",
             self.train,
-            lambda: workflow.train(self.recipe, self.train, self.task, progress=self.clock.tick),
+            lambda: workflow.train(Experiment(self.task, self.recipe, self.train), progress=self.clock.tick),
         )
 
     def retrained(self, number: int) -> TrainedModel:
@@ -328,12 +329,12 @@ class Bench:
     def _kept(self, name: str, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         path = self.folders.work / "models" / f"{name}.safetensors"
         if path.with_suffix(".json").exists():
-            trained, _ = models.read(path, self.recipe)
+            trained, _ = models.read(path, self.task, self.recipe)
             Run(self.task, recipe=self.recipe).precision.prepare(trained.model)
             return trained
         self.clock.need(self.training(len(samples)), name)
         trained = make()
-        models.save(path, trained, self.recipe, data_sha256=samples.sha256, ids=samples.ids.tolist())
+        models.save(path, trained, data_sha256=samples.sha256, ids=samples.ids.tolist())
         accuracy = percent_right(trained, self.unseen)
         say(f"{name}: {trained.seconds:.1f} s, test accuracy {accuracy:.2f} %")
         return trained
@@ -343,13 +344,9 @@ class Bench:
         if len(list((self.folders.work / folder).glob("*/member-???.json"))) < count:
             self.clock.need(self.training((len(self.train) + len(unseen)) / 2), folder)
         return workflow.train_references(
-            self.recipe,
-            self.train,
-            unseen,
-            self.task,
+            Experiment(self.task, self.recipe, self.train, unseen, seed=seed),
             folder=self.folders.work / folder,
             models=count,
-            seed=seed,
             workers=0,
             keep_weights=folder == "teachers",
             progress=self.clock.tick,
@@ -369,24 +366,21 @@ class Bench:
     def _unlearned(self, method: Method, split: Split, seed: int, name: str = "") -> TrainedModel:
         extra: dict[str, Any] = {"teachers": self.teachers} if method.name == "never_seen" else {}
         return workflow.unlearn(
-            self.original.model,
+            workflow.TrainedModel.given(self.original.model, self.task, recipe=self.recipe),
             split,
             method,
-            self.task,
-            recipe=self.recipe,
             seed=seed,
-            name=name,
-            measure=False,
             progress=self.clock.tick,
+            measure=None,
             **extra,
-        )
+        ).named(name)
 
     # -------------------------------------------------------------------------------------------------- cells
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """What all candidates are asked about."""
-        return Evaluation.of(self.split, self.unseen, self.references)
+        return Evaluation.of(Experiment(self.task, self.recipe, self.train, self.unseen), self.split, self.references)
 
     def outputs_of(self, name: str) -> Path:
         """Where a model's outputs are kept."""
@@ -483,7 +477,12 @@ def check(bench: Bench, minutes: float) -> None:
             continue
         try:
             trained = workflow.unlearn(
-                original, split, method(), task, recipe=recipe, seed=1, measure=False, progress=bench.clock.tick
+                workflow.TrainedModel.given(original, task, recipe=recipe),
+                split,
+                method(),
+                seed=1,
+                progress=bench.clock.tick,
+                measure=None,
             )
             entry: dict[str, Any] = {
                 "forget": right_share(trained.model, split.forget),

@@ -23,6 +23,7 @@ from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.membership import boosted_trees, logistic
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
@@ -85,8 +86,13 @@ class Bench:
         paces = [self._pace()]
         began = seconds()
         made = workflow.unlearn(
-            model, split, method, self.task, recipe=self.recipe, seed=seed, name=name, measure=False, teachers=pool
-        )
+            workflow.TrainedModel.given(model, self.task, recipe=self.recipe),
+            split,
+            method,
+            seed=seed,
+            teachers=pool,
+            measure=None,
+        ).named(name)
         spent = seconds() - began
         paces.append(self._pace())
         retained = len(self.train) - len(split.forget)  # the method may have been given no retain set
@@ -96,9 +102,9 @@ class Bench:
     def kept(self, path: Path, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         """The model of this file; made of the samples and written if it is not there."""
         if path.exists():
-            return models.read(path, self.recipe)[0]
+            return models.read(path, self.task, self.recipe)[0]
         made = make()
-        models.save(path, made, self.recipe, data_sha256=samples.sha256, ids=samples.ids.tolist())
+        models.save(path, made, data_sha256=samples.sha256, ids=samples.ids.tolist())
         return made
 
     def _pace(self) -> float:
@@ -143,13 +149,9 @@ class Ground:
         self.bench = Bench(recipe=recipe, task=self.task, train=self.data.train)
         self.original = self.workspace.train()
         self.pool = pool or workflow.train_references(
-            recipe,
-            self.data.train,
-            self.data.test,
-            self.task,
+            Experiment(self.task, recipe, self.data.train, self.data.test, seed=seed),
             folder=folder / "references",
             models=references,
-            seed=seed,
             workers=workers,
         )
         self._requests: dict[tuple[float, int], Request] = {}
@@ -173,7 +175,7 @@ class Request:
         self.ground, self.seed = ground, seed
         ids = random_ids(ground.data.train, share, seed=seed)
         self.split = Split.of(ground.data.train, forget=ids, holdout=ground.data.holdout)
-        self.evaluation = Evaluation.of(self.split, ground.data.test, ground.pool)
+        self.evaluation = Evaluation.of(ground.workspace.experiment, self.split, ground.pool)
         folder = ground.folder / f"forget-{seed}-{share:g}"
         self.yardstick = [
             self.evaluation.candidate(self._retrained(folder, seed + 10 * (1 + one))) for one in range(retrained)

@@ -51,6 +51,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
+from obliviate.experiment import Experiment
 from obliviate.membership import RMIA, ulira
 from obliviate.membership.base import Knowledge, readings
 from obliviate.membership.moments import Moments
@@ -208,14 +209,12 @@ class Field:
         return self._pool("teachers", self.data.holdout, TEACHER_SEED, self.ground.teachers)
 
     def _pool(self, name: str, unseen: Samples, seed: int, models: int) -> ReferencePool:
-        return workflow.train_references(
-            self.recipe, self.data.train, unseen, self.task,
-            folder=self.folder / name, models=models, seed=seed, workers=self.workers,
-        )  # fmt: skip
+        experiment = Experiment(self.task, self.recipe, self.data.train, unseen, seed=seed)
+        return workflow.train_references(experiment, folder=self.folder / name, models=models, workers=self.workers)
 
     @cache  # noqa: B019
     def original(self, seed: int) -> TrainedModel:
-        make = partial(workflow.train, self.recipe, self.data.train, self.task, seed=seed)
+        make = partial(workflow.train, Experiment(self.task, self.recipe, self.data.train, seed=seed))
         return self.bench.kept(self.folder / f"original-{seed}.safetensors", self.data.train, make)
 
     @cache  # noqa: B019
@@ -250,7 +249,10 @@ class Field:
     @cache  # noqa: B019
     def judge(self, kind: str, seed: int) -> Judge:
         evaluation = Evaluation.of(
-            self.split(kind, seed), self.test, self.pool, self.task, grouped=not kind.startswith("random")
+            Experiment(self.task, self.recipe, self.data.train, self.test),
+            self.split(kind, seed),
+            self.pool,
+            grouped=not kind.startswith("random"),
         )
         return Judge(evaluation, [evaluation.candidate(model) for model in self.retrained(kind, seed)])
 
@@ -541,9 +543,13 @@ def strongest(field: Field, names: Sequence[str], requests: Sequence[tuple[str, 
             figures = attacked(*before(field, pool, field.split(kind, seed)))
         else:
             shadows = workflow.train_shadows(
-                pool, field.recipe, field.data.train, field.test, field.split(kind, seed), method, field.task,
-                teachers=field.teachers, folder=field.folder / "shadows", workers=0,
-            )  # fmt: skip
+                Experiment(field.task, field.recipe, field.data.train, field.test),
+                pool,
+                [(field.split(kind, seed), method)],
+                teachers=field.teachers,
+                folder=field.folder / "shadows",
+                workers=0,
+            )
             labels = targets(field.data.train.joined(field.test).select(shadows.ids)).numpy()
             figures = attacked(np.stack([margin(logits, labels) for logits in shadows.logits]), shadows.included)
         row = {"stage": "strong", "ground": field.name, "method": name, "settings": repr(method)}

@@ -34,6 +34,7 @@ from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.methods import registry
 from obliviate.methods.base import Method
 from obliviate.methods.mixunlearn import MixUnlearn
@@ -234,7 +235,7 @@ class Tables:
 def original(bench: Bench, folder: Path, train: Samples, what: str, seed: int) -> nn.Module:
     """The model trained on all samples from this seed."""
     path = folder / f"{what}-{seed}-{bench.recipe.fingerprint}-{train.sha256[:8]}.safetensors"
-    return bench.kept(path, train, lambda: workflow.train(bench.recipe, train, bench.task, seed=seed)).model
+    return bench.kept(path, train, lambda: workflow.train(Experiment(bench.task, bench.recipe, train, seed=seed))).model
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -239,7 +239,15 @@ class Bench:
             raise PeerError("its weights are not finite")
         model = copy.deepcopy(original)
         model.load_state_dict(weights)
-        return TrainedModel(model.eval(), "unlearned", tool, request.seed, seconds)
+        return replace(
+            request.ground.original,
+            model=model.eval(),
+            role="unlearned",
+            method=tool,
+            seed=request.seed,
+            seconds=seconds,
+            name="",
+        )
 
     def _run(self, tool: str, settings: Mapping[str, Any], request: Request) -> Path:
         """Run the adapter in a folder of its own; returns the file that it wrote."""

@@ -42,6 +42,7 @@ from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples
+from obliviate.experiment import Experiment
 from obliviate.references.logits import StoredLogits, write_logits
 from obliviate.references.plan import leave_half_out
 from obliviate.task import Classification
@@ -138,10 +139,8 @@ def throughput(*, members: int, repeats: int, seed: int) -> dict[str, Any]:
         rates["plain"].append(visits / float(done.stdout))
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            workflow.train_references(
-                recipe, data.train, data.test, Classification(classes=10),
-                folder=folder, models=members, seed=one, workers=os.cpu_count(),
-            )  # fmt: skip
+            experiment = Experiment(Classification(classes=10), recipe, data.train, data.test, seed=one)
+            workflow.train_references(experiment, folder=folder, models=members, workers=os.cpu_count())
             rates["pool"].append(visits / (time.perf_counter() - began))
         print(repeat, {name: round(values[-1]) for name, values in rates.items()}, flush=True)
     ratios = [a / b for a, b in zip(rates["pool"], rates["plain"], strict=True)]

@@ -63,7 +63,9 @@ class Judged:
         data, so_far = ground.data, np.concatenate(requests)
         self.whole = Split.of(data.train, forget=so_far, holdout=data.holdout)
         last = replace(self.whole, forget=data.train.select(requests[-1]))
-        self.all, self.last = (Evaluation.of(one, data.test, ground.pool) for one in (self.whole, last))
+        self.all, self.last = (
+            Evaluation.of(ground.workspace.experiment, one, ground.pool) for one in (self.whole, last)
+        )
         self.retrained = [self._retrained(derive(ground.seed, "afresh", self.step, one)) for one in range(RETRAINED)]
 
     def of(self, *models: TrainedModel) -> list[dict[str, Any]]:
@@ -93,7 +95,7 @@ def chain(ground: Ground, judged: Sequence[Judged], requests: Sequence[Ids], met
         earlier = set(session.forgotten.tolist())
         train, read = recorded(ground.data.train)
         watched = replace(session, history=replace(session.history, trained=train))
-        made = watched.forget(ids, method, ground.task, recipe=ground.recipe, seed=ground.seed, retain=retain).trained
+        made = watched.forget(ids, method, seed=ground.seed, retain=retain).trained
         found = {"read_again": len(read() & earlier), "read": len(read())}
         session = Session(made, session.history.after(ids))
         rows.append({**yardstick.of(replace(made, name="made"))[0], **found})

@@ -26,6 +26,7 @@ from obliviate._util.seeds import derive
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.methods.sisa import SISA
 from obliviate.models.ensemble import Ensemble
 from obliviate.task import Classification
@@ -57,14 +58,16 @@ def main() -> None:
     def accuracy(model: nn.Module, samples: Samples) -> float:
         return 100 * float(task.correct(outputs(model, samples), samples.everything().y).float().mean())
 
-    plain, plain_seconds = timed(lambda: workflow.train(Recipe(), data.train, task, seed=seed).model)
+    plain, plain_seconds = timed(lambda: workflow.train(Experiment(task, Recipe(), data.train, seed=seed)).model)
     values: dict[str, Any] = {
         "plain": {"test": accuracy(plain, data.test), "cpu_seconds": plain_seconds},
         "requests": [],
     }
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "checkpoints"
-        model, whole = timed(lambda: workflow.train(recipe, data.train, task, seed=seed, checkpoints=root).model)
+        model, whole = timed(
+            lambda: workflow.train(Experiment(task, recipe, data.train, seed=seed), checkpoints=root).model
+        )
         assert isinstance(model, Ensemble)
         values["sharded"] = {
             "test": accuracy(model, data.test),
@@ -81,7 +84,11 @@ def main() -> None:
 
             def forget(split: Split = split, own: Path = own) -> workflow.TrainedModel:
                 return workflow.unlearn(
-                    model, split, SISA(), task, recipe=recipe, seed=seed, checkpoints=own, measure=False
+                    workflow.TrainedModel.given(model, task, recipe=recipe, checkpoints=own),
+                    split,
+                    SISA(),
+                    seed=seed,
+                    measure=None,
                 )
 
             made, seconds = timed(forget)

@@ -38,6 +38,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
+from obliviate.experiment import Experiment
 from obliviate.methods import registry
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
@@ -202,10 +203,7 @@ class Field:
     @cached_property
     def pool(self) -> ReferencePool:
         return workflow.train_references(
-            self.recipe,
-            self.data.train,
-            self.test,
-            self.bench.task,
+            Experiment(self.bench.task, self.recipe, self.data.train, self.test),
             folder=self.folder / "references",
             models=self.setting.references,
             workers=1,
@@ -219,7 +217,7 @@ class Field:
         return Split.of(self.data.train, forget=ids, holdout=self.data.holdout)
 
     def original(self, seed: int) -> TrainedModel:
-        make = partial(workflow.train, self.recipe, self.data.train, self.bench.task, seed=seed)
+        make = partial(workflow.train, Experiment(self.bench.task, self.recipe, self.data.train, seed=seed))
         return self.bench.kept(self.folder / f"original-{seed}.safetensors", self.data.train, make)
 
     def retrained(self, number: int) -> list[TrainedModel]:
@@ -238,7 +236,9 @@ class Field:
         if not self.setting.references:
             told = [self._seen(one.model, split) for one in peers]
             return lambda models: _beside([*(self._seen(one.model, split) for one in models), *told], len(told))
-        evaluation = Evaluation.of(split, self.test, self.pool, self.bench.task)
+        evaluation = Evaluation.of(
+            Experiment(self.bench.task, self.recipe, self.data.train, self.test), split, self.pool
+        )
         yardstick = [evaluation.candidate(one) for one in peers]
 
         def found(models: Sequence[TrainedModel]) -> list[dict[str, Any]]:

@@ -59,6 +59,10 @@ class Trials:
             for name, given in zip(JUDGES, (teachers, None), strict=True)
         }
 
+    @property
+    def _given(self) -> TrainedModel:
+        return TrainedModel.given(self.original, self.field.task, recipe=self.field.recipe)
+
     def gap(self, outcome: TrainedModel) -> float | None:
         """The audit's average gap."""
         return self.field.judge(KIND, self.request).audits(outcome)[0].average_gap
@@ -69,10 +73,7 @@ class Trials:
             return self.log.entries[key]
         method: Any = settle(registry()[name](), self.split, Scale.of(self.field.recipe))
         method = replace(method, learning_rate=method.learning_rate * factor)
-        outcome = workflow.unlearn(
-            self.original, self.split, method, self.field.task,
-            recipe=self.field.recipe, seed=self.request, measure=False,
-        )  # fmt: skip
+        outcome = workflow.unlearn(self._given, self.split, method, seed=self.request, measure=None)
         scores = {judge: asked.score(outcome.model).total for judge, asked in self.judges.items()}
         entry = {"request": self.request, "method": name, "factor": factor, **scores, "gap": self.gap(outcome)}
         return self._added(key, entry)
@@ -81,10 +82,8 @@ class Trials:
         """What tuning makes of a method's settings."""
         if (key := key_of(self.request, "tuned", name, judge)) in self.log.entries:
             return self.log.entries[key]
-        tuned = workflow.tune(
-            self.original, self.split, method, self.field.task, recipe=self.field.recipe, seed=self.request,
-            teachers=self.field.teachers if judge == "teachers" else None,
-        )  # fmt: skip
+        teachers = self.field.teachers if judge == "teachers" else None
+        tuned = workflow.tune(self._given, self.split, method, seed=self.request, teachers=teachers)
         chosen = tuned.trials[tuned.chosen]
         entry = {
             "request": self.request,

@@ -25,6 +25,7 @@ from obliviate._util.seeds import derive
 from obliviate.data.rules import Among, Rule
 from obliviate.data.samples import Samples
 from obliviate.data.sources import embedded
+from obliviate.experiment import Experiment
 from obliviate.references.pool import ReferencePool
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -54,7 +55,10 @@ def measured(seed: int, epochs: int) -> dict[str, float]:
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         pool = workflow.train_references(
-            Recipe(epochs=epochs), train, data.test, task, folder=folder, models=max(MODELS), seed=seed, workers=0
+            Experiment(task, Recipe(epochs=epochs), train, data.test, seed=seed),
+            folder=folder,
+            models=max(MODELS),
+            workers=0,
         )
         found["training seconds"] = pool.seconds
         for models in MODELS:

@@ -62,7 +62,7 @@ def main(*, rows: int = 600, epochs: int = 12) -> dict[str, tuple[float, float, 
     half = len(unseen) // 2
     split = ob.Split.of(train, forget=train.ids[: rows // 10], holdout=unseen.select(unseen.ids[:half]))
     test = unseen.select(unseen.ids[half:])
-    forgot = ob.unlearn(Logits(model), split, ob.NablaTau(learning_rate=1e-3), task)
+    forgot = ob.unlearn(ob.TrainedModel.given(Logits(model), task), split, ob.NablaTau(learning_rate=1e-3))
     inner: Any = forgot.model.model  # a transformers model as before: inner.save_pretrained("unlearned")
     assert isinstance(inner, BertForSequenceClassification)
 

@@ -40,16 +40,19 @@ def main(folder: Path, *, epochs: int = 40, references: int = 16) -> ob.AuditRes
 
     task = ob.Classification(classes=10, input_range=(0.0, 1.0))  # the range of your inputs, for adversarial methods
     split = ob.Split.of(train, forget=train.ids[:100])  # ids: hashes of the content, or names that you give
-    forgot = ob.unlearn(model, split, ob.AMUN(), task)
+    original = ob.TrainedModel.given(model, task)
+    forgot = ob.unlearn(original, split, ob.AMUN())
 
     # Your loop in other words, to train models that never saw the samples: say here what `my_training` says.
     adam = {"optimizer": "adam", "learning_rate": 3e-3, "weight_decay": 0.0, "schedule": "constant"}
     recipe = ob.Recipe(model=Net, epochs=epochs, batch_size=32, **adam)
+    experiment = ob.Experiment(task, recipe, train, unseen)
     pool = ob.train_references(
-        recipe, train, unseen, task, folder=folder, models=references, workers=0
+        experiment, folder=folder, models=references, workers=0
     )  # in this process: others could not import a Net of this script; leave it out where Net is in a module
-    again = [ob.unlearn(model, split, ob.Retrain(), task, recipe=recipe, seed=seed) for seed in (1, 2, 3)]
-    result = ob.audit_models([ob.TrainedModel.given(model), forgot, *again], split, unseen, pool)
+    known = ob.TrainedModel.given(model, task, recipe=recipe)
+    again = [ob.unlearn(known, split, ob.Retrain(), seed=seed) for seed in (1, 2, 3)]
+    result = ob.audit_models(experiment, [original, forgot, *again], split, pool)
     print(ob.format_table(result))
     return result
 

@@ -103,13 +103,14 @@ def run(
     like_them = data.holdout.select(ob.class_ids(data.holdout, label))
     split = ob.Split.of(train, forget=request, holdout=like_them)
 
-    original = ob.train(recipe, train, task, seed=seed).model
-    found = {"original": (Groups.of(original, data.test, label), 0.0)}
+    original = ob.train(ob.Experiment(task, recipe, train, seed=seed))
+    found = {"original": (Groups.of(original.model, data.test, label), 0.0)}
     for method in methods:
         began = time.process_time()
-        made = ob.unlearn(original, split, method, task, recipe=recipe, seed=seed).model
+        made = ob.unlearn(original, split, method, seed=seed).model
         found[method.name] = Groups.of(made, data.test, label), time.process_time() - began
-    fair = ob.train(recipe, data.train, task, seed=seed).model  # the same images without the patch: out of reach
+    # The same images without the patch: out of reach.
+    fair = ob.train(ob.Experiment(task, recipe, data.train, seed=seed)).model
     return found | {"never biased": (Groups.of(fair, data.test, label), 0.0)}
 
 

@@ -78,14 +78,14 @@ def run(
     old = ob.Split.of(train, forget=ob.class_ids(train, SLOT), holdout=unseen)
     now = replace(old, retain=old.kept.joined(boots))  # what the label means from now on
 
-    original = ob.train(recipe, train, task, seed=seed).model
-    found = {"original": (Meaning.of(original, data.test), 0.0)}
+    original = ob.train(ob.Experiment(task, recipe, train, seed=seed))
+    found = {"original": (Meaning.of(original.model, data.test), 0.0)}
 
     def way(name: str, *steps: tuple[ob.Split, ob.Method]) -> None:
         model, began = original, time.process_time()
         for split, method in steps:
-            model = ob.unlearn(model, split, method, task, recipe=recipe, seed=seed).model
-        found[name] = Meaning.of(model, data.test), time.process_time() - began
+            model = ob.unlearn(model, split, method, seed=seed)
+        found[name] = Meaning.of(model.model, data.test), time.process_time() - began
 
     way("learn the new", (now, PLAIN))
     for method in methods:

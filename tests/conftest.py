@@ -23,6 +23,7 @@ from torch import nn
 from obliviate import workflow
 from obliviate.data import sources
 from obliviate.data.samples import Samples
+from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -59,7 +60,7 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def original(few: Samples, task: Classification, recipe: Recipe) -> nn.Module:
     """A model trained on the 600 samples; tests must not change it."""
-    return workflow.train(recipe, few, task).model
+    return workflow.train(Experiment(task, recipe, few)).model
 
 
 @pytest.fixture(scope="session")

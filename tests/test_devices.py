@@ -20,6 +20,7 @@ from obliviate import workflow
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.methods import registry
 from obliviate.task import Classification
 from obliviate.training.precision import Precision
@@ -155,9 +156,9 @@ def test_every_method_and_the_audit_work_on_another_device(
     elsewhere: None, placements: Counter[str], images: tuple[Samples, Samples, Samples], tmp_path: Path
 ):
     train, holdout, unseen = images
-    original = workflow.train(RECIPE, train, TASK)
+    original = workflow.train(Experiment(TASK, RECIPE, train))
     assert next(original.model.parameters()).device == ELSEWHERE
-    pool = workflow.train_references(RECIPE, train, unseen, TASK, folder=tmp_path, models=4, workers=0)
+    pool = workflow.train_references(Experiment(TASK, RECIPE, train, unseen), folder=tmp_path, models=4, workers=0)
     split = Split.of(train, forget=train.ids[:16], holdout=holdout)
     models = [original]
     for name, cls in registry().items():
@@ -168,7 +169,7 @@ def test_every_method_and_the_audit_work_on_another_device(
         if "teachers" in method.needs:
             folder = tmp_path / "teachers"
             extra["teachers"] = workflow.train_references(
-                RECIPE, train, holdout, TASK, folder=folder, models=4, workers=0, seed=1
+                Experiment(TASK, RECIPE, train, holdout, seed=1), folder=folder, models=4, workers=0
             )
         splits = [split] if "retain" in method.needs else [split, split.without_retain()]
         if name == "trew":  # which forgets nothing but whole classes
@@ -176,15 +177,13 @@ def test_every_method_and_the_audit_work_on_another_device(
         for request in splits:
             folder = tmp_path / f"{name}-{request.retain is None}"
             placements.clear()
-            trained = workflow.unlearn(
-                original.model, request, method, TASK, recipe=RECIPE, seed=1, folder=folder, name=name, **extra
-            )
+            trained = workflow.unlearn(original, request, method, seed=1, folder=folder, **extra).named(name)
             assert placements["".join(request.forget.ids[:1])] == 1
             assert {ids for ids, count in placements.items() if count > 1} == set(), name
             assert next(trained.model.parameters()).device == ELSEWHERE
             if name in ("retrain", "fine_tune"):
                 models.append(trained)
-    assert len(workflow.audit_models(models, split, unseen, pool).models) == 3
+    assert len(workflow.audit_models(Experiment(TASK, RECIPE, train, unseen), models, split, pool).models) == 3
 
 
 @pytest.mark.parametrize("name", ["amun", "fine_tune"])
@@ -196,13 +195,13 @@ def test_samples_that_are_read_on_demand_are_used_on_another_device_too(
     method: Any = registry()[name]()
     if not retain and "retain" in method.needs:
         pytest.skip("it needs the retain set")
-    original = workflow.train(RECIPE, train, TASK)
+    original = workflow.train(Experiment(TASK, RECIPE, train))
     batch = train.everything()
     on_demand = Samples.from_dataset(TensorDataset(batch.x, batch.y), ids=train.ids.tolist(), in_memory=False)
     weights = []
     for samples in (on_demand, train):
         split = Split.of(samples, forget=train.ids[:16])
         request = split if retain else split.without_retain()
-        weights.append(workflow.unlearn(original.model, request, method, TASK, recipe=RECIPE, seed=1, measure=False))
+        weights.append(workflow.unlearn(original, request, method, seed=1, measure=None))
     first, second = (torch.cat([value.cpu().flatten() for value in model.model.parameters()]) for model in weights)
     assert first.equal(second)

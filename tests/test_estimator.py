@@ -19,6 +19,7 @@ from obliviate._util.seeds import derive
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.estimator import UnlearningClassifier, UnlearningRegressor
+from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN
 from obliviate.training.run import Run
 
@@ -99,7 +100,7 @@ def test_nothing_of_a_forgotten_row_is_kept(rows: tuple[np.ndarray, np.ndarray],
 def test_retraining_is_a_training_on_the_rest(fitted: UnlearningClassifier) -> None:
     gone = [str(row) for row in range(20)]
     again = workflow.train(
-        fitted.recipe_, fitted.samples_.without(gone), fitted.task_, seed=derive(fitted.seed_, "unlearn", 0)
+        Experiment(fitted.task_, fitted.recipe_, fitted.samples_.without(gone), seed=derive(fitted.seed_, "unlearn", 0))
     )
     model = copy.deepcopy(fitted).unlearn(range(20), "retrain")
     for one, other in zip(model.model_.parameters(), again.model.parameters(), strict=True):

@@ -14,6 +14,7 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.distance import js_divergence
 from obliviate.task import Classification
@@ -32,25 +33,29 @@ def parts(noise: Samples) -> tuple[Split, Samples]:
 
 
 @pytest.fixture(scope="module")
+def experiment(parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe) -> Experiment:
+    split, unseen = parts
+    return Experiment(two_classes, by_heart, split.forget.joined(split.kept), unseen)
+
+
+@pytest.fixture(scope="module")
 def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe) -> list[TrainedModel]:
     """The original, one that gives the opposite answer on purpose, and two retrained models."""
     split, _ = parts
-    original = workflow.train(by_heart, split.forget.joined(split.kept), two_classes)
+    original = workflow.train(Experiment(two_classes, by_heart, split.forget.joined(split.kept)))
     hiding = copy.deepcopy(original.model)
     last = [one for one in hiding.modules() if isinstance(one, nn.Linear)][-1]
     with torch.no_grad():
         last.weight.copy_(0.02 * last.weight.flip(0))  # wrong answers from features that remember
         last.bias.copy_(0.02 * last.bias.flip(0))
-    retrained = [
-        workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=seed) for seed in (1, 2)
-    ]
-    return [original, TrainedModel.given(hiding, role="unlearned", name="hiding"), *retrained]
+    retrained = [workflow.unlearn(original, split, Retrain(), seed=seed) for seed in (1, 2)]
+    return [original, TrainedModel.given(hiding, two_classes, role="unlearned", name="hiding"), *retrained]
 
 
 def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
-    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment
 ) -> None:
-    found = inspection.inspect_models(models, *parts, two_classes, by_heart, epochs=8, learning_rate=0.1)
+    found = inspection.inspect_models(experiment, models, parts[0], epochs=8, learning_rate=0.1)
     original, hiding, first, second = (one.relearned for one in found.models)
     assert hiding.accuracy[0] < 20
     assert original.accuracy[0] > 90
@@ -64,9 +69,9 @@ def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
 
 
 def test_the_probe_reads_the_features_and_not_the_answers(
-    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect_models(models, *parts, two_classes, by_heart, epochs=1)
+    found = inspection.inspect_models(experiment, models, parts[0], epochs=1)
     assert found.learning_rate == pytest.approx(by_heart.learning_rate / 10)
     original, hiding, *retrained = [one.probe for one in found.models]
     assert original is not None
@@ -78,9 +83,9 @@ def test_the_probe_reads_the_features_and_not_the_answers(
 
 
 def test_zrf_is_one_less_the_divergence_from_an_untrained_model(
-    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect_models(models, *parts, two_classes, by_heart, seed=3, epochs=1)
+    found = inspection.inspect_models(replace(experiment, seed=3), models, parts[0], epochs=1)
     untrained = outputs(by_heart.build(seed=derive(3, "untrained")), parts[0].forget).numpy()
     for one, model in zip(found.models, models, strict=True):
         mine = outputs(model.model, parts[0].forget).numpy()
@@ -108,10 +113,10 @@ def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alon
 
 
 def test_an_inspection_is_a_function_of_the_seed(
-    models: list[TrainedModel], parts: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
+    models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment
 ) -> None:
     one, again, other = (
-        inspection.inspect_models(models[:2], *parts, two_classes, by_heart, seed=s, epochs=1) for s in (0, 0, 1)
+        inspection.inspect_models(replace(experiment, seed=s), models[:2], parts[0], epochs=1) for s in (0, 0, 1)
     )
     assert one.to_dict() == again.to_dict()
     assert one.to_dict() != other.to_dict()
@@ -121,16 +126,17 @@ def test_an_inspection_is_a_function_of_the_seed(
 def test_what_cannot_be_inspected_is_refused_before_any_work(
     models: list[TrainedModel],
     parts: tuple[Split, Samples],
+    experiment: Experiment,
     monkeypatch: pytest.MonkeyPatch,
     two_classes: Classification,
     by_heart: Recipe,
 ) -> None:
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(AuditError, match="expected a retain set to relearn from, got none"):
-        inspection.inspect_models(models, parts[0].without_retain(), parts[1], two_classes, by_heart)
+        inspection.inspect_models(experiment, models, parts[0].without_retain())
     for options in ({"epochs": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")}):
         with pytest.raises(AuditError, match="expected epochs >= 1 and a learning rate above 0"):
-            inspection.inspect_models(models, *parts, two_classes, by_heart, **options)  # pyright: ignore[reportArgumentType]
+            inspection.inspect_models(experiment, models, parts[0], **options)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
@@ -138,8 +144,10 @@ def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
 ) -> None:
     split, unseen = parts
     recipe = replace(by_heart, shards=2, epochs=2)
-    voting = workflow.train(recipe, split.forget.joined(split.kept), two_classes, checkpoints=tmp_path)
-    found = inspection.inspect_models([voting], split, unseen, two_classes, recipe, epochs=1)
+    voting = workflow.train(Experiment(two_classes, recipe, split.forget.joined(split.kept)), checkpoints=tmp_path)
+    found = inspection.inspect_models(
+        Experiment(two_classes, recipe, split.forget.joined(split.kept), unseen), [voting], split, epochs=1
+    )
     assert found.models[0].probe is None
     assert found.notes[0].startswith("original was not probed: expected a model whose output is that of a linear layer")
     few = replace(split, forget=split.forget.select(split.forget.ids[:4]))

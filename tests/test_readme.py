@@ -49,8 +49,8 @@ def example() -> str:
     return blocks[0]
 
 
-def test_the_example_has_about_ten_lines() -> None:
-    assert len([line for line in example().splitlines() if line.strip()]) <= 12
+def test_the_example_has_ten_lines() -> None:
+    assert len([line for line in example().splitlines() if line.strip()]) <= 10
 
 
 def test_the_example_runs_on_a_users_own_module_and_datasets(

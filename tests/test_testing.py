@@ -150,7 +150,8 @@ class Inexact(Sound):
     exact: ClassVar[bool] = True
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        return super().__call__(model, Split(split.forget, split.kept.joined(split.forget)), run)
+        split.forget.everything()
+        return super().__call__(model, split, run)
 
 
 class InMemory(Sound):

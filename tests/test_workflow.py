@@ -13,6 +13,7 @@ from obliviate.audit.inputs import AuditSettings
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, RecipeError, TrainingError
+from obliviate.experiment import Experiment
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
@@ -33,6 +34,11 @@ def parts(tiny: Samples) -> tuple[Samples, Samples]:
 
 
 @pytest.fixture(scope="module")
+def experiment(parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe) -> Experiment:
+    return Experiment(three_classes, tiny_recipe, *parts)
+
+
+@pytest.fixture(scope="module")
 def pool(
     parts: tuple[Samples, Samples],
     three_classes: Classification,
@@ -40,7 +46,7 @@ def pool(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> ReferencePool:
     folder = tmp_path_factory.mktemp("pool")
-    return workflow.train_references(tiny_recipe, *parts, three_classes, folder=folder, models=6, workers=0)
+    return workflow.train_references(Experiment(three_classes, tiny_recipe, *parts), folder=folder, models=6, workers=0)
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +58,8 @@ def split(parts: tuple[Samples, Samples]) -> Split:
 def models(
     parts: tuple[Samples, Samples], split: Split, three_classes: Classification, tiny_recipe: Recipe
 ) -> list[TrainedModel]:
-    original = workflow.train(tiny_recipe, parts[0], three_classes)
-    retrained = [
-        workflow.unlearn(original.model, split, Retrain(), three_classes, recipe=tiny_recipe, seed=seed)
-        for seed in (1, 2)
-    ]
+    original = workflow.train(Experiment(three_classes, tiny_recipe, parts[0]))
+    retrained = [workflow.unlearn(original, split, Retrain(), seed=seed) for seed in (1, 2)]
     return [original, *retrained]
 
 
@@ -73,7 +76,7 @@ def test_training_is_a_function_of_the_seed(
     parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     made = [
-        weights_sha256(workflow.train(tiny_recipe, parts[0], three_classes, seed=seed, folder=folder).model)
+        weights_sha256(workflow.train(Experiment(three_classes, tiny_recipe, parts[0], seed=seed), folder=folder).model)
         for seed, folder in ((0, None), (0, tmp_path), (1, None))
     ]
     assert made[0] == made[1] != made[2]
@@ -86,9 +89,11 @@ def test_samples_or_models_that_do_not_fit_are_refused_before_any_work(
 ) -> None:
     task = Classification(classes=classes)
     with pytest.raises(error, match=r"expected .*, got "):
-        workflow.train(tiny_recipe, parts[0], task)
+        workflow.train(Experiment(task, tiny_recipe, parts[0]))
     with pytest.raises(error, match=r"expected .*, got "):
-        workflow.unlearn(tiny_recipe.build(seed=0), split, GradientAscent(), task, recipe=tiny_recipe)
+        workflow.unlearn(
+            workflow.TrainedModel.given(tiny_recipe.build(seed=0), task, recipe=tiny_recipe), split, GradientAscent()
+        )
 
 
 def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, three_classes: Classification) -> None:
@@ -96,7 +101,7 @@ def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, thr
     model = nn.Linear(6, 3)
     before = copy.deepcopy(model.state_dict())
     method = FineTune(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=5e-4, batch_size=16)
-    made = workflow.unlearn(model, split, method, three_classes)
+    made = workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, method)
     assert made.label == "FineTune"
     assert made.method == repr(method)
     assert made.seconds is not None
@@ -115,13 +120,15 @@ def test_a_builder_that_returns_the_users_model_is_refused_before_it_is_trained_
         r"^expected a new model from .*<lambda>, got its last one again; return a new model at each call, for example"
     )
     with pytest.raises(RecipeError, match=again):
-        workflow.train(recipe, parts[0], three_classes)
+        workflow.train(Experiment(three_classes, recipe, parts[0]))
     with pytest.raises(RecipeError, match=again):
-        workflow.train_references(recipe, *parts, three_classes, folder=tmp_path / "pool")
+        workflow.train_references(Experiment(three_classes, recipe, *parts), folder=tmp_path / "pool")
     with pytest.raises(RecipeError, match="got the model that is to forget again; return a new model at each call"):
-        workflow.unlearn(net, split, Retrain(), three_classes, recipe=recipe)
+        workflow.unlearn(workflow.TrainedModel.given(net, three_classes, recipe=recipe), split, Retrain())
     with pytest.raises(RecipeError, match=again):
-        workflow.unlearn(copy.deepcopy(net), split, Retrain(), three_classes, recipe=recipe)
+        workflow.unlearn(
+            workflow.TrainedModel.given(copy.deepcopy(net), three_classes, recipe=recipe), split, Retrain()
+        )
     assert weights_sha256(net) == before
     assert not (tmp_path / "pool").exists()
 
@@ -141,7 +148,7 @@ def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
     model = Head(nn.Linear(6, 4))
     recipe = Recipe(model=lambda: Head(model.body), epochs=1)
     with pytest.raises(RecipeError, match=r"got one that shares body.weight with the model that is to forget; return"):
-        workflow.unlearn(model, split, Retrain(), three_classes, recipe=recipe)
+        workflow.unlearn(workflow.TrainedModel.given(model, three_classes, recipe=recipe), split, Retrain())
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -150,27 +157,31 @@ def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
     ["net.pth", Path("net.pth"), nn.Linear(2, 2).state_dict(), nn.Linear],
     ids=["text", "path", "weights", "class"],
 )
-def test_a_file_or_weights_are_no_model(given: object, parts: tuple[Samples, Samples]) -> None:
+def test_a_file_or_weights_are_no_model(given: object, three_classes: Classification) -> None:
     refused = r"^expected a model, got \w+; build the model and read the weights into it: `model.load_state_dict"
     with pytest.raises(RecipeError, match=refused):
-        TrainedModel.given(given)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(RecipeError, match=refused):
-        workflow.Session.of(given, parts[0])  # pyright: ignore[reportArgumentType]
+        TrainedModel.given(given, three_classes)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: Classification) -> None:
     with pytest.raises(TrainingError, match=r"expected a finite loss, got .*; lower the learning rate"):
-        workflow.unlearn(nn.Linear(6, 3), split, FineTune(learning_rate=1e30, epochs=5), three_classes)
+        workflow.unlearn(
+            workflow.TrainedModel.given(nn.Linear(6, 3), three_classes), split, FineTune(learning_rate=1e30, epochs=5)
+        )
 
 
 # ------------------------------------------------------------------------------------------- audit
 
 
 def test_audit_compares_models_that_were_given(
-    models: list[TrainedModel], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
+    models: list[TrainedModel],
+    experiment: Experiment,
+    split: Split,
+    parts: tuple[Samples, Samples],
+    pool: ReferencePool,
 ) -> None:
-    mine = TrainedModel.given(models[0].model, role="unlearned", name="mine")
-    result = workflow.audit_models([*models, mine], split, parts[1], pool)
+    mine = TrainedModel.given(models[0].model, experiment.task, role="unlearned", name="mine")
+    result = workflow.audit_models(experiment, [*models, mine], split, pool)
     first, *retrained, last = result.models
     assert [one.role for one in result.models] == ["original", "retrained", "retrained", "unlearned"]
     assert (last.name, last.seconds) == ("mine", None)
@@ -180,13 +191,17 @@ def test_audit_compares_models_that_were_given(
 
 
 def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
-    models: list[TrainedModel], split: Split, parts: tuple[Samples, Samples], pool: ReferencePool
+    models: list[TrainedModel],
+    experiment: Experiment,
+    split: Split,
+    parts: tuple[Samples, Samples],
+    pool: ReferencePool,
 ) -> None:
     order = np.random.default_rng(0).permutation(len(pool.ids))
     shuffled = replace(pool, ids=pool.ids[order], logits=pool.logits.rows(order), included=pool.included[:, order])
     unseen = parts[1].select(parts[1].ids[::-1])
-    one = workflow.audit_models(models, split, parts[1], pool)
-    other = workflow.audit_models(models, split, unseen, shuffled)
+    one = workflow.audit_models(experiment, models, split, pool)
+    other = workflow.audit_models(replace(experiment, test=unseen), models, split, shuffled)
     for a, b in zip(one.models, other.models, strict=True):
         assert a.accuracy == b.accuracy
         for game in ("ft", "fr", "rt"):
@@ -194,45 +209,47 @@ def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
 
 
 def test_audit_of_samples_outside_the_pool_is_refused(
-    models: list[TrainedModel], parts: tuple[Samples, Samples], split: Split, pool: ReferencePool
+    models: list[TrainedModel],
+    experiment: Experiment,
+    parts: tuple[Samples, Samples],
+    split: Split,
+    pool: ReferencePool,
 ) -> None:
     stranger = Samples.from_tensors(torch.rand(2, 6), torch.tensor([0, 1]), ids=["x", "y"])
     with pytest.raises(AuditError, match="expected samples of the reference pool, got 'x', 'y' outside it"):
-        workflow.audit_models(models, split, parts[1].joined(stranger), pool)
+        workflow.audit_models(replace(experiment, test=parts[1].joined(stranger)), models, split, pool)
 
 
 def test_audit_on_samples_that_methods_could_see_is_refused(
-    models: list[TrainedModel], parts: tuple[Samples, Samples], pool: ReferencePool
+    models: list[TrainedModel], experiment: Experiment, parts: tuple[Samples, Samples], pool: ReferencePool
 ) -> None:
     holdout = parts[1].select(["s41", "s43"])
     split = Split.of(parts[0], forget=parts[0].ids[5:15], holdout=holdout)
-    with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's41', 's43' of the ref"):
-        workflow.audit_models(models, split, parts[1], pool)
+    with pytest.raises(AuditError, match="expected test samples that no method can see, got 's41', 's43' of the hold"):
+        workflow.audit_models(experiment, models, split, pool)
     apart = parts[1].without(holdout.ids)
-    assert len(workflow.audit_models(models, split, apart, pool).models) == 3
+    assert len(workflow.audit_models(replace(experiment, test=apart), models, split, pool).models) == 3
 
 
 def test_references_over_samples_in_both_roles_are_refused(
-    parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+    parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
     both = parts[1].joined(parts[0].select(["s03"]))
-    with pytest.raises(AuditError, match="expected unseen samples outside the training set, got 's03' in both"):
-        workflow.train_references(tiny_recipe, parts[0], both, three_classes, folder=tmp_path)
-    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError, match="expected a test set without samples of the training set, got 's03' in both"):
+        Experiment(three_classes, tiny_recipe, parts[0], both)
 
 
 def test_a_report_is_one_file_with_the_figures_of_the_audit(
     models: list[TrainedModel],
+    experiment: Experiment,
     split: Split,
     parts: tuple[Samples, Samples],
     pool: ReferencePool,
-    three_classes: Classification,
-    tiny_recipe: Recipe,
     tmp_path: Path,
 ) -> None:
-    result = workflow.audit_models(models, split, parts[1], pool, settings=AuditSettings(margin=0.1))
+    result = workflow.audit_models(experiment, models, split, pool, settings=AuditSettings(margin=0.1))
     path = tmp_path / "report.html"
-    values = workflow.save_report(path, result, split, parts[1], pool, three_classes, tiny_recipe, data_name="rows")
+    values = workflow.save_report(path, experiment, result, split, pool, data_name="rows")
     assert values.data.model_dump() == {
         "name": "rows",
         "train": 40,
@@ -268,10 +285,10 @@ def test_limits_state_the_resolution_and_what_was_compared_with(
 def test_a_model_is_read_back_as_it_was_made(
     parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    made = replace(workflow.train(tiny_recipe, parts[0], three_classes, seed=3), notes={"share": 0.5})
+    made = replace(workflow.train(Experiment(three_classes, tiny_recipe, parts[0], seed=3)), notes={"share": 0.5})
     path = tmp_path / "new" / "model.safetensors"
-    save(path, made, tiny_recipe, data_sha256="0" * 64, ids=["a"], settings={"retain": True})
-    again, manifest = read(path, tiny_recipe)
+    save(path, made, data_sha256="0" * 64, ids=["a"], settings={"retain": True})
+    again, manifest = read(path, three_classes, tiny_recipe)
     assert weights_sha256(again.model) == weights_sha256(made.model)
     assert not again.model.training
     assert replace(again, model=made.model).__dict__ == made.__dict__

@@ -20,6 +20,7 @@ from obliviate.data.split import Split as Split
 from obliviate.errors import ObliviateError as ObliviateError
 from obliviate.estimator import UnlearningClassifier as UnlearningClassifier
 from obliviate.estimator import UnlearningRegressor as UnlearningRegressor
+from obliviate.experiment import Experiment as Experiment
 from obliviate.inspection import inspect_models as inspect_models
 from obliviate.methods.amun import AMUN as AMUN
 from obliviate.methods.amun import adversarial_examples as adversarial_examples
@@ -62,6 +63,7 @@ from obliviate.training.inference import mean_loss as mean_loss
 from obliviate.training.inference import outputs as outputs
 from obliviate.training.recipe import Recipe as Recipe
 from obliviate.training.run import Run as Run
+from obliviate.workflow import Measuring as Measuring
 from obliviate.workflow import Session as Session
 from obliviate.workflow import TrainedModel as TrainedModel
 from obliviate.workflow import audit_models as audit_models

@@ -26,6 +26,7 @@ from obliviate.data.ids import as_ids, shown
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError
+from obliviate.experiment import Experiment
 from obliviate.methods import find
 from obliviate.methods.base import Method
 from obliviate.task import Classification, Regression, Task
@@ -117,7 +118,7 @@ class _Unlearner(BaseEstimator, ABC):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         samples = Samples.from_tensors(torch.tensor(X), self._encoded(y), ids=names)
         task = self._task(samples.everything().x)
-        self.session_ = Session.of(train(recipe, samples, task, seed=seed), samples)
+        self.session_ = Session.of(train(Experiment(task, recipe, samples, seed=seed)), samples)
         self.seed_, self.recipe_, self.task_ = seed, recipe, task
         return self
 
@@ -164,9 +165,9 @@ class _Unlearner(BaseEstimator, ABC):
         session = replace(self.session_, history=replace(self.session_.history, holdout=unseen))
         chosen = find(method or self._default)() if isinstance(method, str | None) else method
         seed = derive(self.seed_, "unlearn", len(self.forgotten_))
-        served = session.forget(map(str, several), chosen, self.task_, recipe=self.recipe_, seed=seed)
-        self.session_ = served.erased()
-        self.task_ = self._task(self.samples_.everything().x)
+        served = session.forget(map(str, several), chosen, seed=seed).erased()
+        self.task_ = self._task(served.history.remaining.everything().x)
+        self.session_ = replace(served, trained=replace(served.trained, task=self.task_))
         return self
 
     def audit(
@@ -194,11 +195,10 @@ class _Unlearner(BaseEstimator, ABC):
         forget = self._samples(X, y, ids=self.forgotten_)
         unseen = self._samples(X_unseen, y_unseen, prefix="unseen")
         known = forget.joined(self.samples_)
-        pool = train_references(
-            self.recipe_, known, unseen, self.task_, folder=folder, models=models, seed=self.seed_, workers=0
-        )
-        candidate = TrainedModel.given(self.model_, role="unlearned", name=type(self).__name__)
-        return audit_models([candidate], Split(forget, self.samples_), unseen, pool, task=self.task_)
+        experiment = Experiment(self.task_, self.recipe_, known, unseen, seed=self.seed_)
+        pool = train_references(experiment, folder=folder, models=models, workers=0)
+        candidate = TrainedModel.given(self.model_, self.task_, role="unlearned", name=type(self).__name__)
+        return audit_models(experiment, [candidate], Split(forget, self.samples_), pool)
 
     def _samples(self, X: Any, y: Any, *, ids: Any = None, prefix: str = "") -> Samples:
         X, y = validate_data(self, X, y, dtype=np.float32, reset=False)

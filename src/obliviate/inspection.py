@@ -24,14 +24,13 @@ from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.membership import probe
 from obliviate.metrics.distance import zrf
 from obliviate.metrics.intervals import Interval, balanced_accuracy
-from obliviate.task import Task
 from obliviate.training.compute import Compute
 from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.workflow import TrainedModel
 
@@ -79,13 +78,10 @@ class Inspection:
 
 
 def inspect_models(
+    experiment: Experiment,
     models: Sequence[TrainedModel],
     split: Split,
-    unseen: Samples,
-    task: Task,
-    recipe: Recipe,
     *,
-    seed: int = 0,
     epochs: int = 3,
     learning_rate: float | None = None,
     progress: Progress = silent,
@@ -94,7 +90,7 @@ def inspect_models(
 
     *Relearning*: a copy of each model is trained for some epochs on the retain set alone, by the recipe's optimiser at
     a constant `learning_rate` (a tenth of the recipe's if left out). A model that only hides its memory gets the forget
-    set back faster than retrained ones. *Probe*: can a linear classifier tell forget from unseen samples by what the
+    set back faster than retrained ones. *Probe*: can a linear classifier tell forget from test samples by what the
     last layer receives (`membership.probe`)? *ZRF*: how near the outputs on the forget set are to those of an
     untrained model of the recipe (`metrics.distance.zrf`). All three belong beside the retrained models among `models`.
     Deterministic; no model is changed.
@@ -103,13 +99,16 @@ def inspect_models(
 
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> original = ob.train(recipe, data.train, task)
-    >>> split = ob.Split.of(data.train, forget=data.train.ids[:20])
-    >>> inspection = ob.inspect_models([original], split, data.test, task, recipe, epochs=1)
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
+    >>> original = ob.train(experiment)
+    >>> split = experiment.split(data.train.ids[:20])
+    >>> inspection = ob.inspect_models(experiment, [original], split, epochs=1)
     >>> [model.name for model in inspection.models]
     ['original']
     """
+    recipe, seed = experiment.recipe, experiment.seed
+    experiment.check_split(split)
     if split.retain is None:
         raise AuditError("expected a retain set to relearn from, got none; give the split that has it")
     rate = GENTLE * recipe.learning_rate if learning_rate is None else learning_rate
@@ -118,10 +117,10 @@ def inspect_models(
     curves, figures, notes = [], [], []
     for trained in models:
         report = partial(_of_model, progress, trained.label)
-        run = Run(task, seed=derive(seed, "relearn"), recipe=recipe, progress=report)
+        run = Run(experiment.task, seed=derive(seed, "relearn"), recipe=recipe, progress=report)
         curves.append(relearn(trained.model, split.retain, split.forget, run, epochs=epochs, learning_rate=rate))
         try:
-            probed = probe_representation(trained.model, split.forget, unseen, seed=seed)
+            probed = probe_representation(trained.model, split.forget, experiment.unseen, seed=seed)
         except MethodError as error:
             probed = None
             notes.append(f"{trained.label} was not probed: {error}")

@@ -31,6 +31,7 @@ from obliviate.data import sources
 from obliviate.data.samples import Samples, Store
 from obliviate.data.split import Split
 from obliviate.errors import MethodError, ObliviateError
+from obliviate.experiment import Experiment
 from obliviate.methods import base
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification
@@ -118,7 +119,8 @@ class Bench:
         data, task, recipe = sources.embedded(), Classification(classes=10), Recipe(epochs=4, batch_size=32)
         train = data.train.select(data.train.ids[:600])
         split = Split.of(train, forget=train.ids[7:600:10], holdout=data.holdout)
-        return cls(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
+        original = workflow.train(Experiment(task, recipe, train)).model
+        return cls(original, task, recipe, train, split, data.test)
 
     def with_teachers(self, folder: Path) -> Bench:
         """Train four teachers over the training and the holdout samples, which stay in `folder`.
@@ -127,9 +129,8 @@ class Bench:
         """
         if self.recipe is None:
             raise MethodError("expected a recipe to train teachers by, got none; give the bench one, or teachers")
-        pool = workflow.train_references(
-            self.recipe, self.train, self.split.holdout, self.task, folder=folder, models=4, seed=1, workers=0
-        )
+        population = Experiment(self.task, self.recipe, self.train, self.split.holdout, seed=1)
+        pool = workflow.train_references(population, folder=folder, models=4, workers=0)
         return dataclasses.replace(self, teachers=PoolTeachers.of(pool, self.recipe, self.task))
 
     def run(self, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0) -> CountedRun:
@@ -177,9 +178,13 @@ class Bench:
 
     def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.TrainedModel:
         """Unlearn as a user does."""
+        options = {"teachers": self.teachers} | options
+        return workflow.unlearn(self._given(), split or self.split, method, **options)
+
+    def _given(self) -> workflow.TrainedModel:
+        """The original as a user gives it, with slice checkpoints of its own."""
         checkpoints = self._own_checkpoints(None)
-        given = {"recipe": self.recipe, "checkpoints": checkpoints, "teachers": self.teachers} | options
-        return workflow.unlearn(self.original, split or self.split, method, self.task, **given)
+        return workflow.TrainedModel.given(self.original, self.task, recipe=self.recipe, checkpoints=checkpoints)
 
     def _own_checkpoints(self, folder: Path | None) -> Path | None:
         if self.checkpoints is None:
@@ -213,6 +218,9 @@ class _RecordingStore:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def shape(self) -> tuple[int, ...]:
+        return self.store.shape()
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         self.reads.update(rows.tolist())
@@ -373,12 +381,10 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
     train, reads = counted(bench.train.select(bench.train.ids[:150]))
-    session = Session.of(bench.original, train, holdout=bench.split.holdout)
-    checkpoints = bench._own_checkpoints(None)  # one folder for all three
-    options = {"recipe": bench.recipe, "checkpoints": checkpoints, "teachers": bench.teachers}
+    session = Session.of(bench._given(), train, holdout=bench.split.holdout)
     for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
         before, gone = reads(), set(session.forgotten.tolist())
-        session = session.forget(ids, method, bench.task, folder=folder / "requests", **options)
+        session = session.forget(ids, method, folder=folder / "requests", teachers=bench.teachers)
         read = set(reads() - before)
         _expect(bool(read), method, f"request {number} to read samples", "none read")
         again = len(read & gone)

@@ -54,10 +54,9 @@ USERS: dict[str, Callable[[nn.Module, Samples], Any]] = {
     "importances": lambda model, samples: importances(model, samples, Run(TASK), 4),
     "memorisation": lambda model, samples: memorisation(model, samples, Run(TASK)),
     "unlearn": lambda model, samples: workflow.unlearn(
-        model,
+        workflow.TrainedModel.given(model, TASK),
         Split.of(samples, forget=samples.ids[:2]),
         GradientAscent(epochs=1, optimizer="sgd", learning_rate=0.01, weight_decay=0.0, batch_size=64),
-        TASK,
     ),
 }
 

@@ -18,6 +18,7 @@ from obliviate.data.rules import random_ids
 from obliviate.data.sources import EMBEDDED, load_data
 from obliviate.data.split import Split
 from obliviate.errors import AuditError
+from obliviate.experiment import Experiment
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
 from obliviate.results.schema import ModelResult
@@ -37,9 +38,10 @@ class Case:
         self.train = data.train.select(np.sort(np.random.default_rng(0).choice(data.train.ids, 1500, replace=False)))
         self.unseen = data.test.select(data.test.ids[:1500])
         self.split = Split.of(self.train, forget=random_ids(self.train, 0.2, seed=0))
-        self.pool = workflow.train_references(RECIPE, self.train, self.unseen, TASK, folder=folder, models=8, workers=0)
-        self.evaluation = Evaluation.of(self.split, self.unseen, self.pool)
-        original = workflow.train(RECIPE, self.train, TASK)
+        self.experiment = Experiment(TASK, RECIPE, self.train, self.unseen)
+        self.pool = workflow.train_references(self.experiment, folder=folder, models=8, workers=0)
+        self.evaluation = Evaluation.of(self.experiment, self.split, self.pool)
+        original = workflow.train(self.experiment)
         ruined = copy.deepcopy(original.model)
         torch.manual_seed(0)
         with torch.no_grad():
@@ -47,25 +49,21 @@ class Case:
                 one.add_(one.std() * torch.randn_like(one) if one.dim() > 1 else 0)
         untrained = RECIPE.build(seed=9).eval()
         self.shadows = workflow.train_shadows(
+            self.experiment,
             self.pool,
-            RECIPE,
-            self.train,
-            self.unseen,
-            self.split,
-            FineTune(epochs=1, learning_rate=1e-7),
-            TASK,
+            [(self.split, FineTune(epochs=1, learning_rate=1e-7))],
             workers=0,
         )
         of = self.evaluation.candidate
         self.original = of(original)
         # A method that hardly changes anything, and what it leaves in the references.
-        self.unchanged = of(TrainedModel.given(original.model, role="unlearned", name="unchanged"), self.shadows)
-        self.ruined = of(TrainedModel.given(ruined, role="unlearned", name="destroyed"))
-        self.untrained = of(TrainedModel.given(untrained, role="unlearned", name="untrained"))
+        self.unchanged = of(TrainedModel.given(original.model, TASK, role="unlearned", name="unchanged"), self.shadows)
+        self.ruined = of(TrainedModel.given(ruined, TASK, role="unlearned", name="destroyed"))
+        self.untrained = of(TrainedModel.given(untrained, TASK, role="unlearned", name="untrained"))
         self.retrained = [self._retrain(original, seed) for seed in (1, 2, 3)]
 
     def _retrain(self, original: TrainedModel, seed: int) -> Candidate:
-        made = workflow.unlearn(original.model, self.split, Retrain(), TASK, recipe=RECIPE, seed=seed)
+        made = workflow.unlearn(original, self.split, Retrain(), seed=seed)
         return self.evaluation.candidate(made)
 
     def judge(
@@ -168,7 +166,7 @@ def test_the_report_shows_the_most_exposed_samples(case: Case, tmp_path: Path):
     evaluation = case.evaluation
     result = evaluation.audit([case.original, *case.retrained[:2]], AuditSettings())
     path = tmp_path / "report.html"
-    results = workflow.save_report(path, result, case.split, case.unseen, case.pool, TASK, RECIPE)
+    results = workflow.save_report(path, case.experiment, result, case.split, case.pool)
     worst = [sample.name for sample in result.models[0].exposure.samples]
     assert set(results.pictures) <= set(worst) <= set(case.split.forget.ids)
     assert results.pictures[worst[0]] in path.read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from obliviate.canaries.coins import toss
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError
+from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.utility import margin
 from obliviate.task import Classification
@@ -33,10 +34,8 @@ class Game:
 def game(noise: Samples, two_classes: Classification, by_heart: Recipe) -> Game:
     coins = toss(noise.ids, 120, seed=0)
     split = Split.of(noise.without(coins.tails), forget=coins.heads)
-    original = workflow.train(by_heart, noise.without(coins.tails), two_classes)
-    retrained = [
-        workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=one) for one in (1, 2, 3)
-    ]
+    original = workflow.train(Experiment(two_classes, by_heart, noise.without(coins.tails)))
+    retrained = [workflow.unlearn(original, split, Retrain(), seed=one) for one in (1, 2, 3)]
     return Game(noise.select(coins.heads), noise.select(coins.tails), [original, *retrained])
 
 
@@ -78,9 +77,11 @@ def test_without_retrained_models_the_margin_itself_is_the_score(game: Game) -> 
     assert alone.p_value < 1e-6
 
 
-def test_p_values_of_models_that_know_nothing_are_valid(noise: Samples, by_heart: Recipe) -> None:
+def test_p_values_of_models_that_know_nothing_are_valid(
+    noise: Samples, two_classes: Classification, by_heart: Recipe
+) -> None:
     """Untrained models stand for models that do not depend on the coins; these are tossed many times."""
-    models = [TrainedModel.given(by_heart.build(seed=seed), name=f"{seed}") for seed in range(3)]
+    models = [TrainedModel.given(by_heart.build(seed=seed), two_classes, name=f"{seed}") for seed in range(3)]
     values = []
     for seed in range(100):
         coins = toss(noise.ids, 100, seed)

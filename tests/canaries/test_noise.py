@@ -10,6 +10,7 @@ from obliviate.canaries import noise as canaries
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError
+from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain
 from obliviate.results.schema import NoiseFound
 from obliviate.task import Classification
@@ -24,9 +25,9 @@ def test_planted_noise_is_known_by_the_original_and_not_by_a_retrained_model(
     clean = noise.select(noise.ids[:100])
     noisy, xi = canaries.plant(clean, sigma=0.5, seed=0)
     train = noise.without(clean.ids).joined(noisy)
-    original = workflow.train(by_heart, train, two_classes)
+    original = workflow.train(Experiment(two_classes, by_heart, train))
     split = Split.of(train, forget=clean.ids)
-    retrained = workflow.unlearn(original.model, split, Retrain(), two_classes, recipe=by_heart, seed=1)
+    retrained = workflow.unlearn(original, split, Retrain(), seed=1)
     before = weights_sha256(original.model)
     found = canaries.noise_test(original.model, clean, xi, two_classes, sigma=0.5)
     assert found.p_value < 1e-3
@@ -42,8 +43,8 @@ def test_every_model_is_tested_and_one_without_a_gradient_is_named(
     flat = nn.Linear(30, 2)
     nn.init.zeros_(flat.weight)
     models = [
-        TrainedModel.given(by_heart.build(seed=1), name="whole"),
-        TrainedModel.given(flat, name="flat", role="unlearned"),
+        TrainedModel.given(by_heart.build(seed=1), two_classes, name="whole"),
+        TrainedModel.given(flat, two_classes, name="flat", role="unlearned"),
     ]
     found = canaries.planted_noise(models, clean, xi, two_classes, sigma=0.5)
     alone = canaries.noise_test(models[0].model, clean, xi, two_classes, sigma=0.5)

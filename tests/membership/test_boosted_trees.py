@@ -7,6 +7,7 @@ from obliviate.data.rules import random_ids
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import DataError
+from obliviate.experiment import Experiment
 from obliviate.membership import boosted_trees, logistic
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy
@@ -106,10 +107,10 @@ def test_both_attacks_reject_the_original_and_accept_retrained_models_of_the_shi
 ):
     train = data.train.select(data.train.ids[:2000])
     split, recipe = Split.of(train, forget=random_ids(train, 0.4, seed=0)), Recipe()
-    original = workflow.train(recipe, train, task)
+    original = workflow.train(Experiment(task, recipe, train))
     models = [
         original,
-        *(workflow.unlearn(original.model, split, Retrain(), task, recipe=recipe, seed=s) for s in (1, 2, 3)),
+        *(workflow.unlearn(original, split, Retrain(), seed=s) for s in (1, 2, 3)),
     ]
     rates: dict[str, list[Interval]] = {"boosted trees": [], "loss": [], "entropy": []}
     for one in models:

@@ -13,6 +13,7 @@ from obliviate.adversarial.closest import SearchName
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
 from obliviate.methods.base import settle
 from obliviate.task import Classification
@@ -123,7 +124,9 @@ def test_samples_without_an_example_are_left_out(task: Classification, few: Samp
 def test_every_search_can_make_the_examples(
     search: SearchName, original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
-    made = workflow.unlearn(original, split, replace(QUICK, search=search), task, recipe=recipe)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(QUICK, search=search)
+    )
     assert set(made.notes) == {"adversarial_found", "adversarial_median_l2", "gradients_per_sample"}
     assert made.notes["adversarial_found"] == 1.0
 
@@ -144,14 +147,18 @@ def test_inputs_outside_the_range_are_refused(original: nn.Module, few: Samples,
     normalised = Samples.from_tensors((batch.x - 0.286) / 0.353, batch.y, ids=few.ids)
     split = Split.of(normalised, forget=few.ids[:5])
     with pytest.raises(MethodError, match=r"expected inputs in \[0, 1\], got \[-0\.81.*\]; set the task's"):
-        workflow.unlearn(original, split, QUICK, Classification(classes=10), recipe=recipe)
+        workflow.unlearn(workflow.TrainedModel.given(original, Classification(classes=10), recipe=recipe), split, QUICK)
     wide = Classification(classes=10, input_range=(-0.82, 2.03))
-    workflow.unlearn(original, split, QUICK, wide, recipe=recipe)
+    workflow.unlearn(workflow.TrainedModel.given(original, wide, recipe=recipe), split, QUICK)
 
 
 def test_a_task_without_an_input_range_is_refused(original: nn.Module, split: Split, recipe: Recipe) -> None:
     with pytest.raises(MethodError, match=r"expected a task with continuous inputs, got .*; give the task an"):
-        workflow.unlearn(original, split, QUICK, Classification(classes=10, input_range=None), recipe=recipe)
+        workflow.unlearn(
+            workflow.TrainedModel.given(original, Classification(classes=10, input_range=None), recipe=recipe),
+            split,
+            QUICK,
+        )
 
 
 def test_a_model_that_ignores_its_input_is_refused(split: Split, task: Classification) -> None:
@@ -179,7 +186,7 @@ def test_an_unknown_search_is_refused(unchecked: None) -> None:
 def test_trains_on_retained_samples_and_adversarial_examples(
     original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
 ) -> None:
-    workflow.unlearn(original, split, QUICK, task, recipe=recipe)
+    workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, QUICK)
     assert ids_of(batches) == set(split.kept.ids.tolist()) | set(found.ids.tolist())
     label = dict(zip(found.ids.tolist(), found.everything().y.tolist(), strict=True))
     trained = {name: int(y) for _, ys, ids in batches for name, y in zip(ids, ys, strict=True) if name in label}
@@ -189,7 +196,9 @@ def test_trains_on_retained_samples_and_adversarial_examples(
 def test_keep_forget_adds_the_forget_samples_with_their_true_labels(
     original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
 ) -> None:
-    workflow.unlearn(original, split, replace(QUICK, keep_forget=True), task, recipe=recipe)
+    workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(QUICK, keep_forget=True)
+    )
     assert ids_of(batches) == set(split.kept.ids.tolist()) | set(found.ids.tolist()) | set(split.forget.ids.tolist())
     label = dict(zip(split.forget.ids.tolist(), split.forget.everything().y.tolist(), strict=True))
     trained = {name: int(y) for _, ys, ids in batches for name, y in zip(ids, ys, strict=True) if name in label}
@@ -207,7 +216,7 @@ def test_without_retained_samples_only_those_to_forget_are_used(
     found: Samples,
 ) -> None:
     method = replace(QUICK, keep_forget=keep_forget)
-    workflow.unlearn(original, split.without_retain(), method, task, recipe=recipe)
+    workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split.without_retain(), method)
     expected = set(found.ids.tolist()) | (set(split.forget.ids.tolist()) if keep_forget else set())
     assert ids_of(batches) == expected
 
@@ -215,7 +224,9 @@ def test_without_retained_samples_only_those_to_forget_are_used(
 def test_real_images_are_augmented_and_adversarial_ones_are_not(
     original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
 ) -> None:
-    workflow.unlearn(original, split, QUICK, task, recipe=replace(recipe, augmentation="crop_flip"))
+    workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=replace(recipe, augmentation="crop_flip")), split, QUICK
+    )
     image = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
     assert all(image[str(name)].equal(x) for name, x in zip(found.ids, found.everything().x, strict=True))
     same = [image[str(name)].equal(x) for name, x in zip(split.kept.ids, split.kept.everything().x, strict=True)]
@@ -233,7 +244,7 @@ def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
     if not retain:
         expected |= {"batch_size": 32, "saliency": 0.2}
     assert {name: getattr(settled, name) for name in expected} == expected
-    made = workflow.unlearn(original, split, AMUN(learning_rate=0.01), task, recipe=recipe)
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, AMUN(learning_rate=0.01))
     assert made.method == repr(settled)
     assert "None, learning_rate" not in made.method
 
@@ -275,9 +286,11 @@ def test_a_text_model_gets_the_optimiser_of_its_recipe(
         multiple, *lengths = of_images if request is images else of_texts
         assert (settled.optimizer, settled.learning_rate) == (optimizer, pytest.approx(multiple * rate))
         assert [settled.epochs, settled.batch_size] == lengths
-    unlearned = workflow.unlearn(model, texts, AMUN(), task, recipe=by_adamw)
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(model, task, recipe=by_adamw), texts, AMUN())
     assert unlearned.method == repr(settle(AMUN(), texts, Scale.of(by_adamw)))
-    assert "optimizer='adamw'" in workflow.unlearn(model, texts, AMUN(), task).method  # its recipe is not known
+    assert (
+        "optimizer='adamw'" in workflow.unlearn(workflow.TrainedModel.given(model, task), texts, AMUN()).method
+    )  # its recipe is not known
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
@@ -313,7 +326,7 @@ def test_the_true_label_loses_confidence_on_the_forget_set(
     def score(model: nn.Module) -> float:
         return float(task.score(outputs(model, split.forget), y).mean())
 
-    made = workflow.unlearn(original, split, AMUN(), task, recipe=recipe)
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, AMUN())
     assert score(made.model) < score(original)
 
 
@@ -325,7 +338,7 @@ def test_weights_outside_the_saliency_mask_stay_bit_identical(
     share: float, original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
     method = replace(QUICK, epochs=2, saliency=share)
-    made = workflow.unlearn(original, split, method, task, recipe=recipe)
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, method)
     mask = saliency_mask(copy.deepcopy(original), split.forget, task, share=share)
     total = moved = 0
     for name, one in made.model.named_parameters():
@@ -339,7 +352,7 @@ def test_weights_outside_the_saliency_mask_stay_bit_identical(
 def test_a_saliency_share_of_one_is_plain_amun(
     original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
-    made = workflow.unlearn(original, split, QUICK, task, recipe=recipe)
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, QUICK)
     assert not any(one.equal(original.get_parameter(name)) for name, one in made.model.named_parameters())
 
 
@@ -354,12 +367,14 @@ def test_a_second_request_never_sees_what_was_forgotten_first(
 ) -> None:
     first, second = few.ids[:30].tolist(), few.ids[30:60].tolist()
     reused = adversarial_examples(original, few.select(second), Run(task))
-    once = workflow.unlearn(original, Split.of(few, forget=first), AMUN(), task, recipe=recipe).model
+    once = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), Split.of(few, forget=first), AMUN()
+    ).model
     batches.clear()
 
     rest = Split.of(few.without(first), forget=second)
     fresh = adversarial_examples(once, rest.forget, Run(task))
-    workflow.unlearn(once, rest, QUICK, task, recipe=recipe)
+    workflow.unlearn(workflow.TrainedModel.given(once, task, recipe=recipe), rest, QUICK)
     forgotten = set(first) | {f"{name}{SUFFIX}" for name in first}
     assert not ids_of(batches) & forgotten
     assert ids_of(batches) == {*rest.kept.ids.tolist(), *(f"{name}{SUFFIX}" for name in second)}
@@ -372,12 +387,14 @@ def test_a_second_request_never_sees_what_was_forgotten_first(
 def test_transferred_examples_are_used_as_they_are(
     few: Samples, original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any]
 ) -> None:
-    other = workflow.train(recipe, few, task, seed=5).model
+    other = workflow.train(Experiment(task, recipe, few, seed=5)).model
     transferred = adversarial_examples(
         other, few.select(few.ids[:150]), Run(task)
     )  # of more samples than are forgotten
     batches.clear()
-    made = workflow.unlearn(original, split, replace(QUICK, examples=transferred), task, recipe=recipe)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(QUICK, examples=transferred)
+    )
     trained = {name: (x, y) for xs, ys, ids in batches for name, x, y in zip(ids, xs, ys, strict=True)}
     wanted = transferred.select([f"{name}{SUFFIX}" for name in split.forget.ids])
     assert set(trained) == set(wanted.ids.tolist()) | set(split.kept.ids.tolist())
@@ -395,14 +412,18 @@ def test_examples_with_true_labels_are_refused(
     labels[:3] = true[:3]
     wrong = Samples.from_tensors(batch.x, labels, ids=found.ids)
     with pytest.raises(MethodError, match="labelled by mispredictions, got the true label for 3 of 60"):
-        workflow.unlearn(original, split, replace(QUICK, examples=wrong), task)
+        workflow.unlearn(workflow.TrainedModel.given(original, task), split, replace(QUICK, examples=wrong))
 
 
 def test_examples_of_other_samples_are_refused(
     original: nn.Module, few: Samples, task: Classification, found: Samples
 ) -> None:
     with pytest.raises(DataError, match="expected ids of these 60 samples, got"):
-        workflow.unlearn(original, Split.of(few, forget=few.ids[:3]), replace(QUICK, examples=found), task)
+        workflow.unlearn(
+            workflow.TrainedModel.given(original, task),
+            Split.of(few, forget=few.ids[:3]),
+            replace(QUICK, examples=found),
+        )
 
 
 def test_a_resumed_run_trains_on_the_examples_that_were_found_first(
@@ -456,7 +477,7 @@ def table_world() -> tuple[nn.Module, Samples, Classification]:
     task = Classification(classes=3, input_range=(ranges[0], ranges[1]), perturbable=(0, 1, 2))
     samples = Samples.from_tensors(torch.cat([numbers, category], 1), y)
     recipe = Recipe(model="mlp", model_options={"features": 5, "classes": 3, "hidden": (8,)}, epochs=5, batch_size=8)
-    return workflow.train(recipe, samples, task).model, samples, task
+    return workflow.train(Experiment(task, recipe, samples)).model, samples, task
 
 
 def text_world() -> tuple[nn.Module, Samples, Classification]:
@@ -466,7 +487,7 @@ def text_world() -> tuple[nn.Module, Samples, Classification]:
     x = torch.where(torch.arange(7) < 2 + torch.arange(60)[:, None] % 6, x, 0)
     samples = Samples.from_tensors(x, (x == 5).sum(1).clamp(max=2))
     task = Classification(classes=3, tokens=True)
-    return workflow.train(Recipe(model=Words, epochs=5, batch_size=8), samples, task).model, samples, task
+    return workflow.train(Experiment(task, Recipe(model=Words, epochs=5, batch_size=8), samples)).model, samples, task
 
 
 @pytest.mark.parametrize("search", ["boundary", "fgsm", "pgd"])
@@ -507,7 +528,9 @@ def test_all_of_a_text_model_is_trained_with_the_embeddings_of_all_tokens_but_pa
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     method = replace(QUICK_TEXTS, epochs=2, keep_forget=keep_forget, saliency=saliency)
-    made = workflow.unlearn(model, split if retain else split.without_retain(), method, task)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(model, task), split if retain else split.without_retain(), method
+    )
     moved = {name: one != model.get_parameter(name) for name, one in made.model.named_parameters()}
     rows = moved["table.weight"].any(1)
     assert not rows[0]
@@ -521,7 +544,9 @@ def test_without_retained_texts_only_embeddings_of_forgotten_tokens_are_trained(
     model, samples, task = text_world()
     x = samples.everything().x
     split = Split.of(samples, forget=samples.ids[((x != 5) & (x != 8)).all(1).numpy()]).without_retain()
-    made = workflow.unlearn(model, split, replace(QUICK_TEXTS, epochs=2, weight_decay=0.0), task)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, epochs=2, weight_decay=0.0)
+    )
     moved = (made.model.get_parameter("table.weight") != model.get_parameter("table.weight")).any(1)
     assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4, 6, 7, 9, 10, 11]
 
@@ -530,7 +555,7 @@ def test_texts_are_trained_as_tokens_and_their_examples_as_tokens_with_an_offset
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     found = adversarial_examples(model, split.forget, Run(task))
-    workflow.unlearn(model, split, replace(QUICK_TEXTS, keep_forget=True), task)
+    workflow.unlearn(workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, keep_forget=True))
     assert ids_of(batches) == set(samples.ids.tolist()) | set(found.ids.tolist())
     seen = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
     for name, x in seen.items():
@@ -551,7 +576,8 @@ def test_examples_of_texts_that_were_found_before_are_used_as_those_found_now() 
     here = adversarial_examples(model, split.forget, Run(task))
     torch.testing.assert_close(found.select(here.ids).everything().x, here.everything().x, atol=1e-3, rtol=0)
     made = [
-        workflow.unlearn(model, split, replace(QUICK_TEXTS, examples=one), task).model for one in (None, found, found)
+        workflow.unlearn(workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, examples=one)).model
+        for one in (None, found, found)
     ]
     parts = [torch.cat([one.flatten() for one in net.parameters()]) for net in made]
     torch.testing.assert_close(parts[0], parts[1], atol=1e-3, rtol=0)

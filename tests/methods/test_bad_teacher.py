@@ -9,6 +9,7 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
@@ -24,7 +25,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -55,7 +56,7 @@ def test_predictions_go_to_the_ignorant_teachers_on_the_forget_set_and_stay_else
     model: nn.Module, split: Split, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
     method = BadTeacher(epochs=60, learning_rate=0.01, batch_size=16)
-    made = workflow.unlearn(model, split, method, three_classes, recipe=tiny_recipe).model
+    made = workflow.unlearn(workflow.TrainedModel.given(model, three_classes, recipe=tiny_recipe), split, method).model
     bad = tiny_recipe.build(seed=derive(0, "weights"))
     forget, retain = split.forget.everything(), split.kept.everything()
     with torch.no_grad():

@@ -17,6 +17,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, TrainingError
+from obliviate.experiment import Experiment
 from obliviate.methods import base
 from obliviate.methods.relative import OF_RECIPE, kinds
 from obliviate.task import Classification
@@ -51,7 +52,7 @@ def sharded(plain: testing.Bench, tmp_path_factory: pytest.TempPathFactory) -> t
     assert plain.recipe is not None
     recipe = dataclasses.replace(plain.recipe, shards=2, slices=3)
     checkpoints = tmp_path_factory.mktemp("checkpoints") / "original"
-    made = workflow.train(recipe, plain.train, plain.task, checkpoints=checkpoints)
+    made = workflow.train(Experiment(plain.task, recipe, plain.train), checkpoints=checkpoints)
     return dataclasses.replace(plain, original=made.model, recipe=recipe, checkpoints=checkpoints)
 
 
@@ -69,7 +70,7 @@ def by_class(data: Data, task: Classification, recipe: Recipe) -> testing.Bench:
     places = torch.cat([(y == label).nonzero().flatten()[:size] for label, size in enumerate(sizes)])
     train = data.train.select(ids[places.numpy()])
     split = Split.of(train, forget=train.ids[50:110], holdout=data.holdout)
-    return testing.Bench(workflow.train(recipe, train, task).model, task, recipe, train, split, data.test)
+    return testing.Bench(workflow.train(Experiment(task, recipe, train)).model, task, recipe, train, split, data.test)
 
 
 @pytest.fixture
@@ -311,7 +312,7 @@ def test_a_method_of_another_package_is_found_and_runs(
 ) -> None:
     install(monkeypatch, Shrink)
     assert list(methods.registry()) == [*(cls.name for cls in methods.BUILT_IN), "shrink"]
-    made = workflow.unlearn(original, split, methods.find("shrink")(factor=0.25), task)
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task), split, methods.find("shrink")(factor=0.25))
     np.testing.assert_allclose(
         made.model.get_parameter("conv1.bias").detach().numpy(), original.get_parameter("conv1.bias").detach() / 4
     )
@@ -320,12 +321,12 @@ def test_a_method_of_another_package_is_found_and_runs(
 
 def test_a_method_that_changes_nothing_is_refused(original: nn.Module, split: Split, task: Classification) -> None:
     with pytest.raises(MethodError, match="expected shrink to change the model, got the same weights"):
-        workflow.unlearn(original, split, Shrink(factor=1.0), task)
+        workflow.unlearn(workflow.TrainedModel.given(original, task), split, Shrink(factor=1.0))
 
 
 def test_weights_that_are_not_finite_are_refused(original: nn.Module, split: Split, task: Classification) -> None:
     with pytest.raises(TrainingError, match=r"expected finite weights, got NaN or Inf after Shrink\("):
-        workflow.unlearn(original, split, Shrink(factor=float("nan")), task)
+        workflow.unlearn(workflow.TrainedModel.given(original, task), split, Shrink(factor=float("nan")))
 
 
 def test_an_unknown_method_is_refused_with_the_known_names() -> None:
@@ -378,4 +379,6 @@ def test_labels_that_are_not_of_the_task_are_refused_before_any_work(
 ) -> None:
     split = Split.of(few, forget=few.ids[:5])
     with pytest.raises(DataError, match="expected labels in 0 … 4, got"):
-        workflow.unlearn(original, split, METHODS[0], Classification(classes=5), recipe=recipe)
+        workflow.unlearn(
+            workflow.TrainedModel.given(original, Classification(classes=5), recipe=recipe), split, METHODS[0]
+        )

@@ -8,6 +8,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.ct import CT, transpose
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -59,7 +60,11 @@ def test_training_begins_from_the_transposed_kernels(
 def test_a_model_without_such_convolutions_is_refused_before_any_training(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = workflow.train(tiny_recipe, tiny, three_classes).model
+    original = workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(MethodError, match=r"expected a model with square convolution kernels for ct, got .* without"):
-        workflow.unlearn(original, Split.of(tiny, forget=tiny.ids[:5]), CT(), three_classes, recipe=tiny_recipe)
+        workflow.unlearn(
+            workflow.TrainedModel.given(original, three_classes, recipe=tiny_recipe),
+            Split.of(tiny, forget=tiny.ids[:5]),
+            CT(),
+        )

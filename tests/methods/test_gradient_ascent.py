@@ -8,6 +8,7 @@ from torch import nn
 from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -21,7 +22,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_it_climbs_the_loss_of_the_forget_set_with_clipped_gradients(

@@ -10,6 +10,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.l1_sparse import L1Sparse, l1_norm
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -25,7 +26,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -51,7 +52,7 @@ def test_training_is_that_of_the_formula_written_out(
 
 def test_a_larger_gamma_leaves_smaller_weights(model: nn.Module, split: Split, three_classes: Classification) -> None:
     def norm(gamma: float) -> float:
-        made = workflow.unlearn(model, split, L1Sparse(gamma=gamma), three_classes).model
+        made = workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, L1Sparse(gamma=gamma)).model
         return float(l1_norm(made).detach())
 
     norms = [norm(gamma) for gamma in (1e-6, 1e-3, 1e-2)]

@@ -14,6 +14,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.laf import LAF
 from obliviate.models.vae import VAE
 from obliviate.task import Classification
@@ -52,7 +53,9 @@ class Net(nn.Module):
 
 @pytest.fixture(scope="module")
 def net(tiny: Samples, three_classes: Classification) -> nn.Module:
-    return workflow.train(Recipe(model=Net, epochs=3, batch_size=8, precision="float32"), tiny, three_classes).model
+    return workflow.train(
+        Experiment(three_classes, Recipe(model=Net, epochs=3, batch_size=8, precision="float32"), tiny)
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +178,7 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
     labels: Any, original: nn.Module, few: Samples, task: Classification, data: Data
 ) -> None:
     split = Split.of(few, forget=few.ids[few.everything().y.numpy() == 3])
-    made = workflow.unlearn(original, split, LAF(labels=labels), task).model
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task), split, LAF(labels=labels)).model
     y = data.test.everything().y.numpy()
 
     def accuracy(model: nn.Module, chosen: np.ndarray) -> float:
@@ -215,4 +218,4 @@ def test_a_layer_that_is_not_there_is_refused_before_any_work(
     for work in ("fit", "once", "epochs"):
         monkeypatch.setattr(Run, work, lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(MethodError, match="expected a layer of Net, got 'lost'; close names are last"):
-        workflow.unlearn(net, split, LAF(layer="lost"), three_classes)
+        workflow.unlearn(workflow.TrainedModel.given(net, three_classes), split, LAF(layer="lost"))

@@ -10,6 +10,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.lotus import LoTUS, accuracy
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -26,7 +27,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(split: Split, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, split.forget.joined(split.kept), three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, split.forget.joined(split.kept))).model
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods import nabla_tau
 from obliviate.methods.base import settle
 from obliviate.methods.nabla_tau import NablaTau, decay, objective
@@ -53,7 +54,7 @@ def small(parts: tuple[Samples, Samples]) -> Split:
 
 @pytest.fixture(scope="module")
 def model(parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, parts[0], three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, parts[0])).model
 
 
 def named(model: nn.Module) -> dict[str, Tensor]:
@@ -161,7 +162,7 @@ def test_forget_loss_rises_to_that_of_unseen_samples(
     split = Split.of(few, forget=few.ids[7:600:10], holdout=data.holdout)
     before = mean_loss(original, split.forget, task)
     method = in_numbers(learning_rate=2e-3, retain_passes=3.0, batch_size=256)
-    made = workflow.unlearn(original, split, method, task).model
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task), split, method).model
     after, unseen = mean_loss(made, split.forget, task), mean_loss(made, data.test, task)
     assert before < 0.8 * unseen
     assert abs(after - unseen) < 0.5 * abs(before - unseen)
@@ -297,7 +298,10 @@ def test_a_given_tau_needs_no_holdout(
     assert run.notes["tau"] == pytest.approx(value)
     assert NablaTau(tau=tau).needs == {"retain", "labels"}
     assert NablaTau().needs == {"retain", "labels", "holdout"}
-    assert workflow.unlearn(model, split, NablaTau(tau=tau, epochs=2), three_classes).role == "unlearned"
+    assert (
+        workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, NablaTau(tau=tau, epochs=2)).role
+        == "unlearned"
+    )
 
 
 @pytest.mark.parametrize("what", ["retain", "forget", "nothing"])
@@ -317,7 +321,7 @@ def test_a_holdout_set_that_is_no_baseline_is_refused_before_any_work(
     with pytest.raises(MethodError, match=message):
         NablaTau()(copy.deepcopy(model), split, Run(three_classes))
     with pytest.raises((DataError, MethodError), match=message):
-        workflow.unlearn(model, split, NablaTau(), three_classes)
+        workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, NablaTau())
 
 
 # ------------------------------------------------------------------------------------------- models and tasks
@@ -332,10 +336,10 @@ def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
     split = Split(*map(continuous, (small.forget, small.kept, small.holdout)))
     task, net = Regression(), Recipe(model="mlp", model_options={"features": 6, "classes": 1}).build(seed=0)
     before = mean_loss(net, split.kept, task)
-    made = workflow.unlearn(net, split, NablaTau(epochs=20), task)
+    made = workflow.unlearn(workflow.TrainedModel.given(net, task), split, NablaTau(epochs=20))
     assert mean_loss(made.model, split.kept, task) < before
     with pytest.raises(MethodError, match="expected a classification task for nabla_tau, got regression"):
-        workflow.unlearn(net, split, NablaTau(tau="log_classes"), task)
+        workflow.unlearn(workflow.TrainedModel.given(net, task), split, NablaTau(tau="log_classes"))
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.neg_grad_plus import NegGradPlus
 from obliviate.task import Classification
 from obliviate.training.inference import mean_loss
@@ -26,7 +27,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -55,7 +56,11 @@ def test_the_smaller_beta_the_less_is_left_of_the_forget_set(
 ) -> None:
     def forget_loss(beta: float) -> float:
         method = NegGradPlus(beta=beta, epochs=8, learning_rate=0.02)
-        return mean_loss(workflow.unlearn(model, split, method, three_classes).model, split.forget, three_classes)
+        return mean_loss(
+            workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, method).model,
+            split.forget,
+            three_classes,
+        )
 
     losses = [forget_loss(beta) for beta in (0.95, 0.7, 0.4)]
     assert losses[0] < losses[1] < losses[2]

@@ -14,6 +14,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import check_classification
 from obliviate.methods.never_seen import NeverSeen, _Lesson
 from obliviate.references.pool import ReferencePool
@@ -152,10 +153,13 @@ def learnt(
     """A model that has learnt random labels by heart, a request, and teachers."""
     train, holdout = noise.select(noise.ids[:180]), noise.select(noise.ids[180:])
     pool = workflow.train_references(
-        by_heart, train, holdout, two_classes, folder=tmp_path_factory.mktemp("pool"), models=4, seed=9, workers=0
+        Experiment(two_classes, by_heart, train, holdout, seed=9),
+        folder=tmp_path_factory.mktemp("pool"),
+        models=4,
+        workers=0,
     )
     split = Split.of(train, forget=train.ids[:40], holdout=holdout)
-    return workflow.train(by_heart, train, two_classes).model, split, pool
+    return workflow.train(Experiment(two_classes, by_heart, train)).model, split, pool
 
 
 @pytest.mark.parametrize("retain", [True, False])
@@ -164,7 +168,9 @@ def test_labels_learnt_by_heart_are_forgotten_and_the_rest_stays(
 ) -> None:
     original, split, pool = learnt
     asked = split if retain else split.without_retain()
-    unlearned = workflow.unlearn(original, asked, NeverSeen(), two_classes, recipe=by_heart, teachers=pool)
+    unlearned = workflow.unlearn(
+        workflow.TrainedModel.given(original, two_classes, recipe=by_heart), asked, NeverSeen(), teachers=pool
+    )
     assert unlearned.teachers == pool.fingerprint
 
     def right(model: nn.Module, samples: Samples) -> float:
@@ -186,10 +192,11 @@ def test_a_small_request_without_the_retain_set_takes_its_least_steps(
         if stage == "never_seen":
             epochs.append((done, total))
 
-    workflow.unlearn(
-        original, few, NeverSeen(epochs=1, least_steps=10), two_classes, recipe=by_heart, teachers=pool,
-        measure=False, progress=progress,
-    )  # fmt: skip
+    given, method = (
+        workflow.TrainedModel.given(original, two_classes, recipe=by_heart),
+        NeverSeen(epochs=1, least_steps=10),
+    )
+    workflow.unlearn(given, few, method, teachers=pool, progress=progress, measure=None)
     assert epochs[-1] == (5, 5)  # of 64 samples, which are two batches of 32
 
 
@@ -198,32 +205,35 @@ def test_an_audit_does_not_rest_on_the_teachers_of_a_model(
 ) -> None:
     train, unseen = tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
     split = Split.of(train, forget=train.ids[:8])
-    original = workflow.train(tiny_recipe, train, three_classes)
+    original = workflow.train(Experiment(three_classes, tiny_recipe, train))
     pools = [
         workflow.train_references(
-            tiny_recipe, train, unseen, three_classes, folder=tmp_path, models=4, seed=seed, workers=0
+            Experiment(three_classes, tiny_recipe, train, unseen, seed=seed), folder=tmp_path, models=4, workers=0
         )
         for seed in (0, 1)
     ]
-    taught = workflow.unlearn(
-        original.model, split, NeverSeen(), three_classes, recipe=tiny_recipe, teachers=pools[1], measure=False
-    )
+    taught = workflow.unlearn(original, split, NeverSeen(), teachers=pools[1], measure=None)
     with pytest.raises(AuditError, match=f"got the teachers {pools[1].fingerprint} of NeverSeen; train references"):
-        workflow.audit_models([original, taught], split, unseen, pools[1], task=three_classes)
-    workflow.audit_models([original, taught], split, unseen, pools[0], task=three_classes)
+        workflow.audit_models(
+            Experiment(three_classes, tiny_recipe, train, unseen), [original, taught], split, pools[1]
+        )
+    workflow.audit_models(Experiment(three_classes, tiny_recipe, train, unseen), [original, taught], split, pools[0])
 
 
 def test_teachers_of_another_model_are_refused_before_any_work(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     pool: ReferencePool = workflow.train_references(
-        tiny_recipe, tiny, None, three_classes, folder=tmp_path, models=4, workers=0
+        Experiment(three_classes, tiny_recipe, tiny, None), folder=tmp_path, models=4, workers=0
     )
     split = Split.of(tiny, forget=tiny.ids[:8])
     model = tiny_recipe.build(seed=0)
     with pytest.raises(MethodError, match="got others in batch_size; train them by the model's recipe"):
         workflow.unlearn(
-            model, split, NeverSeen(), three_classes, recipe=replace(tiny_recipe, batch_size=8), teachers=pool
+            workflow.TrainedModel.given(model, three_classes, recipe=replace(tiny_recipe, batch_size=8)),
+            split,
+            NeverSeen(),
+            teachers=pool,
         )
     assert isinstance(PoolTeachers.of(pool, tiny_recipe, three_classes), PoolTeachers)
 
@@ -249,17 +259,18 @@ def test_shadows_learn_from_the_teachers_too_and_other_teachers_make_other_shado
     split = Split.of(train, forget=train.ids[:12])
     audited, *taught = (
         workflow.train_references(
-            tiny_recipe, train, part, three_classes, folder=tmp_path / str(seed), models=4, seed=seed, workers=0
+            Experiment(three_classes, tiny_recipe, train, part, seed=seed),
+            folder=tmp_path / str(seed),
+            models=4,
+            workers=0,
         )
         for seed, part in ((0, unseen), (1, None), (2, None))
     )
+    experiment, requests = Experiment(three_classes, tiny_recipe, train, unseen), [(split, NeverSeen())]
     shadows = [
-        workflow.train_shadows(
-            audited, tiny_recipe, train, unseen, split, NeverSeen(), three_classes, teachers=teachers, workers=0
-        )
-        for teachers in taught
+        workflow.train_shadows(experiment, audited, requests, teachers=teachers, workers=0) for teachers in taught
     ]
     assert shadows[0].fingerprint != shadows[1].fingerprint
     assert not (shadows[0].logits[0] == shadows[1].logits[0]).all()
     with pytest.raises(MethodError, match="expected a pool of teachers for never_seen, got none"):
-        workflow.train_shadows(audited, tiny_recipe, train, unseen, split, NeverSeen(), three_classes, workers=0)
+        workflow.train_shadows(experiment, audited, requests, workers=0)

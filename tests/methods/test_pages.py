@@ -13,6 +13,7 @@ from obliviate import methods, workflow
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
@@ -58,18 +59,20 @@ def settings(page: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the examples take as given: a model, another one, a split with a holdout set, the task, the recipe."""
+    """What the examples take as given: an original, its network, another, a split with holdout, task and recipe."""
     assert data.holdout is not None
     batch = data.train.select(data.train.ids[:90]).everything()
     train = Samples.from_tensors(batch.x, batch.y, ids=[f"id{place}" for place in range(90)])
     task = Classification(classes=10)
     recipe = Recipe(model_options={"width": 4, "hidden": 16}, epochs=3, batch_size=16)
+    original = workflow.train(Experiment(task, recipe, train))
     return {
         "ob": obliviate,
         "train": train,
         "root": tmp_path_factory.mktemp("checkpoints"),
-        "model": workflow.train(recipe, train, task).model,
-        "other_model": workflow.train(recipe, train, task, seed=1).model,
+        "original": original,
+        "model": original.model,
+        "other_model": workflow.train(Experiment(task, recipe, train, seed=1)).model,
         "split": Split.of(train, forget=train.ids[:6], holdout=data.holdout),
         "task": task,
         "recipe": recipe,
@@ -83,7 +86,7 @@ def test_the_examples_of_a_page_run(page: Path, names: dict[str, Any]) -> None:
         exec(compile(block, page.name, "exec"), mine)
     for made in mine.values():
         if isinstance(made, type) and hasattr(made, "needs"):  # a method that the page shows how to write
-            assert workflow.unlearn(mine["model"], mine["split"], made(), mine["task"]).role == "unlearned"
+            assert workflow.unlearn(mine["original"], mine["split"], made()).role == "unlearned"
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda page: page.stem)

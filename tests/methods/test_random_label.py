@@ -11,6 +11,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.random_label import RandomLabel
 from obliviate.task import Classification, Regression
 from obliviate.training.random_labels import wrong_labels
@@ -40,7 +41,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def labels(samples: Samples) -> dict[str, int]:

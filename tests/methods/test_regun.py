@@ -9,6 +9,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.regun import ReGUn, drawn
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -24,7 +25,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(split: Split, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, split.forget.joined(split.kept), three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, split.forget.joined(split.kept))).model
 
 
 def method(**settings: float) -> ReGUn:

@@ -155,17 +155,25 @@ def test_the_outcome_is_that_of_the_numbers(
         epochs=1,
         batch_size=scale.batch_size,
     )
-    made = [workflow.unlearn(original, split, method, task, recipe=recipe) for method in (relative, numbers)]
+    made = [
+        workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, method)
+        for method in (relative, numbers)
+    ]
     assert made[0].method == made[1].method == repr(numbers)
     assert weights_sha256(made[0].model) == weights_sha256(made[1].model)
     assert "found_learning_rate" not in made[0].notes
 
 
 def test_without_a_recipe_the_scale_is_found_and_told(original: nn.Module, split: Split, task: Classification) -> None:
-    unlearned = workflow.unlearn(original, split, FineTune(learning_rate="0.5x", epochs="5%"), task)
+    unlearned = workflow.unlearn(
+        workflow.TrainedModel.given(original, task), split, FineTune(learning_rate="0.5x", epochs="5%")
+    )
     half = float(f"{unlearned.notes['found_learning_rate'] / 2:.12g}")
     assert unlearned.method == repr(FineTune(**NUMBERS | {"learning_rate": half, "epochs": 1}))
-    assert "found_learning_rate" not in workflow.unlearn(original, split, FineTune(**NUMBERS), task).notes
+    assert (
+        "found_learning_rate"
+        not in workflow.unlearn(workflow.TrainedModel.given(original, task), split, FineTune(**NUMBERS)).notes
+    )
 
 
 # ------------------------------------------------------------------------------------------- what is refused
@@ -218,7 +226,7 @@ def test_a_multiple_of_another_optimisers_rate_is_refused_before_any_work(
     )
     method = FineTune(optimizer=optimizer, learning_rate="1.5x")
     with pytest.raises(MethodError, match=message):
-        workflow.unlearn(original, split, method, task, recipe=Recipe(optimizer=recipes))
+        workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=Recipe(optimizer=recipes)), split, method)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])
@@ -306,7 +314,9 @@ def test_a_method_of_ones_own_takes_them_by_the_types_of_its_fields(
     )
     with pytest.raises(MethodError, match=r"expected speed as a number above 0 or .* got 'fast'; .* of mine"):
         Mine(speed="fast")
-    made = workflow.unlearn(original, split, replace(Mine(), speed="0.01x"), task, recipe=recipe)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(Mine(), speed="0.01x")
+    )
     assert f"batch_size={recipe.batch_size}, " in made.method
     of_recipe = dict.fromkeys(("momentum", "weight_decay", "batch_size"), "the recipe's")
     assert base.describe(Mine)["when_none"] == {"always": of_recipe}

@@ -10,6 +10,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.random_label import RandomLabel
 from obliviate.methods.salun import SalUn
 from obliviate.task import Classification
@@ -30,7 +31,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def flat(model: nn.Module) -> Tensor:

@@ -10,6 +10,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.scrub import Scrub
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
@@ -24,7 +25,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -92,7 +93,9 @@ def test_the_model_leaves_its_old_predictions_on_a_forgotten_class_only(
 ) -> None:
     split = Split.of(few, forget=few.ids[(few.everything().y == 9).numpy()])
     made = workflow.unlearn(
-        original, split, Scrub(epochs=3, max_epochs=2, alpha=0.05, batch_size=128, forget_batch_size=32), task
+        workflow.TrainedModel.given(original, task),
+        split,
+        Scrub(epochs=3, max_epochs=2, alpha=0.05, batch_size=128, forget_batch_size=32),
     ).model
     with torch.no_grad():
         left, stayed = (

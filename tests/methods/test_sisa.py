@@ -14,6 +14,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples, Store
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.sisa import SISA
 from obliviate.models.ensemble import Ensemble
@@ -36,7 +37,7 @@ def trained(
     tiny: Samples, three_classes: Classification, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Ensemble, Path]:
     root = tmp_path_factory.mktemp("trained")
-    model = workflow.train(recipe, tiny, three_classes, seed=SEED, checkpoints=root).model
+    model = workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED), checkpoints=root).model
     assert isinstance(model, Ensemble)
     return model, root
 
@@ -56,7 +57,9 @@ def root(trained: tuple[Ensemble, Path], tmp_path: Path) -> Path:
 def forget(three_classes: Classification, recipe: Recipe, root: Path) -> Callable[..., Any]:
     def forget(model: nn.Module, split: Split, **options: Any) -> Any:
         given: dict[str, Any] = {"recipe": recipe, "seed": SEED, "checkpoints": root}
-        return workflow.unlearn(model, split, SISA(), three_classes, **given | options).model
+        return workflow.unlearn(
+            workflow.TrainedModel.given(model, three_classes), split, SISA(), **given | options
+        ).model
 
     return forget
 
@@ -74,6 +77,9 @@ class Recording:
 
     def __len__(self) -> int:
         return len(self.store)
+
+    def shape(self) -> tuple[int, ...]:
+        return self.store.shape()
 
     def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         self.read |= set(rows.tolist())
@@ -103,7 +109,7 @@ def test_weights_are_bit_equal_to_training_on_the_retained_samples_from_scratch(
     name: str, tiny: Samples, three_classes: Classification, recipe: Recipe, model: Ensemble, forget: Callable[..., Any]
 ) -> None:
     made = forget(model, Split.of(tiny, forget=[name]))
-    scratch = workflow.train(recipe, tiny.without([name]), three_classes, seed=SEED).model
+    scratch = workflow.train(Experiment(three_classes, recipe, tiny.without([name]), seed=SEED)).model
     assert weights_sha256(made) == weights_sha256(scratch)
     assert weights_sha256(made) != weights_sha256(model)
 
@@ -112,7 +118,9 @@ def test_retrain_gives_the_same_model(
     tiny: Samples, three_classes: Classification, recipe: Recipe, model: Ensemble, forget: Callable[..., Any]
 ) -> None:
     split = Split.of(tiny, forget=tiny.ids[3:9])
-    retrained = workflow.unlearn(model, split, Retrain(), three_classes, recipe=recipe, seed=SEED)
+    retrained = workflow.unlearn(
+        workflow.TrainedModel.given(model, three_classes, recipe=recipe), split, Retrain(), seed=SEED
+    )
     assert weights_sha256(forget(model, split)) == weights_sha256(retrained.model)
 
 
@@ -144,7 +152,9 @@ def test_notes_say_what_was_trained_again(
     tiny: Samples, three_classes: Classification, model: Ensemble, recipe: Recipe, root: Path, steps: list[set[str]]
 ) -> None:
     split = Split.of(tiny, forget=ids_at(tiny, 0, 1)[:1])
-    made = workflow.unlearn(model, split, SISA(), three_classes, recipe=recipe, seed=SEED, checkpoints=root)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(model, three_classes, recipe=recipe, checkpoints=root), split, SISA(), seed=SEED
+    )
     whole = sum(one.visits for row in plan(split.kept, recipe, seed=SEED) for one in row)
     assert made.notes == {"slices_retrained": 2, "visits_share": sum(map(len, steps)) / whole}
 
@@ -182,7 +192,7 @@ def test_forgotten_samples_are_never_read_again_over_three_requests(
         assert not set.union(*steps) & gone
         assert not {str(tiny.ids[row]) for row in store.read} & gone
         left = split.kept
-        scratch = workflow.train(recipe, tiny.without(sorted(gone)), three_classes, seed=SEED).model
+        scratch = workflow.train(Experiment(three_classes, recipe, tiny.without(sorted(gone)), seed=SEED)).model
         assert weights_sha256(current) == weights_sha256(scratch)
     assert len(list(root.iterdir())) == 4
 
@@ -226,7 +236,7 @@ def test_a_slice_that_is_emptied_is_no_obstacle(
 ) -> None:
     gone = np.concatenate([ids_at(tiny, 1, 0), ids_at(tiny, 2, 1)])
     made = forget(model, Split.of(tiny, forget=gone))
-    scratch = workflow.train(recipe, tiny.without(gone), three_classes, seed=SEED).model
+    scratch = workflow.train(Experiment(three_classes, recipe, tiny.without(gone), seed=SEED)).model
     assert weights_sha256(made) == weights_sha256(scratch)
 
 
@@ -250,7 +260,7 @@ def test_killed_after_every_epoch_and_resumed_is_bit_equal_and_keeps_finished_sl
     steps: list[set[str]],
 ) -> None:
     split = Split.of(tiny, forget=[ids_at(tiny, 0, 0)[0], ids_at(tiny, 1, 1)[0]])
-    whole = weights_sha256(workflow.train(recipe, split.kept, three_classes, seed=SEED).model)
+    whole = weights_sha256(workflow.train(Experiment(three_classes, recipe, split.kept, seed=SEED)).model)
     steps.clear()
     work = tmp_path / "work"
     work.mkdir()
@@ -292,7 +302,7 @@ def test_killed_after_every_epoch_and_resumed_is_bit_equal_and_keeps_finished_sl
 def test_interrupted_training_in_shards_goes_on_at_the_slice(
     tiny: Samples, three_classes: Classification, recipe: Recipe, tmp_path: Path, steps: list[set[str]]
 ) -> None:
-    whole = weights_sha256(workflow.train(recipe, tiny, three_classes, seed=SEED).model)
+    whole = weights_sha256(workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED)).model)
     count = len(steps)
     steps.clear()
     first = plan(tiny, recipe, seed=SEED)[0][0]
@@ -302,9 +312,9 @@ def test_interrupted_training_in_shards_goes_on_at_the_slice(
             raise Killed
 
     with pytest.raises(Killed):
-        workflow.train(recipe, tiny, three_classes, seed=SEED, folder=tmp_path, progress=dying)
+        workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED), folder=tmp_path, progress=dying)
     steps.clear()
-    made = workflow.train(recipe, tiny, three_classes, seed=SEED, folder=tmp_path)
+    made = workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED), folder=tmp_path)
     assert weights_sha256(made.model) == whole
     assert len(steps) <= count - first.epochs * -(-len(first.samples) // recipe.batch_size)
 
@@ -320,11 +330,11 @@ def split(tiny: Samples) -> Split:
 def test_a_model_that_was_not_trained_in_shards_is_refused_before_any_work(
     tiny: Samples, tiny_recipe: Recipe, three_classes: Classification, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = workflow.train(tiny_recipe, tiny, three_classes).model
+    plain = workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
     message = r"expected a model trained in shards, got MLP; train with `obliviate train --shards 5 --slices 10`"
     with pytest.raises(MethodError, match=message):
-        workflow.unlearn(plain, split, SISA(), three_classes, recipe=tiny_recipe)
+        workflow.unlearn(workflow.TrainedModel.given(plain, three_classes, recipe=tiny_recipe), split, SISA())
 
 
 @pytest.mark.parametrize(

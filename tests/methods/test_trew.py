@@ -9,6 +9,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.trew import TREW, similarities
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -24,7 +25,7 @@ def split(tiny: Samples) -> Split:
 
 @pytest.fixture(scope="module")
 def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(tiny_recipe, tiny, three_classes).model
+    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_similarities_are_cosines_that_ignore_what_all_classes_share() -> None:
@@ -66,7 +67,7 @@ def test_a_class_is_forgotten_and_the_others_are_known_still(
     original: nn.Module, few: Samples, task: Classification, recipe: Recipe
 ) -> None:
     split = Split.of(few, forget="class:7")
-    made = workflow.unlearn(original, split, TREW(), task, recipe=recipe).model
+    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, TREW()).model
     forget, kept = split.forget.everything(), split.kept.everything()
     assert float((made(forget.x).argmax(1) == 7).float().mean()) < 0.05
     before, after = (float((one(kept.x).argmax(1) == kept.y).float().mean()) for one in (original, made))

@@ -20,6 +20,7 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, RecipeError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import Method, settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -65,7 +66,7 @@ def trained(
 ) -> ReferencePool:
     folder = tmp_path_factory.mktemp("pool")
     return workflow.train_references(
-        tiny_recipe, parts.train, parts.unseen, three_classes, folder=folder, models=MEMBERS, workers=0
+        Experiment(three_classes, tiny_recipe, parts.train, parts.unseen), folder=folder, models=MEMBERS, workers=0
     )
 
 
@@ -87,7 +88,8 @@ def make(parts: Parts, three_classes: Classification, tiny_recipe: Recipe) -> Ma
         if "executor" not in given:
             given = {"workers": 0} | given
         recipe, unseen, split = (given.pop(name) for name in ("recipe", "unseen", "split"))
-        return workflow.train_shadows(pool, recipe, parts.train, unseen, split, method, three_classes, **given)
+        experiment = Experiment(three_classes, recipe, parts.train, unseen, seed=given.pop("seed", 0))
+        return workflow.train_shadows(experiment, pool, [*given.pop("earlier", ()), (split, method)], **given)
 
     return make
 
@@ -208,7 +210,9 @@ def test_shadows_of_a_later_request_go_through_the_earlier_ones_first(
         model = tiny_recipe.build(seed=0)
         model.load_state_dict(load_file(pool.weights[r]))
         for (split, own), method in zip(steps, (before, then), strict=True):
-            model = workflow.unlearn(model, split, method, three_classes, recipe=tiny_recipe, seed=own).model
+            model = workflow.unlearn(
+                workflow.TrainedModel.given(model, three_classes, recipe=tiny_recipe), split, method, seed=own
+            ).model
         np.testing.assert_array_equal(shadows.logits[r], outputs(model, population.select(shadows.ids)).numpy())
     kept = json.loads((shadows.folder / "shadows.json").read_text(encoding="utf-8"))
     assert kept["unlearning"].endswith(
@@ -273,7 +277,10 @@ def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
     first = make(pool, FineTune(epochs=1))
     before = made(pool.folder)
     grown = workflow.train_references(
-        tiny_recipe, parts.train, parts.unseen, three_classes, folder=pool.folder.parent, models=6, workers=0
+        Experiment(three_classes, tiny_recipe, parts.train, parts.unseen),
+        folder=pool.folder.parent,
+        models=6,
+        workers=0,
     )
     more = make(grown, FineTune(epochs=1))
     after = made(pool.folder)
@@ -335,7 +342,7 @@ def test_a_request_that_shadows_cannot_answer_is_refused(
     with pytest.raises(AuditError, match="expected a request for training samples, got 's55' outside the training set"):
         make(pool, FineTune(), split=strange)
     seen = replace(parts.split, holdout=parts.unseen.select(["s31"]))
-    with pytest.raises(AuditError, match="expected unseen samples that no method can see, got 's31'"):
+    with pytest.raises(AuditError, match="expected test samples that no method can see, got 's31'"):
         make(pool, FineTune(), split=seen)
     other = r"expected the model, the recipe, the task and the samples of references \w+, got others \(theirs: "
     with pytest.raises(AuditError, match=rf"{other}epochs 3, not 4\)"):

@@ -9,6 +9,7 @@ import torch
 from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.references.jobs import read_record
 from obliviate.references.member import read_member
 from obliviate.references.pool import ReferencePool, train_pool
@@ -82,7 +83,7 @@ def test_a_pool_by_owner_leaves_whole_owners_out_and_is_another_pool(
     train, unseen = tiny.select(tiny.ids[:48]), tiny.select(tiny.ids[48:])
     pools = [
         workflow.train_references(
-            tiny_recipe, train, unseen, three_classes, folder=tmp_path, models=4, workers=0, groups=groups
+            Experiment(three_classes, tiny_recipe, train, unseen), folder=tmp_path, models=4, workers=0, groups=groups
         )
         for groups in (None, owners)
     ]

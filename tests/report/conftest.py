@@ -12,6 +12,7 @@ from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role, Shadows
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.report import pictures
 from obliviate.results.schema import Competition, Results, exposed_names
 from obliviate.task import Classification
@@ -74,24 +75,22 @@ def make(
     train, unseen = tiny.select(tiny.ids[:40]), tiny.select(tiny.ids[40:])
     split = Split.of(train, forget=train.ids[5:15])
     folder = tmp_path_factory.mktemp("pool")
-    pool = workflow.train_references(
-        tiny_recipe, train, unseen, three_classes, folder=folder, models=4, workers=0, keep_weights=False
-    )
+    experiment = Experiment(three_classes, tiny_recipe, train, unseen)
+    pool = workflow.train_references(experiment, folder=folder, models=4, workers=0, keep_weights=False)
 
     def made(candidates: list[Candidate], world: World, settings: AuditSettings) -> Results:
         return workflow.describe(
+            experiment,
             audit(candidates, world.pool, world.samples, settings),
             split,
-            unseen,
             pool,
-            three_classes,
-            tiny_recipe,
-            seed=0,
-            data_name="simulated",
-            data_sha256="0" * 64,
-            forget_rule="ids",
-            wall_seconds=1.0,
-            command="obliviate audit",
+            workflow.Circumstances(
+                data_name="simulated",
+                data_sha256="0" * 64,
+                forget_rule="ids",
+                wall_seconds=1.0,
+                command="obliviate audit",
+            ),
         )
 
     return made

@@ -13,6 +13,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import RecipeError
+from obliviate.experiment import Experiment
 from obliviate.methods.fine_tune import FineTune
 from obliviate.task import CausalLM, Classification, MultiLabel, Task
 from obliviate.training.recipe import Recipe
@@ -172,13 +173,15 @@ def test_such_models_are_refused_before_training_unlearning_and_audits(end: nn.M
     sound = Recipe(model=Net, epochs=1, batch_size=4)
     split = Split.of(train, forget=["r0", "r1"])
     with pytest.raises(RecipeError, match=r"^expected (logits|the same output)"):
-        workflow.train(recipe, train, TASK)
+        workflow.train(Experiment(TASK, recipe, train))
     with pytest.raises(RecipeError, match=r"^expected (logits|the same output)"):
-        workflow.unlearn(Net(end=end), split, FineTune(epochs=1), TASK, recipe=sound)
+        workflow.unlearn(workflow.TrainedModel.given(Net(end=end), TASK, recipe=sound), split, FineTune(epochs=1))
     with pytest.raises(RecipeError, match=r"^expected (logits|the same output)"):
-        workflow.train_references(recipe, train, unseen, TASK, folder=tmp_path, models=4, workers=0)
-    pool = workflow.train_references(sound, train, unseen, TASK, folder=tmp_path, models=4, workers=0)
-    for task in (TASK, None):
-        models = [workflow.TrainedModel.given(Net()), workflow.TrainedModel.given(Net(end=end), role="unlearned")]
-        with pytest.raises(RecipeError, match=r"^expected (logits|the same output)"):
-            workflow.audit_models(models, split, unseen, pool, task=task)
+        workflow.train_references(Experiment(TASK, recipe, train, unseen), folder=tmp_path, models=4, workers=0)
+    pool = workflow.train_references(Experiment(TASK, sound, train, unseen), folder=tmp_path, models=4, workers=0)
+    models = [
+        workflow.TrainedModel.given(Net(), TASK),
+        workflow.TrainedModel.given(Net(end=end), TASK, role="unlearned"),
+    ]
+    with pytest.raises(RecipeError, match=r"^expected (logits|the same output)"):
+        workflow.audit_models(Experiment(TASK, sound, train, unseen), models, split, pool)

@@ -17,6 +17,7 @@ from obliviate import methods, workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import serves
 from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Task
 from obliviate.training.inference import mean_loss
@@ -156,7 +157,7 @@ def worlds() -> dict[str, World]:
         ids = [f"{place:03d}" for place in range(len(x))]
         everything = Samples.from_tensors(x, y, ids=ids)
         train, unseen = everything.select(ids[:SIZE]), everything.select(ids[SIZE:])
-        made[name] = World(task, recipe, train, unseen, workflow.train(recipe, train, task).model)
+        made[name] = World(task, recipe, train, unseen, workflow.train(Experiment(task, recipe, train)).model)
     return made
 
 
@@ -167,15 +168,19 @@ def test_a_method_serves_a_task_or_is_refused_by_name(name: str, kind: str, worl
     method = methods.find(name)(**SETTINGS.get(name, {}))
     if not able(name, kind):
         with pytest.raises(MethodError, match=r"^expected .*, got .*; ") as error:
-            workflow.unlearn(world.original, world.split, method, world.task, recipe=world.recipe)
+            workflow.unlearn(
+                workflow.TrainedModel.given(world.original, world.task, recipe=world.recipe), world.split, method
+            )
         assert name in str(error.value)
         return
     split, teachers = world.request(name), None
     if name in TAUGHT:
         teachers = workflow.train_references(
-            world.recipe, world.train, world.unseen, world.task, folder=tmp_path, models=4, workers=0
+            Experiment(world.task, world.recipe, world.train, world.unseen), folder=tmp_path, models=4, workers=0
         )
-    made = workflow.unlearn(world.original, split, method, world.task, recipe=world.recipe, teachers=teachers)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(world.original, world.task, recipe=world.recipe), split, method, teachers=teachers
+    )
     losses = [mean_loss(made.model, samples, world.task) for samples in (split.forget, split.kept)]
     assert np.isfinite(losses).all()
 
@@ -188,10 +193,16 @@ def test_sisa_forgets_exactly_where_probabilities_can_be_averaged(kind: str, wor
         with pytest.raises(
             MethodError, match=r"^expected a task that sisa serves \(classification\), got .*; use one of "
         ):
-            workflow.unlearn(world.original, world.split, sisa, world.task, recipe=recipe, checkpoints=checkpoints)
+            workflow.unlearn(
+                workflow.TrainedModel.given(world.original, world.task, recipe=recipe, checkpoints=checkpoints),
+                world.split,
+                sisa,
+            )
         return
-    original = workflow.train(recipe, world.train, world.task, checkpoints=checkpoints).model
-    made = workflow.unlearn(original, world.split, sisa, world.task, recipe=recipe, checkpoints=checkpoints)
+    original = workflow.train(Experiment(world.task, recipe, world.train), checkpoints=checkpoints).model
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(original, world.task, recipe=recipe, checkpoints=checkpoints), world.split, sisa
+    )
     assert made.model(world.unseen.everything().x).shape == (SIZE, 3)
     assert np.isfinite(mean_loss(made.model, world.split.kept, world.task))
 
@@ -210,7 +221,9 @@ def test_methods_that_climb_the_loss_raise_it_on_what_is_to_be_forgotten(
 ):
     world = worlds[kind]
     method = methods.find(name)(**CLIMBING[name])
-    made = workflow.unlearn(world.original, world.split, method, world.task, recipe=world.recipe).model
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(world.original, world.task, recipe=world.recipe), world.split, method
+    ).model
     before, after = (mean_loss(one, world.split.forget, world.task) for one in (world.original, made))
     assert after > before
 
@@ -224,9 +237,11 @@ def test_the_embeddings_of_a_hugging_face_model_are_trained_where_others_are_per
     task, _, x, y = text()
     samples = Samples.from_tensors(x[:60], y[:60])
     recipe = Recipe(model="huggingface", model_options=options, **settings)
-    original: Any = workflow.train(recipe, samples, task).model
+    original: Any = workflow.train(Experiment(task, recipe, samples)).model
     split = Split.of(samples, forget=samples.ids[:20])
-    made: Any = workflow.unlearn(original, split, methods.find(name)(), task, recipe=recipe).model
+    made: Any = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, methods.find(name)()
+    ).model
     tables = [one.model.get_input_embeddings().weight for one in (original, made)]
     assert (tables[0] != tables[1]).any(1).tolist() == [False, *[True] * (WORDS - 1)]
 
@@ -234,7 +249,11 @@ def test_the_embeddings_of_a_hugging_face_model_are_trained_where_others_are_per
 def test_the_refusal_names_methods_that_serve_the_task(worlds: dict[str, World]):
     world = worlds["regression"]
     with pytest.raises(MethodError) as error:
-        workflow.unlearn(world.original, world.split, methods.find("salun")(), world.task, recipe=world.recipe)
+        workflow.unlearn(
+            workflow.TrainedModel.given(world.original, world.task, recipe=world.recipe),
+            world.split,
+            methods.find("salun")(),
+        )
     named = str(error.value).partition("use one of ")[2].split(", ")
     assert {"fine_tune", "nabla_tau", "scrub"} <= set(named)
     assert all(serves(methods.find(name), "regression") for name in named)

@@ -10,6 +10,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, RecipeError
+from obliviate.experiment import Experiment
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.rum import memorisation
@@ -97,10 +98,12 @@ def test_tasks_that_have_no_such_classes_refuse_them_before_any_work(
 ) -> None:
     monkeypatch.setattr(Recipe, "build", lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(RecipeError, match=message):
-        workflow.train(Recipe(class_weights=WEIGHTS), tiny, task)
+        workflow.train(Experiment(task, Recipe(class_weights=WEIGHTS), tiny))
     with pytest.raises(RecipeError, match=message):
         workflow.unlearn(
-            nn.Linear(6, 3), Split.of(tiny, forget=["s01"]), FineTune(), task, recipe=Recipe(class_weights=WEIGHTS)
+            workflow.TrainedModel.given(nn.Linear(6, 3), task, recipe=Recipe(class_weights=WEIGHTS)),
+            Split.of(tiny, forget=["s01"]),
+            FineTune(),
         )
 
 
@@ -117,10 +120,12 @@ def test_balanced_weights_raise_the_recall_of_a_rare_class_in_training_and_retra
     weighted = Recipe.from_dict(recipe.to_dict() | {"class_weights": list(weights)})
     split, found = Split.of(rare, forget=rare.ids[:60]), {}
     for name, one in (("plain", recipe), ("weighted", weighted)):
-        original = workflow.train(one, rare, two_classes).model
+        original = workflow.train(Experiment(two_classes, one, rare)).model
         models: dict[str, Any] = {"original": original}
         for method in (Retrain(), FineTune(learning_rate=0.05)):
-            models[method.name] = workflow.unlearn(original, split, method, two_classes, recipe=one).model
+            models[method.name] = workflow.unlearn(
+                workflow.TrainedModel.given(original, two_classes, recipe=one), split, method
+            ).model
         found[name] = {key: rare_recall(model, split.kept) for key, model in models.items()}
     for key in found["plain"]:
         assert found["weighted"][key] > found["plain"][key] + 0.2, (key, found)

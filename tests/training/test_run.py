@@ -19,7 +19,7 @@ from obliviate.task import Classification
 from obliviate.training import run as engine
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.types import Batch
 
 
@@ -336,7 +336,7 @@ def test_clipping_bounds_the_norm_of_the_gradient(clip_norm: float | None):
     model = linear([1.0, 2.0])
     one = run()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    mean = one.fit(model, one.batches(rows([6.0, 8.0]), 1, 0), output, optimizer, clip_norm=clip_norm)
+    mean = one.fit(model, one.batches(rows([6.0, 8.0]), 1, 0), output, optimizer, update=Update(clip_norm=clip_norm))
     step = torch.tensor([1.0, 2.0]) - model.weight.detach()[0]
     expected = min(10.0, clip_norm or 10.0)
     torch.testing.assert_close(step, torch.tensor([0.6, 0.8]) * expected)
@@ -348,7 +348,7 @@ def test_clipping_sees_only_the_weights_that_may_change():
     one = run()
     mask = {"weight": torch.tensor([[True, False]])}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    one.fit(model, one.batches(rows([3.0, 400.0]), 1, 0), output, optimizer, clip_norm=5.0, mask=mask)
+    one.fit(model, one.batches(rows([3.0, 400.0]), 1, 0), output, optimizer, update=Update(clip_norm=5.0, mask=mask))
     assert model.weight.tolist() == [[-3.0, 0.0]]
 
 
@@ -386,7 +386,7 @@ def test_outside_the_mask_weights_stay_bit_identical(tiny: Samples, three_classe
     mask = {key: torch.rand(value.shape, generator=generator) < 0.5 for key, value in model.named_parameters()}
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
     for epoch in (1, 2):
-        one.fit(model, one.batches(tiny, 16, epoch), three_classes.loss, optimizer, mask=mask)
+        one.fit(model, one.batches(tiny, 16, epoch), three_classes.loss, optimizer, update=Update(mask=mask))
     for key, value in model.named_parameters():
         assert torch.equal(value[~mask[key]], before[key][~mask[key]])
         assert (value[mask[key]] != before[key][mask[key]]).all()
@@ -395,7 +395,13 @@ def test_outside_the_mask_weights_stay_bit_identical(tiny: Samples, three_classe
 def test_inside_the_mask_weights_move_as_if_the_others_were_constants(tiny: Samples, three_classes: Classification):
     masked, reference, one = two_layers(), two_layers(), run()
     mask = {key: torch.full(value.shape, key == "2.weight") for key, value in masked.named_parameters()}
-    one.fit(masked, one.batches(tiny, 16, 0), three_classes.loss, OPTIMIZERS["sgd"](masked.parameters()), mask=mask)
+    one.fit(
+        masked,
+        one.batches(tiny, 16, 0),
+        three_classes.loss,
+        OPTIMIZERS["sgd"](masked.parameters()),
+        update=Update(mask=mask),
+    )
     optimizer = OPTIMIZERS["sgd"]([reference.get_parameter("2.weight")])
     one.fit(reference, one.batches(tiny, 16, 0), three_classes.loss, optimizer)
     assert torch.equal(masked.get_parameter("2.weight"), reference.get_parameter("2.weight"))
@@ -407,7 +413,9 @@ def test_a_full_mask_changes_nothing(tiny: Samples, three_classes: Classificatio
         mask = {key: torch.ones_like(value, dtype=torch.bool) for key, value in model.named_parameters()}
         one = run()
         optimizer = OPTIMIZERS["sgd"](model.parameters())
-        one.fit(model, one.batches(tiny, 16, 0), three_classes.loss, optimizer, mask=mask if masked else None)
+        one.fit(
+            model, one.batches(tiny, 16, 0), three_classes.loss, optimizer, update=Update(mask=mask if masked else None)
+        )
     assert weights_sha256(models[0]) == weights_sha256(models[1])
 
 
@@ -416,7 +424,13 @@ def test_parameters_without_gradients_need_no_mask(tiny: Samples, three_classes:
     model[0].requires_grad_(False)
     before = model.get_parameter("0.weight").clone()
     mask = {key: torch.ones_like(value, dtype=torch.bool) for key, value in model[2].named_parameters(prefix="2")}
-    one.fit(model, one.batches(tiny, 16, 0), three_classes.loss, OPTIMIZERS["sgd"](model.parameters()), mask=mask)
+    one.fit(
+        model,
+        one.batches(tiny, 16, 0),
+        three_classes.loss,
+        OPTIMIZERS["sgd"](model.parameters()),
+        update=Update(mask=mask),
+    )
     assert torch.equal(model.get_parameter("0.weight"), before)
 
 

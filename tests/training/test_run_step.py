@@ -10,7 +10,7 @@ from obliviate.errors import MethodError
 from obliviate.task import Classification
 from obliviate.training.optimizers import SGD
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.types import Batch
 
 
@@ -33,7 +33,7 @@ def square(model: nn.Module, x: Tensor) -> Tensor:
 def test_a_step_follows_the_gradient_and_returns_the_loss_before_it(run: Run, clip_norm: float | None, moved: float):
     model = linear(3.0)
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    value = run.step(model, (torch.tensor([[2.0]]),), square, optimizer, clip_norm=clip_norm)
+    value = run.step(model, (torch.tensor([[2.0]]),), square, optimizer, update=Update(clip_norm=clip_norm))
     assert value.item() == 18.0
     assert not value.requires_grad
     assert model.weight.item() == pytest.approx(3.0 - moved, abs=1e-5)
@@ -43,7 +43,9 @@ def test_a_step_keeps_what_the_mask_keeps(run: Run):
     model = nn.Linear(2, 1, bias=False)
     nn.init.ones_(model.weight)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5, weight_decay=0.1)
-    run.step(model, (torch.ones(1, 2),), square, optimizer, mask={"weight": torch.tensor([[True, False]])})
+    run.step(
+        model, (torch.ones(1, 2),), square, optimizer, update=Update(mask={"weight": torch.tensor([[True, False]])})
+    )
     assert model.weight[0, 0].item() == pytest.approx(1 - 0.5 * (2 + 0.1))
     assert model.weight[0, 1].item() == 1.0
 
@@ -65,11 +67,11 @@ def test_fitting_is_a_step_for_every_batch(run: Run, tiny: Samples, three_classe
         run.batches(tiny, 16, 0),
         three_classes.loss,
         torch.optim.Adam(fitted.parameters(), lr=0.01),
-        clip_norm=1,
+        update=Update(clip_norm=1),
     )
     optimizer = torch.optim.Adam(stepped.parameters(), lr=0.01)
     for batch in run.batches(tiny, 16, 0):
-        run.step(stepped, (batch,), three_classes.loss, optimizer, clip_norm=1)
+        run.step(stepped, (batch,), three_classes.loss, optimizer, update=Update(clip_norm=1))
     for one, two in zip(fitted.parameters(), stepped.parameters(), strict=True):
         assert one.equal(two)
 
@@ -101,7 +103,7 @@ def test_accumulated_batches_are_one_step_on_all_of_their_samples(
         torch.manual_seed(0)
         model = nn.Linear(6, 3)
         optimizer = run.optimizer(model, SGD(learning_rate=0.5))
-        run.fit(model, Batches(tiny, size), three_classes.loss, optimizer, accumulate=accumulate)
+        run.fit(model, Batches(tiny, size), three_classes.loss, optimizer, update=Update(accumulate=accumulate))
         return model
 
     whole, parts = trained(24, 1), trained(8, 3)  # 24 + 24 + 12, and 3 · 8 + 3 · 8 + 8 + 4
@@ -118,7 +120,7 @@ def test_gradients_are_scaled_before_they_are_clipped(run: Run):
     nn.init.ones_(model.weight)
     optimizer = run.optimizer(model, SGD(learning_rate=1.0, momentum=0.0))
     scale = {"weight": torch.tensor([[1.0, 0.0]])}
-    run.step(model, (torch.ones(1, 2),), square, optimizer, gradient_scale=scale, clip_norm=0.5)
+    run.step(model, (torch.ones(1, 2),), square, optimizer, update=Update(gradient_scale=scale, clip_norm=0.5))
     torch.testing.assert_close(model.weight.detach(), torch.tensor([[0.5, 1.0]]))
 
 

@@ -12,6 +12,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data, load_data
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
@@ -23,7 +24,7 @@ MakeNet = Callable[[Samples], nn.Module]
 
 
 def trained(recipe: Recipe, samples: Samples, task: Classification) -> nn.Module:
-    return workflow.train(recipe, samples, task).model
+    return workflow.train(Experiment(task, recipe, samples)).model
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.errors import RecipeError
+from obliviate.experiment import Experiment
 from obliviate.models.ensemble import Ensemble
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
@@ -82,20 +83,20 @@ def test_more_shards_than_the_samples_fill_are_refused_before_any_work(
     many = replace(tiny_recipe, shards=40)
     message = r"expected samples in each of 40 shards, got none in shard \d+ of 60 samples; train with fewer shards"
     with pytest.raises(RecipeError, match=message):
-        workflow.train(many, tiny, three_classes)
+        workflow.train(Experiment(three_classes, many, tiny))
     with pytest.raises(RecipeError, match=message):
-        workflow.check(many, tiny, three_classes)
+        workflow.check(Experiment(three_classes, many, tiny))
 
 
 def test_each_constituent_is_trained_as_if_it_were_alone(
     tiny: Samples, three_classes: Classification, recipe: Recipe
 ) -> None:
-    model = workflow.train(recipe, tiny, three_classes, seed=3).model
+    model = workflow.train(Experiment(three_classes, recipe, tiny, seed=3)).model
     assert isinstance(model, Ensemble)
     assert len(model) == 3
     shard, _ = assign(tiny.ids, shards=3, slices=2, seed=3)
     other = tiny.without(tiny.ids[shard == 1][:4])
-    changed = workflow.train(recipe, other, three_classes, seed=3).model
+    changed = workflow.train(Experiment(three_classes, recipe, other, seed=3)).model
     assert isinstance(changed, Ensemble)
     same = [
         weights_sha256(one) == weights_sha256(two)
@@ -109,7 +110,7 @@ def test_each_constituent_is_trained_as_if_it_were_alone(
 def test_one_shard_with_one_slice_is_the_plain_training(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
-    plain = workflow.train(tiny_recipe, tiny, three_classes).model
+    plain = workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
     assert not isinstance(plain, Ensemble)
     assert not replace(tiny_recipe, shards=1, slices=1).sharded
 
@@ -117,7 +118,7 @@ def test_one_shard_with_one_slice_is_the_plain_training(
 def test_checkpoints_are_kept_for_every_slice_and_hold_the_weights(
     tiny: Samples, three_classes: Classification, recipe: Recipe, tmp_path: Path
 ) -> None:
-    made = workflow.train(recipe, tiny, three_classes, checkpoints=tmp_path).model
+    made = workflow.train(Experiment(three_classes, recipe, tiny), checkpoints=tmp_path).model
     assert isinstance(made, Ensemble)
     (folder,) = tmp_path.iterdir()
     names = sorted(one.name for one in folder.iterdir())
@@ -125,7 +126,7 @@ def test_checkpoints_are_kept_for_every_slice_and_hold_the_weights(
     for shard, constituent in enumerate(made.constituents):
         last = load_file(folder / f"shard-0{shard}-slice-01.safetensors")
         assert all(value.equal(last[name]) for name, value in constituent.state_dict().items())
-    bare = workflow.train(recipe, tiny, three_classes).model
+    bare = workflow.train(Experiment(three_classes, recipe, tiny)).model
     assert weights_sha256(bare) == weights_sha256(made)
 
 
@@ -133,7 +134,7 @@ def test_checkpoints_of_a_training_without_shards_are_refused(
     tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
     with pytest.raises(RecipeError, match="expected a recipe with shards or slices to keep checkpoints of"):
-        workflow.train(tiny_recipe, tiny, three_classes, checkpoints=tmp_path)
+        workflow.train(Experiment(three_classes, tiny_recipe, tiny), checkpoints=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -145,7 +146,7 @@ def test_progress_runs_once_through_the_whole_training(
     def tell(stage: str, done: float, total: float) -> None:
         told.append((stage, done, total))
 
-    workflow.train(recipe, tiny, three_classes, progress=tell)
+    workflow.train(Experiment(three_classes, recipe, tiny), progress=tell)
     total = 3 * sum(slice_epochs(recipe.epochs, 2))
     assert {(name, end) for name, _, end in told} == {("train", total)}
     assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
@@ -153,7 +154,7 @@ def test_progress_runs_once_through_the_whole_training(
 
 
 def test_averaged_votes_are_better_than_one_constituent(few: Samples, task: Classification, data: Data) -> None:
-    model = workflow.train(Recipe(epochs=4, batch_size=32, shards=3), few, task).model
+    model = workflow.train(Experiment(task, Recipe(epochs=4, batch_size=32, shards=3), few)).model
     assert isinstance(model, Ensemble)
     y = data.test.everything().y
 
@@ -174,7 +175,7 @@ def test_a_damaged_slice_of_an_unfinished_training_starts_over_and_it_is_said(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    whole = workflow.train(recipe, tiny, three_classes, checkpoints=tmp_path).model
+    whole = workflow.train(Experiment(three_classes, recipe, tiny), checkpoints=tmp_path).model
     (folder,) = tmp_path.iterdir()
     (folder / "slices.json").unlink()
     path = folder / "shard-01-slice-00.safetensors"
@@ -185,7 +186,7 @@ def test_a_damaged_slice_of_an_unfinished_training_starts_over_and_it_is_said(
     else:
         content[-2] ^= 4
         path.write_bytes(content if damage == "flipped" else b"")
-    again = workflow.train(recipe, tiny, three_classes, checkpoints=tmp_path).model
+    again = workflow.train(Experiment(three_classes, recipe, tiny), checkpoints=tmp_path).model
     assert weights_sha256(again) == weights_sha256(whole)
     (record,) = caplog.records
     assert "shard-01-slice-00.safetensors was damaged; that stage starts over" in record.getMessage()

@@ -23,10 +23,10 @@ import obliviate as ob
 train = ob.Samples.from_tensors(torch.rand(64, 1, 8, 8), torch.arange(64) % 2)
 task, recipe = ob.Classification(classes=2), ob.Recipe(model_options={"classes": 2, "size": 8}, epochs=1)
 split = ob.Split.of(train, forget=train.ids[:8])
-model = recipe.build(seed=0)
+original = ob.TrainedModel.given(recipe.build(seed=0), task, recipe=recipe)
 runs = [
-    lambda: ob.unlearn(model, split, ob.AMUN(), task, recipe=recipe).seconds,
-    lambda: ob.train(recipe, train, task).seconds,
+    lambda: ob.unlearn(original, split, ob.AMUN()).seconds,
+    lambda: ob.train(ob.Experiment(task, recipe, train)).seconds,
 ]
 for run in runs:
     print(run(), run())

@@ -1,5 +1,6 @@
 """What an audit asks of its samples and models before it compares them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError
+from obliviate.experiment import Experiment
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.references.pool import ReferencePool
@@ -24,7 +26,9 @@ from obliviate.workflow import Evaluation, TrainedModel
 @pytest.fixture
 def pool(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path) -> ReferencePool:
     train, unseen = parts(tiny)
-    return workflow.train_references(tiny_recipe, train, unseen, three_classes, folder=tmp_path, models=4, workers=0)
+    return workflow.train_references(
+        Experiment(three_classes, tiny_recipe, train, unseen), folder=tmp_path, models=4, workers=0
+    )
 
 
 def parts(tiny: Samples) -> tuple[Samples, Samples]:
@@ -37,10 +41,11 @@ def test_shadows_may_hold_samples_that_an_audit_leaves_out(
     train, unseen = parts(tiny)
     split = Split.of(train, forget=train.ids[:16])
     method = FineTune(epochs=1)
-    shadows = workflow.train_shadows(pool, tiny_recipe, train, unseen, split, method, three_classes, workers=0)
-    fewer = unseen.select(unseen.ids[::2])
-    evaluation = Evaluation.of(split, fewer, pool, three_classes)
-    said = evaluation.candidate(TrainedModel.given(tiny_recipe.build(seed=0), role="unlearned"), shadows).shadows
+    experiment = Experiment(three_classes, tiny_recipe, train, unseen)
+    shadows = workflow.train_shadows(experiment, pool, [(split, method)], workers=0)
+    evaluation = Evaluation.of(replace(experiment, test=unseen.select(unseen.ids[::2])), split, pool)
+    model = TrainedModel.given(tiny_recipe.build(seed=0), three_classes, role="unlearned")
+    said = evaluation.candidate(model, shadows).shadows
     assert said is not None
     kept = np.isin(shadows.ids, evaluation.samples.ids)
     assert 16 < kept.sum() < len(shadows.ids)
@@ -50,20 +55,16 @@ def test_shadows_may_hold_samples_that_an_audit_leaves_out(
     assert np.array_equal(said.logits[1], shadows.logits[1][kept])
 
 
-def test_unseen_samples_that_are_copies_of_training_samples_are_refused(
-    tiny: Samples, pool: ReferencePool, three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
+def test_test_samples_that_are_copies_of_training_samples_are_refused(
+    tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
 ):
     train, unseen = parts(tiny)
     x = unseen.everything().x.clone()
     x[3] = train.everything().x[7]
     seen = Samples.from_tensors(x, unseen.everything().y, ids=unseen.ids)
-    message = r"^expected unseen samples that were never trained on, got 1 that are copies .* \(first: 's43'\)"
+    message = r"^expected test samples that were never trained on, got 1 that are copies .* \(first: 's43'\)"
     with pytest.raises(DataError, match=message):
-        workflow.train_references(tiny_recipe, train, seen, three_classes, folder=tmp_path / "new", models=4)
-    assert not (tmp_path / "new").exists()
-    models = [TrainedModel.given(tiny_recipe.build(seed=0))]
-    with pytest.raises(DataError, match=message):
-        workflow.audit_models(models, Split.of(train, forget=["s00", "s01"]), seen, pool, task=three_classes)
+        Experiment(three_classes, tiny_recipe, train, seen)
 
 
 def test_holdout_samples_that_are_copies_of_training_samples_are_refused_before_any_work(
@@ -76,7 +77,11 @@ def test_holdout_samples_that_are_copies_of_training_samples_are_refused_before_
     split = Split.of(train, forget=["s00", "s01"], holdout=holdout)
     for one, count in ((split, 2), (split.without_retain(), 1)):
         with pytest.raises(DataError, match=rf"^expected holdout samples .*, got {count} that are copies"):
-            workflow.unlearn(tiny_recipe.build(seed=0), one, GradientAscent(), three_classes, recipe=tiny_recipe)
+            workflow.unlearn(
+                workflow.TrainedModel.given(tiny_recipe.build(seed=0), three_classes, recipe=tiny_recipe),
+                one,
+                GradientAscent(),
+            )
 
 
 class Jittered(Dataset[Any]):
@@ -98,11 +103,12 @@ def test_samples_that_are_read_with_random_transforms_are_trained_on_and_not_aud
     train, unseen = parts(tiny)
     batch = train.everything()
     random = Samples.from_dataset(Jittered(batch.x, batch.y), ids=train.ids, in_memory=False)
-    model = workflow.train(tiny_recipe, random, three_classes)
+    experiment = Experiment(three_classes, tiny_recipe, random, unseen)
+    model = workflow.train(experiment)
     with pytest.raises(DataError, match=r"^expected training samples whose dataset gives the same item twice"):
-        workflow.train_references(tiny_recipe, random, unseen, three_classes, folder=tmp_path / "new", models=4)
+        workflow.train_references(experiment, folder=tmp_path / "new", models=4)
     with pytest.raises(DataError, match=r"^expected samples of an audit whose dataset gives the same item twice"):
-        workflow.audit_models([model], Split.of(random, forget=["s00", "s01"]), unseen, pool, task=three_classes)
+        workflow.audit_models(experiment, [model], experiment.split(["s00", "s01"]), pool)
 
 
 def test_a_model_says_how_many_copies_are_retained(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe):
@@ -112,5 +118,7 @@ def test_a_model_says_how_many_copies_are_retained(tiny: Samples, three_classes:
     model = tiny_recipe.build(seed=0)
     for forget, notes in ((["s00", "s01"], {"copies_retained": 2.0}), (["s01", "s02"], {})):
         split = Split.of(samples, forget=forget)
-        made = workflow.unlearn(model, split, FineTune(epochs=1), three_classes, recipe=tiny_recipe)
+        made = workflow.unlearn(
+            workflow.TrainedModel.given(model, three_classes, recipe=tiny_recipe), split, FineTune(epochs=1)
+        )
         assert {name: one for name, one in made.notes.items() if name == "copies_retained"} == notes

@@ -23,6 +23,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
+from obliviate.workflow import TrainedModel
 from obliviate.workflow.budget import THERE_AND_BACK, within_budget
 
 TASK = Classification(classes=2)
@@ -66,7 +67,7 @@ def model(split: Split) -> nn.Module:
 
 
 def test_fine_tuning_gets_just_the_epochs_that_are_paid_for(model: nn.Module, split: Split) -> None:
-    affordable = within_budget(0.25, model, split, FineTune(), TASK, recipe=RECIPE)
+    affordable = within_budget(0.25, TrainedModel.given(model, TASK, recipe=RECIPE), split, FineTune())
     assert getattr(affordable.method, "epochs") == 5  # noqa: B009
     assert affordable.share == pytest.approx(0.25, rel=0.02)
 
@@ -75,7 +76,7 @@ def test_fine_tuning_gets_just_the_epochs_that_are_paid_for(model: nn.Module, sp
 def test_what_a_run_was_expected_to_cost_is_what_passes_through_the_model(
     method: Method, model: nn.Module, split: Split
 ) -> None:
-    affordable = within_budget(0.5, model, split, method, TASK, recipe=RECIPE)
+    affordable = within_budget(0.5, TrainedModel.given(model, TASK, recipe=RECIPE), split, method)
     Counting.counts.clear()
     affordable.method(copy.deepcopy(model), split, Run(TASK, recipe=RECIPE))
     share = Counting.counts["passed"] / (THERE_AND_BACK * RECIPE.epochs * len(split.kept))
@@ -87,7 +88,10 @@ def test_half_the_budget_is_at_most_half_the_length_and_every_other_setting_stay
     model: nn.Module, split: Split
 ) -> None:
     settled: Any = settle(AMUN(), split, Scale.of(RECIPE))
-    long, short = (within_budget(share, model, split, AMUN(), TASK, recipe=RECIPE).method for share in (0.4, 0.2))
+    long, short = (
+        within_budget(share, TrainedModel.given(model, TASK, recipe=RECIPE), split, AMUN()).method
+        for share in (0.4, 0.2)
+    )
     assert 1 <= getattr(short, "epochs") <= getattr(long, "epochs") / 2 + 0.5  # noqa: B009
     for chosen in (long, short):
         assert getattr(chosen, "learning_rate") == settled.learning_rate  # noqa: B009
@@ -96,7 +100,9 @@ def test_half_the_budget_is_at_most_half_the_length_and_every_other_setting_stay
 
 def test_the_same_request_has_the_same_length_and_the_model_is_not_touched(model: nn.Module, split: Split) -> None:
     before = weights_sha256(model)
-    first, second = (within_budget(0.3, model, split, NablaTau(), TASK, recipe=RECIPE, seed=3) for _ in range(2))
+    first, second = (
+        within_budget(0.3, TrainedModel.given(model, TASK, recipe=RECIPE), split, NablaTau(), seed=3) for _ in range(2)
+    )
     assert first == second
     assert weights_sha256(model) == before
     assert not model._forward_pre_hooks
@@ -104,26 +110,27 @@ def test_the_same_request_has_the_same_length_and_the_model_is_not_touched(model
 
 def test_a_budget_below_the_shortest_run_is_refused_with_the_least_that_pays(model: nn.Module, split: Split) -> None:
     with pytest.raises(MethodError, match=r"shortest run of fine_tune here, about 5 % of a retraining, got 1 %"):
-        within_budget(0.01, model, split, FineTune(), TASK, recipe=RECIPE)
+        within_budget(0.01, TrainedModel.given(model, TASK, recipe=RECIPE), split, FineTune())
 
 
 @pytest.mark.parametrize("budget", [0.0, -0.1, 1.5, 15.0])
 def test_a_budget_that_is_no_share_is_refused(budget: float, model: nn.Module, split: Split) -> None:
     with pytest.raises(MethodError, match=r"share of a retraining in \(0, 1\]"):
-        within_budget(budget, model, split, FineTune(), TASK, recipe=RECIPE)
+        within_budget(budget, TrainedModel.given(model, TASK, recipe=RECIPE), split, FineTune())
 
 
 def test_a_method_without_epochs_has_no_budget(model: nn.Module, split: Split) -> None:
     with pytest.raises(MethodError, match="expected a method with epochs for a budget, got ssd"):
-        within_budget(0.2, model, split, SSD(), TASK, recipe=RECIPE)
+        within_budget(0.2, TrainedModel.given(model, TASK, recipe=RECIPE), split, SSD())
 
 
 def test_without_retained_samples_their_number_says_what_a_retraining_costs(model: nn.Module, split: Split) -> None:
     method, alone = AMUN(), split.without_retain()
     with pytest.raises(MethodError, match="number of retained samples"):
-        within_budget(0.1, model, alone, method, TASK, recipe=RECIPE)
+        within_budget(0.1, TrainedModel.given(model, TASK, recipe=RECIPE), alone, method)
     cheap, dear = (
-        within_budget(0.1, model, alone, method, TASK, recipe=RECIPE, retained=count).method for count in (900, 450)
+        within_budget(0.1, TrainedModel.given(model, TASK, recipe=RECIPE), alone, method, retained=count).method
+        for count in (900, 450)
     )
     assert getattr(cheap, "epochs") > getattr(dear, "epochs")  # noqa: B009
 
@@ -132,4 +139,4 @@ def test_what_cannot_be_asked_is_refused_as_unlearn_does(model: nn.Module, split
     without = copy.copy(split)
     object.__setattr__(without, "holdout", None)
     with pytest.raises(MethodError, match="expected a holdout set for nabla_tau"):
-        within_budget(0.2, model, without, NablaTau(), TASK, recipe=RECIPE)
+        within_budget(0.2, TrainedModel.given(model, TASK, recipe=RECIPE), without, NablaTau())

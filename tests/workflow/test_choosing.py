@@ -12,6 +12,7 @@ from obliviate.data.rules import Among, Rule
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError
+from obliviate.experiment import Experiment
 from obliviate.references.logits import StoredLogits, write_logits
 from obliviate.references.plan import leave_half_out
 from obliviate.references.pool import ReferencePool
@@ -122,5 +123,5 @@ def test_references_find_labels_that_were_changed(tiny_recipe: Recipe, tmp_path:
     y[wrong] = (y[wrong] + 1) % 3
     train, unseen = Samples.from_tensors(x[:48], y[:48]), Samples.from_tensors(x[48:], y[48:])
     task, recipe = Classification(classes=3), replace(tiny_recipe, epochs=5, batch_size=4)
-    pool = workflow.train_references(recipe, train, unseen, task, folder=tmp_path, models=4, workers=0)
+    pool = workflow.train_references(Experiment(task, recipe, train, unseen), folder=tmp_path, models=4, workers=0)
     assert set(mislabelled(4, pool, task).choose(Among(train)).ids) == set(train.ids[wrong.numpy()])

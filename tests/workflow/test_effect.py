@@ -14,6 +14,7 @@ from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, DataError
+from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -45,7 +46,7 @@ def mixed(n: int, share: float) -> list[int]:
 
 @pytest.fixture(scope="module")
 def by_heart_model(noise: Samples, two_classes: Classification, by_heart: Recipe) -> nn.Module:
-    return workflow.train(by_heart, noise.select(noise.ids[:160]), two_classes).model
+    return workflow.train(Experiment(two_classes, by_heart, noise.select(noise.ids[:160]))).model
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +171,12 @@ def test_unlearning_is_measured_on_forget_retained_and_unseen_samples(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
     split, unseen = request_
-    made = workflow.unlearn(by_heart_model, split, FineTune(learning_rate=0.05), two_classes, unseen=unseen)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(by_heart_model, two_classes),
+        split,
+        FineTune(learning_rate=0.05),
+        measure=workflow.Measuring(unseen=unseen),
+    )
     assert made.effect is not None
     assert {name: part.samples for name, part in made.effect.parts.items()} == {
         "forget": 40,
@@ -193,8 +199,13 @@ def test_measuring_changes_no_weights_and_can_be_spared(
 ) -> None:
     split, unseen = request_
     method = AMUN(epochs=1)
-    made = workflow.unlearn(by_heart_model, split, method, two_classes, unseen=unseen)
-    spared = workflow.unlearn(by_heart_model, split, method, two_classes, unseen=unseen, measure=False)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(by_heart_model, two_classes),
+        split,
+        method,
+        measure=workflow.Measuring(unseen=unseen),
+    )
+    spared = workflow.unlearn(workflow.TrainedModel.given(by_heart_model, two_classes), split, method, measure=None)
     assert spared.effect is None
     assert weights_sha256(made.model) == weights_sha256(spared.model)
 
@@ -218,7 +229,12 @@ def test_ruin_and_no_effect_are_told_and_good_forgetting_is_not(
     by_heart: Recipe,
 ) -> None:
     split, unseen = request_
-    made = workflow.unlearn(by_heart_model, split, method, two_classes, recipe=by_heart, unseen=unseen)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(by_heart_model, two_classes, recipe=by_heart),
+        split,
+        method,
+        measure=workflow.Measuring(unseen=unseen),
+    )
     assert made.effect is not None
     assert made.effect.verdict == verdict, str(made.effect)
     assert bool(made.effect.reason) == bool(verdict)
@@ -230,7 +246,12 @@ def test_the_methods_of_the_demonstration_do_no_damage(
 ) -> None:
     split = Split.of(few, forget=few.ids[7:600:10])
     for method in (AMUN(learning_rate=0.02), FineTune(learning_rate=0.02)):
-        made = workflow.unlearn(original, split, method, task, recipe=recipe, unseen=data.test)
+        made = workflow.unlearn(
+            workflow.TrainedModel.given(original, task, recipe=recipe),
+            split,
+            method,
+            measure=workflow.Measuring(unseen=data.test),
+        )
         assert made.effect is not None
         assert made.effect.verdict != "damaged", str(made.effect)
 
@@ -240,8 +261,10 @@ def test_the_holdout_set_is_what_is_unseen_if_nothing_else_is_given(
 ) -> None:
     split, unseen = request_
     method = FineTune(epochs=1, learning_rate=0.01)
-    without = workflow.unlearn(by_heart_model, split, method, two_classes)
-    by_reference = workflow.unlearn(by_heart_model, replace(split, holdout=unseen), method, two_classes)
+    without = workflow.unlearn(workflow.TrainedModel.given(by_heart_model, two_classes), split, method)
+    by_reference = workflow.unlearn(
+        workflow.TrainedModel.given(by_heart_model, two_classes), replace(split, holdout=unseen), method
+    )
     assert without.effect is not None
     assert list(without.effect.parts) == ["forget", "retain"]
     assert by_reference.effect is not None
@@ -266,7 +289,12 @@ def test_the_method_never_sees_what_is_given_for_measuring(
         needs: ClassVar[frozenset[str]] = frozenset()
 
     hidden = split.without_retain()
-    made = workflow.unlearn(by_heart_model, hidden, Looking(), two_classes, unseen=unseen, retained=split.kept)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(by_heart_model, two_classes),
+        hidden,
+        Looking(),
+        measure=workflow.Measuring(unseen=unseen, retained=split.kept),
+    )
     assert [(one.retain, one.holdout) for one in Looking.seen] == [(None, None)]
     assert made.effect is not None
     assert made.effect.parts["retain"].samples == 120
@@ -277,17 +305,23 @@ def test_samples_for_measuring_that_were_trained_on_are_refused(
     what: str, by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     split = request_[0]
-    given: dict[str, Any] = {what: split.forget}
-    with pytest.raises(DataError, match=r"expected (unseen|retained) samples.*, got 's000'"):
-        workflow.unlearn(by_heart_model, split.without_retain(), GradientAscent(), two_classes, **given)
+    original = workflow.TrainedModel.given(by_heart_model, two_classes)
+    measure = workflow.Measuring(**{what: split.forget})
+    with pytest.raises(DataError, match=r"expected a (holdout|retain) set .*, got 's000'"):
+        workflow.unlearn(original, split.without_retain(), GradientAscent(), measure=measure)
 
 
 def test_unseen_samples_of_another_shape_are_refused(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification
 ) -> None:
     strange = Samples.from_tensors(torch.rand(3, 7), torch.zeros(3).long())
-    with pytest.raises(DataError, match=r"got \(30,\) to forget and \(7,\) in the unseen set; resize them"):
-        workflow.unlearn(by_heart_model, request_[0], GradientAscent(), two_classes, unseen=strange)
+    with pytest.raises(DataError, match=r"got \(30,\) and \(7,\) in the holdout set; resize them"):
+        workflow.unlearn(
+            workflow.TrainedModel.given(by_heart_model, two_classes),
+            request_[0],
+            GradientAscent(),
+            measure=workflow.Measuring(unseen=strange),
+        )
 
 
 def test_a_model_that_draws_in_evaluation_draws_the_same_and_leaves_the_global_state(
@@ -354,8 +388,10 @@ def test_a_regression_that_lost_its_fit_is_damaged_and_one_that_kept_it_is_not(t
     targets = model(x).detach()[:, 0] + 0.01 * torch.randn(60, generator=torch.Generator().manual_seed(0))
     samples = Samples.from_tensors(x, targets, ids=tiny.ids)
     split = Split.of(samples, forget=samples.ids[:10])
-    ruined = workflow.unlearn(model, split, GradientAscent(learning_rate=3.0, clip_norm=1e9), task)
-    gentle = workflow.unlearn(model, split, GradientAscent(learning_rate=1e-4), task)
+    ruined = workflow.unlearn(
+        workflow.TrainedModel.given(model, task), split, GradientAscent(learning_rate=3.0, clip_norm=1e9)
+    )
+    gentle = workflow.unlearn(workflow.TrainedModel.given(model, task), split, GradientAscent(learning_rate=1e-4))
     assert ruined.effect is not None
     assert gentle.effect is not None
     assert (ruined.effect.verdict, gentle.effect.verdict) == ("damaged", "")
@@ -379,21 +415,23 @@ def test_a_task_of_ones_own_is_measured(tiny: Samples) -> None:
 # ------------------------------------------------------------------------------------------- kept
 
 
-def test_what_is_kept_reads_back_the_same(tiny_recipe: Recipe, tiny: Samples, tmp_path: Path) -> None:
+def test_what_is_kept_reads_back_the_same(tiny_recipe: Recipe, three_classes: Classification, tmp_path: Path) -> None:
     part = Part(9, {"accuracy": 1.0}, {"accuracy": 0.5})
     effect = Effect({"forget": part}, "damaged", "why", {"learning_rate": 0.1})
     assert Effect.from_dict(json.loads(json.dumps(effect.to_dict()))) == effect
-    made = workflow.TrainedModel(tiny_recipe.build(seed=0), "unlearned", "m", 0, 1.0, effect=effect)
+    made = workflow.TrainedModel(
+        tiny_recipe.build(seed=0), three_classes, tiny_recipe, "unlearned", "m", 0, 1.0, effect=effect
+    )
     path = tmp_path / "m.safetensors"
-    save(path, made, tiny_recipe, data_sha256="", ids=[])
-    assert read(path, tiny_recipe)[0].effect == effect
+    save(path, made, data_sha256="", ids=[])
+    assert read(path, three_classes, tiny_recipe)[0].effect == effect
     manifest = read_sealed_json(path.with_suffix(".json"))
     for damaged in ({"parts": 3}, {"parts": {"forget": {"samples": 1}}}, []):
         changed = copy.deepcopy(manifest)
         changed["settings"]["effect"] = damaged
         write_sealed_json(path.with_suffix(".json"), changed)
         with pytest.raises(CheckpointError, match="expected the utility before and after in the manifest"):
-            read(path, tiny_recipe)
+            read(path, three_classes, tiny_recipe)
 
 
 def test_printing_it_takes_a_line_a_part() -> None:

@@ -11,6 +11,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import RecipeError
+from obliviate.experiment import Experiment
 from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
@@ -63,7 +64,7 @@ def known() -> Known:
     train, unseen = rows(500, seed=0), rows(250, seed=1)
     options = {"features": 20, "classes": 2, "hidden": (128,)}
     recipe = Recipe(model="mlp", model_options=options, epochs=40, batch_size=50, weight_decay=0.0, precision="float32")
-    return Known(train, unseen, recipe, workflow.train(recipe, train, TASK).model)
+    return Known(train, unseen, recipe, workflow.train(Experiment(TASK, recipe, train)).model)
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ REFUSED = (
 @pytest.mark.usefixtures("no_work")
 def test_references_by_a_builder_that_loads_the_trained_checkpoint_are_refused(known: Known, tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as info:
-        workflow.train_references(known.loads, known.train, known.unseen, TASK, folder=tmp_path / "pool")
+        workflow.train_references(Experiment(TASK, known.loads, known.train, known.unseen), folder=tmp_path / "pool")
     found = re.match(REFUSED.format(what="the training samples"), str(info.value))
     assert found is not None
     right, wrong = (float(one) for one in found.groups())
@@ -95,17 +96,21 @@ def test_references_by_a_builder_that_loads_the_trained_checkpoint_are_refused(k
 def test_a_retraining_by_a_builder_that_loads_the_trained_checkpoint_is_refused(known: Known, method) -> None:
     split = replace(known.split, holdout=known.unseen)
     with pytest.raises(RecipeError, match=REFUSED.format(what="the samples to forget")):
-        workflow.unlearn(known.model, split, method, TASK, recipe=known.loads)
+        workflow.unlearn(workflow.TrainedModel.given(known.model, TASK, recipe=known.loads), split, method)
 
 
 def test_methods_that_build_no_model_are_not_held_up_by_its_builder(known: Known) -> None:
     split = replace(known.split, holdout=known.unseen)
-    made = workflow.unlearn(known.model, split, FineTune(epochs=1), TASK, recipe=known.loads)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(known.model, TASK, recipe=known.loads), split, FineTune(epochs=1)
+    )
     assert made.role == "unlearned"
 
 
 def test_without_unseen_samples_nothing_can_be_compared(known: Known) -> None:
-    made = workflow.unlearn(known.model, known.split, Retrain(), TASK, recipe=replace(known.loads, epochs=1))
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(known.model, TASK, recipe=replace(known.loads, epochs=1)), known.split, Retrain()
+    )
     assert made.role == "retrained"
 
 
@@ -157,7 +162,7 @@ def test_a_pretrained_backbone_with_a_new_head_passes(known: Known) -> None:
 
 
 def test_a_whole_model_that_was_pretrained_on_other_samples_passes(known: Known) -> None:
-    others = workflow.train(known.recipe, rows(500, seed=5, wrong=0.0), TASK).model
+    others = workflow.train(Experiment(TASK, known.recipe, rows(500, seed=5, wrong=0.0))).model
     check_fresh(replace(known, model=others).loads, known.train, known.unseen, TASK)
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError, MethodError, TrainingError, WorkspaceError
+from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -35,7 +36,7 @@ def train(tiny: Samples) -> Samples:
 
 @pytest.fixture(scope="module")
 def original(train: Samples, three_classes: Classification, tiny_recipe: Recipe) -> TrainedModel:
-    return workflow.train(tiny_recipe, train, three_classes)
+    return workflow.train(Experiment(three_classes, tiny_recipe, train))
 
 
 @pytest.fixture
@@ -56,25 +57,25 @@ def test_each_request_begins_from_the_model_that_the_last_one_left(
     original: TrainedModel, train: Samples, three_classes: Classification
 ) -> None:
     begun = Session.of(original, train)
-    first = begun.forget(FIRST, ASCENT, three_classes)
-    second = first.forget(SECOND, FineTune(epochs=1), three_classes, seed=5)
+    first = begun.forget(FIRST, ASCENT)
+    second = first.forget(SECOND, FineTune(epochs=1), seed=5)
     assert (begun.requests, first.requests, second.requests) == (0, 1, 2)
     assert second.forgotten.tolist() == FIRST + SECOND
     assert second.last.forget.ids.tolist() == SECOND
     assert len(second.last.kept) == 36
     assert weights_sha256(begun.model) == weights_sha256(original.model)
-    direct = workflow.unlearn(original.model, begun.history.split(FIRST), ASCENT, three_classes)
+    direct = workflow.unlearn(original, begun.history.split(FIRST), ASCENT)
     assert sha(first) == weights_sha256(direct.model)
-    direct = workflow.unlearn(first.model, second.last, FineTune(epochs=1), three_classes, seed=5)
+    direct = workflow.unlearn(first.trained, second.last, FineTune(epochs=1), seed=5)
     assert sha(second) == weights_sha256(direct.model)
 
 
 def test_a_retrain_at_the_second_request_is_a_training_without_all_that_was_forgotten(
     original: TrainedModel, train: Samples, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
-    made = Session.of(original.model, train).forget(FIRST, ASCENT, three_classes)
-    made = made.forget(SECOND, Retrain(), three_classes, recipe=tiny_recipe, seed=3)
-    fresh = workflow.train(tiny_recipe, train.without(FIRST + SECOND), three_classes, seed=3)
+    made = Session.of(original, train).forget(FIRST, ASCENT)
+    made = made.forget(SECOND, Retrain(), seed=3)
+    fresh = workflow.train(Experiment(three_classes, tiny_recipe, train.without(FIRST + SECOND), seed=3))
     assert sha(made) == weights_sha256(fresh.model)
 
 
@@ -95,22 +96,20 @@ def test_a_request_that_cannot_be_served_is_refused_before_any_work(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    session = Session.of(original, train).forget(FIRST, ASCENT, three_classes)
+    session = Session.of(original, train).forget(FIRST, ASCENT)
     for name in ("fit", "epochs", "once", "train"):
         monkeypatch.setattr(Run, name, lambda *_, **__: pytest.fail("work has begun"))
     with pytest.raises(DataError, match=got):
-        session.forget(ids, ASCENT, three_classes, folder=tmp_path / "requests")
+        session.forget(ids, ASCENT, folder=tmp_path / "requests")
     assert not (tmp_path / "requests").exists()
 
 
 def test_a_hidden_retain_set_is_not_read(original: TrainedModel, train: Samples, three_classes: Classification) -> None:
     watched, reads = counted(train)
-    Session.of(original, watched).forget(FIRST, ASCENT, three_classes, retain=False).forget(
-        SECOND, ASCENT, three_classes, retain=False
-    )
+    Session.of(original, watched).forget(FIRST, ASCENT, retain=False).forget(SECOND, ASCENT, retain=False)
     assert set(reads()) == {*FIRST, *SECOND}
     with pytest.raises(MethodError, match="expected a retain set for fine_tune, got none"):
-        Session.of(original, train).forget(FIRST, FineTune(), three_classes, retain=False)
+        Session.of(original, train).forget(FIRST, FineTune(), retain=False)
 
 
 # ------------------------------------------------------------------------------------------- folders
@@ -128,7 +127,7 @@ def test_killed_at_any_time_and_resumed_equals_uninterrupted(
     def both(folder: Path | None, progress: Callable[..., None]) -> Session:
         session = Session.of(original, train)
         for ids in (FIRST, SECOND):
-            session = session.forget(ids, AMUN(), numbers, folder=folder, progress=progress)
+            session = session.forget(ids, AMUN(), folder=folder, progress=progress)
         return session
 
     whole, calls = both(None, lambda *_: None), 0
@@ -163,12 +162,12 @@ def test_finished_requests_are_read_back_and_a_different_one_is_made_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tune = FineTune(epochs=1, batch_size=8, optimizer="sgd", learning_rate=0.002, momentum=0.9, weight_decay=5e-4)
-    first = Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
-    other = Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path, seed=1)
+    first = Session.of(original, train).forget(FIRST, tune, folder=tmp_path)
+    other = Session.of(original, train).forget(FIRST, tune, folder=tmp_path, seed=1)
     assert len(models_in(tmp_path)) == 2
     assert sha(first) != sha(other)
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("trained again"))
-    again = Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path)
+    again = Session.of(original, train).forget(FIRST, tune, folder=tmp_path)
     assert sha(again) == sha(first)
     assert (again.trained.method, again.trained.role, again.trained.seed) == (repr(tune), "unlearned", 0)
 
@@ -188,7 +187,9 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
         return MLP(**options)
 
     def make(recipe: Recipe = tiny_recipe, task: Classification = three_classes, served: Any = original) -> Session:
-        return Session.of(served, train).forget(FIRST, Retrain(), task, recipe=recipe, folder=tmp_path)
+        model = getattr(served, "model", served)
+        given = TrainedModel.given(model, task, recipe=recipe)
+        return Session.of(given, train).forget(FIRST, Retrain(), folder=tmp_path)
 
     edited = Tanh(features=6, classes=3, hidden=(8,))
     edited.load_state_dict(original.model.state_dict())
@@ -209,26 +210,26 @@ def test_a_model_that_was_made_for_another_request_is_not_read_back(
     original: TrainedModel, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     tune = FineTune(epochs=1, batch_size=8)
-    Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
-    Session.of(original, train).forget(SECOND, tune, three_classes, folder=tmp_path / "other")
+    Session.of(original, train).forget(FIRST, tune, folder=tmp_path / "mine")
+    Session.of(original, train).forget(SECOND, tune, folder=tmp_path / "other")
     ((mine,), (other,)) = (models_in(tmp_path / name) for name in ("mine", "other"))
     for ending in (".json", ".safetensors"):
         mine.with_suffix(ending).write_bytes(other.with_suffix(ending).read_bytes())
     with pytest.raises(WorkspaceError, match=r"expected a model of this folder's data, got .* of other data"):
-        Session.of(original, train).forget(FIRST, tune, three_classes, folder=tmp_path / "mine")
+        Session.of(original, train).forget(FIRST, tune, folder=tmp_path / "mine")
 
 
 def test_a_folder_has_one_story(
     original: TrainedModel, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     begun = Session.of(original, train)
-    first = begun.forget(FIRST, ASCENT, three_classes, folder=tmp_path)
+    first = begun.forget(FIRST, ASCENT, folder=tmp_path)
     with pytest.raises(WorkspaceError, match=r"expected the forget set that .* has had from the start, got another"):
-        begun.forget(SECOND, ASCENT, three_classes, folder=tmp_path)
-    elsewhere = begun.forget(FIRST, FineTune(epochs=1), three_classes)
+        begun.forget(SECOND, ASCENT, folder=tmp_path)
+    elsewhere = begun.forget(FIRST, FineTune(epochs=1))
     with pytest.raises(WorkspaceError, match=r"expected a model of request 1 of .* to go on from, got none with the w"):
-        elsewhere.forget(SECOND, ASCENT, three_classes, folder=tmp_path)
-    assert first.forget(SECOND, ASCENT, three_classes, folder=tmp_path).trained.id.startswith("2-gradient_ascent-")
+        elsewhere.forget(SECOND, ASCENT, folder=tmp_path)
+    assert first.forget(SECOND, ASCENT, folder=tmp_path).trained.id.startswith("2-gradient_ascent-")
     assert [event.kind for event in Requests(tmp_path).log.events] == [
         *("asked", "made", "refused", "refused", "asked", "made")
     ]
@@ -238,7 +239,7 @@ def test_a_request_that_fails_leaves_an_event_and_nothing_else(
     original: TrainedModel, train: Samples, three_classes: Classification, tmp_path: Path
 ) -> None:
     with pytest.raises(TrainingError):
-        Session.of(original, train).forget(FIRST, FineTune(learning_rate=1e30), three_classes, folder=tmp_path)
+        Session.of(original, train).forget(FIRST, FineTune(learning_rate=1e30), folder=tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["events.jsonl"]
     asked, refused = Requests(tmp_path).log.events
     assert (asked.kind, refused.kind, refused.facts["request"]) == ("asked", "refused", 1)
@@ -253,13 +254,13 @@ def test_examples_found_before_are_read_of_the_samples_of_the_request_and_later_
 ) -> None:
     wanted = train.select(FIRST + SECOND)
     examples, reads = counted(adversarial_examples(original.model, wanted, Run(numbers)))
-    session = Session.of(original, train).forget(FIRST, AMUN(examples=examples), numbers, folder=tmp_path)
+    session = Session.of(original, train).forget(FIRST, AMUN(examples=examples), folder=tmp_path)
     assert set(reads()) >= {f"{one}{SUFFIX}" for one in FIRST}
     before = reads()
     fresh = AMUN(examples=Samples(examples.store, examples.ids, examples.rows))  # whose hash is not known yet
-    reused = session.forget(SECOND, fresh, numbers, folder=tmp_path)
+    reused = session.forget(SECOND, fresh, folder=tmp_path)
     assert set(reads() - before) == {f"{one}{SUFFIX}" for one in SECOND}
-    anew = session.forget(SECOND, AMUN(), numbers)
+    anew = session.forget(SECOND, AMUN())
     assert sha(reused) != sha(anew)
 
 

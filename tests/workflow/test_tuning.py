@@ -15,6 +15,7 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -114,7 +115,7 @@ def test_a_method_without_anything_to_tune_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def by_heart_model(noise: Samples, two_classes: Classification, by_heart: Recipe) -> nn.Module:
-    return workflow.train(by_heart, noise.select(noise.ids[:160]), two_classes).model
+    return workflow.train(Experiment(two_classes, by_heart, noise.select(noise.ids[:160]))).model
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +136,9 @@ def teachers(
 ) -> ReferencePool:
     folder = tmp_path_factory.mktemp("teachers")
     train = noise.select(noise.ids[:160])
-    return workflow.train_references(by_heart, train, request_.holdout, two_classes, folder=folder, models=4, workers=0)
+    return workflow.train_references(
+        Experiment(two_classes, by_heart, train, request_.holdout), folder=folder, models=4, workers=0
+    )
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ def teachers(
 def test_settings_that_ruin_a_model_are_mended(
     original: nn.Module, pictures: Split, task: Classification, recipe: Recipe, method: Any
 ) -> None:
-    tuned = tune(original, pictures, method, task, recipe=recipe)
+    tuned = tune(TrainedModel.given(original, task, recipe=recipe), pictures, method)
     first, chosen = tuned.trials[0], tuned.trials[tuned.chosen]
     assert chosen.total < first.total - 20
     assert chosen.score is not None
@@ -157,7 +160,7 @@ def test_settings_that_ruin_a_model_are_mended(
 def test_settings_that_do_nothing_are_mended(
     by_heart_model: nn.Module, request_: Split, two_classes: Classification, by_heart: Recipe
 ) -> None:
-    tuned = tune(by_heart_model, request_, AMUN(learning_rate=1e-6), two_classes, recipe=by_heart)
+    tuned = tune(TrainedModel.given(by_heart_model, two_classes, recipe=by_heart), request_, AMUN(learning_rate=1e-6))
     first, chosen = (tuned.trials[place].score for place in (0, tuned.chosen))
     assert first is not None
     assert chosen is not None
@@ -171,12 +174,13 @@ def test_the_same_seed_gives_the_same_settings_and_weights_which_unlearning_alon
 ) -> None:
     before = weights_sha256(by_heart_model)
     first, second = (
-        tune(by_heart_model, request_, FineTune(), two_classes, recipe=by_heart, budget=4, seed=3) for _ in range(2)
+        tune(TrainedModel.given(by_heart_model, two_classes, recipe=by_heart), request_, FineTune(), budget=4, seed=3)
+        for _ in range(2)
     )
     assert weights_sha256(by_heart_model) == before
     assert repr(first.method) == repr(second.method) == first.trained.method
     assert [trial.settings for trial in first.trials] == [trial.settings for trial in second.trials]
-    alone = unlearn(by_heart_model, request_, first.method, two_classes, recipe=by_heart, seed=3)
+    alone = unlearn(TrainedModel.given(by_heart_model, two_classes, recipe=by_heart), request_, first.method, seed=3)
     assert weights_sha256(alone.model) == weights_sha256(first.trained.model) == weights_sha256(second.trained.model)
     assert first.trained.effect == alone.effect
     assert first.seconds > (first.trained.seconds or 0.0) > 0
@@ -192,20 +196,30 @@ def test_a_model_tuned_by_teachers_says_so_and_no_audit_rests_on_them(
     tmp_path: Path,
 ) -> None:
     tuned = tune(
-        by_heart_model, request_, FineTune(), two_classes, recipe=by_heart, teachers=teachers, budget=2, name="tuned"
+        TrainedModel.given(by_heart_model, two_classes, recipe=by_heart),
+        request_,
+        FineTune(),
+        teachers=teachers,
+        budget=2,
     )
     assert tuned.judge == "4 teachers and 60 unseen samples"
     assert tuned.trained.teachers == teachers.fingerprint
-    assert request_.holdout is not None
+    experiment = Experiment(two_classes, by_heart, request_.forget.joined(request_.kept), request_.holdout)
     with pytest.raises(AuditError, match="expected references that no model has learned from"):
-        audit_models([tuned.trained], request_, request_.holdout, teachers)
-    save(tmp_path / "model.safetensors", tuned.trained, by_heart, data_sha256="", ids=[])
-    kept, manifest = read(tmp_path / "model.safetensors", by_heart)
+        audit_models(experiment, [tuned.trained.named("tuned")], replace(request_, holdout=None), teachers)
+    save(tmp_path / "model.safetensors", tuned.trained, data_sha256="", ids=[])
+    kept, manifest = read(tmp_path / "model.safetensors", two_classes, by_heart)
     assert (kept.teachers, kept.tuning) == (teachers.fingerprint, tuned.to_dict())
     assert (
         manifest.settings["method"]["settings"]["learning_rate"] == tuned.trials[tuned.chosen].settings["learning_rate"]
     )
-    learned = tune(by_heart_model, request_, NeverSeen(), two_classes, recipe=by_heart, teachers=teachers, budget=2)
+    learned = tune(
+        TrainedModel.given(by_heart_model, two_classes, recipe=by_heart),
+        request_,
+        NeverSeen(),
+        teachers=teachers,
+        budget=2,
+    )
     assert learned.trained.teachers == teachers.fingerprint
 
 
@@ -217,8 +231,9 @@ def test_an_interrupted_search_reads_back_what_was_tried(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options: dict[str, Any] = {"recipe": by_heart, "budget": 3, "folder": tmp_path}
-    whole = tune(by_heart_model, request_, FineTune(), two_classes, recipe=by_heart, budget=3)
+    options: dict[str, Any] = {"budget": 3, "folder": tmp_path}
+    original = TrainedModel.given(by_heart_model, two_classes, recipe=by_heart)
+    whole = tune(original, request_, FineTune(), budget=3)
     calls: list[str] = []
 
     def counting(*arguments: Any, **further: Any) -> TrainedModel:
@@ -229,9 +244,9 @@ def test_an_interrupted_search_reads_back_what_was_tried(
 
     monkeypatch.setattr(tuning, "unlearn", counting)
     with pytest.raises(KeyboardInterrupt):
-        tune(by_heart_model, request_, FineTune(), two_classes, **options)
+        tune(original, request_, FineTune(), **options)
     calls.clear()
-    again = tune(by_heart_model, request_, FineTune(), two_classes, **options)
+    again = tune(original, request_, FineTune(), **options)
     assert len(calls) == 1
     assert weights_sha256(again.trained.model) == weights_sha256(whole.trained.model)
     assert [trial.score for trial in again.trials] == [trial.score for trial in whole.trials]
@@ -242,7 +257,7 @@ def test_what_cannot_be_tuned_is_refused(
 ) -> None:
     def refused(method: Any, split: Split = request_, **options: Any) -> str:
         with pytest.raises(MethodError) as caught:
-            tune(by_heart_model, split, method, two_classes, recipe=by_heart, **options)
+            tune(TrainedModel.given(by_heart_model, two_classes, recipe=by_heart), split, method, **options)
         return str(caught.value)
 
     assert "expected a holdout set to tune by, got none" in refused(FineTune(), replace(request_, holdout=None))
@@ -259,7 +274,9 @@ def test_what_cannot_be_tuned_is_refused(
 def test_a_retrained_model_is_nearer_than_the_original_and_ruin_is_farther(
     by_heart_model: nn.Module, request_: Split, two_classes: Classification, by_heart: Recipe, teachers: ReferencePool
 ) -> None:
-    retrained = unlearn(by_heart_model, request_, Retrain(), two_classes, recipe=by_heart, measure=False).model
+    retrained = unlearn(
+        TrainedModel.given(by_heart_model, two_classes, recipe=by_heart), request_, Retrain(), measure=None
+    ).model
     ruined = copy.deepcopy(by_heart_model)
     with torch.no_grad():
         for parameter in ruined.parameters():
@@ -308,8 +325,8 @@ def test_numbers_are_tuned_by_unseen_samples_whatever_teachers_there_are() -> No
         learning_rate=0.02, precision="float32",
     )  # fmt: skip
     train, task = samples.select(samples.ids[:80]), Regression()
-    model = workflow.train(recipe, train, task).model
+    model = workflow.train(Experiment(task, recipe, train)).model
     split = Split.of(train, forget=train.ids[:20].tolist(), holdout=samples.select(samples.ids[80:]))
-    tuned = tune(model, split, FineTune(learning_rate=1e-6), task, recipe=recipe, budget=5)
+    tuned = tune(TrainedModel.given(model, task, recipe=recipe), split, FineTune(learning_rate=1e-6), budget=5)
     assert tuned.trained.teachers is None
     assert tuned.trials[tuned.chosen].total <= tuned.trials[0].total

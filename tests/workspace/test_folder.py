@@ -17,6 +17,7 @@ from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -285,7 +286,9 @@ def test_retrained_models_have_seeds_of_their_own(begin: Open) -> None:
     made = work.retrained(2)
     assert [one.seed for one in made] == [6, 7]
     assert len({checkpoint.weights_sha256(one.model) for one in made}) == 2
-    direct = workflow.unlearn(work.train().model, work.split, Retrain(), work.task, recipe=work.recipe, seed=6)
+    direct = workflow.unlearn(
+        workflow.TrainedModel.given(work.train().model, work.task, recipe=work.recipe), work.split, Retrain(), seed=6
+    )
     assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made[0].model)
 
 
@@ -526,7 +529,8 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     train_shadows = workflow.train_shadows
 
     def recorded(*given: Any, **options: Any) -> Any:
-        asked.append((repr(given[5]), given[4].retain is not None))
+        split, method = given[2][-1]
+        asked.append((repr(method), split.retain is not None))
         return train_shadows(*given, **options)
 
     monkeypatch.setattr(workflow, "train_shadows", recorded)
@@ -760,10 +764,10 @@ def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_
     split = work.split
     assert split.forget.ids.tolist() == [f"s{one:02d}" for one in range(5, 10)]
     assert split.kept.ids.tolist() == [f"s{one:02d}" for one in range(10, 40)]
-    direct = workflow.unlearn(first.model, split, ASCENT, work.task, recipe=work.recipe, seed=work.seed)
+    direct = workflow.unlearn(first, split, ASCENT, seed=work.seed)
     assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(second.model)
     retrained = work.unlearn(Retrain(), seed=4)
-    fresh = workflow.train(work.recipe, split.kept, work.task, seed=4)
+    fresh = workflow.train(Experiment(work.task, work.recipe, split.kept, seed=4))
     assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(fresh.model)
 
 
@@ -775,7 +779,10 @@ def test_requests_are_read_back_and_an_earlier_one_takes_other_methods(begin: Op
     assert made.label == "fine_tune"
     assert len(again.requests) == 2
     direct = workflow.unlearn(
-        again.train().model, again.split_of(1), FineTune(epochs=1), again.task, recipe=again.recipe, seed=again.seed
+        workflow.TrainedModel.given(again.train().model, again.task, recipe=again.recipe),
+        again.split_of(1),
+        FineTune(epochs=1),
+        seed=again.seed,
     )
     assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made.model)
 

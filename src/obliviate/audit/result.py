@@ -17,13 +17,12 @@ class AuditResult:
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     models = [ob.train(recipe, data.train, task)]
-    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
-    ...     result = ob.audit_models(models, split, unseen, pool)
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     split = experiment.split(data.train.ids[:30])
+    ...     result = ob.audit_models(experiment, [ob.train(experiment)], split, pool)
     >>> isinstance(result, ob.AuditResult), list(result.scores)
     (True, ['original'])
     """

@@ -31,8 +31,9 @@ def coin_flips(models: Sequence[TrainedModel], heads: Samples, tails: Samples) -
 
     >>> import torch
     >>> from torch import nn
+    >>> from obliviate.task import Classification
     >>> heads, tails = (Samples.from_tensors(torch.rand(20, 4), torch.arange(20) % 2) for _ in range(2))
-    >>> flips = coin_flips([TrainedModel.given(nn.Linear(4, 2), name="mine")], heads, tails)
+    >>> flips = coin_flips([TrainedModel.given(nn.Linear(4, 2), Classification(classes=2), name="mine")], heads, tails)
     >>> flips.heads, flips.models[0].trials
     (20, 40)
     """

@@ -107,11 +107,14 @@ def read(samples: Samples, chunks: list[Tensor], *, workers: int, seed: int) -> 
 class AheadStore:
     """Rows of a dataset that other processes read, in the order in which they will be asked for."""
 
+    source: Store
     batches: Iterator[Any]
-    size: int
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.source)
+
+    def shape(self) -> tuple[int, ...]:
+        return self.source.shape()
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         x, y = next(self.batches)
@@ -127,7 +130,7 @@ def _ahead(store: Store, requests: list[Tensor], workers: int, seed: int) -> Sto
         loader: DataLoader[Any] = DataLoader(
             store.dataset, batch_sampler=rows, num_workers=workers, generator=generator
         )
-        return AheadStore(iter(loader), len(store))
+        return AheadStore(store, iter(loader))
     if isinstance(store, TransformedStore):
         return replace(store, store=_ahead(store.store, requests, workers, seed))
     if isinstance(store, JoinedStore):

@@ -32,6 +32,10 @@ class Store(Protocol):
 
     def __len__(self) -> int: ...
 
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input."""
+        ...
+
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         """Return inputs and targets of these rows, in this order."""
         ...
@@ -47,6 +51,9 @@ class TensorStore:
     def __len__(self) -> int:
         return len(self.x)
 
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape[1:])
+
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         rows = rows.to(self.x.device, non_blocking=True)  # does not wait for what the device still computes
         return self.x[rows], self.y[rows]
@@ -60,6 +67,9 @@ class DatasetStore:
 
     def __len__(self) -> int:
         return len(cast(Sequence[Any], self.dataset))
+
+    def shape(self) -> tuple[int, ...]:
+        return _shape_of(self)
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         return _stacked([self.dataset[int(row)] for row in rows], rows)
@@ -75,6 +85,9 @@ class TransformedStore:
     def __len__(self) -> int:
         return len(self.store)
 
+    def shape(self) -> tuple[int, ...]:
+        return _shape_of(self)
+
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         x, y = self.store.take(rows)
         return self.transform(x), y
@@ -88,6 +101,9 @@ class JoinedStore:
 
     def __len__(self) -> int:
         return sum(len(store) for store in self.stores)
+
+    def shape(self) -> tuple[int, ...]:
+        return self.stores[0].shape()
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         places, xs, ys = [], [], []
@@ -188,6 +204,16 @@ class Samples:
     def __repr__(self) -> str:
         return f"Samples(n={len(self)}, sha256='{self.sha256[:12]}')"
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one input.
+
+        >>> import torch
+        >>> Samples.from_tensors(torch.zeros(2, 1, 8, 8), torch.zeros(2).long(), ids=["a", "b"]).shape
+        (1, 8, 8)
+        """
+        return self.store.shape()
+
     @cached_property
     def _place(self) -> dict[SampleId, int]:
         return {str(name): place for place, name in enumerate(self.ids)}
@@ -277,7 +303,12 @@ class Samples:
         Samples that are read through a transform, or joined, are moved too: the transform is then applied there.
         """
         store, rows = _moved(self.store, self.rows, device)
-        return self if store is self.store else Samples(store, self.ids, rows)
+        if store is self.store:
+            return self
+        moved = Samples(store, self.ids, rows)
+        if "inputs" in self.__dict__:
+            moved.__dict__["inputs"] = self.inputs
+        return moved
 
     def transformed(self, transform: Callable[[Tensor], Tensor] | None) -> Samples:
         """Apply `transform` to every batch of inputs as it is read, on the device where it is held."""
@@ -316,6 +347,12 @@ def original_id(name: SampleId) -> SampleId:
     ('a', 'a')
     """
     return str(name).partition(REPEAT)[0]
+
+
+def _shape_of(store: Store) -> tuple[int, ...]:
+    """The shape of the first input; random states are left as they were."""
+    with undisturbed():
+        return tuple(store.take(torch.zeros(1, dtype=torch.long))[0].shape[1:])
 
 
 def _moved(store: Store, rows: Int[Tensor, " n"], device: torch.device) -> tuple[Store, Int[Tensor, " n"]]:

@@ -24,6 +24,8 @@ class Split:
 
     It holds no test data: a method cannot see what the audit uses.
 
+    Raises DataError for sets that are not apart from each other, or not of one shape.
+
     >>> import torch
     >>> train = Samples.from_tensors(torch.zeros(4, 2), torch.tensor([0, 1, 0, 1]), ids=list("abcd"))
     >>> split = Split.of(train, forget=["b"])
@@ -34,6 +36,19 @@ class Split:
     forget: Samples
     retain: Samples | None
     holdout: Samples | None = None
+
+    def __post_init__(self) -> None:
+        if self.retain is not None:
+            refuse_other_shape(self.retain, self.forget, what="retain set")
+            if len(shared := np.intersect1d(self.forget.ids, self.retain.ids)):
+                raise DataError(
+                    f"expected a retain set without the samples to forget, got {shown(shared)} in both; use `Split.of`"
+                )
+        if self.holdout is not None:
+            refuse_other_shape(self.holdout, self.forget, what="holdout set")
+            for trained in (self.forget, self.retain):
+                if trained is not None:
+                    refuse_shared(self.holdout, trained)
 
     @classmethod
     def of(
@@ -63,7 +78,6 @@ class Split:
         ids = as_ids(chosen_by.ids, what="ids to forget")
         if len(ids) == 0:
             raise DataError("expected at least one id to forget, got none; name ids, or a share of the training set")
-        refuse_shared(holdout, train)
         chosen = train.select(ids)
         if len(ids) == len(train):
             raise DataError(
@@ -96,6 +110,14 @@ class Split:
     def without_retain(self) -> Split:
         """The same request where the retained samples are not available."""
         return replace(self, retain=None)
+
+
+def refuse_other_shape(samples: Samples, others: Samples, *, what: str) -> None:
+    """Refuse samples of another shape than others; raises DataError."""
+    if samples.shape != others.shape:
+        raise DataError(
+            f"expected samples of one shape, got {others.shape} and {samples.shape} in the {what}; resize them"
+        )
 
 
 def refuse_shared(holdout: Samples | None, train: Samples) -> None:

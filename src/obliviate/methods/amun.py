@@ -19,7 +19,7 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_inside, check_positive, check_schedule, input_space
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
@@ -137,7 +137,7 @@ class AMUN:
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("amun", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = run.batches(data, size, epoch)
-            run.fit(model, batches, loss, optimizer, scheduler=scheduler, mask=mask)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, update=Update(mask=mask))
         return model
 
 

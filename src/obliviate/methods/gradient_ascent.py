@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.types import Batch
 
 
@@ -51,5 +51,5 @@ class GradientAscent:
         optimizer = run.optimizer(model, self)
         for epoch in run.epochs("gradient_ascent", epochs, model=model, optimizer=optimizer):
             batches = run.batches(split.forget, size, epoch)
-            run.fit(model, batches, ascent, optimizer, clip_norm=self.clip_norm)
+            run.fit(model, batches, ascent, optimizer, update=Update(clip_norm=self.clip_norm))
         return model

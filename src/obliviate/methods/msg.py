@@ -18,7 +18,7 @@ from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.gradients import gradients
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
@@ -70,13 +70,14 @@ class MSG:
         weights = layer_weights(model)
         redraw(weights, masks, seed=derive(run.seed, "redrawn"))
         scale = {name: torch.where(mask, 1.0, self.kept_gradient) for name, mask in masks.items()}
+        update = Update(gradient_scale=scale)
         retain = run.augmented(split.kept)
         optimizer = run.optimizer(model, self)
         steps = epochs * len(run.batches(retain, size, 0))
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("msg", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = run.batches(retain, size, epoch)
-            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, gradient_scale=scale)
+            run.fit(model, batches, run.task.loss, optimizer, scheduler=scheduler, update=update)
         return model
 
 

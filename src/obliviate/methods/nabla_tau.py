@@ -34,7 +34,7 @@ from obliviate.methods.relative import (
 )
 from obliviate.task import Task
 from obliviate.training.inference import mean_loss
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.types import Batch
 
 LOG_CLASSES: Final = "log_classes"  # τ = log K, the loss of a model that knows nothing
@@ -163,7 +163,8 @@ class NablaTau:
                 target["tau"] = mean_loss(model, split.holdout, run.task)
             batches = run.paired(split.forget, split.kept, size, epoch)
             weights = iter(decay(alpha, epoch, epochs, len(batches)))
-            run.fit(model, batches, loss, optimizer, training=self.train_mode, clip_norm=self.clip_norm)
+            update = Update(clip_norm=self.clip_norm)
+            run.fit(model, batches, loss, optimizer, training=self.train_mode, update=update)
             scheduler.step()
         run.notes |= {"tau": target["tau"], "forget_epochs": float(epochs)}
         return model

@@ -18,7 +18,7 @@ from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.random_labels import with_random_labels
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
@@ -76,7 +76,7 @@ class RUM:
         for epoch in run.epochs("rum_high", high, model=model, optimizer=optimizer):
             for samples, loss in ((forget, wrong), (retain, run.task.loss)):
                 batches = run.batches(samples, size, medium + epoch)
-                run.fit(model, batches, loss, optimizer, mask=mask)
+                run.fit(model, batches, loss, optimizer, update=Update(mask=mask))
         return model
 
 

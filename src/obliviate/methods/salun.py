@@ -11,7 +11,7 @@ from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.random_labels import with_random_labels
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.training.saliency import saliency_mask
 from obliviate.types import Batch
 
@@ -59,6 +59,7 @@ class SalUn:
             return run.task.loss(model, with_random_labels(batch, classes=classes, seed=run.seed))
 
         mask = run.once("saliency", lambda: saliency_mask(model, split.forget, run.task, share=self.saliency))
+        update = Update(mask=mask)
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
         optimizer = run.optimizer(model, self)
         steps = epochs * sum(len(run.batches(samples, size, 0)) for samples in (forget, retain))
@@ -66,5 +67,5 @@ class SalUn:
         for epoch in run.epochs("salun", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             for samples, loss in ((forget, wrong), (retain, run.task.loss)):
                 batches = run.batches(samples, size, epoch)
-                run.fit(model, batches, loss, optimizer, scheduler=scheduler, mask=mask)
+                run.fit(model, batches, loss, optimizer, scheduler=scheduler, update=update)
         return model

@@ -14,7 +14,7 @@ from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.importance import importances
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.types import Batch
 
 TINY: Final = 1e-15  # keeps quotients finite
@@ -65,6 +65,7 @@ class SFRon:
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
         mask = run.once("salient", lambda: self._salient(model, split, run, size))
+        update = Update(clip_norm=self.clip_norm, mask=mask)
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
         per_epoch = len(run.paired(forget, retain, size, 0, steps="longest"))
         steps, step = epochs * per_epoch, iter(range(0))
@@ -76,7 +77,7 @@ class SFRon:
             done = next(step)
             if done % self.every == 0:
                 alpha = self.alpha * (1 + math.cos(math.pi * done / steps)) / 2
-                run.step(model, (forget, alpha), climb, optimizer, clip_norm=self.clip_norm, mask=mask)
+                run.step(model, (forget, alpha), climb, optimizer, update=update)
             return (retain,)
 
         optimizer = run.optimizer(model, self)

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar, runtime_checkable
@@ -71,6 +72,28 @@ class Stateful(Protocol):
 
 def silent(stage: str, done: float, total: float) -> None:
     """Report no progress."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Update:
+    """What becomes of gradients before the optimiser takes a step.
+
+    `clip_norm` bounds the gradient's L2 norm, after `gradient_scale` has multiplied it. Where `mask` is false, weights
+    stay bit-identical, whatever momentum and weight decay say. `accumulate` is how many batches in a row make one step,
+    by the mean of their gradients, each in proportion to its samples: for a loss that is a mean over samples, a step on
+    all of them, with the memory of one.
+
+    >>> Update(clip_norm=1.0).accumulate
+    1
+    """
+
+    clip_norm: float | None = None
+    mask: Mask | None = None
+    gradient_scale: GradientScale | None = None
+    accumulate: int = 1
+
+
+PLAIN: Final = Update()
 
 
 class Run:
@@ -301,19 +324,13 @@ class Run:
         optimizer: Optimizer,
         *,
         scheduler: LRScheduler | None = None,
-        clip_norm: float | None = None,
-        mask: Mask | None = None,
-        gradient_scale: GradientScale | None = None,
-        accumulate: int = 1,
+        update: Update = PLAIN,
         training: bool = True,
         prepare: Callable[..., tuple[Any, ...]] | None = None,
     ) -> float:
         """Take one optimiser step per batch and return the mean loss.
 
-        `clip_norm` bounds the gradient's L2 norm, after `gradient_scale` has multiplied it. Where `mask` is false,
-        weights stay bit-identical, whatever momentum and weight decay say. `accumulate` is how many batches in a row
-        make one step, by the mean of their gradients, each in proportion to its samples: for a loss that is a mean over
-        samples, a step on all of them, with the memory of one. `training=False` keeps batch-norm statistics and dropout
+        `update` says what becomes of gradients first. `training=False` keeps batch-norm statistics and dropout
         frozen, as they always are in modules of which all weights are (`requires_grad_(False)`). A batch of a single
         sample is normalised by the statistics so far where it has none of its own. `prepare` turns the batches of each
         step into what the loss receives besides the model; a method that alternates between two models takes the other
@@ -325,13 +342,12 @@ class Run:
         total, count, last_report = torch.zeros((), device=self.device), 0, time.monotonic()
         steps = len(batches) if isinstance(batches, Sized) else 0
         placed = (tuple(map(self.place, batch if isinstance(batch, tuple) else (batch,))) for batch in batches)
-        while group := list(islice(placed, accumulate)):
+        while group := list(islice(placed, update.accumulate)):
             sizes = [sum(map(len, parts)) for parts in group]
             with _normalising(model, *group):
                 if prepare is not None:
                     group = [prepare(*parts) for parts in group]
-                options = {"clip_norm": clip_norm, "mask": mask, "gradient_scale": gradient_scale}
-                total += len(group) * self._step(model, group, sizes, loss, optimizer, **options)
+                total += len(group) * self._step(model, group, sizes, loss, optimizer, update)
             if scheduler is not None:
                 scheduler.step()
             count += len(group)
@@ -356,17 +372,14 @@ class Run:
         loss: Loss,
         optimizer: Optimizer,
         *,
-        clip_norm: float | None = None,
-        mask: Mask | None = None,
-        gradient_scale: GradientScale | None = None,
+        update: Update = PLAIN,
     ) -> Tensor:
         """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
 
-        It is what `fit` does with every batch, with the same options; the parts are on the device.
+        It is what `fit` does with every batch; the parts are on the device, and nothing is accumulated.
         """
-        options = {"clip_norm": clip_norm, "mask": mask, "gradient_scale": gradient_scale}
         with _normalising(model, parts):
-            return self._step(model, [parts], [1], loss, optimizer, **options)
+            return self._step(model, [parts], [1], loss, optimizer, update)
 
     def _step(
         self,
@@ -375,12 +388,10 @@ class Run:
         sizes: Sequence[int],
         loss: Loss,
         optimizer: Optimizer,
-        *,
-        clip_norm: float | None,
-        mask: Mask | None,
-        gradient_scale: GradientScale | None,
+        update: Update,
     ) -> Tensor:
         """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
+        mask, gradient_scale = update.mask, update.gradient_scale
         optimizer.zero_grad(set_to_none=True)
         values = [
             self._descend(model, parts, loss, size / sum(sizes)) for parts, size in zip(group, sizes, strict=True)
@@ -395,8 +406,8 @@ class Run:
             for name, parameter in parameters:
                 if parameter.grad is not None:
                     parameter.grad.mul_(mask[name])
-        if clip_norm is not None:
-            nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], clip_norm)
+        if update.clip_norm is not None:
+            nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], update.clip_norm)
         optimizer.step()
         if mask is not None:
             with torch.no_grad():

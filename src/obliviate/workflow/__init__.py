@@ -7,16 +7,18 @@ from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.references import load_references, train_references, train_shadows
-from obliviate.workflow.results import cpu_name, describe, limits, save_report
+from obliviate.workflow.results import Circumstances, cpu_name, describe, limits, save_report
 from obliviate.workflow.session import Session, without_forgotten
 from obliviate.workflow.training import check, train
 from obliviate.workflow.tuning import Tuned, check_tuning, outline, tune
-from obliviate.workflow.unlearning import check_request, unlearn
+from obliviate.workflow.unlearning import Measuring, check_request, unlearn, with_effect
 
 __all__ = [
     "Affordable",
+    "Circumstances",
     "Effect",
     "Evaluation",
+    "Measuring",
     "Session",
     "TrainedModel",
     "Tuned",
@@ -39,6 +41,7 @@ __all__ = [
     "train_shadows",
     "tune",
     "unlearn",
+    "with_effect",
     "within_budget",
     "without_forgotten",
 ]

@@ -14,50 +14,48 @@ from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool,
 from obliviate.audit.result import AuditResult
 from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split, refuse_copies
+from obliviate.data.split import Split
 from obliviate.errors import AuditError
+from obliviate.experiment import Experiment
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
 from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import observed
 from obliviate.workflow.models import TrainedModel
-from obliviate.workflow.references import refuse_seen
 
 
 def audit_models(
+    experiment: Experiment,
     models: Sequence[TrainedModel],
     split: Split,
-    unseen: Samples,
     pool: ReferencePool,
     *,
     settings: AuditSettings | None = None,
     shadows: Mapping[str, ShadowPool] | None = None,
-    task: Task | None = None,
     grouped: bool = False,
 ) -> AuditResult:
-    """Compare models with retrained ones on forget, retain and unseen samples, all of them in the pool.
+    """Compare models with retrained ones on forget, retain and test samples, all of them in the pool.
 
     `models` holds what is to be judged, usually the original, and two or more retrained ones (`retrain` with different
     seeds; three or more are better); with fewer the pool is the baseline. `shadows`, by the label of a model, are
-    references that were unlearned by its method (`train_shadows`), for U-LiRA. `task` is what models and references
-    were trained for, classification if left out. `grouped` says that the forget samples were chosen for what they have
-    in common, such as an owner: without retrained models they can then be shown to leak, and no more.
-    Raises AuditError for samples outside the pool, for unseen samples that are in the split's holdout set as well,
-    for margins that cannot be, for shadows of no model, and for a pool that one of the models learned from;
-    RecipeError for a model that does not fit the task, that answers with probabilities, or at random; DataError for
-    unseen samples that are copies of training samples, and for samples that are others each time they are read.
+    references that were unlearned by its method (`train_shadows`), for U-LiRA. `grouped` says that the forget samples
+    were chosen for what they have in common, such as an owner: without retrained models they can then be shown to leak,
+    and no more.
+    Raises AuditError for samples outside the experiment or the pool, for test samples that are in the split's holdout
+    set as well, for margins that cannot be, for shadows of no model, and for a pool that one of the models learned
+    from; RecipeError for a model that does not fit the task, that answers with probabilities, or at random; DataError
+    for samples that are others each time they are read.
 
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     models = [ob.train(recipe, data.train, task)]
-    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
-    ...     result = ob.audit_models(models, split, unseen, pool)
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     split = experiment.split(data.train.ids[:30])
+    ...     result = ob.audit_models(experiment, [ob.train(experiment)], split, pool)
     >>> [(model.name, model.verdict) for model in result.models]
     [('original', ...)]
     """
@@ -69,14 +67,12 @@ def audit_models(
             f"expected shadows by the labels of the models ({', '.join(labels)}), got {', '.join(strange)}; "
             "use `TrainedModel.label`"
         )
-    task = Classification(classes=pool.logits.shape[-1]) if task is None else task
     _refuse_teachers(models, pool)
-    for samples in (split.forget, split.kept, unseen):
+    for samples in (split.forget, split.kept, experiment.unseen):
         samples.check_steady(what="samples of an audit")
-    refuse_copies(unseen, split.forget, split.kept)
     for model in models:
-        task.check_model(model.model, split.forget)
-    evaluation = Evaluation.of(split, unseen, pool, task, grouped=grouped)
+        experiment.task.check_model(model.model, split.forget)
+    evaluation = Evaluation.of(experiment, split, pool, grouped=grouped)
     candidates = [evaluation.candidate(model, shadows.get(model.label)) for model in models]
     return evaluation.audit(candidates, settings)
 
@@ -115,20 +111,18 @@ class Evaluation:
     task: Task
 
     @classmethod
-    def of(
-        cls, split: Split, unseen: Samples, pool: ReferencePool, task: Task | None = None, *, grouped: bool = False
-    ) -> Evaluation:
-        """Look the forget, retain and unseen samples up in the pool; a task left out is classification.
+    def of(cls, experiment: Experiment, split: Split, pool: ReferencePool, *, grouped: bool = False) -> Evaluation:
+        """Look the forget, retain and test samples up in the pool.
 
-        Raises AuditError for samples outside the pool, and for unseen samples that are in the holdout set as well,
-        which methods may learn from.
+        Raises AuditError for samples outside the experiment or the pool, and for test samples that are in the split's
+        holdout set as well, which methods may learn from.
         """
-        refuse_seen(split, unseen)
+        experiment.check_split(split)
+        unseen, task = experiment.unseen, experiment.task
         everything = split.forget.joined(split.kept, unseen)
         rows = pool.rows(everything.ids)
         counts = np.cumsum([len(split.forget), len(split.kept), len(unseen)])
         forget, retain, held_out = np.split(np.arange(counts[-1]), counts[:2])
-        task = Classification(classes=pool.logits.shape[-1]) if task is None else task
         audited = AuditSamples(
             forget=forget,
             retain=retain,

@@ -30,6 +30,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.training.teachers import Teachers
+from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.tuning import Knobs
 from obliviate.workflow.unlearning import check_request
 
@@ -54,12 +55,10 @@ class Affordable:
 
 def within_budget(
     budget: float,
-    model: nn.Module,
+    original: TrainedModel,
     split: Split,
     method: Method,
-    task: Task,
     *,
-    recipe: Recipe,
     retained: int | None = None,
     seed: int = 0,
     teachers: ReferencePool | Teachers | None = None,
@@ -70,18 +69,26 @@ def within_budget(
     model; what passes through them is a line over the length. `retained` is the number of samples that a retraining
     would have, for a split without a retain set. What teachers are asked is not counted.
 
-    Raises MethodError for a budget that is no share in (0, 1], for a method without epochs, and for a budget that does
-    not pay for its shortest run, with the least that does; else what `unlearn` raises before any work.
+    Raises MethodError for a budget that is no share in (0, 1], for a model without a recipe, for a method without
+    epochs, and for a budget that does not pay for its shortest run, with the least that does; else what `unlearn`
+    raises before any work.
 
     >>> from obliviate.methods.fine_tune import FineTune
     >>> from obliviate.task import Classification
     >>> samples = Samples.from_tensors(torch.randn(40, 3), torch.arange(40) % 2)
-    >>> split, recipe = Split.of(samples, forget=samples.ids[:4]), Recipe(epochs=20)
-    >>> within_budget(0.3, nn.Linear(3, 2), split, FineTune(), Classification(classes=2), recipe=recipe).method.epochs
+    >>> split = Split.of(samples, forget=samples.ids[:4])
+    >>> original = TrainedModel.given(nn.Linear(3, 2), Classification(classes=2), recipe=Recipe(epochs=20))
+    >>> within_budget(0.3, original, split, FineTune()).method.epochs
     6
     """
     if not 0 < budget <= 1:
         raise MethodError(f"expected a budget as a share of a retraining in (0, 1], got {budget:g}; 0.15 is 15 %")
+    model, task, recipe = original.model, original.task, original.recipe
+    if recipe is None:
+        raise MethodError(
+            "expected a model whose recipe is known, for a budget is a share of a retraining by it, got none; give it "
+            "to `TrainedModel.given(..., recipe=...)`"
+        )
     if retained is None and split.retain is None:
         raise MethodError(
             "expected the number of retained samples for a split without them, got none; pass `retained=...`, which "

@@ -40,11 +40,11 @@ def memorised(amount: float, pool: ReferencePool | Callable[[], ReferencePool], 
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     split = ob.Split.of(data.train, forget=ob.memorised(5, pool, task))
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     split = experiment.split(ob.memorised(5, pool, experiment.task))
     >>> len(split.forget)
     5
     """
@@ -74,11 +74,11 @@ def mislabelled(amount: float, pool: ReferencePool | Callable[[], ReferencePool]
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     split = ob.Split.of(data.train, forget=ob.mislabelled(0.1, pool, task))
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     split = experiment.split(ob.mislabelled(0.1, pool, experiment.task))
     >>> len(split.forget)
     10
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from obliviate.audit.inputs import Role
 from obliviate.errors import WorkspaceError
 from obliviate.methods.retrain import Retrain
 from obliviate.requests import KeptModel, Manifest, Requests, Slot
+from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
 from obliviate.workflow import models
@@ -22,15 +23,19 @@ from obliviate.workflow.models import TrainedModel
 
 @dataclass(frozen=True, eq=False)
 class ModelFiles:
-    """Models among `requests`, all of one recipe, if there is any, and of data with one hash.
+    """Models among `requests`, all of one task, of one recipe, if there is any, and of data with one hash.
 
-    `build` returns a model of their architecture, whose weights are replaced.
+    `build` returns a model of their architecture, whose weights are replaced. `checkpoints` is where the slice
+    checkpoints of all of them are. What is in `known` is not read again: models by their files.
     """
 
     requests: Requests
+    task: Task
     recipe: Recipe | None
     data_sha256: str
     build: Callable[[], nn.Module]
+    checkpoints: Path | None = None
+    known: dict[Path, tuple[TrainedModel, Manifest]] = field(default_factory=dict)
 
     def once(
         self,
@@ -58,9 +63,7 @@ class ModelFiles:
             return model
 
         def save(model: TrainedModel, number: int) -> None:
-            models.save(
-                slot.path, model, self.recipe, data_sha256=self.data_sha256, ids=ids, settings=asked, number=number
-            )
+            models.save(slot.path, model, data_sha256=self.data_sha256, ids=ids, settings=asked, number=number)
 
         return replace(self.requests.once(slot, make, save=save, read=read), id=slot.id)
 
@@ -70,7 +73,12 @@ class ModelFiles:
         return model if model.label == kept.label else replace(model, name=kept.label)
 
     def _read(self, slot: Slot) -> tuple[TrainedModel, Manifest]:
-        model, manifest = models.read_into(slot.path, self.build())
+        if slot.path not in self.known:
+            self.known[slot.path] = self._read_file(slot)
+        return self.known[slot.path]
+
+    def _read_file(self, slot: Slot) -> tuple[TrainedModel, Manifest]:
+        model, manifest = models.read_into(slot.path, self.build(), self.task, self.recipe)
         if manifest.data_sha256 != self.data_sha256:
             raise WorkspaceError(
                 f"expected a model of this folder's data, got {slot.path} of other data; remove it from "
@@ -86,7 +94,7 @@ class ModelFiles:
                 f"expected the role {_role(manifest.method)} of a model by {manifest.method}, got {manifest.role} "
                 f"in {slot.manifest}; remove the file to make the model again"
             )
-        return replace(model, id=slot.id), manifest
+        return replace(model, id=slot.id, checkpoints=self.checkpoints), manifest
 
 
 def _settings(recipe: Mapping[str, Any]) -> dict[str, Any]:

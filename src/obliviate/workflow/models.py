@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
 from obliviate.requests.manifest import Manifest
+from obliviate.task import Task
 from obliviate.training import checkpoint
 from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
@@ -24,6 +25,8 @@ from obliviate.workflow.effect import Effect
 class TrainedModel:
     """A model and how it came to be: by the recipe ("train") or by an unlearning method.
 
+    `task` is what it is for, and `recipe` how it, or the model that it was made of, was trained, None where that is not
+    known; `checkpoints` is the folder of its slice checkpoints, where it was trained in shards (`sisa`).
     `seconds` is the time of the training or of the method, an interrupted part included, None where it is not known:
     neither checks nor measuring nor what a process does once are in it. `notes` are figures that the method reported;
     `id` is what it is addressed by where it is kept, "" where it is not.
@@ -31,12 +34,15 @@ class TrainedModel:
     the pool that the method learned from or was tuned by, None where there is none; `tuning` is how the settings were
     chosen (`Tuned.to_dict`), None where they were given. `TrainedModel.given` wraps a model that was trained elsewhere.
 
-    >>> model = TrainedModel.given(nn.Linear(4, 2), name="mine")
+    >>> from obliviate.task import Classification
+    >>> model = TrainedModel.given(nn.Linear(4, 2), Classification(classes=2), name="mine")
     >>> model.label, model.role, model.seconds
     ('mine', 'original', None)
     """
 
     model: nn.Module
+    task: Task
+    recipe: Recipe | None
     role: Role
     method: str
     seed: int
@@ -47,19 +53,38 @@ class TrainedModel:
     teachers: str | None = None
     tuning: Mapping[str, Any] | None = None
     id: str = ""
+    checkpoints: Path | None = None
 
     @classmethod
-    def given(cls, model: nn.Module, *, role: Role = "original", name: str = "") -> TrainedModel:
-        """Wrap a model that was trained or unlearned elsewhere, so that it can be audited.
+    def given(
+        cls,
+        model: nn.Module,
+        task: Task,
+        *,
+        recipe: Recipe | None = None,
+        role: Role = "original",
+        name: str = "",
+        checkpoints: Path | None = None,
+    ) -> TrainedModel:
+        """Wrap a model that was trained or unlearned elsewhere, so that it can forget and be audited.
 
+        `recipe` says how it was trained, for the methods that need to know, and for relative settings.
         Raises RecipeError for a file or weights, which are no model yet.
+
+        >>> from obliviate.task import Classification
+        >>> TrainedModel.given(nn.Linear(4, 2), Classification(classes=2)).label
+        'original'
         """
         if not isinstance(model, nn.Module):
             raise RecipeError(
                 f"expected a model, got {type(model).__name__}; build the model and read the weights into it: "
                 '`model.load_state_dict(torch.load("x.pth", weights_only=True))`'
             )
-        return cls(model, role, "given", 0, None, name=name or role)
+        return cls(model, task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
+
+    def named(self, name: str) -> TrainedModel:
+        """The same model under another name in tables."""
+        return replace(self, name=name)
 
     @property
     def label(self) -> str:
@@ -71,7 +96,6 @@ class TrainedModel:
 def save(
     path: Path,
     trained: TrainedModel,
-    recipe: Recipe | None,
     *,
     data_sha256: str,
     ids: list[SampleId],
@@ -95,7 +119,7 @@ def save(
         role=trained.role,
         method=trained.method,
         seed=trained.seed,
-        recipe={} if recipe is None else recipe.to_dict(),
+        recipe={} if trained.recipe is None else trained.recipe.to_dict(),
         data_sha256=data_sha256,
         ids=ids,
         settings={**facts, **effect, **teachers, **tuning, **(settings or {})},
@@ -104,18 +128,20 @@ def save(
     )
 
 
-def read(path: Path, recipe: Recipe) -> tuple[TrainedModel, Manifest]:
+def read(path: Path, task: Task, recipe: Recipe) -> tuple[TrainedModel, Manifest]:
     """Read what `save` wrote, and what its manifest says; raises CheckpointError for a damaged or foreign file."""
-    return read_into(path, recipe.build(seed=0))
+    return read_into(path, recipe.build(seed=0), task, recipe)
 
 
-def read_into(path: Path, model: nn.Module) -> tuple[TrainedModel, Manifest]:
+def read_into(path: Path, model: nn.Module, task: Task, recipe: Recipe | None) -> tuple[TrainedModel, Manifest]:
     """Read what `save` wrote as `read` does, into a model of the same architecture, whose weights are replaced."""
     manifest = checkpoint.load(path, model)
     notes, name = manifest.settings.get("notes", {}), manifest.settings.get("name", "")
     role: Any = manifest.role
     trained = TrainedModel(
         brought(model).eval(),
+        task,
+        recipe,
         role,
         manifest.method,
         manifest.seed,

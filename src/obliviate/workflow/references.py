@@ -13,8 +13,9 @@ from torch import nn
 from obliviate._util.seeds import derive
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split, refuse_copies
+from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.sisa import SISA
 from obliviate.references.jobs import Executor
@@ -32,57 +33,46 @@ from obliviate.workflow.unlearning import unlearn
 
 
 def train_references(
-    recipe: Recipe,
-    train: Samples,
-    unseen: Samples | None,
-    task: Task,
+    experiment: Experiment,
     *,
     folder: Path | str,
     models: int = 16,
-    seed: int = 0,
     groups: Shaped[np.ndarray, " n"] | None = None,
     workers: int | None = None,
     executor: Executor | None = None,
     keep_weights: bool = True,
     progress: Progress = silent,
 ) -> ReferencePool:
-    """Train (or open) the reference pool over training and unseen samples, each in half of the references.
+    """Train (or open) the reference pool over training and test samples, each in half of the references.
 
     What is in `folder` of this model as built, recipe, task, samples and seed is used, and extended by asking for more
-    `models`; see `references.pool.train_pool` for `groups` (of the training samples and then the unseen ones),
-    `workers`, `executor` and `keep_weights`, and docs/references.md. `unseen` is None for teachers where there is no
-    holdout set.
+    `models`; see `references.pool.train_pool` for `groups` (of the training samples and then the test samples),
+    `workers`, `executor` and `keep_weights`, and docs/references.md. Teachers may have no test samples.
 
-    Raises, before any training, DataError and RecipeError for samples or a model that do not fit the task; DataError
-    for unseen samples that are copies of training samples, and for samples that are others each time they are read;
-    AuditError for samples in both sets; RecipeError for a builder whose models know the training samples already
-    (`check_fresh`), or that does not return a new one at each call; and whatever `train_pool` raises.
+    Raises, before any training, DataError for samples that are others each time they are read; RecipeError for a model
+    that does not fit the samples, for a builder whose models know the training samples already (`check_fresh`), or that
+    does not return a new one at each call; and whatever `train_pool` raises.
 
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
     >>> len(pool), pool.included.sum(0).tolist() == [2] * 160  # each sample is in half of them
     (4, True)
     """
-    recipe.weighted(task)  # refuses class weights that do not fit
-    task.check_samples(train, what="training set")
-    train.check_steady(what="training samples")
-    population = train
-    if unseen is not None:
-        task.check_samples(unseen, what="unseen set")
-        unseen.check_steady(what="unseen samples")
-        population = _population(train, unseen)
-        refuse_copies(unseen, train)
-    task.check_model(recipe.build(seed=seed), train)
-    if unseen is not None:
-        check_fresh(recipe, train, unseen, task, seed=seed)
+    recipe, task, seed = experiment.recipe, experiment.task, experiment.seed
+    experiment.train.check_steady(what="training samples")
+    if experiment.test is not None:
+        experiment.test.check_steady(what="test samples")
+    task.check_model(recipe.build(seed=seed), experiment.train)
+    if experiment.test is not None:
+        check_fresh(recipe, experiment.train, experiment.test, task, seed=seed)
     return train_pool(
         recipe,
-        population,
+        experiment.population,
         task,
         folder=Path(folder),
         models=models,
@@ -95,16 +85,7 @@ def train_references(
     )
 
 
-def load_references(
-    recipe: Recipe,
-    train: Samples,
-    unseen: Samples,
-    task: Task,
-    *,
-    folder: Path | str,
-    models: int | None = None,
-    seed: int = 0,
-) -> ReferencePool:
+def load_references(experiment: Experiment, *, folder: Path | str, models: int | None = None) -> ReferencePool:
     """Open the references that `train_references` left in `folder`, all or the first `models`, and train nothing.
 
     Raises AuditError where they are not there, which says what is there instead.
@@ -112,23 +93,22 @@ def load_references(
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     again = ob.load_references(recipe, data.train, unseen, task, folder=folder)
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     again = ob.load_references(experiment, folder=folder)
     >>> again.fingerprint == pool.fingerprint
     True
     """
-    return load_pool(recipe, _population(train, unseen), task, folder=Path(folder), models=models, seed=seed)
-
-
-def _population(train: Samples, unseen: Samples) -> Samples:
-    if len(shared := np.intersect1d(train.ids, unseen.ids)):
-        raise AuditError(
-            f"expected unseen samples outside the training set, got {shown(shared)} in both; remove the copies"
-        )
-    return train.joined(unseen)
+    return load_pool(
+        experiment.recipe,
+        experiment.population,
+        experiment.task,
+        folder=Path(folder),
+        models=models,
+        seed=experiment.seed,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,74 +168,61 @@ class ShadowUnlearning:
         self, model: nn.Module, split: Split, method: Method, seed: int, folder: Path, progress: Progress
     ) -> TrainedModel:
         return unlearn(
-            model,
+            TrainedModel.given(model, self.task, recipe=self.recipe),
             split,
             method,
-            self.task,
-            recipe=self.recipe,
             seed=seed,
             folder=folder,
             progress=progress,
-            measure=False,
             teachers=self.teachers,
+            measure=None,
         )
 
 
 def train_shadows(
+    experiment: Experiment,
     pool: ReferencePool,
-    recipe: Recipe,
-    train: Samples,
-    unseen: Samples,
-    split: Split,
-    method: Method,
-    task: Task,
+    requests: Sequence[tuple[Split, Method]],
     *,
-    earlier: Sequence[tuple[Split, Method]] = (),
     teachers: ReferencePool | None = None,
     folder: Path | str | None = None,
-    seed: int = 0,
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> ShadowPool:
-    """Make every reference of the pool forget the request by the method, for U-LiRA (see `references.shadows`).
+    """Make every reference of the pool forget what a model was made to forget, for U-LiRA (see `references.shadows`).
 
-    `train` and `unseen` are what the pool was trained over. The shadows are kept in `folder`, beside the references
-    if it is left out, and only what is missing is made. A method that adapts to the request is settled for it once, so
-    that every shadow has the settings of the model that is audited.
+    `requests` are those that the audited model went through, in order, each with its split and its method; the last is
+    the one that is audited. Every reference goes through them too. The pool is one of this experiment
+    (`train_references`). The shadows are kept in `folder`, beside the references if it is left out, and only what is
+    missing is made. A method that adapts to the request is settled for it once, so that every shadow has the settings
+    of the model that is audited. `teachers` are those of all methods that need some.
 
-    `earlier` are the requests that the audited model went through before, in order: each with its split and its method.
-    Every reference goes through them too. `teachers` are those of all these methods that need some.
-
-    Raises, before any work, MethodError for `sisa` and when a method needs what its split does not give, AuditError
-    for requests outside the training set or for the same samples, an unseen set that a method could see, or a pool
-    that does not fit or lacks weights.
+    Raises, before any work, AuditError for no request, for requests outside the training set or for the same samples,
+    test samples that a method could see, or a pool that does not fit or lacks weights; MethodError for `sisa` and when
+    a method needs what its split does not give.
 
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
-    ...     method = ob.FineTune(epochs=1)
-    ...     shadows = ob.train_shadows(pool, recipe, data.train, unseen, split, method, task, folder=folder, workers=0)
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     requests = [(experiment.split(data.train.ids[:30]), ob.FineTune(epochs=1))]
+    ...     shadows = ob.train_shadows(experiment, pool, requests, folder=folder, workers=0)
     >>> len(shadows)
     4
     """
+    recipe, task = experiment.recipe, experiment.task
+    _check_requests(experiment, [split for split, _ in requests])
     run = Run(task, recipe=recipe, teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task))
-    served = [
-        PastRequest(request.forget.ids, _settled(used_method, request, run), request.retain is not None)
-        for request, used_method in earlier
-    ]
-    taught = any("teachers" in used.needs for used in (method, *(used for _, used in earlier)))
-    method = _settled(method, split, run)
-    _check_requests([*(request for request, _ in earlier), split], train, unseen)
+    *earlier, (split, method) = ((split, _settled(method, split, run)) for split, method in requests)
+    taught = any("teachers" in method.needs for _, method in requests)
     return make_shadows(
         pool,
         recipe,
-        _population(train, unseen),
+        experiment.population,
         task,
         ShadowUnlearning(
             method,
@@ -263,13 +230,13 @@ def train_shadows(
             recipe,
             split.retain is not None,
             split.holdout,
-            tuple(served),
+            tuple(PastRequest(past.forget.ids, used, past.retain is not None) for past, used in earlier),
             teachers if taught else None,
         ),
         forget=split.forget.ids,
-        unseen=unseen.ids,
+        unseen=experiment.unseen.ids,
         folder=pool.folder / SHADOWS if folder is None else Path(folder),
-        seed=seed,
+        seed=experiment.seed,
         workers=workers,
         executor=executor,
         progress=progress,
@@ -288,28 +255,16 @@ def _settled(method: Method, split: Split, run: Run) -> Method:
     return settle(method, split, Scale.of(run.recipe))
 
 
-def _check_requests(splits: Sequence[Split], train: Samples, unseen: Samples) -> None:
+def _check_requests(experiment: Experiment, splits: Sequence[Split]) -> None:
+    if not splits:
+        raise AuditError("expected the requests that the audited model went through, got none; name them in order")
     forgotten = np.array([], dtype=np.str_)
     for split in splits:
-        if len(strange := np.setdiff1d(split.forget.ids, train.ids)):
-            raise AuditError(
-                f"expected a request for training samples, got {shown(strange)} outside the training set; "
-                "leave them out"
-            )
+        experiment.check_split(split)
         request_ids = split.forget.ids if split.retain is None else np.concatenate([split.forget.ids, split.retain.ids])
         if len(again := np.intersect1d(forgotten, request_ids)):
             raise AuditError(
                 f"expected requests in their order, each without the samples of earlier ones, got {shown(again)} "
                 "again; give the splits that the model went through"
             )
-        refuse_seen(split, unseen)
         forgotten = np.concatenate([forgotten, split.forget.ids])
-
-
-def refuse_seen(split: Split, unseen: Samples) -> None:
-    """Refuse unseen samples that are in the split's holdout set, which methods may learn from; raises AuditError."""
-    if split.holdout is not None and len(shared := np.intersect1d(split.holdout.ids, unseen.ids)):
-        raise AuditError(
-            f"expected unseen samples that no method can see, got {shown(shared)} of the holdout set; "
-            "draw the holdout set from other samples"
-        )

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from obliviate._util.files import write_atomically
 from obliviate.audit.result import AuditResult
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.experiment import Experiment
 from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.pool import ReferencePool
 from obliviate.report import html
@@ -32,69 +33,73 @@ from obliviate.results.schema import (
 )
 from obliviate.task import Task
 from obliviate.task import to_dict as describe_task
-from obliviate.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Circumstances:
+    """What results say of an audit besides what was found: of which data and request, how long it took, and notes.
+
+    `command` is what a reader types to repeat it, `warning` a limit that was known before. With `pictures`, the most
+    exposed forget samples are shown where they are images.
+    """
+
+    data_name: str
+    data_sha256: str
+    forget_rule: str
+    wall_seconds: float
+    command: str | None = None
+    pictures: bool = True
+    notes: tuple[str, ...] = ()
+    warning: str = ""
 
 
 def describe(
+    experiment: Experiment,
     result: AuditResult,
     split: Split,
-    unseen: Samples,
     pool: ReferencePool,
-    task: Task,
-    recipe: Recipe,
+    circumstances: Circumstances,
     *,
-    seed: int,
-    data_name: str,
-    data_sha256: str,
-    forget_rule: str,
-    wall_seconds: float,
-    command: str | None = None,
-    pictures: bool = True,
     coin_flips: CoinFlips | None = None,
     planted_noise: PlantedNoise | None = None,
-    notes: tuple[str, ...] = (),
-    warning: str = "",
 ) -> Results:
-    """Put the findings of an audit beside their provenance: the content of `results.json`.
-
-    With `pictures`, the most exposed forget samples are in it as images where they are images. `warning` is a limit
-    that was known before the audit.
-    """
+    """Put the findings of an audit beside their provenance: the content of `results.json`."""
+    task, warning = experiment.task, circumstances.warning
     findings = result.findings
-    images = _pictures(findings, split.forget, task) if pictures else {}
+    images = _pictures(findings, split.forget, task) if circumstances.pictures else {}
     known = describe_task(task)
     first = [f"{warning[0].upper()}{warning[1:]}."] if warning else []
     return Results(
         **dict(findings),
         obliviate=version("obliviate"),
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        seed=seed,
-        command=command,
+        seed=experiment.seed,
+        command=circumstances.command,
         task=TaskFacts(
             kind=known["kind"],
             right=task.right,
             settings={name: value for name, value in known.items() if name != "kind"},
         ),
         data=DataFacts(
-            name=data_name,
-            forget_rule=forget_rule,
+            name=circumstances.data_name,
+            forget_rule=circumstances.forget_rule,
             train=len(split.forget) + len(split.kept),
             forget=len(split.forget),
             retain=len(split.kept),
             holdout=0 if split.holdout is None else len(split.holdout),
-            test=len(unseen),
+            test=len(experiment.unseen),
         ),
-        data_sha256=data_sha256,
-        recipe=recipe.to_dict(),
+        data_sha256=circumstances.data_sha256,
+        recipe=experiment.recipe.to_dict(),
         references=ReferenceFacts(models=len(pool), seconds=pool.seconds, fingerprint=pool.fingerprint),
-        wall_seconds=wall_seconds,
+        wall_seconds=circumstances.wall_seconds,
         peak_rss_mb=peak_rss_mb(),
         versions={name: version(name) for name in ("torch", "numpy", "scipy", "safetensors")}
         | {"python": platform.python_version()},
         machine=Machine(cpu=cpu_name(), cores=os.cpu_count(), system=platform.system()),
         coin_flips=coin_flips,
         planted_noise=planted_noise,
-        notes=notes,
+        notes=circumstances.notes,
         pictures=images,
         limits=(*first, *limits(findings, pictures=bool(images))),
     )
@@ -103,7 +108,7 @@ def describe(
 def _pictures(findings: Findings, forget: Samples, task: Task) -> dict[str, str]:
     """The forget samples that a report names, as images; none where samples are not images."""
     names = exposed_names(findings.models, pictures_of.SHOWN)
-    if not names or not pictures_of.is_picture(tuple(forget.take(torch.arange(1)).x.shape[1:])):
+    if not names or not pictures_of.is_picture(forget.shape):
         return {}
     images = forget.select(names).everything().x.cpu().float()
     low, high = getattr(task, "input_range", None) or (float(images.min()), float(images.max()))
@@ -113,14 +118,11 @@ def _pictures(findings: Findings, forget: Samples, task: Task) -> dict[str, str]
 
 def save_report(
     path: Path | str,
+    experiment: Experiment,
     result: AuditResult,
     split: Split,
-    unseen: Samples,
     pool: ReferencePool,
-    task: Task,
-    recipe: Recipe,
     *,
-    seed: int = 0,
     data_name: str = "your data",
     forget_rule: str = "ids",
 ) -> Results:
@@ -129,30 +131,23 @@ def save_report(
     >>> import tempfile
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> unseen = data.test.select(data.test.ids[:60])
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     pool = ob.train_references(recipe, data.train, unseen, task, folder=folder, models=4, workers=0)
-    ...     models = [ob.train(recipe, data.train, task)]
-    ...     split = ob.Split.of(data.train, forget=data.train.ids[:30])
-    ...     result = ob.audit_models(models, split, unseen, pool)
-    ...     results = ob.save_report(f"{folder}/report.html", result, split, unseen, pool, task, recipe)
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     split = experiment.split(data.train.ids[:30])
+    ...     result = ob.audit_models(experiment, [ob.train(experiment)], split, pool)
+    ...     results = ob.save_report(f"{folder}/report.html", experiment, result, split, pool)
     >>> results.data.forget
     30
     """
-    results = describe(
-        result,
-        split,
-        unseen,
-        pool,
-        task,
-        recipe,
-        seed=seed,
+    circumstances = Circumstances(
         data_name=data_name,
-        data_sha256=split.forget.joined(split.kept, unseen).sha256,
+        data_sha256=split.forget.joined(split.kept, experiment.unseen).sha256,
         forget_rule=forget_rule,
         wall_seconds=sum(model.seconds or 0.0 for model in result.models) + pool.seconds,
     )
+    results = describe(experiment, result, split, pool, circumstances)
     text = html.render(results)
     write_atomically(Path(path), lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return results

@@ -23,10 +23,8 @@ from obliviate.methods.amun import SUFFIX
 from obliviate.methods.base import Method, settle
 from obliviate.references.pool import ReferencePool
 from obliviate.requests import Request, Requests
-from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.identity import architecture_sha256, model_sha256, task_sha256
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.types import Ids, SampleId
@@ -43,11 +41,12 @@ class Session:
 
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> original = ob.train(recipe, data.train, task)
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
+    >>> original = ob.train(experiment)
     >>> session = ob.Session.of(original, data.train)
     >>> for ids in (data.train.ids[:5], data.train.ids[5:9]):
-    ...     session = session.forget(ids, ob.FineTune(epochs=1), task, recipe=recipe)
+    ...     session = session.forget(ids, ob.FineTune(epochs=1))
     >>> session.requests, len(session.forgotten)
     (2, 9)
     """
@@ -56,13 +55,12 @@ class Session:
     history: History
 
     @classmethod
-    def of(cls, model: TrainedModel | nn.Module, train: Samples, *, holdout: Samples | None = None) -> Session:
+    def of(cls, original: TrainedModel, train: Samples, *, holdout: Samples | None = None) -> Session:
         """Begin with a model that was trained on `train`; `holdout` holds unseen samples, for methods that need any.
 
         Raises DataError where the holdout set shares ids with the training samples.
         """
-        trained = model if isinstance(model, TrainedModel) else TrainedModel.given(model)
-        return cls(trained, History(train, holdout))
+        return cls(original, History(train, holdout))
 
     @property
     def model(self) -> nn.Module:
@@ -92,13 +90,10 @@ class Session:
         self,
         ids: Iterable[SampleId] | Ids,
         method: Method,
-        task: Task,
         *,
-        recipe: Recipe | None = None,
         seed: int = 0,
         retain: bool = True,
         folder: Path | None = None,
-        checkpoints: Path | None = None,
         progress: Progress = silent,
         name: str = "",
         teachers: ReferencePool | Teachers | None = None,
@@ -121,33 +116,25 @@ class Session:
 
         def make(work: Path | None) -> TrainedModel:
             return unlearn(
-                self.model,
-                request,
-                method,
-                task,
-                recipe=recipe,
-                seed=seed,
-                folder=work,
-                checkpoints=checkpoints,
-                progress=progress,
-                name=name,
-                teachers=teachers,
-            )
+                self.trained, request, method, seed=seed, folder=work, progress=progress, teachers=teachers
+            ).named(name)
 
         if folder is None:
             trained = make(None)
         else:
             requests, number = Requests(folder), self.requests + 1
-            identity = self._identity(request, method, task, recipe, seed, teachers)
+            identity = self._identity(request, method, seed, teachers)
             names = request.forget.ids.tolist()
             with requests.attempt():
                 parent = requests.continuing(number, weights_sha256(self.model))
                 requests.ask(Request(number, "ids", names, parent))
                 files = ModelFiles(
                     requests,
-                    recipe,
+                    self.trained.task,
+                    self.trained.recipe,
                     "" if request.retain is None else request.retain.sha256,
                     lambda: copy.deepcopy(self.model),
+                    self.trained.checkpoints,
                 )
                 trained = files.once(
                     requests.slot(f"{method.name}-{identity}", number),
@@ -157,16 +144,9 @@ class Session:
                 )
         return Session(trained, self.history.after(split.forget.ids))
 
-    def _identity(
-        self,
-        request: Split,
-        method: Method,
-        task: Task,
-        recipe: Recipe | None,
-        seed: int,
-        teachers: ReferencePool | Teachers | None,
-    ) -> str:
+    def _identity(self, request: Split, method: Method, seed: int, teachers: ReferencePool | Teachers | None) -> str:
         """Everything that the outcome of a request depends on, as a short name."""
+        task, recipe = self.trained.task, self.trained.recipe
         sets = [None if part is None else part.sha256 for part in (request.forget, request.retain, request.holdout)]
         ingredients = [weights_sha256(self.model), model_sha256(self.model, request.forget)]
         ingredients.append(task_sha256(task, self.model, request.forget))

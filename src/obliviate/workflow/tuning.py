@@ -15,9 +15,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from torch import nn
-
-from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError, TrainingError
 from obliviate.methods.base import Method, settle
@@ -26,13 +23,12 @@ from obliviate.methods.relative import LENGTHS, kinds, strengths
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.requests.manifest import read_manifest
-from obliviate.task import Classification, Task
-from obliviate.training.recipe import Recipe
+from obliviate.task import Classification
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.expectation import Expectation, Score, check_holdout
 from obliviate.workflow.models import TrainedModel, read_into, save
-from obliviate.workflow.unlearning import check_request, kept, unlearn, with_effect
+from obliviate.workflow.unlearning import Measuring, check_request, kept, unlearn, with_effect
 
 BUDGET: Final = 8
 LEAST_BUDGET: Final = 2
@@ -112,21 +108,15 @@ class Tuned:
 
 
 def tune(
-    model: nn.Module,
+    original: TrainedModel,
     split: Split,
     method: Method,
-    task: Task,
     *,
-    recipe: Recipe | None = None,
     teachers: ReferencePool | Teachers | None = None,
     budget: int = BUDGET,
     seed: int = 0,
     folder: Path | None = None,
-    checkpoints: Path | None = None,
     progress: Progress = silent,
-    name: str = "",
-    unseen: Samples | None = None,
-    retained: Samples | None = None,
 ) -> Tuned:
     """Make a copy of the model forget under up to `budget` settings, and keep the outcome that is nearest.
 
@@ -135,21 +125,23 @@ def tune(
     or double its epochs. What a model should say that never saw the forget samples is told by `teachers`, a pool other
     than that of the audit, or else by how well the original knows the unseen samples `split.holdout`, of the same
     classes (`workflow.expectation`); tasks without classes are always judged by these. Neither a retrained model nor
-    the samples of an audit play a part: `unseen` and `retained` serve to measure the outcome alone, as in `unlearn`.
+    the samples of an audit play a part. The effect of the outcome is measured on the samples of the split.
 
     The same seed gives the same outcome. With a `folder`, an interrupted search goes on there. Raises MethodError where
     the method has nothing to tune, without a holdout set, and where every setting fails; else what `unlearn` raises.
 
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> task, recipe = ob.task_of(data), ob.recipe_for(data, epochs=2)
-    >>> original = ob.train(recipe, data.train, task)
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
+    >>> original = ob.train(experiment)
     >>> split = ob.Split.of(data.train, forget=data.train.ids[:10], holdout=data.test)
-    >>> tuned = ob.tune(original.model, split, ob.FineTune(epochs=1), task, recipe=recipe, budget=2)
+    >>> tuned = ob.tune(original, split, ob.FineTune(epochs=1), budget=2)
     >>> len(tuned.trials)
     2
     """
     check_tuning(method, split, budget)
+    model, task, recipe = original.model, original.task, original.recipe
     pool = teachers if isinstance(task, Classification) else None
     taught = teachers if "teachers" in method.needs else None
     asked, learned = (
@@ -160,18 +152,18 @@ def tune(
     task.check_model(model, split.forget)
     search = Search(settle(method, split, partial(run.scale, model, kept(split))))
 
-    def private() -> nn.Module:
-        return run.place(copy.deepcopy(model))
+    def like() -> TrainedModel:
+        return replace(original, model=run.place(copy.deepcopy(model)))
 
-    expectation, best = Expectation.of(private(), split, task, asked, seed=seed), None
+    expectation, best = Expectation.of(like().model, split, task, asked, seed=seed), None
     while len(search.trials) < budget and (setting := search.following()) is not None:
         number = len(search.trials)
         place = None if folder is None else folder / f"trial-{number + 1}"
         attempt = partial(
-            unlearn, model, split, setting, task, recipe=recipe, seed=seed, folder=place, checkpoints=checkpoints,
-            progress=partial(_of_trial, progress, number + 1), name=name, measure=False, teachers=taught,
+            unlearn, original, split, setting, seed=seed, folder=place,
+            progress=partial(_of_trial, progress, number + 1), measure=None, teachers=taught,
         )  # fmt: skip
-        trial, outcome = _tried(search.knobs.values(setting), setting, attempt, expectation, place, private)
+        trial, outcome = _tried(search.knobs.values(setting), setting, attempt, expectation, place, like)
         search.trials.append(trial)
         if outcome is not None and search.best == number:
             best = outcome
@@ -191,7 +183,7 @@ def tune(
         budget=f"{len(search.trials)} of at most {budget} trials",
         judge=judge if asked is None else f"{len(asked)} teachers and {judge}",
     )
-    best = with_effect(model, best, tuned.method, split, task, unseen=unseen, retained=retained)
+    best = with_effect(original, best, tuned.method, split, Measuring())
     fingerprint = best.teachers if pool is None else pool.fingerprint
     best = replace(best, teachers=fingerprint, tuning=tuned.to_dict(), notes={**run.notes, **best.notes})
     return replace(tuned, trained=best)
@@ -208,16 +200,16 @@ def _tried(
     attempt: Callable[[], TrainedModel],
     expectation: Expectation,
     folder: Path | None,
-    private: Callable[[], nn.Module],
+    like: Callable[[], TrainedModel],
 ) -> tuple[Trial, TrainedModel | None]:
     """Try one setting, or read back from `folder` what came of it; a method that fails is a trial without a score."""
     path, began = None if folder is None else folder / "outcome.safetensors", time.monotonic()
     try:
-        outcome = None if path is None else _read_back(path, setting, private)
+        outcome = None if path is None else _read_back(path, setting, like)
         if outcome is None:
             outcome = attempt()
             if path is not None:
-                save(path, outcome, None, data_sha256="", ids=[])
+                save(path, outcome, data_sha256="", ids=[])
         score = expectation.score(outcome.model)
     except (TrainingError, MethodError) as error:
         # Weights that did not change were pushed too little, those that are not finite too much.
@@ -226,11 +218,16 @@ def _tried(
     return Trial(values, score, outcome.seconds or 0.0), outcome
 
 
-def _read_back(path: Path, setting: Method, private: Callable[[], nn.Module]) -> TrainedModel | None:
-    """The model that an interrupted search made by this setting, None where there is none."""
+def _read_back(path: Path, setting: Method, like: Callable[[], TrainedModel]) -> TrainedModel | None:
+    """The model that an interrupted search made by this setting, None where there is none.
+
+    `like` returns a model of the same architecture, task and recipe, whose weights are replaced.
+    """
     if not path.with_suffix(".json").exists() or read_manifest(path).method != repr(setting):
         return None
-    return read_into(path, private())[0]
+    blank = like()
+    outcome, _ = read_into(path, blank.model, blank.task, blank.recipe)
+    return replace(outcome, checkpoints=blank.checkpoints)
 
 
 def check_tuning(method: Method, split: Split, budget: int) -> None:

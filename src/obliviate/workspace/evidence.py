@@ -9,6 +9,7 @@ from obliviate import methods, workflow
 from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import Method, settle
 from obliviate.references.jobs import Executor, check_makers
 from obliviate.references.plan import MOST, check_count
@@ -19,7 +20,6 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress
 from obliviate.training.scale import Scale
 from obliviate.workflow import TrainedModel
-from obliviate.workspace.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def make_shadows(
     split: Split,
     earlier: Sequence[tuple[Manifest, Split]],
     pool: ReferencePool,
-    origin: Origin,
+    experiment: Experiment,
     makers: Makers,
     progress_of: Callable[[str], Progress],
     teachers_of: Callable[[int], ReferencePool],
@@ -86,19 +86,11 @@ def make_shadows(
         if model.role != "unlearned":
             continue
         try:
-            before = [(request, method) for method, request in (_made_by(*entry, origin.recipe) for entry in earlier)]
-            method, request = _made_by(manifest, split, origin.recipe)
             shadows[model.label] = workflow.train_shadows(
+                experiment,
                 pool,
-                origin.recipe,
-                origin.data.train,
-                origin.data.test,
-                request,
-                method,
-                origin.task,
-                earlier=before,
+                [_made_by(*entry, experiment.recipe) for entry in (*earlier, (manifest, split))],
                 teachers=_teachers([manifest, *(served for served, _ in earlier)], teachers_of),
-                seed=origin.seed,
                 workers=makers.workers,
                 executor=makers.executor,
                 progress=progress_of(model.label),
@@ -119,8 +111,8 @@ def _teachers(manifests: Sequence[Manifest], teachers_of: Callable[[int], Refere
     return teachers_of(counts[0]) if counts else None
 
 
-def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Method, Split]:
-    """The method that made a model, as it was set, and the split that it was given."""
+def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Split, Method]:
+    """The split that a method was given which made a model, and the method, as it was set."""
     described = manifest.settings.get("method")
     if described is None:
         raise MethodError(
@@ -131,4 +123,4 @@ def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Method, 
     request = split if manifest.settings["retain"] else split.without_retain()
     if repr(settled := settle(method, request, Scale.of(recipe))) != manifest.method:
         raise MethodError(f"expected {manifest.method}, got {settled!r} from this version; unlearn again")
-    return method, request
+    return request, method

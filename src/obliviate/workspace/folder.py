@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -23,12 +24,13 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import BUILT_IN, Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, DataError, MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.jobs import Executor
 from obliviate.references.pool import ReferencePool
-from obliviate.requests import KeptModel, Parent, Request, RequestFolder, Requests
+from obliviate.requests import KeptModel, Manifest, Parent, Request, RequestFolder, Requests
 from obliviate.results import file as results_file
 from obliviate.results.schema import Results
 from obliviate.task import Classification, Task
@@ -54,11 +56,11 @@ T = TypeVar("T")
 
 
 def _holding(method: Callable[Concatenate[Workspace, Given], T]) -> Callable[Concatenate[Workspace, Given], T]:
-    """Hold the folder while a method works in it."""
+    """Hold the folder while a method works in it, which reads no model twice."""
 
     @wraps(method)
     def holding(self: Workspace, *args: Given.args, **options: Given.kwargs) -> T:
-        with self._store.held():
+        with self._store.held(), self._reading_once():
             return method(self, *args, **options)
 
     return holding
@@ -71,6 +73,8 @@ class Workspace:
     folder: Path
     origin: Origin
     progress: Progress = silent
+    _known: list[dict[Path, tuple[TrainedModel, Manifest]]] = field(default_factory=list, init=False, repr=False)
+    """The models that the command at work has read, none between commands."""
 
     @classmethod
     def create(
@@ -110,6 +114,11 @@ class Workspace:
         With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
         """
         return cls(folder, Origin.read(folder, trust=trust), progress)
+
+    @property
+    def experiment(self) -> Experiment:
+        """What everything in this folder is made of; its data are read when they are first needed."""
+        return self.origin.experiment
 
     @property
     def recipe(self) -> Recipe:
@@ -268,13 +277,7 @@ class Workspace:
         def make(work: Path) -> TrainedModel:
             self.origin.check_code(self.folder)
             return workflow.train(
-                self.recipe,
-                self.data.train,
-                self.task,
-                seed=self.seed,
-                folder=work,
-                checkpoints=self._checkpoints,
-                progress=self._progress_of("original"),
+                self.experiment, folder=work, checkpoints=self._checkpoints, progress=self._progress_of("original")
             )
 
         slot = self._store.slot("original", None)
@@ -312,7 +315,7 @@ class Workspace:
         """
         if tune and budget is not None:
             raise MethodError("expected trials or a budget, got both; tuning finds the length itself, leave out one")
-        with self._store.attempt():
+        with self._store.attempt(), self._reading_once():
             if forget is None:
                 _refuse_copies_alone(with_copies)
             else:
@@ -350,9 +353,14 @@ class Workspace:
         notes: dict[str, float] = {}
         if budget is not None:
             affordable = workflow.within_budget(
-                budget, served.model, split, method, self.task, recipe=self.recipe, retained=len(whole.kept), seed=seed,
+                budget,
+                served,
+                split,
+                method,
+                retained=len(whole.kept),
+                seed=seed,
                 teachers=self.teachers(teachers) if teachers else None,
-            )  # fmt: skip
+            )
             method, notes = affordable.method, {"budget": budget, "expected_share": round(affordable.share, 4)}
             notes |= affordable.lengths
         weights = checkpoint.weights_sha256(served.model)
@@ -367,20 +375,18 @@ class Workspace:
                     self.recipe, split.forget, self.data.test, self.task, seed=seed, what="the samples to forget"
                 )
             options: dict[str, Any] = {
-                "recipe": self.recipe,
                 "seed": seed,
                 "folder": work,
-                "checkpoints": self._checkpoints,
                 "progress": self._progress_of(name),
-                "name": name,
-                "unseen": self.data.test,
-                "retained": whole.kept,
                 "teachers": self.teachers(teachers) if teachers else None,
             }
+            measure = workflow.Measuring(unseen=self.data.test, retained=whole.kept)
             if tune:
-                return workflow.tune(served.model, split, method, self.task, budget=tune, **options).trained
-            unlearned = workflow.unlearn(served.model, split, method, self.task, **options)
-            return replace(unlearned, notes={**unlearned.notes, **notes})
+                tuned = workflow.tune(served, split, method, budget=tune, **options)
+                unlearned = workflow.with_effect(served, tuned.trained, tuned.method, split, measure)
+            else:
+                unlearned = workflow.unlearn(served, split, method, measure=measure, **options)
+            return replace(unlearned, name=name, notes={**unlearned.notes, **notes})
 
         return self._files.once(
             slot,
@@ -435,7 +441,27 @@ class Workspace:
 
     @property
     def _files(self) -> ModelFiles:
-        return ModelFiles(self._store, self.recipe, self.data.sha256, lambda: self.recipe.build(seed=0))
+        return ModelFiles(
+            self._store,
+            self.task,
+            self.recipe,
+            self.data.sha256,
+            lambda: self.recipe.build(seed=0),
+            self._checkpoints,
+            self._known[0] if self._known else {},
+        )
+
+    @contextmanager
+    def _reading_once(self) -> Iterator[None]:
+        """Read no model twice inside: what one step of a command has read is there for the next."""
+        if self._known:  # a command within another
+            yield
+            return
+        self._known.append({})
+        try:
+            yield
+        finally:
+            self._known.clear()
 
     @property
     def _checkpoints(self) -> Path | None:
@@ -459,14 +485,11 @@ class Workspace:
         have owners, all of an owner's are in the same half, so that half of the teachers know nothing of each.
         """
         self.origin.check_code(self.folder)
+        unseen, seed = self.experiment.holdout, derive(self.seed, "teachers")
         return workflow.train_references(
-            self.recipe,
-            self.data.train,
-            self.data.holdout,
-            self.task,
+            replace(self.experiment, test=unseen, holdout=None, seed=seed),
             folder=self.folder / "teachers",
             models=models,
-            seed=derive(self.seed, "teachers"),
             groups=self.data.groups("holdout"),
             workers=workers,
             executor=executor,
@@ -488,13 +511,9 @@ class Workspace:
         """
         self.origin.check_code(self.folder)
         return workflow.train_references(
-            self.recipe,
-            self.data.train,
-            self.data.test,
-            self.task,
+            self.experiment,
             folder=self.folder / "references",
             models=models,
-            seed=self.seed,
             workers=workers,
             executor=executor,
             keep_weights=keep_weights,
@@ -559,43 +578,31 @@ class Workspace:
                 split,
                 before,
                 pool,
-                self.origin,
+                self.experiment,
                 makers,
                 self._progress_of,
                 self.teachers,
             )
         self.progress("audit", 0, 1)
+        audited = replace(self.experiment, test=unseen)
         result = workflow.audit_models(
-            models,
-            split,
-            unseen,
-            pool,
-            settings=settings,
-            shadows=unlearned,
-            task=self.task,
-            grouped=asked.grouped,
+            audited, models, split, pool, settings=settings, shadows=unlearned, grouped=asked.grouped
         )
         coin_flips, planted_noise, untested = self.origin.plan.tests(models, split, self.task)
         if left_out := len(self.data.test) - len(unseen):
             notes.append(f"{left_out:,} test samples of owners who are forgotten were left out of this audit")
-        results = workflow.describe(
-            result,
-            split,
-            unseen,
-            pool,
-            self.task,
-            self.recipe,
-            seed=self.seed,
+        circumstances = workflow.Circumstances(
             data_name=self.data.name,
             data_sha256=self.data.sha256,
             forget_rule=asked.full_rule,
             wall_seconds=time.monotonic() - since,
             command=command,
             pictures=pictures,
-            coin_flips=coin_flips,
-            planted_noise=planted_noise,
             notes=(*notes, *untested),
             warning=coarse,
+        )
+        results = workflow.describe(
+            audited, result, split, pool, circumstances, coin_flips=coin_flips, planted_noise=planted_noise
         )
         place = self._store.at(number)
         for path in (place.report, place.scores):  # of the audit before: never beside the results of another
@@ -629,12 +636,9 @@ class Workspace:
         self.train()
         self.retrained(retrained, request=asked.number)
         inspected = inspection.inspect_models(
+            replace(self.experiment, test=unseen),
             self._read(self._compared(asked.number)),
             split,
-            unseen,
-            self.task,
-            self.recipe,
-            seed=self.seed,
             epochs=epochs,
             learning_rate=learning_rate,
             progress=self.progress,

@@ -52,10 +52,7 @@ class Context:
                 f"expected references in {self.folder} to rank samples by, got none; "
                 f"run `obliviate references --out {self.folder}` first"
             )
-        data, origin = self.origin.data, self.origin
-        return workflow.load_references(
-            origin.recipe, data.train, data.test, origin.task, folder=self.references, seed=origin.seed
-        )
+        return workflow.load_references(self.origin.experiment, folder=self.references)
 
 
 def choose(forget: Forget, context: Context, *, with_copies: bool = False) -> Chosen:

@@ -1,4 +1,4 @@
-"""What a folder was made from; everything else in it follows."""
+"""An experiment as it is written in a folder; everything else there follows."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
 from obliviate.errors import DataError, WorkspaceError
+from obliviate.experiment import Experiment
 from obliviate.task import Classification, Task, task_of
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.recipe import Recipe
@@ -47,8 +48,9 @@ def _check_trust(folder: Path, facts: dict[str, Any], trust: bool) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Origin:
-    """The data and the part of them in use, the recipe and the seed, and what was planned before training.
+    """An experiment on disk: where its data are and the part of them in use, and what was planned before training.
 
+    `experiment` is made of it, the same whenever the folder is opened: `workspace.json` holds hashes of all that it is.
     `train_size` and `holdout_size` draw a part of the training samples and an unseen holdout set from them (see
     `sources.load_data`). With `coins`, that many of them get a fair coin, and the tails are not trained on
     (`canaries.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
@@ -117,7 +119,7 @@ class Origin:
                 raise WorkspaceError(
                     f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
                 )
-            workflow.check(self.recipe, self.data.train, self.task, seed=self.seed)
+            workflow.check(self.experiment)
         writable_folder(folder)
         with held(folder):
             self._write(folder, facts)
@@ -194,6 +196,12 @@ class Origin:
         tossed = self.plan.tossed
         whole = self._whole if tossed is None else self._whole.without(tossed.tails)
         return replace(whole, train=self.plan.train)
+
+    @cached_property
+    def experiment(self) -> Experiment:
+        """The experiment itself; raises DataError and RecipeError for data and a recipe that do not fit."""
+        data = self.data
+        return Experiment(self.task, self.recipe, data.train, data.test, data.holdout, self.seed)
 
     @cached_property
     def task(self) -> Task:

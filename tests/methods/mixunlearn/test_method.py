@@ -15,6 +15,7 @@ from obliviate.data.samples import Samples, TensorStore
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
+from obliviate.experiment import Experiment
 from obliviate.methods.base import settle
 from obliviate.methods.mixunlearn.method import GAP, LEVEL, SPREAD, MixUnlearn
 from obliviate.methods.mixunlearn.mix_block import MixBlock
@@ -52,7 +53,9 @@ def images() -> Samples:
 
 @pytest.fixture(scope="module")
 def net(images: Samples, three_classes: Classification) -> nn.Module:
-    return workflow.train(Recipe(model=Net, epochs=3, batch_size=8, precision="float32"), images, three_classes).model
+    return workflow.train(
+        Experiment(three_classes, Recipe(model=Net, epochs=3, batch_size=8, precision="float32"), images)
+    ).model
 
 
 @pytest.fixture(scope="module")
@@ -304,7 +307,9 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
 ) -> None:
     y, test = few.everything().y, data.test.everything().y
     split = Split.of(few, forget=few.ids[(y == 3).numpy()])
-    made = workflow.unlearn(original, split, MixUnlearn(labels=labels), task, recipe=recipe)
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, MixUnlearn(labels=labels)
+    )
     right = {
         name: task.correct(outputs(one, data.test), test).float()
         for name, one in (("before", original), ("after", made.model))
@@ -323,7 +328,9 @@ def test_part_of_some_classes_is_forgotten_and_the_classes_are_kept(
     split = Split.of(few, forget=np.concatenate([few.ids[(y == one).numpy()][::2] for one in range(5)]))
     right = {}
     for neighbours in (None, 10):
-        made = workflow.unlearn(original, split, MixUnlearn(neighbours=neighbours), task, recipe=recipe).model
+        made = workflow.unlearn(
+            workflow.TrainedModel.given(original, task, recipe=recipe), split, MixUnlearn(neighbours=neighbours)
+        ).model
         right[neighbours] = float(task.correct(outputs(made, data.test), test).float()[test < 5].mean())
     assert right[10] > right[None] + 0.15
 
@@ -417,7 +424,7 @@ def table_world() -> tuple[nn.Module, Split, Classification]:
     samples = Samples.from_tensors(x, y)
     task = Classification(classes=3, input_range=(0.0, 1.5), perturbable=(0, 1, 2))
     recipe = Recipe(model="mlp", model_options={"features": 6, "classes": 3, "hidden": (64,)}, epochs=40, batch_size=8)
-    return workflow.train(recipe, samples, task).model, Split.of(samples, forget=samples.ids[:20]), task
+    return workflow.train(Experiment(task, recipe, samples)).model, Split.of(samples, forget=samples.ids[:20]), task
 
 
 def text_world() -> tuple[nn.Module, Split, Classification]:
@@ -428,7 +435,7 @@ def text_world() -> tuple[nn.Module, Split, Classification]:
     samples = Samples.from_tensors(x, (x == 5).sum(1).clamp(max=2))
     task = Classification(classes=3, tokens=True)
     recipe = Recipe(model=Words, epochs=5, batch_size=8)
-    return workflow.train(recipe, samples, task).model, Split.of(samples, forget=samples.ids[:20]), task
+    return workflow.train(Experiment(task, recipe, samples)).model, Split.of(samples, forget=samples.ids[:20]), task
 
 
 WORLDS = {"table": table_world, "text": text_world}

@@ -1,0 +1,46 @@
+"""Weights are read at most once a command."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from obliviate.data import sources
+from obliviate.methods.fine_tune import FineTune
+from obliviate.training import checkpoint
+from obliviate.training.recipe import Recipe
+from obliviate.workspace import Workspace
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often each file of a model's weights was read."""
+    counts: Counter[Path] = Counter()
+
+    def counted(path: Path, *rest: Any) -> Any:
+        counts[Path(path)] += 1
+        return load(path, *rest)
+
+    load = checkpoint.load
+    monkeypatch.setattr(checkpoint, "load", counted)
+    return counts
+
+
+def test_no_command_reads_the_weights_of_a_model_twice(tmp_path: Path, reads: Counter[Path]) -> None:
+    recipe = Recipe(epochs=1, batch_size=64, precision="float32")
+    work = Workspace.create(tmp_path / "run", source=sources.EMBEDDED, recipe=recipe, seed=0, train_size=300)
+    work.train()
+    first = work.unlearn(FineTune(epochs=1), forget="random:0.1")
+    work.retrained(2)
+    commands = {
+        "unlearn": lambda: work.unlearn(FineTune(epochs=2)),
+        "go on": lambda: work.unlearn(FineTune(epochs=1), forget="random:0.1", after=first.id),
+        "audit": lambda: work.audit(references=4, retrained=2, request=1, workers=0),
+        "inspect": lambda: work.inspect(retrained=2, request=1, epochs=1),
+    }
+    for name, command in commands.items():
+        reads.clear()
+        command()
+        assert reads, name
+        assert max(reads.values()) == 1, (name, reads)
