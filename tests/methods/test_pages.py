@@ -59,7 +59,7 @@ def settings(page: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the examples take as given: an original, its network, another, a split with a holdout set, task and recipe."""
+    """What the examples take as given: an original, its network, another, a split with holdout set, task and recipe."""
     assert data.holdout is not None
     batch = data.train.select(data.train.ids[:90]).everything()
     train = Samples.from_tensors(batch.x, batch.y, ids=[f"id{place}" for place in range(90)])
