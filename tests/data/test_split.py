@@ -102,3 +102,27 @@ def test_equal_rows_of_few_categories_are_told_and_not_refused(caplog: pytest.Lo
     assert len(caplog.messages) == 1
     assert caplog.messages[0].startswith("10 of 10 unseen samples have the input of a training sample; equal inputs")
     assert caplog.records[0].name.startswith("obliviate.")
+
+
+# ------------------------------------------------------------------------------------------- sets that do not fit
+
+
+@pytest.mark.parametrize("shared", ["s00", "s20"], ids=["forget", "retain"])
+def test_a_holdout_set_that_was_trained_on_is_refused(tiny: Samples, shared: str) -> None:
+    forget, retain, holdout = (tiny.select(tiny.ids[first : first + 10]) for first in (0, 20, 40))
+    with pytest.raises(DataError, match=rf"expected a holdout set that was never trained on, got '{shared}' of the tr"):
+        Split(forget, retain, holdout.joined(tiny.select([shared])))
+
+
+def test_a_retain_set_with_samples_to_forget_is_refused(tiny: Samples) -> None:
+    with pytest.raises(DataError, match=r"expected a retain set without the samples to forget, got 's04' in both; use"):
+        Split(tiny.select(tiny.ids[:5]), tiny.select(tiny.ids[4:]))
+
+
+@pytest.mark.parametrize("odd", ["retain", "holdout"])
+def test_sets_of_different_shapes_are_refused(tiny: Samples, odd: str) -> None:
+    forget, retain, holdout = (tiny.select(tiny.ids[first : first + 10]) for first in (0, 20, 40))
+    wide = Samples.from_tensors(torch.rand(2, 7), torch.zeros(2).long(), ids=["x", "y"])
+    message = rf"^expected samples of one shape, got \(6,\) and \(7,\) in the {odd} set; resize them$"
+    with pytest.raises(DataError, match=message):
+        Split(forget, wide if odd == "retain" else retain, wide if odd == "holdout" else holdout)

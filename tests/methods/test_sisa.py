@@ -56,10 +56,10 @@ def root(trained: tuple[Ensemble, Path], tmp_path: Path) -> Path:
 @pytest.fixture
 def forget(three_classes: Classification, recipe: Recipe, root: Path) -> Callable[..., Any]:
     def forget(model: nn.Module, split: Split, **options: Any) -> Any:
-        given: dict[str, Any] = {"recipe": recipe, "seed": SEED, "checkpoints": root}
-        return workflow.unlearn(
-            workflow.TrainedModel.given(model, three_classes), split, SISA(), **given | options
-        ).model
+        given: dict[str, Any] = {"recipe": recipe, "checkpoints": root}
+        given |= {name: options.pop(name) for name in given if name in options}
+        original = workflow.TrainedModel.given(model, three_classes, **given)
+        return workflow.unlearn(original, split, SISA(), **{"seed": SEED} | options).model
 
     return forget
 

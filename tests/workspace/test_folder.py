@@ -870,8 +870,8 @@ def test_shadows_of_a_later_request_go_through_the_requests_before(
     train_shadows = workflow.train_shadows
 
     def recorded(*given: Any, **options: Any) -> Any:
-        before = [(split.forget.ids.tolist(), repr(method)) for split, method in options["earlier"]]
-        asked.append((repr(given[5]), given[4].forget.ids.tolist(), before))
+        *before, (ids, method) = [(split.forget.ids.tolist(), repr(method)) for split, method in given[2]]
+        asked.append((method, ids, before))
         return train_shadows(*given, **options)
 
     monkeypatch.setattr(workflow, "train_shadows", recorded)
