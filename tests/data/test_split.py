@@ -108,7 +108,7 @@ def test_equal_rows_of_few_categories_are_told_and_not_refused(caplog: pytest.Lo
 
 
 @pytest.mark.parametrize("shared", ["s00", "s20"], ids=["forget", "retain"])
-def test_a_holdout_set_that_was_trained_on_is_refused(tiny: Samples, shared: str) -> None:
+def test_a_split_of_such_sets_is_refused_too(tiny: Samples, shared: str) -> None:
     forget, retain, holdout = (tiny.select(tiny.ids[first : first + 10]) for first in (0, 20, 40))
     with pytest.raises(DataError, match=rf"expected a holdout set that was never trained on, got '{shared}' of the tr"):
         Split(forget, retain, holdout.joined(tiny.select([shared])))

@@ -59,7 +59,8 @@ def forget(three_classes: Classification, recipe: Recipe, root: Path) -> Callabl
         given: dict[str, Any] = {"recipe": recipe, "checkpoints": root}
         given |= {name: options.pop(name) for name in given if name in options}
         original = workflow.TrainedModel.given(model, three_classes, **given)
-        return workflow.unlearn(original, split, SISA(), **{"seed": SEED} | options).model
+        options.setdefault("seed", SEED)
+        return workflow.unlearn(original, split, SISA(), **options).model
 
     return forget
 
