@@ -236,11 +236,16 @@ def test_whatever_can_submit_is_an_executor(make: Make, tmp_path: Path, whole: R
     assert [call[2] for call in at_once.calls[4:]] == [4, 5]
 
 
-def unlucky() -> nn.Module:
-    """It can be built where the pool is begun, and not in a thread of the executor."""
-    if threading.current_thread() is not threading.main_thread():
-        raise ZeroDivisionError("no such luck")
-    return nn.Linear(6, 3)
+class Unlucky(nn.Linear):
+    """It works where the pool is begun, and not in a thread of the executor."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 3)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        if threading.current_thread() is not threading.main_thread():
+            raise ZeroDivisionError("no such luck")
+        return super().forward(input)
 
 
 def test_a_failure_in_an_executor_is_reported_and_the_rest_is_called_off(
@@ -250,7 +255,7 @@ def test_a_failure_in_an_executor_is_reported_and_the_rest_is_called_off(
     with pytest.raises(
         TrainingError, match=r"got a failure .ZeroDivisionError: no such luck. of the executor in member 0"
     ):
-        make(tmp_path, executor=executor, recipe=replace(tiny_recipe, model=unlucky, model_options={}))
+        make(tmp_path, executor=executor, recipe=replace(tiny_recipe, model=Unlucky, model_options={}))
     executor.shutdown()
     (folder,) = tmp_path.iterdir()
     assert "job.pt" not in names(folder)

@@ -97,6 +97,7 @@ def model(
         "distances": dict.fromkeys(("forget", "retain", "unseen"), distance),
         "cheap_attacks": {},
         "klom": None,
+        "class_membership": None,
         "competition": None,
         "curves": {
             "roc_ft": roc(ft),
@@ -601,3 +602,13 @@ def test_roc_marks_what_the_unseen_samples_cannot_resolve():
     results = example()
     results["models"] = [m for m in results["models"] if m["role"] != "retrained"]
     assert "guessing, 95 %" in roc_plot(parse(results))
+
+
+def test_what_is_known_of_a_forgotten_class_stands_beside_the_retrained_models(full: dict[str, Any]):
+    assert "know of the forgotten class" not in Page(shown(full)).text
+    for number, model in enumerate(full["models"]):
+        value = 90.0 if model["role"] == "original" else 30.0 + number
+        model["class_membership"] = {"value": value, "low": value - 5, "high": value + 5}
+    text = Page(shown(full)).text
+    assert "What models still know of the forgotten class" in text
+    assert "90.0" in text
