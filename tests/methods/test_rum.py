@@ -37,7 +37,8 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Pass]:
         before = copy.deepcopy(model.state_dict())
         with torch.no_grad():
             first = float(loss(model.eval(), kept[0]))
-        seen.append(Pass(labels, before, options.get("mask"), first))
+        update = options.get("update")
+        seen.append(Pass(labels, before, None if update is None else update.mask, first))
         return fit(self, model, kept, loss, *rest, **options)
 
     monkeypatch.setattr(Run, "fit", recording)

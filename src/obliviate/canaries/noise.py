@@ -67,6 +67,13 @@ def noise_test(
     a loss that falls as `task.score` rises, such as cross-entropy, its direction is that of the score's, which does not
     vanish where the loss does, so that the score is used. The model is not changed. Raises DataError as
     `gradient_noise.scores` does.
+
+    >>> from obliviate.task import Classification
+    >>> samples = Samples.from_tensors(torch.rand(40, 4), torch.arange(40) % 2)
+    >>> _, noise = plant(samples, sigma=0.1, seed=0)
+    >>> test = noise_test(nn.Linear(4, 2), samples, noise, Classification(classes=2), sigma=0.1)
+    >>> abs(test.z) < 4  # this model was never trained on it
+    True
     """
     private = copy.deepcopy(model)
     device = next(private.parameters()).device

@@ -247,6 +247,7 @@ def outline(method: Method, split: Split, budget: int, *, teachers: int = 0) -> 
     """Say what `tune` would do with a settled method; raises MethodError as it does before any work.
 
     >>> import torch
+    >>> from obliviate.data.samples import Samples
     >>> from obliviate.methods.fine_tune import FineTune
     >>> x, y = torch.zeros(5, 2), torch.zeros(5).long()
     >>> seen, unseen = (Samples.from_tensors(x, y, ids=list(ids)) for ids in ("abcde", "fghij"))

@@ -42,6 +42,10 @@ class Measuring:
 
     `unseen` are samples that no model was trained on, the holdout set if left out; `retained` are the retained ones,
     for a split without a retain set.
+
+    >>> samples = Samples.from_tensors(torch.rand(4, 2), torch.arange(4) % 2, ids=list("abcd"))
+    >>> Measuring(unseen=samples).retained is None
+    True
     """
 
     unseen: Samples | None = None
