@@ -99,6 +99,19 @@ class Bench:
         share = spent / (statistics.fmean(paces) * retained * self.recipe.epochs)
         return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
 
+    def tune(
+        self, original: TrainedModel, split: Split, method: Method, *, seed: int, pool: ReferencePool
+    ) -> TrainedModel:
+        """Choose a method's rate and length by what a pool says; `share_of_retraining` is that of all trials."""
+        paces = [self._pace()]
+        began = seconds()
+        tuned = workflow.tune(original, split, method, teachers=pool, seed=seed)
+        spent = seconds() - began
+        paces.append(self._pace())
+        share = spent / (statistics.fmean(paces) * (len(self.train) - len(split.forget)) * self.recipe.epochs)
+        notes = {"share_of_retraining": share, "trials": float(len(tuned.trials))}
+        return replace(tuned.trained, notes={**tuned.trained.notes, **notes})
+
     def kept(self, path: Path, samples: Samples, make: Callable[[], TrainedModel]) -> TrainedModel:
         """The model of this file; made of the samples and written if it is not there."""
         if path.exists():
