@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,15 +38,14 @@ def _as_postgres(*command: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The URL of a PostgreSQL server, without a database; on a socket in a folder, so that no port is in use."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "").parent]
     initdb, pg_ctl = (programs[-1] / name for name in ("initdb", "pg_ctl"))
     assert initdb.is_file(), "expected PostgreSQL for the tests of the ledger, got none; apt-get install postgresql"
-    folder = tmp_path_factory.mktemp("pg")
+    # Not in pytest's own folder, which other runs close to other users.
+    folder = Path(tempfile.mkdtemp(prefix="obliviate-postgres-"))
     if os.getuid() == 0:
-        for path in [folder, *list(folder.parents)[:2]]:
-            path.chmod(0o755)
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
     data = folder / "data"
     _as_postgres(str(initdb), "--no-sync", "-A", "trust", "-U", "obliviate", "-D", str(data))
@@ -53,6 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _as_postgres(str(pg_ctl), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
     yield f"postgresql://obliviate@/{{}}?host={folder}"
     _as_postgres(str(pg_ctl), "-D", str(data), "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

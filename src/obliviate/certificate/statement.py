@@ -49,16 +49,19 @@ class Figure:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict of the audit, why, at which margin and resolution (points of AUC), figures, and limits in words."""
+    """The verdict of the audit, why, at which margin and resolution (points of AUC), figures, and limits in words.
+
+    Of an outcome that could not be audited there are no figures, margin and resolution.
+    """
 
     verdict: str
     reason: str
     exact: bool
-    margin: float
-    resolution: float
+    margin: float | None
+    resolution: float | None
     figures: Sequence[Figure]
     limits: Sequence[str]
-    results_sha256: str
+    results_sha256: str | None
 
 
 @dataclass(frozen=True)

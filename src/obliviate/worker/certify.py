@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import obliviate
 from obliviate._util.files import sha256_of
@@ -20,22 +21,27 @@ from obliviate.methods.base import Method
 from obliviate.project import Project
 from obliviate.project.project import moment
 from obliviate.requests import KeptModel
-from obliviate.results.schema import Findings, Interval, ModelResult, Results
+from obliviate.results.schema import Findings, Interval, ModelResult, Results, Verdict
 from obliviate.workspace import Workspace
 from obliviate.workspace.origin import read_facts
+
+UNAUDITED: Final[Verdict] = "not resolvable with these data"
+NOT_AUDITED: Final = "No audit could be made: the request has too few samples, or samples of too few kinds."
+NOTHING_SHOWN: Final = ("Nothing was measured of this model; what is certified is how it was made.",)
 
 
 @dataclass(frozen=True)
 class Accepted:
     """The outcome that is to serve: the model, its method, what the audit found, and the entry that says so.
 
-    `tried` are the methods before, each with its verdict; `ids` is what was forgotten.
+    Where no audit could be made, nothing was found. `tried` are the methods before, each with its verdict; `ids` is
+    what was forgotten.
     """
 
     kept: KeptModel
     method: Method
-    result: ModelResult
-    results: Results
+    result: ModelResult | None
+    results: Results | None
     judged: Event
     tried: Sequence[Mapping[str, str]]
     ids: Sequence[str]
@@ -69,7 +75,7 @@ def certify(
 
     It is the same whoever writes it: a worker that takes over writes it again, as it was.
     """
-    ledger, pseudonyms, result = project.ledger, project.pseudonyms, accepted.result
+    ledger, pseudonyms = project.ledger, project.pseudonyms
     ids = workspace.data.train.ids.tolist()
     number = workspace.place().path.name
     earlier = {id_ for asked in workspace.requests[: int(number) - 1] for id_ in asked.ids}
@@ -91,19 +97,10 @@ def certify(
             ledger.asked_by(request.number, "owner"),
             request.counts,
         ),
-        method=result.method,
+        method=accepted.kept.manifest.method,
         before=state(before.weights_sha256, known_before, _code_of(project, before)),
         after=state(promotion.weights_sha256, known_after, accepted.judged.facts["code"]),
-        judgement=Judgement(
-            verdict=result.verdict,
-            reason=result.reason,
-            exact=accepted.method.exact,
-            margin=result.margin,
-            resolution=result.resolution,
-            figures=tuple(figures(result, accepted.results)),
-            limits=accepted.results.limits,
-            results_sha256=str(accepted.judged.facts["results_sha256"]),
-        ),
+        judgement=_judgement(accepted),
         ledger=Position(accepted.judged.number, accepted.judged.sha256, moment(accepted.judged.time)),
         tried=accepted.tried,
     )
@@ -111,6 +108,23 @@ def certify(
     certificate = issue(path, statement, SigningKey.read(project.keys))
     write(path.with_suffix(".html"), certificate, name=path.name)
     return sha256_of(path)
+
+
+def _judgement(accepted: Accepted) -> Judgement:
+    """What the audit says of the model that serves, or that there is none."""
+    result, results, exact = accepted.result, accepted.results, accepted.method.exact
+    if result is None or results is None:
+        return Judgement(UNAUDITED, NOT_AUDITED, exact, None, None, (), NOTHING_SHOWN, None)
+    return Judgement(
+        verdict=result.verdict,
+        reason=result.reason,
+        exact=exact,
+        margin=result.margin,
+        resolution=result.resolution,
+        figures=tuple(figures(result, results)),
+        limits=results.limits,
+        results_sha256=accepted.judged.facts["results_sha256"],
+    )
 
 
 def _code_of(project: Project, served: Promotion) -> Mapping[str, str]:

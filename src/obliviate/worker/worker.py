@@ -31,10 +31,11 @@ from obliviate.ledger.chain import Event
 from obliviate.methods import from_dict
 from obliviate.methods.base import Method
 from obliviate.project import Project
+from obliviate.requests import KeptModel
 from obliviate.results import file as results_file
 from obliviate.results.schema import ModelResult, Results
 from obliviate.training.run import Progress, silent
-from obliviate.worker.certify import Accepted, certify, code
+from obliviate.worker.certify import UNAUDITED, Accepted, certify, code
 from obliviate.worker.index import index, opened
 from obliviate.worker.lease import kept_up
 from obliviate.workspace import Workspace
@@ -190,17 +191,22 @@ class _Batch:
                 tried.append({"method": repr(method), "verdict": f"could not be done ({type(error).__name__})"})
                 continue
             (kept,) = [kept for kept in self.workspace.kept() if kept.id == model]
-            (result,) = [found for found in results.models if found.weights_sha256 == kept.manifest.weights_sha256][:1]
-            judged = self._judged(kept.id, method, result)
-            if last or method.exact or config.action(result.verdict) == "promote":
+            result = None if results is None else _result_of(results, kept.manifest.weights_sha256)
+            verdict = UNAUDITED if result is None else result.verdict
+            judged = self._judged(kept, method, verdict, number)
+            if last or method.exact or config.action(verdict) == "promote":
                 return Accepted(kept, method, result, results, judged, tuple(tried), tuple(ids))
-            tried.append({"method": repr(method), "verdict": result.verdict})
+            tried.append({"method": repr(method), "verdict": verdict})
         raise AssertionError("retraining is the last method")
 
-    def _audited(self, method: Method, ids: list[str], number: int, after: str | None) -> tuple[str, Results]:
-        """The id of what a method made, and the audit of it: the one that is there, if it has this model."""
+    def _audited(self, method: Method, ids: list[str], number: int, after: str | None) -> tuple[str, Results | None]:
+        """The id of what a method made, and the audit of it: the one that is there, if it has this model.
+
+        None where no audit can be made, as of a single sample.
+        """
         config = self.project.config
-        unlearned = self.workspace.unlearn(method, forget=ids, after=after, tune=0 if method.exact else config.tune)
+        tune = 0 if method.exact else config.tune
+        unlearned = self.workspace.unlearn(method, forget=ids, after=after, tune=tune)
         (kept,) = [kept for kept in self.workspace.kept() if kept.id == unlearned.id]
         place = self.workspace.place(number).results
         if place.exists():
@@ -211,21 +217,25 @@ class _Batch:
             except ObliviateError:
                 LOG.warning("the results of batch %d are damaged; its audit is made again", self.lease.batch)
         settings = AuditSettings(margin=None if config.margin is None else config.margin / 100)
-        results = self.workspace.audit(
-            references=config.references, retrained=config.retrained, request=number, settings=settings,
-            workers=config.workers, pictures=False,
-        )  # fmt: skip
+        try:
+            results = self.workspace.audit(
+                references=config.references, retrained=config.retrained, request=number, settings=settings,
+                workers=config.workers, pictures=False,
+            )  # fmt: skip
+        except AuditError:
+            LOG.warning("batch %d cannot be audited: it has too few samples, or of too few kinds", self.lease.batch)
+            return unlearned.id, None
         return unlearned.id, results
 
-    def _judged(self, model: str, method: Method, result: ModelResult) -> Event:
+    def _judged(self, kept: KeptModel, method: Method, verdict: str, number: int) -> Event:
         """The entry that says how a model was judged, which is made once."""
-        number = self.workspace.following(None if (tip := self.project.ledger.tip()).batch == 0 else tip.model)
+        results = self.workspace.place(number).results
         facts: dict[str, Any] = {
-            "model": model,
+            "model": kept.id,
             "method": repr(method),
-            "verdict": result.verdict,
-            "weights_sha256": result.weights_sha256,
-            "results_sha256": sha256_of(self.workspace.place(number).results),
+            "verdict": verdict,
+            "weights_sha256": kept.manifest.weights_sha256,
+            "results_sha256": sha256_of(results) if results.exists() else None,
             "code": code(self.workspace),
         }
         entered = self.project.ledger.of_batch(self.lease.batch, "judged")
@@ -233,3 +243,7 @@ class _Batch:
             self.project.ledger.note(self.lease, "judged", **facts)
             entered = self.project.ledger.of_batch(self.lease.batch, "judged")
         return next(event for event in entered if dict(event.facts) == facts)
+
+
+def _result_of(results: Results, weights_sha256: str) -> ModelResult:
+    return next(model for model in results.models if model.weights_sha256 == weights_sha256)
