@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from obliviate.certificate import SigningKey, issue, read, verify
+from obliviate.certificate import SigningKey, issue, public_key, read, verify
 from obliviate.certificate.statement import PREDICATE, STATEMENT, Statement
 from obliviate.errors import CertificateError
 
@@ -45,17 +45,16 @@ def test_the_same_statement_is_the_same_certificate(certificate: Path, key: Sign
 
 
 def test_every_bit_of_it_matters(certificate: Path, key: SigningKey) -> None:
-    content = certificate.read_bytes()
+    content, known = certificate.read_bytes(), public_key(key.public)
     for place in range(len(content)):
-        for mask in (1 << place % 8, 0x20, 0xFF):
-            flipped = bytearray(content)
-            flipped[place] ^= mask
-            certificate.write_bytes(flipped)
-            with pytest.raises(CertificateError, match="^expected "):
-                verify(certificate, key=key.public)
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        certificate.write_bytes(flipped)
+        with pytest.raises(CertificateError, match=r"^expected "):
+            verify(certificate, key=known)
     for other in (content + b"\n", content[:-1], b" " + content, content[:100], b""):
         certificate.write_bytes(other)
-        with pytest.raises(CertificateError, match="^expected a certificate in "):
+        with pytest.raises(CertificateError, match=r"^expected a certificate in "):
             verify(certificate, key=key.public)
 
 
@@ -77,13 +76,14 @@ def test_a_statement_in_another_form_is_refused_though_it_is_signed(
     import rfc8785
     from securesystemslib.dsse import Envelope
 
+    values = statement.to_dict()
     for payload, expected in (
-        (json.dumps(statement.to_dict(), indent=1).encode(), "a statement in another form"),
+        (json.dumps(values, indent=1).encode(), "a statement in another form"),
         (
-            rfc8785.dumps(statement.to_dict() | {"predicateType": "https://example.org/x"}),
+            rfc8785.dumps(values | {"predicateType": "https://example.org/x"}),
             "a statement of another kind",
         ),
-        (rfc8785.dumps(statement.to_dict() | {"subject": []}), "index out of range"),
+        (rfc8785.dumps(values | {"subject": []}), "index out of range"),
         (b"[]", "list indices"),
     ):
         envelope = Envelope(payload, "application/vnd.in-toto+json", {})
@@ -95,9 +95,7 @@ def test_a_statement_in_another_form_is_refused_though_it_is_signed(
 
 def test_another_key_is_told_from_a_wrong_signature(certificate: Path, key: SigningKey, tmp_path: Path) -> None:
     other = SigningKey.create(tmp_path / "other")
-    with pytest.raises(
-        CertificateError, match=r"expected a certificate signed by the key .+ name the public key of that"
-    ):
+    with pytest.raises(CertificateError, match=r"signed by the key .+ name the public key of that"):
         verify(certificate, key=other.public)
     old = key.public.read_bytes()
     new = key.rotated()

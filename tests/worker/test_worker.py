@@ -25,8 +25,6 @@ NINE = "s03,s04,s05,s06,s07,s08,s09,s10,s11"
 PROMOTE_ALL = "\n".join(
     f'"{verdict}" = "promote"' for verdict in ("leaks", "over-unlearned", "utility lost", "not resolvable")
 )
-    '"leaks" = "promote"\n"over-unlearned" = "promote"\n"utility lost" = "promote"\n"not resolvable" = "promote"'
-)
 
 
 def kinds(project: Project) -> list[str]:
@@ -52,17 +50,8 @@ def test_a_request_is_unlearned_audited_certified_and_served(project: Project) -
     (tried,) = predicate["tried"]
     assert tried["method"].startswith("GradientAscent(")
     assert tried["verdict"] == "not resolvable with these data"
-    assert kinds(project) == [
-        "indexed",
-        "trained",
-        "promoted",
-        "submitted",
-        "started",
-        "judged",
-        "judged",
-        "done",
-        "promoted",
-    ]
+    first = ["indexed", "submitted", "trained", "promoted", "started"]
+    assert kinds(project) == [*first, "judged", "judged", "done", "promoted"]
     assert project.verify()["certificates"] == 1
     assert work(project) == []
     assert project.submit(NINE).receipt.forgotten is False  # it is the same request

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from obliviate._util.files import check_sha256, read_sealed_json, sha256_of, write_atomically, write_sealed_json
-from obliviate.data.ids import shown
+from obliviate._util.words import shown
 from obliviate.data.lists import read_names
 from obliviate.data.lookup import HEADINGS, WORDS, Unknown, check_unknown, spelling
 from obliviate.errors import LedgerError, ProjectError
