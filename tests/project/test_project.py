@@ -36,12 +36,14 @@ def test_names_are_found_in_any_spelling_and_counted(project: Project) -> None:
     assert len(project.ledger.asked_by(1)) == 3
 
 
-def test_names_that_the_data_do_not_have_are_refused_before_anything_is_entered(project: Project) -> None:
+def test_names_that_the_data_do_not_have_are_refused_before_anything_is_entered(
+    project: Project, unchecked: None
+) -> None:
     with pytest.raises(DataError, match=r"expected ids of the data, got 2 of 3 that are none: 1 of the test set"):
         project.submit("1,99,x")
     with pytest.raises(DataError, match="expected owners of the data, got 1 of 1 that are none"):
         project.submit("owner:nobody")
-    with pytest.raises(DataError, match="deal"):
+    with pytest.raises(DataError, match="expected unknown names to be dealt with by"):
         project.submit("1", unknown="guess")  # pyright: ignore[reportArgumentType]
     assert project.status()["requests"]["pending"] == 0
 
