@@ -148,13 +148,13 @@ def test_the_migrations_make_the_tables_that_are_read_and_written(url: str) -> N
     from obliviate.ledger.tables import METADATA
 
     Ledger.create(url).close()
-    engine, made = create_engine(url), MetaData()
-    made.reflect(engine)
+    engine, reflected = create_engine(url), MetaData()
+    reflected.reflect(engine)
     engine.dispose()
-    assert set(made.tables) == {*METADATA.tables, "alembic_version"}
+    assert set(reflected.tables) == {*METADATA.tables, "alembic_version"}
     for name, table in METADATA.tables.items():
-        assert shape(made.tables[name]) == shape(table)
-        assert {index.name for index in made.tables[name].indexes} == {index.name for index in table.indexes}
+        assert shape(reflected.tables[name]) == shape(table)
+        assert {index.name for index in reflected.tables[name].indexes} == {index.name for index in table.indexes}
 
 
 def shape(table: Table) -> dict[str, tuple[bool, bool]]:

@@ -6,6 +6,8 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +20,9 @@ from obliviate.certificate import read, verify
 from obliviate.errors import LedgerError, ProjectError, WorkspaceError
 from obliviate.project import Project
 from obliviate.requests import Requests
+from obliviate.training.run import silent
 from obliviate.worker import work
+from obliviate.worker.lease import kept_up
 from worker_support import begin
 
 NINE = "s03,s04,s05,s06,s07,s08,s09,s10,s11"
@@ -208,6 +212,36 @@ def test_without_the_key_of_the_pseudonyms_everything_is_still_verified(project:
         again.submit("s04")
     with pytest.raises(ProjectError, match="expected the key of the pseudonyms"):
         again.begin()
+
+
+def test_a_second_process_does_nothing_while_another_works(project: Project) -> None:
+    project.submit("s03")
+    project.workspace.mkdir(exist_ok=True)
+    code = "import sys, time; from pathlib import Path; from obliviate._util.locks import locked\n"
+    code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", code, str(project.workspace)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert work(project) == []
+        assert project.status()["requests"]["pending"] == 1
+        holder.kill()
+    assert work(project) == [1]
+
+
+def test_work_stops_when_another_worker_has_taken_the_batch(project: Project) -> None:
+    project.submit("s03")
+    lease = project.ledger.claim()
+    assert lease is not None
+    with kept_up(project.ledger, lease, 0.03, silent) as watched:
+        watched("audit", 0, 1)
+        project.ledger.release(lease)
+        assert project.ledger.claim() is not None
+        begun = time.monotonic()
+        with pytest.raises(LedgerError, match="another worker has taken it over"):
+            while time.monotonic() < begun + 30:
+                watched("audit", 0, 1)
+                time.sleep(0.01)
 
 
 def run(folder: Path) -> None:

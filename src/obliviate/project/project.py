@@ -14,7 +14,7 @@ from obliviate._util.files import check_sha256, read_sealed_json, sha256_of, wri
 from obliviate._util.words import shown
 from obliviate.data.lists import read_names
 from obliviate.data.lookup import HEADINGS, WORDS, Unknown, check_unknown, spelling
-from obliviate.errors import LedgerError, ProjectError
+from obliviate.errors import DataError, LedgerError, ProjectError
 from obliviate.ledger.names import Match, Name, counted
 from obliviate.ledger.pseudonyms import Pseudonyms
 from obliviate.project.config import FILE, Config, inside, template
@@ -359,8 +359,7 @@ class Project:
 
         Raises LedgerError or CertificateError for the first thing that is not as it was written.
         """
-        from obliviate.certificate import public_key, verify
-        from obliviate.certificate.keys import SigningKey
+        from obliviate.certificate import SigningKey, public_key, read, verify
 
         head = self.ledger.verify()
         served = self.served
@@ -379,8 +378,6 @@ class Project:
                 continue
             path = self.certificate(int(event.request or 0))
             check_sha256(path, event.facts["certificate_sha256"], remedy="restore it from a copy", error=LedgerError)
-            from obliviate.certificate import read
-
             certificate = read(path)
             if certificate.key_id not in known:
                 raise LedgerError(
@@ -418,8 +415,6 @@ class _Known:
 
 def _check_names(pairs: Iterable[tuple[str, str]], kind: str, unknown: Unknown) -> None:
     """Refuse names that the data do not have, unless they are to be skipped; raises DataError."""
-    from obliviate.errors import DataError
-
     pairs = list(pairs)
     missing = {word: [name for name, status in pairs if status == word] for word in WORDS if word != "forgotten"}
     missing = {word: names for word, names in missing.items() if names}

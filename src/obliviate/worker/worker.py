@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from obliviate._util.files import LOG, sha256_of
 from obliviate._util.locks import Holder
 from obliviate.audit.inputs import AuditSettings
@@ -163,8 +165,6 @@ class _Batch:
         names = {pseudonyms.of("sample", f"train {id_}"): id_ for id_ in self.workspace.data.train.ids.tolist()}
         queued = ledger.request(request)
         if queued.sealed is not None and not ledger.asked_by(request):
-            import numpy as np
-
             context = Context(self.workspace.folder, self.workspace.origin, number, np.array(forgotten, dtype=np.str_))
             rule = choose(pseudonyms.unseal(queued.sealed), context)
             if not len(rule.ids):
