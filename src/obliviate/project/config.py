@@ -156,7 +156,7 @@ class _Lines:
     ) -> ProjectError:
         where = f"[{table}]" if key is None else f"{key} of [{table}]"
         line = self.of(table, key)
-        return ProjectError(f"{self.name}, line {line}: expected {expected} for {where}, got {got!r:.80}; {remedy}")
+        return ProjectError(f"expected {expected} for {where} in {self.name}, line {line}, got {got!r:.80}; {remedy}")
 
 
 def _text(value: object) -> bool:
