@@ -60,6 +60,7 @@ ELSEWHERE = {
     "workspace/preview.py": "workspace/test_folder.py",
     "workspace/report.py": "workspace/test_folder.py",
     "workspace/scores.py": "workspace/test_folder.py",
+    "cli/project.py": "cli/commands/test_project.py",
     # A ledger and what works on it, by what they promise together.
     "ledger/chain.py": "ledger/test_check.py",
     "ledger/database.py": "ledger/test_ledger.py",

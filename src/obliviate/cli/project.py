@@ -22,9 +22,8 @@ HERE = Path()
 
 def register(app: App) -> None:
     """Add the commands to the command line."""
-    for command in (init, submit, work, promote, rollback, verify, due):
+    for command in (init, submit, work, promote, rollback, verify, due, keys):
         app.command(command)
-    app.command(keys)
 
 
 def init(
@@ -271,12 +270,26 @@ def verify(
         printing.line("note: the weights were not looked at; name their file with --weights")
 
 
-keys = App(name="keys", help="Keys that certificates are signed by.")
-
-
-@keys.command
-def rotate(*, project: Folder = HERE) -> None:
-    """Sign with a new key from now on; certificates of before are checked by keys/retired."""
+def keys(
+    *,
+    project: Folder = HERE,
+    rotate: Annotated[
+        bool, Parameter(negative="", help="Sign with a new key from now on; the old public key is retired.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Tell which key certificates are signed by, and which ones signed before; or make a new one."""
+    from obliviate.certificate import SigningKey
     from obliviate.project import Project
 
-    printing.line(f"signs with key {Project.open(project).rotate()[:16]}… from now on")
+    opened = Project.open(project)
+    if rotate:
+        opened.rotate()
+    key = SigningKey.read(opened.keys)
+    facts = {"key": key.id, "public": str(key.public), "retired": [str(path) for path in key.retired]}
+    if json_:
+        printing.line(json.dumps(facts))
+        return
+    printing.line(f"signs with key {key.id[:16]}…, which {key.public} checks")
+    for path in key.retired:
+        printing.line(f"retired: {path}")

@@ -77,7 +77,10 @@ def test_from_a_request_to_a_certificate_that_stands_alone(project: Path, cli: C
     assert (code, out.splitlines()[0]) == (0, "serves: original")
     assert "requests 1 are done, but this model still knows what they were for" in out
     assert cli("promote", served["model"], *at)[1].startswith("serves: 1-retrain-")
-    assert cli("keys", "rotate", *at)[0] == 0
+    before = json.loads(cli("keys", "--json", *at)[1])
+    after = json.loads(cli("keys", "--rotate", "--json", *at)[1])
+    assert (before["retired"], len(after["retired"])) == ([], 1)
+    assert before["key"] != after["key"]
     assert cli("verify", *at)[0] == 0
 
 
