@@ -1,6 +1,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+SUDO   := $(shell test `id -u` = 0 || echo sudo)
 
 .PHONY: demo test test-slow check bench bench-audit clean
 demo: $(VENV)/.installed
@@ -28,6 +29,7 @@ bench-audit: $(VENV)/.installed
 clean:
 	rm -rf $(VENV) demo dist
 
+# Tests of the ledger start a PostgreSQL server of their own, by Debian's package.
 # The tested versions come from constraints.txt; the package itself asks for ranges.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -36,4 +38,5 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(SUDO) apt-get install -y postgresql
 	touch $@

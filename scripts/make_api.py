@@ -19,6 +19,7 @@ ROOMS: Final = {
     "estimator": "Use cases",
     "comparison": "Use cases",
     "inspection": "Use cases",
+    "project": "Use cases",
     "methods": "Methods",
     "data": "Samples and what to forget",
     "task": "Tasks",

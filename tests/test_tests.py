@@ -60,6 +60,18 @@ ELSEWHERE = {
     "workspace/preview.py": "workspace/test_folder.py",
     "workspace/report.py": "workspace/test_folder.py",
     "workspace/scores.py": "workspace/test_folder.py",
+    "cli/project.py": "cli/commands/test_project.py",
+    # A ledger and what works on it, by what they promise together.
+    "ledger/chain.py": "ledger/test_check.py",
+    "ledger/database.py": "ledger/test_ledger.py",
+    "ledger/migrate.py": "ledger/test_ledger.py",
+    "ledger/migrations/versions/r0001_first.py": "ledger/test_check.py",
+    "ledger/names.py": "project/test_project.py",
+    "ledger/pseudonyms.py": "project/test_project.py",
+    "ledger/workers.py": "ledger/test_ledger.py",
+    "worker/certify.py": "worker/test_worker.py",
+    "worker/index.py": "worker/test_worker.py",
+    "worker/lease.py": "worker/test_worker.py",
     # Processes of their own.
     "references/member.py": "references/test_jobs.py",
     "references/worker.py": "references/test_pool.py",

@@ -49,6 +49,7 @@ from obliviate.methods.sfron import SFRon as SFRon
 from obliviate.methods.sisa import SISA as SISA
 from obliviate.methods.ssd import SSD as SSD
 from obliviate.methods.trew import TREW as TREW
+from obliviate.project.project import Project as Project
 from obliviate.report.text import format_table as format_table
 from obliviate.task import CausalLM as CausalLM
 from obliviate.task import Classification as Classification

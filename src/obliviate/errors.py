@@ -47,3 +47,15 @@ class ReportError(ObliviateError, ValueError):
 
 class WorkspaceError(ObliviateError, OSError):
     """A folder cannot be written to, or holds something else."""
+
+
+class LedgerError(ObliviateError, RuntimeError):
+    """A ledger of requests is damaged or foreign, cannot be written to, or is asked for what it does not hold."""
+
+
+class ProjectError(ObliviateError, ValueError):
+    """An `obliviate.toml` is missing or says what cannot be, or a key that it needs is not there."""
+
+
+class CertificateError(ObliviateError, ValueError):
+    """A certificate is damaged, signed by another key, or about other weights."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from obliviate.cli import printing
+from obliviate.cli import project as project_commands
 from obliviate.cli.arguments import (
     PLAIN,
     ComputeOptions,
@@ -486,8 +487,17 @@ def report(*, out: Out, request: Request = None) -> None:
 
 
 @app.command
-def status(*, out: Out, json_: Json = False) -> None:
-    """Tell what was asked of a folder, which models were made for it, where results lie, and who works there."""
+def status(
+    *,
+    out: Annotated[Path | None, Parameter(help="Folder of models, as `obliviate train` makes it.")] = None,
+    project: project_commands.Folder = project_commands.HERE,
+    due: Annotated[bool, Parameter(negative="", help="Of a project, what is due and not done alone.")] = False,
+    json_: Json = False,
+) -> None:
+    """Tell how a folder (--out) stands, or a project: what was asked, what was made of it, and who works there."""
+    if out is None:
+        project_commands.status(project, due_only=due, json_=json_)
+        return
     from obliviate.requests.status import status as read
 
     folder = read(out)
@@ -521,3 +531,6 @@ def methods(*, json_: Json = False) -> None:
         printing.line(json.dumps(described, indent=1))
         return
     printing.methods(described)
+
+
+project_commands.register(app)

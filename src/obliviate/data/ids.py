@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 import numpy as np
 from jaxtyping import Shaped, UInt64
 
+from obliviate._util.words import shown
 from obliviate.errors import DataError
 
 Names: TypeAlias = Shaped[np.ndarray, " n"]
@@ -64,13 +65,3 @@ def ids_sha256(ids: Iterable[str] | Names) -> str:
     True
     """
     return hashlib.sha256(json.dumps(sorted(str(sample_id) for sample_id in ids)).encode()).hexdigest()
-
-
-def shown(ids: Sequence[str] | Names, most: int = 3) -> str:
-    """Quote a few ids for a message.
-
-    >>> shown(["a", "b", "c", "d"])
-    "'a', 'b', 'c' and 1 more"
-    """
-    text = ", ".join(repr(str(sample_id)) for sample_id in ids[:most])
-    return text if len(ids) <= most else f"{text} and {len(ids) - most} more"

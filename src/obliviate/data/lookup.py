@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias, get_args
 
-from obliviate.data.ids import shown
+from obliviate._util.words import shown
 from obliviate.errors import DataError
 
 Unknown: TypeAlias = Literal["refuse", "skip"]

@@ -419,6 +419,10 @@ class Workspace:
         """
         return [self._files.read(kept) for kept in self._store.models()]
 
+    def kept(self) -> list[KeptModel]:
+        """What every model of this folder says of itself, none of them read, in the order of `models`."""
+        return self._store.models()
+
     def _compared(self, number: int) -> list[KeptModel]:
         """The models of one request: what it began from, then what came of it; none of them read yet.
 

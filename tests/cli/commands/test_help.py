@@ -38,4 +38,5 @@ def test_every_option_is_documented(name: str, cli: Cli) -> None:
 
 def test_the_commands_are_these() -> None:
     work = {"demo", "train", "unlearn", "references", "audit", "inspect"}
-    assert set(commands()) == work | {"report", "compare", "methods", "attacks", "status"}
+    project = {"init", "submit", "work", "due", "promote", "rollback", "verify", "keys"}
+    assert set(commands()) == work | project | {"report", "compare", "methods", "attacks", "status"}

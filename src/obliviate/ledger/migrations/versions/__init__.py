@@ -1,0 +1,1 @@
+"""One file a version, which follows the one that it names."""

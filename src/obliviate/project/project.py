@@ -1,0 +1,439 @@
+"""A folder with a project: `obliviate.toml`, keys, ledger, certificates, and what serves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from obliviate._util.files import check_sha256, read_sealed_json, sha256_of, write_atomically, write_sealed_json
+from obliviate._util.words import shown
+from obliviate.data.lists import read_names
+from obliviate.data.lookup import HEADINGS, WORDS, Unknown, check_unknown, spelling
+from obliviate.errors import DataError, LedgerError, ProjectError
+from obliviate.ledger.names import Match, Name, counted
+from obliviate.ledger.pseudonyms import Pseudonyms
+from obliviate.project.config import FILE, Config, inside, template
+
+if TYPE_CHECKING:
+    from obliviate.ledger import Ledger, Promotion, Receipt
+
+SERVED: Final = "obliviate.served/1"
+WORKSPACE: Final = "run"
+RULES: Final = ("random:", "class:", "where:", "mislabelled:", "memorised:")
+PLAIN_RULES: Final = ("coins", "noise")
+DAY: Final = 86_400
+
+
+@dataclass(frozen=True)
+class Submitted:
+    """What was answered to a request: its receipt, and what became of every name, as it was written."""
+
+    receipt: Receipt
+    names: tuple[tuple[str, str], ...]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many names were asked, found and unknown, and how many of any other status."""
+        counts: dict[str, int] = {"asked": len(self.names), "found": 0, "unknown": 0}
+        for _, status in self.names:
+            counts[status] = counts.get(status, 0) + 1
+        return counts
+
+
+@dataclass(frozen=True)
+class Served:
+    """The model that serves: its id, its file, the hash of its weights, and the last batch that it has forgotten."""
+
+    model: str
+    file: Path
+    weights_sha256: str
+    batch: int
+
+
+@dataclass(frozen=True, eq=False)
+class Project:
+    """A folder that models are served from, and requests to forget are sent to; torch is not imported.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     project = Project.create(Path(folder), source="digits")
+    ...     project.status()["requests"], project.served
+    ({'pending': 0, 'running': 0, 'done': 0, 'failed': 0}, None)
+    """
+
+    folder: Path
+    config: Config
+    clock: Callable[[], float] = time.time
+
+    @classmethod
+    def create(
+        cls,
+        folder: Path,
+        *,
+        source: str | None = None,
+        model: str | None = None,
+        owner: str | None = None,
+        methods: Sequence[str] = (),
+    ) -> Project:
+        """Begin a project in a folder, or bring one that is there up to date: its file, its keys and its ledger.
+
+        `source` is where the data are; with `model`, `owner` and `methods` it is written to `obliviate.toml`, which
+        must not be there yet. Raises ProjectError where it is, and for what cannot be.
+        """
+        path = folder / FILE
+        given = [name for name, value in (("source", source), ("model", model), ("owner", owner)) if value]
+        if path.exists():
+            if given or methods:
+                raise ProjectError(
+                    f"expected no {FILE} in {folder}, to write what was given, got one; change it there, and repeat "
+                    "the command without options"
+                )
+        elif source is None:
+            raise ProjectError(f"expected where the data are, for a new {FILE}, got nothing; name them with --data")
+        else:
+            text = template(source, model=model, owner=owner, methods=tuple(methods))
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        project = cls(folder, Config.read(path))
+        project.begin()
+        return project
+
+    @classmethod
+    def open(cls, folder: Path | str = ".") -> Project:
+        """Open a project; raises ProjectError, which names the line, for an `obliviate.toml` that cannot be."""
+        return cls(Path(folder), Config.read(Path(folder) / FILE))
+
+    def begin(self) -> None:
+        """Make the keys and the ledger, where they are not there."""
+        from obliviate.certificate.keys import SigningKey, owner_only
+        from obliviate.ledger import Ledger
+
+        fresh = not (self.keys / "pseudonyms.key").exists()
+        if fresh and self.url.startswith("sqlite") and self.ledger_file.exists():
+            Pseudonyms.read(self.keys / "pseudonyms.key")  # another key would make everybody in the ledger unknown
+        owner_only(self.keys)
+        Pseudonyms.create(self.keys / "pseudonyms.key")
+        SigningKey.create(self.keys)
+        self.certificates.mkdir(exist_ok=True)
+        Ledger.create(self.url).close()
+
+    # ------------------------------------------------------------------------------------------- where things lie
+
+    @property
+    def keys(self) -> Path:
+        """The keys: the one of the pseudonyms, and those that certificates are signed by."""
+        return self.folder / "keys"
+
+    @property
+    def certificates(self) -> Path:
+        """The certificates, one a request, each with its page."""
+        return self.folder / "certificates"
+
+    @property
+    def workspace(self) -> Path:
+        """The workspace in which models are made and audited."""
+        return self.folder / WORKSPACE
+
+    @property
+    def ledger_file(self) -> Path:
+        """The ledger, where it is a file."""
+        return self.folder / "ledger.db"
+
+    @property
+    def url(self) -> str:
+        """Where the ledger is."""
+        return f"sqlite:///{self.ledger_file}" if self.config.url == "sqlite" else self.config.url
+
+    def certificate(self, request: int) -> Path:
+        """Where the certificate of a request lies, or will lie."""
+        return self.certificates / f"{request:06d}.json"
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The ledger, opened when it is first needed."""
+        from obliviate.ledger import Ledger
+
+        return Ledger.open(self.url, clock=self.clock)
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """The key of the pseudonyms; raises ProjectError where it was destroyed."""
+        return Pseudonyms.read(self.keys / "pseudonyms.key")
+
+    # ------------------------------------------------------------------------------------------- requests
+
+    def submit(self, what: str | Sequence[str], *, key: str | None = None, unknown: Unknown = "refuse") -> Submitted:
+        """Ask for something to be forgotten: "id,id,…", "@FILE", "owner:NAME", "owner:@FILE", a rule, or a list of ids.
+
+        Who asks for the same again, or by a `key` that was given before, is given the first request. Names that the
+        data do not have are refused, or skipped with `unknown="skip"`. Nothing that is written down names anybody.
+        Raises DataError for names that are not there, and LedgerError for a key that another request has.
+        """
+        from obliviate.ledger import Submission
+
+        check_unknown(unknown)
+        if key is not None and not 0 < len(key) <= 1000:
+            raise ProjectError(f"expected a key of 1 to 1,000 letters, got {len(key)}; choose another --key")
+        if isinstance(what, str) and (what.startswith(RULES) or what in PLAIN_RULES):
+            digest = self.pseudonyms.of("key", key if key is not None else f"rule {what}")
+            known = self._sealed_before(digest, what)
+            submission = Submission("rule", digest, sealed=known or self.pseudonyms.seal(what))
+            return Submitted(self.ledger.submit(submission, days=self.config.days), ())
+        if not self.ledger.indexed:
+            raise ProjectError(
+                "expected the samples of the data to be known, got a ledger without; run `obliviate init` first"
+            )
+        kind, names, listed = self._named(what)
+        matches = self._matches(kind, names, listed=listed)
+        pairs = tuple((name, match.status) for name, match in zip(names, matches, strict=True))
+        usable = [match for match in matches if match.status in {"found", "forgotten"}]
+        _check_names(pairs, kind, unknown)
+        samples = sorted({sample for match in usable for sample in match.samples})
+        owners = sorted({match.pseudonym for match in usable}) if kind == "owners" else []
+        content = self.pseudonyms.of_all("content", [f"sample {name}" for name in samples] + [f"o {o}" for o in owners])
+        counts = {"asked": len(names), **counted(matches)}
+        digest = self.pseudonyms.of("key", key) if key is not None else content
+        submission = Submission(kind, digest, tuple(samples), tuple(owners), counts=counts)
+        return Submitted(self.ledger.submit(submission, days=self.config.days), pairs)
+
+    def _sealed_before(self, digest: str, what: str) -> str | None:
+        """The sealed text of the request with this key, if it is of the same rule: no text is sealed alike twice."""
+        sealed = self.ledger.sealed_of(digest)
+        return sealed if sealed is not None and self.pseudonyms.unseal(sealed) == what else None
+
+    def _named(self, what: str | Sequence[str]) -> tuple[Literal["ids", "owners"], list[str], bool]:
+        """The names in a request, of what they are, and whether they are the lines of a file."""
+        if not isinstance(what, str):
+            return "ids", [str(name) for name in what], False
+        kind: Literal["ids", "owners"] = "owners" if what.startswith("owner:") else "ids"
+        text = what.removeprefix("owner:")
+        if text.startswith("@"):
+            names = read_names(text[1:], known=_Known(self, kind), headings=sorted(HEADINGS))
+            return kind, names, True
+        return kind, [text] if kind == "owners" and text in _Known(self, kind) else text.split(","), False
+
+    def _matches(self, kind: Literal["ids", "owners"], names: Sequence[str], *, listed: bool = False) -> list[Match]:
+        matches = self.ledger.look_up(kind, [self.name(kind, text) for text in names])
+        if listed and matches and matches[0].status == "unknown" and spelling(names[0]).casefold() in HEADINGS:
+            matches[0] = Match("heading")
+        return matches
+
+    def name(self, kind: Literal["ids", "owners"], text: str) -> Name:
+        """A name by its pseudonyms."""
+        word = "name" if kind == "ids" else "owner"
+        return Name(self.pseudonyms.of(word, text), self.pseudonyms.of(f"{word} spelled", spelling(text)))
+
+    # ------------------------------------------------------------------------------------------- how things stand
+
+    def status(self, *, most: int = 20) -> dict[str, Any]:
+        """Describe the project in JSON values, whatever the number of requests.
+
+        "requests" are how many are in each state, "latest" the newest of them, "due" those not done by now and "soon"
+        those in a quarter of the time that there is for one; "running" are batches and who works on them, "served" the
+        model that serves, and "unserved" requests that are done and that it still knows.
+        """
+        ledger, now = self.ledger, self.clock()
+        serving = ledger.serving
+        soon = ledger.open_until(now + self.config.days * DAY / 4)
+        return {
+            "project": str(self.folder),
+            "requests": ledger.totals,
+            "latest": [self._described(request) for request in ledger.latest(most)],
+            "due": [request.number for request in soon if request.due <= now],
+            "soon": [request.number for request in soon if request.due > now],
+            "running": [{"batch": batch, "worker": worker} for batch, worker in ledger.running()],
+            "served": None if serving is None else asdict(serving),
+            "unserved": ledger.done_after(serving.batch) if serving is not None else [],
+            "events": ledger.head.events,
+        }
+
+    def due(self, days: float = 0.0) -> list[dict[str, Any]]:
+        """Requests that are due within so many days and not done, the earliest first."""
+        return [self._described(request) for request in self.ledger.open_until(self.clock() + days * DAY)]
+
+    def _described(self, request: Any) -> dict[str, Any]:
+        return {
+            "number": request.number,
+            "state": request.state,
+            "kind": request.kind,
+            "counts": dict(request.counts),
+            "submitted": moment(request.submitted),
+            "due": moment(request.due),
+            "days_left": round((request.due - self.clock()) / DAY, 2),
+            "batch": request.batch,
+        }
+
+    # ------------------------------------------------------------------------------------------- what serves
+
+    @property
+    def served(self) -> Served | None:
+        """The model that serves, as the pointer says, its file checked; None before the first.
+
+        Raises LedgerError for a file of weights that is not the one that was promoted.
+        """
+        path = self.folder / "served.json"
+        if not path.exists():
+            return None
+        values = read_sealed_json(path, SERVED, remedy="run `obliviate work` to have it written again")
+        file = inside(self.folder, values["file"])
+        check_sha256(
+            file, values["file_sha256"], remedy="restore the weights, or serve others: `obliviate rollback`",
+            error=LedgerError,
+        )  # fmt: skip
+        return Served(values["model"], file, values["weights_sha256"], values["batch"])
+
+    def point(self) -> Served | None:
+        """Have the pointer say what the ledger says: a kill may have come between the two."""
+        serving = self.ledger.serving
+        if serving is None:
+            return None
+        path, values = self.folder / "served.json", {"format": SERVED, **asdict(serving)}
+        try:
+            current = read_sealed_json(path, SERVED) if path.exists() else None
+        except OSError:  # damaged: it is written again
+            current = None
+        if current != values:
+            write_sealed_json(path, values)
+        return self.served
+
+    def promote(self, model: str) -> Served:
+        """Serve a model of the workspace, by its id or a beginning of it that no other has.
+
+        Raises ProjectError where there is no such model, or one that was made for a batch that is not done.
+        """
+        from obliviate.requests import Requests
+
+        kept = [entry for entry in Requests(self.workspace).models() if entry.id.startswith(model) and model]
+        kept = [entry for entry in kept if entry.id == model] or kept
+        if len(kept) != 1:
+            known = ", ".join(entry.id for entry in kept) or "`obliviate status --out run` lists them"
+            raise ProjectError(f"expected the id of a model, got {model!r:.80}, which {len(kept)} have; {known}")
+        (entry,) = kept
+        batch = 0
+        if entry.slot.request is not None:
+            judged = [event for event in self.ledger.of_kind("judged") if event.facts["model"] == entry.id]
+            if not judged:
+                raise ProjectError(f"expected a model that was audited, got {entry.id}; run `obliviate work` first")
+            batch = judged[-1].batch or 0
+        promotion = self.promotion(entry.id, entry.slot.path, entry.manifest.weights_sha256, batch)
+        self.ledger.promote(promotion)
+        served = self.point()
+        assert served is not None
+        return served
+
+    def promotion(self, model: str, file: Path, weights_sha256: str, batch: int) -> Promotion:
+        """What the ledger says of a model that is to serve."""
+        from obliviate.ledger import Promotion
+
+        return Promotion(model, file.relative_to(self.folder).as_posix(), sha256_of(file), weights_sha256, batch)
+
+    def rollback(self) -> tuple[Served, list[int]]:
+        """Serve the model that served before the present one, if that is whole still; and tell what it still knows.
+
+        Returns it, and the numbers of requests that are done and that it has not forgotten: these are due again
+        (`status`). Raises ProjectError where none served before.
+        """
+        history = self.ledger.promotions()
+        others = [promotion for promotion in history if promotion.model != history[0].model]
+        if not others:
+            raise ProjectError("expected a model that served before, got none; there is nothing to roll back to")
+        before = others[0]
+        check_sha256(
+            inside(self.folder, before.file), before.file_sha256, remedy="restore it, or promote another",
+            error=LedgerError,
+        )  # fmt: skip
+        self.ledger.promote(before, why="rolled back")
+        served = self.point()
+        assert served is not None
+        return served, self.ledger.done_after(before.batch)
+
+    # ------------------------------------------------------------------------------------------- checks
+
+    def verify(self) -> dict[str, Any]:
+        """Check the ledger, the model that serves and every certificate that the ledger tells of.
+
+        Raises LedgerError or CertificateError for the first thing that is not as it was written.
+        """
+        from obliviate.certificate import SigningKey, public_key, read, verify
+
+        head = self.ledger.verify()
+        served = self.served
+        serving = self.ledger.serving
+        if (None if served is None else served.model) != (None if serving is None else serving.model):
+            raise LedgerError(
+                "expected the pointer to name the model that the ledger says serves, got another; run `obliviate work`"
+            )
+        signing = SigningKey.read(self.keys)
+        known = {key.keyid: key for key in map(public_key, [signing.public, *signing.retired])}
+        hashes: dict[int, str] = {}
+        certificates = 0
+        for event in self.ledger.events():
+            hashes[event.number] = event.sha256
+            if event.kind != "done" or "certificate_sha256" not in event.facts:
+                continue
+            path = self.certificate(int(event.request or 0))
+            check_sha256(path, event.facts["certificate_sha256"], remedy="restore it from a copy", error=LedgerError)
+            certificate = read(path)
+            if certificate.key_id not in known:
+                raise LedgerError(
+                    f"expected a certificate by a key of this project in {path.name}, got another; restore keys/retired"
+                )
+            verify(path, key=known[certificate.key_id])
+            position = certificate.predicate["ledger"]
+            if hashes.get(position["event"]) != position["sha256"]:
+                raise LedgerError(
+                    f"expected {path.name} to tell of this ledger, got one of another history; the ledger was replaced"
+                )
+            certificates += 1
+        return {"events": head.events, "sha256": head.sha256, "requests": head.requests, "certificates": certificates}
+
+    def rotate(self) -> str:
+        """Sign with a new key from now on; returns its id. Certificates of before are checked by the retired one."""
+        from obliviate.certificate.keys import SigningKey
+
+        old = SigningKey.read(self.keys)
+        new = old.rotated()
+        self.ledger.record("key rotated", old=old.id, new=new.id)
+        return new.id
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The names of the data, as far as one can ask whether a text is one of them."""
+
+    project: Project
+    kind: Literal["ids", "owners"]
+
+    def __contains__(self, text: object) -> bool:
+        return self.project._matches(self.kind, [str(text)])[0].status not in {"unknown", "ambiguous"}
+
+
+def _check_names(pairs: Iterable[tuple[str, str]], kind: str, unknown: Unknown) -> None:
+    """Refuse names that the data do not have, unless they are to be skipped; raises DataError."""
+    pairs = list(pairs)
+    missing = {word: [name for name, status in pairs if status == word] for word in WORDS if word != "forgotten"}
+    missing = {word: names for word, names in missing.items() if names}
+    usable = sum(status in {"found", "forgotten"} for _, status in pairs)
+    if usable and (unknown == "skip" or not missing):
+        return
+    reasons = "; ".join(f"{len(names):,} {WORDS[word]} ({shown(names)})" for word, names in missing.items())
+    count = sum(map(len, missing.values()))
+    remedy = ", or go on without them by --unknown skip" if usable else ""
+    raise DataError(
+        f"expected {kind} of the data, got {count:,} of {count + usable:,} that are none: {reasons or 'no name'}; "
+        f"correct them{remedy}"
+    )
+
+
+def moment(seconds: float) -> str:
+    """A time in seconds since 1970 as people read it (ISO 8601, UTC).
+
+    >>> moment(0.0)
+    '1970-01-01T00:00:00+00:00'
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

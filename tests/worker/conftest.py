@@ -1,0 +1,36 @@
+"""A project with rows of numbers, small enough that a request is done in seconds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from obliviate.data.samples import Samples
+from obliviate.project import Project
+from obliviate.report import html
+from worker_support import begin
+
+
+@pytest.fixture(scope="session")
+def rows(tiny: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's file: 40 rows to train on, each of one of eight people, and 20 to test on."""
+    batch = tiny.everything()
+    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
+    path = tmp_path_factory.mktemp("rows") / "rows.npz"
+    owners = np.array([f"person-{place % 8}" for place in range(40)])
+    np.savez(
+        path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:],
+        train_owner=owners,
+    )  # fmt: skip
+    return path
+
+
+@pytest.fixture
+def project(rows: Path, tmp_path: Path) -> Project:
+    return begin(tmp_path / "project", rows)
+
+
+@pytest.fixture(autouse=True)
+def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Audits whose pages nobody looks at draw none."""
+    monkeypatch.setattr(html, "render", lambda results: f"<!doctype html><title>{results.data.name}</title>")

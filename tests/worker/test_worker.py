@@ -1,0 +1,320 @@
+"""From a request to a certificate and a model that serves, once each, whatever comes between."""
+
+import errno
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from obliviate._util import files
+from obliviate.certificate import read, verify
+from obliviate.errors import LedgerError, ProjectError, WorkspaceError
+from obliviate.project import Project
+from obliviate.requests import Requests
+from obliviate.training.run import silent
+from obliviate.worker import work
+from obliviate.worker.lease import kept_up
+from worker_support import begin
+
+NINE = "s03,s04,s05,s06,s07,s08,s09,s10,s11"
+PROMOTE_ALL = "\n".join(
+    f'"{verdict}" = "promote"' for verdict in ("leaks", "over-unlearned", "utility lost", "not resolvable")
+)
+
+
+def kinds(project: Project) -> list[str]:
+    return [event.kind for event in project.ledger.events()]
+
+
+def test_a_request_is_unlearned_audited_certified_and_served(project: Project) -> None:
+    submitted = project.submit(NINE)
+    assert submitted.counts == {"asked": 9, "found": 9, "unknown": 0}
+    assert work(project) == [1]
+    assert project.status()["requests"] == {"pending": 0, "running": 0, "done": 1, "failed": 0}
+    served = project.served
+    assert served is not None
+    certificate = verify(project.certificate(1), key=project.keys / "signing.pub", weights=served.file)
+    predicate = certificate.predicate
+    assert predicate["request"]["counts"] == {"asked": 9, "found": 9}
+    assert len(predicate["request"]["samples"]) == 9
+    assert (predicate["before"]["trained_on"], predicate["after"]["trained_on"]) == (40, 31)
+    assert predicate["before"]["weights_sha256"] != predicate["after"]["weights_sha256"] == served.weights_sha256
+    assert predicate["judgement"]["exact"]
+    assert predicate["judgement"]["figures"][0]["name"] == "accuracy on forget samples"
+    assert predicate["judgement"]["limits"]
+    (tried,) = predicate["tried"]
+    assert tried["method"].startswith("GradientAscent(")
+    assert tried["verdict"] == "not resolvable with these data"
+    first = ["indexed", "submitted", "trained", "promoted", "started"]
+    assert kinds(project) == [*first, "judged", "judged", "done", "promoted"]
+    assert project.verify()["certificates"] == 1
+    assert work(project) == []
+    assert project.submit(NINE).receipt.forgotten is False  # it is the same request
+    assert project.submit("s03").receipt.forgotten
+
+
+def test_nothing_that_is_written_about_a_request_names_anybody(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.submit("owner:person-3")
+    project.submit("where:label == 1")
+    work(project)
+    named = [b"person-3", b"label == 1", b"s03", b"s11"]
+    written = [*project.folder.glob("ledger.db*"), *project.certificates.iterdir(), project.folder / "served.json"]
+    assert len(written) >= 6
+    for path in written:
+        content = path.read_bytes()
+        assert [name for name in named if name in content] == [], path
+    assert not any(name.decode() in caplog.text for name in named)
+    owners = read(project.certificate(1)).predicate["request"]["owners"]
+    assert owners == [project.pseudonyms.of("owner", "person-3")]
+
+
+def test_a_request_of_one_sample_is_retrained_and_says_that_nothing_was_measured(project: Project) -> None:
+    project.submit("s03")
+    work(project)
+    judgement = read(project.certificate(1)).predicate["judgement"]
+    assert judgement["exact"]
+    assert judgement["figures"] == []
+    assert judgement["verdict"] == "not resolvable with these data"
+    assert "No audit could be made" in project.certificate(1).with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_a_policy_that_promotes_serves_the_first_method(rows: Path, tmp_path: Path) -> None:
+    project = begin(tmp_path / "project", rows, policy=PROMOTE_ALL)
+    project.submit(NINE)
+    work(project)
+    predicate = read(project.certificate(1)).predicate
+    assert predicate["method"].startswith("GradientAscent(")
+    assert (predicate["judgement"]["exact"], predicate["tried"]) == (False, [])
+
+
+def test_requests_are_taken_together_or_one_by_one(rows: Path, tmp_path: Path) -> None:
+    for batch, batches in ((10, 1), (1, 2)):
+        project = begin(tmp_path / f"project-{batch}", rows, policy=PROMOTE_ALL, batch=batch)
+        project.submit("s03,s04,s05,s06,s07,s08")
+        project.submit("s08,s09,s10,s11,s12,s13")
+        assert len(work(project)) == batches
+        asked = Requests(project.workspace).all
+        assert sorted(id_ for request in asked for id_ in request.ids) == [f"s{place:02d}" for place in range(3, 14)]
+        assert project.verify()["certificates"] == 2
+
+
+def test_a_request_that_cannot_be_followed_fails_alone(project: Project) -> None:
+    project.submit("where:colour == 'red'")
+    project.submit("s03")
+    work(project)
+    assert project.status()["requests"] == {"pending": 0, "running": 0, "done": 1, "failed": 1}
+    (failed,) = [event for event in project.ledger.events() if event.kind == "failed"]
+    assert failed.facts == {"reason": "DataError"}
+    project.verify()
+
+
+def test_to_forget_everybody_fails_and_later_requests_go_on(project: Project) -> None:
+    project.submit(",".join(f"s{place:02d}" for place in range(40)))
+    work(project)
+    assert project.status()["requests"]["failed"] == 1
+    project.submit("s03")
+    work(project)
+    assert project.status()["requests"]["done"] == 1
+    project.verify()
+
+
+def test_rolling_back_serves_the_model_before_and_says_what_it_knows_again(project: Project) -> None:
+    project.submit("s03")
+    work(project)
+    newest = project.served
+    served, unserved = project.rollback()
+    assert (served.model, unserved) == ("original", [1])
+    assert project.status()["unserved"] == [1]
+    assert newest is not None
+    assert project.promote(newest.model[:-2]).model == newest.model
+    assert project.status()["unserved"] == []
+    project.verify()
+    for name in ("../../etc/passwd", "", "nothing", "1-retrain"):  # the last is what several begin with
+        with pytest.raises(ProjectError, match="expected the id of a model"):
+            project.promote(name)
+
+
+def test_a_swapped_file_of_weights_is_not_served(project: Project) -> None:
+    project.submit("s03")
+    work(project)
+    served = project.served
+    assert served is not None
+    shutil.copy(project.workspace / "models" / "original.safetensors", served.file)
+    with pytest.raises(LedgerError, match="the file was damaged or replaced"):
+        _ = project.served
+    with pytest.raises(LedgerError, match="the file was damaged or replaced"):
+        project.verify()
+
+
+def test_a_pointer_to_somewhere_else_is_refused(project: Project) -> None:
+    work(project)
+    pointer = project.folder / "served.json"
+    values = files.read_sealed_json(pointer)
+    files.write_sealed_json(pointer, values | {"file": "../../../etc/passwd"})
+    with pytest.raises(ProjectError, match="expected a path below the project"):
+        _ = project.served
+    work(project)  # which writes it again
+    assert project.served is not None
+
+
+def test_a_full_disk_gives_the_batch_back_and_the_next_worker_goes_on(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.submit("s03")
+    flush = files._flush
+
+    def full(path: Path, mode: int) -> None:
+        if "requests" in path.parts:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        flush(path, mode)
+
+    monkeypatch.setattr(files, "_flush", full)
+    with pytest.raises(WorkspaceError, match="No space left on device"):
+        work(project)
+    assert project.status()["requests"]["running"] == 1
+    assert project.status()["running"] == [{"batch": 1, "worker": ""}]
+    monkeypatch.setattr(files, "_flush", flush)
+    assert work(project) == [1]
+    project.verify()
+
+
+def test_certificates_of_before_a_rotated_key_are_checked_by_the_retired_one(project: Project) -> None:
+    project.submit("s03")
+    work(project)
+    project.rotate()
+    project.submit("s04")
+    work(project)
+    assert project.verify()["certificates"] == 2
+    (retired,) = (project.keys / "retired").iterdir()
+    verify(project.certificate(1), key=retired)
+    verify(project.certificate(2), key=project.keys / "signing.pub")
+
+
+def test_without_the_key_of_the_pseudonyms_everything_is_still_verified(project: Project) -> None:
+    project.submit("s03")
+    work(project)
+    (project.keys / "pseudonyms.key").unlink()
+    again = Project.open(project.folder)
+    assert again.verify()["certificates"] == 1
+    assert again.status()["requests"]["done"] == 1
+    with pytest.raises(ProjectError, match="expected the key of the pseudonyms"):
+        again.submit("s04")
+    with pytest.raises(ProjectError, match="expected the key of the pseudonyms"):
+        again.begin()
+
+
+def test_a_second_process_does_nothing_while_another_works(project: Project) -> None:
+    project.submit("s03")
+    project.workspace.mkdir(exist_ok=True)
+    code = "import sys, time; from pathlib import Path; from obliviate._util.locks import locked\n"
+    code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    words = [sys.executable, "-c", code, str(project.workspace)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        assert work(project) == []
+        assert project.status()["requests"]["pending"] == 1
+        holder.kill()
+    assert work(project) == [1]
+
+
+def test_work_stops_when_another_worker_has_taken_the_batch(project: Project) -> None:
+    project.submit("s03")
+    lease = project.ledger.claim()
+    assert lease is not None
+    with kept_up(project.ledger, lease, 0.03, silent) as watched:
+        watched("audit", 0, 1)
+        project.ledger.release(lease)
+        assert project.ledger.claim() is not None
+
+        def go_on() -> None:
+            begun = time.monotonic()
+            while time.monotonic() < begun + 30:
+                watched("audit", 0, 1)
+                time.sleep(0.01)
+
+        with pytest.raises(LedgerError, match="another worker has taken it over"):
+            go_on()
+
+
+def run(folder: Path) -> None:
+    """A worker in a process of its own."""
+    work(Project.open(folder))
+
+
+def killed_at_random(folder: Path, kills: int, seed: int, check: Callable[[], None]) -> int:
+    """Kill workers at random moments until so many are dead or all is done; returns how many were."""
+    random_ = random.Random(seed)
+    context = multiprocessing.get_context("fork")
+    dead, longest = 0, 8.0
+    while dead < kills:
+        worker = context.Process(target=run, args=(folder,))
+        begun = time.monotonic()
+        worker.start()
+        worker.join(random_.uniform(0.0, longest))
+        if worker.exitcode is None:
+            assert worker.pid is not None
+            os.kill(worker.pid, signal.SIGKILL)
+            worker.join()
+            dead += 1
+        else:
+            assert worker.exitcode == 0
+            longest = max(1.0, 0.8 * (time.monotonic() - begun))
+            break
+        check()
+    return dead
+
+
+def check_kills(folder: Path, rows: Path, *, kills: int, batches: int) -> None:
+    """Requests that are killed over, again and again, end as those that nobody disturbs."""
+    owners = [f"owner:person-{number}" for number in range(batches)]
+    quiet = begin(folder / "quiet", rows, batch=1)
+    for owner in owners:
+        quiet.submit(owner)
+    run(quiet.folder)
+    project = begin(folder / "killed", rows, batch=1)
+    dead, seed, asked = 0, 0, 0
+
+    def check() -> None:
+        served = project.served  # its file is whole, or this raises
+        assert served is not None or not project.ledger.promotions()
+
+    while dead < kills:
+        if asked < len(owners) and project.status()["requests"]["pending"] == 0:
+            project.submit(owners[asked])
+            asked += 1
+        elif asked == len(owners) and project.status()["requests"]["done"] == asked:
+            break
+        dead += killed_at_random(project.folder, min(10, kills - dead), seed, check)
+        seed += 1
+    for owner in owners[asked:]:
+        project.submit(owner)
+    run(project.folder)
+    assert dead == kills, "the work ended before it was killed often enough; ask for more"
+    project.verify()
+    done = Counter(event.request for event in project.ledger.events() if event.kind == "done")
+    assert done == dict.fromkeys(range(1, batches + 1), 1)
+    assert sum(event.kind == "promoted" for event in project.ledger.events()) == batches + 1
+    ours, theirs = project.ledger.promotions(), quiet.ledger.promotions()
+    assert [entry.weights_sha256 for entry in ours] == [entry.weights_sha256 for entry in theirs]
+    assert [entry.file_sha256 for entry in ours] == [entry.file_sha256 for entry in theirs]
+
+
+def test_a_worker_that_is_killed_loses_nothing_and_does_nothing_twice(rows: Path, tmp_path: Path) -> None:
+    check_kills(tmp_path, rows, kills=3, batches=1)
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_over_six_requests(rows: Path, tmp_path: Path) -> None:
+    check_kills(tmp_path, rows, kills=100, batches=6)
