@@ -1,0 +1,256 @@
+"""What the pages show runs: every block of Python and every command, at the size of a test, in a page's order.
+
+A block that is not run here says why, in words that its readers see: `*Not run by the tests: …*` before it. What a page
+takes as given, an original or a folder in which it was trained, `given` and `Console` have.
+"""
+
+import contextlib
+import doctest
+import io
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import obliviate
+from command_line import Cli
+from obliviate import workflow
+from obliviate.cli import main
+from obliviate.data.samples import Samples
+from obliviate.data.sources import Data
+from obliviate.data.split import Split
+from obliviate.experiment import Experiment
+from obliviate.methods.retrain import Retrain
+from obliviate.references import jobs
+from obliviate.report import html
+from obliviate.task import Classification
+from obliviate.training.recipe import Recipe
+from pages import PAGES, ROOT, Block, Command, blocks, commands, is_of_an_example, small
+
+ELSEWHERE = {
+    "README.md": "test_readme.py",  # on a project of the reader's
+    "docs/tutorials/write-your-own-method.md": "test_plugin.py",  # with the package installed
+}
+"""Pages whose code is run by tests of their own."""
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def runnable(page: Path) -> list[Block]:
+    if name(page) in ELSEWHERE:
+        return []
+    return [block for block in blocks(page) if not block.reason and not is_of_an_example(block)]
+
+
+# ------------------------------------------------------------------------------------------- what a page takes as given
+
+
+@pytest.fixture(scope="session")
+def given(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The names that pages use without saying where they come from; one original serves all pages."""
+    assert data.holdout is not None
+    batch = data.train.select(data.train.ids[:90]).everything()
+    train = Samples.from_tensors(batch.x, batch.y, ids=[*(f"id{place}" for place in range(86)), *"abcd"])
+    test, unseen = data.test.select(data.test.ids[:60]), data.holdout.select(data.holdout.ids[:60])
+    task = Classification(classes=10)
+    recipe = Recipe(model_options={"width": 4, "hidden": 16}, epochs=3, batch_size=16)
+    experiment = Experiment(task, recipe, train, test)
+    original = workflow.train(experiment)
+    split = Split.of(train, forget=train.ids[:6], holdout=unseen)
+    pool = workflow.train_references(
+        experiment, folder=tmp_path_factory.mktemp("pages") / "references", models=4, workers=0
+    )
+    return {
+        "ob": obliviate,
+        "np": np,
+        "Path": Path,
+        "train": train,
+        "test": test,
+        "unseen": unseen,
+        "ids": train.ids[:6],
+        "places": np.arange(5),
+        "root": tmp_path_factory.mktemp("checkpoints"),
+        "original": original,
+        "model": original.model,
+        "other_model": workflow.train(Experiment(task, recipe, train, seed=1)).model,
+        "retrained": [workflow.unlearn(original, split, Retrain(), seed=seed) for seed in (1, 2)],
+        "split": split,
+        "task": task,
+        "recipe": recipe,
+        "experiment": experiment,
+        "pool": pool,
+    }
+
+
+class Console:
+    """A folder in which the commands of a page are typed; equal trainings of all pages are done once."""
+
+    def __init__(self, here: Path, cli: Cli, cache: Path, data: Path) -> None:
+        self.here, self.cli, self.cache, self.data = here, cli, cache, data
+        rows = ["name,email", "Ann,w1", "Bob,w2", "Bob,w2", "Eve,nobody@example.org"]
+        (here / "requests.csv").write_text("\n".join(rows), encoding="utf-8")
+
+    def run(self, command: Command) -> None:
+        tool, *words = command.words
+        match tool:
+            case "obliviate":
+                self.obliviate([re.sub(r"^id,id$", "image-31,image-52", word) for word in words], command)
+            case "make":
+                targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
+                assert set(words) <= set(targets), command.text
+            case "open" | "ls" | "cat":
+                assert all((self.here / word).exists() for word in words), command.text
+            case "python" if words[0].startswith("examples/"):  # which tests/test_examples.py runs
+                assert (ROOT / words[0]).is_file(), command.text
+            case _:
+                pytest.fail(f"expected a command that the tests know how to run, got `{command.text}`; say why it is not")
+
+    def obliviate(self, words: list[str], command: Command) -> None:
+        if words[0] not in {"train", "demo"} and not (self.here / "run").exists() and "run" in words:
+            self.train(["train", "--out", "run"])  # what the page takes as given
+        if words[0] == "train":
+            return self.train(words)
+        code, _, err = self.cli(*small(words, self.data))
+        assert code == (1 if command.error else 0), f"{command.text}\n{err}"
+        if command.error:
+            assert command.error in " ".join(err.split())
+        return None
+
+    def train(self, words: list[str]) -> None:
+        """Train, or take the folder of an equal training."""
+        folder = words[words.index("--out") + 1]
+        others = [word for word in words if word != folder]
+        known = self.cache / re.sub(r"\W+", "_", " ".join(others))
+        if not known.exists():
+            code, _, err = self.cli(*small([str(known) if word == folder else word for word in words], self.data))
+            assert code == 0, err
+        shutil.copytree(known, self.here / folder)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture(scope="session")
+def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reader's file: 300 training images of 20 owners, 40 holdout and 100 test images."""
+    assert data.holdout is not None
+    arrays: dict[str, Any] = {
+        "train_ids": np.array([f"image-{place}" for place in range(300)]),
+        "train_owner": np.array([f"w{place % 20}" for place in range(300)]),
+    }
+    for part, samples, count in (("train", data.train, 300), ("holdout", data.holdout, 40), ("test", data.test, 100)):
+        batch = samples.select(samples.ids[:count]).everything()
+        arrays |= {f"{part}_x": (255 * batch.x[:, 0]).round().byte().numpy(), f"{part}_y": batch.y.numpy()}
+    path = tmp_path_factory.mktemp("data") / "mine.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.fixture
+def console(
+    tmp_path: Path,
+    trained: Path,
+    mine: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Console:
+    # Processes would each import torch, and pages of audits are drawn in tests/report.
+    monkeypatch.setattr(jobs, "_workers", lambda job, asked, executor: 0)
+    monkeypatch.setattr(html, "render", lambda results: f"<!doctype html><title>{results.data.name}</title>")
+
+    def cli(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            main([str(argument) for argument in arguments])
+            code = 0
+        except SystemExit as error:
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        written = capsys.readouterr()
+        return code, written.out, written.err
+
+    return Console(tmp_path, cli, trained, mine)
+
+
+# ------------------------------------------------------------------------------------------- tests
+
+
+@pytest.mark.filterwarnings("default::UserWarning")  # a page may show what is warned of
+@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
+def test_the_code_of_a_page_runs(
+    page: Path, given: dict[str, Any], console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = dict(given)
+    for block in runnable(page):
+        if block.language == "console":
+            for command in commands(block):
+                console.run(command)
+        elif ">>> " in block.code:
+            check_printed(block, names)
+        else:
+            exec(compile("\n" * block.line + block.code, str(page), "exec"), names)
+    for value in names.values():  # a method that the page shows how to write
+        if isinstance(value, type) and hasattr(value, "exact") and value.__module__ == "builtins":
+            assert workflow.unlearn(given["original"], given["split"], value()).role == "unlearned"
+
+
+def check_printed(block: Block, names: dict[str, Any]) -> None:
+    """Run a block with prompts, and compare what it prints with what the page shows."""
+    flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+    test = doctest.DocTestParser().get_doctest(block.code, names, str(block), name(block.page), block.line)
+    out = io.StringIO()
+    assert doctest.DocTestRunner(optionflags=flags).run(test, out=out.write, clear_globs=False).failed == 0, (
+        out.getvalue()
+    )
+    names.update(test.globs)
+
+
+def test_pages_that_are_run_elsewhere_are_named_there() -> None:
+    for page, tests in ELSEWHERE.items():
+        assert Path(page).name in (ROOT / "tests" / tests).read_text(encoding="utf-8"), page
+
+
+@pytest.mark.parametrize(
+    "block", [block for page in PAGES for block in blocks(page) if block.language == "console"], ids=str
+)
+def test_every_command_has_the_options_that_a_page_gives_it(block: Block) -> None:
+    """Also of the blocks that are not run."""
+    for command in commands(block):
+        for text in re.findall(r"(?:^|[;\n] *)(obliviate [^;#\n]*)", command.text):
+            parse(Command(text.replace("$seed", "0"), "").words[1:])
+
+
+def parse(words: list[str]) -> None:
+    from obliviate.cli import app
+
+    with contextlib.redirect_stderr(io.StringIO()):
+        app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+def test_a_command_with_an_option_that_there_is_not_is_told() -> None:
+    """The test above is one that can fail."""
+    from cyclopts import CycloptsError
+
+    with pytest.raises(CycloptsError):
+        parse(["train", "--out", "run", "--no-such-option"])
+
+
+def test_blocks_and_reasons_are_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```python\n1\n```\n\n*Not run by the tests: it takes a cluster.*\n\n```console\n$ a \\\n    b\nout\n$ c\n```\n",
+        encoding="utf-8",
+    )
+    first, second = blocks(page)
+    assert (first.language, first.code, first.reason) == ("python", "1\n", "")
+    assert second.reason == "it takes a cluster"
+    assert list(commands(second)) == [Command("a b", "out"), Command("c", "")]
+
+
