@@ -1,8 +1,8 @@
 """How Sphinx makes the site of these pages; `make docs` builds it, and any warning is an error.
 
-The pages are plain Markdown, which a code host shows as well. So that they stay so, what only the site needs is added here
-while it is built: the tables of contents (a new page is found by its place), links to files outside this folder, the
-reference of the public names, and the notebooks.
+The pages are plain Markdown, which a code host shows as well. So that they stay so, what only the site needs is added
+here while it is built: the tables of contents (a new page is found by its place), links to files outside this folder,
+the reference of the public names, and the notebooks.
 """
 
 import fnmatch

@@ -55,7 +55,7 @@ def given(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
     """The names that pages use without saying where they come from; one original serves all pages."""
     assert data.holdout is not None
     batch = data.train.select(data.train.ids[:90]).everything()
-    train = Samples.from_tensors(batch.x, batch.y, ids=[*(f"id{place}" for place in range(86)), *"abcd"])
+    train = Samples.from_tensors(batch.x, batch.y, ids=[f"id{place}" for place in range(90)])
     test, unseen = data.test.select(data.test.ids[:60]), data.holdout.select(data.holdout.ids[:60])
     task = Classification(classes=10)
     recipe = Recipe(model_options={"width": 4, "hidden": 16}, epochs=3, batch_size=16)
@@ -108,7 +108,7 @@ class Console:
             case "python" if words[0].startswith("examples/"):  # which tests/test_examples.py runs
                 assert (ROOT / words[0]).is_file(), command.text
             case _:
-                pytest.fail(f"expected a command that the tests know how to run, got `{command.text}`; say why it is not")
+                pytest.fail(f"expected a command that the tests can run, got `{command.text}`; say why it is not")
 
     def obliviate(self, words: list[str], command: Command) -> None:
         if words[0] not in {"train", "demo"} and not (self.here / "run").exists() and "run" in words:
@@ -245,12 +245,10 @@ def test_a_command_with_an_option_that_there_is_not_is_told() -> None:
 def test_blocks_and_reasons_are_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(
-        "```python\n1\n```\n\n*Not run by the tests: it takes a cluster.*\n\n```console\n$ a \\\n    b\nout\n$ c\n```\n",
+        "```python\n1\n```\n\n*Not run by the tests: it is long.*\n\n```console\n$ a \\\n    b\nout\n$ c\n```\n",
         encoding="utf-8",
     )
     first, second = blocks(page)
     assert (first.language, first.code, first.reason) == ("python", "1\n", "")
-    assert second.reason == "it takes a cluster"
+    assert second.reason == "it is long"
     assert list(commands(second)) == [Command("a b", "out"), Command("c", "")]
-
-

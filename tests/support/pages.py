@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +20,10 @@ LANGUAGES: Final = ("python", "pycon", "console")
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 REASON: Final = re.compile(r"^\*Not run by the tests: ([^\n]+)\.\*\n\n?\Z", re.M)
 
-TRAINING: Final = ("--epochs", "2", "--batch-size", "32")
+TRAINING: Final = {"--epochs": "2", "--batch-size": "32"}
 """What makes a training short."""
 
-AUDIT: Final = ("--references", "4", "--retrained", "2")
+AUDIT: Final = {"--references": "4", "--retrained": "2"}
 """What makes an audit small."""
 
 
@@ -87,43 +86,33 @@ def small(words: list[str], data: Path) -> list[str]:
     command, *rest = words
     match command:
         case "train":
-            options = [option for pair in zip(TRAINING[::2], TRAINING[1::2], strict=True) for option in pair]
-            if "--data" not in rest:
-                options += ["--data", str(data)]
-            elif "--train-size" not in rest:
-                options += ["--train-size", "300"]
-            rest = without(rest, *TRAINING[::2], *(["--holdout-size"] if "--data" not in rest else []))
-            return [command, *rest, *options]
+            parts = {option: "2" for option in ("--shards", "--slices") if option in rest}
+            if "--data" in rest:
+                return [command, *changed(rest, {"--train-size": "300", **TRAINING, **parts})]
+            return [command, *changed(rest, {"--data": str(data), "--holdout-size": "", **TRAINING, **parts})]
         case "references":
-            return [command, *without(rest, "--references", "--workers"), *AUDIT[:2], "--workers", "0"]
+            return [command, *changed(rest, {"--references": AUDIT["--references"], "--workers": "0"})]
         case "audit":
-            return [command, *without(rest, "--references", "--retrained", "--workers"), *AUDIT, "--workers", "0"]
-        case "unlearn":
-            teachers = ["--teachers", "4"] if "--teachers" in rest or "never_seen" in rest else []
-            return [command, *without(rest, "--teachers"), *teachers]
+            return [command, *changed(rest, {**AUDIT, "--workers": "0"})]
         case "inspect":
-            return [command, *without(rest, "--retrained"), "--retrained", "2"]
+            return [command, *changed(rest, {"--retrained": AUDIT["--retrained"]})]
+        case "unlearn":
+            options = {"--teachers": "4"} if "--teachers" in rest or "never_seen" in rest else {}
+            return [command, *changed(rest, options | ({"--budget": "90%"} if "--budget" in rest else {}))]
     return words
 
 
-def without(words: list[str], *options: str) -> list[str]:
-    """The words without these options and their values."""
+def changed(words: list[str], options: dict[str, str]) -> list[str]:
+    """The words with these options instead of their own values; an empty value leaves the option out."""
     kept, skip = [], False
     for word in words:
-        if skip:
-            skip = False
-        elif word in options:
-            skip = True
-        else:
+        if not skip and word not in options:
             kept.append(word)
-    return kept
+        skip = not skip and word in options
+    return kept + [word for option, value in options.items() if value for word in (option, value)]
 
 
 def is_of_an_example(block: Block) -> bool:
     """Whether the code stands in `examples` as it is, where tests of its own run it."""
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "examples").rglob("*.py"))
     return block.language == "python" and any(block.code in source for source in sources)
-
-
-def copy(folder: Path, to: Path) -> None:
-    shutil.copytree(folder, to, dirs_exist_ok=True)
