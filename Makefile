@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check bench bench-audit clean
+.PHONY: demo test test-slow check docs release bench bench-audit clean
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
@@ -19,6 +19,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# The site, into docs/_build/html. A warning is an error, and a link to what is not there is a warning.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+# The wheel, the source archive, their bill of materials and hashes, checked, into dist.
+release: $(VENV)/.installed-release
+	$(BIN)/python scripts/release.py
+
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py
 
@@ -26,7 +34,7 @@ bench-audit: $(VENV)/.installed
 	$(BIN)/python benchmarks/self_audit.py
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist docs/_build docs/api docs/notebooks
 
 # The tested versions come from constraints.txt; the package itself asks for ranges.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -36,4 +44,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
+$(VENV)/.installed-release: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[release]"
 	touch $@

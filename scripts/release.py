@@ -2,9 +2,9 @@
 
 python scripts/release.py [--python python3.11 --python python3.12]
 
-The wheel and the source archive are built twice and must have the same bytes. The wheel is installed with the versions of
-`constraints.txt` in an empty environment for each Python, where a small model is trained. Beside them lie the software
-bill of materials of that environment (CycloneDX) and the hashes. Needs the extra `release`, and a package index.
+The wheel and the source archive are built twice and must have the same bytes. The wheel is installed with the versions
+of `constraints.txt` in an empty environment for each Python, where a small model is trained. Beside them lie the
+software bill of materials of that environment (CycloneDX) and the hashes. Needs the extra `release`, and an index.
 """
 
 import argparse

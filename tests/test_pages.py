@@ -6,6 +6,8 @@ takes as given, an original or a folder in which it was trained, `given` and `Co
 
 import contextlib
 import doctest
+import hashlib
+import importlib.util
 import io
 import re
 import shutil
@@ -88,10 +90,14 @@ def given(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
 
 
 class Console:
-    """A folder in which the commands of a page are typed; equal trainings of all pages are done once."""
+    """A folder in which the commands of a page are typed; what several pages begin with is done once.
+
+    `cache` keeps every folder as each command left it, by the commands that it has seen.
+    """
 
     def __init__(self, here: Path, cli: Cli, cache: Path, data: Path) -> None:
         self.here, self.cli, self.cache, self.data = here, cli, cache, data
+        self.history: dict[str, tuple[str, ...]] = {}
         rows = ["name,email", "Ann,w1", "Bob,w2", "Bob,w2", "Eve,nobody@example.org"]
         (here / "requests.csv").write_text("\n".join(rows), encoding="utf-8")
 
@@ -103,7 +109,7 @@ class Console:
             case "make":
                 targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
                 assert set(words) <= set(targets), command.text
-            case "open" | "ls" | "cat":
+            case "open":
                 assert all((self.here / word).exists() for word in words), command.text
             case "python" if words[0].startswith("examples/"):  # which tests/test_examples.py runs
                 assert (ROOT / words[0]).is_file(), command.text
@@ -111,30 +117,26 @@ class Console:
                 pytest.fail(f"expected a command that the tests can run, got `{command.text}`; say why it is not")
 
     def obliviate(self, words: list[str], command: Command) -> None:
-        if words[0] not in {"train", "demo"} and not (self.here / "run").exists() and "run" in words:
-            self.train(["train", "--out", "run"])  # what the page takes as given
-        if words[0] == "train":
-            return self.train(words)
-        code, _, err = self.cli(*small(words, self.data))
-        assert code == (1 if command.error else 0), f"{command.text}\n{err}"
-        if command.error:
+        folder = words[words.index("--out") + 1] if "--out" in words else ""
+        if folder and words[0] != "train" and not (self.here / folder).exists():
+            self.obliviate(["train", "--out", folder], Command("", ""))  # what the page takes as given
+        history = (*self.history.get(folder, ()), " ".join(words))
+        known = self.cache / hashlib.sha256("\n".join(history).encode()).hexdigest()
+        if known.exists():
+            shutil.copytree(known, self.here / folder, dirs_exist_ok=True)
+        else:
+            code, _, err = self.cli(*small(words, self.data))
+            assert code == (1 if command.error else 0), f"{command.text}\n{err}"
             assert command.error in " ".join(err.split())
-        return None
-
-    def train(self, words: list[str]) -> None:
-        """Train, or take the folder of an equal training."""
-        folder = words[words.index("--out") + 1]
-        others = [word for word in words if word != folder]
-        known = self.cache / re.sub(r"\W+", "_", " ".join(others))
-        if not known.exists():
-            code, _, err = self.cli(*small([str(known) if word == folder else word for word in words], self.data))
-            assert code == 0, err
-        shutil.copytree(known, self.here / folder)
+        if folder and not command.error and "--dry-run" not in words:
+            self.history[folder] = history
+            if not known.exists():
+                shutil.copytree(self.here / folder, known)
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("trained")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("folders")
 
 
 @pytest.fixture(scope="session")
@@ -156,7 +158,7 @@ def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def console(
     tmp_path: Path,
-    trained: Path,
+    cache: Path,
     mine: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -175,7 +177,7 @@ def console(
         written = capsys.readouterr()
         return code, written.out, written.err
 
-    return Console(tmp_path, cli, trained, mine)
+    return Console(tmp_path, cli, cache, mine)
 
 
 # ------------------------------------------------------------------------------------------- tests
@@ -252,3 +254,14 @@ def test_blocks_and_reasons_are_found(tmp_path: Path) -> None:
     assert (first.language, first.code, first.reason) == ("python", "1\n", "")
     assert second.reason == "it is long"
     assert list(commands(second)) == [Command("a b", "out"), Command("c", "")]
+
+
+def test_the_tables_of_margins_are_those_of_the_formulas() -> None:
+    path = ROOT / "scripts" / "make_margins.py"
+    spec = importlib.util.spec_from_file_location("make_margins", path)
+    assert spec is not None
+    assert spec.loader is not None
+    make_margins = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_margins)
+    text = make_margins.PAGE.read_text(encoding="utf-8")
+    assert make_margins.page(text) == text, "run `python scripts/make_margins.py`"

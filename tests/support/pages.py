@@ -20,7 +20,7 @@ LANGUAGES: Final = ("python", "pycon", "console")
 BLOCK: Final = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 REASON: Final = re.compile(r"^\*Not run by the tests: ([^\n]+)\.\*\n\n?\Z", re.M)
 
-TRAINING: Final = {"--epochs": "2", "--batch-size": "32"}
+TRAINING: Final = {"--epochs": "6", "--batch-size": "32"}
 """What makes a training short."""
 
 AUDIT: Final = {"--references": "4", "--retrained": "2"}
