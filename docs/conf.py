@@ -64,8 +64,11 @@ pygments_dark_style = "github-dark"
 
 SECTIONS: Final = {
     "Start": ["first-result", "tutorials/your-own-model", "notebooks/*", "demo"],
-    "Concepts": ["concepts/shown", "concepts/*", "evaluation", "metrics"],
-    "How to": ["howto/*", "tutorials/*", "forget", "sequences", "references", "data", "models", "tasks"],
+    "Concepts": ["concepts/shown", "concepts/*", "evaluation", "metrics", "reliability"],
+    "How to": [
+        *("howto/serve-a-request", "howto/*", "tutorials/*", "forget", "sequences", "references", "data", "pandas"),
+        *("models", "huggingface", "tasks", "notebooks", "plans", "ledger", "certificate"),
+    ],
     "Methods": ["methods/README", "methods/*", "comparison", "peers"],
     "Attacks": ["attacks", "attacks/*"],
     "Reference": ["cli", "api", "results-schema", "*"],
@@ -192,8 +195,15 @@ def plain(_: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list
             )
 
 
+def short(_: Sphinx, kind: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None) -> Any:
+    """Types of settings without the marks that say which of them may be relative: `Annotated[int, 'length']` is `int`."""
+    marked = re.compile(r"Annotated\[([^,\[\]]+), '\w+'\]")
+    return tuple(text and marked.sub(r"\1", text) for text in (signature, returns))
+
+
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", make_reference)
     app.connect("builder-inited", make_notebooks)
     app.connect("source-read", read)
     app.connect("autodoc-process-docstring", plain)
+    app.connect("autodoc-process-signature", short)

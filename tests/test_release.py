@@ -57,7 +57,7 @@ def test_a_wheel_with_leftovers_or_without_types_is_refused(
         (strange, "tests/conftest.py", ""),
     ):
         path.parent.mkdir()
-        with zipfile.ZipFile(files[0]) as old, zipfile.ZipFile(path, "w") as new:
+        with zipfile.ZipFile(files[0]) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
             for name in old.namelist():
                 if name != without:
                     new.writestr(name, old.read(name))
