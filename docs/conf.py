@@ -196,7 +196,7 @@ def plain(_: Sphinx, kind: str, name: str, value: Any, options: Any, lines: list
 
 
 def short(_: Sphinx, kind: str, name: str, value: Any, options: Any, signature: str | None, returns: str | None) -> Any:
-    """Types of settings without the marks that say which of them may be relative: `Annotated[int, 'length']` is `int`."""
+    """Types of settings without the marks of what may be relative: `Annotated[int, 'length']` is `int`."""
     marked = re.compile(r"Annotated\[([^,\[\]]+), '\w+'\]")
     return tuple(text and marked.sub(r"\1", text) for text in (signature, returns))
 
