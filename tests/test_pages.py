@@ -39,6 +39,11 @@ ELSEWHERE = {
 }
 """Pages whose code is run by tests of their own."""
 
+SLOW = {
+    *("docs/howto/choose-a-method.md", "docs/howto/tell-a-regulator.md", "docs/methods/sisa.md", "docs/sequences.md"),
+}
+"""Pages that take more than five seconds of a processor, which `make test-slow` runs."""
+
 
 def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
@@ -192,7 +197,14 @@ def console(
 
 
 @pytest.mark.filterwarnings("default::UserWarning")  # a page may show what is warned of
-@pytest.mark.parametrize("page", [page for page in PAGES if runnable(page)], ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * (name(page) in SLOW), id=name(page))
+        for page in PAGES
+        if runnable(page)
+    ],
+)
 def test_the_code_of_a_page_runs(
     page: Path, given: dict[str, Any], console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -222,7 +234,8 @@ def check_printed(block: Block, names: dict[str, Any]) -> None:
     names.update(test.globs)
 
 
-def test_pages_that_are_run_elsewhere_are_named_there() -> None:
+def test_pages_that_are_slow_or_run_elsewhere_are_there() -> None:
+    assert {*SLOW, *ELSEWHERE} <= {name(page) for page in PAGES}
     for page, tests in ELSEWHERE.items():
         assert Path(page).name in (ROOT / "tests" / tests).read_text(encoding="utf-8"), page
 
