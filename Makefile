@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SUDO   := $(shell test `id -u` = 0 || echo sudo)
 
-.PHONY: demo test test-slow check bench bench-audit clean
+.PHONY: demo test test-slow check docs release bench bench-audit clean
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
@@ -20,6 +20,14 @@ check: $(VENV)/.installed-dev
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
+# The site, into docs/_build/html. A warning is an error, and a link to what is not there is a warning.
+docs: $(VENV)/.installed-docs
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+
+# The wheel, the source archive, their bill of materials and hashes, checked, into dist.
+release: $(VENV)/.installed-release
+	$(BIN)/python scripts/release.py
+
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py
 
@@ -27,7 +35,7 @@ bench-audit: $(VENV)/.installed
 	$(BIN)/python benchmarks/self_audit.py
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) demo dist docs/_build docs/api docs/notebooks
 
 # Tests of the ledger start a PostgreSQL server of their own, by Debian's package.
 # The tested versions come from constraints.txt; the package itself asks for ranges.
@@ -39,4 +47,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(SUDO) apt-get install -y postgresql
+	touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
+$(VENV)/.installed-release: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[release]"
 	touch $@

@@ -11,7 +11,7 @@ import importlib
 from pathlib import Path
 from typing import Any, Final
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def _modules() -> dict[str, str]:

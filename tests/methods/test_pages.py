@@ -1,4 +1,4 @@
-"""The pages of the methods: their examples run as they stand, and their tables say what the code does."""
+"""The tables of the methods' pages say what the code does; their examples are run in `tests/test_pages.py`."""
 
 import ast
 import dataclasses
@@ -9,22 +9,11 @@ from typing import Any
 import pytest
 
 import obliviate
-from obliviate import methods, workflow
-from obliviate.data.samples import Samples
-from obliviate.data.sources import Data
-from obliviate.data.split import Split
-from obliviate.experiment import Experiment
-from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
+from obliviate import methods
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "docs" / "methods").glob("*.md"))
 HEADER = "| setting | default | meaning |"
 METHODS = [cls for cls in methods.BUILT_IN if dataclasses.fields(cls)]
-
-
-def blocks(page: Path) -> list[str]:
-    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
 def rows(page: Path) -> list[tuple[list[str], str]]:
@@ -52,41 +41,6 @@ def settings(page: Path) -> dict[str, Any]:
         values = values * len(names) if len(values) == 1 else values
         found |= dict(zip(names, map(parsed, values), strict=True))
     return found
-
-
-# ------------------------------------------------------------------------------------------- examples
-
-
-@pytest.fixture(scope="module")
-def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the examples take as given: an original, its network, another, a split with holdout, task and recipe."""
-    assert data.holdout is not None
-    batch = data.train.select(data.train.ids[:90]).everything()
-    train = Samples.from_tensors(batch.x, batch.y, ids=[f"id{place}" for place in range(90)])
-    task = Classification(classes=10)
-    recipe = Recipe(model_options={"width": 4, "hidden": 16}, epochs=3, batch_size=16)
-    original = workflow.train(Experiment(task, recipe, train))
-    return {
-        "ob": obliviate,
-        "train": train,
-        "root": tmp_path_factory.mktemp("checkpoints"),
-        "original": original,
-        "model": original.model,
-        "other_model": workflow.train(Experiment(task, recipe, train, seed=1)).model,
-        "split": Split.of(train, forget=train.ids[:6], holdout=data.holdout),
-        "task": task,
-        "recipe": recipe,
-    }
-
-
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
-def test_the_examples_of_a_page_run(page: Path, names: dict[str, Any]) -> None:
-    mine = dict(names)
-    for block in blocks(page):
-        exec(compile(block, page.name, "exec"), mine)
-    for made in mine.values():
-        if isinstance(made, type) and hasattr(made, "needs"):  # a method that the page shows how to write
-            assert workflow.unlearn(mine["original"], mine["split"], made()).role == "unlearned"
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda page: page.stem)
