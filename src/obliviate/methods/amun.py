@@ -117,7 +117,7 @@ class AMUN:
             examples = adversarial_examples(model, split.forget, run, search=self.search, radius=self.radius)
         else:
             examples = _chosen(self.examples, split.forget)
-        space = input_space(self, run.task, model)
+        space = run.place(input_space(self, run.task, model))
         parents = split.forget.select([str(name).removesuffix(SUFFIX) for name in examples.ids])
         parts = [run.place(space.anchored_at(examples, parents))]
         if self.keep_forget:
@@ -157,7 +157,7 @@ def adversarial_examples(
     >>> adversarial_examples(model, samples, Run(Classification(classes=2), device="cpu")).ids.tolist()
     ['a/adversarial', 'b/adversarial', 'c/adversarial']
     """
-    space = input_space(AMUN, run.task, model)
+    space = run.place(input_space(AMUN, run.task, model))
 
     def make() -> dict[str, Tensor]:
         batch = run.place(space.lifted(samples).everything())

@@ -194,7 +194,7 @@ def check_schedule(method: Any) -> None:
 
 
 def input_space(method: Any, task: Task, model: nn.Module) -> InputSpace:
-    """The continuous inputs of a classification task, on the model's device; raises MethodError if there are none."""
+    """The continuous inputs of a classification task, for the run to place; raises MethodError if there are none."""
     check_classification(method, task)
     space = task.space(model)
     if space is None:
@@ -202,7 +202,7 @@ def input_space(method: Any, task: Task, model: nn.Module) -> InputSpace:
             "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
             "give the task an `input_range`, or use a method that needs only a loss"
         )
-    return space.to(next(model.parameters()).device)
+    return space
 
 
 def check_inside(space: InputSpace, x: Float[Tensor, " n ..."]) -> None:

@@ -60,7 +60,7 @@ class BoundaryShrink:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
-        space = input_space(self, run.task, model)
+        space = run.place(input_space(self, run.task, model))
         found = run.once("boundary_labels", lambda: self._labels(model, space.lifted(split.forget), space, run))
         run.notes["flipped_share"] = float(found["flipped"].float().mean())
         batch = run.place(split.forget).everything()

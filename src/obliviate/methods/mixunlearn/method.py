@@ -177,7 +177,7 @@ class MixUnlearn:
         return replace(self, epochs=max(2, math.ceil(max(passes(self) * retain, LEAST_STEPS) / per_epoch)))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        space = self.check(model, split, run)
+        space = run.place(self.check(model, split, run))
         epochs, size = whole(self.settled(split), "epochs", "batch_size")
         mixing = _Mixing(self, model, split, space, run)
         optimizer = run.optimizer(model, self)
@@ -263,9 +263,9 @@ class _Mixing:
         self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
         x = run.place(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget))))).x
-        maps, seed = method.generator or method.layer is not None, derive(run.seed, "columns")
+        maps = method.generator or method.layer is not None
         known = (split.forget, split.kept)
-        self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, seed=seed)
+        self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, run=run)
         self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:

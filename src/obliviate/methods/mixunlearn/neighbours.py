@@ -29,11 +29,13 @@ def rarity(texts: Iterable[Int[Tensor, "_ length"]], vocabulary: int) -> Float[T
     >>> rarity([torch.tensor([[1, 2], [1, 1]])], 4)
     tensor([0.0000, 0.0000, 0.6931, 0.0000])
     """
-    total, found = 0, torch.zeros(vocabulary)
-    for part in texts:
-        held = torch.zeros(len(part), vocabulary, device=part.device).scatter_(1, part.long(), 1.0)
-        found, total = found.to(part.device) + held.sum(0), total + len(part)
-    return torch.where(found > 0, (total / found).log(), 0.0)
+    total, chunks = 0, list[Tensor]()
+    for tokens in texts:
+        containing = torch.zeros(len(tokens), vocabulary, device=tokens.device).scatter_(1, tokens.long(), 1.0)
+        chunks.append(containing.sum(0))
+        total += len(tokens)
+    frequency = torch.stack(chunks).sum(0)
+    return torch.where(frequency > 0, (total / frequency).log(), 0.0)
 
 
 def bag_of_words(
