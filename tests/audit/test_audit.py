@@ -12,7 +12,7 @@ from obliviate.errors import AuditError
 from obliviate.membership import rmia, usual
 from obliviate.membership.moments import Moments
 from obliviate.metrics.intervals import delong
-from obliviate.results.schema import ModelResult
+from obliviate.results.model import ModelResult
 
 FORGET, RETAIN, UNSEEN = np.split(np.random.default_rng(9).permutation(2400), [800, 1600])
 SIZE, CLASSES, MODELS = 2500, 3, 12  # 100 samples of the pool are in no part

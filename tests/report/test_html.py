@@ -10,11 +10,12 @@ import pytest
 
 from obliviate.errors import ResultsError
 from obliviate.metrics.forgetting import tpr_at
+from obliviate.report.auc_plot import summary_svg
 from obliviate.report.html import render
-from obliviate.report.plots import guessing_band, roc_plot, summary_svg
+from obliviate.report.roc_plot import guessing_band, roc_plot
 from obliviate.report.wording import VERDICTS
 from obliviate.results.file import parse
-from obliviate.results.schema import Verdict
+from obliviate.results.values import Verdict
 
 VOID = {"meta", "br", "link", "img", "hr", "input", "area", "base", "col", "embed", "source", "track", "wbr"}
 EDGES = np.linspace(-10, 18, 41)

@@ -11,26 +11,12 @@ from pydantic import ValidationError
 from obliviate._util.files import write_sealed_json
 from obliviate.errors import ResultsError, WorkspaceError
 from obliviate.results import file
-from obliviate.results.schema import (
-    Accuracies,
-    AttackOutcome,
-    AttackUsed,
-    Controls,
-    Curves,
-    DataFacts,
-    Exposure,
-    Floor,
-    Interval,
-    Machine,
-    MarginDensities,
-    ModelResult,
-    ReferenceFacts,
-    Results,
-    RocCurve,
-    Settings,
-    TaskFacts,
-    TwoSample,
-)
+from obliviate.results.attacks import AttackOutcome, AttackUsed
+from obliviate.results.facts import DataFacts, Machine, ReferenceFacts, TaskFacts
+from obliviate.results.findings import Controls, Floor, Settings, TwoSample
+from obliviate.results.model import Accuracies, Curves, Exposure, MarginDensities, ModelResult, RocCurve
+from obliviate.results.schema import Results
+from obliviate.results.values import Interval
 
 HALF = Interval(value=50.0, low=48.0, high=52.0)
 

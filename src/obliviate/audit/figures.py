@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from obliviate.audit.inputs import AuditSamples
 from obliviate.membership.outputs import Outputs
 from obliviate.metrics.intervals import placements
-from obliviate.results.schema import Unit
+from obliviate.results.values import Unit
 
 LEAST_OF_CLASS: Final = 10  # retained samples; rarer classes are looked at together
 BALANCED: Final = "balanced accuracy"

@@ -21,7 +21,7 @@ from obliviate.audit.figures import BALANCED, View
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
 from obliviate.membership.outputs import Outputs
 from obliviate.metrics.rates import holm
-from obliviate.results.schema import Unit
+from obliviate.results.values import Unit
 
 MISSED: Final = 0.025  # how often a true retrain may miss what is asked of its figures, all of them together
 MOST: Final = 0.20  # a figure that cannot be told from one this much lower shows nothing

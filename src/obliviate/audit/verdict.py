@@ -17,7 +17,7 @@ from scipy.stats import t
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, tost
 from obliviate.metrics.multiple import least_correlation, least_p
-from obliviate.results.schema import Verdict
+from obliviate.results.values import Verdict
 
 LEVEL = 0.05  # of each one-sided test of equivalence, of all tests for a leak together, and of all figures of utility
 CERTAIN = 0.01  # of all tests for a leak together, where it counts though it is smaller than the margin

@@ -12,7 +12,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import DataError
 from obliviate.metrics.rates import coin_flip_power, coin_flip_test, coin_guesses
 from obliviate.metrics.utility import margin
-from obliviate.results.schema import CoinFlips, CoinTest
+from obliviate.results.canaries import CoinFlips, CoinTest
 from obliviate.training.inference import outputs
 from obliviate.workflow import TrainedModel
 

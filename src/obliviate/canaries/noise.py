@@ -17,7 +17,7 @@ from obliviate.canaries.gradient_noise import NoiseTest
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError
-from obliviate.results.schema import NoiseFound, PlantedNoise
+from obliviate.results.canaries import NoiseFound, PlantedNoise
 from obliviate.task import Task
 from obliviate.training.compute import Compute
 from obliviate.workflow import TrainedModel

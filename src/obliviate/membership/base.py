@@ -19,7 +19,7 @@ from obliviate._util.plugins import Registry
 from obliviate.errors import AuditError
 from obliviate.membership.moments import Moments
 from obliviate.membership.outputs import Outputs
-from obliviate.results.schema import Use
+from obliviate.results.values import Use
 
 REGISTRY: Final = Registry(
     kind="attack",

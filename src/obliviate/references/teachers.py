@@ -10,9 +10,9 @@ import torch
 
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
-from obliviate.references.jobs import read_record
 from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool
+from obliviate.references.records import read_record
 from obliviate.task import Task
 from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe

@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from obliviate.report.wording import MISSING, extent, number, span
-from obliviate.results.schema import (
-    Distance,
-    Distances,
-    Findings,
-    Interval,
-    ModelResult,
-    Part,
-    Percentiles,
-    UtilityFigure,
-)
+from obliviate.results.findings import Findings
+from obliviate.results.model import Distance, Distances, ModelResult, Percentiles, UtilityFigure
+from obliviate.results.values import Interval, Part
 
 Cell: TypeAlias = tuple[str, str]
 """A figure and what stands small below it."""

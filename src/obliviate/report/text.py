@@ -7,7 +7,8 @@ from typing import Final
 
 from obliviate.audit.result import AuditResult
 from obliviate.report.wording import extent
-from obliviate.results.schema import Findings, ModelResult
+from obliviate.results.findings import Findings
+from obliviate.results.model import ModelResult
 
 FIRST: Final = ("model", "forget %", "retain %", "test %")
 LAST: Final = ("FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")

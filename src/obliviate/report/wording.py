@@ -7,7 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from obliviate.results.schema import PASSED, CoinTest, Interval, ModelResult, Results, Verdict
+from obliviate.results.canaries import CoinTest
+from obliviate.results.model import ModelResult
+from obliviate.results.schema import Results
+from obliviate.results.values import PASSED, Interval, Verdict
 
 MISSING: Final = "–"
 
