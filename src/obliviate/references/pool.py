@@ -21,6 +21,7 @@ from obliviate._util.locks import LOCK
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
+from obliviate.references.completion import check_makers, complete
 from obliviate.references.executors import Executor
 from obliviate.references.jobs import JOB
 from obliviate.references.logits import StoredLogits
