@@ -39,7 +39,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
     leak, and no more.
     """
     check(candidates, pool, samples)
-    settings.check_classes(known=samples.labels is not None)
+    settings.check_classes(has_classes=samples.labels is not None)
     retrained = [candidate for candidate in candidates if candidate.role == "retrained"]
     if samples.labels is not None:
         check_classes(samples.labels[samples.forget], samples.labels[samples.retain], retrained=len(retrained))

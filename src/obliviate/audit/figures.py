@@ -218,6 +218,6 @@ def _single(
 
 def _weighted(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`weights` @ `values`, where values that have no weight may be NaN."""
-    known = np.nan_to_num(values)
+    filled = np.nan_to_num(values)
     missing = (weights != 0) @ np.isnan(values).astype(np.float64) > 0
-    return np.where(missing, np.nan, weights @ known)
+    return np.where(missing, np.nan, weights @ filled)

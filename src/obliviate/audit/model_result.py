@@ -100,12 +100,12 @@ def _cheap_attacks(scored: Scored, context: Context) -> dict[str, Interval]:
     """Balanced accuracy of every cheap attack that the samples allow, forget (as members) against unseen ones."""
     samples = context.samples
     target = samples.target(scored.outputs, context.comparison.attacks.knowledge)
-    found = {}
+    balanced = {}
     for attack in membership.cheap_attacks():
         if samples.labels is not None or "classes" not in attack.needs:
             scores = samples.by_part(attack(target))
-            found[attack.name] = percent(balanced_accuracy(scores["forget"], scores["unseen"]))
-    return found
+            balanced[attack.name] = percent(balanced_accuracy(scores["forget"], scores["unseen"]))
+    return balanced
 
 
 def _class_membership(scored: Scored, context: Context) -> Interval | None:

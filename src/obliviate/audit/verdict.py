@@ -269,5 +269,7 @@ def points(interval: Interval) -> str:
     >>> points(Interval(-0.012, -0.03, 0.006))
     '−1.2 points (90 % interval −3.0 to +0.6)'
     """
-    value, low, high = (f"{100 * one:+.1f}".replace("-", "−") for one in (interval.value, interval.low, interval.high))
+    value, low, high = (
+        f"{100 * figure:+.1f}".replace("-", "−") for figure in (interval.value, interval.low, interval.high)
+    )
     return f"{value} points (90 % interval {low} to {high})"

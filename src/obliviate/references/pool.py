@@ -278,15 +278,15 @@ def load_pool(
     """
     facts = identity(recipe, population, task, seed=seed, groups=groups)
     name = fingerprint(facts)
-    known = {pool.fingerprint: pool for pool in pools_in(folder)}
-    if name not in known:
-        others = "; ".join(f"{digest}: {pool.differences(facts)}" for digest, pool in known.items())
+    pools = {pool.fingerprint: pool for pool in pools_in(folder)}
+    if name not in pools:
+        others = "; ".join(f"{digest}: {pool.differences(facts)}" for digest, pool in pools.items())
         raise AuditError(
             f"expected references {name} in {folder}, got {others or 'none'}; "
             "train them first, or give the model, the recipe, the task, the samples and the seed that they were "
             "trained by"
         )
-    members = known[name].members
+    members = pools[name].members
     if members < (wanted := models or max(4, members - members % 2)):
         raise AuditError(
             f"expected {wanted} references in {folder / name}, got {members}; train more, which keeps these as they are"

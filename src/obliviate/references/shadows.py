@@ -154,13 +154,13 @@ def make_shadows(
     ids = np.concatenate([np.sort(forget), held_out])
     if outside := sorted(set(ids.tolist()) - set(pool.ids.tolist())):
         raise AuditError(f"expected samples of the reference pool, got {shown(outside)} outside it; use its samples")
-    given = identity(recipe, population, task, seed=pool.seed)
+    asked = identity(recipe, population, task, seed=pool.seed)
     if (groups_sha256 := PoolFacts.read(pool.folder).groups_sha256) is not None:
-        given["groups_sha256"] = groups_sha256
-    if fingerprint(given) != pool.fingerprint:
+        asked["groups_sha256"] = groups_sha256
+    if fingerprint(asked) != pool.fingerprint:
         raise AuditError(
             f"expected the model, the recipe, the task and the samples of references {pool.fingerprint}, got others "
-            f"(theirs: {PoolFacts.read(pool.folder).differences(given)}); give those that they were trained by"
+            f"(theirs: {PoolFacts.read(pool.folder).differences(asked)}); give those that they were trained by"
         )
     included = pool.included[:, population.places(ids).numpy()]
     if idle := np.flatnonzero(~included.any(axis=1)).tolist():

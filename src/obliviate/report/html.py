@@ -87,7 +87,7 @@ class Look:
     variable: str
     badge: str
     sign: str
-    said: str
+    sentence: str
     caution: str
     notes: dict[str, str]
     bar: float | None
@@ -101,7 +101,7 @@ class Look:
             variable=style.variable,
             badge=kind,
             sign=sign,
-            said=wording.at_margin(model.verdict, model.margin),
+            sentence=wording.at_margin(model.verdict, model.margin),
             caution=wording.caution(model, retrained),
             notes=wording.notes(model.settings),
             bar=None if fraction is None else round(min(100.0, max(0.0, 100 * fraction)), 1),

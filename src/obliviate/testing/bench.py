@@ -134,9 +134,9 @@ class Bench:
     def unlearn(self, method: Any, split: Split | None = None, **options: Any) -> workflow.TrainedModel:
         """Unlearn as a user does."""
         options = {"teachers": self.teachers} | options
-        return workflow.unlearn(self.given(), split or self.split, method, **options)
+        return workflow.unlearn(self.trained_model(), split or self.split, method, **options)
 
-    def given(self) -> workflow.TrainedModel:
+    def trained_model(self) -> workflow.TrainedModel:
         """The original as a user gives it, with slice checkpoints of its own."""
         checkpoints = self._own_checkpoints(None)
         return workflow.TrainedModel.given(self.original, self.task, recipe=self.recipe, checkpoints=checkpoints)

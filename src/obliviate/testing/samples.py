@@ -63,7 +63,7 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
 def never_reads_what_an_earlier_request_forgot(method: Any, bench: Bench, folder: Path) -> None:
     """In three requests in a row, each on the model that the last one left, none reads a sample of an earlier one."""
     train, reads = counted(bench.train.select(bench.train.ids[:150]))
-    session = Session.of(bench.given(), train, holdout=bench.split.holdout)
+    session = Session.of(bench.trained_model(), train, holdout=bench.split.holdout)
     for number, ids in enumerate(train.ids[:45].reshape(3, 15), start=1):
         before, gone = reads(), set(session.forgotten.tolist())
         session = session.forget(ids, method, folder=folder / "requests", teachers=bench.teachers)

@@ -70,12 +70,12 @@ def nearest(
              [3.]]])
     """
     likeness = wanted.new_empty(len(wanted), 0)
-    found, sayings, seen = torch.empty_like(likeness, dtype=torch.long), list[Tensor](), 0
+    rows, sayings, seen = torch.empty_like(likeness, dtype=torch.long), list[Tensor](), 0
     for vectors, saying in among:
         places = torch.arange(seen, seen + len(vectors), device=wanted.device).expand(len(wanted), -1)
-        likeness, found = torch.cat([likeness, wanted @ vectors.T], 1), torch.cat([found, places], 1)
+        likeness, rows = torch.cat([likeness, wanted @ vectors.T], 1), torch.cat([rows, places], 1)
         likeness, order = likeness.topk(min(k, likeness.shape[1]), dim=1)
-        found = found.gather(1, order)
+        rows = rows.gather(1, order)
         sayings.append(saying)
         seen += len(vectors)
-    return torch.cat(sayings)[found]
+    return torch.cat(sayings)[rows]
