@@ -8,7 +8,7 @@ is done leaves (`pgd` and `fgsm`: at its first misprediction), and its place in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import torch
@@ -61,6 +61,10 @@ class Stage:
     taken: Int[Tensor, " k"]
     since: Int[Tensor, " k"]
     grad: Callable[[Tensor], Tensor]
+
+    def ascent(self, y: Int[Tensor, " n"]) -> Float[Tensor, "k d"]:
+        """The gradient of each sample's cross-entropy."""
+        return self.grad(F.cross_entropy(self.logits, y[self.which], reduction="none"))
 
 
 Move = Callable[[Stage], Tensor]
@@ -145,7 +149,7 @@ def pgd(
     start = x.flatten(1)
 
     def move(at: Stage) -> Tensor:
-        direction = at.grad(F.cross_entropy(at.logits, y[at.which], reduction="none"))
+        direction = at.ascent(y)
         direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-12)
         doubled = (at.taken > 0) & (at.taken % steps == 0)
         radii[at.which] = torch.where(doubled, 2 * radii[at.which], radii[at.which])
@@ -156,7 +160,7 @@ def pgd(
     examples = _search(
         model, x, y, space, move, max_steps=steps * (doublings + 1), batch_size=batch_size, progress=progress
     )
-    return AdversarialExamples(examples.x, examples.y, examples.success, examples.distance, radii, examples.gradients)
+    return replace(examples, radius=radii)
 
 
 def fgsm(
@@ -180,14 +184,12 @@ def fgsm(
 
     def move(at: Stage) -> Tensor:
         if bool((fresh := at.taken == 0).any()):
-            sign[at.which[fresh]] = at.grad(F.cross_entropy(at.logits, y[at.which], reduction="none"))[fresh].sign()
+            sign[at.which[fresh]] = at.ascent(y)[fresh].sign()
         return start[at.which] + radius * 2.0 ** at.taken[:, None] * sign[at.which]
 
     examples = _search(model, x, y, space, move, max_steps=doublings + 1, batch_size=batch_size, progress=progress)
     length = radius * 2.0 ** (examples.gradients - 1)
-    return AdversarialExamples(
-        examples.x, examples.y, examples.success, examples.distance, length, examples.gradients.clamp(max=1)
-    )
+    return replace(examples, radius=length, gradients=examples.gradients.clamp(max=1))
 
 
 SEARCHES: Final[dict[SearchName, Callable[..., AdversarialExamples]]] = {
