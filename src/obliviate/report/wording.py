@@ -169,14 +169,14 @@ def notes(settings: Mapping[str, Any]) -> dict[str, str]:
     >>> notes({"adversarial_found": 0.998})
     {'forget samples for which an adversarial example was found': '99.8 %'}
     """
-    notes: dict[str, str] = {}
+    reported: dict[str, str] = {}
     for key, value in settings.items():
         words, is_share = NOTES.get(key, (key.replace("_", " "), False))
         if not isinstance(value, int | float) or isinstance(value, bool):
-            notes[words] = plain(value)
+            reported[words] = plain(value)
         else:
-            notes[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
-    return notes
+            reported[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
+    return reported
 
 
 def at_margin(verdict: str, margin: float) -> str:
