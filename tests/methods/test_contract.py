@@ -44,6 +44,7 @@ class Benches:
     recipe: Recipe
     population: Samples
     size: int
+    every: int  # so many-th sample is to be forgotten
     holdout: Samples
     test: Samples
     folder: Path
@@ -51,7 +52,7 @@ class Benches:
     @cached_property
     def plain(self) -> testing.Bench:
         train = self.population.select(self.population.ids[: self.size])
-        return self._trained(train, forget=train.ids[7 : self.size : 10])
+        return self._trained(train, forget=train.ids[4 : self.size : self.every])
 
     @cached_property
     def sharded(self) -> testing.Bench:
@@ -89,14 +90,14 @@ def small(task: Classification, recipe: Recipe, data: Data, tmp_path_factory: py
     """As few samples as the checks allow, for what does not depend on how well the original was trained."""
     assert data.holdout is not None
     holdout = data.holdout.select(data.holdout.ids[:100])
-    return Benches(task, recipe, data.train, 200, holdout, data.test, tmp_path_factory.mktemp("small"))
+    return Benches(task, recipe, data.train, 300, 5, holdout, data.test, tmp_path_factory.mktemp("small"))
 
 
 @pytest.fixture(scope="module")
 def useful(task: Classification, recipe: Recipe, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Benches:
     """An original that has learnt enough to lose it."""
     assert data.holdout is not None
-    return Benches(task, recipe, data.train, 600, data.holdout, data.test, tmp_path_factory.mktemp("useful"))
+    return Benches(task, recipe, data.train, 600, 10, data.holdout, data.test, tmp_path_factory.mktemp("useful"))
 
 
 @pytest.fixture(scope="module")

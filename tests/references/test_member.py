@@ -39,5 +39,5 @@ def test_a_stored_member_gives_the_stored_outputs(whole: ReferencePool, tiny: Sa
 def test_weights_of_another_architecture_are_refused(whole: ReferencePool, tiny_recipe: Recipe) -> None:
     record = read_record(whole.folder, "member", 0, whole.fingerprint)
     wider = replace(tiny_recipe, model_options={"features": 6, "classes": 3, "hidden": (9,)})
-    with pytest.raises(AuditError, match="expected the weights of a model of this recipe, got .*member-000"):
+    with pytest.raises(AuditError, match=r"expected the weights of a model of this recipe, got .*member-000"):
         read_member(whole.folder, 0, record.weights_sha256, wider)

@@ -4,11 +4,13 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib import rc_context
 
 from obliviate.report.style import ORIGINAL
-from obliviate.report.svg import new_figure, page_svg, short, svg
+from obliviate.report.svg import RC, new_figure, page_svg, short, svg
 
 
+@rc_context(RC)
 def picture(text: str = "a & <b>") -> str:
     figure, axes = new_figure(300, 200, left=20, right=10, top=10, bottom=20)
     axes.plot([0, 1], [0, 1], color=ORIGINAL)

@@ -14,7 +14,7 @@ def test_every_verdict_is_explained() -> None:
 
 @pytest.mark.parametrize(
     ("values", "text"),
-    [([], "–"), ([None], "–"), ([1.25], "1.2"), ([2.0, None, 1.0], "1.0 to 2.0"), ([1.0, 1.04], "1.0")],
+    [([], "–"), ([None], "–"), ([1.25], "1.2"), ([2.0, None, 1.0], "1.0–2.0"), ([1.0, 1.04], "1.0")],
 )
 def test_an_extent_is_the_least_and_the_greatest_of_what_is_known(values: list[float | None], text: str) -> None:
     assert wording.extent(values) == text

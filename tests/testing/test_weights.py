@@ -43,10 +43,10 @@ class Seedless(Sound):
 
 
 class HeadOnly(Sound):
-    """Leaves all layers but the last as they are."""
+    """Changes no more than the last bias."""
 
     def optimizer(self, model: nn.Module, run: Run) -> torch.optim.Optimizer:
-        return torch.optim.SGD(list(model.parameters())[-2:], lr=self.learning_rate)
+        return torch.optim.SGD(list(model.parameters())[-1:], lr=self.learning_rate)
 
 
 class Destructive(Sound):
