@@ -14,6 +14,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.experiment import Experiment
+from obliviate.references import completion
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 
@@ -80,7 +81,9 @@ def names(data: Data, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)], ids=lambda page: page.stem)
-def test_the_examples_of_a_page_run(page: Path, names: dict[str, Any]) -> None:
+def test_the_examples_of_a_page_run(page: Path, names: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # What a page leaves to local processes is made in this one: they take seconds to begin.
+    monkeypatch.setattr(completion, "_workers", lambda *_: 0)
     mine = dict(names)
     for block in blocks(page):
         exec(compile(block, page.name, "exec"), mine)
