@@ -17,10 +17,11 @@ from common import provenance, ranged, save, spread, table
 
 from obliviate.demo import demo
 from obliviate.metrics.forgetting import closure
-from obliviate.report.plots import summary_svg
+from obliviate.report.auc_plot import summary_svg
 from obliviate.requests import Requests
 from obliviate.results.file import read
-from obliviate.results.schema import ModelResult, Results
+from obliviate.results.model import ModelResult
+from obliviate.results.schema import Results
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -29,7 +29,7 @@ from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
 from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.references.pool import ReferencePool
-from obliviate.results.schema import ModelResult
+from obliviate.results.model import ModelResult
 from obliviate.task import Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe

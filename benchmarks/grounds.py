@@ -66,7 +66,7 @@ from obliviate.metrics.intervals import auc
 from obliviate.metrics.utility import margin
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import hold_out
-from obliviate.results.schema import ModelResult
+from obliviate.results.model import ModelResult
 from obliviate.task import Task, task_of
 from obliviate.training.defaults import recipe_for
 from obliviate.training.recipe import Recipe

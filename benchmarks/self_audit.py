@@ -47,7 +47,7 @@ from obliviate._util.seeds import derive
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.verdict import Margins
-from obliviate.results.schema import ModelResult
+from obliviate.results.model import ModelResult
 
 COUNTS: Final = (4, 8, 16, 32)  # references of the images' audits; other grounds have 16
 WITH_SHADOWS: Final = (16, 32)

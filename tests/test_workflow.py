@@ -18,7 +18,7 @@ from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
-from obliviate.results.schema import Findings, Settings
+from obliviate.results.findings import Findings, Settings
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe

@@ -16,7 +16,9 @@ from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
 from obliviate.requests import Requests
 from obliviate.results.file import read
-from obliviate.results.schema import ModelResult, Results, Role
+from obliviate.results.model import ModelResult
+from obliviate.results.schema import Results
+from obliviate.results.values import Role
 from obliviate.workspace import scores
 from obliviate.workspace.origin import read_facts
 from obliviate.workspace.scores import Scores

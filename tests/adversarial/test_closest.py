@@ -67,7 +67,7 @@ def linear(classes: int, features: int, seed: int = 0) -> tuple[Tensor, Tensor, 
 def test_boundary_finds_the_nearest_point_of_a_linear_binary_model(seed: int) -> None:
     weight, x, y, distances = linear(2, 12, seed)
     found = boundary(lambda at: at @ weight.T, x, y, WIDE)
-    assert found.found.all()
+    assert found.success.all()
     torch.testing.assert_close(found.distance, distances.amin(1), rtol=0.025, atol=1e-4)
     assert (found.distance >= distances.amin(1) * (1 - 1e-4)).all()
 
@@ -82,7 +82,7 @@ def test_boundary_finds_the_nearest_point_within_the_bounds_of_a_linear_binary_m
     x, y, logits = (one[logits.abs() < 0.9 * most] for one in (x, y, logits))
     assert len(x) > 20
     found = boundary(lambda at: F.pad((at @ normal + bias)[:, None], (1, 0)), x, y, UNIT)
-    assert found.found.all()
+    assert found.success.all()
     bounded = 0
     for row, (at, side) in enumerate(zip(x.double().numpy(), 1 - 2 * y.numpy(), strict=True)):
         outward = side * normal.double().numpy()
@@ -107,7 +107,7 @@ def test_boundary_finds_the_nearest_class_of_a_linear_model() -> None:
 def test_no_search_beats_the_closed_form(name: SearchName) -> None:
     weight, x, y, distances = linear(4, 12)
     found = SEARCHES[name](lambda at: at @ weight.T, x, y, WIDE, **options(name))
-    assert found.found.all()
+    assert found.success.all()
     assert (found.distance >= distances.amin(1) * (1 - 1e-4)).all()
     torch.testing.assert_close(found.distance, (found.x - x).norm(dim=1))
 
@@ -149,7 +149,7 @@ def test_boundary_finds_the_nearest_point_of_a_linear_binary_model_among_those_t
     logits = x @ weight.T
     nearest = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1])[free].norm()
     found = boundary(lambda at: at @ weight.T, x, y, InputSpace(-100.0, 100.0, free=free))
-    assert found.found.all()
+    assert found.success.all()
     torch.testing.assert_close(found.distance, nearest, rtol=0.025, atol=1e-4)
     assert (found.distance >= nearest * (1 - 1e-4)).all()
 
@@ -186,9 +186,9 @@ def test_no_search_touches_what_is_not_free_or_leaves_the_range(
     found = SEARCHES[name](model, x, y, space, **BRIEF[name])
     assert found.x[:, ~mask].equal(x[:, ~mask])
     assert ((found.x >= low) & (found.x <= high))[:, mask].all()
-    assert (model(found.x).argmax(1) != y)[found.found].all()
+    assert (model(found.x).argmax(1) != y)[found.success].all()
     if not free.any():
-        assert found.found.equal(model(x).argmax(1) != y)
+        assert found.success.equal(model(x).argmax(1) != y)
 
 
 @given(seed=st.integers(0, 2**16), name=st.sampled_from(list(SEARCHES)))
@@ -208,7 +208,7 @@ def test_no_search_puts_a_token_where_there_is_none(seed: int, name: SearchName)
     found = SEARCHES[name](model, x, y, space, **BRIEF[name])
     assert found.x.any(2).equal(there)
     assert found.x[..., 2].equal(x[..., 2])
-    assert (found.found | ~there.any(1) | (found.x != x).flatten(1).any(1)).all()
+    assert (found.success | ~there.any(1) | (found.x != x).flatten(1).any(1)).all()
 
 
 # ------------------------------------------------------------------------------------------- the step
@@ -352,7 +352,7 @@ def test_boundary_is_about_as_close_as_attacks_of_several_times_its_gradients(
     _, clipped, success = getattr(foolbox.attacks, attack)(**options)(victim, x, y, epsilons=None)
     theirs = torch.where(success, (clipped - x).flatten(1).norm(dim=1), torch.inf)
     ours = boundary(original, x, y, UNIT, refinements=refinements)
-    assert ours.found.all()
+    assert ours.success.all()
     assert float(ours.gradients.float().mean()) < counted.rows / len(x) / 3
     assert float(ours.distance.median()) <= factor * float(theirs.median())
 
@@ -363,7 +363,7 @@ def test_boundary_is_closer_than_the_search_of_the_paper_at_a_fraction_of_the_gr
 ) -> None:
     radius = 0.04 if first == "small radius" else initial_radius(original, *correct, UNIT)
     published = pgd(original, *correct, UNIT, radius=radius)
-    assert published.found.all()
+    assert published.success.all()
     assert float(ours.distance.median()) <= float(published.distance.median())
     assert float(ours.gradients.float().mean()) < 9
     if first == "small radius":
@@ -387,7 +387,7 @@ def test_labels_are_mispredictions_inside_the_valid_range(
 ) -> None:
     x, y = correct
     found = SEARCHES[name](original, x, y, UNIT, **options(name))
-    assert found.found.all()
+    assert found.success.all()
     assert (found.y != y).all()
     with torch.no_grad():
         assert found.y.equal(original(found.x).argmax(1))
@@ -417,7 +417,7 @@ def rows(found: AdversarialExamples, order: Tensor) -> tuple[Tensor, ...]:
     return (
         found.x[order],
         found.y[order],
-        found.found[order],
+        found.success[order],
         found.distance[order],
         found.radius[order],
         found.gradients[order],
@@ -434,7 +434,7 @@ def test_a_mispredicted_sample_stands_for_itself(
     found = SEARCHES[name](original, x, wrong, UNIT, **options(name))
     assert found.x[1].equal(x[1])
     assert int(found.y[1]) == int(y[1])
-    assert bool(found.found[1])
+    assert bool(found.success[1])
     assert (float(found.distance[1]), int(found.gradients[1])) == (0.0, 0)
     assert (found.distance[[0, 2, 3]] > 0).all()
 
@@ -463,7 +463,7 @@ def test_a_constant_model_has_no_adversarial_examples(name: SearchName, kind: st
     x = torch.full((3, 4), 0.5)
     few = {} if name == "boundary" else {"doublings": 3}
     found = SEARCHES[name](CONSTANT[kind], x, torch.zeros(3).long(), UNIT, **options(name), **few)
-    assert found.found.tolist() == [False] * 3
+    assert found.success.tolist() == [False] * 3
     assert found.y.tolist() == [0] * 3
     assert bool(torch.isfinite(found.x).all())
 
@@ -482,7 +482,7 @@ def test_another_input_range_is_respected(
 
     shifted = ((x - mean) / deviation).clamp(low, high)
     found = SEARCHES[name](normalised, shifted, y, space, **options(name, 1 / deviation))
-    assert found.found.all()
+    assert found.success.all()
     assert (found.x >= space.low).all()  # as float32, like the values
     assert (found.x <= space.high).all()
     assert float(found.x.min()) < -0.1  # negative values survive: nothing was clipped to [0, 1]
@@ -496,6 +496,6 @@ def test_the_initial_radius_is_one_within_which_nearly_all_samples_flip(
     x, y = correct
     radius = initial_radius(original, x, y, UNIT)
     within = pgd(original, x, y, UNIT, radius=radius, doublings=0)
-    assert float(within.found.float().mean()) >= 0.95
+    assert float(within.success.float().mean()) >= 0.95
     smaller = pgd(original, x, y, UNIT, radius=radius / 4, doublings=0)
-    assert float(smaller.found.float().mean()) < 0.95
+    assert float(smaller.success.float().mean()) < 0.95

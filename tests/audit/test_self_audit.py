@@ -21,7 +21,7 @@ from obliviate.errors import AuditError
 from obliviate.experiment import Experiment
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.retrain import Retrain
-from obliviate.results.schema import ModelResult
+from obliviate.results.model import ModelResult
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import Evaluation, TrainedModel

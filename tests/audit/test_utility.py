@@ -8,7 +8,7 @@ import pytest
 from obliviate.audit.audit import audit
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Role
 from obliviate.errors import AuditError
-from obliviate.results.schema import ModelResult
+from obliviate.results.model import ModelResult
 
 SIZE, MODELS = 3000, 12
 FORGET, RETAIN, UNSEEN = np.split(np.arange(SIZE), [400, 1700])

@@ -12,7 +12,7 @@ from obliviate.data.split import Split
 from obliviate.errors import DataError
 from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain
-from obliviate.results.schema import NoiseFound
+from obliviate.results.canaries import NoiseFound
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe

@@ -17,6 +17,7 @@ from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
 from obliviate.methods.base import settle
 from obliviate.task import Classification
+from obliviate.testing.interruptions import MOMENTS, resumes
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -589,5 +590,5 @@ def test_a_text_model_is_searched_and_trained_alike_after_a_kill(tmp_path: Path)
     split = Split.of(samples, forget=samples.ids[:20])
     bench = testing.Bench(model, task, Recipe(model=Words), samples, split, samples)
     method = replace(QUICK_TEXTS, epochs=3, saliency=0.5, keep_forget=True)
-    for moment in testing.MOMENTS:
-        assert testing.resumes(method, bench, tmp_path / moment.replace(" ", "-"), moment)
+    for moment in MOMENTS:
+        assert resumes(method, bench, tmp_path / moment.replace(" ", "-"), moment)

@@ -16,10 +16,10 @@ from obliviate._util.files import sha256_of
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, RecipeError, TrainingError, WorkspaceError
 from obliviate.models.mlp import MLP
-from obliviate.references import jobs
-from obliviate.references.jobs import read_record
+from obliviate.references import completion, jobs
 from obliviate.references.plan import leave_half_out
 from obliviate.references.pool import ReferencePool, fingerprint, identity, load_pool, pools_in, train_pool
+from obliviate.references.records import read_record
 from obliviate.task import Classification, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -61,7 +61,7 @@ def member(folder: Path, number: int) -> Path:
 
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "make", lambda *_, **__: pytest.fail("trained again"))
+    monkeypatch.setattr(completion, "make", lambda *_, **__: pytest.fail("trained again"))
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("trained again"))
 
 

@@ -27,8 +27,8 @@ from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.sisa import SISA
-from obliviate.references import jobs
-from obliviate.references.jobs import Executor
+from obliviate.references import completion
+from obliviate.references.executors import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
 from obliviate.task import Classification
@@ -313,7 +313,7 @@ def test_an_executor_makes_the_same_shadows(pool: ReferencePool, make: Make, tmp
 
 @pytest.fixture
 def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "make", lambda *_, **__: pytest.fail("work has begun"))
+    monkeypatch.setattr(completion, "make", lambda *_, **__: pytest.fail("work has begun"))
 
 
 @pytest.mark.usefixtures("no_work")

@@ -10,9 +10,9 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, MethodError
 from obliviate.experiment import Experiment
-from obliviate.references.jobs import read_record
 from obliviate.references.member import read_member
 from obliviate.references.pool import ReferencePool, train_pool
+from obliviate.references.records import read_record
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Classification
 from obliviate.training.inference import outputs

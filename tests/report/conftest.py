@@ -14,7 +14,8 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.experiment import Experiment
 from obliviate.report import pictures
-from obliviate.results.schema import Competition, Results, exposed_names
+from obliviate.results.model import Competition
+from obliviate.results.schema import Results, exposed_names
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 

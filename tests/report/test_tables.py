@@ -2,7 +2,8 @@ from typing import Any, Literal
 
 from obliviate.report.tables import NONE, utility
 from obliviate.results.file import parse
-from obliviate.results.schema import Interval, ModelResult, UtilityFigure
+from obliviate.results.model import ModelResult, UtilityFigure
+from obliviate.results.values import Interval
 
 
 def figure(

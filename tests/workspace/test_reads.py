@@ -4,9 +4,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from obliviate.data import sources
+from obliviate.data.samples import Samples
 from obliviate.methods.fine_tune import FineTune
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
@@ -27,16 +28,20 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     return counts
 
 
-def test_no_command_reads_the_weights_of_a_model_twice(tmp_path: Path, reads: Counter[Path]) -> None:
-    recipe = Recipe(epochs=1, batch_size=64, precision="float32")
-    work = Workspace.create(tmp_path / "run", source=sources.EMBEDDED, recipe=recipe, seed=0, train_size=300)
+def test_no_command_reads_the_weights_of_a_model_twice(
+    tmp_path: Path, tiny: Samples, tiny_recipe: Recipe, reads: Counter[Path]
+) -> None:
+    batch, path = tiny.everything(), tmp_path / "rows.npz"
+    x, y = batch.x.numpy(), batch.y.numpy()
+    np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=tiny.ids[:40])
+    work = Workspace.create(tmp_path / "run", source=str(path), recipe=tiny_recipe, seed=0)
     work.train()
-    first = work.unlearn(FineTune(epochs=1), forget="random:0.1")
+    first = work.unlearn(FineTune(epochs=1), forget="random:0.2")
     work.retrained(2)
     commands = {
         "unlearn": lambda: work.unlearn(FineTune(epochs=2)),
         "go on": lambda: work.unlearn(FineTune(epochs=1), forget="random:0.1", after=first.id),
-        "audit": lambda: work.audit(references=4, retrained=2, request=1, workers=0),
+        "audit": lambda: work.audit(references=6, retrained=2, request=1, workers=0),
         "inspect": lambda: work.inspect(retrained=2, request=1, epochs=1),
     }
     for name, command in commands.items():

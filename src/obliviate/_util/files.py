@@ -212,9 +212,9 @@ def _known_sha256(path: Path) -> str:
     with path.open("rb") as file:
         at = os.fstat(file.fileno())
         state = at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns, at.st_ctime_ns
-        known = _hashed.get(path)
-        if known is not None and known[0] == state:
-            return known[1]
+        hashed = _hashed.get(path)
+        if hashed is not None and hashed[0] == state:
+            return hashed[1]
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     if time.time_ns() - max(at.st_mtime_ns, at.st_ctime_ns) > SETTLED:
         _hashed[path] = state, digest

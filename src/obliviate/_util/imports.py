@@ -16,9 +16,9 @@ def imported(path: str) -> Any:
     """
     module, _, name = path.partition(":")
     try:
-        found: Any = importlib.import_module(module)
+        value: Any = importlib.import_module(module)
         for part in name.split("."):
-            found = getattr(found, part)
+            value = getattr(value, part)
     except (AttributeError, TypeError, ValueError) as error:
         raise ImportError(str(error)) from error
-    return found
+    return value

@@ -22,7 +22,7 @@ from obliviate.errors import WorkspaceError
 
 LOG: Final = logging.getLogger("obliviate")
 LOCK: Final = "lock"
-_held: Final[dict[tuple[int, int, Path], int]] = {}  # depth, by process, thread and folder
+_depths: Final[dict[tuple[int, int, Path], int]] = {}  # depth, by process, thread and folder
 
 
 @dataclass(frozen=True)
@@ -123,19 +123,19 @@ def held(folder: Path) -> Iterator[bool]:
     (True, False)
     """
     key = os.getpid(), threading.get_ident(), folder.resolve()
-    if key in _held:
-        _held[key] += 1
+    if key in _depths:
+        _depths[key] += 1
         try:
             yield False
         finally:
-            _held[key] -= 1
+            _depths[key] -= 1
         return
     with locked(folder, on_takeover=_say_takeover):
-        _held[key] = 1
+        _depths[key] = 1
         try:
             yield True
         finally:
-            del _held[key]
+            del _depths[key]
 
 
 def _say_takeover(holder: Holder) -> None:

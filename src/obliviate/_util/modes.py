@@ -23,13 +23,13 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     >>> [one.training for one in model]
     [True, False]
     """
-    modes = [(one, one.training) for one in model.modules()]
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield model
     finally:
-        for one, training in modes:
-            one.training = training
+        for module, training in modes:
+            module.training = training
 
 
 def freeze_untrained(model: nn.Module) -> None:

@@ -40,20 +40,20 @@ class Registry:
                 f"expected needs of {sorted(self.needs)}, got {sorted(unknown)} in {cls.__name__}; correct them"
             )
 
-    def add(self, known: dict[str, type[Any]], cls: type[Any]) -> None:
+    def add(self, registry: dict[str, type[Any]], cls: type[Any]) -> None:
         """Add one class under its name, which no other has."""
-        if cls.name in known and known[cls.name] is not cls:
+        if cls.name in registry and registry[cls.name] is not cls:
             raise self.error(f"expected a new {self.kind} name, got {cls.name!r} twice; rename {cls.__name__}")
-        known[cls.name] = cls
+        registry[cls.name] = cls
 
     def all_of(
         self, built_in: Sequence[type[Any]], register: Callable[[dict[str, type[Any]], type[Any]], None]
     ) -> dict[str, type[Any]]:
         """The built-in classes, then those that installed packages offer, each added by `register`."""
-        known: dict[str, type[Any]] = {}
+        registry: dict[str, type[Any]] = {}
         for cls in (*built_in, *self._offered()):
-            register(known, cls)
-        return known
+            register(registry, cls)
+        return registry
 
     def _offered(self) -> Iterable[type[Any]]:
         for point in sorted(entry_points(group=self.group), key=lambda point: point.name):

@@ -8,7 +8,7 @@ is done leaves (`pgd` and `fgsm`: at its first misprediction), and its place in 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import torch
@@ -31,13 +31,13 @@ SearchName = Literal["boundary", "pgd", "fgsm"]
 class AdversarialExamples:
     """What a search found; row i belongs to row i of the inputs.
 
-    `y` is the model's own misprediction at `x`. Where `found` is false, `x` is the last point tried. `distance` is
+    `y` is the model's own misprediction at `x`. Where `success` is false, `x` is the last point tried. `distance` is
     ‖x − x₀‖₂, `radius` the ε at which a radius-bounded search succeeded, `gradients` the gradients spent.
     """
 
     x: Float[Tensor, " n ..."]
     y: Int[Tensor, " n"]
-    found: Bool[Tensor, " n"]
+    success: Bool[Tensor, " n"]
     distance: Float[Tensor, " n"]
     radius: Float[Tensor, " n"]
     gradients: Int[Tensor, " n"]
@@ -61,6 +61,10 @@ class Stage:
     taken: Int[Tensor, " k"]
     since: Int[Tensor, " k"]
     grad: Callable[[Tensor], Tensor]
+
+    def ascent(self, y: Int[Tensor, " n"]) -> Float[Tensor, "k d"]:
+        """The gradient of each sample's cross-entropy."""
+        return self.grad(F.cross_entropy(self.logits, y[self.which], reduction="none"))
 
 
 Move = Callable[[Stage], Tensor]
@@ -145,7 +149,7 @@ def pgd(
     start = x.flatten(1)
 
     def move(at: Stage) -> Tensor:
-        direction = at.grad(F.cross_entropy(at.logits, y[at.which], reduction="none"))
+        direction = at.ascent(y)
         direction = direction / direction.norm(dim=1, keepdim=True).clamp_min(1e-12)
         doubled = (at.taken > 0) & (at.taken % steps == 0)
         radii[at.which] = torch.where(doubled, 2 * radii[at.which], radii[at.which])
@@ -156,7 +160,7 @@ def pgd(
     examples = _search(
         model, x, y, space, move, max_steps=steps * (doublings + 1), batch_size=batch_size, progress=progress
     )
-    return AdversarialExamples(examples.x, examples.y, examples.found, examples.distance, radii, examples.gradients)
+    return replace(examples, radius=radii)
 
 
 def fgsm(
@@ -180,14 +184,12 @@ def fgsm(
 
     def move(at: Stage) -> Tensor:
         if bool((fresh := at.taken == 0).any()):
-            sign[at.which[fresh]] = at.grad(F.cross_entropy(at.logits, y[at.which], reduction="none"))[fresh].sign()
+            sign[at.which[fresh]] = at.ascent(y)[fresh].sign()
         return start[at.which] + radius * 2.0 ** at.taken[:, None] * sign[at.which]
 
     examples = _search(model, x, y, space, move, max_steps=doublings + 1, batch_size=batch_size, progress=progress)
     length = radius * 2.0 ** (examples.gradients - 1)
-    return AdversarialExamples(
-        examples.x, examples.y, examples.found, examples.distance, length, examples.gradients.clamp(max=1)
-    )
+    return replace(examples, radius=length, gradients=examples.gradients.clamp(max=1))
 
 
 SEARCHES: Final[dict[SearchName, Callable[..., AdversarialExamples]]] = {
@@ -297,15 +299,15 @@ def _search(
         waiting += len(arriving)
         active = torch.cat([which, arriving])
         progress(waiting - len(active), n)
-    found = since >= 0
-    labels = _confirm(model, x, kept, y, found, space, batch_size)
+    success = since >= 0
+    labels = _confirm(model, x, kept, y, success, space, batch_size)
     distance = (kept - start).norm(dim=1)
     nowhere = torch.full((n,), torch.nan, device=device)
-    return AdversarialExamples(kept.view_as(x), labels, found, distance, nowhere, spent)
+    return AdversarialExamples(kept.view_as(x), labels, success, distance, nowhere, spent)
 
 
 def _confirm(
-    model: Logits, x: Tensor, points: Tensor, y: Tensor, found: Tensor, space: InputSpace, batch_size: int
+    model: Logits, x: Tensor, points: Tensor, y: Tensor, success: Tensor, space: InputSpace, batch_size: int
 ) -> Tensor:
     """Predict once more, in fixed batches: a flip by a rounding error is moved 1 % further out until it holds."""
     start = x.flatten(1)
@@ -315,10 +317,10 @@ def _confirm(
 
     labels = predict()
     for _ in range(20):
-        lost = found & (labels == y)
+        lost = success & (labels == y)
         if not bool(lost.any()):
             break
         points[lost] = space.clamp(start[lost] + 1.01 * (points[lost] - start[lost]))
         labels = predict()
-    found &= labels != y
+    success &= labels != y
     return labels

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from obliviate.metrics.distance import forgetting_epsilon, forgetting_quality
-from obliviate.results.schema import Competition
+from obliviate.results.model import Competition
 
 # Of 8 models a side, margins that lie a standard deviation apart give F = 0.16 where equal ones give 0.20; of 16, 0.10.
 LEAST: Final = 16

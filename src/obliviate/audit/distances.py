@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 
 from obliviate.errors import DataError
 from obliviate.metrics.distance import agreement, js_divergence, klom, percentiles, softmax_distance
-from obliviate.results.schema import Distance, Distances, Klom, Percentiles
+from obliviate.results.model import Distance, Distances, Klom, Percentiles
 
 Logits = Float[np.ndarray, "n c"]
 

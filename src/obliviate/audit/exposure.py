@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from obliviate.metrics.intervals import clopper_pearson
-from obliviate.results.schema import ExposedSample, Exposure, Interval
+from obliviate.results.model import ExposedSample, Exposure
+from obliviate.results.values import Interval
 
 LEVELS = (0.01, 0.05)
 NAMED = 20  # samples that are named; the share of all is counted

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from obliviate.audit.inputs import AuditSamples
 from obliviate.membership.outputs import Outputs
 from obliviate.metrics.intervals import placements
-from obliviate.results.schema import Unit
+from obliviate.results.values import Unit
 
 LEAST_OF_CLASS: Final = 10  # retained samples; rarer classes are looked at together
 BALANCED: Final = "balanced accuracy"
@@ -218,6 +218,6 @@ def _single(
 
 def _weighted(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
     """`weights` @ `values`, where values that have no weight may be NaN."""
-    known = np.nan_to_num(values)
+    filled = np.nan_to_num(values)
     missing = (weights != 0) @ np.isnan(values).astype(np.float64) > 0
-    return np.where(missing, np.nan, weights @ known)
+    return np.where(missing, np.nan, weights @ filled)

@@ -14,7 +14,7 @@ from obliviate import membership
 from obliviate.errors import AuditError
 from obliviate.membership.base import PARTS, Attack, Knowledge, Target
 from obliviate.membership.outputs import EVIDENCE, Outputs
-from obliviate.results.schema import Role
+from obliviate.results.values import Role
 
 LEAST_RETRAINED = 2  # fewer cannot be a baseline: each is judged against the others
 LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others
@@ -178,9 +178,9 @@ class AuditSettings:
         """The attack whose FT-AUC stands in tables."""
         return next(attack.name for attack in self.attacks if attack.use == "verdict")
 
-    def check_classes(self, *, known: bool) -> None:
+    def check_classes(self, *, has_classes: bool) -> None:
         """Refuse attacks that need classes where samples have none; raises AuditError."""
-        if not known and (needy := [attack.name for attack in self.attacks if "classes" in attack.needs]):
+        if not has_classes and (needy := [attack.name for attack in self.attacks if "classes" in attack.needs]):
             raise AuditError(f"expected attacks that need no classes, got {', '.join(needy)}; leave them out")
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from obliviate.metrics.intervals import ScorePair
-from obliviate.results.schema import Findings, ModelResult
+from obliviate.results.findings import Findings
+from obliviate.results.model import ModelResult
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditResult:
-    """The audit of every candidate (`results.schema.Findings`).
+    """The audit of every candidate (`results.findings.Findings`).
 
     `scores` are the leading attack's of forget and of unseen samples on every model, by its name.
 

@@ -18,7 +18,7 @@ from obliviate.audit.inputs import AuditSamples, Candidate, Pool, Shadows
 from obliviate.errors import AuditError
 from obliviate.membership.base import PARTS, Attack, Knowledge, Readings, Target, readings
 from obliviate.membership.outputs import Labels, Outputs
-from obliviate.results.schema import Competition, Klom
+from obliviate.results.model import Competition, Klom
 
 
 @dataclass(frozen=True, eq=False)

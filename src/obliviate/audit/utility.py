@@ -21,7 +21,7 @@ from obliviate.audit.figures import BALANCED, View
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
 from obliviate.membership.outputs import Outputs
 from obliviate.metrics.rates import holm
-from obliviate.results.schema import Unit
+from obliviate.results.values import Unit
 
 MISSED: Final = 0.025  # how often a true retrain may miss what is asked of its figures, all of them together
 MOST: Final = 0.20  # a figure that cannot be told from one this much lower shows nothing
@@ -210,9 +210,9 @@ class ReferenceUtility:
         """The variance between models on one sample: the mean over the samples of every stratum."""
         size = self.view.weights.shape[1]
         spare = np.maximum(self.count - 1, 0)
-        known = np.bincount(self.view.strata, weights=spare, minlength=size)
+        degrees = np.bincount(self.view.strata, weights=spare, minlength=size)
         total = np.bincount(self.view.strata, weights=self.squares, minlength=size)
-        return total / np.maximum(known, 1)
+        return total / np.maximum(degrees, 1)
 
     @property
     def sampling(self) -> Float[np.ndarray, "references figures"]:
@@ -343,12 +343,12 @@ def _spread(
     size = groups[0][0].shape[1]
     total, df = np.zeros(size), np.zeros(size)
     for values, sampling in groups:
-        known = ~(np.isnan(values) | np.isnan(sampling))
-        models = known.sum(axis=0)
+        present = ~(np.isnan(values) | np.isnan(sampling))
+        models = present.sum(axis=0)
         few = np.maximum(models, 1)
-        mean = np.where(known, values, 0.0).sum(axis=0) / few
-        squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
-        expected = np.where(known, sampling, 0.0).sum(axis=0) / few * np.maximum(models - 1, 0)
+        mean = np.where(present, values, 0.0).sum(axis=0) / few
+        squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
+        expected = np.where(present, sampling, 0.0).sum(axis=0) / few * np.maximum(models - 1, 0)
         total, df = total + squares - expected, df + np.maximum(models - 1, 0)
     excess = total / np.maximum(df, 1)
     if classwise is not None and classwise.any():

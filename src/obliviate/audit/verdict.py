@@ -17,7 +17,7 @@ from scipy.stats import t
 from obliviate.errors import DataError
 from obliviate.metrics.intervals import Interval, tost
 from obliviate.metrics.multiple import least_correlation, least_p
-from obliviate.results.schema import Verdict
+from obliviate.results.values import Verdict
 
 LEVEL = 0.05  # of each one-sided test of equivalence, of all tests for a leak together, and of all figures of utility
 CERTAIN = 0.01  # of all tests for a leak together, where it counts though it is smaller than the margin
@@ -269,5 +269,7 @@ def points(interval: Interval) -> str:
     >>> points(Interval(-0.012, -0.03, 0.006))
     '−1.2 points (90 % interval −3.0 to +0.6)'
     """
-    value, low, high = (f"{100 * one:+.1f}".replace("-", "−") for one in (interval.value, interval.low, interval.high))
+    value, low, high = (
+        f"{100 * figure:+.1f}".replace("-", "−") for figure in (interval.value, interval.low, interval.high)
+    )
     return f"{value} points (90 % interval {low} to {high})"

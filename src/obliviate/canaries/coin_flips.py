@@ -12,11 +12,11 @@ from obliviate.data.samples import Samples
 from obliviate.errors import DataError
 from obliviate.metrics.rates import coin_flip_power, coin_flip_test, coin_guesses
 from obliviate.metrics.utility import margin
-from obliviate.results.schema import CoinFlips, CoinTest
+from obliviate.results.canaries import CoinFlips, CoinTest
 from obliviate.training.inference import outputs
 from obliviate.workflow import TrainedModel
 
-FOUND: Final = 0.55  # accuracy of guesses at which the power is told
+DETECTED_ACCURACY: Final = 0.55  # accuracy of guesses at which the power is told
 
 
 def coin_flips(models: Sequence[TrainedModel], heads: Samples, tails: Samples) -> CoinFlips:
@@ -42,18 +42,18 @@ def coin_flips(models: Sequence[TrainedModel], heads: Samples, tails: Samples) -
     samples = heads.joined(tails)
     labels = samples.everything().y.cpu().numpy()
     trained = np.arange(len(samples)) < len(heads)
-    margins = [margin(outputs(one.model, samples).numpy(), labels) for one in models]
-    retrained = [place for place, one in enumerate(models) if one.role == "retrained"]
-    found = []
-    for place, one in enumerate(models):
+    margins = [margin(outputs(model.model, samples).numpy(), labels) for model in models]
+    retrained = [place for place, model in enumerate(models) if model.role == "retrained"]
+    tests = []
+    for place, model in enumerate(models):
         others = [margins[other] for other in retrained if other != place]
         scores = margins[place] - np.mean(others, axis=0) if others else margins[place]
         correct = int((coin_guesses(scores) == trained).sum())
         test = coin_flip_test(correct, len(samples))
-        found.append(
+        tests.append(
             CoinTest(
-                name=one.label,
-                role=one.role,
+                name=model.label,
+                role=model.role,
                 trials=len(samples),
                 correct=correct,
                 accuracy=100 * test.accuracy.value,
@@ -63,5 +63,5 @@ def coin_flips(models: Sequence[TrainedModel], heads: Samples, tails: Samples) -
                 calibrated=bool(others),
             )
         )
-    power = coin_flip_power(len(samples), FOUND)
-    return CoinFlips(heads=len(heads), tails=len(tails), power=power, models=tuple(found))
+    power = coin_flip_power(len(samples), DETECTED_ACCURACY)
+    return CoinFlips(heads=len(heads), tails=len(tails), power=power, models=tuple(tests))

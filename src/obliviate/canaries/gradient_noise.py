@@ -49,7 +49,7 @@ def scores(
             f"expected noise and gradients of one shape (n >= 1, ...) and sigma > 0, got {noise.shape}, "
             f"{gradients.shape} and {sigma}; pass the noise that was added to each sample, and its scale"
         )
-    xi, g = (one.reshape(len(one), -1).astype(np.float64) for one in (noise, gradients))
+    xi, g = (array.reshape(len(array), -1).astype(np.float64) for array in (noise, gradients))
     if not (np.isfinite(xi).all() and np.isfinite(g).all()):
         raise DataError(
             "expected finite noise and gradients, got NaN or infinity; check that the model has not diverged"
@@ -65,19 +65,19 @@ def scores(
     return -(xi * g).sum(axis=1) / (sigma * np.linalg.norm(g, axis=1))
 
 
-def z_test(found: Float[np.ndarray, " n"]) -> NoiseTest:
+def z_test(values: Float[np.ndarray, " n"]) -> NoiseTest:
     """The one-sided z-test of n scores of one model: is their mean above 0?
 
     Raises DataError for no scores and for NaN.
 
-    >>> found = z_test(np.full(100, 0.3))
-    >>> round(found.z, 3), round(found.p_value, 5), round(found.detectable, 3)
+    >>> test = z_test(np.full(100, 0.3))
+    >>> round(test.z, 3), round(test.p_value, 5), round(test.detectable, 3)
     (3.0, 0.00135, 0.249)
     """
-    if not len(found) or np.isnan(found).any():
-        raise DataError(f"expected at least 1 score and no NaN, got {len(found)} scores; score the poisoned samples")
-    z = float(found.sum() / np.sqrt(len(found)))
-    return NoiseTest(mean=float(found.mean()), z=z, p_value=float(norm.sf(z)), detectable=detectable(len(found)))
+    if not len(values) or np.isnan(values).any():
+        raise DataError(f"expected at least 1 score and no NaN, got {len(values)} scores; score the poisoned samples")
+    z = float(values.sum() / np.sqrt(len(values)))
+    return NoiseTest(mean=float(values.mean()), z=z, p_value=float(norm.sf(z)), detectable=detectable(len(values)))
 
 
 def power(mean: float, n: int, *, level: float = 0.05) -> float:

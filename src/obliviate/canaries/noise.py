@@ -17,7 +17,7 @@ from obliviate.canaries.gradient_noise import NoiseTest
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError
-from obliviate.results.schema import NoiseFound, PlantedNoise
+from obliviate.results.canaries import NoiseFound, PlantedNoise
 from obliviate.task import Task
 from obliviate.training.compute import Compute
 from obliviate.workflow import TrainedModel
@@ -83,8 +83,8 @@ def noise_test(
             x = batch.x.to(device).detach().clone().requires_grad_()
             score = task.score(private(x).float(), batch.y.to(device)).sum()
             gradients.append(-torch.autograd.grad(score, x)[0].cpu())
-    found = gradient_noise.scores(noise.cpu().numpy(), torch.cat(gradients).numpy(), sigma=sigma)
-    return gradient_noise.z_test(found)
+    scores = gradient_noise.scores(noise.cpu().numpy(), torch.cat(gradients).numpy(), sigma=sigma)
+    return gradient_noise.z_test(scores)
 
 
 def planted_noise(
@@ -102,18 +102,18 @@ def planted_noise(
     >>> planted_noise(models, samples, noise, Classification(classes=2), sigma=0.1).samples
     40
     """
-    found, notes = [], []
-    for one in models:
+    tests, notes = [], []
+    for model in models:
         try:
-            test = noise_test(one.model, clean, noise, task, sigma=sigma)
+            test = noise_test(model.model, clean, noise, task, sigma=sigma)
         except DataError as error:
-            notes.append(f"{one.label} was not tested for planted noise: {error}")
+            notes.append(f"{model.label} was not tested for planted noise: {error}")
             continue
-        found.append(NoiseFound(name=one.label, role=one.role, mean=test.mean, z=test.z, p_value=test.p_value))
+        tests.append(NoiseFound(name=model.label, role=model.role, mean=test.mean, z=test.z, p_value=test.p_value))
     return PlantedNoise(
         samples=len(clean),
         sigma=sigma,
         detectable=gradient_noise.detectable(len(clean)),
-        models=tuple(found),
+        models=tuple(tests),
         notes=tuple(notes),
     )

@@ -20,7 +20,7 @@ from obliviate.canaries.noise import noisy_ids, plant, planted_noise
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, WorkspaceError
-from obliviate.results.schema import CoinFlips, PlantedNoise
+from obliviate.results.canaries import CoinFlips, PlantedNoise
 from obliviate.task import Task
 from obliviate.workflow import TrainedModel
 

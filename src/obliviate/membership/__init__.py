@@ -88,10 +88,10 @@ def find(name: str) -> type[Any]:
     >>> find("rmia")()
     RMIA(gamma=2.0, temperature=2.0, form='softmax')
     """
-    known = registry()
-    if name not in known:
-        raise AuditError(f"expected an attack of {', '.join(known)}, got {name!r}; see `obliviate attacks`")
-    return known[name]
+    attacks = registry()
+    if name not in attacks:
+        raise AuditError(f"expected an attack of {', '.join(attacks)}, got {name!r}; see `obliviate attacks`")
+    return attacks[name]
 
 
 def usual(*, form: Form = "softmax", variance: Variance = "auto") -> tuple[Attack, ...]:

@@ -19,7 +19,7 @@ from obliviate._util.plugins import Registry
 from obliviate.errors import AuditError
 from obliviate.membership.moments import Moments
 from obliviate.membership.outputs import Outputs
-from obliviate.results.schema import Use
+from obliviate.results.values import Use
 
 REGISTRY: Final = Registry(
     kind="attack",
@@ -86,7 +86,7 @@ class Knowledge:
 
     def without(self, read: Readings, included: Bool[np.ndarray, " n"]) -> Knowledge:
         """What is known without one of these models, so that it can play the target."""
-        return Knowledge({signal: known.without(read[signal], included) for signal, known in self.moments.items()})
+        return Knowledge({signal: moments.without(read[signal], included) for signal, moments in self.moments.items()})
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +168,7 @@ def settings_of(attack: Attack) -> dict[str, Any]:
     return values
 
 
-def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
+def register(registry: dict[str, type[Any]], cls: type[Any]) -> None:
     """Add one attack class to a registry, after checking that it keeps the contract; raises AuditError."""
     REGISTRY.check(cls)
     if {"references", "shadows"} <= cls.needs:
@@ -178,7 +178,7 @@ def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
             f"expected a use of {', '.join(USES)}, and a cheap attack to need no other models, got {cls.use!r} in "
             f"{cls.__name__}; correct it"
         )
-    REGISTRY.add(known, cls)
+    REGISTRY.add(registry, cls)
 
 
 def with_plugins(built_in: Sequence[type[Any]]) -> dict[str, type[Any]]:

@@ -7,6 +7,7 @@ retrained models. They learn to tell forget from unseen samples by cross-validat
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
@@ -18,99 +19,108 @@ from obliviate.membership import boosted_trees, logistic, svc
 from obliviate.membership.base import Scores, Signal, Target, Use
 from obliviate.membership.outputs import NLL, Outputs
 
-NABLA_TAU = "Trippa et al., arXiv 2403.14339"
-SALUN = "Jia et al., NeurIPS 2023, arXiv 2304.04934; Fan et al., ICLR 2024, arXiv 2310.12508"
+Learner = Callable[..., tuple[Float[np.ndarray, " f"], Float[np.ndarray, " u"]]]
 
 
-class _CheapAttack:
-    """What all of them have in common."""
+class _CheapAttack(ABC):
+    """What all of them have in common; the title is the name, with spaces."""
 
     use: ClassVar[Use] = "cheap"
+    name: ClassVar[str]
+    title: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" in vars(cls):
+            cls.title = cls.name.replace("_", " ")
 
     @property
     def signals(self) -> tuple[Signal, ...]:
         """None: it looks at one model only."""
         return ()
 
+    @abstractmethod
+    def __call__(self, target: Target) -> Scores: ...
 
-def _by_threshold(target: Target, feature: Callable[[Outputs], Float[np.ndarray, " k"]]) -> Scores:
+
+class _LogisticAttack(_CheapAttack):
     """Logistic regression on one number a sample, forget (as members) against unseen samples."""
-    asked = np.concatenate([target.index("forget"), target.index("unseen")])
-    members = np.arange(len(asked)) < len(target.index("forget"))
-    scores = np.full(len(target.outputs), np.nan)
-    scores[asked] = logistic.scores(feature(target.outputs.at(asked)), members)
-    return scores
+
+    source: ClassVar[str] = "Trippa et al., arXiv 2403.14339"
+    needs: ClassVar[frozenset[str]] = frozenset()
+
+    @abstractmethod
+    def feature(self, outputs: Outputs) -> Float[np.ndarray, " k"]:
+        """The number that each sample is told by."""
+
+    def __call__(self, target: Target) -> Scores:
+        rows = np.concatenate([target.index("forget"), target.index("unseen")])
+        members = np.arange(len(rows)) < len(target.index("forget"))
+        scores = np.full(len(target.outputs), np.nan)
+        scores[rows] = logistic.scores(self.feature(target.outputs.at(rows)), members)
+        return scores
 
 
-Learner = Callable[..., tuple[Float[np.ndarray, " f"], Float[np.ndarray, " u"]]]
-
-
-def _by_learning(target: Target, features: Float[np.ndarray, "n k"], learner: Learner) -> Scores:
+class _LearningAttack(_CheapAttack):
     """An attack that learns retained against unseen samples, and is asked about those that it did not learn."""
-    forget, retain, unseen = (target.index(part) for part in ("forget", "retain", "unseen"))
-    scores = np.full(len(features), np.nan)
-    scores[forget], scores[unseen] = learner(features[forget], features[retain], features[unseen])
-    return scores
+
+    needs: ClassVar[frozenset[str]] = frozenset({"classes"})
+    learner: ClassVar[Learner]
+
+    @abstractmethod
+    def features(self, outputs: Outputs) -> Float[np.ndarray, "n k"]:
+        """The numbers that each sample is told by."""
+
+    def __call__(self, target: Target) -> Scores:
+        features = self.features(target.outputs)
+        forget, retain, unseen = (target.index(part) for part in ("forget", "retain", "unseen"))
+        scores = np.full(len(features), np.nan)
+        scores[forget], scores[unseen] = type(self).learner(features[forget], features[retain], features[unseen])
+        return scores
+
+
+class _SvcAttack(_LearningAttack):
+    """A support vector classifier on one of `svc.features`, which is the rest of the name."""
+
+    source: ClassVar[str] = "Jia et al., NeurIPS 2023, arXiv 2304.04934; Fan et al., ICLR 2024, arXiv 2310.12508"
+    learner: ClassVar[Learner] = svc.success
+
+    def features(self, outputs: Outputs) -> Float[np.ndarray, "n k"]:
+        assert outputs.labels is not None
+        return svc.features(outputs.values, outputs.labels)[self.name.removeprefix("svc_")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossAttack(_CheapAttack):
+class LossAttack(_LogisticAttack):
     """Logistic regression on the loss (MIA_L)."""
 
     name: ClassVar[str] = "mia_loss"
-    title: ClassVar[str] = "mia loss"
-    source: ClassVar[str] = NABLA_TAU
-    needs: ClassVar[frozenset[str]] = frozenset()
 
-    def __call__(self, target: Target) -> Scores:
-        def loss(outputs: Outputs) -> Float[np.ndarray, " k"]:
-            return outputs.losses if outputs.labels is None else logistic.loss(outputs.values, outputs.labels)
-
-        return _by_threshold(target, loss)
+    def feature(self, outputs: Outputs) -> Float[np.ndarray, " k"]:
+        return outputs.losses if outputs.labels is None else logistic.loss(outputs.values, outputs.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
-class EntropyAttack(_CheapAttack):
+class EntropyAttack(_LogisticAttack):
     """Logistic regression on the entropy of the softmax (MIA_E)."""
 
     name: ClassVar[str] = "mia_entropy"
-    title: ClassVar[str] = "mia entropy"
-    source: ClassVar[str] = NABLA_TAU
     needs: ClassVar[frozenset[str]] = frozenset({"classes"})
 
-    def __call__(self, target: Target) -> Scores:
-        return _by_threshold(target, lambda outputs: logistic.entropy(outputs.values))
+    def feature(self, outputs: Outputs) -> Float[np.ndarray, " k"]:
+        return logistic.entropy(outputs.values)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfidenceAttack(_CheapAttack):
+class ConfidenceAttack(_LogisticAttack):
     """Logistic regression on the probability of the true class, or of the target without classes."""
 
     name: ClassVar[str] = "mia_confidence"
-    title: ClassVar[str] = "mia confidence"
-    source: ClassVar[str] = NABLA_TAU
-    needs: ClassVar[frozenset[str]] = frozenset()
 
-    def __call__(self, target: Target) -> Scores:
-        def confidence(outputs: Outputs) -> Float[np.ndarray, " k"]:
-            if outputs.labels is None:
-                return np.exp(-outputs.values[:, NLL].astype(np.float64))
-            return logistic.confidence(outputs.values, outputs.labels)
-
-        return _by_threshold(target, confidence)
-
-
-class _SvcAttack(_CheapAttack):
-    """A support vector classifier on one of `svc.features`, which is the rest of the name."""
-
-    name: ClassVar[str]
-    source: ClassVar[str] = SALUN
-    needs: ClassVar[frozenset[str]] = frozenset({"classes"})
-
-    def __call__(self, target: Target) -> Scores:
-        assert target.outputs.labels is not None
-        features = svc.features(target.outputs.values, target.outputs.labels)[self.name.removeprefix("svc_")]
-        return _by_learning(target, features, svc.success)
+    def feature(self, outputs: Outputs) -> Float[np.ndarray, " k"]:
+        if outputs.labels is None:
+            return np.exp(-outputs.values[:, NLL].astype(np.float64))
+        return logistic.confidence(outputs.values, outputs.labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +128,6 @@ class CorrectnessSvc(_SvcAttack):
     """A support vector classifier on whether the model is right."""
 
     name: ClassVar[str] = "svc_correctness"
-    title: ClassVar[str] = "svc correctness"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +135,6 @@ class ConfidenceSvc(_SvcAttack):
     """A support vector classifier on the probability of the true class."""
 
     name: ClassVar[str] = "svc_confidence"
-    title: ClassVar[str] = "svc confidence"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +142,6 @@ class EntropySvc(_SvcAttack):
     """A support vector classifier on the entropy of the softmax."""
 
     name: ClassVar[str] = "svc_entropy"
-    title: ClassVar[str] = "svc entropy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +149,6 @@ class ModifiedEntropySvc(_SvcAttack):
     """A support vector classifier on the modified entropy, which knows the true class."""
 
     name: ClassVar[str] = "svc_modified_entropy"
-    title: ClassVar[str] = "svc modified entropy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,17 +156,15 @@ class ProbabilitiesSvc(_SvcAttack):
     """A support vector classifier on the probabilities of all classes."""
 
     name: ClassVar[str] = "svc_probabilities"
-    title: ClassVar[str] = "svc probabilities"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SortedSoftmaxTrees(_CheapAttack):
+class SortedSoftmaxTrees(_LearningAttack):
     """Boosted trees on sorted softmax vectors: the ASR of MixUnlearn and LAF."""
 
     name: ClassVar[str] = "asr"
-    title: ClassVar[str] = "asr"
     source: ClassVar[str] = "Shen et al., ICLR 2024, arXiv 2404.00506; Peng et al., ICLR 2025, arXiv 2502.10288"
-    needs: ClassVar[frozenset[str]] = frozenset({"classes"})
+    learner: ClassVar[Learner] = boosted_trees.success
 
-    def __call__(self, target: Target) -> Scores:
-        return _by_learning(target, boosted_trees.sorted_softmax(target.outputs.values), boosted_trees.success)
+    def features(self, outputs: Outputs) -> Float[np.ndarray, "n k"]:
+        return boosted_trees.sorted_softmax(outputs.values)

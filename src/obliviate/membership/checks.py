@@ -71,8 +71,8 @@ def _scores(attack: Attack, *, remembers: bool) -> tuple[np.ndarray, np.ndarray]
 
 def keeps_the_contract(attack: Attack) -> None:
     """It is a frozen dataclass with the attributes of `base.Attack`, and its settings can be written down."""
-    known: dict[str, type[Any]] = {}
-    register(known, type(attack))
+    registry: dict[str, type[Any]] = {}
+    register(registry, type(attack))
     assert isinstance(attack, Attack)
     settings_of(attack)
 

@@ -36,13 +36,13 @@ def crossed(
     if min(len(forget), len(test)) < 2:
         raise DataError(f"expected at least 2 forget and 2 test samples, got {len(forget)} and {len(test)}; use more")
     random = np.random.default_rng(derive(seed, "halves"))
-    found = np.empty(len(forget)), np.empty(len(test))
-    first, second = (np.array_split(random.permutation(len(one)), 2) for one in (forget, test))
+    scores = np.empty(len(forget)), np.empty(len(test))
+    first, second = (np.array_split(random.permutation(len(samples)), 2) for samples in (forget, test))
     for fold in range(2):
-        asked = np.concatenate([forget[first[fold]], test[second[fold]]])
-        answers = attack(retain, test[second[1 - fold]], asked, seed=derive(seed, "fold", fold))
-        found[0][first[fold]], found[1][second[fold]] = np.split(answers, [len(first[fold])])
-    return found
+        points = np.concatenate([forget[first[fold]], test[second[fold]]])
+        answers = attack(retain, test[second[1 - fold]], points, seed=derive(seed, "fold", fold))
+        scores[0][first[fold]], scores[1][second[fold]] = np.split(answers, [len(first[fold])])
+    return scores
 
 
 def balanced(
@@ -63,11 +63,11 @@ def balanced(
     ([1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [True, True, True, False, False, False])
     """
     sets = {"members": members, "others": others, "points": points}
-    if min(map(len, sets.values())) == 0 or len({one.shape[1] for one in sets.values()}) > 1:
-        shapes = {name: one.shape for name, one in sets.items()}
+    if min(map(len, sets.values())) == 0 or len({features.shape[1] for features in sets.values()}) > 1:
+        shapes = {name: features.shape for name, features in sets.items()}
         raise DataError(f"expected non-empty sets with equal features, got {shapes}; use logits of one model")
-    if not all(np.isfinite(one).all() for one in sets.values()):
+    if not all(np.isfinite(features).all() for features in sets.values()):
         raise DataError("expected finite features, got NaN or infinity; check that the model has not diverged")
     size, random = min(len(members), len(others)), np.random.default_rng(derive(seed, "thinned"))
-    drawn = [one[random.permutation(len(one))[:size]] for one in (members, others)]
+    drawn = [features[random.permutation(len(features))[:size]] for features in (members, others)]
     return np.concatenate(drawn), np.arange(2 * size) < size

@@ -17,8 +17,9 @@ references is close to normal. Where the variance comes from decides how well fe
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -36,7 +37,6 @@ Variance = Literal["auto", "per_sample", "pooled", "shrunk"]
 FEW_REFERENCES = 64
 # Beyond this many degrees of freedom of the prior, variances differ by less than 0.02 %, and nu counts as infinite.
 MOST_FREEDOM = 1e8
-SOURCE: Final = "Carlini et al., S&P 2022, arXiv 2112.03570"
 
 
 @dataclass(frozen=True)
@@ -52,47 +52,45 @@ class Margin:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiRA:
+class _ByMargin(ABC):
+    """What LiRA by all references and by those without each sample have in common."""
+
+    source: ClassVar[str] = "Carlini et al., S&P 2022, arXiv 2112.03570"
+    needs: ClassVar[frozenset[str]] = frozenset({"references"})
+
+    variance: Variance = "auto"
+
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The margin."""
+        return (Margin(),)
+
+    @abstractmethod
+    def __call__(self, target: Target) -> Scores: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiRA(_ByMargin):
     """Compare how likely a sample's margin is for models that had it and for models that had not."""
 
     name: ClassVar[str] = "lira"
     title: ClassVar[str] = "LiRA"
-    source: ClassVar[str] = SOURCE
-    needs: ClassVar[frozenset[str]] = frozenset({"references"})
     use: ClassVar[Use] = "verdict"
 
-    variance: Variance = "auto"
-
-    @property
-    def signals(self) -> tuple[Signal, ...]:
-        """The margin."""
-        return (Margin(),)
-
     def __call__(self, target: Target) -> Scores:
-        (signal,) = self.signals
-        return online(target.signal(signal), target.moments(signal), variance=self.variance)
+        return online(target.signal(Margin()), target.moments(Margin()), variance=self.variance)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiRAOffline:
+class LiRAOffline(_ByMargin):
     """LiRA by the references without each sample alone."""
 
     name: ClassVar[str] = "lira_offline"
     title: ClassVar[str] = "LiRA offline"
-    source: ClassVar[str] = SOURCE
-    needs: ClassVar[frozenset[str]] = frozenset({"references"})
     use: ClassVar[Use] = "figure"
 
-    variance: Variance = "auto"
-
-    @property
-    def signals(self) -> tuple[Signal, ...]:
-        """The margin."""
-        return (Margin(),)
-
     def __call__(self, target: Target) -> Scores:
-        (signal,) = self.signals
-        return offline(target.signal(signal), target.moments(signal), variance=self.variance)
+        return offline(target.signal(Margin()), target.moments(Margin()), variance=self.variance)
 
 
 def online(

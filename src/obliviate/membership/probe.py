@@ -39,5 +39,5 @@ def scores(
             "model"
         )
     members = np.arange(len(forget) + len(unseen)) < len(forget)
-    found = logistic.scores(np.concatenate([forget, unseen]), members, folds=folds, repeats=repeats, seed=seed)
-    return found[members], found[~members]
+    scores = logistic.scores(np.concatenate([forget, unseen]), members, folds=folds, repeats=repeats, seed=seed)
+    return scores[members], scores[~members]

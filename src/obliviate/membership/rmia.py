@@ -10,6 +10,7 @@ threshold is read.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import factorial
@@ -27,7 +28,6 @@ from obliviate.membership.outputs import NLL, Outputs
 
 Form: TypeAlias = Literal["softmax", "taylor"]
 
-SOURCE = "Zarifzadeh, Liu & Shokri, ICML 2024, arXiv 2312.03262"
 # SM-Taylor: the soft margin, and the degree of the Taylor polynomial of exp.
 SOFT_MARGIN, DEGREE = 0.6, 4
 
@@ -50,65 +50,67 @@ class Confidence:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMIA:
-    """Compare a sample's likelihood ratio with those of samples that the model never saw.
+class _ByConfidence(ABC):
+    """What RMIA by all references and by those without each sample have in common.
 
     `temperature` and `form` are those of the probability (`confidence`), and play no part without classes.
     """
 
-    name: ClassVar[str] = "rmia"
-    title: ClassVar[str] = "RMIA"
-    source: ClassVar[str] = SOURCE
+    source: ClassVar[str] = "Zarifzadeh, Liu & Shokri, ICML 2024, arXiv 2312.03262"
     needs: ClassVar[frozenset[str]] = frozenset({"references"})
-    use: ClassVar[Use] = "verdict"
 
     gamma: float = 2.0
     temperature: float = 2.0
     form: Form = "softmax"
 
     @property
-    def signals(self) -> tuple[Signal, ...]:
+    def signal(self) -> Signal:
         """The probability of the true class."""
-        return (Confidence(temperature=self.temperature, form=self.form),)
+        return Confidence(temperature=self.temperature, form=self.form)
 
-    def __call__(self, target: Target) -> Scores:
-        (signal,) = self.signals
-        return online(target.signal(signal), target.moments(signal), target.population, gamma=self.gamma)
+    @property
+    def signals(self) -> tuple[Signal, ...]:
+        """The probability of the true class, alone."""
+        return (self.signal,)
+
+    @abstractmethod
+    def __call__(self, target: Target) -> Scores: ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class RMIAOffline:
+class RMIA(_ByConfidence):
+    """Compare a sample's likelihood ratio with those of samples that the model never saw."""
+
+    name: ClassVar[str] = "rmia"
+    title: ClassVar[str] = "RMIA"
+    use: ClassVar[Use] = "verdict"
+
+    def __call__(self, target: Target) -> Scores:
+        return online(target.signal(self.signal), target.moments(self.signal), target.population, gamma=self.gamma)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMIAOffline(_ByConfidence):
     """RMIA by the references without each sample alone; `a` is fitted on references where it is None."""
 
     name: ClassVar[str] = "rmia_offline"
     title: ClassVar[str] = "RMIA offline"
-    source: ClassVar[str] = SOURCE
-    needs: ClassVar[frozenset[str]] = frozenset({"references"})
     use: ClassVar[Use] = "figure"
 
-    gamma: float = 2.0
-    temperature: float = 2.0
-    form: Form = "softmax"
     a: float | None = None
-
-    @property
-    def signals(self) -> tuple[Signal, ...]:
-        """The probability of the true class."""
-        return (Confidence(temperature=self.temperature, form=self.form),)
 
     def fitted(self, knowledge: Knowledge, population: Int[np.ndarray, " z"]) -> RMIAOffline:
         """Choose `a` as `fit_offline_a` does, unless it is set."""
         if self.a is not None:
             return self
-        (signal,) = self.signals
-        targets = [(read[signal], included) for read, included in knowledge.first]
-        return replace(self, a=fit_offline_a(targets, knowledge.moments[signal], population, gamma=self.gamma))
+        targets = [(read[self.signal], included) for read, included in knowledge.first]
+        return replace(self, a=fit_offline_a(targets, knowledge.moments[self.signal], population, gamma=self.gamma))
 
     def __call__(self, target: Target) -> Scores:
         if self.a is None:
             raise DataError("expected the parameter a of offline RMIA, got None; fit the attack on references first")
-        (signal,) = self.signals
-        return offline(target.signal(signal), target.moments(signal), target.population, a=self.a, gamma=self.gamma)
+        confidences, moments = target.signal(self.signal), target.moments(self.signal)
+        return offline(confidences, moments, target.population, a=self.a, gamma=self.gamma)
 
 
 def confidence(

@@ -76,10 +76,10 @@ def registry() -> dict[str, type[Any]]:
 
 def find(name: str) -> type[Any]:
     """Return the method of this name; raises MethodError for an unknown one."""
-    known = registry()
-    if name not in known:
-        raise MethodError(f"expected a method of {', '.join(known)}, got {name!r}; see `obliviate methods`")
-    return known[name]
+    methods = registry()
+    if name not in methods:
+        raise MethodError(f"expected a method of {', '.join(methods)}, got {name!r}; see `obliviate methods`")
+    return methods[name]
 
 
 def check_task(method: Method, task: Task) -> None:

@@ -105,8 +105,8 @@ class AMUN:
     def settled(self, split: Split) -> AMUN:
         """Fill in the hyperparameters that are None."""
         texts = not split.forget.take(torch.arange(1)).x.is_floating_point()
-        known = (TEXTS, TEXTS_WITHOUT_RETAIN) if texts else (WITH_RETAIN, WITHOUT_RETAIN)
-        defaults = known[split.retain is None]
+        cases = (TEXTS, TEXTS_WITHOUT_RETAIN) if texts else (WITH_RETAIN, WITHOUT_RETAIN)
+        defaults = cases[split.retain is None]
         return replace(self, **{name: value for name, value in defaults.items() if getattr(self, name) is None})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
@@ -117,7 +117,7 @@ class AMUN:
             examples = adversarial_examples(model, split.forget, run, search=self.search, radius=self.radius)
         else:
             examples = _chosen(self.examples, split.forget)
-        space = input_space(self, run.task, model)
+        space = run.place(input_space(self, run.task, model))
         parents = split.forget.select([str(name).removesuffix(SUFFIX) for name in examples.ids])
         parts = [run.place(space.anchored_at(examples, parents))]
         if self.keep_forget:
@@ -157,7 +157,7 @@ def adversarial_examples(
     >>> adversarial_examples(model, samples, Run(Classification(classes=2), device="cpu")).ids.tolist()
     ['a/adversarial', 'b/adversarial', 'c/adversarial']
     """
-    space = input_space(AMUN, run.task, model)
+    space = run.place(input_space(AMUN, run.task, model))
 
     def make() -> dict[str, Tensor]:
         batch = run.place(space.lifted(samples).everything())
@@ -178,26 +178,26 @@ def adversarial_examples(
         return {
             "x": examples.x,
             "y": examples.y,
-            "found": examples.found,
+            "success": examples.success,
             "distance": examples.distance,
             "spent": examples.gradients,
         }
 
     with evaluating(model):
         searched = run.once("adversarial", make)
-    found = searched["found"].cpu()
-    if not bool(found.any()):
+    flipped = searched["success"].cpu()
+    if not bool(flipped.any()):
         raise MethodError(
             f"expected adversarial examples of {len(samples)} samples, got none; "
             "the model's prediction does not depend on its input: check the model"
         )
     run.notes |= {
-        "adversarial_found": float(found.float().mean()),
-        "adversarial_median_l2": float(searched["distance"].cpu()[found].median()),
+        "adversarial_found": float(flipped.float().mean()),
+        "adversarial_median_l2": float(searched["distance"].cpu()[flipped].median()),
         "gradients_per_sample": float(searched["spent"].float().mean()),
     }
-    ids = [f"{name}{SUFFIX}" for name in samples.ids[found.numpy()]]
-    return Samples.from_tensors(searched["x"].cpu()[found], searched["y"].cpu()[found], ids=ids)
+    ids = [f"{name}{SUFFIX}" for name in samples.ids[flipped.numpy()]]
+    return Samples.from_tensors(searched["x"].cpu()[flipped], searched["y"].cpu()[flipped], ids=ids)
 
 
 def _chosen(examples: Samples, forget: Samples) -> Samples:

@@ -56,8 +56,8 @@ class BadTeacher:
 
         def loss(model: nn.Module, batch: Batch) -> Tensor:
             forget = run.place(torch.from_numpy(np.isin(batch.ids, split.forget.ids)))
-            known, ignorant = good(batch.x), bad(batch.x)
-            taught = torch.where(forget.view(-1, *[1] * (known.ndim - 1)), ignorant, known)
+            competent, ignorant = good(batch.x), bad(batch.x)
+            taught = torch.where(forget.view(-1, *[1] * (competent.ndim - 1)), ignorant, competent)
             return run.task.divergence(model(batch.x), taught, batch.y, temperature=self.temperature)
 
         data = run.augmented(split.forget.joined(split.kept))

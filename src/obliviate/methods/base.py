@@ -78,10 +78,10 @@ def settle(method: Method, split: Split, scale: Scale | Callable[[], Scale]) -> 
     `scale` is what relative ones are multiples and shares of: `Scale.of(recipe)`, or a function that finds it, which is
     called at most once and only if there are any. Raises MethodError where they cannot be resolved.
     """
-    known = functools.cache(scale if callable(scale) else lambda: scale)
-    method = resolved(method, known)
+    cached_scale = functools.cache(scale if callable(scale) else lambda: scale)
+    method = resolved(method, cached_scale)
     # What a method fills in may be relative again.
-    return resolved(method.settled(split), known, settled=True) if isinstance(method, Adaptive) else method
+    return resolved(method.settled(split), cached_scale, settled=True) if isinstance(method, Adaptive) else method
 
 
 def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[str] = frozenset()) -> None:
@@ -101,12 +101,12 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
             "a pool of models of the same recipe, other than that of the audit: `teachers=train_references(...)`",
         ),
     }
-    what = {"retain": "retain set", "holdout": "holdout set", "recipe": "recipe", "teachers": "pool of teachers"}
+    titles = {"retain": "retain set", "holdout": "holdout set", "recipe": "recipe", "teachers": "pool of teachers"}
     for need in sorted((method.needs & set(remedies)) - planned):
         present, remedy = remedies[need]
         if not present:
             raise MethodError(
-                f"expected a {what[need]} for {method.name}, got none; it needs {remedy}, or use another method"
+                f"expected a {titles[need]} for {method.name}, got none; it needs {remedy}, or use another method"
             )
 
 
@@ -120,10 +120,10 @@ def needs_less(method: Any, *needs: str) -> None:
     object.__setattr__(method, "needs", type(method).needs - set(needs))
 
 
-def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
+def register(registry: dict[str, type[Any]], cls: type[Any]) -> None:
     """Add one method class to a registry, after checking that it keeps the contract; raises MethodError."""
     REGISTRY.check(cls)
-    REGISTRY.add(known, cls)
+    REGISTRY.add(registry, cls)
 
 
 def with_plugins(built_in: tuple[type[Any], ...]) -> dict[str, type[Any]]:
@@ -142,9 +142,9 @@ def describe(cls: type[Any]) -> dict[str, Any]:
     `when_none` says, by case, what becomes of the defaults that are None.
     """
     defaults = {
-        one.name: one.default
-        for one in dataclasses.fields(cls)
-        if one.default is not dataclasses.MISSING and isinstance(one.default, int | float | str | bool | None)
+        setting.name: setting.default
+        for setting in dataclasses.fields(cls)
+        if setting.default is not dataclasses.MISSING and isinstance(setting.default, int | float | str | bool | None)
     }
     when_none = {case: dict(values) for case, values in getattr(cls, "when_none", {}).items()}
     own = {name for values in when_none.values() for name in values}
@@ -171,7 +171,7 @@ def to_dict(method: Method) -> dict[str, Any] | None:
     """
     if not dataclasses.is_dataclass(method):
         return None
-    values = {one.name: getattr(method, one.name) for one in dataclasses.fields(method)}
+    values = {setting.name: getattr(method, setting.name) for setting in dataclasses.fields(method)}
     if not all(isinstance(value, int | float | str | bool | None) for value in values.values()):
         return None
     return {"name": method.name, "settings": values}
@@ -194,7 +194,7 @@ def check_schedule(method: Any) -> None:
 
 
 def input_space(method: Any, task: Task, model: nn.Module) -> InputSpace:
-    """The continuous inputs of a classification task, on the model's device; raises MethodError if there are none."""
+    """The continuous inputs of a classification task, for the run to place; raises MethodError if there are none."""
     check_classification(method, task)
     space = task.space(model)
     if space is None:
@@ -202,7 +202,7 @@ def input_space(method: Any, task: Task, model: nn.Module) -> InputSpace:
             "expected a task with continuous inputs, got one whose inputs cannot be perturbed; "
             "give the task an `input_range`, or use a method that needs only a loss"
         )
-    return space.to(next(model.parameters()).device)
+    return space
 
 
 def check_inside(space: InputSpace, x: Float[Tensor, " n ..."]) -> None:

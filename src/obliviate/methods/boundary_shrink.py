@@ -60,11 +60,11 @@ class BoundaryShrink:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
-        space = input_space(self, run.task, model)
-        found = run.once("boundary_labels", lambda: self._labels(model, space.lifted(split.forget), space, run))
-        run.notes["flipped_share"] = float(found["flipped"].float().mean())
+        space = run.place(input_space(self, run.task, model))
+        search = run.once("boundary_labels", lambda: self._labels(model, space.lifted(split.forget), space, run))
+        run.notes["flipped_share"] = float(search["flipped"].float().mean())
         batch = run.place(split.forget).everything()
-        relabelled = Samples.from_tensors(batch.x, found["y"], ids=split.forget.ids)
+        relabelled = Samples.from_tensors(batch.x, search["y"], ids=split.forget.ids)
         data = run.augmented(relabelled)
         optimizer = run.optimizer(model, self)
         for epoch in run.epochs("boundary_shrink", epochs, model=model, optimizer=optimizer):

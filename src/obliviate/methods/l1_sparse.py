@@ -72,4 +72,4 @@ def l1_norm(model: nn.Module) -> Tensor:
     >>> l1_norm(model).item()
     6.0
     """
-    return torch.stack([one.abs().sum() for one in model.parameters() if one.requires_grad]).sum()
+    return torch.stack([weight.abs().sum() for weight in model.parameters() if weight.requires_grad]).sum()

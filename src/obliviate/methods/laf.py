@@ -124,7 +124,7 @@ class LAF:
         aligner = run.optimizer(model, self, learning_rate=self.align_learning_rate)
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
         steps = epochs * len(run.paired(forget, retain, size, 0))
-        falling, scheduler = (run.schedule(self.schedule, one, steps=steps) for one in (unlearner, aligner))
+        falling, scheduler = (run.schedule(self.schedule, optimizer, steps=steps) for optimizer in (unlearner, aligner))
 
         def first_unlearn(forget: Batch, retain: Batch) -> tuple[Batch, Batch]:
             run.step(model, (forget, retain), unlearning, unlearner)

@@ -144,7 +144,7 @@ class NablaTau:
         me = self.settled(split)
         assert me.alpha is not None
         epochs, size = whole(me, "epochs", "batch_size")
-        alpha, target = me.alpha, {"tau": self._given(run.task)}
+        alpha, target = me.alpha, {"tau": self._given_tau(run.task)}
         weights = iter(())
 
         def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
@@ -167,7 +167,7 @@ class NablaTau:
         run.notes |= {"tau": target["tau"], "forget_epochs": float(epochs)}
         return model
 
-    def _given(self, task: Task) -> float:
+    def _given_tau(self, task: Task) -> float:
         if self.tau == LOG_CLASSES:
             return math.log(check_classification(self, task).classes)
         return 0.0 if self.tau is None else float(self.tau)

@@ -95,8 +95,8 @@ def check(method: Any) -> None:
         if value is None:
             continue
         if kind == "optimizer":
-            if value not in (known := (RECIPE, *OPTIMIZERS)):
-                raise MethodError(f"expected an optimizer of {', '.join(known)}, got {value!r}; name one of them")
+            if value not in (choices := (RECIPE, *OPTIMIZERS)):
+                raise MethodError(f"expected an optimizer of {', '.join(choices)}, got {value!r}; name one of them")
             continue
         if isinstance(value, str):
             wanted, fits = f"as {WANTED[kind]}", amount(value, SIGNS[kind]) is not None

@@ -67,7 +67,10 @@ class Scrub:
 
         retain = run.augmented(split.kept)
         optimizer = run.optimizer(model, self)
-        away_steps, near_steps = (len(run.batches(*one, 0)) for one in ((split.forget, forget_size), (retain, size)))
+        away_steps, near_steps = (
+            len(run.batches(samples, batch_size, 0))
+            for samples, batch_size in ((split.forget, forget_size), (retain, size))
+        )
         steps = min(forget_epochs, epochs) * away_steps + epochs * near_steps
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("scrub", epochs, model=model, optimizer=optimizer, scheduler=scheduler):

@@ -40,14 +40,14 @@ class SISA:
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         begun = self.check(model, split, run)
         assert run.recipe is not None
-        stages = [one for row in plan(split.kept, run.recipe, seed=begun.seed) for one in row]
-        retrained = [one for one in stages if not begun.covers(one)]
-        made = run.train(split.kept, checkpoints=run.checkpoints, begun=begun)
+        stages = [stage for row in plan(split.kept, run.recipe, seed=begun.seed) for stage in row]
+        retrained = [stage for stage in stages if not begun.covers(stage)]
+        retrained_model = run.train(split.kept, checkpoints=run.checkpoints, begun=begun)
         run.notes |= {
             "slices_retrained": len(retrained),
-            "visits_share": sum(one.visits for one in retrained) / sum(one.visits for one in stages),
+            "visits_share": sum(stage.visits for stage in retrained) / sum(stage.visits for stage in stages),
         }
-        return made
+        return retrained_model
 
     def check(self, model: nn.Module, split: Split, run: Run) -> SliceCheckpoints:
         """Refuse what cannot be unlearned exactly (MethodError, CheckpointError); return the model's checkpoints."""
@@ -67,10 +67,10 @@ class SISA:
                 f"expected the recipe that the model was trained by, got another than that in {begun.folder}; "
                 "pass the recipe of its training"
             )
-        for what, ids in (("retain", split.kept.ids), ("forget", split.forget.ids)):
+        for part, ids in (("retain", split.kept.ids), ("forget", split.forget.ids)):
             if len(strange := np.setdiff1d(ids, np.array(begun.manifest["ids"]))):
                 raise MethodError(
-                    f"expected samples that the model was trained on, got {shown(strange)} in the {what} set; they "
+                    f"expected samples that the model was trained on, got {shown(strange)} in the {part} set; they "
                     "were forgotten before or never trained on: leave them out of the split"
                 )
         return begun

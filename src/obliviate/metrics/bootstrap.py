@@ -50,9 +50,9 @@ def hierarchical_bootstrap(
     rng = np.random.default_rng(derive(seed, "hierarchical_bootstrap"))
     value = np.mean([np.mean([statistic(*pair) for pair in sets]) for sets in seeds])
     sample = _crossed if crossed else _nested
-    found = sample(seeds, statistic, draws, rng)
+    statistics = sample(seeds, statistic, draws, rng)
     tail = (1 - confidence) / 2
-    low, high = np.quantile(found, [tail, 1 - tail])
+    low, high = np.quantile(statistics, [tail, 1 - tail])
     return Interval(float(value), float(low), float(high))
 
 
@@ -90,7 +90,7 @@ def _resampled(
 ) -> Float[np.ndarray, "times pairs"]:
     """The statistic of every pair on `times` resamples of members and non-members, the same for all pairs."""
     p, n = (len(side) for side in pairs[0])
-    found = np.empty((times, len(pairs)))
+    statistics = np.empty((times, len(pairs)))
     step = max(1, CHUNK // (p + n))
     for start in range(0, times, step):
         rows = min(step, times - start)
@@ -100,8 +100,8 @@ def _resampled(
                 values = _aucs(pair, _counts(positive), _counts(negative))
             else:
                 values = [statistic(pair[0][i], pair[1][j]) for i, j in zip(positive, negative, strict=True)]
-            found[start : start + rows, column] = values
-    return found
+            statistics[start : start + rows, column] = values
+    return statistics
 
 
 def _counts(index: Int[np.ndarray, "rows n"]) -> Int[np.ndarray, "rows n"]:
@@ -128,7 +128,7 @@ def _check(seeds: Sequence[Sequence[ScorePair]], crossed: bool, draws: int, conf
     sizes = [[tuple(len(side) for side in pair) for pair in sets] for sets in seeds]
     if not sizes or not all(sizes) or not all(min(pair) for sets in sizes for pair in sets):
         raise DataError(f"expected seeds with forget sets of >= 1 member and non-member, got {sizes}; drop empty ones")
-    if crossed and any(one != sizes[0] for one in sizes):
+    if crossed and any(size != sizes[0] for size in sizes):
         raise DataError(f"expected the same samples under every seed, got {sizes}; score one set or leave crossed out")
     if any(np.isnan(side).any() for sets in seeds for pair in sets for side in pair):
         raise DataError("expected scores without NaN, got NaN; check that no model has diverged")

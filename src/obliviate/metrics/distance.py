@@ -48,11 +48,11 @@ def klom(
         raise DataError(
             f"expected bins >= 1, clip > 0 and floor in (0, 1), got {bins}, {clip} and {floor}; leave them out"
         )
-    p, q = (np.clip(one.astype(np.float64), -clip, clip) for one in (unlearned, retrained))
+    p, q = (np.clip(logits.astype(np.float64), -clip, clip) for logits in (unlearned, retrained))
     low = np.minimum(p.min(axis=0), q.min(axis=0))
     width = np.maximum(p.max(axis=0), q.max(axis=0)) - low
     scale = bins / np.where(width > 0, width, 1.0)
-    ours, theirs = (_shares(((one - low) * scale).astype(np.intp).clip(max=bins - 1), bins) for one in (p, q))
+    ours, theirs = (_shares(((logits - low) * scale).astype(np.intp).clip(max=bins - 1), bins) for logits in (p, q))
     theirs = np.where(ours > 0, np.maximum(theirs, floor), theirs)
     return rel_entr(ours, theirs / theirs.sum(axis=1, keepdims=True)).sum(axis=1)
 
@@ -67,8 +67,10 @@ def percentiles(
     """
     if not len(values) or np.isnan(values).any():
         raise DataError(f"expected at least 1 value, none NaN, got {values}; compute the figure per sample first")
-    found = np.percentile(values, ranks)
-    return {"mean": float(values.mean())} | {f"p{rank:g}": float(one) for rank, one in zip(ranks, found, strict=True)}
+    percentiles = np.percentile(values, ranks)
+    return {"mean": float(values.mean())} | {
+        f"p{rank:g}": float(value) for rank, value in zip(ranks, percentiles, strict=True)
+    }
 
 
 def forgetting_epsilon(
@@ -147,7 +149,7 @@ def js_divergence(model: Logits, other: Logits) -> Float[np.ndarray, " n"]:
     [0.0, 1.0]
     """
     _check_logits(model, other)
-    p, q = (softmax(one.astype(np.float64), axis=1) for one in (model, other))
+    p, q = (softmax(logits.astype(np.float64), axis=1) for logits in (model, other))
     entropies = entr((p + q) / 2) - (entr(p) + entr(q)) / 2
     # Rounding leaves equal rows a little below 0.
     return (entropies.sum(axis=1) / np.log(2)).clip(0.0, 1.0)
@@ -217,7 +219,7 @@ def _epsilon(p: np.ndarray, q: np.ndarray, delta: float) -> float:
     for first in range(0, len(rights), CHUNK):
         right = rights[first : first + CHUNK, None]
         left = right + offsets
-        inside = [np.maximum(_below(one, right, "right") - _below(one, left), 0.0) for one in (p, q)]
+        inside = [np.maximum(_below(losses, right, "right") - _below(losses, left), 0.0) for losses in (p, q)]
         best = max(best, _best(1 - inside[0], inside[1], delta))
     return min(best, EPSILON_CAP)
 

@@ -1,16 +1,75 @@
-"""An executor that a function of the user's makes, named on a command line."""
+"""Executors that are given: what is asked of them, and one that a function of the user's makes by its name."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from pathlib import Path
+from typing import Any, Final, Protocol, runtime_checkable
 
 from obliviate._util.imports import imported
-from obliviate.errors import AuditError
-from obliviate.references.jobs import Executor
+from obliviate.errors import AuditError, ObliviateError, TrainingError
+from obliviate.references.jobs import JOB, Job, make_elsewhere
+from obliviate.training.run import TICK
 
-REMEDY = "name a function without arguments that returns one, as module:function"
+PATIENCE: Final = 10.0  # seconds that models in the making are given to stop
+REMEDY: Final = "name a function without arguments that returns one, as module:function"
+
+
+@runtime_checkable
+class Pending(Protocol):
+    """A result to come, as `concurrent.futures.Future` is."""
+
+    def done(self) -> bool: ...
+
+    def result(self) -> object: ...
+
+    def cancel(self) -> object: ...
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Whoever runs a function somewhere, as `concurrent.futures.Executor` does."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any) -> Pending: ...
+
+
+def make_by_executor(
+    executor: Executor, job: Job, folder: Path, members: list[int], report: Callable[[], None]
+) -> None:
+    """Give every model to an executor as a function call, and wait for all; raises TrainingError for a failure."""
+    sha256 = job.write(folder)
+    pending = [executor.submit(make_elsewhere, str(folder.absolute()), sha256, member) for member in members]
+    try:
+        while True:
+            waiting = [result for result in pending if not result.done()]
+            for member, result in zip(members, pending, strict=True):
+                if result.done():
+                    _refuse_failure(job, member, result)
+            report()
+            if not waiting:
+                return
+            time.sleep(TICK)
+    finally:
+        for result in pending:
+            result.cancel()
+        (folder / JOB).unlink(missing_ok=True)  # which stops those that have begun
+        until = time.monotonic() + PATIENCE
+        while not all(result.done() for result in pending) and time.monotonic() < until:
+            time.sleep(TICK)
+
+
+def _refuse_failure(job: Job, member: int, finished: Pending) -> None:
+    try:
+        finished.result()
+    except ObliviateError:
+        raise
+    except Exception as error:  # executors such as dask's and ray's raise types of their own, with no common base
+        raise TrainingError(
+            f"expected all {job.stage} to be made, got a failure ({type(error).__name__}: {error}) of the executor in "
+            f"{job.kind} {member}; mend its cause and begin again: what is done is kept"
+        ) from error
 
 
 @contextmanager

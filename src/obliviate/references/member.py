@@ -15,8 +15,9 @@ from torch import nn
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.references.jobs import Job, check_weights
+from obliviate.references.jobs import Job
 from obliviate.references.plan import leave_half_out
+from obliviate.references.records import check_weights
 from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run

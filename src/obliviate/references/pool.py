@@ -16,16 +16,18 @@ from typing import Any, Final
 import numpy as np
 from jaxtyping import Bool, Int, Shaped
 
-from obliviate._util.files import read_sealed_json, writable_folder, write_sealed_json
+from obliviate._util.files import WORK, read_sealed_json, writable_folder, write_sealed_json
 from obliviate._util.locks import LOCK
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.references import jobs
-from obliviate.references.jobs import JOB, WORK, Executor, is_finished, open_logits, read_record, weights_file
+from obliviate.references.completion import check_makers, complete
+from obliviate.references.executors import Executor
+from obliviate.references.jobs import JOB
 from obliviate.references.logits import StoredLogits
 from obliviate.references.member import Members
 from obliviate.references.plan import check_count, leave_half_out
+from obliviate.references.records import is_finished, open_logits, read_record, weights_file
 from obliviate.task import Task
 from obliviate.training.identity import architecture_sha256, describe_task, task_sha256
 from obliviate.training.recipe import Recipe
@@ -235,7 +237,7 @@ def train_pool(
     process is training in; TrainingError when a member fails.
     """
     check_count(models)
-    jobs.check_makers(workers, executor)
+    check_makers(workers, executor)
     if len(population) < LEAST_POPULATION:
         raise AuditError(
             f"expected at least {LEAST_POPULATION} samples to train references over, got {len(population)}; "
@@ -252,7 +254,7 @@ def train_pool(
     elif PoolFacts.read(folder).differences(facts):
         raise AuditError(f"expected the description of references {name}, got another in {folder / FACTS}; {REWRITE}")
     job = Members(recipe, task, population, seed, name, keep_weights, models, groups)
-    jobs.complete(job, folder, models, workers=workers, executor=executor, progress=progress)
+    complete(job, folder, models, workers=workers, executor=executor, progress=progress)
     pool = _open(folder, population, included, name, seed)
     if not keep_weights:
         pool.drop_weights()
@@ -276,15 +278,15 @@ def load_pool(
     """
     facts = identity(recipe, population, task, seed=seed, groups=groups)
     name = fingerprint(facts)
-    known = {pool.fingerprint: pool for pool in pools_in(folder)}
-    if name not in known:
-        others = "; ".join(f"{digest}: {pool.differences(facts)}" for digest, pool in known.items())
+    pools = {pool.fingerprint: pool for pool in pools_in(folder)}
+    if name not in pools:
+        others = "; ".join(f"{digest}: {pool.differences(facts)}" for digest, pool in pools.items())
         raise AuditError(
             f"expected references {name} in {folder}, got {others or 'none'}; "
             "train them first, or give the model, the recipe, the task, the samples and the seed that they were "
             "trained by"
         )
-    members = known[name].members
+    members = pools[name].members
     if members < (wanted := models or max(4, members - members % 2)):
         raise AuditError(
             f"expected {wanted} references in {folder / name}, got {members}; train more, which keeps these as they are"

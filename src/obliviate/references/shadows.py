@@ -20,11 +20,13 @@ from obliviate._util.seeds import derive
 from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
-from obliviate.references import jobs
-from obliviate.references.jobs import Executor, Job, open_logits, pickled, read_record, record_file
+from obliviate.references.completion import check_makers, complete
+from obliviate.references.executors import Executor
+from obliviate.references.jobs import Job, pickled
 from obliviate.references.logits import REMEDY, StoredLogits
 from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
+from obliviate.references.records import open_logits, read_record, record_file
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
@@ -147,18 +149,18 @@ def make_shadows(
     Raises AuditError for a pool whose weights were dropped, for another model, recipe, task or population than the
     pool's, for samples outside it, and for a request so small that some reference has nothing to forget.
     """
-    jobs.check_makers(workers, executor)
+    check_makers(workers, executor)
     held_out = hold_out(unseen, len(forget), seed=seed)
     ids = np.concatenate([np.sort(forget), held_out])
     if outside := sorted(set(ids.tolist()) - set(pool.ids.tolist())):
         raise AuditError(f"expected samples of the reference pool, got {shown(outside)} outside it; use its samples")
-    given = identity(recipe, population, task, seed=pool.seed)
+    asked = identity(recipe, population, task, seed=pool.seed)
     if (groups_sha256 := PoolFacts.read(pool.folder).groups_sha256) is not None:
-        given["groups_sha256"] = groups_sha256
-    if fingerprint(given) != pool.fingerprint:
+        asked["groups_sha256"] = groups_sha256
+    if fingerprint(asked) != pool.fingerprint:
         raise AuditError(
             f"expected the model, the recipe, the task and the samples of references {pool.fingerprint}, got others "
-            f"(theirs: {PoolFacts.read(pool.folder).differences(given)}); give those that they were trained by"
+            f"(theirs: {PoolFacts.read(pool.folder).differences(asked)}); give those that they were trained by"
         )
     included = pool.included[:, population.places(ids).numpy()]
     if idle := np.flatnonzero(~included.any(axis=1)).tolist():
@@ -182,7 +184,7 @@ def make_shadows(
         write_sealed_json(folder / FACTS, facts)
     elif read_sealed_json(folder / FACTS, FORMAT, remedy=REWRITE, error=AuditError) != facts:
         raise AuditError(f"expected the description of shadows {name}, got another in {folder / FACTS}; {REWRITE}")
-    jobs.complete(job, folder, len(pool), workers=workers, executor=executor, progress=progress)
+    complete(job, folder, len(pool), workers=workers, executor=executor, progress=progress)
     shadows = [read_record(folder, Shadows.kind, shadow, name) for shadow in range(len(pool))]
     for shadow, reference in zip(shadows, references, strict=True):
         if shadow.begun_from != reference.weights_sha256:

@@ -10,9 +10,9 @@ import torch
 
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
-from obliviate.references.jobs import read_record
 from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool
+from obliviate.references.records import read_record
 from obliviate.task import Task
 from obliviate.training.inference import observed
 from obliviate.training.recipe import Recipe
@@ -62,18 +62,18 @@ class PoolTeachers:
         Raises AuditError for damaged files, and for weights that were dropped but are needed.
         """
         places = {str(name): row for row, name in enumerate(self.pool.ids)}
-        known = np.array([str(name) in places for name in samples.ids])
-        rows = np.array([places[str(name)] for name in samples.ids[known]], dtype=int)
-        logits, strangers = self.pool.logits.rows(rows), samples.at(~known)
+        is_member = np.array([str(name) in places for name in samples.ids])
+        rows = np.array([places[str(name)] for name in samples.ids[is_member]], dtype=int)
+        logits, strangers = self.pool.logits.rows(rows), samples.at(~is_member)
         for member, included in enumerate(self.pool.included):
             outputs = torch.from_numpy(logits[member])
             if len(strangers):
                 of_strangers = self._ask(member, strangers)
                 whole = torch.empty(len(samples), *of_strangers.shape[1:])
-                whole[torch.from_numpy(known)], whole[torch.from_numpy(~known)] = outputs, of_strangers
+                whole[torch.from_numpy(is_member)], whole[torch.from_numpy(~is_member)] = outputs, of_strangers
                 outputs = whole
             never_saw = np.ones(len(samples), dtype=bool)
-            never_saw[known] = ~included[rows]
+            never_saw[is_member] = ~included[rows]
             yield outputs, torch.from_numpy(never_saw)
 
     def _ask(self, member: int, samples: Samples) -> torch.Tensor:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import sys
 
-from obliviate.references.jobs import NOTE, make_elsewhere
+from obliviate.references.jobs import make_elsewhere
+from obliviate.references.processes import NOTE
 
 
 def main() -> None:

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from obliviate.report import pictures, plots, tables, wording
-from obliviate.results.schema import ExposedSample, ModelResult, Results, Role
+from obliviate.report import pictures, tables, wording
+from obliviate.report.auc_plot import ft_auc_plot
+from obliviate.report.cost_plot import cost_plot
+from obliviate.report.margin_plot import margin_plots
+from obliviate.report.roc_plot import roc_plot
+from obliviate.report.style import VARIABLES, Style, styles
+from obliviate.results.model import ExposedSample, ModelResult
+from obliviate.results.schema import Results
+from obliviate.results.values import Role
 
 
 def render(results: Results) -> str:
@@ -19,8 +26,7 @@ def render(results: Results) -> str:
     """
     models = results.models
     retrained, unlearned = results.of_role("retrained"), results.of_role("unlearned")
-    styles = plots.styles(models)
-    looks = {model.name: Look.of(model, style, retrained) for model, style in zip(models, styles, strict=True)}
+    looks = {model.name: Look.of(model, style, retrained) for model, style in zip(models, styles(models), strict=True)}
     cautions = {name: look.caution for name, look in looks.items()}
     titles: dict[Role, str] = {
         "original": "Original",
@@ -63,11 +69,11 @@ def render(results: Results) -> str:
         coins=results.coin_flips,
         noise=results.planted_noise,
         exposed=[(model, _exposed(model, results)) for model in models if model.role != "retrained"],
-        palette=[(variable, colour) for colour, variable in plots.VARIABLES.items()],
-        roc=[_drawn(plots.roc_plot(results, narrow=narrow)) for narrow in (False, True)],
-        ft_auc=[_drawn(plots.ft_auc_plot(results, narrow=narrow)) for narrow in (False, True)],
-        margins=[(name, _drawn(svg)) for name, svg in plots.margin_plots(results)],
-        cost=[_drawn(plots.cost_plot(results, narrow=narrow)) for narrow in (False, True)],
+        palette=[(variable, colour) for colour, variable in VARIABLES.items()],
+        roc=[_drawn(roc_plot(results, narrow=narrow)) for narrow in (False, True)],
+        ft_auc=[_drawn(ft_auc_plot(results, narrow=narrow)) for narrow in (False, True)],
+        margins=[(name, _drawn(svg)) for name, svg in margin_plots(results)],
+        cost=[_drawn(cost_plot(results, narrow=narrow)) for narrow in (False, True)],
     )  # fmt: skip
 
 
@@ -81,13 +87,13 @@ class Look:
     variable: str
     badge: str
     sign: str
-    said: str
+    sentence: str
     caution: str
     notes: dict[str, str]
     bar: float | None
 
     @classmethod
-    def of(cls, model: ModelResult, style: plots.Style, retrained: Sequence[ModelResult]) -> Look:
+    def of(cls, model: ModelResult, style: Style, retrained: Sequence[ModelResult]) -> Look:
         """How a model is shown beside the retrained ones."""
         kind, sign, _ = wording.VERDICTS[model.verdict]
         fraction = model.share_of_retraining
@@ -95,7 +101,7 @@ class Look:
             variable=style.variable,
             badge=kind,
             sign=sign,
-            said=wording.at_margin(model.verdict, model.margin),
+            sentence=wording.at_margin(model.verdict, model.margin),
             caution=wording.caution(model, retrained),
             notes=wording.notes(model.settings),
             bar=None if fraction is None else round(min(100.0, max(0.0, 100 * fraction)), 1),

@@ -7,16 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from obliviate.report.wording import MISSING, extent, number, span
-from obliviate.results.schema import (
-    Distance,
-    Distances,
-    Findings,
-    Interval,
-    ModelResult,
-    Part,
-    Percentiles,
-    UtilityFigure,
-)
+from obliviate.results.findings import Findings
+from obliviate.results.model import Distance, Distances, ModelResult, Percentiles, UtilityFigure
+from obliviate.results.values import Interval, Part
 
 Cell: TypeAlias = tuple[str, str]
 """A figure and what stands small below it."""
@@ -107,8 +100,8 @@ def rates(findings: Findings) -> Table:
         return number(rate.tpr.value), span(rate.tpr, "–")
 
     rows = [(model, [cell(model, name, place) for name, place in places]) for model in models]
-    found = [[model.attacks[name].rates[place].tpr for model in _retrained(models)] for name, place in places]
-    floor = [extent([None if rate is None else rate.value for rate in column]) for column in found]
+    rates = [[model.attacks[name].rates[place].tpr for model in _retrained(models)] for name, place in places]
+    floor = [extent([None if rate is None else rate.value for rate in column]) for column in rates]
     heads = [
         f"{findings.titles[name]}, TPR at {first.attacks[name].rates[place].fpr:g} % FPR" for name, place in places
     ]
@@ -128,8 +121,8 @@ DISTANCES = {"js": "JS, bits", "softmax": "L2 of softmax", "agreement": "agreeme
 
 def distances(models: Sequence[ModelResult]) -> Table | None:
     """Distances of outputs to those of the retrained models, for every part; None without them."""
-    known = [(model, model.distances) for model in models if model.distances is not None]
-    if not known:
+    measured = [(model, model.distances) for model in models if model.distances is not None]
+    if not measured:
         return None
     columns: list[tuple[Part, str]] = [(part, kind) for part in PARTS for kind in DISTANCES]
 
@@ -141,29 +134,29 @@ def distances(models: Sequence[ModelResult]) -> Table | None:
         return 1 if kind == "agreement" else 3
 
     rows = [
-        (model, [(number(figure(found, part, kind), digits(kind)), "") for part, kind in columns])
-        for model, found in known
+        (model, [(number(figure(distances, part, kind), digits(kind)), "") for part, kind in columns])
+        for model, distances in measured
     ]
-    peers = [found for model, found in known if model.role == "retrained"]
-    floor = [extent([figure(found, part, kind) for found in peers], digits(kind)) for part, kind in columns]
+    peers = [distances for model, distances in measured if model.role == "retrained"]
+    floor = [extent([figure(distances, part, kind) for distances in peers], digits(kind)) for part, kind in columns]
     return Table(heads=[f"{part}: {DISTANCES[kind]}" for part, kind in columns], rows=rows, floor=floor)
 
 
 def klom(models: Sequence[ModelResult]) -> Table | None:
     """KLoM over the forget samples, each percentile above its floor; None without shadows."""
-    known = [(model, model.klom) for model in models if model.klom is not None]
-    if not known:
+    measured = [(model, model.klom) for model in models if model.klom is not None]
+    if not measured:
         return None
     names = list(Percentiles.model_fields)
     rows = [
         (
             model,
             [
-                (number(getattr(found.unlearned, name), 2), f"floor {number(getattr(found.floor, name), 2)}")
+                (number(getattr(klom.unlearned, name), 2), f"floor {number(getattr(klom.floor, name), 2)}")
                 for name in names
             ],
         )
-        for model, found in known
+        for model, klom in measured
     ]
     heads = [f"{name[1:]}th percentile" if name[1:].isdigit() else name for name in names]
     return Table(heads=heads, rows=rows, floor=[])
@@ -219,6 +212,6 @@ def _with_floor(
     """A column a key, and the range of the retrained models in every column."""
     rows = [(model, [_interval(figure(model, key)) for key in keys]) for model in models]
     peers = _retrained(models)
-    found = [[figure(model, key) for model in peers] for key in keys]
-    floor = [extent([None if interval is None else interval.value for interval in column]) for column in found]
+    figures = [[figure(model, key) for model in peers] for key in keys]
+    floor = [extent([None if interval is None else interval.value for interval in column]) for column in figures]
     return Table(heads=heads, rows=rows, floor=floor if peers else [])

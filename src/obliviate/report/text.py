@@ -7,7 +7,8 @@ from typing import Final
 
 from obliviate.audit.result import AuditResult
 from obliviate.report.wording import extent
-from obliviate.results.schema import Findings, ModelResult
+from obliviate.results.findings import Findings
+from obliviate.results.model import ModelResult
 
 FIRST: Final = ("model", "forget %", "retain %", "test %")
 LAST: Final = ("FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
@@ -76,7 +77,7 @@ def notes(findings: Findings) -> list[str]:
     floor = findings.floor
     against = "retrained models" if findings.baseline == "retrained" else "references that never saw them"
     margin = extent([model.margin for model in findings.models])
-    known = extent([floor.ft_auc_min, floor.ft_auc_max])
+    never_saw = extent([floor.ft_auc_min, floor.ft_auc_max])
     gap = floor.average_gap_mean
     parts = [
         *([] if gap is None else [f"gap: average distance to the {against}, which differ by {gap:.2f} themselves."]),
@@ -87,7 +88,7 @@ def notes(findings: Findings) -> list[str]:
         ),
     ]
     lines = [
-        f"FT-AUC: how well forgotten samples are told from unseen ones; {against}: {known}.",
+        f"FT-AUC: how well forgotten samples are told from unseen ones; {against}: {never_saw}.",
         f"Verdicts at margin {margin} points of AUC: smaller differences count as none.",
         *([" ".join(parts)] if parts else []),
     ]

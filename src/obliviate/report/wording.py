@@ -7,7 +7,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from obliviate.results.schema import PASSED, CoinTest, Interval, ModelResult, Results, Verdict
+from obliviate.results.canaries import CoinTest
+from obliviate.results.model import ModelResult
+from obliviate.results.schema import Results
+from obliviate.results.values import PASSED, Interval, Verdict
 
 MISSING: Final = "–"
 
@@ -142,10 +145,10 @@ def extent(values: Sequence[float | None], digits: int = 1) -> str:
     >>> extent([50.8, 49.4]), extent([50.8, 50.84]), extent([])
     ('49.4–50.8', '50.8', '–')
     """
-    known = [one for one in values if one is not None]
-    if not known:
+    figures = [value for value in values if value is not None]
+    if not figures:
         return MISSING
-    low, high = number(min(known), digits), number(max(known), digits)
+    low, high = number(min(figures), digits), number(max(figures), digits)
     return low if low == high else f"{low}–{high}"
 
 
@@ -166,14 +169,14 @@ def notes(settings: Mapping[str, Any]) -> dict[str, str]:
     >>> notes({"adversarial_found": 0.998})
     {'forget samples for which an adversarial example was found': '99.8 %'}
     """
-    found: dict[str, str] = {}
+    reported: dict[str, str] = {}
     for key, value in settings.items():
         words, is_share = NOTES.get(key, (key.replace("_", " "), False))
         if not isinstance(value, int | float) or isinstance(value, bool):
-            found[words] = plain(value)
+            reported[words] = plain(value)
         else:
-            found[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
-    return found
+            reported[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
+    return reported
 
 
 def at_margin(verdict: str, margin: float) -> str:

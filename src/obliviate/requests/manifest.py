@@ -50,13 +50,13 @@ def read_manifest(path: Path) -> Manifest:
         )
     remedy = "restore it, or delete it to make the model again"
     values = read_sealed_json(beside, FORMAT, remedy=remedy, error=CheckpointError)
-    known = {field.name: field.type for field in fields(Manifest)}
-    if odd := sorted(set(known) ^ set(values)):
+    declared = {field.name: field.type for field in fields(Manifest)}
+    if odd := sorted(set(declared) ^ set(values)):
         raise CheckpointError(f"expected the fields of {FORMAT}, got others in {beside} ({odd[0]}); it is foreign")
     for name, value in values.items():
         if not _TYPES.get(name, _text)(value):
             raise CheckpointError(
-                f"expected {name} to be {known[name]}, got {value!r:.60} in {beside}; the file is foreign: {remedy}"
+                f"expected {name} to be {declared[name]}, got {value!r:.60} in {beside}; the file is foreign: {remedy}"
             )
     return Manifest(**values)
 

@@ -37,7 +37,7 @@ def status(folder: Path) -> dict[str, Any]:
                 "after": None if request.after is None else request.after.id,
                 **({"asked": request.outcomes} if request.asked else {}),
                 "models": [_described(model) for model in models if model.slot.request == request.number],
-                **_found(requests.at(request.number)),
+                **_artefacts(requests.at(request.number)),
             }
             for request in requests.all
         ],
@@ -56,7 +56,7 @@ def _described(model: KeptModel) -> dict[str, Any]:
     return {"id": model.id, "label": model.label, **facts, "weights_sha256": manifest.weights_sha256}
 
 
-def _found(place: RequestFolder) -> dict[str, Any]:
+def _artefacts(place: RequestFolder) -> dict[str, Any]:
     paths = {"results": place.results, "report": place.report, "inspection": place.inspection}
     finished = {path.stem for path in place.models.glob("*.json")}
     return {

@@ -128,11 +128,11 @@ class Requests:
     def _continued(self, number: int, served: KeptModel) -> tuple[int, Parent]:
         parent = Parent(served.id, served.label, served.manifest.weights_sha256)
         if number <= len(self.all):
-            known = self.numbered(number).after
-            assert known is not None
-            if known.weights_sha256 != parent.weights_sha256:
+            origin = self.numbered(number).after
+            assert origin is not None
+            if origin.weights_sha256 != parent.weights_sha256:
                 raise WorkspaceError(
-                    f"expected request {number} of {self.folder} to go on from {known.id}, as it has from the "
+                    f"expected request {number} of {self.folder} to go on from {origin.id}, as it has from the "
                     f"start, got {parent.id}; a folder has one model that serves: begin in a new folder to try another"
                 )
         return number, parent
@@ -145,10 +145,10 @@ class Requests:
         ]
         if len(named) == 1:
             return named[0]
-        known = ", ".join(model.id for model in named or models) or "there is none"
+        ids = ", ".join(model.id for model in named or models) or "there is none"
         problem = f"{text!r}, with which {len(named)} of them begin; write more of the id" if named else f"{text!r}"
         raise WorkspaceError(
-            f"expected the id of an unlearned model of {self.folder} to go on from ({known}), got {problem}"
+            f"expected the id of an unlearned model of {self.folder} to go on from ({ids}), got {problem}"
             + ("" if named else "; name one of them with --after")
         )
 
@@ -362,14 +362,14 @@ class Requests:
         """Enter what is there and not in the log, because a process was killed between the one and the other."""
         events = self.log.events
         asked = {(event.facts["request"], event.facts["ids_sha256"]) for event in events if event.kind == "asked"}
-        made = {event.facts["model"] for event in events if event.kind == "made"}
+        logged = {event.facts["model"] for event in events if event.kind == "made"}
         audited = {event.facts["request"]: event.facts["results_sha256"] for event in events if event.kind == "audited"}
         requests = self.all
         for request in requests:
             if (request.number, ids_sha256(request.ids)) not in asked:
                 self._log_request(request)
         for slot in self._slots():
-            if slot.id not in made:
+            if slot.id not in logged:
                 self._log_model(slot)
         for request in requests:
             digest = self._results_sha256(request.number)

@@ -14,7 +14,7 @@ from obliviate.results.schema import SCHEMA, Results
 PAGE = f"""# results.json
 
 Schema name: `{SCHEMA}`. This page and [its JSON Schema](results.schema.json) are made from the types in
-[`obliviate.results.schema`](../src/obliviate/results/schema.py) by `python scripts/make_results_schema.py`.
+[`obliviate.results`](../src/obliviate/results/schema.py) by `python scripts/make_results_schema.py`.
 `obliviate.results.file.read` reads a file and checks it; another version is refused by name.
 
 **Units.** Accuracies, AUCs, rates, shares, gaps, differences, margins and resolutions are in **percent** (or percentage
@@ -46,11 +46,11 @@ def page() -> str:
 
 def _types(cls: type[BaseModel]) -> list[type[BaseModel]]:
     """A type and all that its fields are made of, each once, breadth first."""
-    found = [cls]
-    for one in found:
-        for field in one.model_fields.values():
-            found += [inner for inner in _models(field.annotation) if inner not in found]
-    return found
+    types = [cls]
+    for outer in types:
+        for field in outer.model_fields.values():
+            types += [inner for inner in _models(field.annotation) if inner not in types]
+    return types
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

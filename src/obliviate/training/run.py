@@ -27,7 +27,7 @@ from obliviate.data.loading import Batches, PairedBatches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
-from obliviate.task import Task
+from obliviate.task import InputSpace, Task
 from obliviate.training import optimizers, schedules, shards
 from obliviate.training.compute import Compute
 from obliviate.training.determinism import repeatable
@@ -49,7 +49,7 @@ GradientScale = Mapping[str, Float[Tensor, "..."]]
 Loss = Callable[..., Tensor]
 """A scalar loss of (model, batch), or of (model, forget batch, retain batch) for paired batches."""
 
-P = TypeVar("P", nn.Module, Split, Samples, Batch, Tensor)
+P = TypeVar("P", nn.Module, Split, Samples, Batch, Tensor, InputSpace)
 
 TICK: Final = 0.1  # seconds between two reports of progress
 

@@ -11,7 +11,8 @@ from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
 from obliviate.experiment import Experiment
 from obliviate.methods.base import Method, settle
-from obliviate.references.jobs import Executor, check_makers
+from obliviate.references.completion import check_makers
+from obliviate.references.executors import Executor
 from obliviate.references.plan import MOST, check_count
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
@@ -24,7 +25,7 @@ from obliviate.workflow import TrainedModel
 
 @dataclass(frozen=True)
 class Makers:
-    """Who trains references and makes shadows: so many local processes, or an executor (`references.jobs`).
+    """Who trains references and makes shadows: so many local processes, or an executor (`references.completion`).
 
     Raises AuditError for both at once.
     """

@@ -28,7 +28,7 @@ from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
-from obliviate.references.jobs import Executor
+from obliviate.references.executors import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.requests import KeptModel, Manifest, Parent, Request, RequestFolder, Requests
 from obliviate.results import file as results_file

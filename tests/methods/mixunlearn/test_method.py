@@ -21,6 +21,7 @@ from obliviate.methods.mixunlearn.method import GAP, LEVEL, SPREAD, MixUnlearn
 from obliviate.methods.mixunlearn.mix_block import MixBlock
 from obliviate.methods.relative import whole
 from obliviate.task import Classification, InputSpace, Task
+from obliviate.testing.interruptions import MOMENTS, resumes
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
@@ -563,8 +564,8 @@ def test_a_text_model_is_trained_alike_after_a_kill(tmp_path: Path) -> None:
     model, split, task = text_world()
     samples = split.forget.joined(split.kept)
     bench = testing.Bench(model, task, Recipe(model=Words), samples, split, samples)
-    for moment in testing.MOMENTS:
-        assert testing.resumes(SMALL, bench, tmp_path / moment.replace(" ", "-"), moment)
+    for moment in MOMENTS:
+        assert resumes(SMALL, bench, tmp_path / moment.replace(" ", "-"), moment)
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from obliviate.data.samples import Samples
 from obliviate.methods.mixunlearn.views import CODES, TableView, TextView, view_of
 from obliviate.task import Classification, InputSpace
+from obliviate.training.run import Run
 
 
 class Text(nn.Module):
@@ -24,15 +25,16 @@ class Text(nn.Module):
         return self.last(self.each(x if x.is_floating_point() else self.embed(x)).mean(1))
 
 
+TASK = Classification(classes=2, tokens=True)
 TOKENS = torch.tensor([[3, 8, 3, 0], [3, 1, 0, 0], [5, 8, 8, 8]])
 
 
 def text_view() -> tuple[TextView, Tensor]:
     model, samples = Text(), Samples.from_tensors(TOKENS, torch.tensor([0, 1, 0]))
-    space = Classification(classes=2, tokens=True).space(model)
+    space = TASK.space(model)
     assert space is not None
     x = space.lifted(samples).everything().x
-    view = view_of(model, space, x, [samples], name=None, maps=True, seed=0)
+    view = view_of(model, space, x, [samples], name=None, maps=True, run=Run(TASK))
     assert isinstance(view, TextView)
     return view, x
 
@@ -68,7 +70,7 @@ def test_a_channel_that_says_where_tokens_are_has_no_part_in_the_likeness_of_a_b
 def test_each_column_of_a_table_has_a_code_of_its_own() -> None:
     for columns in (5, CODES + 20):
         x = torch.rand(4, columns)
-        view = view_of(nn.Linear(columns, 2), InputSpace(0.0, 1.0), x, [], name=None, maps=True, seed=3)
+        view = view_of(nn.Linear(columns, 2), InputSpace(0.0, 1.0), x, [], name=None, maps=True, run=Run(TASK, seed=3))
         assert isinstance(view, TableView)
         codes = min(columns, CODES)
         found = view.map(x, x)
@@ -76,7 +78,7 @@ def test_each_column_of_a_table_has_a_code_of_its_own() -> None:
         torch.testing.assert_close(found.norm(dim=1)[..., 0], codes**0.5 * (2 * x - 1).abs())
         likeness = F.normalize(view.codes, dim=0).T @ F.normalize(view.codes, dim=0) - torch.eye(columns)
         assert likeness.abs().max() < (1e-6 if columns == codes else 0.8)
-        again = view_of(nn.Linear(columns, 2), InputSpace(0.0, 1.0), x, [], name=None, maps=True, seed=3)
+        again = view_of(nn.Linear(columns, 2), InputSpace(0.0, 1.0), x, [], name=None, maps=True, run=Run(TASK, seed=3))
         assert isinstance(again, TableView)
         assert again.codes.equal(view.codes)
 
@@ -85,5 +87,5 @@ def test_rows_are_compared_in_units_of_their_columns_ranges() -> None:
     low, high = torch.tensor([0.0, -100.0, 0.0]), torch.tensor([1.0, 300.0, 1.0])
     space = InputSpace(low, high, free=torch.tensor([True, True, False]))
     x = torch.tensor([[0.25, 200.0, 1.0]])
-    view = view_of(nn.Linear(3, 2), space, x, [], name=None, maps=False, seed=0)
+    view = view_of(nn.Linear(3, 2), space, x, [], name=None, maps=False, run=Run(TASK))
     torch.testing.assert_close(view.vector(x, x), F.normalize(torch.tensor([[-0.5, 0.5, 1.0]])))

@@ -146,9 +146,9 @@ class MixUnlearn:
         check_positive(self, "tau_gen", "tau_mix", "tau_real", "omega")
         check_positive(self, "alpha", "temperature", "generator_learning_rate", "generator_every")
         for name, kind in (("labels", Labels), ("steps", Steps), ("pairing", Pairing)):
-            if getattr(self, name) not in (known := get_args(kind)):
+            if getattr(self, name) not in (choices := get_args(kind)):
                 raise MethodError(
-                    f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
+                    f"expected {name} of {', '.join(choices)}, got {getattr(self, name)!r}; name one of them"
                 )
         if not 0 <= self.adversary_momentum < 1:
             raise MethodError(
@@ -177,11 +177,11 @@ class MixUnlearn:
         return replace(self, epochs=max(2, math.ceil(max(passes(self) * retain, LEAST_STEPS) / per_epoch)))
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        space = self.check(model, split, run)
+        space = run.place(self.check(model, split, run))
         epochs, size = whole(self.settled(split), "epochs", "batch_size")
         mixing = _Mixing(self, model, split, space, run)
         optimizer = run.optimizer(model, self)
-        forget, retain = (run.augmented(one) for one in (split.forget, split.kept))
+        forget, retain = (run.augmented(samples) for samples in (split.forget, split.kept))
         per_epoch = len(run.paired(forget, retain, size, 0, steps=self.steps))
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
 
@@ -213,8 +213,8 @@ class MixUnlearn:
                 f"expected images (channels height width), rows of a table or tokens for {self.name}, got samples of "
                 f"shape {shape}; reshape them, or use a method that needs only a loss"
             )
-        known = np.concatenate([split.forget.ids, split.kept.ids])
-        if len(unknown := np.setdiff1d(np.array(self.unlabelled or (), dtype=str), known)):
+        ids = np.concatenate([split.forget.ids, split.kept.ids])
+        if len(unknown := np.setdiff1d(np.array(self.unlabelled or (), dtype=str), ids)):
             raise MethodError(
                 f"expected unlabelled ids of the forget or the retain set, got {shown(unknown)} of neither; "
                 "correct the list"
@@ -263,9 +263,9 @@ class _Mixing:
         self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
         x = run.place(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget))))).x
-        maps, seed = method.generator or method.layer is not None, derive(run.seed, "columns")
-        known = (split.forget, split.kept)
-        self.view = view_of(self.original, space, x, known, name=method.layer, maps=maps, seed=seed)
+        maps = method.generator or method.layer is not None
+        compared = (split.forget, split.kept)
+        self.view = view_of(self.original, space, x, compared, name=method.layer, maps=maps, run=run)
         self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:
@@ -315,11 +315,11 @@ class _Mixing:
 
     def _mixed(self, model: nn.Module, pairs: _Pairs, share: Tensor | float) -> Float[Tensor, "n ..."]:
         """Mix the samples of each pair as a model has them; its gradients go into embeddings, if it has such."""
-        first, second = (self.space.live(model, one) for one in pairs.inputs)
+        first, second = (self.space.live(model, inputs) for inputs in pairs.inputs)
         return self.space.mixed(first, second, share)
 
     def _mask(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Float[Tensor, "n 1 height width"]:
-        first, second = (self.view.present(one) for one in pairs.points)
+        first, second = (self.view.present(points) for points in pairs.points)
         present = None if first is None or second is None else (first, second)
         return generator(*pairs.features, lam, self.view.size(pairs.points[0]), present)
 
@@ -331,8 +331,8 @@ class _Mixing:
         if self.method.neighbours is None:
             return torch.ones(len(split.forget), device=self.run.device)
         forget, targets = (torch.cat(parts) for parts in zip(*self._looked_at(split.forget), strict=True))
-        said = nearest(forget, self._looked_at(split.kept), self.method.neighbours).mean(1)
-        return 1 - F.cosine_similarity(said, targets)
+        neighbouring = nearest(forget, self._looked_at(split.kept), self.method.neighbours).mean(1)
+        return 1 - F.cosine_similarity(neighbouring, targets)
 
     def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
         """What all samples are compared by, and their targets, chunk by chunk."""
@@ -349,8 +349,8 @@ class _Mixing:
                 return x, None if self.labels_suffice else self.original(x)
             if self.labels_suffice:
                 return features(self.original, x, layer), None
-            logits, found = with_features(self.original, x, layer)
-            return found, logits
+            logits, layer_output = with_features(self.original, x, layer)
+            return layer_output, logits
 
     def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
         points = self.space.points(forget.x), self.space.points(retain.x)
@@ -369,16 +369,16 @@ class _Mixing:
         return _Pairs(forget.x, retain.x, p, q, level, partner, points, maps, kept)
 
     def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
-        known = F.one_hot(batch.y, self.classes).float()
+        labelled = F.one_hot(batch.y, self.classes).float()
         if logits is None:
-            return known
+            return labelled
         predicted = logits.float().softmax(1)
         if self.method.sharpen:
             predicted = sharpen(predicted, self.method.temperature)
         if self.method.labels == "agnostic":
             return predicted
         hidden = np.isin(batch.ids, np.array(self.method.unlabelled or (), dtype=str))
-        return torch.where(self.run.place(torch.from_numpy(hidden))[:, None], predicted, known)
+        return torch.where(self.run.place(torch.from_numpy(hidden))[:, None], predicted, labelled)
 
 
 @torch.no_grad()

@@ -32,10 +32,10 @@ class MixBlock(nn.Module):
         self.query = nn.Conv2d(channels + 1, inner, kernel_size=1)
         self.key = nn.Conv2d(channels + 1, inner, kernel_size=1)
         self.value = nn.Conv2d(channels + 1, 1, kernel_size=1)
-        for one in (self.query, self.key, self.value):
-            nn.init.normal_(one.weight, std=0.01)
-            assert one.bias is not None
-            nn.init.zeros_(one.bias)
+        for layer in (self.query, self.key, self.value):
+            nn.init.normal_(layer.weight, std=0.01)
+            assert layer.bias is not None
+            nn.init.zeros_(layer.bias)
 
     def forward(
         self,
@@ -52,14 +52,14 @@ class MixBlock(nn.Module):
         """
         maps = [_with_channel(self._small(first), lam), _with_channel(self._small(second), 1 - lam)]
         queries, keys, values = (
-            [layer(one).flatten(2) for one in maps] for layer in (self.query, self.key, self.value)
+            [layer(features).flatten(2) for features in maps] for layer in (self.query, self.key, self.value)
         )
         logits = []
         for own, other in ((0, 1), (1, 0)):
             fit = (queries[own].transpose(1, 2) @ keys[other] / queries[own].shape[1] ** 0.5).float()
             if present is not None:
-                there = present[own].flatten(1)
-                fit = fit.masked_fill(~(there | ~there.any(1, keepdim=True))[:, None], -torch.inf)
+                visible = present[own].flatten(1)
+                fit = fit.masked_fill(~(visible | ~visible.any(1, keepdim=True))[:, None], -torch.inf)
             logits.append(fit.softmax(-1) @ values[own].transpose(1, 2).float())
         # A softmax over two is the sigmoid of their difference, and enlarging is linear: one map instead of two.
         difference = (logits[0] - logits[1]).transpose(1, 2).unflatten(2, maps[0].shape[2:])

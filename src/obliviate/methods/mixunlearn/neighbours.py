@@ -29,11 +29,13 @@ def rarity(texts: Iterable[Int[Tensor, "_ length"]], vocabulary: int) -> Float[T
     >>> rarity([torch.tensor([[1, 2], [1, 1]])], 4)
     tensor([0.0000, 0.0000, 0.6931, 0.0000])
     """
-    total, found = 0, torch.zeros(vocabulary)
-    for part in texts:
-        held = torch.zeros(len(part), vocabulary, device=part.device).scatter_(1, part.long(), 1.0)
-        found, total = found.to(part.device) + held.sum(0), total + len(part)
-    return torch.where(found > 0, (total / found).log(), 0.0)
+    total, chunks = 0, list[Tensor]()
+    for tokens in texts:
+        containing = torch.zeros(len(tokens), vocabulary, device=tokens.device).scatter_(1, tokens.long(), 1.0)
+        chunks.append(containing.sum(0))
+        total += len(tokens)
+    frequency = torch.stack(chunks).sum(0)
+    return torch.where(frequency > 0, (total / frequency).log(), 0.0)
 
 
 def bag_of_words(
@@ -68,12 +70,12 @@ def nearest(
              [3.]]])
     """
     likeness = wanted.new_empty(len(wanted), 0)
-    found, sayings, seen = torch.empty_like(likeness, dtype=torch.long), list[Tensor](), 0
+    rows, sayings, seen = torch.empty_like(likeness, dtype=torch.long), list[Tensor](), 0
     for vectors, saying in among:
         places = torch.arange(seen, seen + len(vectors), device=wanted.device).expand(len(wanted), -1)
-        likeness, found = torch.cat([likeness, wanted @ vectors.T], 1), torch.cat([found, places], 1)
+        likeness, rows = torch.cat([likeness, wanted @ vectors.T], 1), torch.cat([rows, places], 1)
         likeness, order = likeness.topk(min(k, likeness.shape[1]), dim=1)
-        found = found.gather(1, order)
+        rows = rows.gather(1, order)
         sayings.append(saying)
         seen += len(vectors)
-    return torch.cat(sayings)[found]
+    return torch.cat(sayings)[rows]

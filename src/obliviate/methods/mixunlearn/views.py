@@ -11,12 +11,13 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
-from obliviate.data.loading import Batches
+from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
 from obliviate.methods.mixunlearn.neighbours import bag_of_words, direction, rarity
 from obliviate.task import InputSpace
 from obliviate.training.features import feature_layer, sequence_layer, with_features
+from obliviate.training.run import Run
 
 CHUNK: Final = 500  # texts whose tokens are counted together
 CODES: Final = 32  # channels of a table's map; up to so many columns, each has one of its own
@@ -114,12 +115,12 @@ class TableView:
     side: ClassVar[int | None] = None
 
     @classmethod
-    def of(cls, space: InputSpace, x: Float[Tensor, "n d"], seed: int) -> TableView:
-        columns = x.shape[1]
+    def of(cls, space: InputSpace, x: Float[Tensor, "n d"], run: Run) -> TableView:
+        columns, seed = x.shape[1], derive(run.seed, "columns")
         codes = torch.eye(columns)
         if columns > CODES:
             codes = F.normalize(torch.randn(CODES, columns, generator=torch.Generator().manual_seed(seed)), dim=0)
-        return cls(space, len(codes) ** 0.5 * codes.to(x.device))  # channels are about as large as those of a layer
+        return cls(space, len(codes) ** 0.5 * run.place(codes))  # channels are about as large as those of a layer
 
     def map(self, seen: Tensor, x: Tensor) -> Tensor:
         return (self.space.scaled(x)[:, None] * self.codes)[..., None]
@@ -156,12 +157,18 @@ class TextView:
 
     @classmethod
     def of(
-        cls, model: Any, space: InputSpace, x: Float[Tensor, "n length d"], name: str | None, samples: Iterable[Samples]
+        cls,
+        model: Any,
+        space: InputSpace,
+        x: Float[Tensor, "n length d"],
+        name: str | None,
+        texts: Iterable[Samples],
+        run: Run,
     ) -> TextView:
         assert space.lift is not None
         tokens = torch.arange(model.vocabulary, device=x.device)
-        texts = (batch.x.to(x.device) for one in samples for batch in Batches(one, CHUNK))
-        weight = rarity(texts, model.vocabulary).to(x.device)
+        chunks = (batch.x for samples in texts for batch in run.in_order(samples, CHUNK))
+        weight = rarity(chunks, model.vocabulary)
         weight = weight * space.lift(tokens[:, None]).flatten(1).any(1)  # padding is no word
         return cls(space, name, weight)
 
@@ -197,7 +204,7 @@ def view_of(
     *,
     name: str | None,
     maps: bool,
-    seed: int,
+    run: Run,
 ) -> View:
     """How the model sees points such as `x`: the layer of its maps is `name`, or chosen, or none where `maps` is false.
 
@@ -205,11 +212,11 @@ def view_of(
     Raises MethodError for an image model without maps, or a layer that is not there or has none.
     """
     if space.token is not None:
-        return TextView.of(model, space, x, sequence_layer(model, x, name=name) if maps else None, samples)
+        return TextView.of(model, space, x, sequence_layer(model, x, name=name) if maps else None, samples, run)
     if x.ndim == 4:
         return ImageView.of(model, x, name) if maps else ImageView(None, None)
     if name is not None:
         raise MethodError(
             f"expected no layer for rows of a table, whose columns no layer keeps apart, got {name!r}; leave it out"
         )
-    return TableView.of(space, x, seed)
+    return TableView.of(space, x, run)

@@ -1,0 +1,101 @@
+"""All models of a job: those that are missing are made here, in local processes, or by an executor that is given."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from obliviate._util.files import WORK, remove_leftovers
+from obliviate._util.locks import locked
+from obliviate.errors import AuditError, RecipeError, WorkspaceError
+from obliviate.references.executors import Executor, make_by_executor
+from obliviate.references.jobs import JOB, Job, make
+from obliviate.references.processes import make_by_processes, pass_on_notes
+from obliviate.references.records import is_finished
+from obliviate.training.device import chosen
+from obliviate.training.run import Progress, silent
+
+
+def check_makers(workers: int | None, executor: Executor | None) -> None:
+    """Refuse workers and an executor at once; raises AuditError.
+
+    >>> check_makers(2, None)
+    """
+    if executor is not None and workers is not None:
+        raise AuditError(f"expected workers or an executor, got workers={workers} and an executor; leave one out")
+
+
+def complete(
+    job: Job,
+    folder: Path,
+    models: int,
+    *,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> None:
+    """Make those of the models 0 … `models` − 1 that are not yet in `folder`, which nobody else may be working in.
+
+    `workers` local processes work side by side, one thread each; 0 works in this process, which is the default on a
+    GPU and for a job that other processes cannot do. An `executor` is given every model as a function call; its
+    processes must see `folder`.
+
+    Raises RecipeError or MethodError, before any work, for a job that other processes cannot do; AuditError for both
+    workers and an executor; WorkspaceError when another process works in the folder; TrainingError for a failure.
+    """
+    check_makers(workers, executor)
+    count = _workers(job, workers, executor)
+
+    def missing() -> list[int]:
+        return [member for member in range(models) if not is_finished(folder, job.kind, member)]
+
+    def report() -> None:
+        progress(job.stage, models - len(missing()), models)
+
+    if not missing():
+        with (
+            suppress(WorkspaceError),
+            locked(folder, patience=0),
+        ):  # another process that is at work there sweeps itself
+            _sweep(folder)
+        return
+    with locked(folder) as lock:
+        _sweep(folder)
+        members = missing()
+        report()
+        try:
+            if executor is not None:
+                make_by_executor(executor, job, folder, members, report)
+            elif count:
+                make_by_processes(job, folder, members, min(count, len(members)), report, lock)
+            else:
+                for member in members:
+                    make(job, folder, member)
+                    report()
+        finally:  # whatever happened, no copy of the samples stays; it is written again when it is needed
+            (folder / JOB).unlink(missing_ok=True)
+        _sweep(folder)
+        pass_on_notes(folder)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed processes left, but not what unfinished models need to go on."""
+    (folder / JOB).unlink(missing_ok=True)
+    remove_leftovers(folder)
+    for work in sorted((folder / WORK).glob("*")):
+        kind, _, member = work.name.rpartition("-")
+        if member.isdecimal() and is_finished(folder, kind, int(member)):
+            shutil.rmtree(work)
+    if (folder / WORK).exists() and not any((folder / WORK).iterdir()):
+        (folder / WORK).rmdir()
+
+
+def _workers(job: Job, asked: int | None, executor: Executor | None) -> int:
+    problem = job.portable
+    if (asked or executor is not None) and problem is not None:
+        raise RecipeError(problem)
+    if asked is None:
+        return (os.cpu_count() or 1) if problem is None and chosen().type == "cpu" else 0
+    return asked
