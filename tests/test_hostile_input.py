@@ -14,7 +14,8 @@ import pytest
 
 from obliviate._util import files
 from obliviate._util.files import read_sealed_json, write_atomically, write_json, write_sealed_json
-from obliviate.cli import main, printing
+from obliviate.cli import main
+from obliviate.cli.printing.unlearning import print_asked
 from obliviate.data.samples import Samples
 from obliviate.data.sources import load_data
 from obliviate.errors import DataError, RecipeError, WorkspaceError
@@ -295,7 +296,7 @@ def test_what_users_call_things_is_not_read_as_markup(cli: Cli, folder: Path) ->
     code, _, err = cli("unlearn", "fine_tune", "--out", folder, "--forget", "owner:[/b]3", "--set", "epochs=1")
     assert code == 0, err
     assert "(owner [/b]3)" in cli("status", "--out", folder)[1]
-    printing.asked([{"asked": "[/b]", "found": "", "status": "unknown"}])
+    print_asked([{"asked": "[/b]", "found": "", "status": "unknown"}])
 
 
 # ------------------------------------------------------------------------------------------- requests as they arrive

@@ -28,7 +28,7 @@ from obliviate.results.file import read
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
-from obliviate.workspace import Workspace, folder, forget
+from obliviate.workspace import Canaries, NewRequest, ReportSettings, Workspace, auditing, forget
 
 ASCENT = GradientAscent(learning_rate=0.01)
 
@@ -49,7 +49,8 @@ def source(tiny: Samples, tmp_path: Path) -> Path:
 def begin(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> Open:
     def begin(**changed: Any) -> Workspace:
         given: dict[str, Any] = {"source": str(source), "recipe": tiny_recipe, "seed": 0} | changed
-        return Workspace.create(given.pop("folder", tmp_path / "run"), **given)
+        planned = {name: given.pop(name) for name in ("coins", "noise", "noise_scale") if name in given}
+        return Workspace.create(given.pop("folder", tmp_path / "run"), canaries=Canaries(**planned), **given)
 
     return begin
 
@@ -193,7 +194,7 @@ def test_a_rule_for_forget_sets_is_one_line_of_a_table(
 def test_a_forget_set_may_be_a_rule_and_is_chosen_as_the_model_forgets(begin: Open) -> None:
     work = begin()
     last = Rule("last", lambda among: Chosen(among.train.ids[-2:].tolist(), "the last two"))
-    made = work.unlearn(ASCENT, forget=last)
+    made = work.unlearn(ASCENT, request=NewRequest(forget=last))
     assert made.role == "unlearned"
     assert (work.split.forget.ids.tolist(), work.rule) == (["s38", "s39"], "the last two")
 
@@ -201,11 +202,11 @@ def test_a_forget_set_may_be_a_rule_and_is_chosen_as_the_model_forgets(begin: Op
 def test_a_choice_for_a_request_that_is_refused_is_taken_back(begin: Open) -> None:
     work = begin()
     with pytest.raises(MethodError):
-        work.unlearn(SISA(), forget="class:1")
+        work.unlearn(SISA(), request=NewRequest(forget="class:1"))
     assert not work.requests
     work.choose("class:2")
     with pytest.raises(MethodError):
-        work.unlearn(SISA(), forget="class:2")
+        work.unlearn(SISA(), request=NewRequest(forget="class:2"))
     assert work.requests
 
 
@@ -218,7 +219,7 @@ def test_columns_stay_beside_their_samples_where_coins_leave_some_out(source: Pa
     assert len(train) < 40
     assert owners.tolist() == [f"of {name}" for name in train.ids]
     for name in train.ids[:3]:
-        assert work.preview(ASCENT, forget=f"owner:of {name}")["ids"] == [name]
+        assert work.preview(ASCENT, request=NewRequest(forget=f"owner:of {name}"))["ids"] == [name]
 
 
 def test_without_a_forget_set_there_is_no_split(begin: Open) -> None:
@@ -371,7 +372,7 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     work.unlearn(ASCENT)
     told: list[tuple[str, float, float]] = []
     values = replace(work, progress=lambda *one: told.append(one)).audit(
-        references=6, retrained=2, workers=0, command="obliviate audit"
+        references=6, retrained=2, workers=0, report=ReportSettings(command="obliviate audit")
     )
     assert read(work.place().results) == values
     assert work.place().report.exists()
@@ -467,11 +468,11 @@ def test_an_audit_that_can_acquit_nobody_says_so_in_the_dry_run_and_before_the_w
     begin: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     work = begin()
-    told = work.preview(FineTune(), forget="random:0.2")
+    told = work.preview(FineTune(), request=NewRequest(forget="random:0.2"))
     assert told["resolution"] > 10
     assert "forget and 20 unseen samples resolves about" in told["outlook"]
     assert "can acquit nobody at a margin of 10" in told["outlook"]
-    work.unlearn(FineTune(epochs=1), forget="random:0.2")
+    work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.2"))
     values = work.audit(references=4, retrained=0, workers=0).to_dict()
     (message,) = [record.getMessage() for record in caplog.records if "acquit nobody" in record.getMessage()]
     assert message == told["outlook"]
@@ -1056,8 +1057,8 @@ def test_an_audit_that_is_killed_never_leaves_scores_or_a_page_of_another_beside
     work.choose("random:0.25")
     work.audit(references=6, retrained=2, workers=0)
     for module, name, left in (
-        (folder.results_file, "write", {"results.json"}),
-        (folder, "write_report", {"results.json", "scores.npz"}),
+        (auditing.results_file, "write", {"results.json"}),
+        (auditing, "write_report", {"results.json", "scores.npz"}),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
@@ -1071,9 +1072,9 @@ def test_a_refused_request_is_logged_with_the_reason(begin: Open) -> None:
     with pytest.raises(DataError):
         work.choose(["s01", "nobody"])
     with pytest.raises(MethodError):
-        work.unlearn(SISA(), forget="class:1")
+        work.unlearn(SISA(), request=NewRequest(forget="class:1"))
     with pytest.raises(DataError):
-        work.preview(ASCENT, forget=["nobody"])  # which changes nothing
+        work.preview(ASCENT, request=NewRequest(forget=["nobody"]))  # which changes nothing
     log = Requests(work.folder).log.events
     assert [(event.kind, event.facts.get("request"), event.facts.get("error")) for event in log] == [
         ("refused", None, "DataError"),

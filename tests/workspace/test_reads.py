@@ -10,7 +10,7 @@ from obliviate.data import sources
 from obliviate.methods.fine_tune import FineTune
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
-from obliviate.workspace import Workspace
+from obliviate.workspace import NewRequest, Portion, Workspace
 
 
 @pytest.fixture
@@ -29,13 +29,15 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 
 def test_no_command_reads_the_weights_of_a_model_twice(tmp_path: Path, reads: Counter[Path]) -> None:
     recipe = Recipe(epochs=1, batch_size=64, precision="float32")
-    work = Workspace.create(tmp_path / "run", source=sources.EMBEDDED, recipe=recipe, seed=0, train_size=300)
+    work = Workspace.create(
+        tmp_path / "run", source=sources.EMBEDDED, recipe=recipe, seed=0, portion=Portion(train_size=300)
+    )
     work.train()
-    first = work.unlearn(FineTune(epochs=1), forget="random:0.1")
+    first = work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.1"))
     work.retrained(2)
     commands = {
         "unlearn": lambda: work.unlearn(FineTune(epochs=2)),
-        "go on": lambda: work.unlearn(FineTune(epochs=1), forget="random:0.1", after=first.id),
+        "go on": lambda: work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.1", after=first.id)),
         "audit": lambda: work.audit(references=4, retrained=2, request=1, workers=0),
         "inspect": lambda: work.inspect(retrained=2, request=1, epochs=1),
     }
