@@ -63,6 +63,7 @@ from obliviate.training.inference import mean_loss as mean_loss
 from obliviate.training.inference import outputs as outputs
 from obliviate.training.recipe import Recipe as Recipe
 from obliviate.training.run import Run as Run
+from obliviate.workflow import adopt as adopt
 from obliviate.workflow import Measuring as Measuring
 from obliviate.workflow import Session as Session
 from obliviate.workflow import TrainedModel as TrainedModel

@@ -39,7 +39,7 @@ class Outer:
 def test_unknown_names_are_refused_and_the_known_ones_listed(name: str):
     listed = {
         "model": ", ".join(ARCHITECTURES),
-        "optimizer": "sgd, adam, adamw",
+        "optimizer": r"sgd, adam, adamw, or of torch\.optim \(.*\)",
         "schedule": ", ".join(SCHEDULES),
         "augmentation": "none, crop_flip",
         "precision": "auto, bfloat16, float32",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from obliviate import inspection, workflow
@@ -13,13 +14,15 @@ from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.errors import AuditError
+from obliviate.errors import AuditError, MethodError, TrainingError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
 from obliviate.requests import KeptModel, Request
 from obliviate.results import file as results_file
 from obliviate.results.schema import Results
 from obliviate.task import Classification
+from obliviate.training.run import Run
+from obliviate.training.scale import Scale
 from obliviate.workflow import TrainedModel
 from obliviate.workspace import evidence, making, scores
 from obliviate.workspace.contents import Contents
@@ -67,6 +70,7 @@ def audit(
     retrain: Retrain,
 ) -> Results:
     """Audit every model of a request; write `results.json` and `report.html` in its folder."""
+    contents.origin.recipe.check_trainable()
     evidence.check_counts(references=wanted.references, retrained=wanted.retrained)
     workflow.check_margins(settings)
     since = time.monotonic() if report.since is None else report.since
@@ -177,16 +181,36 @@ def _shadows(
     makers: Makers,
 ) -> tuple[dict[str, ShadowPool], list[str]]:
     """Shadows of every unlearned model, after the requests before; and of which models there are none, and why."""
-    earlier = [
-        (contents.requests.served(later).manifest, contents.split_of(later - 1)) for later in range(2, number + 1)
-    ]
-    return evidence.make_shadows(
-        [(model, kept.manifest) for kept, model in zip(*models, strict=True)],
-        split,
-        earlier,
-        pool,
-        contents.origin.experiment,
-        makers,
-        contents.progress_of,
-        lambda count: making.teachers(contents, count),
-    )
+    earlier = [contents.requests.served(later).manifest for later in range(2, number + 1)]
+    shadows: dict[str, ShadowPool] = {}
+    notes: list[str] = []
+    for kept, model in zip(*models, strict=True):
+        if model.role != "unlearned":
+            continue
+        try:
+            chain = [(manifest, contents.split_of(place)) for place, manifest in enumerate(earlier, start=1)]
+            shadows[model.label] = workflow.train_shadows(
+                contents.origin.experiment,
+                pool,
+                [
+                    evidence.made_by(manifest, request, partial(_scale, contents, place, manifest.seed))
+                    for place, (manifest, request) in enumerate([*chain, (kept.manifest, split)], start=1)
+                ],
+                teachers=evidence.teachers_of([kept.manifest, *earlier], partial(making.teachers, contents)),
+                workers=makers.workers,
+                executor=makers.executor,
+                progress=contents.progress_of(model.label),
+            )
+        except (MethodError, TrainingError) as error:
+            notes.append(f"{model.label} was audited without U-LiRA, for it has no shadows: {error}")
+    return shadows, notes
+
+
+def _scale(contents: Contents, number: int, seed: int) -> Scale:
+    """What relative settings of a method were multiples of when it served a request."""
+    recipe = contents.origin.recipe
+    if Scale.told_by(recipe):
+        return Scale.of(recipe)
+    served = making.served(contents, number)
+    run = Run(served.task, seed=seed, recipe=recipe)
+    return run.scale(served.model, workflow.kept(contents.split_of(number)))

@@ -11,6 +11,7 @@ from obliviate.data.history import History
 from obliviate.data.ids import as_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.errors import WorkspaceError
 from obliviate.requests import KeptModel, Manifest, Requests
 from obliviate.training.run import Progress, silent
 from obliviate.workflow import TrainedModel
@@ -42,7 +43,7 @@ class Contents:
         return ModelFiles(
             self.requests,
             origin.task,
-            origin.recipe,
+            origin.recipe if origin.recipe.trainable else None,
             origin.data.sha256,
             lambda: origin.recipe.build(seed=0),
             self.checkpoints,
@@ -84,6 +85,17 @@ class Contents:
     def models(self) -> list[TrainedModel]:
         """Every model: the original, then the others in the order of their making."""
         return [self.files.read(kept) for kept in self.requests.models()]
+
+    def addressed(self, text: str) -> KeptModel:
+        """The one model whose id is this text or begins with it; raises WorkspaceError for none, and for several."""
+        models = self.requests.models()
+        named = [kept for kept in models if kept.id == text] or [kept for kept in models if kept.id.startswith(text)]
+        if len(named) == 1 and text:
+            return named[0]
+        known = ", ".join(kept.id for kept in named or models) or "none"
+        raise WorkspaceError(
+            f"expected the id of a model of {self.folder} ({known}), got {text!r}; `obliviate status` lists them"
+        )
 
     def compared(self, number: int) -> list[KeptModel]:
         """The models of one request: what it began from, then what came of it; none of them read yet.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.lookup import Unknown
 from obliviate.data.rules import Forget
@@ -21,6 +22,7 @@ from obliviate.references.pool import ReferencePool
 from obliviate.requests import Request, RequestFolder
 from obliviate.results.schema import Results
 from obliviate.task import Task
+from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.workflow import TrainedModel
@@ -58,15 +60,46 @@ class Workspace:
         planned before training to be tested exactly afterwards.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
+        origin = cls._origin(source, recipe, seed, portion, canaries)
+        origin.write(folder)
+        return cls(Contents(folder, origin, progress))
+
+    @classmethod
+    def adopt(
+        cls,
+        folder: Path,
+        weights: Path,
+        *,
+        source: str,
+        recipe: Recipe | Callable[[Data], Recipe],
+        seed: int,
+        progress: Progress = silent,
+        portion: Portion = WHOLE,
+    ) -> Workspace:
+        """Begin in `folder` with a model that was trained elsewhere (`workflow.adopt`), in place of training one.
+
+        Everything else is as in `create`. Nothing is written before the weights fit the model and the model the data.
+        Raises CheckpointError for weights that do not.
+        """
+        origin = cls._origin(source, recipe, seed, portion, NO_CANARIES)
+        adopted = workflow.adopt(weights, origin.experiment)
+        origin = replace(origin, adopted=weights_sha256(adopted.model))
+        origin.write(folder)
+        workspace = cls(Contents(folder, origin, progress))
+        making.keep_adopted(workspace.contents, adopted)
+        return workspace
+
+    @staticmethod
+    def _origin(
+        source: str, recipe: Recipe | Callable[[Data], Recipe], seed: int, portion: Portion, canaries: Canaries
+    ) -> Origin:
         if source not in BUILT_IN and Path(source).exists():
             source = str(Path(source).absolute())  # the folder may be opened from elsewhere
         loaded = None
         if not isinstance(recipe, Recipe):
             loaded = load_data(source, train_size=portion.train_size, holdout_size=portion.holdout_size, seed=seed)
             recipe = recipe(loaded)
-        origin = Origin(source, recipe, seed, portion, canaries, loaded)
-        origin.write(folder)
-        return cls(Contents(folder, origin, progress))
+        return Origin(source, recipe, seed, portion, canaries, loaded)
 
     @classmethod
     def open(cls, folder: Path, *, progress: Progress = silent, trust: bool = False) -> Workspace:
@@ -235,6 +268,14 @@ class Workspace:
         A label that is taken already gets a number; `id` is what a model is addressed by.
         """
         return self.contents.models()
+
+    def export(self, model: str, path: Path) -> Path:
+        """Write the weights of a model, addressed by its id or the beginning of it, for plain PyTorch.
+
+        `path` ends in .safetensors, or in .pt or .pth for a state dict. Raises WorkspaceError for an id that there is
+        not, CheckpointError for another ending and for a file that is there.
+        """
+        return making.export(self.contents, model, path)
 
     # ------------------------------------------------------------------------------------------- evidence
 

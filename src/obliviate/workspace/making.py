@@ -11,11 +11,13 @@ from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.data.ids import ids_sha256
 from obliviate.data.split import Split
+from obliviate.errors import WorkspaceError
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
 from obliviate.training import checkpoint
+from obliviate.training.weights import write_weights
 from obliviate.workflow import TrainedModel
 from obliviate.workspace.contents import Contents
 from obliviate.workspace.evidence import Makers
@@ -28,6 +30,11 @@ def train(contents: Contents) -> TrainedModel:
     origin = contents.origin
 
     def make(work: Path) -> TrainedModel:
+        if origin.adopted is not None:
+            raise WorkspaceError(
+                f"expected the model that {contents.folder} was begun with, got none; run `obliviate adopt` again with "
+                "the same weights"
+            )
         origin.check_code(contents.folder)
         return workflow.train(
             origin.experiment,
@@ -39,6 +46,20 @@ def train(contents: Contents) -> TrainedModel:
     with contents.held():
         slot = contents.requests.slot("original", None)
         return contents.files.once(slot, make, ids=origin.data.train.ids.tolist())
+
+
+def keep_adopted(contents: Contents, adopted: TrainedModel) -> TrainedModel:
+    """Keep a model that was taken over as the original, or read it back."""
+    with contents.held():
+        slot = contents.requests.slot("original", None)
+        return contents.files.once(slot, lambda _: adopted, ids=contents.origin.data.train.ids.tolist())
+
+
+def export(contents: Contents, id_: str, path: Path) -> Path:
+    """Write the weights of a model, by its id or the beginning of it, for plain PyTorch."""
+    with contents.held():
+        write_weights(path, contents.files.read(contents.addressed(id_)).model)
+    return path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +91,18 @@ class Unlearning:
 def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
     """Make the model that a request begins from forget, or read the outcome back."""
     origin, whole = contents.origin, contents.split_of(number)
+    if "recipe" in asked.method.needs:
+        origin.recipe.check_trainable()
     split = whole if asked.retain else whole.without_retain()
     method = workflow.without_forgotten(asked.method, contents.before(number).forgotten)
     if asked.tune:
         workflow.check_tuning(method, split, asked.tune)
-    served = _served(contents, number)
+    begun_from = served(contents, number)
     pool = teachers(contents, asked.teachers) if asked.teachers and asked.budget is not None else None
     notes: dict[str, float] = {}
     if asked.budget is not None:
         affordable = workflow.within_budget(
-            asked.budget, served, split, method, retained=len(whole.kept), seed=asked.seed, teachers=pool
+            asked.budget, begun_from, split, method, retained=len(whole.kept), seed=asked.seed, teachers=pool
         )
         method, notes = affordable.method, {"budget": asked.budget, "expected_share": round(affordable.share, 4)}
         notes |= affordable.lengths
@@ -105,14 +128,14 @@ def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
         }
         measure = workflow.Measuring(unseen=origin.data.test, retained=whole.kept)
         if asked.tune:
-            tuned = workflow.tune(served, split, method, budget=asked.tune, **options)
-            unlearned = workflow.with_effect(served, tuned.trained, tuned.method, split, measure)
+            tuned = workflow.tune(begun_from, split, method, budget=asked.tune, **options)
+            unlearned = workflow.with_effect(begun_from, tuned.trained, tuned.method, split, measure)
         else:
-            unlearned = workflow.unlearn(served, split, method, measure=measure, **options)
+            unlearned = workflow.unlearn(begun_from, split, method, measure=measure, **options)
         return replace(unlearned, name=name, notes={**unlearned.notes, **notes})
 
     return contents.files.once(
-        contents.requests.slot(_slot_name(asked, split, served), number),
+        contents.requests.slot(_slot_name(asked, split, begun_from), number),
         make,
         ids=whole.kept.ids.tolist() if asked.retain else [],
         settings={
@@ -158,7 +181,7 @@ def references(contents: Contents, models: int, makers: Makers = LOCAL, *, keep_
         )
 
 
-def _served(contents: Contents, number: int) -> TrainedModel:
+def served(contents: Contents, number: int) -> TrainedModel:
     """The model that a request begins from."""
     if contents.requests.numbered(number).after is None:
         return train(contents)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
-from obliviate._util.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.files import TEMPORARY, WORK, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
 from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
@@ -22,6 +22,7 @@ from obliviate.training.recipe import Recipe
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
 TRUSTED: Final = "OBLIVIATE_TRUST"
+KINDS: Final = {"model": "a model", "augmentation": "an augmentation", "train": "a training"}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -38,12 +39,19 @@ def _check_trust(folder: Path, facts: dict[str, Any], trust: bool) -> None:
             f"expected a source and a recipe in {folder / FILE}, got others; the file is foreign: use a folder that "
             "`obliviate train` made"
         )
-    model = str(recipe.get("model"))
-    if ":" in model and not trust and model not in os.environ.get(TRUSTED, "").split(","):
-        raise WorkspaceError(
-            f"expected a model of this package, got {model!r:.200}, which {folder / FILE} names: going on runs that "
-            f"code. If you know it, say --trust, or set {TRUSTED} to its name"
-        )
+    for field_name in ("model", "augmentation", "train"):
+        code = str(recipe.get(field_name))
+        if ":" in code and not trust and code not in os.environ.get(TRUSTED, "").split(","):
+            raise WorkspaceError(
+                f"expected {KINDS[field_name]} of this package, got {code!r:.200}, which {folder / FILE} names: going "
+                f"on runs that code. If you know it, say --trust, or set {TRUSTED} to its name"
+            )
+
+
+def _begun(folder: Path) -> bool:
+    """Whether anything was made in a folder, or is in the making: a model, a request, references or teachers."""
+    names = ("models", "requests", "references", "teachers", "checkpoints", WORK)
+    return any(any((folder / name).rglob("*")) for name in names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,8 @@ class Origin:
     """An experiment on disk: where its data are and the part of them in use, and what was planned before training.
 
     `experiment` is made of it, the same whenever the folder is opened: `workspace.json` holds hashes of all that it is.
-    `loaded` are the data of the source, where they have been read.
+    `loaded` are the data of the source, where they have been read; `adopted` is the hash of the weights of an original
+    that was trained elsewhere, None where it is trained here.
     """
 
     source: str
@@ -94,6 +103,7 @@ class Origin:
     portion: Portion = WHOLE
     canaries: Canaries = NO_CANARIES
     loaded: sources.Data | None = field(default=None, repr=False)
+    adopted: str | None = None
 
     @classmethod
     def read(cls, folder: Path, *, trust: bool = False) -> Origin:
@@ -121,7 +131,8 @@ class Origin:
             )
         portion = Portion(**{setting.name: facts.get(setting.name) for setting in fields(Portion)})
         canaries = Canaries(**{setting.name: facts.get(setting.name) for setting in fields(Canaries)})
-        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], portion, canaries)
+        recipe, adopted = Recipe.from_dict(facts["recipe"]), facts.get("adopted")
+        origin = cls(source, recipe, facts["seed"], portion, canaries, adopted=adopted)
         if origin.data.sha256 != facts["data_sha256"]:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
@@ -146,7 +157,7 @@ class Origin:
                 raise WorkspaceError(
                     f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
                 )
-            workflow.check(self.experiment)
+            self._check()
         writable_folder(folder)
         with held(folder):
             self._write(folder, facts)
@@ -155,7 +166,11 @@ class Origin:
         if (folder / FILE).exists():
             recorded = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
-            if differing := sorted(key for key in compared if recorded.get(key) != facts[key]):
+            differing = sorted(key for key in compared if recorded.get(key) != facts[key])
+            if differing == ["recipe"] and not _begun(folder):  # as after a loss that was not finite
+                self._check()
+                write_sealed_json(folder / FILE, facts | self._built)
+            elif differing:
                 raise WorkspaceError(
                     f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
@@ -166,6 +181,11 @@ class Origin:
         else:
             write_sealed_json(folder / FILE, facts | self._built)
         self.plan.keep(folder)
+
+    def _check(self) -> None:
+        """Refuse an experiment that cannot be trained; an adopted one need not be, and was checked with its weights."""
+        if self.adopted is None or self.recipe.trainable:
+            workflow.check(self.experiment)
 
     def check_code(self, folder: Path) -> None:
         """Refuse to go on in a folder after the code of its model or its task has changed; raises WorkspaceError."""
@@ -198,6 +218,7 @@ class Origin:
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
+            "adopted": self.adopted,
         }
 
     @cached_property

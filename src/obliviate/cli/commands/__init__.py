@@ -2,9 +2,11 @@
 
 from obliviate.cli.app import app
 from obliviate.cli.commands import (
+    adopt,
     audit,
     compare,
     demo,
+    export,
     folder,
     inspect,
     references,
@@ -13,4 +15,17 @@ from obliviate.cli.commands import (
     unlearn,
 )
 
-__all__ = ["app", "audit", "compare", "demo", "folder", "inspect", "references", "registries", "train", "unlearn"]
+__all__ = [
+    "adopt",
+    "app",
+    "audit",
+    "compare",
+    "demo",
+    "export",
+    "folder",
+    "inspect",
+    "references",
+    "registries",
+    "train",
+    "unlearn",
+]
