@@ -618,7 +618,7 @@ def test_tails_are_never_trained_on_and_heads_are_forgotten(begin: Open) -> None
     assert work.choose("coins").forget.ids.tolist() == sides["heads"]
     assert work.rule == f"the {len(sides['heads'])} heads of 30 coins"
     again = Workspace.open(work.folder)
-    assert again.origin.coins == 30
+    assert again.origin.canaries.coins == 30
     assert again.data.train.ids.tolist() == work.data.train.ids.tolist()
     values = again.audit(references=6, retrained=2, workers=0).to_dict()
     found = values["coin_flips"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, runtime_checkable
 
@@ -143,9 +143,10 @@ def make_named(
         raise RecipeError(
             f"expected optimizer_options without {doubled[0]}, got it; say it as {fields[doubled[0]]} of the recipe"
         )
+    make: Callable[..., Optimizer] = cls
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
-        return cls(parameters, **{key: value for key, value in settings.items() if key in taken} | given)
+        return make(parameters, **{key: value for key, value in settings.items() if key in taken} | given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(
             f"expected optimizer_options in the range of {cls.__name__}, got {dict(options)} ({error}); correct them"

@@ -24,6 +24,7 @@ def adopt(
             "the folder of a Hugging Face Trainer."
         ),
     ],
+    /,
     *,
     out: Out,
     data: DataOptions = FASHION,

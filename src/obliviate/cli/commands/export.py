@@ -19,6 +19,7 @@ def export(
         str, Parameter(help="Id of the model, or the beginning of it: original, or one that `obliviate status` lists.")
     ],
     path: Annotated[Path, Parameter(help="The new file: .safetensors, or .pt or .pth for a state dict.")],
+    /,
     *,
     trust: Trust = False,
 ) -> None:
