@@ -257,7 +257,7 @@ def test_contents_are_on_the_disk_before_they_have_their_name_and_so_is_the_name
     assert done == ["contents False", "folder True"]
 
 
-def test_a_file_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_is_known_of_name(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     with pytest.raises(WorkspaceError, match=r"^expected to write .*a.json, got Is a directory; "):
         write_json(tmp_path / "a.json", {})

@@ -77,7 +77,11 @@ def test_a_model_is_trained_by_it_the_same_for_a_seed_and_another_for_another(ti
     assert first == again != other
 
 
-def test_what_it_draws_leaves_global_generators_as_they_were(tiny: Samples, tiny_recipe: Recipe) -> None:
+def test_what_it_draws_leaves_global_generators_as_they_were(
+    tiny: Samples,
+    tiny_recipe: Recipe,
+    unchecked: None,  # the checks themselves draw from Python's
+) -> None:
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
     own.train(stepping, tiny_recipe.build(seed=0), tiny, seed=0, device=torch.device("cpu"))
     assert torch.get_rng_state().equal(states[0])
@@ -169,7 +173,7 @@ def test_settings_that_it_replaces_are_refused_beside_it() -> None:
 
 def test_a_training_that_nobody_knows_cannot_be_repeated(tiny: Samples, tmp_path: Path) -> None:
     ours = experiment(tiny, "unknown")
-    assert not Scale.told_by(ours.recipe)
+    assert not Scale.is_known_of(ours.recipe)
     wanted = r"^expected a recipe or a training function to train mlp by, got none: how the model was trained is not "
     with pytest.raises(RecipeError, match=wanted):
         workflow.train(ours)

@@ -19,8 +19,9 @@ from obliviate.models.ensemble import Ensemble
 from obliviate.models.mlp import MLP
 from obliviate.task import Classification
 from obliviate.training.augmentation import crop_flip
+from obliviate.training.builders import resolve
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.recipe import Recipe, resolve
+from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.schedules import SCHEDULES
 
@@ -245,7 +246,7 @@ def test_an_object_that_can_be_called_is_named_by_its_class():
     assert isinstance(recipe.build(seed=0), nn.Linear)
 
 
-def test_functions_and_classes_among_the_options_are_told_by_their_names():
+def test_functions_and_classes_among_the_options_are_is_known_of_their_names():
     recipe = Recipe(model=mine, model_options={"norm": nn.BatchNorm2d, "act": torch.relu, "widths": (1, 2)})
     assert recipe.to_dict()["model_options"]["norm"] == "torch.nn.modules.batchnorm:BatchNorm2d"
     assert recipe.fingerprint != replace(recipe, model_options={"norm": nn.BatchNorm1d}).fingerprint

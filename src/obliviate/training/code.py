@@ -96,7 +96,9 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}{place}"
 
 
+@functools.cache
 def _source(function: Callable[..., Any]) -> str:
+    """The source as it was when it was first asked for: a file that is edited since is not what runs here."""
     try:
         return textwrap.dedent(inspect.getsource(function))
     except (OSError, TypeError):  # typed into a console, or built in

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping
@@ -16,7 +15,6 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from obliviate._util.imports import imported
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import ObliviateError, RecipeError
@@ -25,6 +23,7 @@ from obliviate.models.ensemble import Ensemble
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules
 from obliviate.training.augmentation import AUGMENTATIONS, augmentation
+from obliviate.training.builders import arguments_of, resolve
 from obliviate.training.code import called, code_sha256, importable, name_of, written_name
 from obliviate.training.compute import PRECISIONS
 from obliviate.training.randomness import seeded
@@ -79,7 +78,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         while isinstance(self.model, functools.partial):
-            options = {**_arguments(self.model), **self.model_options}
+            options = {**arguments_of(self.model), **self.model_options}
             object.__setattr__(self, "model_options", options)
             object.__setattr__(self, "model", self.model.func)
         if self.class_weights is not None:
@@ -348,40 +347,9 @@ def _check_number(name: str, value: object, most: float) -> None:
         raise RecipeError(f"expected {name} of at most {most:g}, got {value:.6g}; change the recipe")
 
 
-def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """Find the function that builds a model; raises RecipeError where "module:name" cannot be imported."""
-    if not isinstance(model, str):
-        return model
-    if model in ARCHITECTURES:
-        return ARCHITECTURES[model]
-    try:
-        return imported(model)
-    except ImportError as error:
-        raise RecipeError(
-            f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
-        ) from error
-
-
 def _default(name: str) -> Any:
     setting = Recipe.__dataclass_fields__[name]
     return setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
-
-
-def _arguments(partial: functools.partial[nn.Module]) -> dict[str, Any]:
-    """The arguments of a partial, by their names; raises RecipeError for those without."""
-    try:
-        signature = inspect.signature(partial.func)
-        named = signature.bind_partial(*partial.args).arguments
-    except (TypeError, ValueError) as error:
-        raise RecipeError(
-            f"expected arguments that {name_of(partial.func)} takes, got {partial.args} ({error}); correct the partial"
-        ) from error
-    kinds = {signature.parameters[name].kind for name in named}
-    if kinds - {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
-        raise RecipeError(
-            f"expected arguments with names, got {partial.args} for {name_of(partial.func)}; pass them by keyword"
-        )
-    return {**named, **partial.keywords}
 
 
 def _written(option: Any) -> str:

@@ -287,7 +287,7 @@ class Run:
 
         The search (`training.scale`) works on copies, its time counts as the method's, and `notes` say its rate.
         """
-        if self.recipe is not None and Scale.told_by(self.recipe):
+        if self.recipe is not None and Scale.is_known_of(self.recipe):
             return Scale.of(self.recipe)
         self.warm_up(model, samples)
         started = time.monotonic()

@@ -68,22 +68,22 @@ class Scale:
         return ADAM_BESIDE_SGD * self.learning_rate * USUAL / self.batch_size * (size / USUAL) ** 0.5
 
     @staticmethod
-    def told_by(recipe: Recipe) -> bool:
-        """Whether a recipe tells it: not one with a training function, nor with an optimiser of rates of its own kind.
+    def is_known_of(recipe: Recipe) -> bool:
+        """Whether a recipe says it: one by a training function, or an optimiser with rates of its own kind, does not.
 
-        >>> Scale.told_by(Recipe(optimizer="RMSprop")), Scale.told_by(Recipe(optimizer="Adagrad"))
+        >>> Scale.is_known_of(Recipe(optimizer="RMSprop")), Scale.is_known_of(Recipe(optimizer="Adagrad"))
         (True, False)
         """
         return recipe.train is None and recipe.optimizer in {*optimizers.OPTIMIZERS, *KIN}
 
     @classmethod
     def of(cls, recipe: Recipe) -> Scale:
-        """Read it off a recipe; raises RecipeError for one that does not tell it (`told_by`).
+        """Read it off a recipe; raises RecipeError for one of which it is not known (`is_known_of`).
 
         >>> Scale.of(Recipe(optimizer="adamw", learning_rate=3e-3, momentum=0.5)).momentum  # which AdamW never has
         0.9
         """
-        if not cls.told_by(recipe):
+        if not cls.is_known_of(recipe):
             raise RecipeError(
                 "expected a recipe by sgd, adam, adamw or their kin for settings that are multiples of its rate, got "
                 f"{'a training function' if recipe.train is not None else recipe.optimizer}; give numbers instead, or "

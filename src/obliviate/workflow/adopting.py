@@ -60,8 +60,8 @@ class Knowledge:
     def figures(self) -> str:
         """The figures in a sentence."""
         beside = "" if self.unseen is None else f" and {self.unseen:.1f} % of unseen ones"
-        told = "" if self.auc is None else f"; losses tell the two apart with an AUC of {self.auc:.1f} %"
-        return f"it gets {self.train:.1f} % of the training samples right{beside}{told}"
+        area = "" if self.auc is None else f"; losses tell the two apart with an AUC of {self.auc:.1f} %"
+        return f"it gets {self.train:.1f} % of the training samples right{beside}{area}"
 
     @property
     def warning(self) -> str:
@@ -93,12 +93,12 @@ def adopt(weights: Path | str | Mapping[str, Tensor], experiment: Experiment, *,
 
     >>> import obliviate as ob
     >>> data = ob.load_data("digits", train_size=100)
-    >>> recipe = ob.recipe_for(data, epochs=30)
+    >>> recipe = ob.recipe_for(data, epochs=2)
     >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
     >>> weights = {f"module.{name}": value for name, value in ob.train(experiment).model.state_dict().items()}
     >>> adopted = ob.adopt(weights, experiment)
-    >>> adopted.role, adopted.notes["knows_train"]
-    ('original', 100.0)
+    >>> adopted.role, adopted.method, sorted(adopted.notes)
+    ('original', 'adopted', ['knows_auc', 'knows_train', 'knows_unseen'])
     """
     state = weights if isinstance(weights, Mapping) else read_weights(Path(weights))
     if not state or not all(isinstance(value, Tensor) for value in state.values()):

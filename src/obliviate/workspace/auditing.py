@@ -209,7 +209,7 @@ def _shadows(
 def _scale(contents: Contents, number: int, seed: int) -> Scale:
     """What relative settings of a method were multiples of when it served a request."""
     recipe = contents.origin.recipe
-    if Scale.told_by(recipe):
+    if Scale.is_known_of(recipe):
         return Scale.of(recipe)
     served = making.served(contents, number)
     run = Run(served.task, seed=seed, recipe=recipe)

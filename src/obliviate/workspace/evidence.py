@@ -86,4 +86,4 @@ def made_by(manifest: Manifest, split: Split, scale: Callable[[], Scale]) -> tup
     request = split if manifest.settings["retain"] else split.without_retain()
     if repr(settled := settle(method, request, scale)) != manifest.method:
         raise MethodError(f"expected {manifest.method}, got {settled!r} from this version; unlearn again")
-    return request, method
+    return request, settled

@@ -51,7 +51,7 @@ def preview(
     if teachers:
         check_count(teachers)
     # Where the recipe does not tell rates, they are found from the model, which takes work.
-    settled = settle(method, split, Scale.of(recipe)) if Scale.told_by(recipe) else method
+    settled = settle(method, split, Scale.of(recipe)) if Scale.is_known_of(recipe) else method
     tuning = outline(settled, split, tune, teachers=teachers) if tune else ""
     places = among.train.places(split.forget.ids).numpy()
     groups: dict[str, np.ndarray] = {}
