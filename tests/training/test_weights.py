@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from obliviate.errors import CheckpointError
+from obliviate.models.huggingface import huggingface_classifier
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.weights import load_into, read_weights, write_weights
 
@@ -150,3 +151,14 @@ def test_what_is_written_is_read_by_plain_torch(tmp_path: Path, trained: nn.Modu
         write_weights(tmp_path / name, trained)
     with pytest.raises(CheckpointError, match=r"^expected a file that ends in \.safetensors, \.pt, \.pth, got a\.h5; "):
         write_weights(tmp_path / "a.h5", trained)
+
+
+@pytest.mark.filterwarnings("default")  # those of transformers are its own
+def test_what_transformers_saves_is_read_into_our_wrapper(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    sizes = {"vocab_size": 20, "dim": 8, "hidden_dim": 16, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 8}
+    made = [huggingface_classifier(config={"model_type": "distilbert", **sizes}, classes=3) for _ in range(2)]
+    made[0].model.save_pretrained(tmp_path)  # pyright: ignore[reportCallIssue]
+    assert weights_sha256(made[0]) != weights_sha256(made[1])
+    load_into(made[1], read_weights(tmp_path), what="a Trainer's folder")
+    assert weights_sha256(made[0]) == weights_sha256(made[1])
