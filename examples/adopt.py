@@ -6,6 +6,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -27,10 +28,15 @@ def my_training(model: nn.Module, dataset: Any, *, seed: int, device: torch.devi
     return model
 
 
+def my_data() -> tuple[ob.Samples, ob.Samples]:  # what the weights were trained on, and others of the same kind
+    images, labels = load_digits(return_X_y=True)
+    parts = train_test_split((images / 16).astype("float32"), labels, train_size=500, test_size=400, random_state=0)
+    x, x_test, y, y_test = map(torch.tensor, parts)
+    return ob.Samples.from_tensors(x, y), ob.Samples.from_tensors(x_test, y_test)
+
+
 def main(folder: Path, weights: Path, *, references: int = 16) -> ob.AuditResult:
-    images, labels = load_digits(return_X_y=True)  # the data that the weights were trained on, and others
-    x, y = torch.tensor(images / 16, dtype=torch.float32), torch.tensor(labels)
-    train, test = ob.Samples.from_tensors(x[:500], y[:500]), ob.Samples.from_tensors(x[500:900], y[500:900])
+    train, test = my_data()
     recipe = ob.Recipe(model=build, train=my_training)  # train="unknown", where nobody can say: then without audits
     experiment = ob.Experiment(ob.Classification(classes=10), recipe, train, test)
     original = ob.adopt(weights, experiment)  # .pth, .ckpt, .safetensors or a Trainer's folder
@@ -45,8 +51,8 @@ def main(folder: Path, weights: Path, *, references: int = 16) -> ob.AuditResult
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    images, labels = load_digits(return_X_y=True)
-    pairs = list(zip(torch.tensor(images[:500] / 16, dtype=torch.float32), torch.tensor(labels[:500]), strict=True))
+    batch = my_data()[0].everything()
+    pairs = list(zip(batch.x, batch.y, strict=True))
     trained = my_training(nn.DataParallel(build()), pairs, seed=0, device=torch.device("cpu"))
     torch.save({"epoch": 20, "state_dict": trained.state_dict()}, "theirs.pth")  # as one finds them
     main(Path("references"), Path("theirs.pth"))

@@ -39,10 +39,9 @@ def test_the_first_result_takes_fifteen_lines_and_names_every_model(capsys: pyte
 
 def test_weights_from_elsewhere_are_adopted_and_audited_by_a_training_of_ones_own(tmp_path: Path) -> None:
     module = load("adopt")
-    images, labels = module.load_digits(return_X_y=True)
-    x, y = torch.tensor(images[:500] / 16, dtype=torch.float32), torch.tensor(labels[:500])
     torch.manual_seed(0)
-    pairs = list(zip(x, y, strict=True))
+    batch = module.my_data()[0].everything()
+    pairs = list(zip(batch.x, batch.y, strict=True))
     trained = module.my_training(module.build(), pairs, seed=0, device=torch.device("cpu"))
     state = {f"module.{name}": value for name, value in trained.state_dict().items()}
     torch.save({"epoch": 20, "state_dict": state}, tmp_path / "theirs.pth")

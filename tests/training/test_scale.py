@@ -221,9 +221,7 @@ def test_where_a_recipe_does_not_say_it_is_found_from_the_model(
     recipe: Recipe, tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
     assert not Scale.is_known_of(recipe)
-    with pytest.raises(
-        RecipeError, match=r"^expected a recipe by sgd, adam, .* or their kin .*, got (Ada|a training)"
-    ):
+    with pytest.raises(RecipeError, match=r"^expected a recipe by sgd, adam, .* or their kin .*, got (Ada|a training)"):
         Scale.of(recipe)
     run = Run(three_classes, recipe=recipe)
     assert run.scale(tiny_recipe.build(seed=0), tiny).learning_rate == run.notes["found_learning_rate"]

@@ -74,7 +74,7 @@ def test_creating_it_again_goes_on_and_trains_nothing(begin: Open, monkeypatch: 
 
 
 def test_another_seed_data_or_recipe_is_refused(begin: Open, source: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
-    begin()
+    begin().train()
     other = tmp_path / "other.npz"
     with np.load(source) as file:
         np.savez(other, **(dict(file) | {"test_x": file["test_x"] / 2}))
@@ -371,7 +371,7 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     work.choose("random:0.25")
     work.unlearn(ASCENT)
     told: list[tuple[str, float, float]] = []
-    values = replace(work, progress=lambda *one: told.append(one)).audit(
+    values = Workspace(replace(work.contents, progress=lambda *one: told.append(one))).audit(
         references=6, retrained=2, workers=0, report=ReportSettings(command="obliviate audit")
     )
     assert read(work.place().results) == values
@@ -539,7 +539,9 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     work.unlearn(FineTune(epochs=2, learning_rate=0.03))
     work.unlearn(ASCENT, retain=False)
     values = work.audit(references=6, retrained=2, shadows=True, workers=0).to_dict()
-    assert asked == [(repr(FineTune(epochs=2, learning_rate=0.03)), True), (repr(ASCENT), False)]
+    scale = Scale.of(work.recipe)
+    methods = [settle(method, work.split, scale) for method in (FineTune(epochs=2, learning_rate=0.03), ASCENT)]
+    assert asked == [(repr(method), retain) for method, retain in zip(methods, (True, False), strict=True)]
     assert values["notes"] == []
     attacked = {one["role"] for one in values["models"] if "ulira" in one["attacks"]}
     assert attacked == {"unlearned"}
@@ -877,10 +879,10 @@ def test_shadows_of_a_later_request_go_through_the_requests_before(
     monkeypatch.setattr(workflow, "train_shadows", recorded)
     values = work.audit(references=16, retrained=2, shadows=True, workers=0).to_dict()
     first, second = ([f"s{one:02d}" for one in places] for places in (range(5), range(5, 10)))
-    assert asked == [
-        (repr(ASCENT), second, [(first, repr(ASCENT))]),
-        (repr(FineTune(epochs=1)), second, [(first, repr(ASCENT))]),
-    ]
+    scale = Scale.of(work.recipe)
+    before = [(first, repr(settle(ASCENT, work.split_of(1), scale)))]
+    methods = [settle(method, work.split, scale) for method in (ASCENT, FineTune(epochs=1))]
+    assert asked == [(repr(method), second, before) for method in methods]
     assert values["notes"] == []
     assert {one["role"] for one in values["models"] if "ulira" in one["attacks"]} == {"unlearned"}
 

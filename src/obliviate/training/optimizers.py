@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, cast, runtime_checkable
 
 import torch
 from torch import nn
@@ -143,7 +143,7 @@ def make_named(
         raise RecipeError(
             f"expected optimizer_options without {doubled[0]}, got it; say it as {fields[doubled[0]]} of the recipe"
         )
-    make: Callable[..., Optimizer] = cls
+    make = cast("Callable[..., Optimizer]", cls)
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
         return make(parameters, **{key: value for key, value in settings.items() if key in taken} | given)

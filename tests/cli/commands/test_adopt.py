@@ -41,7 +41,7 @@ def place(tiny: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     batch = tiny.everything()
     x, y, ids = batch.x.numpy(), batch.y.numpy(), tiny.ids
     arrays = {"train_x": x[:40], "train_y": y[:40], "train_ids": ids[:40], "test_x": x[40:], "test_y": y[40:]}
-    np.savez(tmp_path / "rows.npz", **arrays)
+    np.savez(tmp_path / "rows.npz", **arrays)  # pyright: ignore[reportArgumentType]
     (tmp_path / "theirs.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -84,8 +84,8 @@ def test_with_a_training_function_it_is_audited_as_if_it_had_been_trained_here(
     refused(cli(*ADOPT, *own, "--out", "run"), "--trust for 'theirs:train'")
     assert not (place / "run").exists()
     assert cli(*ADOPT, *own, "--out", "run", "--trust")[0] == 0
-    assert cli("unlearn", "fine_tune", "--out", "run", "--forget", "random:0.25", "--trust")[0] == 0
-    options = ("--references", "4", "--retrained", "2", "--workers", "0", "--shadows", "--trust", "--json")
+    assert cli("unlearn", "fine_tune", "--out", "run", "--forget", "random:0.5", "--trust")[0] == 0
+    options = ("--references", "8", "--retrained", "2", "--workers", "0", "--shadows", "--trust", "--json")
     code, out, err = cli("audit", "--out", "run", *options)
     assert code == 0, err
     results = json.loads(out)
