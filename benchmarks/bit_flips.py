@@ -44,7 +44,7 @@ from obliviate.results.schema import Results
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.workspace import Workspace, folder, write_report
+from obliviate.workspace import Canaries, ReportSettings, Workspace, auditing, write_report
 
 OUTCOMES: Final = ("found", "started over", "no effect", "silent change", "traceback")
 FAULTS: Final = ("silent change", "traceback")
@@ -88,7 +88,9 @@ def make(root: Path) -> None:
     parts: dict[str, Any] = {"train_x": rows[:80], "train_y": labels[:80], "train_ids": ids[:80]}
     np.savez(source, **parts, test_x=rows[80:], test_y=labels[80:], test_ids=ids[80:])
     for name, seed in (("run", 0), ("other", 1)):
-        work = Workspace.create(root / name / name, source=str(source), recipe=RECIPE, seed=seed, coins=6, noise=6)
+        work = Workspace.create(
+            root / name / name, source=str(source), recipe=RECIPE, seed=seed, canaries=Canaries(coins=6, noise=6)
+        )
         work.choose(work.data.train.ids[:12].tolist())
         work.unlearn(FineTune(epochs=1))
         _audited(work, 1)
@@ -112,7 +114,14 @@ def make(root: Path) -> None:
 
 
 def _audited(work: Workspace, request: int, *, shadows: bool = False) -> Results:
-    return work.audit(references=REFERENCES, retrained=2, request=request, shadows=shadows, workers=0, pictures=False)
+    return work.audit(
+        references=REFERENCES,
+        retrained=2,
+        request=request,
+        shadows=shadows,
+        workers=0,
+        report=ReportSettings(pictures=False),
+    )
 
 
 def _interrupt(work: Callable[[], object], epoch: int) -> None:
@@ -141,7 +150,7 @@ def _interrupt(work: Callable[[], object], epoch: int) -> None:
 
 def audit(root: Path) -> object:
     """Audit the second request; the page is another reader's."""
-    with patch.object(folder, "write_report"):
+    with patch.object(auditing, "write_report"):
         values = _audited(Workspace.open(root / "run"), 2, shadows=True)
     return {key: value for key, value in values.to_dict().items() if key not in VARYING}
 

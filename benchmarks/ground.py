@@ -36,7 +36,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.workflow import Evaluation, TrainedModel, models
-from obliviate.workspace import Workspace
+from obliviate.workspace import Portion, Workspace
 
 COLUMNS = {
     "forget %": ("forget", 1),
@@ -155,8 +155,7 @@ class Ground:
             source=source,
             recipe=recipe,
             seed=seed,
-            train_size=train_size,
-            holdout_size=holdout_size,
+            portion=Portion(train_size=train_size, holdout_size=holdout_size),
         )
         self.data, self.task = self.workspace.data, self.workspace.task
         self.bench = Bench(recipe=recipe, task=self.task, train=self.data.train)

@@ -20,7 +20,7 @@ from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import auc
 from obliviate.requests import RequestFolder, Requests
 from obliviate.training.recipe import Recipe
-from obliviate.workspace import Workspace, folder, scores
+from obliviate.workspace import ReportSettings, Workspace, auditing, scores
 
 SETS = ([f"s{i:02d}" for i in range(0, 20)], [f"s{i:02d}" for i in range(15, 35)])
 
@@ -36,7 +36,7 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
     folders = []
     with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
         patch.setattr(audit, "PERMUTATIONS", (1, 1))
-        patch.setattr(folder, "write_report", lambda one, request: one / "report.html")
+        patch.setattr(auditing, "write_report", lambda one, request: one / "report.html")
         for seed in (0, 1):
             for place, forget in enumerate(SETS):
                 work = Workspace.create(root / f"{seed}-{place}", source=str(data), recipe=tiny_recipe, seed=seed)
@@ -44,7 +44,7 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
                     shutil.copytree(folders[-1] / "references", work.folder / "references")
                 work.choose(forget)
                 work.unlearn(GradientAscent(learning_rate=0.01))
-                work.audit(references=4, retrained=2, workers=0, pictures=False)
+                work.audit(references=4, retrained=2, workers=0, report=ReportSettings(pictures=False))
                 folders.append(work.folder)
     return folders
 

@@ -9,7 +9,7 @@ import pytest
 from obliviate import cli
 from obliviate.errors import WorkspaceError
 from obliviate.training.recipe import Recipe
-from obliviate.workspace import Workspace
+from obliviate.workspace import Portion, Workspace
 
 RECIPE = Recipe(model="mlp", model_options={"features": 4, "classes": 2, "hidden": [3]}, epochs=1)
 
@@ -27,7 +27,11 @@ def created(
     folder: Path, source: str, seed: int = 0, *, train_size: int | None = None, holdout_size: int | None = None
 ) -> Workspace:
     return Workspace.create(
-        folder, source=source, recipe=RECIPE, seed=seed, train_size=train_size, holdout_size=holdout_size
+        folder,
+        source=source,
+        recipe=RECIPE,
+        seed=seed,
+        portion=Portion(train_size=train_size, holdout_size=holdout_size),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
 from obliviate.methods.amun import AMUN
 from obliviate.methods.retrain import Retrain
@@ -24,6 +25,30 @@ def load(name: str) -> ModuleType:
     sys.modules[name] = module  # where dataclasses look their annotations up
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_first_result_takes_fifteen_lines_and_names_every_model(capsys: pytest.CaptureFixture[str]) -> None:
+    source = (ROOT / "examples" / "first_result.py").read_text(encoding="utf-8")
+    code = [line for line in source.splitlines()[1:] if line.strip() and not line.startswith(("import", "from"))]
+    assert len(code) <= 15
+    quick = source.replace("epochs=40", "epochs=5")
+    assert quick != source
+    exec(compile(quick, "first_result.py", "exec"), {})
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["original", "AMUN", "Retrain"]
+
+
+def test_weights_from_elsewhere_are_adopted_and_audited_by_a_training_of_ones_own(tmp_path: Path) -> None:
+    module = load("adopt")
+    torch.manual_seed(0)
+    batch = module.my_data()[0].everything()
+    pairs = list(zip(batch.x, batch.y, strict=True))
+    trained = module.my_training(module.build(), pairs, seed=0, device=torch.device("cpu"))
+    state = {f"module.{name}": value for name, value in trained.state_dict().items()}
+    torch.save({"epoch": 20, "state_dict": state}, tmp_path / "theirs.pth")
+    result = module.main(tmp_path / "references", tmp_path / "theirs.pth", references=4)
+    assert [model.role for model in result.models] == ["original", "unlearned", "retrained", "retrained"]
+    original, _, *retrained = result.models
+    assert original.accuracy.forget.value > min(model.accuracy.forget.value for model in retrained)
 
 
 def test_a_plain_loop_is_unlearned_and_audited(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +139,10 @@ def test_an_outdated_class_is_replaced_with_less_residue_at_full_size() -> None:
 @pytest.mark.parametrize(
     ("page", "files"),
     [
-        ("your-own-model.md", ["scikit_learn.py", "plain_loop.py", "huggingface_trainer.py"]),
+        (
+            "your-own-model.md",
+            ["first_result.py", "adopt.py", "scikit_learn.py", "plain_loop.py", "huggingface_trainer.py"],
+        ),
         ("remove-bias.md", ["remove_bias.py"]),
         ("replace-a-class.md", ["replace_class.py"]),
     ],

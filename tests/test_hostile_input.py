@@ -14,7 +14,8 @@ import pytest
 
 from obliviate._util import files
 from obliviate._util.files import read_sealed_json, write_atomically, write_json, write_sealed_json
-from obliviate.cli import main, printing
+from obliviate.cli import main
+from obliviate.cli.printing.unlearning import print_asked
 from obliviate.data.samples import Samples
 from obliviate.data.sources import load_data
 from obliviate.errors import DataError, RecipeError, WorkspaceError
@@ -256,7 +257,7 @@ def test_contents_are_on_the_disk_before_they_have_their_name_and_so_is_the_name
     assert done == ["contents False", "folder True"]
 
 
-def test_a_file_that_cannot_be_written_is_told_by_name(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_is_known_of_name(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
     with pytest.raises(WorkspaceError, match=r"^expected to write .*a.json, got Is a directory; "):
         write_json(tmp_path / "a.json", {})
@@ -295,7 +296,7 @@ def test_what_users_call_things_is_not_read_as_markup(cli: Cli, folder: Path) ->
     code, _, err = cli("unlearn", "fine_tune", "--out", folder, "--forget", "owner:[/b]3", "--set", "epochs=1")
     assert code == 0, err
     assert "(owner [/b]3)" in cli("status", "--out", folder)[1]
-    printing.asked([{"asked": "[/b]", "found": "", "status": "unknown"}])
+    print_asked([{"asked": "[/b]", "found": "", "status": "unknown"}])
 
 
 # ------------------------------------------------------------------------------------------- requests as they arrive

@@ -158,7 +158,7 @@ def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
     ids=["text", "path", "weights", "class"],
 )
 def test_a_file_or_weights_are_no_model(given: object, three_classes: Classification) -> None:
-    refused = r"^expected a model, got \w+; build the model and read the weights into it: `model.load_state_dict"
+    refused = r"^expected a model, got \w+; weights, in a file or a state dict, are taken over by `ob\.adopt\("
     with pytest.raises(RecipeError, match=refused):
         TrainedModel.given(given, three_classes)  # pyright: ignore[reportArgumentType]
 

@@ -67,6 +67,7 @@ from obliviate.training.run import Run as Run
 from obliviate.workflow import Measuring as Measuring
 from obliviate.workflow import Session as Session
 from obliviate.workflow import TrainedModel as TrainedModel
+from obliviate.workflow import adopt as adopt
 from obliviate.workflow import audit_models as audit_models
 from obliviate.workflow import load_references as load_references
 from obliviate.workflow import memorised as memorised

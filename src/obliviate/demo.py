@@ -14,7 +14,7 @@ from obliviate.methods.never_seen import NeverSeen
 from obliviate.results.schema import Results
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
-from obliviate.workspace import Workspace
+from obliviate.workspace import ReportSettings, Workspace
 
 FORGET: Final = "random:0.1"
 RETRAINED: Final = 3
@@ -32,6 +32,5 @@ def demo(folder: Path, *, seed: int = 0, progress: Progress = silent) -> Results
     workspace.unlearn(GradientAscent())
     workspace.unlearn(AMUN())
     workspace.unlearn(NeverSeen())
-    return workspace.audit(
-        references=REFERENCES, retrained=RETRAINED, since=began, command=f"obliviate demo --seed {seed}"
-    )
+    report = ReportSettings(command=f"obliviate demo --seed {seed}", since=began)
+    return workspace.audit(references=REFERENCES, retrained=RETRAINED, report=report)

@@ -108,6 +108,11 @@ def inspect_models(
     ['original']
     """
     recipe, seed = experiment.recipe, experiment.seed
+    if recipe.train is not None:
+        raise AuditError(
+            "expected a recipe with an optimiser and a rate to relearn by, got a model that was trained by other code; "
+            "audit it instead"
+        )
     experiment.check_split(split)
     if split.retain is None:
         raise AuditError("expected a retain set to relearn from, got none; give the split that has it")

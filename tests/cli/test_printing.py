@@ -5,7 +5,7 @@ import json
 import pytest
 
 from command_line import Cli
-from obliviate.cli.printing import new_console
+from obliviate.cli.printing.console import new_console
 from obliviate.methods import BUILT_IN
 from obliviate.methods.base import describe
 
@@ -23,7 +23,7 @@ def test_the_list_of_methods_fits_the_terminal_and_is_whole(
     columns: int, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     console = type(new_console())
-    monkeypatch.setattr("obliviate.cli.printing.new_console", lambda: console(width=columns))
+    monkeypatch.setattr("obliviate.cli.printing.registries.new_console", lambda: console(width=columns))
     code, table, _ = cli("methods")
     assert code == 0
     assert max(map(len, table.splitlines())) <= min(columns, 120)

@@ -46,7 +46,7 @@ def test_numbers_of_any_length_are_spelled() -> None:
     assert spelling("000") == spelling("0") == "0"
 
 
-def test_each_name_is_told_by_what_it_is() -> None:
+def test_each_name_is_is_known_of_what_it_is() -> None:
     elsewhere = {"test": ["t1"], "holdout": ["h1"], "forgotten": ["f1"]}
     lookup = look_up(["id", "17", "017", "t1", "h1", "f1", "x"], KNOWN, elsewhere, listed=True)
     statuses = ["heading", "found", "duplicate", "test", "holdout", "forgotten", "unknown"]

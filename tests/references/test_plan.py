@@ -58,7 +58,7 @@ def test_a_group_is_wholly_in_half_of_the_models_and_halves_differ_by_one_group_
     assert (np.abs(2 * plan.sum(axis=1) - len(groups)) <= largest).all()
 
 
-def test_groups_are_told_by_who_belongs_together_and_not_by_their_names() -> None:
+def test_groups_are_is_known_of_who_belongs_together_and_not_by_their_names() -> None:
     numbers, letters = np.array([0, 1, 0, 2, 1, 2]), np.array(list("abacbc"))
     plans = [leave_half_out(4, 6, seed=3, groups=groups) for groups in (numbers, letters)]
     np.testing.assert_array_equal(plans[0], plans[1])

@@ -51,7 +51,7 @@ def test_a_line_that_was_taken_out_edited_or_moved_is_told(log: EventLog, number
             log.append("made", model="1-amun")
 
 
-def test_a_line_that_was_sealed_again_is_told_by_the_next(log: EventLog) -> None:
+def test_a_line_that_was_sealed_again_is_is_known_of_the_next(log: EventLog) -> None:
     forged = EventLog(log.path.with_name("forged.jsonl"))
     forged.append("asked", request=7)
     log.path.write_text("".join([*lines(forged), *lines(log)[1:]]), "utf-8")

@@ -145,7 +145,7 @@ def test_weights_of_one_change_nothing_and_references_have_those_of_the_recipe(
     assert member(plain, "plain") == member(ones, "ones") != member(others, "others")
 
 
-def test_what_is_memorised_is_told_by_the_plain_loss(tiny: Samples, three_classes: Classification) -> None:
+def test_what_is_memorised_is_is_known_of_the_plain_loss(tiny: Samples, three_classes: Classification) -> None:
     torch.manual_seed(0)
     model = nn.Linear(6, 3)
     plain, weighted = (

@@ -357,7 +357,7 @@ def test_last_bits_do_not_show_and_everything_else_does() -> None:
     assert len({sketch(x), *map(sketch, others)}) == len(others) + 1
 
 
-def test_numbers_that_are_not_finite_are_told_by_their_places() -> None:
+def test_numbers_that_are_not_finite_are_is_known_of_their_places() -> None:
     x = torch.zeros(4)
     masks = [x, x.index_fill(0, torch.tensor([1]), -torch.inf), x.index_fill(0, torch.tensor([2]), -torch.inf)]
     masks += [masks[1].neg(), x.index_fill(0, torch.tensor([1]), torch.nan)]

@@ -17,9 +17,12 @@ from obliviate.errors import RecipeError
 from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.models.mlp import MLP
+from obliviate.task import Classification
 from obliviate.training.augmentation import crop_flip
+from obliviate.training.builders import resolve
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.recipe import Recipe, resolve
+from obliviate.training.recipe import Recipe
+from obliviate.training.run import Run
 from obliviate.training.schedules import SCHEDULES
 
 SMALL = {"features": 4, "classes": 2, "hidden": (3,)}
@@ -39,7 +42,7 @@ class Outer:
 def test_unknown_names_are_refused_and_the_known_ones_listed(name: str):
     listed = {
         "model": ", ".join(ARCHITECTURES),
-        "optimizer": "sgd, adam, adamw",
+        "optimizer": r"sgd, adam, adamw, or of torch\.optim \(.*\)",
         "schedule": ", ".join(SCHEDULES),
         "augmentation": "none, crop_flip",
         "precision": "auto, bfloat16, float32",
@@ -107,8 +110,15 @@ def test_the_fingerprint_changes_with_every_field():
         "shards": 3,
         "slices": 3,
         "class_weights": (1.0, 3.0),
+        "optimizer_options": {"nesterov": True},
+        "gamma": 0.3,
+        "train": "unknown",
     }
+    step = Recipe(schedule="step")
+    assert step.fingerprint != Recipe(schedule="step", milestones=(3,)).fingerprint
+    other["milestones"] = ()
     assert other.keys() == {one.name for one in dataclasses.fields(Recipe)}
+    del other["milestones"]  # which need a schedule of their own
     found = {Recipe().fingerprint, *(Recipe(**{name: value}).fingerprint for name, value in other.items())}
     assert len(found) == len(other) + 1
     assert Recipe(model_options={"classes": 3, "width": 4}).fingerprint == (
@@ -236,7 +246,7 @@ def test_an_object_that_can_be_called_is_named_by_its_class():
     assert isinstance(recipe.build(seed=0), nn.Linear)
 
 
-def test_functions_and_classes_among_the_options_are_told_by_their_names():
+def test_functions_and_classes_among_the_options_are_is_known_of_their_names():
     recipe = Recipe(model=mine, model_options={"norm": nn.BatchNorm2d, "act": torch.relu, "widths": (1, 2)})
     assert recipe.to_dict()["model_options"]["norm"] == "torch.nn.modules.batchnorm:BatchNorm2d"
     assert recipe.fingerprint != replace(recipe, model_options={"norm": nn.BatchNorm1d}).fingerprint
@@ -281,6 +291,87 @@ def test_the_optimiser_has_the_settings_of_the_recipe(name: str, cls: Callable[.
     assert type(optimizer) is cls
     assert [id(one) for one in optimizer.param_groups[0]["params"]] == [id(one) for one in model.parameters()]
     assert {key: optimizer.param_groups[0][key] for key in group} == group
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "cls"),
+    [
+        ("RMSprop", {"alpha": 0.9, "momentum": 0.5}, torch.optim.RMSprop),
+        ("Adagrad", {}, torch.optim.Adagrad),
+        ("sgd", {"nesterov": True}, torch.optim.SGD),
+        ("AdamW", {"betas": [0.8, 0.95]}, torch.optim.AdamW),
+    ],
+)
+def test_any_optimiser_of_torch_is_made_by_its_name_with_options(name: str, options: dict[str, Any], cls: type[Any]):
+    recipe = Recipe(model=mine, optimizer=name, optimizer_options=options, learning_rate=0.03, weight_decay=0.01)
+    optimizer = recipe.make_optimizer(mine())
+    assert type(optimizer) is cls
+    group = optimizer.param_groups[0]
+    assert (group["lr"], group["weight_decay"]) == (0.03, 0.01)
+    assert {key: list(group[key]) if key == "betas" else group[key] for key in options} == options
+    assert Recipe.from_dict(recipe.to_dict() | {"model": mine}) == recipe
+    assert group.get("momentum", 0.9) == options.get("momentum", 0.9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"optimizer": "LBFGS"}, r"^expected an optimizer of sgd, .*, got 'LBFGS'; "),
+        ({"optimizer": "RMSprop", "momentum": 0.5}, r"^expected momentum for sgd alone, got 0\.5 for RMSprop; "),
+        ({"optimizer_options": {"momentum": 0.5}}, r"^expected optimizer_options of sgd without momentum, got it; "),
+        ({"optimizer_options": {"lr": 0.5}}, r"^expected optimizer_options without lr, got it; .*learning_rate"),
+        ({"optimizer_options": {"speed": 1}}, r"^expected optimizer_options that SGD takes .*, got speed; "),
+        (
+            {"optimizer": "adam", "optimizer_options": {"eps": -1.0}},
+            r"^expected optimizer_options in the range of ",
+        ),
+        ({"schedule": "step", "milestones": (5, 3)}, r"^expected milestones as rising epochs between 0 and 20, got"),
+        ({"milestones": (5,)}, r"^expected milestones of schedule step, got one_cycle; "),
+    ],
+)
+def test_settings_of_optimisers_and_schedules_that_cannot_be_are_refused(settings: dict[str, Any], message: str):
+    with pytest.raises(RecipeError, match=message):
+        Recipe(**settings)
+
+
+def shifted(x: Tensor) -> Tensor:
+    return x + torch.rand(len(x), 1)
+
+
+def test_an_augmentation_of_ones_own_is_read_through_and_known_by_its_code(tiny: Samples, tiny_recipe: Recipe):
+    recipe = dataclasses.replace(tiny_recipe, augmentation=shifted)
+    torch.manual_seed(0)
+    changed = recipe.augmented(tiny).everything().x
+    torch.manual_seed(0)
+    assert changed.equal(shifted(tiny.everything().x))
+    written = recipe.to_dict()
+    assert written["augmentation"].endswith("test_recipe:shifted")
+    assert len(written["augmentation_sha256"]) == 64
+    assert recipe.importable
+    assert not dataclasses.replace(tiny_recipe, augmentation=lambda x: x).importable
+    for function, message in (
+        (lambda x: x[:1], r"^expected .* to return a batch of 60 inputs, got \(1, 6\); "),
+        (lambda x: x @ x, r"^expected .* to transform a batch of inputs of shape \(60, 6\), got RuntimeError: "),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            dataclasses.replace(tiny_recipe, augmentation=function).augmented(tiny).everything()
+
+
+def test_a_training_by_any_optimiser_resumes_bit_for_bit(
+    tiny: Samples,
+    tiny_recipe: Recipe,
+    three_classes: Classification,
+    tmp_path: Path,
+    interrupt: Callable[..., list[int]],
+):
+    recipe = dataclasses.replace(
+        tiny_recipe, optimizer="RMSprop", learning_rate=0.01, schedule="step", milestones=(1, 2), augmentation=shifted
+    )
+    whole = weights_sha256(Run(three_classes, recipe=recipe).train(tiny))
+    interrupt(3)
+    with pytest.raises(KeyboardInterrupt):
+        Run(three_classes, recipe=recipe, folder=tmp_path).train(tiny)
+    assert weights_sha256(Run(three_classes, recipe=recipe, folder=tmp_path).train(tiny)) == whole
 
 
 def test_samples_are_read_through_the_augmentation():

@@ -11,7 +11,7 @@ from torch import nn
 from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.sources import Data, load_data
-from obliviate.errors import MethodError
+from obliviate.errors import MethodError, RecipeError
 from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
@@ -207,3 +207,21 @@ def test_a_run_has_the_recipes_or_finds_it_and_says_so(
     assert run.notes == {"found_learning_rate": scale.learning_rate}
     assert run.seconds > 0
     assert weights_sha256(model) == before
+
+
+@pytest.mark.parametrize(("name", "kin"), [("NAdam", "adam"), ("RMSprop", "adam"), ("AdamW", "adamw"), ("SGD", "sgd")])
+def test_optimisers_whose_rates_are_those_of_another_are_gone_on_from_by_that(name: str, kin: str) -> None:
+    assert Scale.of(Recipe(optimizer=name, learning_rate=0.003)).rate(kin) == 0.003
+
+
+@pytest.mark.parametrize(
+    "recipe", [Recipe(optimizer="Adagrad"), Recipe(train="my_training:train")], ids=["Adagrad", "training function"]
+)
+def test_where_a_recipe_does_not_say_it_is_found_from_the_model(
+    recipe: Recipe, tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    assert not Scale.is_known_of(recipe)
+    with pytest.raises(RecipeError, match=r"^expected a recipe by sgd, adam, .* or their kin .*, got (Ada|a training)"):
+        Scale.of(recipe)
+    run = Run(three_classes, recipe=recipe)
+    assert run.scale(tiny_recipe.build(seed=0), tiny).learning_rate == run.notes["found_learning_rate"]

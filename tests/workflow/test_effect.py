@@ -108,7 +108,7 @@ def test_a_class_that_is_to_be_forgotten_may_be_lost() -> None:
     assert found.reason.endswith("(classes 1 left out)")
 
 
-def test_how_much_of_a_class_is_forgotten_is_told_by_the_whole_parts() -> None:
+def test_how_much_of_a_class_is_forgotten_is_is_known_of_the_whole_parts() -> None:
     looks = {"forget": said([1] * 40, [1] * 40), "retain": said([1] * 40, [0, 1] * 20)}
     assert forgotten_classes(looks) == {1}  # 40 forgotten, 20 kept
     assert forgotten_classes(looks | {"retain": said([1] * 40, [0, 1] * 20, whole=4000)}) == set()

@@ -28,7 +28,7 @@ from obliviate.results.file import read
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
-from obliviate.workspace import Workspace, folder, forget
+from obliviate.workspace import Canaries, NewRequest, ReportSettings, Workspace, auditing, forget
 
 ASCENT = GradientAscent(learning_rate=0.01)
 
@@ -49,7 +49,8 @@ def source(tiny: Samples, tmp_path: Path) -> Path:
 def begin(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> Open:
     def begin(**changed: Any) -> Workspace:
         given: dict[str, Any] = {"source": str(source), "recipe": tiny_recipe, "seed": 0} | changed
-        return Workspace.create(given.pop("folder", tmp_path / "run"), **given)
+        planned = {name: given.pop(name) for name in ("coins", "noise", "noise_scale") if name in given}
+        return Workspace.create(given.pop("folder", tmp_path / "run"), canaries=Canaries(**planned), **given)
 
     return begin
 
@@ -73,7 +74,7 @@ def test_creating_it_again_goes_on_and_trains_nothing(begin: Open, monkeypatch: 
 
 
 def test_another_seed_data_or_recipe_is_refused(begin: Open, source: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
-    begin()
+    begin().train()
     other = tmp_path / "other.npz"
     with np.load(source) as file:
         np.savez(other, **(dict(file) | {"test_x": file["test_x"] / 2}))
@@ -193,7 +194,7 @@ def test_a_rule_for_forget_sets_is_one_line_of_a_table(
 def test_a_forget_set_may_be_a_rule_and_is_chosen_as_the_model_forgets(begin: Open) -> None:
     work = begin()
     last = Rule("last", lambda among: Chosen(among.train.ids[-2:].tolist(), "the last two"))
-    made = work.unlearn(ASCENT, forget=last)
+    made = work.unlearn(ASCENT, request=NewRequest(forget=last))
     assert made.role == "unlearned"
     assert (work.split.forget.ids.tolist(), work.rule) == (["s38", "s39"], "the last two")
 
@@ -201,11 +202,11 @@ def test_a_forget_set_may_be_a_rule_and_is_chosen_as_the_model_forgets(begin: Op
 def test_a_choice_for_a_request_that_is_refused_is_taken_back(begin: Open) -> None:
     work = begin()
     with pytest.raises(MethodError):
-        work.unlearn(SISA(), forget="class:1")
+        work.unlearn(SISA(), request=NewRequest(forget="class:1"))
     assert not work.requests
     work.choose("class:2")
     with pytest.raises(MethodError):
-        work.unlearn(SISA(), forget="class:2")
+        work.unlearn(SISA(), request=NewRequest(forget="class:2"))
     assert work.requests
 
 
@@ -218,7 +219,7 @@ def test_columns_stay_beside_their_samples_where_coins_leave_some_out(source: Pa
     assert len(train) < 40
     assert owners.tolist() == [f"of {name}" for name in train.ids]
     for name in train.ids[:3]:
-        assert work.preview(ASCENT, forget=f"owner:of {name}")["ids"] == [name]
+        assert work.preview(ASCENT, request=NewRequest(forget=f"owner:of {name}"))["ids"] == [name]
 
 
 def test_without_a_forget_set_there_is_no_split(begin: Open) -> None:
@@ -370,8 +371,8 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     work.choose("random:0.25")
     work.unlearn(ASCENT)
     told: list[tuple[str, float, float]] = []
-    values = replace(work, progress=lambda *one: told.append(one)).audit(
-        references=6, retrained=2, workers=0, command="obliviate audit"
+    values = Workspace(replace(work.contents, progress=lambda *one: told.append(one))).audit(
+        references=6, retrained=2, workers=0, report=ReportSettings(command="obliviate audit")
     )
     assert read(work.place().results) == values
     assert work.place().report.exists()
@@ -467,11 +468,11 @@ def test_an_audit_that_can_acquit_nobody_says_so_in_the_dry_run_and_before_the_w
     begin: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     work = begin()
-    told = work.preview(FineTune(), forget="random:0.2")
+    told = work.preview(FineTune(), request=NewRequest(forget="random:0.2"))
     assert told["resolution"] > 10
     assert "forget and 20 unseen samples resolves about" in told["outlook"]
     assert "can acquit nobody at a margin of 10" in told["outlook"]
-    work.unlearn(FineTune(epochs=1), forget="random:0.2")
+    work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.2"))
     values = work.audit(references=4, retrained=0, workers=0).to_dict()
     (message,) = [record.getMessage() for record in caplog.records if "acquit nobody" in record.getMessage()]
     assert message == told["outlook"]
@@ -538,7 +539,9 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     work.unlearn(FineTune(epochs=2, learning_rate=0.03))
     work.unlearn(ASCENT, retain=False)
     values = work.audit(references=6, retrained=2, shadows=True, workers=0).to_dict()
-    assert asked == [(repr(FineTune(epochs=2, learning_rate=0.03)), True), (repr(ASCENT), False)]
+    scale = Scale.of(work.recipe)
+    methods = [settle(method, work.split, scale) for method in (FineTune(epochs=2, learning_rate=0.03), ASCENT)]
+    assert asked == [(repr(method), retain) for method, retain in zip(methods, (True, False), strict=True)]
     assert values["notes"] == []
     attacked = {one["role"] for one in values["models"] if "ulira" in one["attacks"]}
     assert attacked == {"unlearned"}
@@ -617,7 +620,7 @@ def test_tails_are_never_trained_on_and_heads_are_forgotten(begin: Open) -> None
     assert work.choose("coins").forget.ids.tolist() == sides["heads"]
     assert work.rule == f"the {len(sides['heads'])} heads of 30 coins"
     again = Workspace.open(work.folder)
-    assert again.origin.coins == 30
+    assert again.origin.canaries.coins == 30
     assert again.data.train.ids.tolist() == work.data.train.ids.tolist()
     values = again.audit(references=6, retrained=2, workers=0).to_dict()
     found = values["coin_flips"]
@@ -876,10 +879,10 @@ def test_shadows_of_a_later_request_go_through_the_requests_before(
     monkeypatch.setattr(workflow, "train_shadows", recorded)
     values = work.audit(references=16, retrained=2, shadows=True, workers=0).to_dict()
     first, second = ([f"s{one:02d}" for one in places] for places in (range(5), range(5, 10)))
-    assert asked == [
-        (repr(ASCENT), second, [(first, repr(ASCENT))]),
-        (repr(FineTune(epochs=1)), second, [(first, repr(ASCENT))]),
-    ]
+    scale = Scale.of(work.recipe)
+    before = [(first, repr(settle(ASCENT, work.split_of(1), scale)))]
+    methods = [settle(method, work.split, scale) for method in (ASCENT, FineTune(epochs=1))]
+    assert asked == [(repr(method), second, before) for method in methods]
     assert values["notes"] == []
     assert {one["role"] for one in values["models"] if "ulira" in one["attacks"]} == {"unlearned"}
 
@@ -1056,8 +1059,8 @@ def test_an_audit_that_is_killed_never_leaves_scores_or_a_page_of_another_beside
     work.choose("random:0.25")
     work.audit(references=6, retrained=2, workers=0)
     for module, name, left in (
-        (folder.results_file, "write", {"results.json"}),
-        (folder, "write_report", {"results.json", "scores.npz"}),
+        (auditing.results_file, "write", {"results.json"}),
+        (auditing, "write_report", {"results.json", "scores.npz"}),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, killed)
@@ -1071,9 +1074,9 @@ def test_a_refused_request_is_logged_with_the_reason(begin: Open) -> None:
     with pytest.raises(DataError):
         work.choose(["s01", "nobody"])
     with pytest.raises(MethodError):
-        work.unlearn(SISA(), forget="class:1")
+        work.unlearn(SISA(), request=NewRequest(forget="class:1"))
     with pytest.raises(DataError):
-        work.preview(ASCENT, forget=["nobody"])  # which changes nothing
+        work.preview(ASCENT, request=NewRequest(forget=["nobody"]))  # which changes nothing
     log = Requests(work.folder).log.events
     assert [(event.kind, event.facts.get("request"), event.facts.get("error")) for event in log] == [
         ("refused", None, "DataError"),

@@ -11,7 +11,7 @@ from obliviate.data.samples import Samples
 from obliviate.methods.fine_tune import FineTune
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
-from obliviate.workspace import Workspace
+from obliviate.workspace import NewRequest, Workspace
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def test_no_command_reads_the_weights_of_a_model_twice(
     np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=tiny.ids[:40])
     work = Workspace.create(tmp_path / "run", source=str(path), recipe=tiny_recipe, seed=0)
     work.train()
-    first = work.unlearn(FineTune(epochs=1), forget="random:0.2")
+    first = work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.2"))
     work.retrained(2)
     commands = {
         "unlearn": lambda: work.unlearn(FineTune(epochs=2)),
-        "go on": lambda: work.unlearn(FineTune(epochs=1), forget="random:0.1", after=first.id),
+        "go on": lambda: work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.1", after=first.id)),
         "audit": lambda: work.audit(references=6, retrained=2, request=1, workers=0),
         "inspect": lambda: work.inspect(retrained=2, request=1, epochs=1),
     }

@@ -83,11 +83,11 @@ class Job(ABC):
         return sha256_of(folder / JOB)
 
     @property
-    def code_sha256(self) -> tuple[str, str]:
-        """What the code of the model and of the task amounts to in this process."""
+    def code_sha256(self) -> tuple[str, str, str]:
+        """What the code of the model, of the task and of the training amounts to in this process."""
         model = self.recipe.build(seed=0)
         architecture = architecture_sha256(self.recipe, self.population)
-        return architecture, task_sha256(self.task, model, self.population)
+        return architecture, task_sha256(self.task, model, self.population), self.recipe.fingerprint
 
     @staticmethod
     def read(folder: Path, sha256: str) -> tuple[Job, Compute]:

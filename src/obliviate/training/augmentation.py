@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
+
+from obliviate.errors import RecipeError
+from obliviate.training.code import called, where, written_name
 
 
 def crop_flip(x: Float[Tensor, "n channels height width"], *, padding: int = 4) -> Float[Tensor, ...]:
@@ -31,3 +35,41 @@ def crop_flip(x: Float[Tensor, "n channels height width"], *, padding: int = 4) 
 
 
 AUGMENTATIONS: Final[dict[str, Callable[[Tensor], Tensor] | None]] = {"none": None, "crop_flip": crop_flip}
+
+
+@dataclass(frozen=True)
+class OwnAugmentation:
+    """A function of the user's own, or its "module:name", that is called with a batch of inputs and returns another.
+
+    Raises RecipeError for an error in it, and where it returns no tensor of as many rows.
+
+    >>> OwnAugmentation(lambda x: x.flip(-1))(torch.tensor([[1.0, 2.0]]))
+    tensor([[2., 1.]])
+    """
+
+    function: str | Callable[..., Any]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        name = written_name(self.function)
+        try:
+            changed = called(self.function, what="augmentation")(x)
+        except RecipeError:
+            raise
+        except Exception as error:
+            raise RecipeError(
+                f"expected {name} to transform a batch of inputs of shape {tuple(x.shape)}, got {where(error)}; "
+                "correct the function"
+            ) from error
+        if not isinstance(changed, Tensor) or len(changed) != len(x):
+            kind = tuple(changed.shape) if isinstance(changed, Tensor) else type(changed).__name__
+            raise RecipeError(
+                f"expected {name} to return a batch of {len(x)} inputs, got {kind}; it is called with whole batches"
+            )
+        return changed
+
+
+def augmentation(named: str | Callable[..., Any]) -> Callable[[Tensor], Tensor] | None:
+    """What inputs are read through: a named augmentation, None for "none", or one of the user's own."""
+    if isinstance(named, str) and named in AUGMENTATIONS:
+        return AUGMENTATIONS[named]
+    return OwnAugmentation(named)

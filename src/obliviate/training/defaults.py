@@ -10,7 +10,7 @@ import torch
 
 from obliviate.data.sources import Data
 from obliviate.models import ARCHITECTURES
-from obliviate.training.recipe import Recipe
+from obliviate.training.recipe import OF_TRAINING, Recipe
 
 SETTINGS: Final[dict[str, dict[str, Any]]] = {
     "text_transformer": {"optimizer": "adamw", "learning_rate": 3e-3, "epochs": 5, "precision": "float32"},
@@ -35,7 +35,10 @@ def recipe_for(
     """
     name = model or usual(data)
     found = {} if name not in ARCHITECTURES else _told(name, data)
-    return Recipe(model=name, model_options={**found, **(options or {})}, **{**SETTINGS.get(name, {}), **settings})
+    usual_settings = SETTINGS.get(name, {})
+    if settings.get("train") is not None:  # a training function has its own
+        usual_settings = {key: value for key, value in usual_settings.items() if key not in OF_TRAINING}
+    return Recipe(model=name, model_options={**found, **(options or {})}, **{**usual_settings, **settings})
 
 
 def usual(data: Data) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-import inspect
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from obliviate._util.imports import imported
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import ObliviateError, RecipeError
@@ -23,7 +22,9 @@ from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules
-from obliviate.training.augmentation import AUGMENTATIONS
+from obliviate.training.augmentation import AUGMENTATIONS, augmentation
+from obliviate.training.builders import arguments_of, resolve
+from obliviate.training.code import called, code_sha256, importable, name_of, written_name
 from obliviate.training.compute import PRECISIONS
 from obliviate.training.randomness import seeded
 
@@ -40,11 +41,20 @@ class Recipe:
     `Ensemble` of them; with `slices` above 1 each of these is trained part by part, with a checkpoint after each, so
     that `sisa` can forget exactly at a fraction of a retraining (see `training.shards`).
 
+    `optimizer` is sgd, adam, adamw, or the name of any other of `torch.optim`, and `optimizer_options` what else it is
+    made with; `momentum` is that of sgd alone. `schedule` "step" divides by ten at 20, 40, 60 and 80 %, or multiplies
+    by `gamma` after the epochs of `milestones`. `augmentation` is "none", "crop_flip", or your own function of a batch
+    of inputs. `train` is your own training function (`training.own.TrainFunction`) in place of these settings, which
+    then keep their defaults; or "unknown", for a model that can be built, and nobody can say how it was trained. Own
+    functions, or their "module:name", are known again by their code.
+
     `class_weights`, one number above 0 a class, weigh the losses of a classification, in training and wherever a method
     trains on labels: Σ w ℓ / Σ w over a batch, as in `torch.nn.CrossEntropyLoss` (`balanced_weights` gives such).
 
     >>> Recipe(model="mlp", model_options={"features": 4, "classes": 2}).build(seed=0)
     MLP(...)
+    >>> Recipe(optimizer="RMSprop", optimizer_options={"alpha": 0.9}, schedule="step", milestones=(10, 15)).gamma
+    0.1
     """
 
     model: str | Callable[..., nn.Module] = "small_cnn"
@@ -56,15 +66,19 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     schedule: str = "one_cycle"
-    augmentation: str = "none"
+    augmentation: str | Callable[..., Any] = "none"
     precision: str = "auto"
     shards: int = 1
     slices: int = 1
     class_weights: tuple[float, ...] | None = None
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
+    milestones: tuple[int, ...] = ()
+    gamma: float = 0.1
+    train: str | Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         while isinstance(self.model, functools.partial):
-            options = {**_arguments(self.model), **self.model_options}
+            options = {**arguments_of(self.model), **self.model_options}
             object.__setattr__(self, "model_options", options)
             object.__setattr__(self, "model", self.model.func)
         if self.class_weights is not None:
@@ -79,19 +93,67 @@ class Recipe:
                 f"expected an architecture of {', '.join(ARCHITECTURES)}, got {self.model!r}; "
                 "name one of them, or pass your own function that returns a model"
             )
-        choices = {
-            "optimizer": optimizers.OPTIMIZERS,
-            "schedule": schedules.SCHEDULES,
-            "augmentation": AUGMENTATIONS,
-            "precision": PRECISIONS,
-        }
+        choices = {"schedule": schedules.SCHEDULES, "augmentation": AUGMENTATIONS, "precision": PRECISIONS}
         for name, known in choices.items():
-            if getattr(self, name) not in known:
+            value = getattr(self, name)
+            own = name == "augmentation" and (callable(value) or ":" in str(value))
+            if not own and (not isinstance(value, str) or value not in known):
                 raise RecipeError(
-                    f"expected {name} of {', '.join(known)}, got {getattr(self, name)!r}; name one of them"
+                    f"expected {name} of {', '.join(known)}, got {value!r}; name one of them"
+                    + (", or pass your own function, by its module:name" if name == "augmentation" else "")
                 )
         for name, most in MOST.items():
             _check_number(name, getattr(self, name), most)
+        self._check_optimizer()
+        self._check_milestones()
+        self._check_train()
+
+    def _check_optimizer(self) -> None:
+        """Refuse an optimiser that there is not, and options that it does not take; raises RecipeError."""
+        object.__setattr__(self, "optimizer", optimizers.plain_name(self.optimizer))
+        optimizers.class_of(self.optimizer)
+        if not isinstance(self.optimizer_options, Mapping):
+            raise RecipeError(
+                f"expected optimizer_options by their names, got {self.optimizer_options!r:.60}; give a mapping"
+            )
+        momentum = Recipe.__dataclass_fields__["momentum"].default
+        if self.optimizer not in optimizers.OPTIMIZERS and self.momentum != momentum:
+            raise RecipeError(
+                f"expected momentum for sgd alone, got {self.momentum:g} for {self.optimizer}; say it in "
+                "optimizer_options, where it takes one"
+            )
+        if self.optimizer == "sgd" and "momentum" in self.optimizer_options:
+            raise RecipeError("expected optimizer_options of sgd without momentum, got it; say it as momentum")
+        if self._named_optimizer:
+            self._make_named([nn.Parameter(torch.zeros(2, 2))])
+
+    def _check_milestones(self) -> None:
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        places = self.milestones
+        if places and self.schedule != "step":
+            raise RecipeError(f"expected milestones of schedule step, got {self.schedule}; set schedule to step")
+        rising = all(type(place) is int for place in places) and list(places) == sorted({*places})
+        if not rising or (places and not 0 < places[0] <= places[-1] < self.epochs):
+            raise RecipeError(
+                f"expected milestones as rising epochs between 0 and {self.epochs}, got {list(places)}; correct them"
+            )
+
+    def _check_train(self) -> None:
+        """Refuse a training function beside settings that it does not read; raises RecipeError."""
+        if self.train is None:
+            return
+        if not callable(self.train) and self.train != UNKNOWN and ":" not in str(self.train):
+            raise RecipeError(
+                f"expected a training function or its module:name, got {self.train!r}; name one, or say {UNKNOWN!r}"
+            )
+        if self.sharded:
+            raise RecipeError("expected a recipe without a training function for shards and slices, got one; leave out")
+        defaults = Recipe.__dataclass_fields__
+        if changed := [name for name in OF_TRAINING if getattr(self, name) != defaults[name].default]:
+            raise RecipeError(
+                f"expected settings of training or a function that trains, got {', '.join(changed)} beside "
+                f"{written_name(self.train)}; set them in the function"
+            )
 
     def build(self, *, seed: int) -> nn.Module:
         """Make a fresh model whose initial weights are a function of the seed; global random state is left alone.
@@ -127,17 +189,55 @@ class Recipe:
         return model
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
-        """Make the optimiser over the model's parameters."""
+        """Make the optimiser over the model's parameters; raises RecipeError where a function trains instead."""
+        if self.train is not None:
+            raise RecipeError(
+                f"expected a recipe that names an optimiser, got {written_name(self.train)} in its place; give settings"
+            )
+        if self._named_optimizer:
+            return self._make_named(model.parameters())
         return optimizers.make(model, dataclasses.replace(self, momentum=self.first_moment))
+
+    def _make_named(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
+        settings: dict[str, Any] = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
+        settings |= {"momentum": self.momentum} if self.optimizer == "sgd" else {}
+        return optimizers.make_named(self.optimizer, parameters, settings, self.optimizer_options)
+
+    @property
+    def _named_optimizer(self) -> bool:
+        return bool(self.optimizer_options) or self.optimizer not in optimizers.OPTIMIZERS
 
     @property
     def first_moment(self) -> float:
-        """The momentum of SGD; of Adam and AdamW β₁, which is 0.9 whatever `momentum` says."""
-        return self.momentum if self.optimizer == "sgd" else optimizers.BETAS[0]
+        """The momentum of SGD; of Adam and its kin β₁, which is 0.9 whatever `momentum` says, unless options do."""
+        if self.optimizer == "sgd":
+            return self.momentum
+        return float(self.optimizer_options.get("betas", optimizers.BETAS)[0])
+
+    @property
+    def factor(self) -> str | Callable[[float], float]:
+        """The schedule: its name, or with milestones the factor at each share of the training."""
+        if not self.milestones:
+            return self.schedule
+        return schedules.at_milestones([place / self.epochs for place in self.milestones], self.gamma)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether models can be trained by this: not where nobody can say how."""
+        return self.train != UNKNOWN
+
+    def check_trainable(self) -> None:
+        """Refuse to train by this where nobody can say how; raises RecipeError."""
+        if not self.trainable:
+            raise RecipeError(
+                f"expected a recipe or a training function to train {self.model_name} by, got none: how the model was "
+                "trained is not known; give one, with --recipe or --train-function where it is adopted, or use a "
+                "method that needs none"
+            )
 
     def augmented(self, samples: Samples) -> Samples:
         """Read the samples through this recipe's augmentation."""
-        return samples.transformed(AUGMENTATIONS[self.augmentation])
+        return samples.transformed(augmentation(self.augmentation))
 
     def weighted(self, task: Task) -> Task:
         """Return the task with this recipe's class weights in the loss that is trained on.
@@ -158,39 +258,49 @@ class Recipe:
 
     @property
     def importable(self) -> bool:
-        """Whether another process can build the model: a built-in name, or a function that a module holds."""
-        if isinstance(self.model, str):
-            return True
-        module, _, name = self.model_name.partition(":")
-        return module != "__main__" and "<" not in name
+        """Whether another process can train the model: its own functions are such that a module holds."""
+        return all(importable(function) for function in (self.model, self.augmentation, self.train or ""))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON values.
 
-        `shards` and `slices` are named only where the model is trained in them, class weights only where there are any.
-        Functions and classes among the options are told by their names. Raises RecipeError for other options that are
-        no JSON values.
+        `shards` and `slices` are named only where the model is trained in them, and so are class weights and what else
+        few recipes have; by a training function, none of the settings that it replaces is. Functions of your own are
+        named with a hash of their code, functions and classes among the options with their names. Raises RecipeError
+        for other options that are no JSON values.
         """
         values = {setting.name: getattr(self, setting.name) for setting in dataclasses.fields(self)}
         if not self.sharded:
             del values["shards"], values["slices"]
-        weights = values.pop("class_weights")
-        if weights is not None:
-            values["class_weights"] = list(weights)
+        for name in (name for name in LATER if values[name] == _default(name)):
+            del values[name]
+        if self.train is not None:
+            values = {name: value for name, value in values.items() if name not in OF_TRAINING}
+        for name in ("augmentation", "train"):
+            if name in values and (callable(values[name]) or ":" in str(values[name])):
+                function = called(values[name], what=OWN[name])
+                values[name], values[f"{name}{CODE}"] = written_name(values[name]), code_sha256(function)
         # Tuples become lists, as in a file.
-        options = json.loads(json.dumps(dict(self.model_options), default=_written))
-        return values | {"model": self.model_name, "model_options": options}
+        return json.loads(json.dumps(values | {"model": self.model_name}, default=_written))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Read what `to_dict` returned; raises RecipeError for other keys."""
+        """Read what `to_dict` returned; raises RecipeError for other keys, and where own code has changed since."""
         known = {setting.name for setting in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - known):
+        hashes = {name: values[f"{name}{CODE}"] for name in OWN if f"{name}{CODE}" in values}
+        settings = {name: value for name, value in values.items() if not name.endswith(CODE)}
+        if unknown := sorted(set(settings) - known):
             raise RecipeError(
                 f"expected recipe fields {', '.join(sorted(known))}, got {', '.join(unknown)}; remove them"
             )
-        weights = values.get("class_weights")
-        return cls(**{**values, "class_weights": tuple(weights)} if isinstance(weights, list) else values)
+        for name, digest in hashes.items():
+            if code_sha256(called(settings[name], what=OWN[name])) != digest:
+                raise RecipeError(
+                    f"expected the {OWN[name]} {settings[name]} as it was, got other code under the same name; restore "
+                    "it, or begin in a new folder"
+                )
+        tuples = {name: tuple(settings[name]) for name in TUPLES if isinstance(settings.get(name), list)}
+        return cls(**{**settings, **tuples})
 
     @property
     def fingerprint(self) -> str:
@@ -198,6 +308,18 @@ class Recipe:
         return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()[:16]
 
 
+UNKNOWN: Final = "unknown"
+"""What `train` says where nobody can say how a model was trained."""
+CODE: Final = "_sha256"
+OWN: Final = {"augmentation": "augmentation", "train": "training function"}
+"""The fields that may be functions of the user's own, each with what it is called."""
+TUPLES: Final = ("class_weights", "milestones")
+LATER: Final = ("class_weights", "optimizer_options", "milestones", "gamma", "train")
+"""Fields that are named only where they are not the default."""
+OF_TRAINING: Final = (
+    "epochs", "batch_size", "optimizer", "learning_rate", "momentum", "weight_decay", "schedule",
+)  # fmt: skip
+"""What a training function replaces."""
 MOST: Final[Mapping[str, float]] = {
     "epochs": 10**6,
     "batch_size": 10**9,
@@ -206,6 +328,7 @@ MOST: Final[Mapping[str, float]] = {
     "learning_rate": 1e38,
     "momentum": 1.0,
     "weight_decay": 1e38,
+    "gamma": 1.0,
 }
 """The largest value of each number of a recipe, beyond which a machine is asked for what it cannot do."""
 
@@ -224,45 +347,9 @@ def _check_number(name: str, value: object, most: float) -> None:
         raise RecipeError(f"expected {name} of at most {most:g}, got {value:.6g}; change the recipe")
 
 
-def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """Find the function that builds a model; raises RecipeError where "module:name" cannot be imported."""
-    if not isinstance(model, str):
-        return model
-    if model in ARCHITECTURES:
-        return ARCHITECTURES[model]
-    try:
-        return imported(model)
-    except ImportError as error:
-        raise RecipeError(
-            f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
-        ) from error
-
-
-def name_of(builder: Callable[..., Any]) -> str:
-    """Return "module:name" of a function or class, and of the class of another callable object.
-
-    >>> name_of(nn.Linear)
-    'torch.nn.modules.linear:Linear'
-    """
-    named: Any = builder if hasattr(builder, "__qualname__") else type(builder)
-    return f"{named.__module__}:{named.__qualname__}"
-
-
-def _arguments(partial: functools.partial[nn.Module]) -> dict[str, Any]:
-    """The arguments of a partial, by their names; raises RecipeError for those without."""
-    try:
-        signature = inspect.signature(partial.func)
-        named = signature.bind_partial(*partial.args).arguments
-    except (TypeError, ValueError) as error:
-        raise RecipeError(
-            f"expected arguments that {name_of(partial.func)} takes, got {partial.args} ({error}); correct the partial"
-        ) from error
-    kinds = {signature.parameters[name].kind for name in named}
-    if kinds - {inspect.Parameter.POSITIONAL_OR_KEYWORD}:
-        raise RecipeError(
-            f"expected arguments with names, got {partial.args} for {name_of(partial.func)}; pass them by keyword"
-        )
-    return {**named, **partial.keywords}
+def _default(name: str) -> Any:
+    setting = Recipe.__dataclass_fields__[name]
+    return setting.default if setting.default_factory is dataclasses.MISSING else setting.default_factory()
 
 
 def _written(option: Any) -> str:

@@ -28,7 +28,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
 from obliviate.task import InputSpace, Task
-from obliviate.training import optimizers, schedules, shards
+from obliviate.training import optimizers, own, schedules, shards
 from obliviate.training.compute import Compute
 from obliviate.training.determinism import repeatable
 from obliviate.training.device import chosen
@@ -262,9 +262,9 @@ class Run:
         forget, retain = self.place(forget), self.place(retain)
         return PairedBatches(forget, retain, size, seed, epoch, steps, self.workers)
 
-    def schedule(self, name: str, optimizer: Optimizer, *, steps: int) -> LRScheduler:
+    def schedule(self, schedule: str | Callable[[float], float], optimizer: Optimizer, *, steps: int) -> LRScheduler:
         """Attach a learning-rate schedule (see `training.schedules`) that ends after `steps` optimiser steps."""
-        return schedules.make(name, optimizer, steps=steps)
+        return schedules.make(schedule, optimizer, steps=steps)
 
     def optimizer(
         self, model: nn.Module, steps: optimizers.Steps, *, learning_rate: float | str | None = None
@@ -287,7 +287,7 @@ class Run:
 
         The search (`training.scale`) works on copies, its time counts as the method's, and `notes` say its rate.
         """
-        if self.recipe is not None:
+        if self.recipe is not None and Scale.is_known_of(self.recipe):
             return Scale.of(self.recipe)
         self.warm_up(model, samples)
         started = time.monotonic()
@@ -444,7 +444,7 @@ class Run:
     def train(
         self, samples: Samples, *, checkpoints: Path | None = None, begun: shards.SliceCheckpoints | None = None
     ) -> nn.Module:
-        """Train a fresh model on the samples by the recipe.
+        """Train a fresh model on the samples by the recipe, or by its training function (`training.own`).
 
         A recipe with shards trains an ensemble (`training.shards.train`); under `checkpoints` it keeps the weights
         after every slice. `begun` are those of an earlier training: what they have seen of just these samples is not
@@ -460,7 +460,14 @@ class Run:
                 "expected a recipe with shards or slices to keep checkpoints of, got one without; "
                 "leave out `checkpoints`, or train by `Recipe(shards=5, slices=10)`"
             )
+        if recipe is not None:
+            recipe.check_trainable()
         model = self.fresh_model()
+        if recipe is not None and recipe.train is not None:
+            with repeatable(self.device):
+                model = own.train(recipe.train, model, samples, seed=self.seed, device=self.device)
+            self.progress("train", 1, 1)
+            return self.place(model).eval()
         self.warm_up(model, samples)
         assert recipe is not None
         self.train_stage("train", model, samples, recipe.epochs)
@@ -479,7 +486,7 @@ class Run:
         source = self.augmented(samples)
         optimizer = recipe.make_optimizer(model)
         steps = epochs * len(self.batches(source, recipe.batch_size, 0))
-        scheduler = self.schedule(recipe.schedule, optimizer, steps=steps)
+        scheduler = self.schedule(recipe.factor, optimizer, steps=steps)
         for epoch in self.epochs(name, epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = self.batches(source, recipe.batch_size, first + epoch)
             self.fit(model, batches, self.task.loss, optimizer, scheduler=scheduler)

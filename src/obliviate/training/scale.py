@@ -13,7 +13,7 @@ from obliviate._util.modes import evaluating
 from obliviate._util.randomness import undisturbed
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
-from obliviate.errors import MethodError
+from obliviate.errors import MethodError, RecipeError
 from obliviate.task import Task
 from obliviate.training import optimizers
 from obliviate.training.recipe import Recipe
@@ -25,6 +25,8 @@ MOST: Final = 1000  # samples that the search looks at
 STEPS: Final = 10  # that it takes at each rate
 RISE: Final = 0.5  # of the way to a blind model's loss that is too much
 MARGIN: Final = 10**0.5  # one place of the grid: what the scale stays below the largest rate that does no harm
+KIN: Final = {"NAdam": "adam", "RAdam": "adam", "RMSprop": "adam"}
+"""Optimisers of torch whose usual rates are those of Adam, by which methods go on where they were trained."""
 RATES: Final = {
     "sgd": tuple(10 ** (power / 2) for power in range(-8, 1)),  # 1e-4 … 1
     "adamw": tuple(10 ** (power / 2) for power in range(-10, -1)),  # 1e-5 … 1e-1
@@ -65,15 +67,30 @@ class Scale:
             return self.learning_rate * size / self.batch_size
         return ADAM_BESIDE_SGD * self.learning_rate * USUAL / self.batch_size * (size / USUAL) ** 0.5
 
+    @staticmethod
+    def is_known_of(recipe: Recipe) -> bool:
+        """Whether a recipe says it: one by a training function, or an optimiser with rates of its own kind, does not.
+
+        >>> Scale.is_known_of(Recipe(optimizer="RMSprop")), Scale.is_known_of(Recipe(optimizer="Adagrad"))
+        (True, False)
+        """
+        return recipe.train is None and recipe.optimizer in {*optimizers.OPTIMIZERS, *KIN}
+
     @classmethod
     def of(cls, recipe: Recipe) -> Scale:
-        """Read it off a recipe.
+        """Read it off a recipe; raises RecipeError for one of which it is not known (`is_known_of`).
 
         >>> Scale.of(Recipe(optimizer="adamw", learning_rate=3e-3, momentum=0.5)).momentum  # which AdamW never has
         0.9
         """
+        if not cls.is_known_of(recipe):
+            raise RecipeError(
+                "expected a recipe by sgd, adam, adamw or their kin for settings that are multiples of its rate, got "
+                f"{'a training function' if recipe.train is not None else recipe.optimizer}; give numbers instead, or "
+                "unlearn without this step, where a rate is found from the model"
+            )
         return cls(
-            optimizer=recipe.optimizer,
+            optimizer=KIN.get(recipe.optimizer, recipe.optimizer),
             learning_rate=recipe.learning_rate,
             momentum=recipe.first_moment,
             weight_decay=recipe.weight_decay,

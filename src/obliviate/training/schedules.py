@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from torch.optim import Optimizer
@@ -74,7 +74,17 @@ SCHEDULES: Final[dict[str, Callable[[float], float]]] = {
 }
 
 
-def make(name: str, optimizer: Optimizer, *, steps: int) -> LambdaLR:
-    """Attach the named schedule to an optimiser for a number of optimiser steps."""
-    factor = SCHEDULES[name]
+def at_milestones(shares: Sequence[float], gamma: float) -> Callable[[float], float]:
+    """Multiply by `gamma` at each of these shares of a training.
+
+    >>> factor = at_milestones([0.5, 0.75], 0.1)
+    >>> factor(0.49), factor(0.5), round(factor(0.9), 6)
+    (1.0, 0.1, 0.01)
+    """
+    return lambda progress: gamma ** sum(progress >= share for share in shares)
+
+
+def make(schedule: str | Callable[[float], float], optimizer: Optimizer, *, steps: int) -> LambdaLR:
+    """Attach a schedule, named or a function of the progress, to an optimiser for a number of optimiser steps."""
+    factor = SCHEDULES[schedule] if isinstance(schedule, str) else schedule
     return LambdaLR(optimizer, lambda done: factor(min(done / max(steps, 1), 1.0)))

@@ -1,5 +1,6 @@
 """The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
 
+from obliviate.workflow.adopting import Knowledge, adopt
 from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
 from obliviate.workflow.budget import Affordable, within_budget
 from obliviate.workflow.choosing import memorised, mislabelled
@@ -11,17 +12,19 @@ from obliviate.workflow.results import Circumstances, cpu_name, describe, limits
 from obliviate.workflow.session import Session, without_forgotten
 from obliviate.workflow.training import check, train
 from obliviate.workflow.tuning import Tuned, check_tuning, outline, tune
-from obliviate.workflow.unlearning import Measuring, check_request, unlearn, with_effect
+from obliviate.workflow.unlearning import Measuring, check_request, kept, unlearn, with_effect
 
 __all__ = [
     "Affordable",
     "Circumstances",
     "Effect",
     "Evaluation",
+    "Knowledge",
     "Measuring",
     "Session",
     "TrainedModel",
     "Tuned",
+    "adopt",
     "audit_models",
     "check",
     "check_fresh",
@@ -30,6 +33,7 @@ __all__ = [
     "check_tuning",
     "cpu_name",
     "describe",
+    "kept",
     "limits",
     "load_references",
     "memorised",

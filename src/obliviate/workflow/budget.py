@@ -28,11 +28,10 @@ from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.training.scale import Scale
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.models import TrainedModel
 from obliviate.workflow.tuning import Knobs
-from obliviate.workflow.unlearning import check_request
+from obliviate.workflow.unlearning import check_request, kept
 
 THERE_AND_BACK: Final = 3
 PROBED: Final = 512  # samples, of which a request has its share
@@ -89,15 +88,21 @@ def within_budget(
             "expected a model whose recipe is known, for a budget is a share of a retraining by it, got none; give it "
             "to `TrainedModel.given(..., recipe=...)`"
         )
+    if recipe.train is not None:
+        raise MethodError(
+            "expected a recipe with epochs for a budget, got a training function, of which nobody knows what it costs; "
+            "leave out the budget"
+        )
     if retained is None and split.retain is None:
         raise MethodError(
             "expected the number of retained samples for a split without them, got none; pass `retained=...`, which "
             "says how much a retraining costs"
         )
     given = PoolTeachers.of(teachers, recipe, task) if isinstance(teachers, ReferencePool) else teachers
-    check_request(method, split, Run(task, seed=seed, recipe=recipe, teachers=given))
+    run = Run(task, seed=seed, recipe=recipe, teachers=given)
+    check_request(method, split, run)
     task.check_model(model, split.forget)
-    settled, total = settle(method, split, Scale.of(recipe)), retained or len(split.kept)
+    settled, total = settle(method, split, partial(run.scale, model, kept(split))), retained or len(split.kept)
     knobs = Knobs.of(settled)
     now = {name: value for name, value in knobs.values(settled).items() if name in knobs.length}
     if not now:

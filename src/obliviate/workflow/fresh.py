@@ -58,11 +58,11 @@ def check_fresh(
     """
     if min(len(known), len(unseen)) < LEAST:
         return
-    known, unseen = _spread(known, MOST), _spread(unseen, MOST)
+    known, unseen = spread(known, MOST), spread(unseen, MOST)
     rates: tuple[float, float] | None = None
     for build in range(BUILDS):
         model = Run(task, seed=derive(seed, "fresh", build) if build else seed, recipe=recipe).fresh_model()
-        if not _knows(model, _spread(known, FIRST), task) or (rates := _better(model, known, unseen, task)) is None:
+        if not knows(model, spread(known, FIRST), task) or (rates := better(model, known, unseen, task)) is None:
             return
     assert rates is not None
     raise RecipeError(
@@ -72,12 +72,13 @@ def check_fresh(
     )
 
 
-def _spread(samples: Samples, most: int) -> Samples:
+def spread(samples: Samples, most: int) -> Samples:
     """At most so many of the samples, evenly spread."""
     return samples if len(samples) <= most else samples.select(samples.ids[:: -(-len(samples) // most)])
 
 
-def _knows(model: nn.Module, samples: Samples, task: Task) -> bool:
+def knows(model: nn.Module, samples: Samples, task: Task, *, share: float = SHARE) -> bool:
+    """Whether a model knows the targets: its mean loss is at most a share of that on the same targets shuffled."""
     order = torch.randperm(len(samples), generator=torch.Generator().manual_seed(0)).numpy()
     device, loss, shuffled_loss = next(model.parameters()).device, 0.0, 0.0
     pairs = zip(Batches(samples, BATCH), Batches(samples.select(samples.ids[order]), BATCH), strict=True)
@@ -86,18 +87,18 @@ def _knows(model: nn.Module, samples: Samples, task: Task) -> bool:
             output = model(batch.x.to(device)).float()
             loss += float(task.nll(output, batch.y.to(device)).double().sum())
             shuffled_loss += float(task.nll(output, shuffled.y.to(device)).double().sum())
-    return loss <= SHARE * shuffled_loss
+    return loss <= share * shuffled_loss
 
 
-def _better(model: nn.Module, known: Samples, unseen: Samples, task: Task) -> tuple[float, float] | None:
+def better(model: nn.Module, known: Samples, unseen: Samples, task: Task) -> tuple[float, float] | None:
     """Which shares of known and of unseen samples are right, if the known ones fare better beyond doubt."""
-    (low, right), (high, wrong) = _fares(model, known, task), _fares(model, unseen, task)
+    (low, right), (high, wrong) = fares(model, known, task), fares(model, unseen, task)
     test = mannwhitneyu(high, low, alternative="greater")
     area, rates = float(test.statistic) / (len(low) * len(high)), (float(right.mean()), float(wrong.mean()))
     return rates if test.pvalue < LEVEL and (area >= AUC or rates[0] - rates[1] >= RATE) else None
 
 
-def _fares(model: nn.Module, samples: Samples, task: Task) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+def fares(model: nn.Module, samples: Samples, task: Task) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
     """The loss of every sample, and whether it is right."""
     device, losses, right = next(model.parameters()).device, [], []
     with torch.no_grad(), evaluating(model):

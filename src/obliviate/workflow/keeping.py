@@ -18,7 +18,7 @@ from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
 from obliviate.workflow import models
-from obliviate.workflow.models import TrainedModel
+from obliviate.workflow.models import ADOPTED, TrainedModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +104,6 @@ def _settings(recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 def _role(method: str) -> Role:
     """The part in an audit that a model by this method plays: retrained ones alone are what others are measured by."""
-    if method == "train":
+    if method in {"train", ADOPTED}:
         return "original"
     return "retrained" if method == repr(Retrain()) else "unlearned"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from torch import nn
 
@@ -19,6 +19,9 @@ from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
 from obliviate.workflow.effect import Effect
+
+ADOPTED: Final = "adopted"
+"""The method of a model that was taken over from elsewhere."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +80,8 @@ class TrainedModel:
         """
         if not isinstance(model, nn.Module):
             raise RecipeError(
-                f"expected a model, got {type(model).__name__}; build the model and read the weights into it: "
-                '`model.load_state_dict(torch.load("x.pth", weights_only=True))`'
+                f"expected a model, got {type(model).__name__}; weights, in a file or a state dict, are taken over by "
+                "`ob.adopt(weights, experiment)`, which builds the model by the experiment's recipe"
             )
         return cls(model, task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
 

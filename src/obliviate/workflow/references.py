@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,7 @@ def train_references(
     (4, True)
     """
     recipe, task, seed = experiment.recipe, experiment.task, experiment.seed
+    recipe.check_trainable()
     experiment.train.check_steady(what="training samples")
     if experiment.test is not None:
         experiment.test.check_steady(what="test samples")
@@ -252,7 +254,7 @@ def _settled(method: Method, split: Split, run: Run) -> Method:
             "expected a method that works on any trained model, got sisa, which begins from slice checkpoints that "
             "references do not keep; audit it without shadows"
         )
-    return settle(method, split, Scale.of(run.recipe))
+    return settle(method, split, partial(Scale.of, run.recipe))
 
 
 def _check_requests(experiment: Experiment, splits: Sequence[Split]) -> None:

@@ -54,6 +54,7 @@ def check(experiment: Experiment) -> None:
     Raises RecipeError.
     """
     recipe, seed = experiment.recipe, experiment.seed
+    recipe.check_trainable()
     model = recipe.build(seed=seed)
     experiment.task.check_model(model, experiment.train)
     refuse_shared(recipe, model, recipe.build(seed=seed))

@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from obliviate import methods, workflow
+from obliviate import methods
 from obliviate.audit.inputs import LEAST_REFERENCES, LEAST_RETRAINED
 from obliviate.data.split import Split
-from obliviate.errors import AuditError, MethodError, TrainingError
-from obliviate.experiment import Experiment
+from obliviate.errors import AuditError, MethodError
 from obliviate.methods.base import Method, settle
 from obliviate.references.completion import check_makers
 from obliviate.references.executors import Executor
 from obliviate.references.plan import MOST, check_count
 from obliviate.references.pool import ReferencePool
-from obliviate.references.shadows import ShadowPool
 from obliviate.requests.manifest import Manifest
-from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress
 from obliviate.training.scale import Scale
-from obliviate.workflow import TrainedModel
 
 
 @dataclass(frozen=True)
@@ -66,42 +61,7 @@ def check_chosen(asked: int, *, retrained: int) -> None:
         )
 
 
-def make_shadows(
-    entries: Sequence[tuple[TrainedModel, Manifest]],
-    split: Split,
-    earlier: Sequence[tuple[Manifest, Split]],
-    pool: ReferencePool,
-    experiment: Experiment,
-    makers: Makers,
-    progress_of: Callable[[str], Progress],
-    teachers_of: Callable[[int], ReferencePool],
-) -> tuple[dict[str, ShadowPool], list[str]]:
-    """Make shadows for every unlearned model, by its label; and say of which models there are none, and why.
-
-    `earlier` are the models that served before, each with the request that it came of; `teachers_of` opens as many
-    teachers as their manifests say.
-    """
-    shadows: dict[str, ShadowPool] = {}
-    notes = []
-    for model, manifest in entries:
-        if model.role != "unlearned":
-            continue
-        try:
-            shadows[model.label] = workflow.train_shadows(
-                experiment,
-                pool,
-                [_made_by(*entry, experiment.recipe) for entry in (*earlier, (manifest, split))],
-                teachers=_teachers([manifest, *(served for served, _ in earlier)], teachers_of),
-                workers=makers.workers,
-                executor=makers.executor,
-                progress=progress_of(model.label),
-            )
-        except (MethodError, TrainingError) as error:
-            notes.append(f"{model.label} was audited without U-LiRA, for it has no shadows: {error}")
-    return shadows, notes
-
-
-def _teachers(manifests: Sequence[Manifest], teachers_of: Callable[[int], ReferencePool]) -> ReferencePool | None:
+def teachers_of(manifests: Sequence[Manifest], open_pool: Callable[[int], ReferencePool]) -> ReferencePool | None:
     """The teachers of models that were made one after the other, None if they had none."""
     counts = sorted({count for manifest in manifests if (count := manifest.settings.get("taught_by"))})
     if len(counts) > 1:
@@ -109,11 +69,14 @@ def _teachers(manifests: Sequence[Manifest], teachers_of: Callable[[int], Refere
             f"expected requests that learned from the same number of teachers, got {counts}; unlearn with the same "
             "--teachers, or audit without shadows"
         )
-    return teachers_of(counts[0]) if counts else None
+    return open_pool(counts[0]) if counts else None
 
 
-def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Split, Method]:
-    """The split that a method was given which made a model, and the method, as it was set."""
+def made_by(manifest: Manifest, split: Split, scale: Callable[[], Scale]) -> tuple[Split, Method]:
+    """The split that a method was given which made a model, and the method, as it was set.
+
+    `scale` is what its relative settings are multiples of. Raises MethodError where the method is not known.
+    """
     described = manifest.settings.get("method")
     if described is None:
         raise MethodError(
@@ -122,6 +85,6 @@ def _made_by(manifest: Manifest, split: Split, recipe: Recipe) -> tuple[Split, M
         )
     method = methods.from_dict(described)
     request = split if manifest.settings["retain"] else split.without_retain()
-    if repr(settled := settle(method, request, Scale.of(recipe))) != manifest.method:
+    if repr(settled := settle(method, request, scale)) != manifest.method:
         raise MethodError(f"expected {manifest.method}, got {settled!r} from this version; unlearn again")
-    return request, method
+    return request, settled

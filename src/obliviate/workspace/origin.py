@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
-from obliviate._util.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.files import TEMPORARY, WORK, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
 from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
@@ -22,6 +22,7 @@ from obliviate.training.recipe import Recipe
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
 TRUSTED: Final = "OBLIVIATE_TRUST"
+KINDS: Final = {"model": "a model", "augmentation": "an augmentation", "train": "a training"}
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
@@ -38,12 +39,53 @@ def _check_trust(folder: Path, facts: dict[str, Any], trust: bool) -> None:
             f"expected a source and a recipe in {folder / FILE}, got others; the file is foreign: use a folder that "
             "`obliviate train` made"
         )
-    model = str(recipe.get("model"))
-    if ":" in model and not trust and model not in os.environ.get(TRUSTED, "").split(","):
-        raise WorkspaceError(
-            f"expected a model of this package, got {model!r:.200}, which {folder / FILE} names: going on runs that "
-            f"code. If you know it, say --trust, or set {TRUSTED} to its name"
-        )
+    for field_name in ("model", "augmentation", "train"):
+        code = str(recipe.get(field_name))
+        if ":" in code and not trust and code not in os.environ.get(TRUSTED, "").split(","):
+            raise WorkspaceError(
+                f"expected {KINDS[field_name]} of this package, got {code!r:.200}, which {folder / FILE} names: going "
+                f"on runs that code. If you know it, say --trust, or set {TRUSTED} to its name"
+            )
+
+
+def _begun(folder: Path) -> bool:
+    """Whether anything was made in a folder, or is in the making: a model, a request, references or teachers."""
+    names = ("models", "requests", "references", "teachers", "checkpoints", WORK)
+    return any(any((folder / name).rglob("*")) for name in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Portion:
+    """Which part of the data is used: so many training samples, and an unseen holdout set drawn from them.
+
+    None is all of them, and what the data have for a holdout set (`sources.load_data`).
+
+    >>> Portion(train_size=1000, holdout_size=100).train_size
+    1000
+    """
+
+    train_size: int | None = None
+    holdout_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canaries:
+    """What is planned before training, and tested exactly by the audit.
+
+    With `coins`, that many training samples get a fair coin, and the tails are not trained on (`canaries.coins.toss`);
+    with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None (`canaries.noise.plant`).
+
+    >>> Canaries(coins=1000).noise is None
+    True
+    """
+
+    coins: int | None = None
+    noise: int | None = None
+    noise_scale: float | None = None
+
+
+WHOLE: Final = Portion()
+NO_CANARIES: Final = Canaries()
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +93,17 @@ class Origin:
     """An experiment on disk: where its data are and the part of them in use, and what was planned before training.
 
     `experiment` is made of it, the same whenever the folder is opened: `workspace.json` holds hashes of all that it is.
-    `train_size` and `holdout_size` draw a part of the training samples and an unseen holdout set from them (see
-    `sources.load_data`). With `coins`, that many of them get a fair coin, and the tails are not trained on
-    (`canaries.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
-    (`canaries.noise.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been
-    read.
+    `loaded` are the data of the source, where they have been read; `adopted` is the hash of the weights of an original
+    that was trained elsewhere, None where it is trained here.
     """
 
     source: str
     recipe: Recipe
     seed: int
-    train_size: int | None = None
-    holdout_size: int | None = None
-    coins: int | None = None
-    noise: int | None = None
-    noise_scale: float | None = None
+    portion: Portion = WHOLE
+    canaries: Canaries = NO_CANARIES
     loaded: sources.Data | None = field(default=None, repr=False)
+    adopted: str | None = None
 
     @classmethod
     def read(cls, folder: Path, *, trust: bool = False) -> Origin:
@@ -74,9 +111,8 @@ class Origin:
 
         A model that is a function of somebody's own is imported and called only with `trust`, or where the environment
         variable OBLIVIATE_TRUST names it: the file that names it may have been written by anybody.
-        Raises WorkspaceError for a model that is not trusted, for a foreign folder, or
-        where its model's code has changed since, DataError where its data
-        are gone.
+        Raises WorkspaceError for a model that is not trusted, for a foreign folder, or where its model's code has
+        changed since; DataError where its data are gone.
         """
         path = folder / FILE
         if not path.exists():
@@ -93,8 +129,10 @@ class Origin:
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
             )
-        planned = {name: facts.get(name) for name in ("train_size", "holdout_size", "coins", "noise", "noise_scale")}
-        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
+        portion = Portion(**{setting.name: facts.get(setting.name) for setting in fields(Portion)})
+        canaries = Canaries(**{setting.name: facts.get(setting.name) for setting in fields(Canaries)})
+        recipe, adopted = Recipe.from_dict(facts["recipe"]), facts.get("adopted")
+        origin = cls(source, recipe, facts["seed"], portion, canaries, adopted=adopted)
         if origin.data.sha256 != facts["data_sha256"]:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
@@ -114,12 +152,12 @@ class Origin:
         """
         facts = self.facts
         if not (folder / FILE).exists():
-            there = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-            if foreign := sorted(name for name in there if name != LOCK and not TEMPORARY.fullmatch(name)):
+            names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+            if foreign := sorted(name for name in names if name != LOCK and not TEMPORARY.fullmatch(name)):
                 raise WorkspaceError(
                     f"expected an empty or new folder, got {folder} that holds {foreign[0]}; choose another --out"
                 )
-            workflow.check(self.experiment)
+            self._check()
         writable_folder(folder)
         with held(folder):
             self._write(folder, facts)
@@ -128,7 +166,11 @@ class Origin:
         if (folder / FILE).exists():
             recorded = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
-            if differing := sorted(key for key in compared if recorded.get(key) != facts[key]):
+            differing = sorted(key for key in compared if recorded.get(key) != facts[key])
+            if differing == ["recipe"] and not _begun(folder):  # as after a loss that was not finite
+                self._check()
+                write_sealed_json(folder / FILE, facts | self._built)
+            elif differing:
                 raise WorkspaceError(
                     f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
@@ -139,6 +181,11 @@ class Origin:
         else:
             write_sealed_json(folder / FILE, facts | self._built)
         self.plan.keep(folder)
+
+    def _check(self) -> None:
+        """Refuse an experiment that cannot be trained; an adopted one need not be, and was checked with its weights."""
+        if self.adopted is None or self.recipe.trainable:
+            workflow.check(self.experiment)
 
     def check_code(self, folder: Path) -> None:
         """Refuse to go on in a folder after the code of its model or its task has changed; raises WorkspaceError."""
@@ -166,14 +213,12 @@ class Origin:
         return {
             "format": FORMAT,
             "source": self.source,
-            "train_size": self.train_size,
-            "holdout_size": self.holdout_size,
-            "coins": self.coins,
-            "noise": self.noise,
-            "noise_scale": self.noise_scale,
+            **asdict(self.portion),
+            **asdict(self.canaries),
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
+            "adopted": self.adopted,
         }
 
     @cached_property
@@ -181,14 +226,13 @@ class Origin:
         """The data as they are loaded, before anything was planned."""
         if self.loaded is not None:
             return self.loaded
-        return sources.load_data(
-            self.source, train_size=self.train_size, holdout_size=self.holdout_size, seed=self.seed
-        )
+        return sources.load_data(self.source, **asdict(self.portion), seed=self.seed)
 
     @cached_property
     def plan(self) -> Plan:
         """What was planned before training."""
-        return Plan(self._whole.train, self.seed, self.coins, self.noise, self.noise_scale)
+        canaries = self.canaries
+        return Plan(self._whole.train, self.seed, canaries.coins, canaries.noise, canaries.noise_scale)
 
     @cached_property
     def data(self) -> sources.Data:

@@ -46,10 +46,12 @@ def preview(
     owners in sentences. Raises MethodError, DataError and RecipeError as `workflow.unlearn` does before any work.
     """
     # The folder trains teachers before it calls a method that needs some.
-    check_request(method, split, Run(task, recipe=recipe), planned=frozenset({"teachers"}))
+    run = Run(task, recipe=recipe if recipe.trainable else None)
+    check_request(method, split, run, planned=frozenset({"teachers"}))
     if teachers:
         check_count(teachers)
-    settled = settle(method, split, Scale.of(recipe))
+    # Where the recipe does not tell rates, they are found from the model, which takes work.
+    settled = settle(method, split, Scale.of(recipe)) if Scale.is_known_of(recipe) else method
     tuning = outline(settled, split, tune, teachers=teachers) if tune else ""
     places = among.train.places(split.forget.ids).numpy()
     groups: dict[str, np.ndarray] = {}

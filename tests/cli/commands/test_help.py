@@ -37,6 +37,7 @@ def test_every_option_is_documented(name: str, cli: Cli) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    work = {"demo", "train", "unlearn", "references", "audit", "inspect"}
+    work = {"demo", "train", "adopt", "unlearn", "references", "audit", "inspect"}
+    folder = {"export", "report", "compare", "status"}
     project = {"init", "submit", "work", "due", "promote", "rollback", "verify", "keys"}
-    assert set(commands()) == work | project | {"report", "compare", "methods", "attacks", "status"}
+    assert set(commands()) == work | folder | project | {"methods", "attacks"}

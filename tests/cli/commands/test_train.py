@@ -189,3 +189,47 @@ def test_what_the_machine_cannot_do_is_refused(
     assert code == 1
     assert message in error
     assert not (tmp_path / "run").exists()
+
+
+PAPER = """
+epochs = 4
+learning_rate = 0.05
+weight_decay = 1e-4
+schedule = "step"
+milestones = [2, 3]
+
+[optimizer_options]
+nesterov = true
+"""
+
+
+def test_a_recipe_comes_from_a_file_and_options_go_before_it(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text(PAPER, encoding="utf-8")
+    options = ("--recipe", tmp_path / "recipe.toml", "--epochs", 5, "--momentum", 0.8, "--gamma", 0.5)
+    code, _, err = cli("train", "--out", tmp_path / "run", "--data", mine, "--model", "mlp", *options)
+    assert code == 0, err
+    recipe = json.loads((tmp_path / "run" / "workspace.json").read_text(encoding="utf-8"))["recipe"]
+    wanted = {"epochs": 5, "learning_rate": 0.05, "weight_decay": 1e-4, "schedule": "step", "milestones": [2, 3]}
+    wanted |= {"gamma": 0.5, "momentum": 0.8, "optimizer": "sgd", "optimizer_options": {"nesterov": True}}
+    assert {name: recipe[name] for name in wanted} == wanted
+
+
+def test_every_setting_of_a_training_can_be_said(cli: Cli, mine: Path, tmp_path: Path) -> None:
+    options = ["--epochs", 3, "--optimizer", "RMSprop", "--optimizer-options", '{"alpha": 0.9}', "--schedule", "step"]
+    options += ["--milestones", "1,2", "--learning-rate", 0.001, "--weight-decay", 0, "--augmentation", "crop_flip"]
+    code, _, err = cli("train", "--out", tmp_path / "run", "--data", mine, "--model", "small_cnn", *options)
+    assert code == 0, err
+    recipe = json.loads((tmp_path / "run" / "workspace.json").read_text(encoding="utf-8"))["recipe"]
+    assert (recipe["optimizer"], recipe["milestones"], recipe["augmentation"]) == ("RMSprop", [1, 2], "crop_flip")
+    refused(cli("train", "--out", tmp_path / "b", "--data", mine, "--milestones", "1,x"), "epochs with commas", "'1,x'")
+    (tmp_path / "code.toml").write_text('model = "nowhere:build"', encoding="utf-8")
+    refused(cli("train", "--out", tmp_path / "b", "--recipe", tmp_path / "code.toml"), "--trust for 'nowhere:build'")
+
+
+def test_after_a_loss_that_was_not_finite_the_same_folder_takes_a_lower_rate(
+    cli: Cli, mine: Path, tmp_path: Path
+) -> None:
+    arguments = ("train", "--out", tmp_path / "run", "--data", mine, "--model", "mlp", "--epochs", 1)
+    refused(cli(*arguments, "--learning-rate", 1e30), "a finite loss", "lower the learning rate")
+    assert cli(*arguments, "--learning-rate", 0.01)[0] == 0
+    refused(cli(*arguments, "--learning-rate", 0.02), "the same", "another recipe")  # now something is trained

@@ -133,3 +133,11 @@ def test_a_layer_that_the_model_does_not_have_is_refused_with_those_it_has(
     refused(result, "a model with feature maps", "got MLP without", "generator=False")
     assert snapshot(flat) == before
     assert cli(*asked, "--set", "generator=false")[0] == 0
+
+
+def test_copies_of_nothing_are_refused(cli: Cli, folder: Path) -> None:
+    for options in ([], ["--dry-run"]):
+        refused(
+            cli("unlearn", "fine_tune", "--out", folder, "--with-copies", *options),
+            "something to forget, to take copies",
+        )

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
-from obliviate.cli import printing
+from obliviate.cli.app import app
 from obliviate.cli.arguments import PLAIN, ComputeOptions, Json
+from obliviate.cli.printing.console import print_line
 from obliviate.cli.progress import progress
 from obliviate.errors import CertificateError, ProjectError
 
@@ -20,12 +21,7 @@ Folder = Annotated[Path, Parameter(name="--project", help="Folder with an oblivi
 HERE = Path()
 
 
-def register(app: App) -> None:
-    """Add the commands to the command line."""
-    for command in (init, submit, work, promote, rollback, verify, due, keys):
-        app.command(command)
-
-
+@app.command
 def init(
     *,
     project: Folder = HERE,
@@ -53,13 +49,14 @@ def init(
         "key": str(begun.keys / "signing.pub"),
     }
     if json_:
-        printing.line(json.dumps(facts))
+        print_line(json.dumps(facts))
         return
-    printing.line(f"{project}: {facts['train']:,} training samples are known by pseudonyms; ledger {facts['ledger']}")
-    printing.line(f"keep {begun.keys} apart from the ledger, and give {facts['key']} to whoever checks certificates")
-    printing.line("now `obliviate work` trains the model and serves it; `obliviate submit` asks it to forget")
+    print_line(f"{project}: {facts['train']:,} training samples are known by pseudonyms; ledger {facts['ledger']}")
+    print_line(f"keep {begun.keys} apart from the ledger, and give {facts['key']} to whoever checks certificates")
+    print_line("now `obliviate work` trains the model and serves it; `obliviate submit` asks it to forget")
 
 
+@app.command
 def submit(
     forget: Annotated[
         str,
@@ -83,18 +80,18 @@ def submit(
 
     submitted = Project.open(project).submit(forget, key=key, unknown=unknown)
     if json_:
-        printing.line(json.dumps(_submitted(submitted)))
+        print_line(json.dumps(_submitted(submitted)))
         return
     receipt = submitted.receipt
     if submitted.names:
-        printing.line(", ".join(f"{status} {count:,}" for status, count in submitted.counts.items()))
+        print_line(", ".join(f"{status} {count:,}" for status, count in submitted.counts.items()))
         for name, status in submitted.names:
             if status not in {"found", "duplicate"}:
-                printing.line(f"  {name}: {status}")
+                print_line(f"  {name}: {status}")
     if receipt.forgotten:
-        printing.line(f"nothing is left to do: request {receipt.request} was for it, and is done")
+        print_line(f"nothing is left to do: request {receipt.request} was for it, and is done")
     else:
-        printing.line(f"request {receipt.request}: {receipt.state}" + ("" if receipt.new else ", asked for before"))
+        print_line(f"request {receipt.request}: {receipt.state}" + ("" if receipt.new else ", asked for before"))
 
 
 def _submitted(submitted: Submitted) -> dict[str, Any]:
@@ -109,6 +106,7 @@ def _submitted(submitted: Submitted) -> dict[str, Any]:
     }
 
 
+@app.command
 def work(
     *,
     project: Folder = HERE,
@@ -131,12 +129,12 @@ def work(
         batches = run(opened, most=1 if once else None, forever=forever, progress=show_progress)
     status = opened.status(most=0)
     if json_:
-        printing.line(json.dumps({"batches": batches, **status}))
+        print_line(json.dumps({"batches": batches, **status}))
         return
-    printing.line(f"batches done: {', '.join(map(str, batches)) or 'none'}; {_totals(status)}")
+    print_line(f"batches done: {', '.join(map(str, batches)) or 'none'}; {_totals(status)}")
 
 
-def status(folder: Path, *, due_only: bool, json_: bool) -> None:
+def print_project_status(folder: Path, *, due_only: bool, json_: bool) -> None:
     """Tell how a project stands, or what is due in it."""
     from obliviate.project import Project
 
@@ -146,20 +144,20 @@ def status(folder: Path, *, due_only: bool, json_: bool) -> None:
         return
     facts = opened.status()
     if json_:
-        printing.line(json.dumps(facts))
+        print_line(json.dumps(facts))
         return
-    printing.line(_totals(facts))
+    print_line(_totals(facts))
     served = facts["served"]
-    printing.line("serves: " + ("nothing yet; run `obliviate work`" if served is None else served["model"]))
+    print_line("serves: " + ("nothing yet; run `obliviate work`" if served is None else served["model"]))
     for batch in facts["running"]:
-        printing.line(f"batch {batch['batch']}: worked on by {batch['worker'] or 'nobody, it waits for a worker'}")
+        print_line(f"batch {batch['batch']}: worked on by {batch['worker'] or 'nobody, it waits for a worker'}")
     if facts["unserved"]:
-        printing.line(f"done, but known to the model that serves: requests {', '.join(map(str, facts['unserved']))}")
+        print_line(f"done, but known to the model that serves: requests {', '.join(map(str, facts['unserved']))}")
     for name, words in (("due", "due and not done"), ("soon", "due soon")):
         if facts[name]:
-            printing.line(f"{words}: requests {', '.join(map(str, facts[name]))}")
+            print_line(f"{words}: requests {', '.join(map(str, facts[name]))}")
     for request in facts["latest"]:
-        printing.line(_request(request))
+        print_line(_request(request))
 
 
 def _totals(facts: dict[str, Any]) -> str:
@@ -172,6 +170,7 @@ def _request(request: dict[str, Any]) -> str:
     return f"request {request['number']}: {request['state']}, {request['kind']} {counts}; {when}".replace(" ;", ";")
 
 
+@app.command
 def due(
     *,
     project: Folder = HERE,
@@ -183,16 +182,17 @@ def due(
 
     requests = Project.open(project).due(days)
     if json_:
-        printing.line(json.dumps(requests))
+        print_line(json.dumps(requests))
     else:
         for request in requests:
-            printing.line(_request(request))
+            print_line(_request(request))
         if not requests:
-            printing.line("nothing is due")
+            print_line("nothing is due")
     if requests:
         raise SystemExit(3)
 
 
+@app.command
 def promote(
     model: Annotated[str, Parameter(help="Id of a model that was audited, or the beginning of it.")],
     *,
@@ -206,6 +206,7 @@ def promote(
     _say_served(served.model, opened.ledger.done_after(served.batch))
 
 
+@app.command
 def rollback(*, project: Folder = HERE) -> None:
     """Serve the model that served before, and tell which requests it has not forgotten."""
     from obliviate.project import Project
@@ -215,13 +216,14 @@ def rollback(*, project: Folder = HERE) -> None:
 
 
 def _say_served(model: str, unserved: list[int]) -> None:
-    printing.line(f"serves: {model}")
+    print_line(f"serves: {model}")
     if unserved:
-        printing.line(
+        print_line(
             f"note: requests {', '.join(map(str, unserved))} are done, but this model still knows what they were for"
         )
 
 
+@app.command
 def verify(
     certificate: Annotated[
         Path | None, Parameter(help="A certificate; left out, the whole project is verified.")
@@ -243,7 +245,7 @@ def verify(
             f"verified: {facts['events']:,} entries of the ledger, {facts['requests']:,} requests, "
             f"{facts['certificates']:,} certificates, and the model that serves"
         )
-        printing.line(json.dumps(facts) if json_ else text)
+        print_line(json.dumps(facts) if json_ else text)
         return
     from obliviate.certificate import verify as check
 
@@ -260,16 +262,17 @@ def verify(
         "key": checked.key_id,
     }
     if json_:
-        printing.line(json.dumps(facts))
+        print_line(json.dumps(facts))
         return
-    printing.line(
+    print_line(
         f"verified: request {facts['request']}, {facts['verdict']}" + (", made by retraining" if facts["exact"] else "")
     )
-    printing.line(judgement["reason"])
+    print_line(judgement["reason"])
     if weights is None:
-        printing.line("note: the weights were not looked at; name their file with --weights")
+        print_line("note: the weights were not looked at; name their file with --weights")
 
 
+@app.command
 def keys(
     *,
     project: Folder = HERE,
@@ -288,8 +291,8 @@ def keys(
     key = SigningKey.read(opened.keys)
     facts = {"key": key.id, "public": str(key.public), "retired": [str(path) for path in key.retired]}
     if json_:
-        printing.line(json.dumps(facts))
+        print_line(json.dumps(facts))
         return
-    printing.line(f"signs with key {key.id[:16]}…, which {key.public} checks")
+    print_line(f"signs with key {key.id[:16]}…, which {key.public} checks")
     for path in key.retired:
-        printing.line(f"retired: {path}")
+        print_line(f"retired: {path}")

@@ -1,0 +1,33 @@
+"""The commands: each reads its arguments, calls the work, and prints what came of it."""
+
+from obliviate.cli.app import app
+from obliviate.cli.commands import (
+    adopt,
+    audit,
+    compare,
+    demo,
+    export,
+    folder,
+    inspect,
+    project,
+    references,
+    registries,
+    train,
+    unlearn,
+)
+
+__all__ = [
+    "adopt",
+    "app",
+    "audit",
+    "compare",
+    "demo",
+    "export",
+    "folder",
+    "inspect",
+    "project",
+    "references",
+    "registries",
+    "train",
+    "unlearn",
+]

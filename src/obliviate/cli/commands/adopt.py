@@ -1,0 +1,68 @@
+"""`obliviate adopt`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from obliviate.cli.app import app
+from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Seed, Trust
+from obliviate.cli.printing.console import print_line
+from obliviate.cli.progress import progress
+from obliviate.cli.recipes import FASHION, USUAL, DataOptions, RecipeOptions
+
+
+@app.command
+def adopt(
+    weights: Annotated[
+        Path,
+        Parameter(
+            help="Weights that were trained elsewhere: a .pth, .pt or .ckpt file with a state dict, .safetensors, or "
+            "the folder of a Hugging Face Trainer."
+        ),
+    ],
+    /,
+    *,
+    out: Out,
+    data: DataOptions = FASHION,
+    recipe: RecipeOptions = USUAL,
+    seed: Seed = 0,
+    trust: Trust = False,
+    compute: ComputeOptions = PLAIN,
+    json_: Json = False,
+) -> None:
+    """Begin a folder with a model that was trained elsewhere, in place of training one there.
+
+    Audits train models like it: they need --recipe, options that say the same, or --train-function.
+    """
+    from obliviate.workspace import Portion, Workspace
+
+    with compute.used(), progress(quiet=json_) as show_progress:
+        workspace = Workspace.adopt(
+            out,
+            weights,
+            source=data.data,
+            recipe=recipe.maker(trust=trust, unknown=True),
+            seed=seed,
+            progress=show_progress,
+            portion=Portion(train_size=data.train_size, holdout_size=data.holdout_size),
+        )
+        notes = workspace.train().notes
+    known = workspace.recipe.trainable
+    if json_:
+        facts = {"folder": str(out), "train": len(workspace.data.train), "recipe": known, "notes": dict(notes)}
+        print_line(json.dumps(facts))
+        return
+    unseen = f" and {notes['knows_unseen']:.1f} % of unseen ones" if "knows_unseen" in notes else ""
+    print_line(
+        f"Adopted {weights} into {out}; it gets {notes['knows_train']:.1f} % of {len(workspace.data.train):,} training "
+        f"samples right{unseen}"
+    )
+    if not known:
+        print_line(
+            "note: how it was trained is not known: methods that need no recipe work (`obliviate methods`), references "
+            "and audits do not; adopt it in a new folder with --recipe or --train-function for these"
+        )

@@ -1,0 +1,100 @@
+"""`obliviate audit`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from obliviate.cli.app import app
+from obliviate.cli.arguments import (
+    PLAIN,
+    ComputeOptions,
+    Executor,
+    Json,
+    Out,
+    References,
+    Request,
+    Retrained,
+    Trust,
+    Workers,
+)
+from obliviate.cli.printing.audits import print_audit
+from obliviate.cli.printing.console import print_line
+from obliviate.cli.progress import progress
+
+
+@app.command
+def audit(
+    *,
+    out: Out,
+    references: References = 16,
+    retrained: Retrained = 3,
+    request: Request = None,
+    margin: Annotated[
+        float | None,
+        Parameter(help="Largest difference of AUC that counts as none, in points; what the data resolve if left out."),
+    ] = None,
+    utility_margin: Annotated[
+        float, Parameter(help="Largest loss of accuracy, recall and their like that is allowed, in points.")
+    ] = 3.0,
+    form: Annotated[
+        Literal["softmax", "taylor"], Parameter(help="What the attack RMIA reads probabilities from logits by.")
+    ] = "softmax",
+    variance: Annotated[
+        Literal["auto", "per_sample", "pooled", "shrunk"],
+        Parameter(help="Where the attack LiRA takes a sample's variance from; auto is pooled below 64 references."),
+    ] = "auto",
+    attack: Annotated[
+        tuple[str, ...],
+        Parameter(negative="", help="Add the attack of this name (`obliviate attacks`); may be given several times."),
+    ] = (),
+    cheap_attacks: Annotated[
+        bool, Parameter(negative="", help="Add the cheap attacks on one model that published tables show.")
+    ] = False,
+    shadows: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Attack by U-LiRA too: every reference forgets by the method of every unlearned model (dear).",
+        ),
+    ] = False,
+    pictures: Annotated[
+        bool, Parameter(help="Whether the report shows the most exposed forget samples, where they are images.")
+    ] = True,
+    workers: Workers = None,
+    executor: Executor = None,
+    trust: Trust = False,
+    compute: ComputeOptions = PLAIN,
+    json_: Json = False,
+) -> None:
+    """Audit every model of a request against retrained ones; what is missing for that is trained first."""
+    from obliviate.audit.inputs import AuditSettings
+    from obliviate.membership import find, usual
+    from obliviate.references.executors import opened
+    from obliviate.workspace import ReportSettings, Workspace
+
+    settings = AuditSettings(
+        margin=None if margin is None else margin / 100,
+        utility_margin=utility_margin / 100,
+        attacks=(*usual(form=form, variance=variance), *(find(name)() for name in attack)),
+        cheap_attacks=cheap_attacks,
+    )
+    with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
+        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        results = workspace.audit(
+            references=references,
+            retrained=retrained,
+            request=request,
+            settings=settings,
+            shadows=shadows,
+            workers=workers,
+            executor=opened_executor,
+            report=ReportSettings(pictures=pictures),
+        )
+        place = workspace.place(request)
+    if json_:
+        print_line(json.dumps(results.to_dict(), allow_nan=False))
+    else:
+        print_audit(results, place.report)

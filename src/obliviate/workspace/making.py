@@ -1,0 +1,196 @@
+"""What is made in a folder, once: the original, unlearned and retrained models, references and teachers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from obliviate import workflow
+from obliviate._util.seeds import derive
+from obliviate.data.ids import ids_sha256
+from obliviate.data.split import Split
+from obliviate.errors import WorkspaceError
+from obliviate.methods.base import Method
+from obliviate.methods.base import to_dict as describe_method
+from obliviate.methods.retrain import Retrain
+from obliviate.references.pool import ReferencePool
+from obliviate.training import checkpoint
+from obliviate.training.weights import write_weights
+from obliviate.workflow import TrainedModel
+from obliviate.workspace.contents import Contents
+from obliviate.workspace.evidence import Makers
+
+LOCAL = Makers()
+
+
+def train(contents: Contents) -> TrainedModel:
+    """Train the original model, or read it back."""
+    origin = contents.origin
+
+    def make(work: Path) -> TrainedModel:
+        if origin.adopted is not None:
+            raise WorkspaceError(
+                f"expected the model that {contents.folder} was begun with, got none; run `obliviate adopt` again with "
+                "the same weights"
+            )
+        origin.check_code(contents.folder)
+        return workflow.train(
+            origin.experiment,
+            folder=work,
+            checkpoints=contents.checkpoints,
+            progress=contents.progress_of("original"),
+        )
+
+    with contents.held():
+        slot = contents.requests.slot("original", None)
+        return contents.files.once(slot, make, ids=origin.data.train.ids.tolist())
+
+
+def keep_adopted(contents: Contents, adopted: TrainedModel) -> TrainedModel:
+    """Keep a model that was taken over as the original, or read it back."""
+    with contents.held():
+        slot = contents.requests.slot("original", None)
+        return contents.files.once(slot, lambda _: adopted, ids=contents.origin.data.train.ids.tolist())
+
+
+def export(contents: Contents, id_: str, path: Path) -> Path:
+    """Write the weights of a model, by its id or the beginning of it, for plain PyTorch."""
+    with contents.held():
+        write_weights(path, contents.files.read(contents.addressed(id_)).model)
+    return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unlearning:
+    """How a model is made to forget a request: by which method, with which seed, and with what help.
+
+    `retain` says whether the method may use the retained samples, `name` is that of the model ("" for the usual one);
+    `teachers` is how many are learned from, `tune` how many settings are tried, and `budget` a share of a retraining.
+    """
+
+    method: Method
+    seed: int
+    retain: bool
+    name: str
+    teachers: int
+    tune: int
+    budget: float | None
+
+    def label(self, number: int) -> str:
+        """What the model is called in tables."""
+        if self.name:
+            return self.name
+        method = self.method
+        hidden = "" if self.retain else " (no retain set)"
+        name = f"{method.name} (seed {self.seed})" if isinstance(method, Retrain) else f"{method.name}{hidden}"
+        return name + (" (tuned)" if self.tune else "") + ("" if number == 1 else f", request {number}")
+
+
+def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
+    """Make the model that a request begins from forget, or read the outcome back."""
+    origin, whole = contents.origin, contents.split_of(number)
+    if "recipe" in asked.method.needs:
+        origin.recipe.check_trainable()
+    split = whole if asked.retain else whole.without_retain()
+    method = workflow.without_forgotten(asked.method, contents.before(number).forgotten)
+    if asked.tune:
+        workflow.check_tuning(method, split, asked.tune)
+    begun_from = served(contents, number)
+    pool = teachers(contents, asked.teachers) if asked.teachers and asked.budget is not None else None
+    notes: dict[str, float] = {}
+    if asked.budget is not None:
+        affordable = workflow.within_budget(
+            asked.budget, begun_from, split, method, retained=len(whole.kept), seed=asked.seed, teachers=pool
+        )
+        method, notes = affordable.method, {"budget": asked.budget, "expected_share": round(affordable.share, 4)}
+        notes |= affordable.lengths
+    asked = replace(asked, method=method)
+    name = asked.label(number)
+
+    def make(work: Path) -> TrainedModel:
+        origin.check_code(contents.folder)
+        if "recipe" in method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
+            workflow.check_fresh(
+                origin.recipe,
+                split.forget,
+                origin.data.test,
+                origin.task,
+                seed=asked.seed,
+                what="the samples to forget",
+            )
+        options: dict[str, Any] = {
+            "seed": asked.seed,
+            "folder": work,
+            "progress": contents.progress_of(name),
+            "teachers": teachers(contents, asked.teachers) if asked.teachers else None,
+        }
+        measure = workflow.Measuring(unseen=origin.data.test, retained=whole.kept)
+        if asked.tune:
+            tuned = workflow.tune(begun_from, split, method, budget=asked.tune, **options)
+            unlearned = workflow.with_effect(begun_from, tuned.trained, tuned.method, split, measure)
+        else:
+            unlearned = workflow.unlearn(begun_from, split, method, measure=measure, **options)
+        return replace(unlearned, name=name, notes={**unlearned.notes, **notes})
+
+    return contents.files.once(
+        contents.requests.slot(_slot_name(asked, split, begun_from), number),
+        make,
+        ids=whole.kept.ids.tolist() if asked.retain else [],
+        settings={
+            "tuned_from" if asked.tune else "method": describe_method(method),
+            "retain": asked.retain,
+            "request": number,
+            "forget_sha256": ids_sha256(split.forget.ids),
+            **({"taught_by": asked.teachers} if asked.teachers else {}),
+            **({"tune": asked.tune} if asked.tune else {}),
+        },
+    )
+
+
+def teachers(contents: Contents, models: int, makers: Makers = LOCAL) -> ReferencePool:
+    """Train the teachers that are missing, over training and holdout samples, and open all of them."""
+    origin = contents.origin
+    with contents.held():
+        origin.check_code(contents.folder)
+        unseen, seed = origin.experiment.holdout, derive(origin.seed, "teachers")
+        return workflow.train_references(
+            replace(origin.experiment, test=unseen, holdout=None, seed=seed),
+            folder=contents.folder / "teachers",
+            models=models,
+            groups=origin.data.groups("holdout"),
+            workers=makers.workers,
+            executor=makers.executor,
+            progress=contents.progress_of("teachers"),
+        )
+
+
+def references(contents: Contents, models: int, makers: Makers = LOCAL, *, keep_weights: bool = True) -> ReferencePool:
+    """Train the references that are missing, over training and test samples, and open all of them."""
+    with contents.held():
+        contents.origin.check_code(contents.folder)
+        return workflow.train_references(
+            contents.origin.experiment,
+            folder=contents.folder / "references",
+            models=models,
+            workers=makers.workers,
+            executor=makers.executor,
+            keep_weights=keep_weights,
+            progress=contents.progress,
+        )
+
+
+def served(contents: Contents, number: int) -> TrainedModel:
+    """The model that a request begins from."""
+    if contents.requests.numbered(number).after is None:
+        return train(contents)
+    return contents.files.read(contents.requests.served(number))
+
+
+def _slot_name(asked: Unlearning, split: Split, served: TrainedModel) -> str:
+    """A name that tells this outcome from every other: its method, and a hash of all that it depends on."""
+    weights = checkpoint.weights_sha256(served.model)
+    facts = f"{asked.method!r} {asked.seed} {asked.retain} {sorted(split.forget.ids.tolist())} {weights}"
+    facts += (f" {asked.teachers} teachers" if asked.teachers else "") + (f" {asked.tune} trials" if asked.tune else "")
+    return f"{asked.method.name}-{hashlib.sha256(facts.encode()).hexdigest()[:10]}"
