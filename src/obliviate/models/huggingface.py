@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
@@ -65,7 +66,7 @@ class HuggingFaceTokens(nn.Module):
         self.pad = pad
 
     def forward(self, x: Int64[Tensor, "n length"]) -> Any:
-        present = x != self.pad if self.pad is not None else x == x
+        present = torch.ones_like(x, dtype=torch.bool) if self.pad is None else x != self.pad
         present[:, 0] = True  # attention is defined for a text without tokens
         return self.model(input_ids=x, attention_mask=present.long()).logits
 

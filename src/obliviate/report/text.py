@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from obliviate.audit.result import AuditResult
-from obliviate.report.wording import extent
+from obliviate.report.wording import extent, frozen
 from obliviate.results.schema import Findings, ModelResult
 
 FIRST: Final = ("model", "forget %", "retain %", "test %")
@@ -94,6 +94,8 @@ def notes(findings: Findings) -> list[str]:
     if not findings.controls.passed:
         lines.append(f"warning: nobody can be acquitted, for {findings.controls.reason}.")
     lines += [f"{model.name} is damaged: {model.damage}." for model in findings.models if model.damaged]
+    if sentence := frozen(findings.models):
+        lines.append(f"warning: {sentence[0].lower()}{sentence[1:]}")
     if findings.two_sample.differs:
         lines.append("warning: forgotten and unseen samples differ by themselves, so that 50 is not what to expect.")
     return lines

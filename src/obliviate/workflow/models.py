@@ -89,6 +89,20 @@ class TrainedModel:
         return replace(self, name=name)
 
     @property
+    def trainable_share(self) -> float:
+        """The share of the weights that training and methods may change, in [0, 1]: little of an adapter's model (LoRA).
+
+        What the others learned of samples before, no method takes from them.
+
+        >>> from obliviate.task import Classification
+        >>> model = nn.Sequential(nn.Linear(4, 2).requires_grad_(False), nn.Linear(2, 2))
+        >>> TrainedModel.given(model, Classification(classes=2)).trainable_share
+        0.375
+        """
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in self.model.parameters()]
+        return sum(size for size, trainable in sizes if trainable) / max(sum(size for size, _ in sizes), 1)
+
+    @property
     def label(self) -> str:
         """The name in tables."""
         base = self.name or self.method.partition("(")[0]
