@@ -10,7 +10,6 @@ import torch
 PAGE = (Path(__file__).parents[1] / "docs" / "huggingface.md").read_text(encoding="utf-8")
 
 
-
 @pytest.mark.filterwarnings("default")  # those of transformers, peft and Lightning are their own
 @pytest.mark.usefixtures("unchecked")
 def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
@@ -22,4 +21,4 @@ def test_the_examples_run(capsys: pytest.CaptureFixture[str]) -> None:
             printed = capsys.readouterr().out.splitlines()
             said = re.findall(r"^print\(.*?  # (.*)$", block, flags=re.MULTILINE)
             assert [line for line in printed if line in said] == said
-    assert len(blocks) == 11
+    assert len(blocks) == 10

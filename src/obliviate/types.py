@@ -83,7 +83,7 @@ class Layout:
         """Whether the inputs are of one shape and type."""
         return not self.shapes
 
-    def pack(self, row: Mapping[str, Any]) -> Shaped[Tensor, "..."]:
+    def pack(self, row: Mapping[str, Any]) -> Shaped[Tensor, ...]:
         """Put the inputs of a row into one tensor; raises DataError for a row of another layout."""
         values = [as_tensor(row, name) for name in self.names]
         if self.stacked:
@@ -133,12 +133,12 @@ def as_tensor(row: Mapping[str, Any], name: str) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         if isinstance(value, str):
             raise DataError(
-                f"expected numbers in the field {name!r}, got the text {value[:30]!r}; make tokens or numbers of it first: "
-                "with a tokenizer, or for labels with `dataset.class_encode_column(...)`"
+                f"expected numbers in the field {name!r}, got the text {value[:30]!r}; make tokens or numbers of it "
+                "first: with a tokenizer, or for labels with `dataset.class_encode_column(...)`"
             ) from error
         raise DataError(
-            f"expected numbers in the field {name!r}, got {type(value).__name__} ({error!s:.80}); pass item=, a function "
-            "that makes a pair (input, target) of a row"
+            f"expected numbers in the field {name!r}, got {type(value).__name__} ({error!s:.80}); pass item=, a "
+            "function that makes a pair (input, target) of a row"
         ) from error
     return widened(tensor)
 

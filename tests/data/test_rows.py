@@ -50,19 +50,20 @@ def pairs_of(samples: Samples) -> set[tuple[tuple[int, ...], int]]:
 
 PAIRS = {(tuple(x.tolist()), int(y)) for x, y in zip(X, Y, strict=True)}
 PLAIN = TensorDataset(X, Y)
+TUPLES = [PLAIN[place] for place in range(len(PLAIN))]
 
 
 @pytest.mark.parametrize(
     "source",
     [
         pytest.param(lambda: PLAIN, id="dataset"),
-        pytest.param(lambda: list(PLAIN), id="list"),
-        pytest.param(lambda: iter(list(PLAIN)), id="iterator"),
-        pytest.param(lambda: Stream(list(PLAIN)), id="iterable dataset"),
+        pytest.param(lambda: TUPLES, id="list"),
+        pytest.param(lambda: iter(TUPLES), id="iterator"),
+        pytest.param(lambda: Stream(TUPLES), id="iterable dataset"),
         pytest.param(lambda: DataLoader(PLAIN, batch_size=4, shuffle=True), id="loader"),
         pytest.param(lambda: DataLoader(PLAIN, batch_size=4, drop_last=True), id="loader without its last batch"),
-        pytest.param(lambda: DataLoader(Stream(list(PLAIN)), batch_size=4), id="loader of an iterable"),
-        pytest.param(lambda: DataLoader(Stream(list(PLAIN)), batch_size=None), id="loader of an iterable, unbatched"),
+        pytest.param(lambda: DataLoader(Stream(TUPLES), batch_size=4), id="loader of an iterable"),
+        pytest.param(lambda: DataLoader(Stream(TUPLES), batch_size=None), id="loader of an iterable, unbatched"),
         pytest.param(lambda: DataLoader(PLAIN, sampler=SubsetRandomSampler(range(6))), id="loader with a sampler"),
     ],
 )
@@ -78,9 +79,11 @@ def test_pairs_come_out_of_whatever_holds_them(source: Callable[[], Any]) -> Non
     "source",
     [
         pytest.param(lambda: FIELDS, id="list"),
-        pytest.param(lambda: Stream(), id="iterable dataset"),
+        pytest.param(Stream, id="iterable dataset"),
         pytest.param(lambda: DataLoader(FIELDS, batch_size=4), id="loader"),  # pyright: ignore[reportArgumentType]
-        pytest.param(lambda: DataLoader(Stream([{**row} for row in NUMBERS]), batch_size=4), id="loader of an iterable"),
+        pytest.param(
+            lambda: DataLoader(Stream([{**row} for row in NUMBERS]), batch_size=4), id="loader of an iterable"
+        ),
         pytest.param(lambda: datasets.Dataset.from_list(FIELDS), id="Hugging Face"),
         pytest.param(lambda: datasets.Dataset.from_list(FIELDS).with_format("torch"), id="Hugging Face, tensors"),
         pytest.param(lambda: datasets.Dataset.from_list(FIELDS).to_iterable_dataset(), id="Hugging Face, a stream"),
@@ -168,14 +171,38 @@ class Plain(Dataset[Any]):
         (FIELDS, {}, r"^expected pairs \(input, target\), got rows with the fields 'tokens', 'mask', .*; name those"),
         (FIELDS, {"inputs": "tokens"}, r"^expected inputs= and label= together, got inputs= alone; name label= too"),
         (FIELDS, {"label": "label"}, r"^expected inputs= and label= together, got label= alone; name inputs= too"),
-        (FIELDS, {"inputs": "x", "label": "label"}, r"^expected a field 'x', got a row of 'tokens', 'mask', .*; name one"),
-        (FIELDS, {"inputs": "key", "label": "label"}, r"^expected numbers in the field 'key', got the text 'row-0'; make"),
+        (
+            FIELDS,
+            {"inputs": "x", "label": "label"},
+            r"^expected a field 'x', got a row of 'tokens', 'mask', .*; name one",
+        ),
+        (
+            FIELDS,
+            {"inputs": "key", "label": "label"},
+            r"^expected numbers in the field 'key', got the text 'row-0'; make",
+        ),
         (FIELDS, {"inputs": "tokens", "label": "key"}, r"^expected numbers in the field 'key', .*class_encode_column"),
-        (FIELDS, {"inputs": "tokens", "label": "label", "item": tuple}, r"^expected item= or the names of fields, got both"),
-        (FIELDS, {"inputs": "tokens", "label": "label", "ids": "name"}, r"^expected a field 'name' of ids, got a row of"),
-        (PLAIN, {"inputs": "tokens", "label": "label"}, r"^expected rows with named fields, got tuple; leave out inputs="),
+        (
+            FIELDS,
+            {"inputs": "tokens", "label": "label", "item": tuple},
+            r"^expected item= or the names of fields, got both",
+        ),
+        (
+            FIELDS,
+            {"inputs": "tokens", "label": "label", "ids": "name"},
+            r"^expected a field 'name' of ids, got a row of",
+        ),
+        (
+            PLAIN,
+            {"inputs": "tokens", "label": "label"},
+            r"^expected rows with named fields, got tuple; leave out inputs=",
+        ),
         (PLAIN, {"ids": "key"}, r"^expected rows with named fields for ids='key', got tuple; pass the ids themselves"),
-        ({"train": PLAIN}, {}, r"^expected a dataset, got a dictionary of 'train'; take one, as in `datasets\['train'\]`"),
+        (
+            {"train": PLAIN},
+            {},
+            r"^expected a dataset, got a dictionary of 'train'; take one, as in `datasets\['train'\]`",
+        ),
         (Plain(), {}, r"^expected a dataset, a loader or an iterable of rows, got Plain; give tensors to"),
         (iter([]), {}, r"^expected at least one sample, got none"),
         (iter([]), {"limit": 0}, r"^expected a limit of at least 1 sample, got 0"),

@@ -44,9 +44,7 @@ class Reading:
     limit: int | None = None
 
     @classmethod
-    def of(
-        cls, inputs: str | Sequence[str] | None, label: str | None, item: Item | None, limit: int | None
-    ) -> Reading:
+    def of(cls, inputs: str | Sequence[str] | None, label: str | None, item: Item | None, limit: int | None) -> Reading:
         """Take what a user says; raises DataError for half of it, or for two ways at once."""
         names = (inputs,) if isinstance(inputs, str) else tuple(inputs or ())
         if item is not None and (names or label is not None):
@@ -65,14 +63,14 @@ class Reading:
         if self.label is not None:
             if not isinstance(first, Mapping):
                 raise DataError(
-                    f"expected rows with named fields, got {type(first).__name__}; leave out inputs= and label=, or pass "
-                    "item=, a function that makes a pair (input, target) of a row"
+                    f"expected rows with named fields, got {type(first).__name__}; leave out inputs= and label=, or "
+                    "pass item=, a function that makes a pair (input, target) of a row"
                 )
             return Fields(Layout.of(first, self.inputs), self.label)
         if isinstance(first, Mapping):
             raise DataError(
-                f"expected pairs (input, target), got rows with the fields {', '.join(map(repr, first))}; name those to "
-                'read, as in inputs=("input_ids", "attention_mask"), label="label"'
+                f"expected pairs (input, target), got rows with the fields {', '.join(map(repr, first))}; name "
+                'those to read, as in inputs=("input_ids", "attention_mask"), label="label"'
             )
         return same
 
@@ -209,8 +207,8 @@ def _rows_of_batch(batch: Any) -> Iterator[Any]:
         yield from zip(*batch, strict=True)
     else:
         raise DataError(
-            f"expected batches of pairs or of named fields, got {type(batch).__name__}; give the dataset, with item=, a "
-            "function that makes a pair (input, target) of a row"
+            f"expected batches of pairs or of named fields, got {type(batch).__name__}; give the dataset, with item=, "
+            "a function that makes a pair (input, target) of a row"
         )
 
 
@@ -224,6 +222,8 @@ def _name_in(row: Any, name: str) -> SampleId:
             f"expected rows with named fields for ids={name!r}, got {type(row).__name__}; pass the ids themselves"
         )
     if name not in row:
-        raise DataError(f"expected a field {name!r} of ids, got a row of {', '.join(map(repr, row))}; name one of these")
+        raise DataError(
+            f"expected a field {name!r} of ids, got a row of {', '.join(map(repr, row))}; name one of these"
+        )
     value = row[name]
     return str(value.item() if isinstance(value, torch.Tensor) else value)

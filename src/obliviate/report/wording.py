@@ -190,9 +190,9 @@ def frozen(models: Sequence[ModelResult]) -> str:
         return ""
     percent = extent([100 * share for share in shares.values()], 2)
     return (
-        f"Only {percent} % of the weights of {listed(list(shares))} could change. If the frozen ones, such as a pretrained "
-        "base under an adapter, were trained on the forgotten samples, they still hold what they learned of them, and this "
-        "audit cannot tell: what it compares with stands on the same frozen weights."
+        f"Only {percent} % of the weights of {listed(list(shares))} could change. If the frozen ones, such as a "
+        "pretrained base under an adapter, were trained on the forgotten samples, they still hold what they learned of "
+        "them, and this audit cannot tell: what it compares with stands on the same frozen weights."
     )
 
 
