@@ -280,6 +280,7 @@ def test_every_check_is_known_to_fail_on_something() -> None:
 
 def test_check_method_runs_every_check(bench: Bench) -> None:
     testing.check_method(Sound, bench)
+    testing.check_method(Sound(), bench)
     with pytest.raises(ContractError, match="to refuse"):
         testing.check_method(Lenient, bench)
 

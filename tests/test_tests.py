@@ -20,7 +20,6 @@ ELSEWHERE = {
     "membership/__init__.py": "membership/test_contract.py",
     "models/attention.py": "models/test_text_models.py",
     "models/causal_transformer.py": "models/test_text_models.py",
-    "models/huggingface.py": "models/test_text_models.py",
     "models/text_transformer.py": "models/test_text_models.py",
     "models/initial.py": "models/test_models.py",
     "models/mlp.py": "models/test_models.py",

@@ -44,7 +44,8 @@ class Table:
             ).rstrip()
             for line in lines
         ]
-        return "\n".join([*laid_out, *(["", *self.notes] if self.notes else [])])
+        laid_out = laid_out if self.heads else []
+        return "\n".join([*laid_out, *([""] if laid_out and self.notes else []), *self.notes])
 
     def html(self) -> str:
         """The table as HTML, without a script or a style sheet; every text is escaped."""
@@ -57,8 +58,10 @@ class Table:
                 for side, cell in zip(aligned, cells, strict=True)
             )
 
-        body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in self.rows)
         below = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        if not self.heads:
+            return below
+        body = "".join(f"<tr>{line(row, 'td')}</tr>" for row in self.rows)
         return f"<table><thead><tr>{line(self.heads, 'th')}</tr></thead><tbody>{body}</tbody></table>{below}"
 
 
