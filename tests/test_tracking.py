@@ -47,7 +47,7 @@ def test_figures_and_progress_arrive_in_a_tracker_that_runs_offline(
     experiment: Experiment, original: TrainedModel, split: Split, tmp_path: Path
 ) -> None:
     from tensorboardX import SummaryWriter
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto import event_pb2
 
     with SummaryWriter(str(tmp_path / "runs")) as writer:
 
@@ -63,7 +63,7 @@ def test_figures_and_progress_arrive_in_a_tracker_that_runs_offline(
         tracker.report(result)
     logged: dict[str, list[tuple[int, float]]] = {}
     for event in _records(next((tmp_path / "runs").iterdir()).read_bytes()):
-        parsed = Event.FromString(event)  # pyright: ignore[reportAttributeAccessIssue]
+        parsed = event_pb2.Event.FromString(event)  # pyright: ignore[reportAttributeAccessIssue]
         for value in parsed.summary.value:
             logged.setdefault(value.tag, []).append((parsed.step, value.simple_value))
     steps, shares = zip(*logged["progress/fine_tune"], strict=True)
@@ -107,7 +107,11 @@ def test_names_are_such_as_every_tracker_takes() -> None:
 
 def test_a_bar_can_stand_beside_a_tracker() -> None:
     told: list[tuple[str, float, float]] = []
-    tracker = Tracker(lambda figures, step: None, progress=lambda *stage: told.append(stage))
+
+    def tell(stage: str, done: float, total: float) -> None:
+        told.append((stage, done, total))
+
+    tracker = Tracker(lambda figures, step: None, progress=tell)
     tracker("train", 1, 2)
     assert told == [("train", 1, 2)]
     assert tracker.step == 1
