@@ -7,7 +7,6 @@ import tempfile
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
 
 import obliviate as ob
@@ -21,17 +20,6 @@ def texts(n: int) -> tuple[torch.Tensor, torch.Tensor]:
     tokens = torch.where(y[:, None] == 0, torch.randint(1, 150, (n, LENGTH)), torch.randint(50, WORDS, (n, LENGTH)))
     tokens[torch.arange(LENGTH) >= torch.randint(4, LENGTH + 1, (n, 1))] = PAD
     return tokens, torch.where(torch.rand(n) < 0.1, 1 - y, y)  # a tenth of the labels is wrong, and learnt by heart
-
-
-class Logits(nn.Module):
-    """Takes token ids and returns logits: what obliviate wants of a model. Put your own model in."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        return self.model(input_ids=tokens, attention_mask=(tokens != PAD).long()).logits
 
 
 def main(*, rows: int = 600, epochs: int = 12) -> dict[str, tuple[float, float, float]]:
@@ -62,12 +50,13 @@ def main(*, rows: int = 600, epochs: int = 12) -> dict[str, tuple[float, float, 
     half = len(unseen) // 2
     split = ob.Split.of(train, forget=train.ids[: rows // 10], holdout=unseen.select(unseen.ids[:half]))
     test = unseen.select(unseen.ids[half:])
-    forgot = ob.unlearn(ob.TrainedModel.given(Logits(model), task), split, ob.NablaTau(learning_rate=1e-3))
+    original = ob.TrainedModel.given(model, task)  # wrapped, so that it takes token ids and returns logits
+    forgot = ob.unlearn(original, split, ob.NablaTau(learning_rate=1e-3))
     inner: Any = forgot.model.model  # a transformers model as before: inner.save_pretrained("unlearned")
     assert isinstance(inner, BertForSequenceClassification)
 
     found = {}
-    for name, one in (("original", Logits(model)), ("unlearned", forgot.model)):
+    for name, one in (("original", original.model), ("unlearned", forgot.model)):
         forgotten, kept, new = (ob.mean_loss(one, samples, task) for samples in (split.forget, split.kept, test))
         print(f"{name}: loss on forgotten {forgotten:.2f}, retained {kept:.2f}, unseen texts {new:.2f}")
         found[name] = forgotten, kept, new

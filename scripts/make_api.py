@@ -31,8 +31,16 @@ ROOMS: Final = {
 }
 """The part of the page that names of each room stand in; parts come in this order."""
 
-EXTENSIONS: Final = ("obliviate.methods", "obliviate.testing", "obliviate.membership", "obliviate.membership.checks")
-"""Modules whose `__all__` is public too: what methods and attacks of other packages are made of and tested by."""
+EXTENSIONS: Final = (
+    "obliviate.models",
+    "obliviate.tracking",
+    "obliviate.methods",
+    "obliviate.testing",
+    "obliviate.membership",
+    "obliviate.membership.checks",
+)
+"""Modules whose `__all__` is public too: adapters for models and trackers of other packages, and what their methods and
+attacks are made of and tested by."""
 
 INTRODUCTION: Final = """# Public names
 
@@ -41,8 +49,8 @@ INTRODUCTION: Final = """# Public names
 `python scripts/make_api.py` makes, follow from it.
 Every one has an example in its docstring, which runs as a test: `help(ob.train)`.
 The package is typed (`py.typed`); `ob.__version__` is its version.
-[Modules of their own](#for-methods-and-attacks-of-your-own) serve methods and attacks of other packages. What stands on
-neither list may change without notice.
+[Modules of their own](#modules-for-other-packages) serve models, trackers, methods and attacks of other packages.
+What stands on neither list may change without notice.
 """
 
 
@@ -54,7 +62,7 @@ def page() -> str:
         parts[ROOMS[value.__module__.split(".")[1]]].append(_row(name, value))
     tables = [_table(f"## {title}", rows) for title, rows in parts.items()]
     modules = [importlib.import_module(module) for module in EXTENSIONS]
-    return "\n".join([INTRODUCTION, *tables, "## For methods and attacks of your own\n", *map(_module, modules)])
+    return "\n".join([INTRODUCTION, *tables, "## Modules for other packages\n", *map(_module, modules)])
 
 
 def _module(module: Any) -> str:

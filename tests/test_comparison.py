@@ -12,7 +12,7 @@ from scipy.stats import t as student
 from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.audit import audit
 from obliviate.cli import main
-from obliviate.comparison import compare
+from obliviate.comparison import Compared, Comparison, Figure, compare
 from obliviate.data.samples import Samples
 from obliviate.errors import ResultsError, WorkspaceError
 from obliviate.methods.gradient_ascent import GradientAscent
@@ -211,3 +211,26 @@ def test_the_command_prints_a_table_or_json(made: list[Path], capsys: pytest.Cap
     with pytest.raises(SystemExit, match="1"):
         main(["compare"])
     assert "error: expected 2 audited folders or more, got 0" in capsys.readouterr().err
+
+
+def test_a_comparison_shows_itself_in_a_few_lines_and_as_a_frame() -> None:
+    with_limits = Figure(value=57.25, low=55.0, high=59.5, over="samples")
+    alone = Figure(value=-1.25, low=None, high=None, over=None)
+    models = (
+        Compared(
+            name="amun", role="unlearned", audits=4, seeds=2, ft_auc=with_limits, average_gap=None, test_accuracy=alone
+        ),
+    )
+    comparison = Comparison(seeds=(0, 1), audits=4, models=models, notes=("Intervals are coarse.",))
+    assert repr(comparison) == "Comparison(4 audits, seeds 0, 1: amun)"
+    assert str(comparison).splitlines() == [
+        "model  audits  seeds               FT-AUC  gap  test accuracy  role",
+        "amun        4      2  57.2 (55.0 to 59.5)                −1.2  unlearned",
+        "",
+        "Intervals are coarse.",
+    ]
+    assert "<td" in comparison._repr_html_()
+    (row,) = comparison.to_frame().to_dict("records")
+    assert (row["ft_auc"], row["ft_auc_low"], row["ft_auc_high"]) == (57.25, 55.0, 59.5)
+    assert row["average_gap"] is None or row["average_gap"] != row["average_gap"]
+    assert comparison.figures()["amun/test_accuracy_difference"] == -1.25

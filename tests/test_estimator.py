@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from torch import nn
 
@@ -211,3 +214,88 @@ def test_an_audit_tells_a_model_that_forgot_by_name(
     assert [one.name for one in found.models] == ["UnlearningClassifier"]
     assert found.findings.baseline == "references"
     assert found.models[0].accuracy.forget.value == pytest.approx(100 * model.score(x[:30], y[:30]))
+
+
+# pandas
+
+
+@pytest.fixture(scope="module")
+def frame(rows: tuple[np.ndarray, np.ndarray]) -> pd.DataFrame:
+    """The rows in another order, under labels that are not their places."""
+    order = np.random.default_rng(1).permutation(90)
+    return pd.DataFrame(rows[0][order], columns=list("abcdef"), index=order + 100)
+
+
+@pytest.fixture(scope="module")
+def of_frame(rows: tuple[np.ndarray, np.ndarray], frame: pd.DataFrame) -> UnlearningClassifier:
+    return UnlearningClassifier(epochs=5, random_state=3).fit(frame, rows[1][frame.index - 100])
+
+
+def test_the_index_of_a_frame_names_its_rows(of_frame: UnlearningClassifier, frame: pd.DataFrame) -> None:
+    assert of_frame.ids_.tolist() == frame.index.astype(str).tolist()
+    model = copy.deepcopy(of_frame).unlearn([117, np.int64(103), "105"], Spy())
+    assert model.forgotten_.tolist() == ["117", "103", "105"]
+    kept = model.samples_.everything().x.numpy()
+    assert np.array_equal(kept, frame.drop([117, 103, 105]).to_numpy())
+
+
+@pytest.mark.parametrize("column", ["a", "b"])
+def test_a_frame_of_rows_and_its_index_are_the_same_request(
+    column: str, of_frame: UnlearningClassifier, frame: pd.DataFrame
+) -> None:
+    values = frame[column].to_numpy()
+    mask = values > np.quantile(values, 0.9)
+    for request in (frame[mask], frame.index[mask], frame[mask].index.to_series()):
+        model = copy.deepcopy(of_frame).unlearn(request, Spy())
+        assert model.forgotten_.tolist() == [str(label) for label in frame.index[mask]]
+
+
+@pytest.mark.parametrize("of", [list, np.asarray, pd.Series, lambda mask: bool(mask[0])])
+def test_a_mask_is_refused_with_the_remedy(of: Any, of_frame: UnlearningClassifier) -> None:
+    model = copy.deepcopy(of_frame)
+    with pytest.raises(DataError, match=r"^expected ids of rows, got a mask of true and false; .*`X.index\[mask\]`"):
+        model.unlearn(of([True] + [False] * 89), Spy())
+    assert len(model.ids_) == 90
+
+
+def test_an_index_with_a_label_twice_is_refused_unless_ids_are_given(
+    rows: tuple[np.ndarray, np.ndarray], frame: pd.DataFrame
+) -> None:
+    twice = frame.set_index(pd.Index([100, 100, *range(88)]))
+    with pytest.raises(
+        DataError, match=r"^expected an index with every label once, got '100' more than once; pass ids="
+    ):
+        UnlearningClassifier(epochs=1).fit(twice, rows[1])
+    assert UnlearningClassifier(epochs=1).fit(twice, rows[1], ids=range(90)).ids_.tolist() == [*map(str, range(90))]
+
+
+def test_a_pipeline_that_keeps_frames_keeps_the_index(rows: tuple[np.ndarray, np.ndarray], frame: pd.DataFrame) -> None:
+    def pipeline() -> Any:
+        return make_pipeline(StandardScaler(), UnlearningClassifier(epochs=2, random_state=0))
+
+    y = rows[1][frame.index - 100]
+    keeping = pipeline().set_output(transform="pandas").fit(frame, y)
+    named = pipeline().fit(frame, y, unlearningclassifier__ids=frame.index)
+    for one in (keeping, named):
+        assert one[-1].unlearn(117, Spy()).forgotten_.tolist() == ["117"]
+        assert "117" not in one[-1].ids_
+    assert pipeline().fit(frame, y)[-1].ids_.tolist() == [*map(str, range(90))]
+
+
+def test_the_forgotten_rows_of_a_frame_are_audited_by_their_index(
+    rows: tuple[np.ndarray, np.ndarray], frame: pd.DataFrame, of_frame: UnlearningClassifier, tmp_path: Path
+) -> None:
+    labels = list(range(100, 130))
+    model = copy.deepcopy(of_frame).unlearn(labels, "retrain")
+    unseen = pd.DataFrame(rows[0][:45] + np.float32(0.01), columns=frame.columns), rows[1][:45]
+    turned = frame.loc[labels[::-1]]
+    with pytest.raises(
+        DataError, match="expected the forgotten rows in the index, got none of '129'; give the rows of"
+    ):
+        model.audit(frame.loc[[*labels[:-1], 140]], rows[1][:30], *unseen, folder=tmp_path)
+    result = model.audit(turned, rows[1][turned.index - 100], *unseen, folder=tmp_path, models=4)
+    score = model.score(turned, rows[1][turned.index - 100])
+    assert result.models[0].accuracy.forget.value == pytest.approx(100 * score)
+    frame_of_result = result.to_frame()
+    assert frame_of_result["ft_auc"].between(0, 100).all()
+    assert len(str(result)) < 1500

@@ -14,10 +14,12 @@ from scipy.stats import t as student
 from obliviate.errors import WorkspaceError
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
+from obliviate.report.wording import number
 from obliviate.requests import Requests
 from obliviate.results.file import read
 from obliviate.results.model import ModelResult
 from obliviate.results.schema import Results
+from obliviate.results.tabular import Record, Table, Tabular
 from obliviate.results.values import Role
 from obliviate.workspace import scores
 from obliviate.workspace.origin import read_facts
@@ -58,14 +60,41 @@ class Compared:
     test_accuracy: Figure
 
 
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What `compare` found; `notes` are sentences on what the intervals do not say."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Comparison(Tabular):
+    """What `compare` found; `notes` are sentences on what the intervals do not say.
+
+    `print(comparison)` and notebooks show a table; `to_frame()` and `to_csv(path)` have a row for every model.
+    """
 
     seeds: tuple[int, ...]
     audits: int
     models: tuple[Compared, ...]
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        names = ", ".join(model.name for model in self.models)
+        return f"Comparison({self.audits} audits, seeds {', '.join(map(str, self.seeds))}: {names})"
+
+    def records(self) -> list[Record]:
+        """One row of plain numbers per model, in percent or points: means, with their 95 % limits if any."""
+        return [_record(model) for model in self.models]
+
+    def table(self) -> Table:
+        """Means with their intervals."""
+        heads = ("model", "audits", "seeds", "FT-AUC", "gap", "test accuracy", "role")
+        rows = [
+            (
+                model.name,
+                str(model.audits),
+                str(model.seeds),
+                *(_written(figure) for figure in (model.ft_auc, model.average_gap)),
+                _written(model.test_accuracy, signed=True),
+                model.role,
+            )
+            for model in self.models
+        ]
+        return Table(heads=heads, rows=rows, notes=self.notes)
 
     def to_dict(self) -> dict[str, Any]:
         """A copy made of dicts, lists, strings and numbers, ready for JSON."""
@@ -73,6 +102,27 @@ class Comparison:
         return {"schema": SCHEMA} | {
             key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()
         }
+
+
+def _record(model: Compared) -> Record:
+    record: Record = {"model": model.name, "role": model.role, "audits": model.audits, "seeds": model.seeds}
+    figures = {
+        "ft_auc": model.ft_auc,
+        "average_gap": model.average_gap,
+        "test_accuracy_difference": model.test_accuracy,
+    }
+    for name, figure in figures.items():
+        values = (None,) * 3 if figure is None else (figure.value, figure.low, figure.high)
+        record |= dict(zip((name, f"{name}_low", f"{name}_high"), values, strict=True))
+    return record
+
+
+def _written(figure: Figure | None, *, signed: bool = False) -> str:
+    """A mean with its limits."""
+    if figure is None:
+        return ""
+    limits = "" if figure.low is None else f" ({number(figure.low)} to {number(figure.high)})"
+    return number(figure.value, signed=signed) + limits
 
 
 @dataclass(frozen=True, eq=False)

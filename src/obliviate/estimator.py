@@ -32,6 +32,7 @@ from obliviate.methods.base import Method
 from obliviate.task import Classification, Regression, Task
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
+from obliviate.types import Ids
 from obliviate.workflow import Effect, Session, TrainedModel, audit_models, train, train_references
 
 T = TypeVar("T", bound="_Unlearner")
@@ -90,12 +91,15 @@ class _Unlearner(BaseEstimator, ABC):
         """The task of a model that is trained on these rows."""
 
     def fit(self: T, X: Any, y: Any, ids: Iterable[Any] | None = None) -> T:
-        """Train a new network on all rows; `ids` are names by which rows can be forgotten, by default their numbers.
+        """Train a new network on all rows; `ids` are names by which rows can be forgotten.
 
+        Left out, they are the index of a DataFrame, or else the numbers of the rows.
         Raises DataError for ids that are not as many as rows, or are not unique; RecipeError for settings out of range.
         """
+        index = _index_of(X) if ids is None else None
         X, y = validate_data(self, X, y, dtype=np.float32)
-        names = as_ids(map(str, range(len(X)) if ids is None else ids), what="ids")
+        given = range(len(X)) if ids is None else ids
+        names = as_ids(map(str, given), what="ids") if index is None else _unique(index)
         if len(names) != len(X):
             raise DataError(f"expected one id a row, got {len(names)} ids for {len(X)} rows; leave no row out")
         self._learn_targets(y)
@@ -149,18 +153,18 @@ class _Unlearner(BaseEstimator, ABC):
         return self.session_.trained.effect
 
     def unlearn(self: T, ids: Any, method: str | Method | None = None, *, holdout: tuple[Any, Any] | None = None) -> T:
-        """Forget rows by their ids: one id, or several.
+        """Forget rows by their ids: one id, or several; of a DataFrame the rows of its index.
 
         `method` is a name of `obliviate methods`, with its defaults, or a `Method` as you set it; without one, `amun`
         for classes and `retrain` for numbers. The forgotten rows are dropped from the estimator as well, so that no
         later request trains on them. `holdout` are rows (X, y) that the model has never seen, for the methods that
         need such.
 
-        Raises DataError for ids that are unknown, forgotten before or named twice, and for a request of all rows;
+        Raises DataError for ids that are unknown, forgotten before or named twice, for a mask, and for all rows;
         MethodError for a method that is unknown or does not serve the task. The estimator is then as it was.
         """
         check_is_fitted(self)
-        several = [ids] if isinstance(ids, str | int | np.integer) else ids
+        several = _asked(ids)
         unseen = None if holdout is None else self._samples(*holdout, prefix="holdout")
         session = replace(self.session_, history=replace(self.session_.history, holdout=unseen))
         chosen = find(method or self._default)() if isinstance(method, str | None) else method
@@ -182,9 +186,10 @@ class _Unlearner(BaseEstimator, ABC):
     ) -> AuditResult:
         """Compare the model with references that never saw the forgotten rows (docs/references.md).
 
-        `X` and `y` are the forgotten rows, in the order of `forgotten_`: the estimator holds them no longer. The unseen
-        rows are those that nothing was trained on. References are trained in `folder`, and read from there again.
-        Raises DataError for another number of rows, AuditError where nothing can be audited.
+        `X` and `y` are the forgotten rows, which the estimator holds no longer, in the order of `forgotten_`; a
+        DataFrame that has these in its index may be in any order. The unseen rows are those that nothing was trained
+        on. References are trained in `folder`, and read from there again.
+        Raises DataError for another number of rows or another index, AuditError where nothing can be audited.
         """
         check_is_fitted(self)
         if len(X) != len(self.forgotten_) or not len(X):
@@ -192,13 +197,24 @@ class _Unlearner(BaseEstimator, ABC):
                 f"expected the {len(self.forgotten_)} forgotten rows, got {len(X)}; "
                 "call `unlearn`, and give the rows of `forgotten_`"
             )
-        forget = self._samples(X, y, ids=self.forgotten_)
+        forget = self._samples(X, y, ids=self._forgotten_in(X))
         unseen = self._samples(X_unseen, y_unseen, prefix="unseen")
         known = forget.joined(self.samples_)
         experiment = Experiment(self.task_, self.recipe_, known, unseen, seed=self.seed_)
         pool = train_references(experiment, folder=folder, models=models, workers=0)
         candidate = TrainedModel.given(self.model_, self.task_, role="unlearned", name=type(self).__name__)
         return audit_models(experiment, [candidate], Split(forget, self.samples_), pool)
+
+    def _forgotten_in(self, X: Any) -> Ids:
+        """The ids of these forgotten rows: their order, or the index where it is by these ids that they are known."""
+        index = _index_of(X)
+        if index is None or not np.isin(self.forgotten_, index).any():
+            return self.forgotten_
+        if len(missing := np.setdiff1d(self.forgotten_, index)):
+            raise DataError(
+                f"expected the forgotten rows in the index, got none of {shown(missing)}; give the rows of `forgotten_`"
+            )
+        return _unique(index)
 
     def _samples(self, X: Any, y: Any, *, ids: Any = None, prefix: str = "") -> Samples:
         X, y = validate_data(self, X, y, dtype=np.float32, reset=False)
@@ -213,13 +229,45 @@ class _Unlearner(BaseEstimator, ABC):
         return output.double().numpy()
 
 
+def _index_of(X: Any) -> Ids | None:
+    """The index of a DataFrame as texts; None for anything without one."""
+    return None if (labels := getattr(X, "index", None)) is None or callable(labels) else np.array([*map(str, labels)])
+
+
+def _unique(index: Ids) -> Ids:
+    """The ids that an index gives; raises DataError for labels that stand there twice."""
+    labels, counts = np.unique(index, return_counts=True)
+    if len(labels) < len(index):
+        raise DataError(
+            f"expected an index with every label once, got {shown(labels[counts > 1])} more than once; pass ids=, or "
+            "number the rows with `X.reset_index(drop=True)`"
+        )
+    return as_ids(index, what="ids")
+
+
+def _asked(ids: Any) -> Iterable[Any]:
+    """The ids of a request; raises DataError for a mask, which would be read as the ids True and False."""
+    if isinstance(ids, str | int | np.integer) and not isinstance(ids, bool):
+        return [ids]
+    if getattr(ids, "ndim", None) == 2 and (index := _index_of(ids)) is not None:
+        return index
+    names = [ids] if isinstance(ids, bool | np.bool_) else list(ids)
+    if names and all(isinstance(name, bool | np.bool_) for name in names):
+        raise DataError(
+            "expected ids of rows, got a mask of true and false; name the rows, as in `X.index[mask]`, or "
+            "`model.ids_[mask]` for a mask over the rows that the model knows"
+        )
+    return names
+
+
 class UnlearningClassifier(ClassifierMixin, _Unlearner):
     """A network for rows of numbers in the manner of scikit-learn, which can forget rows.
 
     `hidden` are the widths of its layers; `module` is your own function instead, called with `features` and `outputs`
     (the number of columns and of classes), which returns logits. The other settings are those of `obliviate.Recipe`.
     `perturbable` are the columns that adversarial methods may change, by default all: leave categories out. Scale the
-    columns first, as for every network. After `fit`: `classes_`, `model_`, `ids_`, `forgotten_`.
+    columns first, as for every network. After `fit`: `classes_`, `model_`, `ids_`, `forgotten_`. The index of a
+    DataFrame names its rows (docs/pandas.md).
 
     >>> X, y = np.eye(4, dtype=np.float32).repeat(10, axis=0), np.repeat(["a", "b", "a", "b"], 10)
     >>> model = UnlearningClassifier(epochs=10, random_state=0).fit(X, y)

@@ -45,6 +45,14 @@ def test_check_method_passes_on_what_a_check_finds(bench: Bench, monkeypatch: py
         check_method(type("Lenient", (Sound,), {"__post_init__": lambda self: None}), bench)
 
 
+def test_check_method_takes_a_method_as_it_was_set(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[Any] = []
+    monkeypatch.setattr(testing, "CHECKS", [lambda method, bench, folder: held.append(method)])
+    method = Sound(epochs=2)
+    check_method(method, bench)
+    assert held == [method]
+
+
 def test_every_check_belongs_to_a_family() -> None:
     families = (engine, interruptions, presentation, samples, weights)
     assert {check.__module__ for check in testing.CHECKS} == {family.__name__ for family in families}

@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from obliviate.metrics.intervals import ScorePair
+from obliviate.report import text
 from obliviate.results.findings import Findings
 from obliviate.results.model import ModelResult
+from obliviate.results.tabular import Record, Table, Tabular
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditResult:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class AuditResult(Tabular):
     """The audit of every candidate (`results.findings.Findings`).
 
-    `scores` are the leading attack's of forget and of unseen samples on every model, by its name.
+    `scores` are the leading attack's of forget and of unseen samples on every model, by its name. `print(result)` and
+    notebooks show a table; `result.to_frame()` and `result.to_csv(path)` have a row for every model, in percent.
 
     >>> import tempfile
     >>> import obliviate as ob
@@ -26,12 +29,29 @@ class AuditResult:
     ...     result = ob.audit_models(experiment, [ob.train(experiment)], split, pool)
     >>> isinstance(result, ob.AuditResult), list(result.scores)
     (True, ['original'])
+    >>> result
+    AuditResult(original: ...)
     """
 
     findings: Findings
-    scores: dict[str, ScorePair] = field(default_factory=dict, repr=False, compare=False)
+    scores: dict[str, ScorePair] = field(default_factory=dict, compare=False)
+
+    def __repr__(self) -> str:
+        return f"AuditResult({', '.join(f'{model.name}: {text.verdict_in_words(model)}' for model in self.models)})"
 
     @property
     def models(self) -> tuple[ModelResult, ...]:
         """What was found on each model, in the order in which they were given."""
         return self.findings.models
+
+    def records(self) -> list[Record]:
+        """One row of plain numbers per model: accuracies and FT-AUC with their limits, gap, cost, verdict and reason.
+
+        Accuracies, AUCs, gaps, margins and resolutions are in percent or points, times in seconds;
+        `share_of_retraining` is a fraction.
+        """
+        return text.records(self.findings)
+
+    def table(self) -> Table:
+        """The table of `format_table`."""
+        return text.table(self.findings)

@@ -17,8 +17,9 @@ from torch.utils.data import Dataset, default_collate
 from obliviate._util.randomness import undisturbed
 from obliviate.data.content import content_id, input_hashes
 from obliviate.data.ids import as_ids, distinct, shown
+from obliviate.data.rows import Item, Reading, rows_of
 from obliviate.errors import DataError
-from obliviate.types import Batch, Ids, SampleId
+from obliviate.types import Batch, Ids, SampleId, widened
 
 REPEAT: Final = "\x1f"  # between an id and the number of its repetition
 CHUNK = 1024  # rows that are hashed or checked together
@@ -153,32 +154,58 @@ class Samples:
         *,
         ids: Iterable[SampleId] | None = None,
     ) -> Samples:
-        """Hold tensors in memory; without `ids`, a sample's id is the hash of its content.
+        """Hold tensors in memory, bfloat16 as float32; without `ids`, a sample's id is the hash of its content.
 
         Raises DataError for different lengths, NaN or Inf, or duplicate ids.
         """
         if len(x) != len(y):
             raise DataError(f"expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets; align them")
-        return cls._of(TensorStore(x, y), ids)
+        return cls._of(TensorStore(widened(x), widened(y)), ids)
 
     @classmethod
     def from_dataset(
-        cls, dataset: Dataset[Any], *, ids: Iterable[SampleId] | None = None, in_memory: bool = True
+        cls,
+        dataset: Any,
+        *,
+        inputs: str | Sequence[str] | None = None,
+        label: str | None = None,
+        item: Item | None = None,
+        ids: Iterable[SampleId] | None = None,
+        in_memory: bool = True,
+        limit: int | None = None,
     ) -> Samples:
-        """Wrap a map-style dataset of (input, target) pairs; read it into memory once unless `in_memory` is False.
+        """Read a dataset into memory, once; or wrap it, to be read on demand, with `in_memory=False`.
+
+        It is a map-style dataset, a `datasets.Dataset`, a `DataLoader`, of which the dataset is taken as its
+        `collate_fn` leaves each row, or an iterable, which is read to its end or for `limit` rows. Rows are pairs
+        (input, target), or have fields: `inputs` names those that the model gets (several are held as `types.Layout`
+        says, and taken apart by `models.NamedInputs`), `label` the target. `item` is a function that makes a pair of
+        any other row. `ids` are names, one a row, or the name of the field that holds them.
 
         A dataset with random transforms is not read into memory, and its content names no sample: pass
         `in_memory=False` together with `ids` to train on it; references and audits ask for the same inputs each time.
-        Raises DataError for items that are no such pairs, of different shapes, or another when they are read again, and
-        as `from_tensors` does.
+        Raises DataError for rows that make no such pairs, of different shapes, or another when they are read again, for
+        a loader that draws rows, an iterable without an end or to be read on demand, and as `from_tensors` does.
+
+        >>> rows = [{"pixels": [0.0, 1.0], "label": 1, "name": "a"}, {"pixels": [0.5, 0.0], "label": 0, "name": "b"}]
+        >>> samples = Samples.from_dataset(rows, inputs="pixels", label="label", ids="name")
+        >>> samples.ids.tolist(), samples.everything().y.tolist()
+        (['a', 'b'], [1, 0])
         """
-        store = DatasetStore(dataset)
+        rows = rows_of(dataset, Reading.of(inputs, label, item, limit))
+        if not in_memory and rows.read:
+            raise DataError(
+                "expected a map-style dataset to read on demand, got an iterable, which is read once; leave out "
+                "in_memory=False"
+            )
+        names = rows.column(ids) if isinstance(ids, str) else ids
+        store = DatasetStore(rows)
         if not in_memory or len(store) == 0:
-            samples = cls._of(store, ids)
+            samples = cls._of(store, names)
         else:
             x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in _chunks(store)), strict=True))
-            samples = cls._of(TensorStore(x, y), ids)
-        if in_memory or ids is None:
+            samples = cls._of(TensorStore(x, y), names)
+        if in_memory or names is None:
             remedy = ", or pass in_memory=False with ids"
             _refuse_unsteady(store, samples.rows, what="a dataset that gives", remedy=remedy)
         return samples

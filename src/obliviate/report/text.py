@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol, runtime_checkable
 
-from obliviate.audit.result import AuditResult
-from obliviate.report.wording import extent
+from obliviate.report.wording import extent, frozen
 from obliviate.results.findings import Findings
 from obliviate.results.model import ModelResult
+from obliviate.results.tabular import Record, Table
 
 FIRST: Final = ("model", "forget %", "retain %", "test %")
 LAST: Final = ("FT-AUC ± 95 %", "gap", "seconds", "cost", "verdict")
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """What came of an audit: an `AuditResult`."""
+
+    @property
+    def findings(self) -> Findings: ...
 
 
 def columns(findings: Findings) -> tuple[str, ...]:
@@ -36,8 +44,8 @@ def _beside(findings: Findings) -> dict[str, str]:
     return heads
 
 
-def format_table(result: AuditResult) -> str:
-    """Lay the results of an audit out in columns, and say below what to compare them with.
+def format_table(result: Audited) -> str:
+    """Lay the results of an audit out in columns, and say below what to compare them with, as `print(result)` does.
 
     `gap` is the mean distance to the retrained models in points, empty without them; `cost` the share of the time of
     one retraining.
@@ -54,19 +62,40 @@ def format_table(result: AuditResult) -> str:
     >>> print(ob.format_table(result).splitlines()[0])
     model     forget %  retain %  test %  ...
     """
-    findings = result.findings
-    heads = columns(findings)
-    lines = [heads, *rows(findings)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    numbers = range(1, len(heads) - 1)
-    laid_out = [
-        "  ".join(
-            cell.rjust(width) if column in numbers else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    ]
-    return "\n".join([*laid_out, "", *notes(findings)])
+    return str(table(result.findings))
+
+
+def table(findings: Findings) -> Table:
+    """The table with its lines below."""
+    return Table(heads=columns(findings), rows=rows(findings), notes=notes(findings))
+
+
+def records(findings: Findings) -> list[Record]:
+    """One row of plain numbers per model, unrounded, with the limits of their intervals."""
+    return [_record(findings, model) for model in findings.models]
+
+
+def _record(findings: Findings, model: ModelResult) -> Record:
+    intervals = {
+        "forget_accuracy": model.accuracy.forget,
+        "retain_accuracy": model.accuracy.retain,
+        "test_accuracy": model.accuracy.test,
+        "ft_auc": findings.leading(model).ft,
+    }
+    record: Record = {"model": model.name, "role": model.role, "method": model.method, "seed": model.seed}
+    for name, interval in intervals.items():
+        record |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return record | {
+        "average_gap": model.average_gap,
+        "test_accuracy_difference": model.test_accuracy_difference.value,
+        "seconds": model.seconds,
+        "share_of_retraining": model.share_of_retraining,
+        "margin": model.margin,
+        "resolution": model.resolution,
+        "verdict": model.verdict,
+        "damage": model.damage,
+        "reason": model.reason,
+    }
 
 
 def notes(findings: Findings) -> list[str]:
@@ -95,6 +124,8 @@ def notes(findings: Findings) -> list[str]:
     if not findings.controls.passed:
         lines.append(f"warning: nobody can be acquitted, for {findings.controls.reason}.")
     lines += [f"{model.name} is damaged: {model.damage}." for model in findings.models if model.damaged]
+    if sentence := frozen(findings.models):
+        lines.append(f"warning: {sentence[0].lower()}{sentence[1:]}")
     if findings.two_sample.differs:
         lines.append("warning: forgotten and unseen samples differ by themselves, so that 50 is not what to expect.")
     return lines

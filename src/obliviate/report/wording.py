@@ -74,8 +74,12 @@ _ALONE: Final[Mapping[Verdict, str]] = {
     "not resolvable with these data": "This audit cannot tell.",
 }
 
+TRAINABLE: Final = "trainable_share"
+"""What the settings of a model call the share of its weights that could change, where that is not all of them."""
+
 # what a method reported → plain words, and whether it is a share; what is not listed shows under its own name.
 NOTES: Final = {
+    TRAINABLE: ("weights that could change", True),
     "adversarial_found": ("forget samples for which an adversarial example was found", True),
     "adversarial_median_l2": ("median L2 distance of these examples from their samples", False),
     "gradients_per_sample": ("gradients spent on the search, per forget sample", False),
@@ -177,6 +181,22 @@ def notes(settings: Mapping[str, Any]) -> dict[str, str]:
         else:
             reported[words] = f"{100 * value:.4g} %" if is_share else f"{value:.4g}".replace("-", "−")
     return reported
+
+
+def frozen(models: Sequence[ModelResult]) -> str:
+    """Say of models with frozen weights, such as those with adapters (LoRA), what an audit of them cannot tell.
+
+    Empty where all weights of all models could change.
+    """
+    shares = {model.name: share for model in models if isinstance(share := model.settings.get(TRAINABLE), int | float)}
+    if not shares:
+        return ""
+    percent = extent([100 * share for share in shares.values()], 2)
+    return (
+        f"Only {percent} % of the weights of {listed(list(shares))} could change. If the frozen ones, such as a "
+        "pretrained base under an adapter, were trained on the forgotten samples, they still hold what they learned of "
+        "them, and this audit cannot tell: what it compares with stands on the same frozen weights."
+    )
 
 
 def at_margin(verdict: str, margin: float) -> str:

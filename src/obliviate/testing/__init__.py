@@ -58,15 +58,16 @@ CHECKS: Final[tuple[Check, ...]] = (
 )
 
 
-def check_method(cls: type[Any], bench: Bench | None = None) -> None:
-    """Hold a method class, under its defaults, to the whole contract, on `Bench.small()` unless told otherwise.
+def check_method(method: Any, bench: Bench | None = None) -> None:
+    """Hold a method to the whole contract, on `Bench.small()` unless told otherwise.
 
+    A class is held to it under its defaults, a method as you set it under these settings.
     Raises ContractError at the first check that the method does not pass; what the method raises itself is passed on.
 
     >>> from obliviate.methods.gradient_ascent import GradientAscent
     >>> check_method(GradientAscent)
     """
-    bench, method = bench or Bench.small(), cls()
+    bench, method = bench or Bench.small(), method() if isinstance(method, type) else method
     with tempfile.TemporaryDirectory() as pool_folder:
         if "teachers" in method.needs and bench.teachers is None:
             bench = bench.with_teachers(Path(pool_folder))

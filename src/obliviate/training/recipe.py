@@ -20,6 +20,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import ObliviateError, RecipeError
 from obliviate.models import ARCHITECTURES
 from obliviate.models.ensemble import Ensemble
+from obliviate.models.huggingface import adapted
 from obliviate.task import Task
 from obliviate.training import optimizers, schedules
 from obliviate.training.augmentation import AUGMENTATIONS, augmentation
@@ -186,7 +187,7 @@ class Recipe:
                 f"expected a function that returns an nn.Module, got {type(model).__name__} from {self.model_name}; "
                 "return the model itself"
             )
-        return model
+        return adapted(model)
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Make the optimiser over the model's parameters; raises RecipeError where a function trains instead."""

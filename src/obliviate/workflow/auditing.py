@@ -19,6 +19,7 @@ from obliviate.errors import AuditError
 from obliviate.experiment import Experiment
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
+from obliviate.report.wording import TRAINABLE
 from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import observed
@@ -139,6 +140,8 @@ class Evaluation:
         `shadows` are references that were unlearned by the model's method (`train_shadows`), for U-LiRA.
         """
         place = {str(name): row for row, name in enumerate(self.samples.ids)}
+        share = model.trainable_share
+        frozen = {TRAINABLE: share} if 0 < share < 1 else {}  # of a model that is frozen as a whole nothing is known
         return Candidate(
             name=model.label,
             role=model.role,
@@ -147,7 +150,7 @@ class Evaluation:
             logits=observed(model.model, self.samples, self.task).numpy(),
             seconds=model.seconds,
             weights_sha256=weights_sha256(model.model),
-            settings=dict(model.notes),
+            settings=dict(model.notes) | frozen,
             shadows=None if shadows is None else _known(shadows, place),
         )
 

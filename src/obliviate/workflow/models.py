@@ -6,26 +6,30 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from torch import nn
 
 from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
+from obliviate.models.huggingface import adapted
+from obliviate.report import wording
+from obliviate.report.wording import duration
 from obliviate.requests.manifest import Manifest
+from obliviate.results.tabular import Record, Table, Tabular
 from obliviate.task import Task
 from obliviate.training import checkpoint
 from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
-from obliviate.workflow.effect import Effect
+from obliviate.workflow.effect import Effect, summary
 
 ADOPTED: Final = "adopted"
 """The method of a model that was taken over from elsewhere."""
 
 
-@dataclass(frozen=True, eq=False)
-class TrainedModel:
+@dataclass(frozen=True, eq=False, repr=False)
+class TrainedModel(Tabular):
     """A model and how it came to be: by the recipe ("train") or by an unlearning method.
 
     `task` is what it is for, and `recipe` how it, or the model that it was made of, was trained, None where that is not
@@ -36,12 +40,15 @@ class TrainedModel:
     `effect` is what it did to the model's utility, None where that was not measured; `teachers` is the fingerprint of
     the pool that the method learned from or was tuned by, None where there is none; `tuning` is how the settings were
     chosen (`Tuned.to_dict`), None where they were given. `TrainedModel.given` wraps a model that was trained elsewhere.
+    `print(trained)` and notebooks show the effect; `to_frame()` and `to_csv()` have a row for each of its figures.
 
     >>> from obliviate.task import Classification
     >>> model = TrainedModel.given(nn.Linear(4, 2), Classification(classes=2), name="mine")
     >>> model.label, model.role, model.seconds
     ('mine', 'original', None)
     """
+
+    keys: ClassVar[tuple[str, ...]] = ("model", "part", "figure")
 
     model: nn.Module
     task: Task
@@ -71,8 +78,9 @@ class TrainedModel:
     ) -> TrainedModel:
         """Wrap a model that was trained or unlearned elsewhere, so that it can forget and be audited.
 
-        `recipe` says how it was trained, for the methods that need to know, and for relative settings.
-        Raises RecipeError for a file or weights, which are no model yet.
+        `recipe` says how it was trained, for the methods that need to know, and for relative settings. A model of
+        `transformers` or `peft` is wrapped (docs/huggingface.md): `trained.model.model` is the one that was given.
+        Raises RecipeError for a file or weights, which are no model yet, and for a model of these of an unknown kind.
 
         >>> from obliviate.task import Classification
         >>> TrainedModel.given(nn.Linear(4, 2), Classification(classes=2)).label
@@ -83,17 +91,67 @@ class TrainedModel:
                 f"expected a model, got {type(model).__name__}; weights, in a file or a state dict, are taken over by "
                 "`ob.adopt(weights, experiment)`, which builds the model by the experiment's recipe"
             )
-        return cls(model, task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
+        return cls(adapted(model), task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
 
     def named(self, name: str) -> TrainedModel:
         """The same model under another name in tables."""
         return replace(self, name=name)
 
     @property
+    def trainable_share(self) -> float:
+        """The share of the weights that training and methods may change, in [0, 1]: little with adapters (LoRA).
+
+        What the others learned of samples before, no method takes from them.
+
+        >>> from obliviate.task import Classification
+        >>> model = nn.Sequential(nn.Linear(4, 2).requires_grad_(False), nn.Linear(2, 2))
+        >>> TrainedModel.given(model, Classification(classes=2)).trainable_share
+        0.375
+        """
+        sizes = [(parameter.numel(), parameter.requires_grad) for parameter in self.model.parameters()]
+        return sum(size for size, trainable in sizes if trainable) / max(sum(size for size, _ in sizes), 1)
+
+    @property
     def label(self) -> str:
         """The name in tables."""
         base = self.name or self.method.partition("(")[0]
         return f"{base} (seed {self.seed})" if self.role == "retrained" and not self.name else base
+
+    def __repr__(self) -> str:
+        took = "" if self.seconds is None else f", {duration(self.seconds)}"
+        return f"TrainedModel({self.label!r}, {self.role}, {self.method}{took})"
+
+    def records(self) -> list[Record]:
+        """One row per part of the samples and figure: its value before and after; none where nothing was measured.
+
+        Shares are in [0, 1], losses in nats.
+        """
+        parts = {} if self.effect is None else self.effect.parts
+        return [
+            {"model": self.label, "part": name, "figure": figure, "before": before, "after": part.after.get(figure)}
+            for name, part in parts.items()
+            for figure, before in part.before.items()
+        ]
+
+    def table(self) -> Table:
+        """The effect by parts, and below how the model was made."""
+        parts = {} if self.effect is None else {name: (part, summary(part)) for name, part in self.effect.parts.items()}
+        titles = list(dict.fromkeys(title for _, figures in parts.values() for title in figures))
+        rows = [
+            (name, *(figures.get(title, "") for title in titles), f"{part.samples:,} samples")
+            for name, (part, figures) in parts.items()
+        ]
+        return Table(heads=("on", *titles, "measured") if rows else (), rows=rows, notes=self._lines())
+
+    def _lines(self) -> list[str]:
+        took = "" if self.seconds is None else f", in {duration(self.seconds)}"
+        lines = [f"{self.label}: {self.role}, by {self.method}{took}."]
+        if self.effect is not None and self.effect.verdict:
+            tried = ", ".join(f"{name}={value:g}" for name, value in self.effect.try_next.items())
+            lines.append(f"{self.effect.verdict}: {self.effect.reason}." + f" Try {tried} next." * bool(tried))
+        if 0 < self.trainable_share < 1:
+            lines.append(f"{100 * self.trainable_share:.3g} % of the weights could change.")
+        return lines + [f"{words}: {value}." for words, value in wording.notes(self.notes).items()]
 
 
 def save(

@@ -20,6 +20,7 @@ from obliviate.metrics.cost import peak_rss_mb
 from obliviate.references.pool import ReferencePool
 from obliviate.report import html
 from obliviate.report import pictures as pictures_of
+from obliviate.report.wording import frozen
 from obliviate.results.schema import (
     CoinFlips,
     DataFacts,
@@ -169,6 +170,7 @@ def limits(findings: Findings, *, pictures: bool = False) -> list[str]:
         f"({', '.join(used)}), with {findings.settings.references} reference models and at this margin, could or "
         "could not tell the model from models that never saw the samples.",
         *([alone] if findings.baseline == "references" else []),
+        *([sentence] if (sentence := frozen(findings.models)) else []),
         f"With {forget:,} forget and {unseen:,} unseen samples, the 95 % interval of an AUC near 50 % is about "
         f"±{width:.1f} points wide: smaller leaks cannot be seen.",
         "The verdict is about the forget set as a whole. Single samples may be remembered better than it says: the "

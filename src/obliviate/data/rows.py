@@ -1,0 +1,229 @@
+"""Rows of datasets as they come: pairs or named fields, of map-style datasets, of loaders, and of what is read once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    default_collate,
+    default_convert,
+)
+
+from obliviate._util.randomness import undisturbed
+from obliviate.errors import DataError
+from obliviate.types import Layout, SampleId, as_tensor, widened
+
+Item: TypeAlias = Callable[[Any], Any]
+"""Makes a pair (input, target) of what a dataset holds at a place."""
+
+MOST: Final = 1_000_000  # rows that are read of something endless before it is refused
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """How a dataset is read: what of a row is the input, what the target, and how many rows at most.
+
+    `inputs` and `label` are names of fields, or `item` is a function that makes a pair of a row; neither for rows that
+    are pairs. `limit` bounds what is read of an iterable.
+    """
+
+    inputs: tuple[str, ...] = ()
+    label: str | None = None
+    item: Item | None = None
+    limit: int | None = None
+
+    @classmethod
+    def of(cls, inputs: str | Sequence[str] | None, label: str | None, item: Item | None, limit: int | None) -> Reading:
+        """Take what a user says; raises DataError for half of it, or for two ways at once."""
+        names = (inputs,) if isinstance(inputs, str) else tuple(inputs or ())
+        if item is not None and (names or label is not None):
+            raise DataError("expected item= or the names of fields, got both; leave one out")
+        if bool(names) != (label is not None):
+            given, missing = ("inputs", "label") if names else ("label", "inputs")
+            raise DataError(f"expected inputs= and label= together, got {given}= alone; name {missing}= too")
+        if limit is not None and limit < 1:
+            raise DataError(f"expected a limit of at least 1 sample, got {limit}; leave it out to read everything")
+        return cls(inputs=names, label=label, item=item, limit=limit)
+
+    def pairs(self, first: Any) -> Item:
+        """What makes pairs of rows that are like the first one; raises DataError for fields that nobody named."""
+        if self.item is not None:
+            return self.item
+        if self.label is not None:
+            if not isinstance(first, Mapping):
+                raise DataError(
+                    f"expected rows with named fields, got {type(first).__name__}; leave out inputs= and label=, or "
+                    "pass item=, a function that makes a pair (input, target) of a row"
+                )
+            return Fields(Layout.of(first, self.inputs), self.label)
+        if isinstance(first, Mapping):
+            raise DataError(
+                f"expected pairs (input, target), got rows with the fields {', '.join(map(repr, first))}; name "
+                'those to read, as in inputs=("input_ids", "attention_mask"), label="label"'
+            )
+        return same
+
+
+def same(row: Any) -> Any:
+    """What a dataset of pairs holds is a pair."""
+    return row
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Makes a pair of a row with named fields."""
+
+    layout: Layout
+    label: str
+
+    def __call__(self, row: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        return self.layout.pack(row), as_tensor(row, self.label)
+
+
+@dataclass(frozen=True)
+class Collated:
+    """Makes of one row what a loader's own `collate_fn` makes of a batch of that row alone."""
+
+    collate: Callable[[list[Any]], Any]
+
+    def __call__(self, row: Any) -> Any:
+        return next(_rows_of_batch(self.collate([row])))
+
+
+@dataclass(frozen=True, eq=False)
+class Rows(Dataset[Any]):
+    """What a dataset holds, at these places of it or at all, as pairs (input, target)."""
+
+    source: Any
+    item: Item
+    places: tuple[int, ...] | None = None
+    prepare: Item = same
+    read: bool = False
+    """Whether these are what was read of an iterable."""
+
+    def __len__(self) -> int:
+        return len(self.source) if self.places is None else len(self.places)
+
+    def __getitem__(self, place: int) -> Any:
+        pair = self.item(self.row(place))
+        if isinstance(pair, tuple) and any(isinstance(part, Tensor) and part.dtype == torch.bfloat16 for part in pair):
+            return tuple(map(widened, pair))
+        return pair
+
+    def row(self, place: int) -> Any:
+        """What the dataset itself holds at a place."""
+        return self.prepare(self.source[place if self.places is None else self.places[place]])
+
+    def column(self, name: str) -> list[SampleId]:
+        """Read the ids that stand in a field; raises DataError for a field that is not there."""
+        if self.places is None and name in (getattr(self.source, "column_names", None) or ()):
+            return list(map(str, self.source[name]))
+        return [_name_in(self.row(place), name) for place in range(len(self))]
+
+
+def rows_of(source: Any, reading: Reading) -> Rows:
+    """Find the rows of a map-style dataset, of a loader, or of an iterable, which is read here, once.
+
+    Of a loader these are the rows of its dataset, as its `collate_fn` leaves each, or what it yields where the dataset
+    is iterable. Raises DataError for a loader that draws rows, for an iterable without an end, and for a dictionary of
+    datasets.
+    """
+    if isinstance(source, Mapping):
+        names = ", ".join(map(repr, source))
+        raise DataError(f"expected a dataset, got a dictionary of {names}; take one, as in `datasets['train']`")
+    if isinstance(source, DataLoader):
+        if not _is_iterable(source.dataset):
+            return _of_loader(source, reading)
+        with undisturbed():  # a loader draws a seed for its workers
+            batches = iter(source) if source.batch_size is None else _unbatched(source)
+            return _read(batches, reading)
+    if _is_iterable(source):
+        return _read(source, reading)
+    if not hasattr(source, "__getitem__") or not hasattr(source, "__len__"):
+        raise DataError(
+            f"expected a dataset, a loader or an iterable of rows, got {type(source).__name__}; give tensors to "
+            "`Samples.from_tensors`"
+        )
+    return _as_pairs(Rows(source, same), reading)
+
+
+def _as_pairs(rows: Rows, reading: Reading) -> Rows:
+    if len(rows) == 0:
+        return rows
+    with undisturbed():
+        first = rows.row(0)
+    return replace(rows, item=reading.pairs(first))
+
+
+def _of_loader(loader: DataLoader[Any], reading: Reading) -> Rows:
+    sampler, places = loader.sampler, None
+    if isinstance(sampler, SubsetRandomSampler):
+        places = tuple(sorted(map(int, sampler.indices)))
+    elif not (
+        isinstance(sampler, SequentialSampler) or (isinstance(sampler, RandomSampler) and not sampler.replacement)
+    ):
+        raise DataError(
+            f"expected a loader that gives every row once, got one with {type(sampler).__name__}; give the dataset of "
+            "the rows that the model was trained on, as in `torch.utils.data.Subset(dataset, rows)`"
+        )
+    plain = loader.collate_fn in (default_collate, default_convert)
+    rows = Rows(loader.dataset, same, places, same if plain else Collated(loader.collate_fn))
+    return _as_pairs(rows, reading)
+
+
+def _read(rows: Iterable[Any], reading: Reading) -> Rows:
+    most = reading.limit or MOST
+    held = list(islice(rows, most + (reading.limit is None)))
+    if len(held) > most:
+        raise DataError(
+            f"expected an iterable of at most {MOST:,} rows, got more; say how many to read with limit=, or give a "
+            "map-style dataset, which can be read on demand"
+        )
+    return _as_pairs(Rows(held, same, read=True), reading)
+
+
+def _unbatched(batches: Iterable[Any]) -> Iterator[Any]:
+    for batch in batches:
+        yield from _rows_of_batch(batch)
+
+
+def _rows_of_batch(batch: Any) -> Iterator[Any]:
+    """The rows of a batch: of tensors in a pair, or by the names of fields."""
+    if isinstance(batch, Mapping):
+        for values in zip(*batch.values(), strict=True):
+            yield dict(zip(batch, values, strict=True))
+    elif isinstance(batch, tuple | list):
+        yield from zip(*batch, strict=True)
+    else:
+        raise DataError(
+            f"expected batches of pairs or of named fields, got {type(batch).__name__}; give the dataset, with item=, "
+            "a function that makes a pair (input, target) of a row"
+        )
+
+
+def _is_iterable(source: Any) -> bool:
+    return isinstance(source, IterableDataset) or (hasattr(source, "__iter__") and not hasattr(source, "__getitem__"))
+
+
+def _name_in(row: Any, name: str) -> SampleId:
+    if not isinstance(row, Mapping):
+        raise DataError(
+            f"expected rows with named fields for ids={name!r}, got {type(row).__name__}; pass the ids themselves"
+        )
+    if name not in row:
+        raise DataError(
+            f"expected a field {name!r} of ids, got a row of {', '.join(map(repr, row))}; name one of these"
+        )
+    value = row[name]
+    return str(value.item() if isinstance(value, torch.Tensor) else value)
