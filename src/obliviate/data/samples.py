@@ -215,6 +215,13 @@ class Samples:
         return self.store.shape()
 
     @cached_property
+    def input_bytes(self) -> int:
+        """The size of one input in memory."""
+        with undisturbed():
+            x, _ = self.store.take(self.rows[:1])
+        return x[:1].nbytes
+
+    @cached_property
     def _place(self) -> dict[SampleId, int]:
         return {str(name): place for place, name in enumerate(self.ids)}
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
+from obliviate.models.admission import admitted
 from obliviate.requests.manifest import Manifest
 from obliviate.task import Task
 from obliviate.training import checkpoint
@@ -69,7 +70,8 @@ class TrainedModel:
         """Wrap a model that was trained or unlearned elsewhere, so that it can forget and be audited.
 
         `recipe` says how it was trained, for the methods that need to know, and for relative settings.
-        Raises RecipeError for a file or weights, which are no model yet.
+        Wrappers of `torch.compile` and `DataParallel` are taken off (docs/models.md). Raises RecipeError for a file or
+        weights, which are no model yet, and for a scripted or quantised model.
 
         >>> from obliviate.task import Classification
         >>> TrainedModel.given(nn.Linear(4, 2), Classification(classes=2)).label
@@ -80,7 +82,7 @@ class TrainedModel:
                 f"expected a model, got {type(model).__name__}; build the model and read the weights into it: "
                 '`model.load_state_dict(torch.load("x.pth", weights_only=True))`'
             )
-        return cls(model, task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
+        return cls(admitted(model), task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
 
     def named(self, name: str) -> TrainedModel:
         """The same model under another name in tables."""
