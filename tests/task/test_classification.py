@@ -91,9 +91,9 @@ def test_labels_that_are_accepted_can_be_trained_on():
     assert task.losses(nn.Linear(3, 3), samples.everything()).shape == (4,)
 
 
-class Tuple(nn.Module):
+class Named(nn.Module):
     def forward(self, x: Tensor) -> Any:
-        return (x, x)
+        return {"a": x, "b": x}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ class Tuple(nn.Module):
         (nn.Linear(3, 4), "got (2, 4) from Linear"),
         (nn.Sequential(nn.Linear(3, 3), nn.Unflatten(1, (3, 1))), "got (2, 3, 1) from Sequential"),
         (nn.Linear(3, 1), "got (2, 1) from Linear"),
-        (Tuple(), "got tuple from Tuple"),
+        (Named(), "got dict of 'a', 'b' from Named"),
         (nn.Linear(5, 3), "got an error from Linear (mat1 and mat2"),
         (nn.Conv2d(3, 3, 1), "got an error from Conv2d"),
     ],

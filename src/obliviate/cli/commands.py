@@ -136,6 +136,8 @@ def train(
     architecture: dict[str, Any] = {"model": model, "options": json_object(options)}
 
     def recipe(loaded: Data) -> Recipe:
+        if not json_:
+            printing.line(loaded.describe())
         weights = None if class_weights is None else weights_of(class_weights, loaded)
         return recipe_for(loaded, **architecture, **settings, class_weights=weights)
 
