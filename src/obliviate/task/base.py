@@ -54,6 +54,9 @@ class Task(ABC):
     utility: ClassVar[str] = "shares"
     """The name of its utility figures, those of `metrics.utility.FIGURES`."""
 
+    checks_inputs: ClassVar[bool] = True
+    """Whether `check_targets` looks at inputs too."""
+
     @abstractmethod
     def per_sample(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
         """Return the loss of each sample, with gradients."""
@@ -161,7 +164,12 @@ class Task(ABC):
     def check_samples(self, samples: Samples, *, what: str) -> None:
         """Refuse samples that are not of this task; raises DataError."""
         for places in torch.arange(len(samples)).split(CHUNK):
-            if (wrong := self.check_targets(samples.take(places))) is not None:
+            if self.checks_inputs:
+                batch = samples.take(places)
+            else:  # so that inputs which are read on demand are not read for their targets
+                y = samples.targets[places]
+                batch = Batch(torch.empty(len(y), 0), y, samples.ids[places.numpy()])
+            if (wrong := self.check_targets(batch)) is not None:
                 place, problem = wrong
                 where = "" if place < 0 else f" in sample {str(samples.ids[int(places[place])])!r}"
                 expected, _, remedy = problem.partition("; ")

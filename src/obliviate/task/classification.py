@@ -22,7 +22,7 @@ from obliviate.types import Batch
 
 T = TypeVar("T", bound="Classification")
 Range = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
-"""The least and the greatest value of all inputs, or of each."""
+"""The least and the greatest value of all inputs, or of each channel or column."""
 
 
 @runtime_checkable
@@ -44,8 +44,8 @@ class TextModel(Protocol):
 class Classification(Task):
     """Classification into `classes` classes, with cross-entropy; labels are integers in [0, classes).
 
-    `input_range` is the valid range of input values, as the model receives them, one for all or one for each column of
-    a table; None forbids perturbing inputs. Of a table, `perturbable` are the columns that may be perturbed, which are
+    `input_range` is the valid range of input values, as the model receives them: one for all, one for each channel of
+    images that were normalised so, or one for each column of a table; None forbids perturbing inputs. Of a table, `perturbable` are the columns that may be perturbed, which are
     the numeric ones; None is all. With `tokens` inputs are token ids, and methods perturb their embeddings: the model
     has a method `embed` that turns token ids into these (`TextModel`), and takes both; `input_range` is not used.
     `names` are what people call the classes, in order; they play no part in what the task is.
@@ -58,6 +58,7 @@ class Classification(Task):
     kind: ClassVar[str] = "classification"
     right: ClassVar[str] = "the true class has the largest output"
     utility: ClassVar[str] = "classes"
+    checks_inputs: ClassVar[bool] = False
     classes: int
     input_range: Range | None = (0.0, 1.0)
     perturbable: tuple[int, ...] | None = None
@@ -186,12 +187,12 @@ def _odd_labels(y: Tensor) -> str:
     if y.ndim == 2 and y.shape[1] == 1:
         return f"{got}; take the second axis off with `.squeeze(1)`"
     if y.ndim == 2 and whole and bool((y.sum(1) == 1).all()) and bool(((y == 0) | (y == 1)).all()):
-        return f"{got}, one-hot; take the numbers of the classes with `.argmax(1)`"
+        return f"{got}; they are one-hot: take the numbers of the classes with `.argmax(1)`"
     if y.ndim == 2:
         return f"{got}; give one class a sample, or use `MultiLabel` for several labels a sample"
     return (
-        f"{got}, as many a sample as it has positions: segmentation is not served; give one class a sample, or a task "
-        "of your own (docs/tasks.md)"
+        f"{got}; a class for each position (segmentation) is not served: give one class a sample, or a task of your "
+        "own (docs/tasks.md)"
     )
 
 

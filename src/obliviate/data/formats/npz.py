@@ -136,7 +136,7 @@ def labelled(arrays: Arrays) -> tuple[Arrays, Targets | None]:
 def _refuse_labels(name: str, y: Shaped[np.ndarray, "n ..."]) -> None:
     got = f"{y.dtype} of shape {y.shape}"
     if y.ndim == 2 and bool(np.isin(y, (0, 1)).all()) and bool((y.sum(1) == 1).all()):
-        raise DataError(f"expected one class number a sample in {name}, got {got}, one-hot; take `{name}.argmax(1)`")
+        raise DataError(f"expected one class number a sample in {name}, got {got}; they are one-hot: take `.argmax(1)`")
     raise DataError(
         f"expected one class number a sample in {name}, got {got}; give one class a sample"
         + (": labels of every position (segmentation) are not served" if y.ndim > 2 else "")
