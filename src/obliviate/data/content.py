@@ -30,7 +30,7 @@ def content_id(x: Tensor, y: Tensor) -> SampleId:
     return digest.hexdigest()[:HASH_LENGTH]
 
 
-def as_array(part: Tensor) -> tuple[Shaped[np.ndarray, "..."], str]:
+def as_array(part: Tensor) -> tuple[Shaped[np.ndarray, ...], str]:
     """Return the numbers of a tensor and what their type is called, also of a type that numpy does not have.
 
     >>> as_array(torch.zeros(2, dtype=torch.bfloat16))

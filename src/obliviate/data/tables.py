@@ -27,7 +27,7 @@ WORDS: Final = frozenset(
 """What people write in a column of numbers where there is none, in small letters; read so unless `missing` is given."""
 MOST_CATEGORIES: Final = 1000
 MOST_DATES: Final = 20  # different ones that a column may have as categories
-NEARLY: Final = 0.9  # of cells that are numbers make those that are none look like mistakes
+NEARLY: Final = 0.75  # of cells that are numbers make those that are none look like mistakes
 ENOUGH: Final = 10  # different numbers that make a column one of numbers
 ROWS: Final = 20  # that make it telling that no two cells of a column are alike
 INDEX: Final = re.compile(r"(Unnamed: \d+)?")  # what pandas calls the row numbers that it has written
@@ -168,8 +168,8 @@ class TableEncoder:
         Columns that have the same value in every row are left out; `notes` say which, where numbers are missing, and
         which columns seem to count or to name the rows.
         With `unseen_categories="ignore"`, a category that no training row has becomes zeros; otherwise it is refused.
-        Raises DataError for a column of more than 1,000 categories, one of texts of which no two are alike, one of dates,
-        and one of numbers with a few other cells among them, unless it is named `categorical`; and if no column is left.
+        Raises DataError for a column of more than 1,000 categories, one of texts of which no two are alike, one of
+        dates, and one of numbers with a few other cells, unless it is named `categorical`; and if no column is left.
         """
         for name in categorical:
             table.column(name)
@@ -179,13 +179,9 @@ class TableEncoder:
             given = [cell for cell in cells if cell not in missing]
             numbers = None
             if name not in categorical:
-                known = [cell for cell in given if not _is_word(cell, missing)]
-                numbers = _numbers(known)
-                if numbers:
-                    given = known
-                numbers = numbers if numbers or not given else None
-                if numbers is None:
-                    _refuse_odd(name, cells, missing, table)
+                given, numbers = _as_numbers(given, missing)
+            if numbers is None and name not in categorical:
+                _refuse_odd(name, cells, missing, table)
             if len(set(given)) + (len(given) < len(cells) and numbers is None) <= 1 or (
                 numbers is not None and float(np.std(numbers)) == 0
             ):
@@ -205,8 +201,8 @@ class TableEncoder:
             notes.append(f"columns that are the same in every training row are left out: {', '.join(constant)}")
         if counting:
             notes.append(
-                f"columns that seem to count or name the rows are inputs: {', '.join(counting)}; list them under `drop`, or "
-                "one as `id`, in the data.toml"
+                f"columns that seem to count or name the rows are inputs: {', '.join(counting)}; list them under `drop`, "
+                "or one as `id`, in the data.toml"
             )
         if gaps:
             notes.append(f"missing numbers of the training rows stand at the mean: {', '.join(gaps)}")
@@ -290,6 +286,15 @@ def _numbers(cells: list[str]) -> list[float] | None:
     return values
 
 
+def _as_numbers(given: list[str], missing: Sequence[str]) -> tuple[list[str], list[float] | None]:
+    """The cells of a column that say something, and their numbers; None where they are none."""
+    known = [cell for cell in given if not _is_word(cell, missing)]
+    numbers = _numbers(known)
+    if given and not known:  # of words alone, which may be categories
+        return given, None
+    return (given, None) if numbers is None else (known, numbers)
+
+
 def _is_word(cell: str, missing: Sequence[str]) -> bool:
     """Whether a cell among numbers says that there is none; where `missing` is given, only that decides."""
     return tuple(missing) == MISSING and cell.lower() in WORDS
@@ -311,15 +316,15 @@ def _refuse_odd(name: str, cells: Shaped[np.ndarray, " n"], missing: Sequence[st
     commas = [cell for cell in given if COMMA.fullmatch(cell)]
     if len(commas) == len(given) and len(set(given)) >= ENOUGH and any("," in cell for cell in given):
         raise DataError(
-            f"expected numbers with a decimal point {where}, got such as {commas[0]!r}; say `decimal = \",\"` in the "
+            f'expected numbers with a decimal point {where}, got such as {commas[0]!r}; say `decimal = ","` in the '
             f"data.toml, or {remedy}"
         )
     if share >= NEARLY and len(numbers) >= ENOUGH:
         row = next(place for place, cell in enumerate(cells) if cell in given and cell not in numbers)
         words = ", ".join(f'"{word}"' for word in [*missing, cells[row]])
         raise DataError(
-            f"expected finite numbers {where}, as most cells are, got {cells[row]!r} in line {table.lines[row]}; correct "
-            f"it, say `missing = [{words}]` if no value is meant, or {remedy}"
+            f"expected finite numbers {where}, as most cells are, got {cells[row]!r} in line {table.lines[row]}; "
+            f"correct it, say `missing = [{words}]` if no value is meant, or {remedy}"
         )
     if len(set(given)) > MOST_DATES and are_dates(given):
         raise DataError(

@@ -49,7 +49,7 @@ def tensor_of(output: object, *, of: str = "the model") -> Tensor:
     )
 
 
-def binary_logits(output: Float[Tensor, "n *one"]) -> Float[Tensor, "n 2"]:
+def binary_logits(output: Float[Tensor, "n ..."]) -> Float[Tensor, "n 2"]:
     """Write one logit z a sample as the logits [0, z] of two classes: the same probabilities and the same loss.
 
     >>> binary_logits(torch.tensor([[2.0]]))

@@ -42,10 +42,10 @@ from obliviate.training.compute import Compute
 from obliviate.training.device import chosen
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.inference import observed
-from obliviate.training.state import state_of
 from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import TICK, Progress, silent
+from obliviate.training.state import state_of
 
 FORMAT: Final = "obliviate.made/1"
 JOB: Final = "job.pt"

@@ -45,9 +45,10 @@ class Classification(Task):
     """Classification into `classes` classes, with cross-entropy; labels are integers in [0, classes).
 
     `input_range` is the valid range of input values, as the model receives them: one for all, one for each channel of
-    images that were normalised so, or one for each column of a table; None forbids perturbing inputs. Of a table, `perturbable` are the columns that may be perturbed, which are
-    the numeric ones; None is all. With `tokens` inputs are token ids, and methods perturb their embeddings: the model
-    has a method `embed` that turns token ids into these (`TextModel`), and takes both; `input_range` is not used.
+    images that were normalised so, or one for each column of a table; None forbids perturbing inputs. Of a table,
+    `perturbable` are the columns that may be perturbed, which are the numeric ones; None is all. With `tokens` inputs
+    are token ids, and methods perturb their embeddings: the model has a method `embed` that turns token ids into these
+    (`TextModel`), and takes both; `input_range` is not used.
     `names` are what people call the classes, in order; they play no part in what the task is.
 
     >>> task = Classification(classes=2)

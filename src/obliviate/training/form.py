@@ -122,7 +122,7 @@ def _is_ours(hook: object) -> bool:
     return isinstance(hook, Casting | Reading) or isinstance(getattr(hook, "__self__", None), Doubling)
 
 
-def _tensors(model: nn.Module) -> dict[str, Shaped[Tensor, "..."]]:
+def _tensors(model: nn.Module) -> dict[str, Shaped[Tensor, ...]]:
     """The parameters and buffers that have values, by their names, those that are not saved included."""
     named = (*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False))
     return {name: held for name, held in named if not is_lazy(held)}

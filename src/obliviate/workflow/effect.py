@@ -168,7 +168,9 @@ def look(model: nn.Module, parts: Drawn, task: Task) -> dict[str, Look]:
 def _asked(model: nn.Module, samples: Samples, whole: int, task: Task, name: str) -> Look:
     device, rows = next(model.parameters()).device, []
     with evaluating(model):
-        for batch in (batch.to(device) for batch in Batches(samples, bounded(samples, Compute.current().evaluation_batch))):
+        for batch in (
+            batch.to(device) for batch in Batches(samples, bounded(samples, Compute.current().evaluation_batch))
+        ):
             output = task.ask(model, batch.x).float()
             tensors = task.signals(output, batch.y), task.nll(output, batch.y), task.correct(output, batch.y), batch.y
             rows.append([tensor.cpu() for tensor in tensors])

@@ -27,7 +27,10 @@ LINES: Final = 50
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, or with the mark of UTF-16, compressed by gzip or xz or not; raises DataError for damaged or other files."""
+    """Read a text file in UTF-8, or with the mark of UTF-16, packed by gzip or xz or not.
+
+    Raises DataError for damaged or other files.
+    """
     try:
         content = unpacked(path)
         encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
@@ -63,8 +66,9 @@ def suffix(path: Path) -> str:
 def read_table(path: Path, *, columns: Sequence[str] | None = None, delimiter: str | None = None) -> Table:
     """Read a table whose first line names the columns, unless `columns` does.
 
-    Cells are separated by `delimiter`; without it by tabs in a file `*.tsv`, and by what `guessed` finds in others. Where
-    tabs are said to separate them, or by the file's name, quotation marks stand for themselves. A file `*.parquet` is read with pyarrow. Raises DataError for lines of different lengths.
+    Cells are separated by `delimiter`; without it by tabs in a file `*.tsv`, and by what `guessed` finds in others.
+    Where tabs are said to separate them, or by the file's name, quotation marks stand for themselves. A file
+    `*.parquet` is read with pyarrow. Raises DataError for lines of different lengths.
     """
     if suffix(path) == ".parquet":
         return _parquet(path)

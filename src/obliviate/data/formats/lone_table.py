@@ -40,13 +40,15 @@ def read(path: Path, seed: int) -> Contents:
     named = [name for name in table.columns if name.strip().lower() in TARGETS]
     if len(named) != 1 or not _are_classes(table, named[0]):
         raise DataError(
-            f"expected a column of classes called {', '.join(TARGETS)} in {file.name}, got {', '.join(table.columns)}; say "
-            f"which column is to be predicted, in a file {NAME} beside it:\n\n{_draft(file, table, delimiter, named)}"
+            f"expected a column of classes called {', '.join(TARGETS)} in {file.name}, got {', '.join(table.columns)}; "
+            f"say which column is to be predicted, in a file {NAME} beside it:\n\n{_draft(file, table, delimiter, named)}"
         )
     description = Description(path=file, target=(named[0],))
     train, test, notes = read_parts(description, seed)
     contents = table_contents(train, test, description)
-    taken = f"column {named[0]!r} of {file.name} is taken for the classes to predict; a file {NAME} beside it can say else"
+    taken = (
+        f"column {named[0]!r} of {file.name} is taken for the classes to predict; a file {NAME} beside it can say else"
+    )
     return replace(contents, notes=(taken, *contents.notes, *notes))
 
 

@@ -66,7 +66,9 @@ def laid_out(arrays: Arrays, layout: str | None) -> tuple[Arrays, tuple[str, ...
     order, sequences = layout, False
     if len(shape) == 3 and layout is None:
         order = _image_layout(shape)
-    elif len(shape) == 2 and layout is None and arrays["train_x"].dtype.kind == "f" and min(shape) * LONGER < max(shape):
+    elif (
+        len(shape) == 2 and layout is None and arrays["train_x"].dtype.kind == "f" and min(shape) * LONGER < max(shape)
+    ):
         order = LAYOUTS[0] if shape[0] < shape[1] else LAYOUTS[1]
     if len(shape) == 2:
         sequences = order in LAYOUTS[:2]
@@ -88,7 +90,7 @@ def laid_out(arrays: Arrays, layout: str | None) -> tuple[Arrays, tuple[str, ...
 def _image_layout(shape: tuple[int, ...]) -> str | None:
     """Which axis of images holds the channels; None for shapes that are no usual images."""
     first, last = shape[0] in CHANNELS, shape[-1] in CHANNELS
-    if first and last and shape[0] != shape[-1] or (shape[0], shape[-1]) == (3, 3):
+    if (first and last and shape[0] != shape[-1]) or (shape[0], shape[-1]) == (3, 3):
         raise DataError(
             f"expected images whose channels can be told by their number (1, 3 or 4), got images of {_by(shape)}, "
             f'which may be read in two ways; add an array `layout` of "{LAYOUTS[0]}" or "{LAYOUTS[1]}" to the file'
@@ -121,7 +123,9 @@ def labelled(arrays: Arrays) -> tuple[Arrays, Targets | None]:
         numbers = {name: np.searchsorted(names, y) for name, y in named.items()}
         return arrays | numbers, Targets(tuple(names.tolist()))
     for name, y in labels.items():
-        if y.dtype.kind == "b" or (y.dtype.kind == "f" and len(y) and bool(np.all(np.isfinite(y) & (y == np.round(y))))):
+        if y.dtype.kind == "b" or (
+            y.dtype.kind == "f" and len(y) and bool(np.all(np.isfinite(y) & (y == np.round(y))))
+        ):
             labels[name] = y.astype(np.int64)
         elif y.dtype.kind == "f":
             raise DataError(
@@ -143,9 +147,14 @@ def _refuse_labels(name: str, y: Shaped[np.ndarray, "n ..."]) -> None:
     )
 
 
-def limits_of(limits: Shaped[np.ndarray, "..."], path: Path) -> Limits:
+def limits_of(limits: Shaped[np.ndarray, ...], path: Path) -> Limits:
     """The range of inputs as it is written: two numbers, or two rows of one a channel; raises DataError for others."""
-    if limits.shape[:1] != (2,) or limits.ndim > 2 or limits.dtype.kind not in "buif" or not (limits[0] < limits[1]).all():
+    if (
+        limits.shape[:1] != (2,)
+        or limits.ndim > 2
+        or limits.dtype.kind not in "buif"
+        or not (limits[0] < limits[1]).all()
+    ):
         raise DataError(
             f"expected `input_range` in {path.name} to be two numbers, or two rows of one a channel, the lower first, "
             f"got {limits.dtype} of shape {limits.shape}; correct it"
