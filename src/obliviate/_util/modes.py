@@ -120,7 +120,7 @@ def untracked_norms(model: nn.Module) -> list[nn.Module]:
 
 @dataclass(eq=False)
 class Doubling:
-    """Hooks that show a norm a single value a channel twice: the variance is then 0, and the outcome the norm's bias."""
+    """Hooks that show a norm a single value a channel twice: the variance is then 0, the outcome the norm's bias."""
 
     doubled: bool = False
 

@@ -136,8 +136,6 @@ def train(
     architecture: dict[str, Any] = {"model": model, "options": json_object(options)}
 
     def recipe(loaded: Data) -> Recipe:
-        if not json_:
-            printing.line(loaded.describe())
         weights = None if class_weights is None else weights_of(class_weights, loaded)
         return recipe_for(loaded, **architecture, **settings, class_weights=weights)
 
@@ -154,6 +152,8 @@ def train(
             noise=noise,
             noise_scale=noise_scale,
         )
+        if not json_:
+            printing.line(workspace.data.describe())
         trained = workspace.train()
     facts = {
         "folder": str(out),

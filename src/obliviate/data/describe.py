@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from obliviate.data.features import Limits
+from obliviate.data.features import Features, Limits
 
 if TYPE_CHECKING:
     from obliviate.data.sources import Data
@@ -40,25 +40,30 @@ def _inputs(data: Data) -> str:
         what = "windows of text" if data.kind == "causal-lm" else "texts"
         return f"{what} of {shape[0]:,} tokens, vocabulary of {len(data.vocabulary):,}"
     if data.features is not None:
-        numeric = int(data.features.continuous.sum())
-        columns = {
-            name.partition("=")[0]
-            for name, free in zip(data.features.names, data.features.continuous, strict=True)
-            if not free
-        }
-        unused = sorted(set(data.cells) - columns - set(data.features.names) - set(_target_names(data)))
-        kinds = [f"{numeric:,} numeric columns"] * bool(numeric) + [f"{len(columns):,} categorical"] * bool(columns)
-        kinds += [f"{len(unused):,} not among the inputs ({_some(unused)})"] * bool(unused)
-        return f"rows of {len(data.features):,} inputs: {', '.join(kinds)}"
+        return f"rows of {len(data.features):,} inputs: {_columns(data, data.features)}"
     if len(shape) == 3:
-        channels, height, width = shape
-        kind = f"{COLOURS[channels]} images" if channels in COLOURS else f"images of {channels} channels and"
-        return f"{kind} of {height}×{width}{_range(data.input_range)}"
-    if len(shape) == 2:
-        return f"sequences of {shape[0]} channels, {shape[1]:,} long{_range(data.input_range)}"
-    if len(shape) == 1:
-        return f"rows of {shape[0]:,} numbers{_range(data.input_range)}"
-    return f"samples of shape {' × '.join(map(str, shape))}{_range(data.input_range)}"
+        what = f"images of {shape[0]:,} channels and {shape[1]}×{shape[2]} pixels"
+        if shape[0] in COLOURS:
+            what = f"{COLOURS[shape[0]]} images of {shape[1]}×{shape[2]}"
+    elif len(shape) == 2:
+        what = f"sequences of {shape[0]} channels, {shape[1]:,} long,"
+    else:
+        what = (
+            f"rows of {shape[0]:,} numbers" if len(shape) == 1 else f"samples of {' × '.join(map(str, shape))} numbers"
+        )
+    return f"{what}{_range(data.input_range)}"
+
+
+def _columns(data: Data, features: Features) -> str:
+    """How many columns of a table there are of each kind, and which are no inputs."""
+    numeric = int(features.continuous.sum())
+    pairs = zip(features.names, features.continuous, strict=True)
+    categorical = {name.partition("=")[0] for name, free in pairs if not free}
+    unused = sorted(set(data.cells) - categorical - set(features.names) - set(_target_names(data)))
+    kinds = [f"{numeric:,} numeric column{'s' * (numeric > 1)}"] if numeric else []
+    kinds += [f"{len(categorical):,} categorical"] if categorical else []
+    kinds += [f"{len(unused):,} not among the inputs ({_some(unused)})"] if unused else []
+    return ", ".join(kinds)
 
 
 def _range(limits: Limits | None) -> str:

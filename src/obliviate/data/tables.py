@@ -196,22 +196,13 @@ class TableEncoder:
                 columns.append(_categories(name, cells, missing, table.name))
         if not columns:
             raise DataError(f"expected columns that differ between rows of {table.name}, got none; check the file")
-        notes = []
-        if constant:
-            notes.append(f"columns that are the same in every training row are left out: {', '.join(constant)}")
-        if counting:
-            notes.append(
-                f"columns that seem to count or name the rows are inputs: {', '.join(counting)}; list them under `drop`, "
-                "or one as `id`, in the data.toml"
-            )
-        if gaps:
-            notes.append(f"missing numbers of the training rows stand at the mean: {', '.join(gaps)}")
+        notes = _notes(constant, counting, gaps)
         names = tuple(name for column in columns for name in column.features)
         continuous = np.array([isinstance(column, NumberColumn) for column in columns for _ in column.features])
         blank = np.zeros(len(names), dtype=np.float32)
         settings = (tuple(missing), unseen_categories)
         x = cls(tuple(columns), Features(names, continuous, blank, blank), (), *settings).encode(table)
-        return cls(tuple(columns), Features(names, continuous, x.min(0), x.max(0)), tuple(notes), *settings)
+        return cls(tuple(columns), Features(names, continuous, x.min(0), x.max(0)), notes, *settings)
 
     def encode(self, table: Table) -> Float32[np.ndarray, "n d"]:
         """Return one row of features each; raises DataError, naming line and column, for cells that do not fit."""
@@ -284,6 +275,21 @@ def _numbers(cells: list[str]) -> list[float] | None:
             return None
         values.append(value)
     return values
+
+
+def _notes(constant: Sequence[str], counting: Sequence[str], gaps: Sequence[str]) -> tuple[str, ...]:
+    """Say which columns are left out, which seem to say nothing, and where numbers are missing."""
+    notes = []
+    if constant:
+        notes.append(f"columns that are the same in every training row are left out: {', '.join(constant)}")
+    if counting:
+        notes.append(
+            f"columns that seem to count or name the rows are inputs: {', '.join(counting)}; list them under "
+            "`drop`, or one as `id`, in the data.toml"
+        )
+    if gaps:
+        notes.append(f"missing numbers of the training rows stand at the mean: {', '.join(gaps)}")
+    return tuple(notes)
 
 
 def _as_numbers(given: list[str], missing: Sequence[str]) -> tuple[list[str], list[float] | None]:

@@ -61,7 +61,7 @@ def read_idx(path: Path, *, dimensions: int, kind: str = "u1") -> Shaped[np.ndar
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, wanted=wanted, got=error) from error
     if len(content) != size:
-        raise damaged(path, wanted=f"{factors} bytes", got="more" if len(content) > size else len(content))
+        raise damaged(path, wanted=f"{factors} bytes", got="more than that" if len(content) > size else len(content))
     # A copy, since torch warns of arrays that cannot be written to.
     return np.frombuffer(content, dtype=f">{kind}").reshape(shape).astype(kind)
 

@@ -66,6 +66,8 @@ def header(path: Path) -> tuple[int, int, bool]:
                     "data as a .npz file"
                 )
             return image.height, image.width, image.mode in GREY
+    except DataError:
+        raise
     except (*BROKEN, library.DecompressionBombError) as error:
         raise damaged(path, wanted="an image", got=error) from error
 

@@ -39,9 +39,10 @@ def read(path: Path, seed: int) -> Contents:
     table = read_table(file)
     named = [name for name in table.columns if name.strip().lower() in TARGETS]
     if len(named) != 1 or not _are_classes(table, named[0]):
+        draft = _draft(file, table, delimiter, named)
         raise DataError(
             f"expected a column of classes called {', '.join(TARGETS)} in {file.name}, got {', '.join(table.columns)}; "
-            f"say which column is to be predicted, in a file {NAME} beside it:\n\n{_draft(file, table, delimiter, named)}"
+            f"say which column is to be predicted, in a file {NAME} beside it:\n\n{draft}"
         )
     description = Description(path=file, target=(named[0],))
     train, test, notes = read_parts(description, seed)
