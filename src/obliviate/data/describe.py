@@ -48,9 +48,7 @@ def _inputs(data: Data) -> str:
     elif len(shape) == 2:
         what = f"sequences of {shape[0]} channels, {shape[1]:,} long,"
     else:
-        what = (
-            f"rows of {shape[0]:,} numbers" if len(shape) == 1 else f"samples of {' × '.join(map(str, shape))} numbers"
-        )
+        what = f"rows of {shape[0]:,} numbers" if len(shape) == 1 else f"samples of {'×'.join(map(str, shape))} numbers"
     return f"{what}{_range(data.input_range)}"
 
 
