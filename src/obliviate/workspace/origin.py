@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
-from obliviate._util.files import TEMPORARY, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.files import (
+    TEMPORARY,
+    WORK,
+    read_sealed_json,
+    shortened_apart,
+    writable_folder,
+    write_sealed_json,
+)
 from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
@@ -128,13 +135,17 @@ class Origin:
         if (folder / FILE).exists():
             recorded = read_facts(folder)
             compared = [key for key in facts if key != "source"]  # what the data are is told by their hash
-            if differing := sorted(key for key in compared if recorded.get(key) != facts[key]):
+            differing = sorted(key for key in compared if recorded.get(key) != facts[key])
+            if differing == ["recipe"] and _is_bare(folder):  # whose training failed: a better recipe may begin there
+                write_sealed_json(folder / FILE, facts | self._built)
+            elif differing:
                 raise WorkspaceError(
                     f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
                 )
-            self.check_code(folder)
-            if recorded.get("source") != self.source:
+            else:
+                self.check_code(folder)
+            if not differing and recorded.get("source") != self.source:
                 write_sealed_json(folder / FILE, facts | self._built)
         else:
             write_sealed_json(folder / FILE, facts | self._built)
@@ -216,3 +227,8 @@ class Origin:
         reached = noise.noisy.everything().x
         reach = min(0.0, float(reached.min())), max(1.0, float(reached.max()))
         return replace(task, input_range=reach)
+
+
+def _is_bare(folder: Path) -> bool:
+    """Whether nothing was made in a folder yet, nor begun in a way that can be gone on with."""
+    return not (folder / WORK).exists() and next(folder.rglob("*.safetensors"), None) is None

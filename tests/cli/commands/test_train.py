@@ -121,6 +121,18 @@ def test_another_recipe_in_the_same_folder_is_refused(cli: Cli, folder: Path, mi
     assert snapshot(folder) == before
 
 
+def test_a_folder_in_which_nothing_came_of_the_training_takes_the_lower_rate_that_the_error_asks_for(
+    cli: Cli, mine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    refused(
+        cli("train", "--out", out, "--data", mine, "--epochs", 1, "--learning-rate", 1e30), "a finite loss", "lower"
+    )
+    assert not list(out.rglob("*.safetensors"))
+    cli(*train, "--learning-rate", 0.05)
+    assert list(out.rglob("*.safetensors"))
+
+
 def test_data_that_changed_since_are_refused(cli: Cli, mine: Path, tmp_path: Path) -> None:
     data = Path(shutil.copy(mine, tmp_path / "data.npz"))
     cli("train", "--out", tmp_path / "run", "--data", data, "--epochs", 1)
