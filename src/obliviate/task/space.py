@@ -182,7 +182,7 @@ class InputSpace:
                 f"{float(found.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
             )
 
-    def _ends(self, x: Float[Tensor, "n d"]) -> tuple[Limits, Limits]:
+    def _ends(self, x: Float[Tensor, "n d"]) -> tuple[float | Tensor, float | Tensor]:
         """The limits of each value of flattened points: those of a channel hold for all of its values.
 
         >>> low, high = InputSpace(torch.zeros(2), torch.tensor([1.0, 2.0]))._ends(torch.zeros(1, 4))
@@ -191,7 +191,7 @@ class InputSpace:
         """
         width = x.shape[1]
 
-        def spread(end: Limits) -> Limits:
+        def spread(end: float | Tensor) -> float | Tensor:
             if not isinstance(end, Tensor) or len(end) == width or width % len(end):
                 return end
             return end.repeat_interleave(width // len(end))
