@@ -132,7 +132,11 @@ def test_decimal_commas_are_told_and_can_be_read():
 
 @pytest.mark.parametrize("name", ["", "Unnamed: 0", "customer_id"])
 def test_columns_that_count_or_name_the_rows_are_noted(name: str):
-    rows = table(**{name: [str(7 * place) for place in range(30)], "b": [str(place % 5) for place in range(30)]})
+    columns: dict[str, Any] = {
+        name: [str(7 * place) for place in range(30)],
+        "b": [str(place % 5) for place in range(30)],
+    }
+    rows = table(**columns)
     (note,) = TableEncoder.fit(rows).notes
     assert note.startswith(f"columns that seem to count or name the rows are inputs: {name!r}; list them under `drop`")
 

@@ -72,4 +72,4 @@ def test_halves_learn_in_float32_and_are_given_back_as_halves(dtype: torch.dtype
     form = Form.of(model)
     private = prepared(copy.deepcopy(model), TASK)
     assert private.weight.dtype == torch.float32
-    assert torch.equal(form.restored(released(private)).weight, model.weight)
+    assert torch.equal(form.restored(released(private)).get_parameter("weight"), model.weight)
