@@ -5,7 +5,6 @@ No verdict rests on them: a figure means something beside that of the retrained 
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -118,7 +117,7 @@ def inspect_models(
         raise AuditError("expected a retain set to relearn from, got none; give the split that has it")
     rate = GENTLE * recipe.learning_rate if learning_rate is None else learning_rate
     check_settings(epochs, rate)
-    untrained = outputs(recipe.build(seed=derive(seed, "untrained")).eval(), split.forget).numpy()
+    untrained = outputs(recipe.build(seed=derive(seed, "untrained")).eval(), split.forget, task=experiment.task).numpy()
     curves, figures, notes = [], [], []
     for trained in models:
         report = partial(_of_model, progress, trained.label)
@@ -129,7 +128,7 @@ def inspect_models(
         except MethodError as error:
             probed = None
             notes.append(f"{trained.label} was not probed: {error}")
-        figures.append((probed, zrf(outputs(trained.model, split.forget).numpy(), untrained)))
+        figures.append((probed, zrf(outputs(trained.model, split.forget, task=experiment.task).numpy(), untrained)))
     retrained = [place for place, trained in enumerate(models) if trained.role == "retrained"]
     inspected = []
     for place, (trained, curve, (probed, distance)) in enumerate(zip(models, curves, figures, strict=True)):
@@ -168,14 +167,14 @@ def relearn(
     recipe = run.recipe
     if recipe is None:
         raise MethodError("expected a run with a recipe to relearn by, got none; pass the recipe of the original")
-    private = run.place(copy.deepcopy(model)).requires_grad_()
+    private = run.private(model, retain).requires_grad_()
     optimizer = recipe.make_optimizer(private)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
     labels = forget.everything().y.cpu()
 
     def look() -> tuple[float, float]:
-        output = outputs(private, forget)
+        output = outputs(private, forget, task=run.task)
         right, losses = run.task.correct(output, labels), run.task.per_sample(output, labels)
         return 100 * float(right.double().mean()), float(losses.double().mean())
 

@@ -78,3 +78,27 @@ def test_modes_come_back_after_an_error(frozen: nn.Sequential) -> None:
     with pytest.raises(ZeroDivisionError):
         fail()
     assert [one.training for one in frozen.modules()] == [True, True, False, True, True, True]
+
+
+def asked_cudnn(model: nn.Module, seen: list[bool]) -> nn.Module:
+    """Write down, at every call of the recurrent layer, whether cuDNN may be used."""
+    model.get_submodule("0").register_forward_pre_hook(lambda *_: seen.append(torch.backends.cudnn.enabled))
+    return model
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_of_recurrent_layers_in_evaluation_mode_are_not_asked_of_cudnn(training: bool):
+    class Last(nn.Module):
+        def forward(self, states: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+            return states[0][:, -1]
+
+    task, seen = Classification(classes=2), list[bool]()
+    model = asked_cudnn(nn.Sequential(nn.GRU(3, 2, batch_first=True), Last()), seen)
+    samples = Samples.from_tensors(torch.rand(4, 5, 3), torch.arange(4) % 2)
+    run = Run(task, device="cpu")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    run.fit(model, run.batches(samples, 4, 0), task.loss, optimizer, training=training)
+    importances(model, samples, run, 4)
+    saliency_mask(model, samples, task)
+    assert seen == [training, False, False]
+    assert torch.backends.cudnn.enabled

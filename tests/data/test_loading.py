@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from obliviate.data.loading import Batches, PairedBatches, order
+from obliviate.data.loading import LARGEST, Batches, PairedBatches, bounded, order
 from obliviate.data.samples import Samples
 from obliviate.task import Classification
 from obliviate.training.augmentation import crop_flip
@@ -193,3 +193,12 @@ def test_a_run_hands_its_workers_on() -> None:
     run = Run(Classification(classes=3), workers=1, device="cpu")
     assert all((one.y < 0).all() for one in run.batches(sets["augmented"], 5, 0))
     assert all((one.y < 0).all() for pair in run.paired(sets["augmented"], sets["joined"], 5, 0) for one in pair)
+
+
+def test_batches_to_ask_about_are_bounded_by_their_bytes_and_no_other():
+    small = Samples.from_tensors(torch.zeros(3, 3, 64, 64), torch.zeros(3), ids=list("abc"))
+    assert bounded(small, 500) == 500
+    large = Samples.from_tensors(torch.zeros(3, 3, 224, 224), torch.zeros(3), ids=list("abc"))
+    assert bounded(large, 500) == LARGEST // (3 * 224 * 224 * 4) == 55
+    huge = Samples.from_tensors(torch.zeros(1, 2**23 + 1), torch.zeros(1), ids=["a"])
+    assert bounded(huge, 500) == 1

@@ -475,3 +475,25 @@ def test_repeated_samples_have_ids_of_their_own_that_tell_the_first() -> None:
     assert [original_id(name) for name in thrice.ids] == ["c", "a"] * 3
     assert thrice.everything().y.tolist() == [2, 0] * 3
     assert samples.repeated(1).ids.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("own_ids", [True, False])
+def test_a_lazy_dataset_is_read_once_for_its_ids_its_copies_and_its_targets(own_ids: bool):
+    dataset = Pairs(torch.arange(40.0).reshape(20, 2), torch.arange(20) % 2)
+    ids = [f"{place}" for place in range(20)] if own_ids else None
+    samples = Samples.from_dataset(dataset, ids=ids, in_memory=False)
+    again = 0 if own_ids else 24  # what tells whether it is steady
+    assert dataset.reads == 20 + again
+    assert len(samples.inputs) == 20
+    assert samples.targets.tolist() == [0, 1] * 10
+    part = samples.select(samples.ids[3:5])
+    assert (part.targets.tolist(), len(part.inputs)) == ([1, 0], 2)
+    assert dataset.reads == 20 + again
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_inputs_of_any_float_have_ids_and_a_hash(dtype: torch.dtype):
+    x, y = torch.rand(4, 3).to(dtype), torch.arange(4) % 2
+    samples = Samples.from_tensors(x, y)
+    assert len(set(samples.ids.tolist())) == 4
+    assert samples.sha256 != Samples.from_tensors(x.float(), y, ids=samples.ids).sha256

@@ -241,10 +241,10 @@ def test_owners_that_are_not_one_a_sample_are_refused(tmp_path: Path):
         loaded(tmp_path, train_owner=np.array(list("xyxyz")))
 
 
-@pytest.mark.parametrize("name", ["nothing", "absent.npz", "there.csv", "folder.npz", ""])
+@pytest.mark.parametrize("name", ["nothing", "absent.npz", "there.dat", "folder.npz", ""])
 def test_an_unknown_source_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "there.csv").touch()
+    (tmp_path / "there.dat").touch()
     (tmp_path / "folder.npz").mkdir()
     with pytest.raises(DataError, match=r"^expected .*\.npz[ ,].*, got .*; see docs/data.md$"):
         load_data(name)

@@ -1,3 +1,4 @@
+import re
 from typing import Any
 
 import numpy as np
@@ -85,7 +86,7 @@ def test_a_category_that_no_training_row_has_is_refused_or_becomes_zeros():
     assert x.tolist() == [[1, 0, -1], [0, 0, -1]]
 
 
-@pytest.mark.parametrize("cell", ["many", "1,5", "inf", "nan"])
+@pytest.mark.parametrize("cell", ["many", "1,5", "inf", "1_000_"])
 def test_a_cell_that_is_no_number_is_refused_with_its_line(cell: str):
     encoder = TableEncoder.fit(table(age=["1", "2"]))
     with pytest.raises(
@@ -95,10 +96,73 @@ def test_a_cell_that_is_no_number_is_refused_with_its_line(cell: str):
 
 
 def test_a_column_of_too_many_categories_is_refused_with_the_commonest_word():
-    cells = [str(one) for one in range(1500)] + ["NA", "NA", "unknown"]
-    with pytest.raises(DataError, match=r"got 1502 different cells such as 'NA' in 'n' of rows.csv; drop"):
+    cells = [f"v{place}" for place in range(1500)] + ["other", "other", "unknown"]
+    with pytest.raises(DataError, match=r"got 1502 different cells such as 'other' in 'n' of rows.csv; drop"):
         TableEncoder.fit(table(n=cells))
-    assert TableEncoder.fit(table(n=cells), missing=("NA", "unknown")).features.names == ("n",)
+
+
+@pytest.mark.parametrize("word", ["NA", "n/a", "#N/A", "null", "None", "NaN", "-", "--", ".", "missing", "?", ""])
+def test_usual_words_for_a_missing_number_are_read_so(word: str):
+    encoder = TableEncoder.fit(table(a=[*map(str, range(20)), word, word]))
+    assert encoder.features.names == ("a",)
+    assert encoder.notes == ("missing numbers of the training rows stand at the mean: a (2 of 22)",)
+    assert encoder.encode(table(a=[word])).tolist() == [[0.0]]
+
+
+def test_words_among_categories_and_where_missing_is_given_are_cells_as_any_other():
+    assert TableEncoder.fit(table(a=["NA", "FR", "NA", "DE"])).features.names == ("a=DE", "a=FR", "a=NA")
+    with pytest.raises(DataError, match=r"got 'NA' in line \d+; correct it, say `missing = \[\"x\", \"NA\"\]` if"):
+        TableEncoder.fit(table(a=[*map(str, range(20)), "NA", "x"]), missing=("x",))
+
+
+def test_a_cell_among_numbers_that_is_none_is_named_with_its_column_and_line():
+    cells = [*map(str, range(20)), "unknown"]
+    with pytest.raises(DataError, match=r"'a' of rows.csv, as most cells are, got 'unknown' in line 22; correct it"):
+        TableEncoder.fit(table(a=cells))
+    assert TableEncoder.fit(table(a=cells), missing=("unknown",)).features.names == ("a",)
+    assert len(TableEncoder.fit(table(a=cells), categorical=["a"]).features.names) == 21
+
+
+def test_decimal_commas_are_told_and_can_be_read():
+    rows = table(a=[f"1.{place:03d},5" for place in range(20)])
+    with pytest.raises(DataError, match=r"decimal point in column 'a' of rows.csv, got such as '1.000,5'; say"):
+        TableEncoder.fit(rows)
+    assert rows.with_points().column("a").tolist()[:2] == ["1000.5", "1001.5"]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "customer_id"])
+def test_columns_that_count_or_name_the_rows_are_noted(name: str):
+    columns: dict[str, Any] = {
+        name: [str(7 * place) for place in range(30)],
+        "b": [str(place % 5) for place in range(30)],
+    }
+    rows = table(**columns)
+    (note,) = TableEncoder.fit(rows).notes
+    assert note.startswith(f"columns that seem to count or name the rows are inputs: {name!r}; list them under `drop`")
+
+
+def test_measurements_that_all_differ_are_no_row_numbers():
+    assert TableEncoder.fit(table(a=[f"{place / 7:.3f}" for place in range(30)])).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("cells", "got"),
+    [
+        (
+            [f"person {place}" for place in range(30)],
+            "got another cell in every row, such as 'person 0'; say `id = \"a\"`",
+        ),
+        (
+            [f"2020-01-{1 + place % 28:02d}" for place in range(60)],
+            "got dates such as '2020-01-01'; list the column under",
+        ),
+    ],
+    ids=["names", "dates"],
+)
+def test_names_and_dates_are_no_categories_unless_they_are_said_to_be(cells: list[str], got: str):
+    with pytest.raises(DataError, match=re.escape(got)):
+        TableEncoder.fit(table(a=cells))
+    assert len(TableEncoder.fit(table(a=cells), categorical=["a"]).features.names) == len(set(cells))
 
 
 def test_an_id_follows_the_cells_wherever_the_row_stands():

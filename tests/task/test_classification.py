@@ -1,4 +1,5 @@
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError, MethodError, RecipeError
@@ -91,9 +93,9 @@ def test_labels_that_are_accepted_can_be_trained_on():
     assert task.losses(nn.Linear(3, 3), samples.everything()).shape == (4,)
 
 
-class Tuple(nn.Module):
+class Named(nn.Module):
     def forward(self, x: Tensor) -> Any:
-        return (x, x)
+        return {"a": x, "b": x}
 
 
 @pytest.mark.parametrize(
@@ -102,7 +104,7 @@ class Tuple(nn.Module):
         (nn.Linear(3, 4), "got (2, 4) from Linear"),
         (nn.Sequential(nn.Linear(3, 3), nn.Unflatten(1, (3, 1))), "got (2, 3, 1) from Sequential"),
         (nn.Linear(3, 1), "got (2, 1) from Linear"),
-        (Tuple(), "got tuple from Tuple"),
+        (Named(), "got dict of 'a', 'b' from Named"),
         (nn.Linear(5, 3), "got an error from Linear (mat1 and mat2"),
         (nn.Conv2d(3, 3, 1), "got an error from Conv2d"),
     ],
@@ -224,3 +226,48 @@ def test_embeddings_that_are_the_same_for_all_tokens_are_refused():
     torch.nn.init.ones_(model.table.weight)
     with pytest.raises(MethodError, match="expected embeddings that differ from token to token, got the same for all"):
         Classification(classes=3, tokens=True).space(model)
+
+
+@pytest.mark.parametrize(
+    ("y", "remedy"),
+    [
+        (torch.zeros(2, 1).long(), "take the second axis off with `.squeeze(1)`"),
+        (torch.tensor([[0, 1, 0], [1, 0, 0]]), "they are one-hot: take the numbers of the classes with `.argmax(1)`"),
+        (torch.tensor([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]]), "give one class a sample, or use `MultiLabel`"),
+        (torch.zeros(2, 4, 4).long(), "a class for each position (segmentation) is not served"),
+        (torch.tensor([0.5, 1.0]), "take numbers of classes, or `Regression`"),
+        (torch.tensor([0.0, 1.0]), "convert them with `.long()`"),
+        (torch.tensor([1, 3]), "labels seem to begin at 1: subtract 1 from all"),
+    ],
+    ids=["column", "one-hot", "several", "segmentation", "fractions", "floats", "from one"],
+)
+def test_labels_that_are_no_classes_are_refused_by_what_is_wrong_with_them(y: Tensor, remedy: str):
+    with pytest.raises(DataError, match=rf"; .*{re.escape(remedy)}"):
+        Classification(classes=3).check_samples(labelled(y), what="training set")
+
+
+def test_one_logit_of_two_classes_is_read_as_both_and_no_other_output():
+    task = Classification(classes=2)
+    for output in (torch.tensor([1.0, -2.0]), torch.tensor([[1.0], [-2.0]])):
+        assert task.read(output).tolist() == [[0.0, 1.0], [0.0, -2.0]]
+    both = torch.rand(2, 2)
+    assert task.read(both) is both
+    assert Classification(classes=3).read(torch.zeros(2, 1)).shape == (2, 1)
+
+
+def test_inputs_need_not_be_read_for_their_labels():
+    class Unreadable(Dataset[Any]):
+        read = 0
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, place: int) -> tuple[Tensor, int]:
+            self.read += 1
+            return torch.full((2,), float(place)), place % 2
+
+    dataset = Unreadable()
+    samples = Samples.from_dataset(dataset, ids=list("abcd"), in_memory=False)
+    read = dataset.read
+    Classification(classes=2).check_samples(samples, what="training set")
+    assert dataset.read == read

@@ -203,3 +203,23 @@ def test_points_of_other_texts_or_of_wider_embeddings_are_refused() -> None:
         space.anchored_at(wide, TEXTS)
     with pytest.raises(DataError, match=message.format("2, 6, 8", "3, 6, 8")):
         space.anchored_at(points, TEXTS.select(["a", "b"]))
+
+
+def test_limits_of_each_channel_hold_for_all_of_its_values():
+    task = Classification(classes=2, input_range=((0.0, -1.0), (1.0, 1.0)))
+    space = task.space(nn.Linear(1, 1))
+    assert space is not None
+    images = torch.tensor([[[[0.5, 2.0]], [[-2.0, 0.5]]]])
+    flat = images.flatten(1)
+    assert space.clamp(flat).tolist() == [[0.5, 1.0, -1.0, 0.5]]
+    assert space.scaled(space.clamp(flat)).tolist() == [[0.0, 1.0, -1.0, 0.5]]
+    assert space.room(space.clamp(flat), torch.ones(1, 4)).tolist() == [[0.5, 0.0, 2.0, 0.5]]
+    space.check(images.clamp(0, 1))
+    with pytest.raises(DataError, match=r"^expected inputs in \[-1, 1\] in channel 1, got \[-2, -2\]; "):
+        space.check(images.clamp(max=1.0))
+
+
+@pytest.mark.parametrize("shape", [(1, 6), (1, 2, 3), (1, 6, 2)])
+def test_limits_that_are_neither_of_channels_nor_of_columns_are_refused(shape: tuple[int, ...]):
+    with pytest.raises(DataError, match=r"^expected samples of 4 values, for which the task has limits, got "):
+        InputSpace(torch.zeros(4), torch.ones(4)).check(torch.zeros(shape))

@@ -81,7 +81,7 @@ def noise_test(
     with evaluating(private), torch.enable_grad():
         for batch in Batches(samples, Compute.current().evaluation_batch):
             x = batch.x.to(device).detach().clone().requires_grad_()
-            score = task.score(private(x).float(), batch.y.to(device)).sum()
+            score = task.score(task.ask(private, x).float(), batch.y.to(device)).sum()
             gradients.append(-torch.autograd.grad(score, x)[0].cpu())
     scores = gradient_noise.scores(noise.cpu().numpy(), torch.cat(gradients).numpy(), sigma=sigma)
     return gradient_noise.z_test(scores)

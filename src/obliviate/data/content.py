@@ -24,10 +24,23 @@ def content_id(x: Tensor, y: Tensor) -> SampleId:
     """
     digest = hashlib.sha256()
     for part in (x, y):
-        array = part.detach().cpu().contiguous().numpy()
-        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        array, kind = as_array(part)
+        digest.update(f"{kind}{array.shape}".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()[:HASH_LENGTH]
+
+
+def as_array(part: Tensor) -> tuple[Shaped[np.ndarray, ...], str]:
+    """Return the numbers of a tensor and what their type is called, also of a type that numpy does not have.
+
+    >>> as_array(torch.zeros(2, dtype=torch.bfloat16))
+    (array([0, 0], dtype=int16), 'bfloat16')
+    """
+    held = part.detach().cpu().contiguous()
+    if held.dtype == torch.bfloat16:
+        return held.view(torch.int16).numpy(), "bfloat16"
+    array = held.numpy()
+    return array, array.dtype.str
 
 
 def input_hashes(x: Shaped[Tensor, " n ..."]) -> UInt64[np.ndarray, " n"]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float32
+
+Limits: TypeAlias = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
+"""The least and the greatest value of inputs: of all, or of each channel or column."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import torch
 from jaxtyping import Int
@@ -17,6 +17,9 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import DatasetStore, JoinedStore, Samples, Store, TransformedStore
 from obliviate.types import Batch
 
+LARGEST: Final = 2**25
+"""Bytes of inputs that a model is asked about at once where nothing is trained: what it computes of them is larger."""
+
 
 def order(n: int, *, seed: int, epoch: int) -> Int[Tensor, " n"]:
     """Shuffle 0 … n−1 for one epoch.
@@ -26,6 +29,16 @@ def order(n: int, *, seed: int, epoch: int) -> Int[Tensor, " n"]:
     """
     generator = torch.Generator().manual_seed(derive(seed, "order", epoch))
     return torch.randperm(n, generator=generator)
+
+
+def bounded(samples: Samples, size: int) -> int:
+    """So many samples at once as asked for, or as few as hold `LARGEST` bytes of inputs, but one at least.
+
+    >>> bounded(Samples.from_tensors(torch.zeros(2, 3, 1024, 1024), torch.zeros(2), ids=["a", "b"]), 500)
+    2
+    """
+    bytes_each = samples.input_bytes
+    return max(1, min(size, LARGEST // max(bytes_each, 1)))
 
 
 @dataclass(frozen=True)

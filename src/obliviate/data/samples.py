@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from obliviate._util.randomness import undisturbed
-from obliviate.data.content import content_id, input_hashes
+from obliviate.data.content import as_array, content_id, input_hashes
 from obliviate.data.ids import as_ids, distinct, shown
 from obliviate.data.rows import Item, Reading, rows_of
 from obliviate.errors import DataError
@@ -69,8 +69,12 @@ class DatasetStore:
     def __len__(self) -> int:
         return len(cast(Sequence[Any], self.dataset))
 
-    def shape(self) -> tuple[int, ...]:
+    @cached_property
+    def _shape(self) -> tuple[int, ...]:
         return _shape_of(self)
+
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         return _stacked([self.dataset[int(row)] for row in rows], rows)
@@ -215,15 +219,22 @@ class Samples:
         if len(store) == 0:
             raise DataError("expected at least one sample, got none; check the folder, the filter or the arrays")
         hashes: list[SampleId] = []
+        read, targets = list[np.ndarray](), list[Tensor]()
         for first, x, y in _chunks(store):
             _refuse_not_finite(x, first)
             _refuse_not_finite(y, first)
             if ids is None:
                 hashes.extend(content_id(*pair) for pair in zip(x.cpu(), y.cpu(), strict=True))
+            if not isinstance(store, TensorStore):  # which is not to be read again for what it has told
+                read.append(input_hashes(x))
+                targets.append(y.cpu())
         names = distinct(hashes) if ids is None else as_ids(ids, what="ids")
         if len(names) != len(store):
             raise DataError(f"expected one id per sample, got {len(names)} ids for {len(store)} samples; align them")
-        return cls(store, names, torch.arange(len(store)))
+        samples = cls(store, names, torch.arange(len(store)))
+        if read:
+            samples.__dict__.update(inputs=np.concatenate(read), targets=torch.cat(targets))
+        return samples
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -242,6 +253,13 @@ class Samples:
         return self.store.shape()
 
     @cached_property
+    def input_bytes(self) -> int:
+        """The size of one input in memory."""
+        with undisturbed():
+            x, _ = self.store.take(self.rows[:1])
+        return x[:1].nbytes
+
+    @cached_property
     def _place(self) -> dict[SampleId, int]:
         return {str(name): place for place, name in enumerate(self.ids)}
 
@@ -253,8 +271,8 @@ class Samples:
         for chunk in torch.arange(len(self)).split(CHUNK):
             batch = self.take(chunk)
             for part in (batch.x, batch.y):
-                array = part.cpu().contiguous().numpy()
-                digest.update(f"{array.dtype.str}{array.shape[1:]}".encode())
+                array, kind = as_array(part)
+                digest.update(f"{kind}{array.shape[1:]}".encode())
                 digest.update(array.tobytes())
         return digest.hexdigest()
 
@@ -264,6 +282,16 @@ class Samples:
         chunks = torch.arange(len(self)).split(CHUNK)
         parts = [input_hashes(self.take(places).x) for places in chunks]
         return np.concatenate(parts) if parts else np.array([], dtype=np.uint64)
+
+    @cached_property
+    def targets(self) -> Shaped[Tensor, " n ..."]:
+        """The targets of all samples, in order, on the processor.
+
+        >>> import torch
+        >>> Samples.from_tensors(torch.zeros(2, 3), torch.tensor([1, 0]), ids=["a", "b"]).targets
+        tensor([1, 0])
+        """
+        return torch.cat([self.take(places).y.cpu() for places in torch.arange(len(self)).split(CHUNK)])
 
     def copies_of(self, others: Samples) -> Ids:
         """Return the ids of these samples whose input is that of one of the others, bit for bit.
@@ -322,6 +350,8 @@ class Samples:
         chosen = Samples(self.store, self.ids[places.numpy()], self.rows[places])
         if "inputs" in self.__dict__:  # hashing reads everything: once is enough
             chosen.__dict__["inputs"] = self.inputs[places.numpy()]
+        if "targets" in self.__dict__:
+            chosen.__dict__["targets"] = self.targets[places]
         return chosen
 
     def to(self, device: torch.device) -> Samples:
@@ -333,8 +363,7 @@ class Samples:
         if store is self.store:
             return self
         moved = Samples(store, self.ids, rows)
-        if "inputs" in self.__dict__:
-            moved.__dict__["inputs"] = self.inputs
+        moved.__dict__.update({name: self.__dict__[name] for name in ("inputs", "targets") if name in self.__dict__})
         return moved
 
     def transformed(self, transform: Callable[[Tensor], Tensor] | None) -> Samples:

@@ -16,7 +16,8 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from obliviate.data import builtin, formats
-from obliviate.data.features import Features, Targets
+from obliviate.data.describe import described
+from obliviate.data.features import Features, Limits, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
 from obliviate.data.lookup import Unknown
@@ -30,6 +31,9 @@ from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
 
+APART: Final = 20  # times that the numbers of one part may be larger than those of another
+SEVERAL: Final = 10  # samples that tell how large numbers are
+SOME: Final = 1000  # samples that are looked at
 EMBEDDED = "fashion_mnist_5k"
 TARGETS: Final = {
     "classification": np.int64,
@@ -50,7 +54,9 @@ class Data:
     with a `vocabulary`, inputs are tokens, int64 "n length". `owners` tells whom the samples of "test" and "holdout"
     are about, where that is known, one entry for each. `cells` are all columns of a table as they were written, for
     conditions. `notes` are sentences on what was left out, and on exact
-    copies. The hash is that of samples and ids, not of the columns.
+    copies. `input_range` is the range of inputs other than features and tokens: [0, 1] of images, and where numbers
+    reach beyond it that of the training samples. The hash is that of samples and ids, not of the columns.
+    `describe` says all of it in a few lines.
     """
 
     name: str
@@ -68,6 +74,16 @@ class Data:
     targets: Targets | None = None
     owners: Mapping[str, np.ndarray] = field(default_factory=dict)
     cells: Mapping[str, np.ndarray] = field(default_factory=dict)
+    input_range: Limits | None = None
+
+    def describe(self) -> str:
+        """Say in a few lines what the data were understood to be: samples, inputs, targets, parts.
+
+        >>> print(load_data("fashion_mnist_5k").describe())
+        5,000 grey images of 28×28 in [0, 1], 10 classes (t-shirt … ankle boot)
+        500 holdout and 2,500 test samples beside them
+        """
+        return described(self)
 
     def without(self, ids: Iterable[SampleId] | Ids) -> Data:
         """Leave these training samples out, and their entries in the columns; raises DataError for unknown ids."""
@@ -203,7 +219,10 @@ BUILT_IN: Final[dict[str, Callable[[int], Contents]]] = {
 def _data(name: str, contents: Contents, train_size: int | None, holdout_size: int | None, seed: int) -> Data:
     _check(contents)
     arrays, kind, tokens = contents.arrays, contents.kind, contents.vocabulary is not None
-    classes, notes = contents.classes, list(contents.notes)
+    limits, told = _range(contents)
+    classes, notes = contents.classes, [*contents.notes, *told]
+    if classes is None and contents.targets is not None and kind == "classification":
+        classes = len(contents.targets.names)
     if classes is None:
         labels = np.unique(np.concatenate([arrays[f"{part}_y"] for part in PARTS if f"{part}_y" in arrays]))
         notes.extend(_gaps(labels))
@@ -224,7 +243,7 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
             assert x is not None
             assert y is not None
             parts[part] = Samples.from_tensors(
-                torch.from_numpy(x.astype(np.int64)) if tokens else pixels(x),
+                torch.from_numpy(x.astype(np.int64)) if tokens else pixels(x, sequences=contents.sequences),
                 torch.from_numpy(y.astype(TARGETS[kind])),
                 ids=None if ids is None else ids.astype(np.str_),
             )
@@ -245,16 +264,44 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
         contents.targets,
         {part: chosen.arrays[f"{part}_owner"] for part in PARTS[1:] if f"{part}_owner" in chosen.arrays},
         beside["cells"],
+        limits,
     )
 
 
+def _range(contents: Contents) -> tuple[Limits | None, list[str]]:
+    """In what range inputs lie that are neither features nor tokens, and a note where that is not [0, 1]."""
+    if contents.features is not None or contents.vocabulary is not None:
+        return None, []
+    if contents.input_range is not None:
+        return contents.input_range, []
+    x = contents.arrays["train_x"]
+    if x.dtype in {np.dtype(np.uint8), np.dtype(bool)}:
+        return (0.0, 1.0), []
+    finite = np.isfinite(x)
+    low, high = (float(end(x, where=finite, initial=of)) for end, of in ((np.min, 0.0), (np.max, 1.0)))
+    if (low, high) == (0.0, 1.0):
+        return (0.0, 1.0), []
+    # As the model receives them, and as they are compared with.
+    low, high = float(np.float32(low)), float(np.float32(high))
+    return (low, high), [
+        f"inputs reach beyond [0, 1]: their range is that of the training samples, [{low:.4g}, {high:.4g}]; "
+        "another, or one of each channel, is said by `input_range`"
+    ]
+
+
 def _gaps(labels: Shaped[np.ndarray, " k"]) -> list[str]:
-    """Say that classes are counted from 0 where labels begin at 1, as in many files, and there is none of class 0."""
-    if labels.min() != 1:
+    """Say that classes are counted from 0 to the highest label where some of these numbers never occur."""
+    highest, lowest = int(labels.max()), int(labels.min())
+    if len(labels) == highest + 1:
         return []
+    if lowest == 1:
+        return [
+            "no sample has class 0: labels seem to begin at 1; classes are counted from 0, so that one of the "
+            f"{highest + 1} never occurs; subtract 1 from all labels"
+        ]
     return [
-        "no sample has class 0: labels seem to begin at 1; classes are counted from 0, so that one of the "
-        f"{int(labels.max()) + 1} never occurs; subtract 1 from all labels"
+        f"classes are counted from 0 to {highest}, and only {len(labels)} of these {highest + 1} numbers occur; number "
+        "the classes without gaps"
     ]
 
 
@@ -288,8 +335,9 @@ def _check(contents: Contents) -> None:
         if column.shape != (n,):
             got = f"{len(column)} entries" if column.ndim == 1 else f"entries of shape {column.shape}"
             raise DataError(f"expected one {name} per training sample, got {got} for {n} samples; align them")
-    _check_scales({f"{part}_x": arrays[f"{part}_x"] for part in used})
-    shapes = {part: _image_shape(arrays[f"{part}_x"]) for part in used}
+    if contents.features is None and contents.vocabulary is None:
+        _check_scales({f"{part}_x": arrays[f"{part}_x"] for part in used})
+    shapes = {part: _image_shape(arrays[f"{part}_x"], contents.sequences) for part in used}
     if len(set(shapes.values())) != 1:
         raise DataError(f"expected samples of one shape, got {shapes}; resize them")
 
@@ -312,18 +360,34 @@ def _check_scales(inputs: Mapping[str, np.ndarray]) -> None:
                     f"expected inputs on one scale, got {x.dtype} up to {largest:g} in {name}, which are taken as they "
                     f"are, and bytes in {scaled}, which are scaled to [0, 1]; give all parts in one type"
                 )
+    sizes = {name: _size(x) for name, x in inputs.items() if len(x) >= SEVERAL}
+    if not sizes:
+        return
+    (small, least), (large, most) = (end(sizes.items(), key=lambda item: item[1]) for end in (min, max))
+    if most > APART * least > 0:
+        raise DataError(
+            f"expected inputs on one scale, got numbers about {most:.3g} in {large} and about {least:.3g} in {small}; "
+            "scale both in the same way"
+        )
 
 
-def _image_shape(array: Shaped[np.ndarray, " n ..."]) -> tuple[int, ...]:
-    return (1, *array.shape[1:]) if array.ndim == 3 else array.shape[1:]
+def _size(x: Shaped[np.ndarray, " n ..."]) -> float:
+    """The root mean square of the numbers that a model receives."""
+    some = x[:: max(1, len(x) // SOME)].astype(np.float64) / (255 if x.dtype == np.uint8 else 1)
+    finite = some[np.isfinite(some)]
+    return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
 
 
-def pixels(array: Shaped[np.ndarray, " n ..."]) -> Shaped[Tensor, " n ..."]:
-    """Turn bytes into floats in [0, 1], and "n height width" into "n 1 height width".
+def _image_shape(array: Shaped[np.ndarray, " n ..."], sequences: bool) -> tuple[int, ...]:
+    return (1, *array.shape[1:]) if array.ndim == 3 and not sequences else array.shape[1:]
+
+
+def pixels(array: Shaped[np.ndarray, " n ..."], *, sequences: bool = False) -> Shaped[Tensor, " n ..."]:
+    """Turn bytes into floats in [0, 1], and "n height width" into "n 1 height width", unless they are `sequences`.
 
     >>> pixels(np.full((1, 2, 2), 255, dtype=np.uint8)).shape
     torch.Size([1, 1, 2, 2])
     """
     tensor = torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
     tensor = tensor.float().div_(255) if tensor.dtype == torch.uint8 else tensor.float()
-    return tensor[:, None] if tensor.ndim == 3 else tensor
+    return tensor[:, None] if tensor.ndim == 3 and not sequences else tensor

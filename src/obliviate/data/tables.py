@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,24 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 
 from obliviate.data.content import HASH_LENGTH
+from obliviate.data.dates import are_dates
 from obliviate.data.features import Features
 from obliviate.data.ids import distinct
 from obliviate.errors import DataError
 from obliviate.types import Ids
 
 MISSING: Final = ("", "?")
+WORDS: Final = frozenset(
+    {"na", "n/a", "n.a.", "#n/a", "#na", "<na>", "nan", "-nan", "null", "none", "nil", "missing", "-", "--", "."}
+)
+"""What people write in a column of numbers where there is none, in small letters; read so unless `missing` is given."""
 MOST_CATEGORIES: Final = 1000
+MOST_DATES: Final = 20  # different ones that a column may have as categories
+NEARLY: Final = 0.75  # of cells that are numbers make those that are none look like mistakes
+ENOUGH: Final = 10  # different numbers that make a column one of numbers
+ROWS: Final = 20  # that make it telling that no two cells of a column are alike
+INDEX: Final = re.compile(r"(Unnamed: \d+)?")  # what pandas calls the row numbers that it has written
+COMMA: Final = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?")
 
 Unseen = Literal["refuse", "ignore"]
 
@@ -71,6 +83,22 @@ class Table:
             {name: cells for name, cells in self.columns.items() if name not in left_out}, self.lines, self.name
         )
 
+    def with_points(self) -> Table:
+        """Write numbers with a decimal comma, "1.234,5", with a point, "1234.5"; all other cells stay.
+
+        >>> table = Table({"price": np.array(["1.234,5", "cheap"], dtype=object)}, np.array([2, 3]), "goods.csv")
+        >>> table.with_points().column("price").tolist()
+        ['1234.5', 'cheap']
+        """
+        columns = {
+            name: np.array(
+                [cell.replace(".", "").replace(",", ".") if COMMA.fullmatch(cell) else cell for cell in cells],
+                dtype=object,
+            )
+            for name, cells in self.columns.items()
+        }
+        return Table(columns, self.lines, self.name)
+
     def ids(self) -> Ids:
         """Return a stable id for each row: the hash of its cells, copies numbered."""
         rows = zip(*self.columns.values(), strict=True)
@@ -108,6 +136,7 @@ class TableEncoder:
 
     A column is one of numbers if every training cell that is not missing is a finite number; it is standardised, and
     missing numbers become the mean. Any other column is one-hot, what is missing being a category "(missing)".
+    Where `missing` is not given, usual words for it (`WORDS`) are read so in columns of numbers.
 
     >>> cells = {"age": ["20", "40"], "town": ["Rome", "Oslo"]}
     >>> columns = {name: np.array(column, dtype=object) for name, column in cells.items()}
@@ -136,40 +165,44 @@ class TableEncoder:
     ) -> TableEncoder:
         """Learn means, deviations and categories; columns named `categorical` are not numbers, whatever they hold.
 
-        Columns that have the same value in every row are left out; `notes` say which, and where numbers are missing.
+        Columns that have the same value in every row are left out; `notes` say which, where numbers are missing, and
+        which columns seem to count or to name the rows.
         With `unseen_categories="ignore"`, a category that no training row has becomes zeros; otherwise it is refused.
-        Raises DataError for a column of more than 1,000 categories, or if no column is left.
+        Raises DataError for a column of more than 1,000 categories, one of texts of which no two are alike, one of
+        dates, and one of numbers with a few other cells, unless it is named `categorical`; and if no column is left.
         """
         for name in categorical:
             table.column(name)
         columns: list[NumberColumn | CategoryColumn] = []
-        constant, gaps = [], []
+        constant, gaps, counting = [], [], []
         for name, cells in table.columns.items():
             given = [cell for cell in cells if cell not in missing]
-            numbers = None if name in categorical else _numbers(given)
+            numbers = None
+            if name not in categorical:
+                given, numbers = _as_numbers(given, missing)
+            if numbers is None and name not in categorical:
+                _refuse_odd(name, cells, missing, table)
             if len(set(given)) + (len(given) < len(cells) and numbers is None) <= 1 or (
                 numbers is not None and float(np.std(numbers)) == 0
             ):
                 constant.append(name)
             elif numbers is not None:
                 columns.append(NumberColumn(name, float(np.mean(numbers)), float(np.std(numbers))))
+                if _counts_rows(name, given, len(cells)):
+                    counting.append(repr(name))
                 if len(given) < len(cells):
                     gaps.append(f"{name} ({len(cells) - len(given)} of {len(cells)})")
             else:
                 columns.append(_categories(name, cells, missing, table.name))
         if not columns:
             raise DataError(f"expected columns that differ between rows of {table.name}, got none; check the file")
-        notes = []
-        if constant:
-            notes.append(f"columns that are the same in every training row are left out: {', '.join(constant)}")
-        if gaps:
-            notes.append(f"missing numbers of the training rows stand at the mean: {', '.join(gaps)}")
+        notes = _notes(constant, counting, gaps)
         names = tuple(name for column in columns for name in column.features)
         continuous = np.array([isinstance(column, NumberColumn) for column in columns for _ in column.features])
         blank = np.zeros(len(names), dtype=np.float32)
         settings = (tuple(missing), unseen_categories)
         x = cls(tuple(columns), Features(names, continuous, blank, blank), (), *settings).encode(table)
-        return cls(tuple(columns), Features(names, continuous, x.min(0), x.max(0)), tuple(notes), *settings)
+        return cls(tuple(columns), Features(names, continuous, x.min(0), x.max(0)), notes, *settings)
 
     def encode(self, table: Table) -> Float32[np.ndarray, "n d"]:
         """Return one row of features each; raises DataError, naming line and column, for cells that do not fit."""
@@ -191,7 +224,7 @@ class TableEncoder:
     ) -> Float[np.ndarray, " n"]:
         values = np.full(len(cells), column.mean)
         for row, cell in enumerate(cells):
-            if cell not in self.missing:
+            if cell not in self.missing and not _is_word(cell, self.missing):
                 values[row] = number(cell, column=column.name, line=int(table.lines[row]), where=table.name)
         return (values - column.mean) / column.std
 
@@ -242,6 +275,73 @@ def _numbers(cells: list[str]) -> list[float] | None:
             return None
         values.append(value)
     return values
+
+
+def _notes(constant: Sequence[str], counting: Sequence[str], gaps: Sequence[str]) -> tuple[str, ...]:
+    """Say which columns are left out, which seem to say nothing, and where numbers are missing."""
+    notes = []
+    if constant:
+        notes.append(f"columns that are the same in every training row are left out: {', '.join(constant)}")
+    if counting:
+        notes.append(
+            f"columns that seem to count or name the rows are inputs: {', '.join(counting)}; list them under "
+            "`drop`, or one as `id`, in the data.toml"
+        )
+    if gaps:
+        notes.append(f"missing numbers of the training rows stand at the mean: {', '.join(gaps)}")
+    return tuple(notes)
+
+
+def _as_numbers(given: list[str], missing: Sequence[str]) -> tuple[list[str], list[float] | None]:
+    """The cells of a column that say something, and their numbers; None where they are none."""
+    known = [cell for cell in given if not _is_word(cell, missing)]
+    numbers = _numbers(known)
+    if given and not known:  # of words alone, which may be categories
+        return given, None
+    return (given, None) if numbers is None else (known, numbers)
+
+
+def _is_word(cell: str, missing: Sequence[str]) -> bool:
+    """Whether a cell among numbers says that there is none; where `missing` is given, only that decides."""
+    return tuple(missing) == MISSING and cell.lower() in WORDS
+
+
+def _counts_rows(name: str, given: Sequence[str], rows: int) -> bool:
+    """Whether a column of numbers seems to be a row number of pandas, or another name of each row."""
+    if INDEX.fullmatch(name):
+        return True
+    return rows >= ROWS and len(set(given)) == rows and all(cell.isdecimal() for cell in given)
+
+
+def _refuse_odd(name: str, cells: Shaped[np.ndarray, " n"], missing: Sequence[str], table: Table) -> None:
+    """Refuse columns that look like something else than categories, though not every cell is a number."""
+    given = [cell for cell in cells if cell not in missing and not _is_word(cell, missing)]
+    where, remedy = f"in column {name!r} of {table.name}", f'say `categorical = ["{name}"]` if these are categories'
+    numbers = {cell for cell in given if _number(cell) is not None}
+    share = sum(cell in numbers for cell in given) / max(len(given), 1)
+    commas = [cell for cell in given if COMMA.fullmatch(cell)]
+    if len(commas) == len(given) and len(set(given)) >= ENOUGH and any("," in cell for cell in given):
+        raise DataError(
+            f'expected numbers with a decimal point {where}, got such as {commas[0]!r}; say `decimal = ","` in the '
+            f"data.toml, or {remedy}"
+        )
+    if share >= NEARLY and len(numbers) >= ENOUGH:
+        row = next(place for place, cell in enumerate(cells) if cell in given and cell not in numbers)
+        words = ", ".join(f'"{word}"' for word in [*missing, cells[row]])
+        raise DataError(
+            f"expected finite numbers {where}, as most cells are, got {cells[row]!r} in line {table.lines[row]}; "
+            f"correct it, say `missing = [{words}]` if no value is meant, or {remedy}"
+        )
+    if len(set(given)) > MOST_DATES and are_dates(given):
+        raise DataError(
+            f"expected numbers or categories {where}, got dates such as {given[0]!r}; list the column under `drop` "
+            f"(conditions can ask for it all the same), make numbers of it, or {remedy}"
+        )
+    if len(cells) >= ROWS and len(set(cells)) == len(cells):
+        raise DataError(
+            f"expected categories of several rows each {where}, got another cell in every row, such as {cells[0]!r}; "
+            f'say `id = "{name}"` if it names the rows, or list it under `drop`'
+        )
 
 
 def _categories(name: str, cells: Shaped[np.ndarray, " n"], missing: Sequence[str], where: str) -> CategoryColumn:

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from obliviate.models.answers import binary_logits, tensor_of
+
 
 class Ensemble(nn.Module):
     """Average the class probabilities of the constituents; the output is the logarithm of the mean.
@@ -29,5 +31,11 @@ class Ensemble(nn.Module):
         return len(self.constituents)
 
     def forward(self, x: Shaped[Tensor, "n ..."]) -> Float[Tensor, "n classes"]:
-        votes = torch.stack([one(x).float().log_softmax(1) for one in self.constituents])
+        votes = torch.stack([_logits(constituent(x)).log_softmax(1) for constituent in self.constituents])
         return votes.logsumexp(0) - math.log(len(self))
+
+
+def _logits(output: object) -> Float[Tensor, "n classes"]:
+    """The logits that a constituent answers with; one logit a sample is that of the second of two classes."""
+    logits = tensor_of(output, of="a constituent").float()
+    return binary_logits(logits) if logits.ndim == 1 or logits.shape[1] == 1 else logits

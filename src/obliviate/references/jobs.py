@@ -27,6 +27,7 @@ from obliviate.training.inference import observed
 from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
+from obliviate.training.state import state_of
 
 JOB: Final = "job.pt"
 _in_turn = threading.Lock()  # torch's global random state belongs to the whole process
@@ -124,7 +125,7 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
     record_file(folder, job.kind, member).unlink(missing_ok=True)  # of files that were deleted, to be made again
     weights_sha256 = None
     if job.keep_weights:
-        weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+        weights = state_of(model)
         path = weights_file(folder, job.kind, member)
         write_atomically(path, lambda temporary: save_file(weights, temporary))
         weights_sha256 = sha256_of(path)

@@ -14,13 +14,14 @@ from torch import nn
 
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
-from obliviate.errors import AuditError
+from obliviate.errors import AuditError, CheckpointError
 from obliviate.references.jobs import Job
 from obliviate.references.plan import leave_half_out
 from obliviate.references.records import check_weights
 from obliviate.training.device import brought
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run
+from obliviate.training.state import load_state
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ class Members(Job):
         plan = leave_half_out(self.models, len(self.population), seed=self.seed, groups=self.groups)
         seed = derive(self.seed, "reference", member)
         run = Run(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress)
-        return run.train(self.population.at(plan[member])), run.seconds
+        return run.finished(run.train(self.population.at(plan[member]))), run.seconds
 
 
 def read_member(folder: Path, member: int, weights_sha256: str | None, recipe: Recipe, *, seed: int = 0) -> nn.Module:
@@ -49,8 +50,8 @@ def read_member(folder: Path, member: int, weights_sha256: str | None, recipe: R
     path = check_weights(folder, Members.kind, member, weights_sha256)
     model = recipe.build(seed=seed)
     try:
-        model.load_state_dict(load_file(path))
-    except (OSError, SafetensorError, RuntimeError) as error:
+        load_state(model, load_file(path))
+    except (OSError, SafetensorError, CheckpointError) as error:
         raise AuditError(
             f"expected the weights of a model of this recipe, got {path} ({' '.join(str(error).split())}); "
             "train the references again in a new folder"

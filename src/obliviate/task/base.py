@@ -14,6 +14,7 @@ from obliviate._util.modes import evaluating
 from obliviate._util.randomness import undisturbed
 from obliviate.data.samples import CHUNK, Samples
 from obliviate.errors import DataError, MethodError, RecipeError
+from obliviate.models.answers import ask, number_format, suited, tensor_of
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 
@@ -26,6 +27,7 @@ LEAST_NLL: Final = 1e-12  # a prediction that is exact to the last bit has finit
 
 CHECKED: Final = 32  # samples that a model is tried on
 LARGEST: Final = 2**22  # numbers in their inputs or outputs, where samples are large
+CHANNELS: Final = (1, 3, 4)  # that images usually have
 ROUNDING: Final = 100  # units in the last place of the largest output: parallel sums differ by some
 
 
@@ -52,6 +54,9 @@ class Task(ABC):
     utility: ClassVar[str] = "shares"
     """The name of its utility figures, those of `metrics.utility.FIGURES`."""
 
+    checks_inputs: ClassVar[bool] = True
+    """Whether `check_targets` looks at inputs too."""
+
     @abstractmethod
     def per_sample(self, output: Tensor, y: Tensor) -> Float[Tensor, " n"]:
         """Return the loss of each sample, with gradients."""
@@ -74,6 +79,17 @@ class Task(ABC):
             f"expected a task that says how far outputs are from a teacher's, got {self.kind} without `divergence`; "
             "define it, or use a method that does not distil"
         )
+
+    def read(self, output: object, *, of: str = "the model") -> Tensor:
+        """Return what a model answered as the tensor that the task reads; `of` names the model in a message.
+
+        Raises RecipeError for an answer that holds none (`models.answers.tensor_of`).
+        """
+        return tensor_of(output, of=of)
+
+    def ask(self, model: nn.Module, x: Shaped[Tensor, "n ..."]) -> Tensor:
+        """Ask a model, as it stands and where it is, for what the task reads."""
+        return self.read(ask(model, x), of=type(model).__name__)
 
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         """Find what is wrong with a batch of samples: the place of one in it, and "expected …, got …"; None if nothing.
@@ -137,7 +153,7 @@ class Task(ABC):
 
         Where samples have weights it is w ℓ / w̄, w̄ the mean weight of the batch, so that the mean is Σ w ℓ / Σ w.
         """
-        losses = self.per_sample(model(batch.x).float(), batch.y)
+        losses = self.per_sample(self.ask(model, batch.x).float(), batch.y)
         weights = self.weights(batch.y)
         return losses if weights is None else losses * (weights / weights.mean())
 
@@ -148,7 +164,12 @@ class Task(ABC):
     def check_samples(self, samples: Samples, *, what: str) -> None:
         """Refuse samples that are not of this task; raises DataError."""
         for places in torch.arange(len(samples)).split(CHUNK):
-            if (wrong := self.check_targets(samples.take(places))) is not None:
+            if self.checks_inputs:
+                batch = samples.take(places)
+            else:  # so that inputs which are read on demand are not read for their targets
+                y = samples.targets[places]
+                batch = Batch(torch.empty(len(y), 0), y, samples.ids[places.numpy()])
+            if (wrong := self.check_targets(batch)) is not None:
                 place, problem = wrong
                 where = "" if place < 0 else f" in sample {str(samples.ids[int(places[place])])!r}"
                 expected, _, remedy = problem.partition("; ")
@@ -183,25 +204,37 @@ class Task(ABC):
         """Ask a model, and refuse answers that are not of the task's shape."""
         name, shape = type(model).__name__, tuple(batch.x.shape)
         try:
-            output = model(_beside(model, batch).x)
+            output = self.ask(model, batch.x)
+        except RecipeError:
+            raise
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
-            hint = "the number of channels and the image size" if len(shape) == 4 else "what it was built for"
-            hint = hint if batch.x.is_floating_point() else "its `length` and its `vocabulary`"
+            hint = _hint(model, batch)
             raise RecipeError(
                 f"expected a model that takes inputs of shape {shape}, got an error from {name} ({error}); check {hint}"
             ) from error
-        got = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-        if not isinstance(output, Tensor):
-            raise RecipeError(f"expected a tensor, got {got} from {name}; wrap the model so that it returns one")
         if (wanted := self.check_output(output, batch)) is not None:
-            raise RecipeError(f"{wanted}, got {got} from {name}; change the last layer or the task")
+            raise RecipeError(f"{wanted}, got {tuple(output.shape)} from {name}; change the last layer or the task")
         return output
 
 
 def _beside(model: nn.Module, batch: Batch) -> Batch:
-    """The batch, on the device where the model is."""
-    parameter = next(model.parameters(), None)
-    return batch if parameter is None else batch.to(parameter.device)
+    """The batch, on the device where the model is, its inputs in the model's number format."""
+    x = suited(batch.x, model)
+    return Batch(x, batch.y.to(x.device), batch.ids)
+
+
+def _hint(model: nn.Module, batch: Batch) -> str:
+    """What to look at where a model fails on inputs."""
+    form, shape = number_format(model), batch.x.shape
+    if not batch.x.is_floating_point():
+        return "its `length` and its `vocabulary`"
+    if form not in {None, torch.float32}:
+        return f"whether it can compute in {form}, the type of its weights, on this device; `model.float()` can"
+    if len(shape) != 4:
+        return "what it was built for"
+    if shape[3] in CHANNELS and shape[1] not in CHANNELS:
+        return "the order of the axes: these images seem to have their channels last, `x.permute(0, 3, 1, 2)`"
+    return "the number of channels and the image size"
 
 
 def _state(model: nn.Module) -> dict[str, Tensor | int]:

@@ -13,15 +13,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from obliviate.errors import DataError, MethodError, RecipeError
+from obliviate.models.answers import binary_logits
 from obliviate.task.base import Task
 from obliviate.task.divergence import divergence
-from obliviate.task.probabilities import SOFTMAX, are_distributions
+from obliviate.task.probabilities import SIGMOID, SOFTMAX, are_distributions, ends_in_probabilities, within_unit
 from obliviate.task.space import InputSpace
 from obliviate.types import Batch
 
 T = TypeVar("T", bound="Classification")
 Range = tuple[float, float] | tuple[tuple[float, ...], tuple[float, ...]]
-"""The least and the greatest value of all inputs, or of each."""
+"""The least and the greatest value of all inputs, or of each channel or column."""
 
 
 @runtime_checkable
@@ -43,10 +44,11 @@ class TextModel(Protocol):
 class Classification(Task):
     """Classification into `classes` classes, with cross-entropy; labels are integers in [0, classes).
 
-    `input_range` is the valid range of input values, as the model receives them, one for all or one for each column of
-    a table; None forbids perturbing inputs. Of a table, `perturbable` are the columns that may be perturbed, which are
-    the numeric ones; None is all. With `tokens` inputs are token ids, and methods perturb their embeddings: the model
-    has a method `embed` that turns token ids into these (`TextModel`), and takes both; `input_range` is not used.
+    `input_range` is the valid range of input values, as the model receives them: one for all, one for each channel of
+    images that were normalised so, or one for each column of a table; None forbids perturbing inputs. Of a table,
+    `perturbable` are the columns that may be perturbed, which are the numeric ones; None is all. With `tokens` inputs
+    are token ids, and methods perturb their embeddings: the model has a method `embed` that turns token ids into these
+    (`TextModel`), and takes both; `input_range` is not used.
     `names` are what people call the classes, in order; they play no part in what the task is.
 
     >>> task = Classification(classes=2)
@@ -57,6 +59,7 @@ class Classification(Task):
     kind: ClassVar[str] = "classification"
     right: ClassVar[str] = "the true class has the largest output"
     utility: ClassVar[str] = "classes"
+    checks_inputs: ClassVar[bool] = False
     classes: int
     input_range: Range | None = (0.0, 1.0)
     perturbable: tuple[int, ...] | None = None
@@ -77,6 +80,19 @@ class Classification(Task):
         ('yes', '1')
         """
         return self.names[label] if self.names else str(label)
+
+    def read(self, output: object, *, of: str = "the model") -> Tensor:
+        """Return the logits; one logit z a sample, where there are two classes, is [0, z]: z is that of class 1.
+
+        >>> Classification(classes=2).read(torch.tensor([[3.0]]))
+        tensor([[0., 3.]])
+        """
+        logits = super().read(output, of=of)
+        return binary_logits(logits) if self._is_single(logits) else logits
+
+    def _is_single(self, logits: Tensor) -> bool:
+        """Whether a model of two classes has answered with one logit a sample."""
+        return self.classes == 2 and (logits.ndim == 1 or (logits.ndim == 2 and logits.shape[1] == 1))
 
     def space(self, model: nn.Module) -> InputSpace | None:
         """Pixels, numeric columns or the embeddings of tokens; raises MethodError for a model without `embed`."""
@@ -139,16 +155,15 @@ class Classification(Task):
     def check_targets(self, batch: Batch) -> tuple[int, str] | None:
         y = batch.y
         if y.dtype != torch.int64 or y.ndim != 1:
-            return -1, (
-                f"expected one int64 label per sample, got {y.dtype} labels of shape {tuple(y.shape)}; "
-                "convert them with `.long()`"
-            )
+            return -1, f"expected one int64 label per sample, got {_odd_labels(y)}"
         wrong = ((y < 0) | (y >= self.classes)).nonzero()
         if len(wrong):
             place = int(wrong[0])
+            from_one = int(y[place]) == self.classes and int(y.min()) == 1
+            remedy = "labels seem to begin at 1: subtract 1 from all" if from_one else "correct the label"
             return place, (
                 f"expected labels in 0 … {self.classes - 1}, got {int(y[place])}; "
-                "correct the label or the number of classes"
+                f"{remedy}, or correct the number of classes"
             )
         return None
 
@@ -157,7 +172,29 @@ class Classification(Task):
         return None if tuple(output.shape) == wanted else f"expected an output of shape {wanted} (samples × classes)"
 
     def check_logits(self, output: Tensor, model: nn.Module, batch: Batch) -> tuple[str, str] | None:
-        return SOFTMAX if are_distributions(output) else None
+        if are_distributions(output):
+            return SOFTMAX
+        # One logit may well lie in [0, 1]: only the operation that made it tells.
+        single = self.classes == 2 and not bool(output[:, 0].any()) and within_unit(output)
+        return SIGMOID if single and ends_in_probabilities(model, batch) else None
+
+
+def _odd_labels(y: Tensor) -> str:
+    """Say what labels are that are not one integer a sample, and the remedy."""
+    got = f"{y.dtype} labels of shape {tuple(y.shape)}"
+    whole = not y.is_floating_point() or bool((y == y.round()).all())
+    if y.ndim == 1:
+        return f"{got}; " + ("convert them with `.long()`" if whole else "take numbers of classes, or `Regression`")
+    if y.ndim == 2 and y.shape[1] == 1:
+        return f"{got}; take the second axis off with `.squeeze(1)`"
+    if y.ndim == 2 and whole and bool((y.sum(1) == 1).all()) and bool(((y == 0) | (y == 1)).all()):
+        return f"{got}; they are one-hot: take the numbers of the classes with `.argmax(1)`"
+    if y.ndim == 2:
+        return f"{got}; give one class a sample, or use `MultiLabel` for several labels a sample"
+    return (
+        f"{got}; a class for each position (segmentation) is not served: give one class a sample, or a task of your "
+        "own (docs/tasks.md)"
+    )
 
 
 def _embeddings(model: nn.Module) -> InputSpace:

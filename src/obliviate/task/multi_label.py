@@ -29,6 +29,7 @@ class MultiLabel(Task):
 
     kind: ClassVar[str] = "multi-label"
     utility: ClassVar[str] = "labels"
+    checks_inputs: ClassVar[bool] = False
     right: ClassVar[str] = "every label of the sample is predicted right"
     labels: int
 

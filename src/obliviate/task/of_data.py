@@ -17,7 +17,8 @@ TOLERANCE = 0.5  # standard deviations of the target within which a predicted nu
 def task_of(data: Data) -> Task:
     """Return the task of data as `sources.load_data` gives them.
 
-    Of a table, the numeric columns may be perturbed, within the range of the training rows; of texts the embeddings.
+    Images may be perturbed within `data.input_range`, of a table the numeric columns within the range of the training
+    rows, of texts the embeddings.
     A number is right within half a standard deviation of the training targets.
 
     >>> from obliviate.data.sources import embedded
@@ -41,4 +42,4 @@ def task_of(data: Data) -> Task:
             perturbable=tuple(np.flatnonzero(features.continuous).tolist()),
             names=names,
         )
-    return Classification(classes=data.classes, names=names)
+    return Classification(classes=data.classes, input_range=data.input_range or (0.0, 1.0), names=names)

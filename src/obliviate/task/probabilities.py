@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from obliviate.models.answers import tensor_of
 from obliviate.types import Batch
 
 SQUASHING: Final = ("Sigmoid", "Softmax")  # operations, by the names of their gradients
@@ -47,7 +48,7 @@ def ends_in_probabilities(model: nn.Module, batch: Batch) -> bool:
     """
     x = batch.x[:2].detach().clone()
     with torch.enable_grad():
-        node = model(x.requires_grad_() if x.is_floating_point() else x).grad_fn
+        node = tensor_of(model(x.requires_grad_() if x.is_floating_point() else x)).grad_fn
     while node is not None and node.name().startswith(RESHAPING):
         node = node.next_functions[0][0]
     return node is not None and node.name().startswith(SQUASHING)

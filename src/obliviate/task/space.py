@@ -15,7 +15,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import DataError
 
 Limits: TypeAlias = float | Float[Tensor, " d"]
-"""One limit for all values of a sample, or one for each."""
+"""One limit for all values of a sample, one for each channel, or one for each value."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,13 @@ class InputSpace:
 
     def clamp(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """Bring free values into their ranges."""
-        return self._held(x, x.clamp(self.low, self.high), x)  # pyright: ignore[reportArgumentType,reportCallIssue]
+        low, high = self._ends(x)
+        return self._held(x, x.clamp(low, high), x)  # pyright: ignore[reportArgumentType,reportCallIssue]
 
     def room(self, x: Float[Tensor, "n d"], direction: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """How far each value may go in a direction, of which only the sign counts; what is not free, nowhere."""
-        return self._held(x, torch.where(direction > 0, self.high - x, x - self.low), 0.0)
+        low, high = self._ends(x)
+        return self._held(x, torch.where(direction > 0, high - x, x - low), 0.0)
 
     def held(self, x: Float[Tensor, "n d"], gradient: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """The gradient at x with respect to its free values alone."""
@@ -150,13 +152,15 @@ class InputSpace:
         >>> InputSpace(0.0, 4.0).scaled(torch.tensor([[0.0, 3.0]]))
         tensor([[-1.0000,  0.5000]])
         """
-        width = torch.as_tensor(self.high - self.low, device=x.device)
-        return self._held(x, torch.where(width > 0, 2 * (x - self.low) / width - 1, 0.0), x)
+        low, high = self._ends(x)
+        width = torch.as_tensor(high - low, device=x.device)
+        return self._held(x, torch.where(width > 0, 2 * (x - low) / width - 1, 0.0), x)
 
     def check(self, x: Float[Tensor, " n ..."]) -> None:
         """Refuse points outside the range of a free value, or of another width than the limits; raises DataError."""
         flat = x.flatten(1)
-        widths = {len(one) for one in (self.low, self.high) if isinstance(one, Tensor)}
+        channels = x.shape[1] if x.ndim > 2 else flat.shape[1]
+        widths = {len(end) for end in (self.low, self.high) if isinstance(end, Tensor)} - {channels}
         if self.free is not None and len(self.free) > flat.shape[1]:
             widths.add(len(self.free))
         if wrong := widths - {flat.shape[1]}:
@@ -164,17 +168,35 @@ class InputSpace:
                 f"expected samples of {wrong.pop()} values, for which the task has limits, got {flat.shape[1]}; "
                 "correct the task's `input_range` or `perturbable`"
             )
-        outside = (flat < self.low) | (flat > self.high)
+        low_ends, high_ends = self._ends(flat)
+        outside = (flat < low_ends) | (flat > high_ends)
         outside = self._held(flat, outside, False)
         if bool(outside.any()):
             value = int(outside.nonzero()[0, 1])
             own = isinstance(self.low, Tensor) or isinstance(self.high, Tensor)
-            low, high = (float(one[value] if isinstance(one, Tensor) else one) for one in (self.low, self.high))
-            found, where = (flat[:, value], f" in column {value}") if own else (flat, "")
+            low, high = (float(end[value] if isinstance(end, Tensor) else end) for end in (low_ends, high_ends))
+            place = f"channel {value * x.shape[1] // flat.shape[1]}" if x.ndim > 2 else f"column {value}"
+            found, where = (flat[:, value], f" in {place}") if own else (flat, "")
             raise DataError(
                 f"expected inputs in [{low:.4g}, {high:.4g}]{where}, got [{float(found.min()):.4g}, "
                 f"{float(found.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
             )
+
+    def _ends(self, x: Float[Tensor, "n d"]) -> tuple[float | Tensor, float | Tensor]:
+        """The limits of each value of flattened points: those of a channel hold for all of its values.
+
+        >>> low, high = InputSpace(torch.zeros(2), torch.tensor([1.0, 2.0]))._ends(torch.zeros(1, 4))
+        >>> high
+        tensor([1., 1., 2., 2.])
+        """
+        width = x.shape[1]
+
+        def spread(end: float | Tensor) -> float | Tensor:
+            if not isinstance(end, Tensor) or len(end) == width or width % len(end):
+                return end
+            return end.repeat_interleave(width // len(end))
+
+        return spread(self.low), spread(self.high)
 
     def _held(self, x: Tensor, free: Tensor, other: Tensor | float) -> Tensor:
         """One value where x is free, another where it is not."""

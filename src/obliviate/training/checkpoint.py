@@ -10,17 +10,17 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from obliviate._util.files import check_sha256, sha256_of, write_atomically, write_sealed_json
 from obliviate.errors import CheckpointError
 from obliviate.requests.manifest import Manifest, read_manifest
+from obliviate.training.state import load_state, state_of
 from obliviate.training.tensors import tensors_sha256
 
 
 def weights_sha256(model: nn.Module) -> str:
-    """Hash a model's parameters and buffers: names, types, shapes and values."""
-    return tensors_sha256(model.state_dict())
+    """Hash a model's parameters, buffers and extra state: names without those of wrappers, types, shapes and values."""
+    return tensors_sha256(state_of(model))
 
 
 def save(
@@ -38,7 +38,7 @@ def save(
     number: int = 1,
 ) -> Manifest:
     """Write `path` (.safetensors), then its manifest (.json), which so vouches for the whole."""
-    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    state = state_of(model)
     write_atomically(path, lambda temporary: save_file(state, temporary))
     manifest = Manifest(
         role=role,
@@ -49,7 +49,7 @@ def save(
         ids=ids,
         settings=dict(settings),
         seconds=seconds,
-        weights_sha256=weights_sha256(model),
+        weights_sha256=tensors_sha256(state),
         file_sha256=sha256_of(path),
         number=number,
     )
@@ -69,23 +69,11 @@ def load(path: Path, model: nn.Module) -> Manifest:
         state: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"expected a safetensors file, got {path} ({error}); it is damaged or missing") from error
-    if difference := _difference(model, state):
+    try:
+        load_state(model, state)
+    except CheckpointError as error:
         raise CheckpointError(
-            f"expected weights of {type(model).__name__}, got others in {path} ({difference}); "
+            f"expected weights of {type(model).__name__}, got others in {path} ({error}); "
             "load them into the architecture that was trained"
-        )
-    model.load_state_dict(state)
+        ) from error
     return manifest
-
-
-def _difference(model: nn.Module, state: Mapping[str, Tensor]) -> str:
-    """Say in which name, shape or type the weights are not the model's; an empty text if in none."""
-    own_state = model.state_dict()
-    if odd := sorted(set(own_state) ^ set(state)):
-        return f"{odd[0]} is {'missing' if odd[0] in own_state else 'unknown'}"
-    for name, value in own_state.items():
-        loaded = state[name]
-        if not is_lazy(value) and (value.shape, value.dtype) != (loaded.shape, loaded.dtype):
-            wanted, got = (f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (value, loaded))
-            return f"{name} is {got}, not {wanted}"
-    return ""

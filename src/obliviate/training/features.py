@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from obliviate._util.modes import evaluating
 from obliviate.errors import MethodError
+from obliviate.models.answers import binary_logits, tensor_of
 
 SOME: Final = 6  # layers that an error names
 LEAST_SIDE: Final = 7  # positions: layer3 of a ResNet on 32×32 images has 8×8, layer4 on 224×224 images has 7×7
@@ -119,7 +120,7 @@ def with_features(
         output = model(x)
     finally:
         handle.remove()
-    return output.float(), found[-1]
+    return tensor_of(output).float(), found[-1]
 
 
 def features(model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str) -> Float[Tensor, " n ..."]:
@@ -187,12 +188,20 @@ def head_layer(model: nn.Module, x: Shaped[Tensor, "n ..."], *, name: str | None
     if name is not None:
         return name
     last = next(reversed(ran), None)
-    if last is None or not torch.equal(ran[last], output):
+    if last is None or not _are_of(ran[last], tensor_of(output)):
         raise MethodError(
             f"expected a model whose output is that of a linear layer over one vector a sample, got "
             f"{type(model).__name__}; name the layer that classifies with `layer`, or use another method"
         )
     return last
+
+
+def _are_of(linear: Tensor, output: Tensor) -> bool:
+    """Whether outputs are those of a linear layer, as they are or, of a single logit, as those of two classes."""
+    if torch.equal(linear, output):
+        return True
+    single = linear.ndim == 2 and linear.shape[1] == 1
+    return single and (torch.equal(linear[:, 0], output) or torch.equal(binary_logits(linear), output))
 
 
 def representation(model: nn.Module, x: Shaped[Tensor, "n ..."], head: str) -> Float[Tensor, "n features"]:

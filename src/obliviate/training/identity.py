@@ -75,7 +75,7 @@ def model_sha256(model: nn.Module, samples: Samples) -> str:
     ]
     with one_thread(), seeded(0):
         batch = samples.take(torch.arange(min(ASKED, len(samples))))
-        outputs, rates = [sketch(output) for output in _outputs(model, batch)], _dropouts(model, batch)
+        outputs, rates = [sketch(output) for output in _tensors(_output(model, batch))], _dropouts(model, batch)
     return _digest({"modules": tree, "weights": _weights(model), "outputs": outputs, "dropouts": rates})
 
 
@@ -96,8 +96,7 @@ def task_sha256(task: Task, model: nn.Module, samples: Samples) -> str:
     False
     """
     with one_thread(), seeded(0):
-        shapes = [tuple(output.shape[1:]) for output in _outputs(model, samples.take(torch.arange(1)))]
-        shape = shapes[0] if shapes else ()
+        shape = tuple(task.read(_output(model, samples.take(torch.arange(1)))).shape[1:])
         count = min(COMPARED, len(samples), max(1, LARGEST // max(1, math.prod(shape))))
         batch = samples.take(torch.linspace(0, len(samples) - 1, count).round().long())
         values = [*_losses(task, copy.deepcopy(model), batch, _synthetic(len(batch), *shape))]
@@ -199,8 +198,8 @@ def _memory(model: nn.Module) -> Iterator[tuple[tuple[torch.device, int], str]]:
             yield (tensor.device, tensor.untyped_storage().data_ptr()), name
 
 
-def _outputs(model: nn.Module, batch: Batch) -> list[Tensor]:
-    """The outputs of a copy in evaluation mode, in float64 unless the model insists on float32."""
+def _output(model: nn.Module, batch: Batch) -> object:
+    """What a copy answers in evaluation mode, in float64 unless the model insists on float32."""
     parameter = next(model.parameters(), None)
     device = torch.device("cpu") if parameter is None else parameter.device
     problem: Exception | None = None
@@ -211,7 +210,7 @@ def _outputs(model: nn.Module, batch: Batch) -> list[Tensor]:
                 if any(map(is_lazy, private.parameters())):
                     private(batch.x.to(device))  # which gives it its shapes
                 x = batch.x.to(device, dtype) if batch.x.is_floating_point() else batch.x.to(device)
-                return list(_tensors(private.to(dtype)(x)))
+                return private.to(dtype)(x)
         except (RuntimeError, TypeError, ValueError, IndexError) as error:
             problem = error
     raise RecipeError(

@@ -5,29 +5,37 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from obliviate._util.modes import evaluating
-from obliviate.data.loading import Batches
+from obliviate._util.modes import evaluating, untracked_norms
+from obliviate.data.loading import Batches, bounded
 from obliviate.data.samples import Samples
+from obliviate.models.answers import ask
 from obliviate.task import Task
 from obliviate.training.compute import Compute
 
 
 @torch.no_grad()
-def outputs(model: nn.Module, samples: Samples, *, batch_size: int | None = None) -> Float[Tensor, " n ..."]:
+def outputs(
+    model: nn.Module, samples: Samples, *, task: Task | None = None, batch_size: int | None = None
+) -> Float[Tensor, " n ..."]:
     """Return the model's outputs, on the processor, without autocast.
+
+    They are as the `task` reads them: of a model with one logit for two classes, both. Without it they are the tensor
+    that the model answers with, or holds in its answer (`models.answers.tensor_of`).
 
     >>> from obliviate.models import ARCHITECTURES
     >>> samples = Samples.from_tensors(torch.zeros(3, 784), torch.zeros(3).long())
     >>> outputs(ARCHITECTURES["mlp"](), samples).shape
     torch.Size([3, 10])
     """
-    device = next(model.parameters()).device
     with evaluating(model):
-        return torch.cat([model(batch.x.to(device)).float().cpu() for batch in _batches(samples, batch_size)])
+        asked = ask if task is None else task.ask
+        return torch.cat([asked(model, batch.x).float().cpu() for batch in _batches(model, samples, batch_size)])
 
 
 @torch.no_grad()
@@ -43,8 +51,8 @@ def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int 
     device = next(model.parameters()).device
     with evaluating(model):
         parts = [
-            task.observe(model(batch.x).float(), batch.y)
-            for batch in (one.to(device) for one in _batches(samples, batch_size))
+            task.observe(task.ask(model, batch.x).float(), batch.y)
+            for batch in (batch.to(device) for batch in _batches(model, samples, batch_size))
         ]
     return torch.cat([one.cpu() for one in parts])
 
@@ -64,10 +72,13 @@ def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int
     """
     device = next(model.parameters()).device
     with evaluating(model):
-        losses = [task.losses(model, batch.to(device)) for batch in _batches(samples, batch_size)]
+        losses = [task.losses(model, batch.to(device)) for batch in _batches(model, samples, batch_size)]
     return float(torch.cat(losses).double().mean())
 
 
-def _batches(samples: Samples, batch_size: int | None) -> Batches:
+def _batches(model: nn.Module, samples: Samples, batch_size: int | None) -> Batches:
     compute = Compute.current()
-    return Batches(samples, batch_size or compute.evaluation_batch, workers=compute.loader_workers)
+    size = bounded(samples, batch_size or compute.evaluation_batch)
+    if untracked_norms(model) and size > 1 and len(samples) > size and len(samples) % size == 1:
+        size = math.ceil(len(samples) / math.ceil(len(samples) / size)) if size > 2 else size + 1
+    return Batches(samples, size, workers=compute.loader_workers)

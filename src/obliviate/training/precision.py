@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
+from obliviate._util.randomness import undisturbed
+from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
 from obliviate.training.compute import PRECISIONS
 
 
 @dataclass(frozen=True)
 class Precision:
-    """How training computes: bfloat16 autocast or plain float32, with images in channels-last order if it gains.
+    """How training computes: bfloat16 autocast or plain float32, images in channels-last order where models take it.
 
     Weights, optimiser state and losses stay in float32 either way.
     """
 
     device: torch.device
     dtype: torch.dtype
+    channels_last: bool = True
 
     @classmethod
     def choose(cls, name: str, device: torch.device) -> Precision:
@@ -39,15 +43,35 @@ class Precision:
         """The context in which forward passes run."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16)
 
+    def laid_out_for(self, model: nn.Module, samples: Samples) -> Precision:
+        """The same without the channels-last order, if a model needs that of the axes: one that flattens by `view`.
+
+        A copy of the model is asked about two samples in both modes; the model and all random states stay as they are.
+        """
+        batch = samples.take(torch.zeros(2, dtype=torch.long))
+        if batch.x.ndim != 4 or not batch.x.is_floating_point() or not self.channels_last:
+            return self
+        private = self.prepare(copy.deepcopy(model))
+        x = self.inputs(batch.x)
+        with undisturbed(), torch.no_grad():
+            for training in (False, True):
+                try:
+                    private.train(training)(x)
+                except RuntimeError as error:  # what else is wrong comes again from whoever asks in earnest
+                    if "view size is not compatible" in str(error):
+                        return replace(self, channels_last=False)
+        return self
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """Move a model to the device, convolution weights to channels-last order."""
-        volumes = any(one.ndim == 5 for one in model.state_dict().values())  # torch has no channels-last for them here
-        memory_format = None if volumes else torch.channels_last
+        volumes = any(weight.ndim == 5 for weight in model.parameters())  # torch has no channels-last for them here
+        order = torch.channels_last if self.channels_last else torch.contiguous_format
+        memory_format = None if volumes else order
         return model.to(device=self.device, memory_format=memory_format)  # pyright: ignore[reportCallIssue]
 
     def inputs(self, x: Tensor) -> Tensor:
         """Move inputs to the device, images to channels-last order."""
-        if x.ndim == 4:
+        if x.ndim == 4 and self.channels_last:
             return x.to(device=self.device, memory_format=torch.channels_last)
         return x.to(self.device)
 

@@ -19,6 +19,7 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import ObliviateError, RecipeError
 from obliviate.models import ARCHITECTURES
+from obliviate.models.admission import admitted
 from obliviate.models.ensemble import Ensemble
 from obliviate.models.huggingface import adapted
 from obliviate.task import Task
@@ -159,7 +160,8 @@ class Recipe:
     def build(self, *, seed: int) -> nn.Module:
         """Make a fresh model whose initial weights are a function of the seed; global random state is left alone.
 
-        Raises RecipeError for a function that cannot be imported, does not take the options, or returns no `nn.Module`.
+        Raises RecipeError for a function that cannot be imported, does not take the options, or returns no `nn.Module`,
+        or one that cannot be trained (`models.admission`).
         """
         if self.sharded:
             return Ensemble([self._constituent(seed=derive(seed, "shard", shard)) for shard in range(self.shards)])
@@ -187,7 +189,7 @@ class Recipe:
                 f"expected a function that returns an nn.Module, got {type(model).__name__} from {self.model_name}; "
                 "return the model itself"
             )
-        return adapted(model)
+        return adapted(admitted(model))
 
     def make_optimizer(self, model: nn.Module) -> Optimizer:
         """Make the optimiser over the model's parameters; raises RecipeError where a function trains instead."""

@@ -21,17 +21,20 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from obliviate._util.files import read_hashed, start_over, write_hashed
-from obliviate._util.modes import freeze_untrained, normalising_alone
+from obliviate._util.modes import differentiable, freeze_untrained, normalising_alone
 from obliviate._util.seeds import derive
-from obliviate.data.loading import Batches, PairedBatches
+from obliviate.data.loading import Batches, PairedBatches, bounded
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
+from obliviate.models.admission import check_trainable
+from obliviate.models.ensemble import Ensemble
 from obliviate.task import InputSpace, Task
 from obliviate.training import optimizers, own, schedules, shards
 from obliviate.training.compute import Compute
 from obliviate.training.determinism import repeatable
 from obliviate.training.device import chosen
+from obliviate.training.form import Form, prepared, released
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale, found_scale
@@ -224,10 +227,46 @@ class Run:
         return self.precision.prepare(value) if isinstance(value, nn.Module) else value.to(self.device)
 
     def fresh_model(self) -> nn.Module:
-        """Build a model with new weights by the recipe."""
+        """Build a model with new weights by the recipe, prepared as `private` does it."""
         if self.recipe is None:
             raise MethodError("expected a recipe, got none; pass the recipe that trained the original model")
-        return self.place(self.recipe.build(seed=derive(self.seed, "weights")))
+        model = self.recipe.build(seed=derive(self.seed, "weights"))
+        if isinstance(model, Ensemble):
+            for constituent in model.constituents:
+                prepared(constituent, self.task)
+        return self.place(prepared(model, self.task))
+
+    def private(self, model: nn.Module, samples: Samples) -> nn.Module:
+        """Copy a model for a method to work on: placed, and called with inputs of the task for the tensor it reads.
+
+        Models that answer with a tuple, a mapping or one logit, of other number formats, with frozen norms, or with
+        layers that need images in the order of their axes can then be trained as any other (`training.form.prepared`).
+        `samples` are some that it takes. `give_back` undoes it.
+        """
+        return self.laid_out(self.place(prepared(copy.deepcopy(model), self.task)), samples)
+
+    def laid_out(self, model: nn.Module, samples: Samples) -> nn.Module:
+        """Put images, and a placed model, into the order of their axes where the model cannot do with channels last.
+
+        The decision holds for the whole run.
+        """
+        precision = self.precision.laid_out_for(model, samples)
+        if precision == self.precision:
+            return model
+        self.precision = precision
+        return self.place(model)
+
+    def give_back(self, model: nn.Module, form: Form, *, flags: bool = True) -> nn.Module:
+        """Return a model in the form of another, as it came: device, number format, memory order and modes.
+
+        `flags` includes which weights train.
+        """
+        return form.restored(released(model), flags=flags)
+
+    def finished(self, model: nn.Module) -> nn.Module:
+        """Return a model that `train` has trained as the recipe builds it, in evaluation mode, on this run's device."""
+        assert self.recipe is not None
+        return self.give_back(model, Form.of(self.recipe.build(seed=0)).on(self.device)).eval()
 
     def batches(self, samples: Samples, size: int, epoch: int) -> Batches:
         """Shuffled batches of one pass over the samples."""
@@ -239,7 +278,7 @@ class Run:
 
         Images keep their layout; `place` gives a batch the one that steps are fast in.
         """
-        size = self.evaluation_batch if size is None else min(size, self.evaluation_batch)
+        size = bounded(samples, self.evaluation_batch if size is None else min(size, self.evaluation_batch))
         for batch in Batches(self.place(samples), size, workers=self.workers):
             yield batch.to(self.device)
 
@@ -291,7 +330,7 @@ class Run:
             return Scale.of(self.recipe)
         self.warm_up(model, samples)
         started = time.monotonic()
-        private = self.place(copy.deepcopy(model))
+        private = self.private(model, samples)
         scale = found_scale(private, samples, self.task, seed=self.seed)
         self.notes["found_learning_rate"] = scale.learning_rate
         if self._stopped:
@@ -417,11 +456,12 @@ class Run:
 
     def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
         """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
-        with self.precision.autocast():
-            value = loss(model, *parts)
-        if weight < 1:
-            value = weight * value
-        value.backward()
+        with differentiable(model):
+            with self.precision.autocast():
+                value = loss(model, *parts)
+            if weight < 1:
+                value = weight * value
+            value.backward()
         return value.detach()
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -462,12 +502,13 @@ class Run:
             )
         if recipe is not None:
             recipe.check_trainable()
-        model = self.fresh_model()
+        model = self.laid_out(self.fresh_model(), samples)
         if recipe is not None and recipe.train is not None:
             with repeatable(self.device):
                 model = own.train(recipe.train, model, samples, seed=self.seed, device=self.device)
             self.progress("train", 1, 1)
             return self.place(model).eval()
+        check_trainable(model)
         self.warm_up(model, samples)
         assert recipe is not None
         self.train_stage("train", model, samples, recipe.epochs)

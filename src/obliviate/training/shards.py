@@ -31,6 +31,7 @@ from obliviate.errors import CheckpointError, RecipeError
 from obliviate.models.ensemble import Ensemble
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
+from obliviate.training.state import load_state, state_of
 from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.types import Ids
 
@@ -208,8 +209,8 @@ class SliceCheckpoints:
         """Load the weights after this stage and return the seconds that this training had taken, 0 if adopted."""
         state, facts = self._load(stage)
         try:
-            model.load_state_dict(state)
-        except RuntimeError as error:
+            load_state(model, state)
+        except CheckpointError as error:
             raise CheckpointError(
                 f"expected the weights after {stage.name}, got those of another model in {self.path(stage)}; "
                 f"delete {self.folder} to do it again"
@@ -228,7 +229,7 @@ class SliceCheckpoints:
     def write(self, stage: Stage, model: nn.Module, *, seconds: float) -> None:
         """Keep the weights after this stage."""
         facts = {"digest": stage.digest, "training": self.folder.name, "seconds": str(seconds)}
-        save_tensors(self.path(stage), model.state_dict(), facts)
+        save_tensors(self.path(stage), state_of(model), facts)
 
     def finish(self, model: nn.Module, stages: Sequence[Sequence[Stage]], recipe: Recipe, *, seed: int) -> None:
         """Write the manifest, which so vouches for the whole."""
@@ -265,7 +266,7 @@ def train(
     if recipe is None or not recipe.sharded:
         raise RecipeError("expected a recipe with shards or slices, got none; train by `Recipe(shards=5, slices=10)`")
     stages = plan(run.place(samples), recipe, seed=seed)
-    model, kept = run.fresh_model(), None
+    model, kept = run.laid_out(run.fresh_model(), samples), None
     assert isinstance(model, Ensemble)
     run.warm_up(model.constituents[0], samples)
     root = checkpoints or (run.folder and run.folder / "slices")

@@ -21,7 +21,10 @@ from obliviate.methods.base import Method
 from obliviate.project import Project
 from obliviate.project.project import moment
 from obliviate.requests import KeptModel
-from obliviate.results.schema import Findings, Interval, ModelResult, Results, Verdict
+from obliviate.results.findings import Findings
+from obliviate.results.model import ModelResult
+from obliviate.results.schema import Results
+from obliviate.results.values import Interval, Verdict
 from obliviate.workspace import Workspace
 from obliviate.workspace.origin import read_facts
 

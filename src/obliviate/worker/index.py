@@ -17,7 +17,7 @@ from obliviate.ledger.names import NOBODY, Sample
 from obliviate.project import Project
 from obliviate.training.defaults import recipe_for
 from obliviate.training.run import Progress, silent
-from obliviate.workspace import Workspace
+from obliviate.workspace import Portion, Workspace
 
 
 def opened(project: Project, *, progress: Progress = silent) -> Workspace:
@@ -37,8 +37,7 @@ def opened(project: Project, *, progress: Progress = silent) -> Workspace:
         recipe=partial(recipe_for, model=config.model, options=config.options, **config.recipe),
         seed=config.seed,
         progress=progress,
-        train_size=config.train_size,
-        holdout_size=config.holdout_size,
+        portion=Portion(train_size=config.train_size, holdout_size=config.holdout_size),
     )
 
 

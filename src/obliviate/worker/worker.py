@@ -40,7 +40,7 @@ from obliviate.training.run import Progress, silent
 from obliviate.worker.certify import UNAUDITED, Accepted, certify, code
 from obliviate.worker.index import index, opened
 from obliviate.worker.lease import kept_up
-from obliviate.workspace import Workspace
+from obliviate.workspace import NewRequest, ReportSettings, Workspace
 from obliviate.workspace.forget import Context, choose
 
 REFUSED = (DataError, MethodError, RecipeError, AuditError)
@@ -206,7 +206,7 @@ class _Batch:
         """
         config = self.project.config
         tune = 0 if method.exact else config.tune
-        unlearned = self.workspace.unlearn(method, forget=ids, after=after, tune=tune)
+        unlearned = self.workspace.unlearn(method, request=NewRequest(forget=ids, after=after), tune=tune)
         (kept,) = [kept for kept in self.workspace.kept() if kept.id == unlearned.id]
         place = self.workspace.place(number).results
         if place.exists():
@@ -220,7 +220,7 @@ class _Batch:
         try:
             results = self.workspace.audit(
                 references=config.references, retrained=config.retrained, request=number, settings=settings,
-                workers=config.workers, pictures=False,
+                workers=config.workers, report=ReportSettings(pictures=False),
             )  # fmt: skip
         except AuditError:
             LOG.warning("batch %d cannot be audited: it has too few samples, or of too few kinds", self.lease.batch)

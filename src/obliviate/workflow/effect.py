@@ -15,7 +15,7 @@ from torch import nn
 
 from obliviate._util.modes import evaluating
 from obliviate._util.seeds import derive
-from obliviate.data.loading import Batches
+from obliviate.data.loading import Batches, bounded
 from obliviate.data.samples import Samples
 from obliviate.errors import TrainingError
 from obliviate.metrics.paired import fell, higher, rose
@@ -168,8 +168,10 @@ def look(model: nn.Module, parts: Drawn, task: Task) -> dict[str, Look]:
 def _asked(model: nn.Module, samples: Samples, whole: int, task: Task, name: str) -> Look:
     device, rows = next(model.parameters()).device, []
     with evaluating(model):
-        for batch in (batch.to(device) for batch in Batches(samples, Compute.current().evaluation_batch)):
-            output = model(batch.x).float()
+        for batch in (
+            batch.to(device) for batch in Batches(samples, bounded(samples, Compute.current().evaluation_batch))
+        ):
+            output = task.ask(model, batch.x).float()
             tensors = task.signals(output, batch.y), task.nll(output, batch.y), task.correct(output, batch.y), batch.y
             rows.append([tensor.cpu() for tensor in tensors])
     signals, loss, right, targets = (torch.cat(column) for column in zip(*rows, strict=True))

@@ -12,6 +12,7 @@ from torch import nn
 
 from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
+from obliviate.models.admission import admitted
 from obliviate.models.huggingface import adapted
 from obliviate.report import wording
 from obliviate.report.wording import duration
@@ -78,9 +79,10 @@ class TrainedModel(Tabular):
     ) -> TrainedModel:
         """Wrap a model that was trained or unlearned elsewhere, so that it can forget and be audited.
 
-        `recipe` says how it was trained, for the methods that need to know, and for relative settings. A model of
-        `transformers` or `peft` is wrapped (docs/huggingface.md): `trained.model.model` is the one that was given.
-        Raises RecipeError for a file or weights, which are no model yet, and for a model of these of an unknown kind.
+        `recipe` says how it was trained, for the methods that need to know, and for relative settings.
+        Wrappers of `torch.compile` and `DataParallel` are taken off (docs/models.md). A model of `transformers` or
+        `peft` is wrapped (docs/huggingface.md): `trained.model.model` is the one that was given. Raises RecipeError for
+        a file or weights, which are no model yet, for a scripted or quantised model, and for one of an unknown kind.
 
         >>> from obliviate.task import Classification
         >>> TrainedModel.given(nn.Linear(4, 2), Classification(classes=2)).label
@@ -91,7 +93,8 @@ class TrainedModel(Tabular):
                 f"expected a model, got {type(model).__name__}; weights, in a file or a state dict, are taken over by "
                 "`ob.adopt(weights, experiment)`, which builds the model by the experiment's recipe"
             )
-        return cls(adapted(model), task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
+        model = adapted(admitted(model))
+        return cls(model, task, recipe, role, "given", 0, None, name=name or role, checkpoints=checkpoints)
 
     def named(self, name: str) -> TrainedModel:
         """The same model under another name in tables."""

@@ -36,7 +36,7 @@ def train(
     run = Run(experiment.task, seed=experiment.seed, recipe=experiment.recipe, folder=folder, progress=progress)
     model = run.train(experiment.train, checkpoints=checkpoints)
     return TrainedModel(
-        model,
+        run.finished(model),
         experiment.task,
         experiment.recipe,
         "original",

@@ -24,6 +24,7 @@ from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.requests.manifest import read_manifest
 from obliviate.task import Classification
+from obliviate.training.form import Form
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.expectation import Expectation, Score, check_holdout
@@ -183,6 +184,7 @@ def tune(
         budget=f"{len(search.trials)} of at most {budget} trials",
         judge=judge if asked is None else f"{len(asked)} teachers and {judge}",
     )
+    best = replace(best, model=Form.of(model).restored(best.model, flags=False))
     best = with_effect(original, best, tuned.method, split, Measuring())
     fingerprint = best.teachers if pool is None else pool.fingerprint
     best = replace(best, teachers=fingerprint, tuning=tuned.to_dict(), notes={**run.notes, **best.notes})

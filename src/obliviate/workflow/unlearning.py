@@ -18,11 +18,13 @@ from obliviate.errors import MethodError, TrainingError
 from obliviate.methods import check_task
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.retrain import Retrain
+from obliviate.models.admission import check_trainable
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.determinism import repeatable
+from obliviate.training.form import Form
 from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
 from obliviate.training.run import Progress, Run, silent
@@ -114,19 +116,23 @@ def unlearn(
     with run.untimed():
         check_request(method, split, run)
         task.check_model(model, split.forget)
+        if not method.exact:
+            check_trainable(model)
         method = settle(method, split, partial(run.scale, model, kept(split)))
         if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
             refuse_same_model(recipe, model, seed=seed)
             if split.holdout is not None:
                 check_fresh(recipe, split.forget, split.holdout, task, seed=seed, what="the samples to forget")
         before = weights_sha256(model)
-        private = run.place(copy.deepcopy(model))
+        form = Form.of(model)
+        private = run.private(model, split.forget)
         parts = {} if measure is None else _parts(split, measure, task, seed=seed)
         looks = effects.look(private, parts, task)
         run.warm_up(private, split.forget)
     with repeatable(run.device):
-        unlearned = method(private, run.place(split), run).eval()
+        unlearned = method(private, run.place(split), run)
     seconds = run.seconds
+    unlearned = run.give_back(unlearned, form, flags=not method.exact)
     if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
     if not bool(torch.isfinite(outputs(unlearned, split.forget.select(split.forget.ids[:64]))).all()):

@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from obliviate import workflow
-from obliviate._util.files import TEMPORARY, WORK, read_sealed_json, shortened_apart, writable_folder, write_sealed_json
+from obliviate._util.files import (
+    TEMPORARY,
+    WORK,
+    read_sealed_json,
+    shortened_apart,
+    writable_folder,
+    write_sealed_json,
+)
 from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
@@ -175,8 +182,9 @@ class Origin:
                     f"expected a new folder, or one with the same {', '.join(compared)}; got {folder} with another "
                     f"{', '.join(differing)}: choose another --out, or delete the folder"
                 )
-            self.check_code(folder)
-            if recorded.get("source") != self.source:
+            else:
+                self.check_code(folder)
+            if not differing and recorded.get("source") != self.source:
                 write_sealed_json(folder / FILE, facts | self._built)
         else:
             write_sealed_json(folder / FILE, facts | self._built)

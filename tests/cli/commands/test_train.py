@@ -121,6 +121,21 @@ def test_another_recipe_in_the_same_folder_is_refused(cli: Cli, folder: Path, mi
     assert snapshot(folder) == before
 
 
+def test_a_folder_in_which_nothing_came_of_the_training_takes_the_lower_rate_that_the_error_asks_for(
+    cli: Cli, mine: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    train = ("train", "--out", out, "--data", mine, "--epochs", 1)
+    code, told, error = cli(*train, "--learning-rate", 1e30)
+    assert code == 1
+    assert told.startswith("300 grey images of 28×28 in [0, 1], 10 classes")  # before the training, which fails
+    assert "expected a finite loss" in error
+    assert not list(out.rglob("*.safetensors"))
+    code, _, error = cli(*train, "--learning-rate", 0.05)
+    assert code == 0, error
+    assert list(out.rglob("*.safetensors"))
+
+
 def test_data_that_changed_since_are_refused(cli: Cli, mine: Path, tmp_path: Path) -> None:
     data = Path(shutil.copy(mine, tmp_path / "data.npz"))
     cli("train", "--out", tmp_path / "run", "--data", data, "--epochs", 1)

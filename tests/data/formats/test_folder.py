@@ -130,3 +130,17 @@ def test_without_pillow_the_error_says_how_to_install_it(folder: Path, monkeypat
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(DataError, match=r"^expected Pillow .*, got none; .*obliviate\[images\]"):
         load_data(folder)
+
+
+def test_an_image_that_unpacks_to_too_many_pixels_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("PIL.Image.MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(DataError, match=r"^expected an image in .*\.png, got .*decompression bomb"):
+        load_data(folder)
+
+
+def test_images_that_memory_does_not_hold_are_refused_before_they_are_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("obliviate.data.formats.folder.memory", lambda: 100)
+    with pytest.raises(DataError, match=r"^expected images that memory holds, got \d+ of 6×5 pixels in .*; make them"):
+        load_data(folder)

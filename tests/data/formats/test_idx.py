@@ -1,5 +1,6 @@
 import gzip
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_a_missing_file_is_named(folder: Path):
         (struct.pack(">BBBBI", 0, 0, 0x0C, 1, 0), "begins with 00 00 0c 01"),
         (struct.pack(">BBBBIII", 0, 0, 8, 3, 10, 5, 4), "begins with 00 00 08 03"),
         (struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(9), "got 9"),
-        (struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(11), "got 11"),
+        (struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(11), "got more than that"),
         (struct.pack(">BBBBI", 0, 0, 8, 1, 9) + bytes(9), "got 10 inputs and 9 targets"),
     ],
 )
@@ -152,4 +153,28 @@ def test_damaged_writers_are_refused(folder: Path, draw: Draw):
         load_data(folder)
     path.write_bytes(b"other")
     with pytest.raises(DataError, match=r"^expected an idx file of integers of four bytes in 2 dimensions in "):
+        load_data(folder)
+
+
+def test_a_file_that_unpacks_to_more_than_it_says_is_read_no_further(folder: Path):
+    path = folder / "train-labels-idx1-ubyte.gz"
+    (folder / "train-labels-idx1-ubyte").unlink(missing_ok=True)
+    path.write_bytes(gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 10) + bytes(2**24)))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte.gz, got more than that; the file is damaged"):
+        load_data(folder)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_file_that_says_it_is_larger_than_memory_is_refused(folder: Path):
+    path = folder / "train-labels-idx1-ubyte.gz"
+    (folder / "train-labels-idx1-ubyte").unlink(missing_ok=True)
+    with path.open("wb") as file:
+        file.write(gzip.compress(struct.pack(">BBBBI", 0, 0, 8, 1, 10)))
+    images = folder / "train-images-idx3-ubyte.gz"
+    (folder / "train-images-idx3-ubyte").unlink(missing_ok=True)
+    images.write_bytes(gzip.compress(struct.pack(">BBBBIII", 0, 0, 8, 3, *[2**31] * 3)))
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte.gz, got one of .* more than the machine's memory"):
         load_data(folder)

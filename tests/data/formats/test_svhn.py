@@ -92,3 +92,12 @@ def test_no_damage_to_a_compressed_file_goes_unnoticed(tmp_path: Path, draw: Dra
         except DataError:
             refused += 1
     assert refused > tried / 2
+
+
+def test_arrays_that_unpack_to_more_than_the_file_can_hold_are_refused_before(
+    tmp_path: Path, draw: Draw, monkeypatch: pytest.MonkeyPatch
+):
+    folder = write(tmp_path / "svhn", draw(3, 32, 32))
+    monkeypatch.setattr("scipy.io.whosmat", lambda _: [("X", (32, 32, 3, 10**9), "uint8")])
+    with pytest.raises(DataError, match=r"train_32x32.mat, got X of shape \(32, 32, 3, 1000000000\), for which"):
+        load_data(folder)

@@ -55,6 +55,8 @@ def train(
             portion=Portion(train_size=data.train_size, holdout_size=data.holdout_size),
             canaries=Canaries(coins=coins, noise=noise, noise_scale=noise_scale),
         )
+        if not json_:
+            print_line(workspace.data.describe())
         trained = workspace.train()
     facts = {
         "folder": str(out),

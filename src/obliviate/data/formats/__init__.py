@@ -11,6 +11,7 @@ from obliviate.data.formats.cifar import CIFAR_BINARY, CIFAR_PYTHON
 from obliviate.data.formats.described import DESCRIBED
 from obliviate.data.formats.folder import FOLDER
 from obliviate.data.formats.idx import IDX
+from obliviate.data.formats.lone_table import LONE_TABLE
 from obliviate.data.formats.mosaic import MOSAIC
 from obliviate.data.formats.newsgroups import NEWSGROUPS
 from obliviate.data.formats.npz import NPZ
@@ -34,6 +35,8 @@ def recognise(path: Path) -> Format:
         if DESCRIBED.recognises(path):
             return DESCRIBED
         matching = [candidate for candidate in FORMATS if candidate.recognises(path)]
+        if not matching and LONE_TABLE.recognises(path):  # beside other data, a table may say anything
+            return LONE_TABLE
     except OSError as error:
         raise DataError(f"expected a path that can be read, got {error}; check its name and its permissions") from error
     if len(matching) > 1:
@@ -42,12 +45,12 @@ def recognise(path: Path) -> Format:
             f"expected one data set in {path}, got files of several formats ({names}); give each a folder of its own"
         )
     if not matching and path.is_dir():
-        wanted = " or ".join(candidate.looks_for for candidate in FORMATS)
+        wanted = " or ".join(candidate.looks_for for candidate in (*FORMATS, LONE_TABLE))
         raise DataError(f"expected {wanted} in {path}, got a folder without any of these; see docs/data.md")
     if not matching:
         got = "another file" if path.exists() else "no such path"
         raise DataError(
-            f"expected a shipped set, a .npz, .toml or .txt file or a folder of data, got {str(path)!r} ({got}); "
+            f"expected a shipped set, a .npz, .csv, .toml or .txt file or a folder of data, got {str(path)!r} ({got}); "
             "see docs/data.md"
         )
     return matching[0]

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from obliviate.data.features import Features, Targets
+from obliviate.data.features import Features, Limits, Targets
 from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 
@@ -29,7 +29,8 @@ class Contents:
     `classes` is the number of classes, labels, outputs or tokens; None: as many classes as the highest label says.
     `metadata` has one entry a training sample under each name; `owner` is the name under which the persons are whom the
     samples are about. With a `vocabulary`, inputs are tokens. `cells` are all columns of the training rows of a
-    table, as they were written.
+    table, as they were written. With `sequences`, inputs of shape "n channels length" are no grey images.
+    `input_range` is the range of inputs that the source says, None where it says none.
     """
 
     arrays: Arrays
@@ -42,6 +43,8 @@ class Contents:
     targets: Targets | None = None
     notes: tuple[str, ...] = ()
     cells: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sequences: bool = False
+    input_range: Limits | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -9,7 +10,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -20,14 +21,26 @@ from obliviate.errors import DataError
 
 OPENERS: Final[dict[str, Callable[..., Any]]] = {".gz": gzip.open, ".xz": lzma.open}
 TAB: Final = "\t"
+DELIMITERS: Final = (",", ";", TAB, "|")
+HEAD: Final = 2**16  # signs that a delimiter is guessed from
+LINES: Final = 50
 
 
 def read_text(path: Path) -> str:
-    """Read a text file in UTF-8, compressed by gzip or xz or not; raises DataError for damaged or other files."""
+    """Read a text file in UTF-8, or with the mark of UTF-16, packed by gzip or xz or not.
+
+    Raises DataError for damaged or other files.
+    """
     try:
         content = unpacked(path)
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
-    except (OSError, EOFError, zlib.error, lzma.LZMAError, UnicodeDecodeError) as error:
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        return content.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"expected text in UTF-8 in {path}, got a byte that is none ({error}); save it as UTF-8, with "
+            "`iconv -f latin1 -t utf-8` if it is in Latin-1"
+        ) from error
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise damaged(path, wanted="text in UTF-8", got=error) from error
 
 
@@ -53,22 +66,53 @@ def suffix(path: Path) -> str:
 def read_table(path: Path, *, columns: Sequence[str] | None = None, delimiter: str | None = None) -> Table:
     """Read a table whose first line names the columns, unless `columns` does.
 
-    Cells are separated by commas, or by tabs in a file `*.tsv`; only in the latter do quotation marks stand for
-    themselves. A file `*.parquet` is read with pyarrow. Raises DataError for lines of different lengths.
+    Cells are separated by `delimiter`; without it by tabs in a file `*.tsv`, and by what `guessed` finds in others.
+    Where tabs are said to separate them, or by the file's name, quotation marks stand for themselves. A file
+    `*.parquet` is read with pyarrow. Raises DataError for lines of different lengths.
     """
     if suffix(path) == ".parquet":
         return _parquet(path)
-    delimiter = delimiter or (TAB if suffix(path) == ".tsv" else ",")
-    return parse(io.StringIO(read_text(path), newline=""), path.name, columns=columns, delimiter=delimiter)
+    text = read_text(path)
+    marks_stand_for_themselves = delimiter == TAB or (delimiter is None and suffix(path) == ".tsv")
+    quoting = csv.QUOTE_NONE if marks_stand_for_themselves else csv.QUOTE_MINIMAL
+    delimiter = delimiter or (TAB if suffix(path) == ".tsv" else guessed(text))
+    return parse(io.StringIO(text, newline=""), path.name, columns=columns, delimiter=delimiter, quoting=quoting)
 
 
-def parse(lines: Iterable[str], name: str, *, columns: Sequence[str] | None = None, delimiter: str = ",") -> Table:
+def guessed(text: str) -> str:
+    """What separates the cells of a text: a comma, unless other signs make lines of one length of it and commas do not.
+
+    >>> guessed("name;price\\na;1,5\\nb;2,5\\n"), guessed("name,price\\na,1\\n"), guessed("x\\n1\\n")
+    (';', ',', ',')
+    """
+    head = "".join(text[:HEAD].splitlines(keepends=True)[:LINES])
+    lengths: dict[str, set[int]] = {}
+    for delimiter in DELIMITERS:
+        try:
+            rows = [row for row in csv.reader(io.StringIO(head, newline=""), delimiter=delimiter) if row]
+        except csv.Error:
+            continue
+        rows = rows[:-1] if len(text) > len(head) and len(rows) > 1 else rows  # the last may be cut
+        lengths[delimiter] = {len(row) for row in rows}
+    fitting = {sign: max(found) for sign, found in lengths.items() if len(found) == 1 and max(found) > 1}
+    if "," in fitting or not fitting:
+        return ","
+    return max(fitting, key=lambda sign: fitting[sign])
+
+
+def parse(
+    lines: Iterable[str],
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    delimiter: str = ",",
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL,
+) -> Table:
     """Read lines of cells; spaces around a cell and empty lines are left out.
 
     >>> parse(["age, town\\n", "31, Rome\\n"], "people.csv").column("town").tolist()
     ['Rome']
     """
-    quoting = csv.QUOTE_NONE if delimiter == TAB else csv.QUOTE_MINIMAL
     reader = csv.reader(lines, delimiter=delimiter, quoting=quoting, skipinitialspace=True, strict=True)
     names: list[str] | None = None if columns is None else list(columns)
     rows: list[list[str]] = []

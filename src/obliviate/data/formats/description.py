@@ -15,6 +15,7 @@ NAME: Final = "data.toml"
 CHOICES: Final = {
     "kind": ("classification", "multi-label", "regression", "causal-lm"),
     "unseen_categories": ("refuse", "ignore"),
+    "decimal": (".", ","),
 }
 REMOVED: Final = ("headers", "footers", "quotes")
 
@@ -31,7 +32,8 @@ class Description:
     drop               columns that are no inputs
     columns, delimiter names where the file has no line of them, and what separates cells
     categorical        columns that hold categories although these look like numbers
-    missing            cells that say that a value is missing
+    missing            cells that say that a value is missing, in place of those that are usual
+    decimal            what stands before the decimals of a number: "." or ","
     unseen_categories  "refuse" or "ignore" a category in the test rows that no training row has
     vocabulary_size    the number of words of a text's vocabulary
     length             the number of tokens of a text, or of a window of it
@@ -53,6 +55,7 @@ class Description:
     delimiter: str | None = None
     categorical: tuple[str, ...] = ()
     missing: tuple[str, ...] = MISSING
+    decimal: Literal[".", ","] = "."
     unseen_categories: Unseen = "refuse"
     vocabulary_size: int = 10_000
     length: int = 128
@@ -89,7 +92,7 @@ def read_description(path: Path) -> Description:
     return Description(**{name: _value(name, value, path.parent) for name, value in values.items()})
 
 
-TEXTS: Final = ("kind", "text", "id", "owner", "delimiter", "unseen_categories")
+TEXTS: Final = ("kind", "text", "id", "owner", "delimiter", "unseen_categories", "decimal")
 NUMBERS: Final = {"test_share": (float, int), "vocabulary_size": (int,), "length": (int,)}
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 
+from obliviate._util.files import memory
 from obliviate.data.features import Targets
 from obliviate.data.formats.base import Arrays, Contents, Format
 from obliviate.data.formats.images import decode, header
@@ -43,6 +44,12 @@ def read(folder: Path, _: int) -> Contents:
                 f"{path}; resize them"
             )
         grey = grey and size[2]
+    total = len(everything) * height * width * (1 if grey else 3)
+    if total > memory():
+        raise DataError(
+            f"expected images that memory holds, got {len(everything):,} of {height}×{width} pixels in {folder}, "
+            f"{total:,} bytes; make them smaller, or read them on demand with `ob.Samples.from_dataset`"
+        )
     arrays: Arrays = {}
     for name, part in parts.items():
         shape = (height, width) if grey else (3, height, width)

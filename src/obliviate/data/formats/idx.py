@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int32, Shaped, UInt8
 
+from obliviate._util.files import memory
 from obliviate.data.formats.base import Arrays, Contents, Format, damaged
 from obliviate.errors import DataError
 
@@ -45,22 +46,24 @@ def read_idx(path: Path, *, dimensions: int, kind: str = "u1") -> Shaped[np.ndar
     """
     code, what = CODES[kind]
     wanted = f"an idx file of {what} in {dimensions} dimension{'s' if dimensions > 1 else ''}"
+    start = 4 + 4 * dimensions
     try:
-        content = path.read_bytes()
-        if path.suffix == ".gz":
-            content = gzip.decompress(content)
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
+            head = file.read(start)
+            if len(head) < start or head[:4] != bytes((0, 0, code, dimensions)):
+                raise damaged(path, wanted=wanted, got=f"a file that begins with {head[:4].hex(' ') or 'nothing'}")
+            shape = [int.from_bytes(head[place : place + 4], "big") for place in range(4, start, 4)]
+            size = math.prod(shape) * np.dtype(kind).itemsize
+            factors = " × ".join(map(str, shape if kind == "u1" else [*shape, np.dtype(kind).itemsize]))
+            if size > memory():
+                raise damaged(path, wanted=wanted, got=f"one of {factors} bytes, more than the machine's memory")
+            content = file.read(size + 1)  # what is packed behind it is never unpacked
     except (OSError, EOFError, zlib.error) as error:
         raise damaged(path, wanted=wanted, got=error) from error
-    start = 4 + 4 * dimensions
-    if len(content) < start or content[:4] != bytes((0, 0, code, dimensions)):
-        raise damaged(path, wanted=wanted, got=f"a file that begins with {content[:4].hex(' ') or 'nothing'}")
-    shape = [int.from_bytes(content[place : place + 4], "big") for place in range(4, start, 4)]
-    size = math.prod(shape) * np.dtype(kind).itemsize
-    if len(content) - start != size:
-        factors = shape if kind == "u1" else [*shape, np.dtype(kind).itemsize]
-        raise damaged(path, wanted=f"{' × '.join(map(str, factors))} bytes", got=len(content) - start)
+    if len(content) != size:
+        raise damaged(path, wanted=f"{factors} bytes", got="more than that" if len(content) > size else len(content))
     # A copy, since torch warns of arrays that cannot be written to.
-    return np.frombuffer(content, dtype=f">{kind}", offset=start).reshape(shape).astype(kind)
+    return np.frombuffer(content, dtype=f">{kind}").reshape(shape).astype(kind)
 
 
 def _writers(path: Path, labels: UInt8[np.ndarray, " n"], *, more: bool = False) -> Shaped[np.ndarray, " n"]:

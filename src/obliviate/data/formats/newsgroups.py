@@ -24,6 +24,7 @@ from obliviate.data.formats.texts import encode
 from obliviate.data.owners import NOBODY
 from obliviate.errors import DataError
 
+LARGEST: Final = 2**24  # bytes of a message: nobody writes as much, and an archive may say anything
 FOLDERS: Final = {"train": "20news-bydate-train", "test": "20news-bydate-test"}
 ARCHIVES: Final = ("20news-bydate.tar.xz", "20news-bydate.tar.gz", "20news-bydate.tar")
 FROM: Final = re.compile(r"^From:(.*)$", re.MULTILINE | re.IGNORECASE)
@@ -113,6 +114,10 @@ def _files(path: Path) -> Iterator[tuple[str, str, bytes]]:
         with tarfile.open(path) as archive:
             for member in archive:
                 names = PurePosixPath(member.name).parts
+                if member.size > LARGEST:
+                    raise damaged(
+                        path, wanted=f"messages of at most {LARGEST:,} bytes", got=f"{member.size:,} in {member.name}"
+                    )
                 if member.isfile() and len(names) >= 3 and names[-3] in parts:
                     content = archive.extractfile(member)
                     assert content is not None

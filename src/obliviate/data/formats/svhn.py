@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from obliviate._util.files import memory
 from obliviate.data.formats.base import Arrays, Format, damaged, need, whole
 
 HDF5: Final = 2  # the major version that such files have for scipy, which does not read them
+MOST_PACKED: Final = 1100  # bytes that zlib makes of one
 FILES: Final = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
 
 
@@ -37,12 +40,14 @@ def read(folder: Path) -> Arrays:
 
 
 def _matlab(path: Path) -> dict[str, Any]:
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
     from scipy.io.matlab import MatReadError, matfile_version
 
     wanted = "a MATLAB file of version 5"
     try:
         major, _ = matfile_version(path)
+        if major < HDF5:
+            _check_sizes(path, whosmat(path))
         content = loadmat(path, variable_names=["X", "y"]) if major < HDF5 else None
     except (  # what the parser raises on damaged bytes
         *(MatReadError, OSError, EOFError, struct.error, zlib.error),
@@ -52,6 +57,14 @@ def _matlab(path: Path) -> dict[str, Any]:
     if content is None:
         raise damaged(path, wanted=wanted, got="one of version 7.3, which is HDF5")
     return content
+
+
+def _check_sizes(path: Path, variables: list[tuple[str, tuple[int, ...], str]]) -> None:
+    """Refuse arrays that the file or memory cannot hold, before any room is made for them; raises ValueError."""
+    for name, shape, _ in variables:
+        size = math.prod(shape)
+        if size > min(memory(), MOST_PACKED * path.stat().st_size):
+            raise ValueError(f"{name} of shape {shape}, for which the file or the machine's memory is too small")
 
 
 SVHN = Format(

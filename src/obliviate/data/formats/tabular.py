@@ -85,6 +85,7 @@ def table_contents(train: Table, test: Table, description: Description) -> Conte
 
 def _inputs(table: Table, description: Description) -> Table:
     others = (description.id, description.owner)
+    table = table.with_points() if description.decimal == "," else table
     return table.without([*description.target, *description.drop, *(name for name in others if name is not None)])
 
 
@@ -124,6 +125,8 @@ def targets_of(train: Table, test: Table, description: Description) -> tuple[Arr
     if description.kind == "multi-label":
         arrays |= {f"{part}_y": _marks(table, names) for part, table in parts.items()}
         return arrays, Targets(names)
+    if description.decimal == ",":
+        parts = {part: table.with_points() for part, table in parts.items()}
     values = {part: _numbers(table, names) for part, table in parts.items()}
     mean, std = values["train"].mean(0), values["train"].std(0)
     if not std.all():
