@@ -251,40 +251,50 @@ def _noise(console: Console, noise: PlantedNoise) -> None:
     )
 
 
-def comparison(found: Comparison) -> None:
+def comparison(compared: Comparison) -> None:
     """Print what `comparison.compare` found."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    seeds = ", ".join(map(str, found.seeds))
+    seeds = ", ".join(map(str, compared.seeds))
+    about = f"{compared.title}: " if compared.title else ""
     table = Table(
-        title=Text(f"{found.audits} audits, training seeds {seeds}", "table.title"), box=SIMPLE_HEAD, padding=(0, 1)
+        title=Text(f"{about}{compared.audits} audits, training seeds {seeds}", "table.title"),
+        box=SIMPLE_HEAD,
+        padding=(0, 1),
+        collapse_padding=True,
     )
-    for column in ("model", "audits", "FT-AUC", "gap", "test difference"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    for model in found.models:
-        gap = model.average_gap
+    for column in ("model", "audits", "FT-AUC", "gap", "test difference", "cost %", "verdicts"):
+        text = column in {"model", "verdicts"}
+        table.add_column(column, justify="left" if text else "right", no_wrap=column != "verdicts")
+    for model in compared.models:
+        failed = f"{model.failed} × failed" if model.failed else ""
         _row(
             table,
             model.name,
             str(model.audits),
             _figure(model.ft_auc, 1),
-            "" if gap is None else _figure(gap, 2),
-            _figure(model.test_accuracy, 1, signed=True),
+            _figure(model.average_gap, 2),
+            _figure(model.test_accuracy_difference, 1, signed=True),
+            _figure(model.cost, 0),
+            ", ".join(filter(None, [*(f"{count} × {name}" for name, count in model.verdicts.items()), failed])),
         )
     console = new_console()
     console.print(table)
-    for note in found.notes:
+    for note in compared.notes:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "Means over training seeds and their forget sets, with 95 % intervals: of FT-AUC by bootstrap over seeds,\n"
-        "forget sets and samples (retrained: over seeds), of the others by Student's t over seeds.",
+        "forget sets and samples (retrained: over seeds), of the others by Student's t over seeds. Cost is the time of\n"
+        "the method as a share of a retraining.",
         highlight=False,
     )
 
 
-def _figure(estimate: Figure, digits: int, *, signed: bool = False) -> str:
+def _figure(estimate: Figure | None, digits: int, *, signed: bool = False) -> str:
+    if estimate is None:
+        return ""
     form = f"{'+' if signed else ''}.{digits}f"
     limits = "" if estimate.low is None else f" ({estimate.low:{form}} to {estimate.high:{form}})"
     return f"{estimate.value:{form}}{limits}".replace("-", "−")

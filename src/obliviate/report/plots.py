@@ -43,7 +43,7 @@ VARIABLES = {
 } | {colour: f"--unlearned-{i}" for i, colour in enumerate(UNLEARNED)}
 
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_RC: Any = {
+RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "obliviate",
     "font.family": "DejaVu Sans",  # shipped with matplotlib, so the layout is the same on every machine
@@ -89,7 +89,7 @@ def styles(models: Sequence[ModelResult]) -> list[Style]:
     return found
 
 
-@rc_context(_RC)
+@rc_context(RC)
 def roc_plot(results: Results, *, narrow: bool = False) -> str:
     """The leading attack's ROC, forget (member) against unseen, on logarithmic axes.
 
@@ -134,7 +134,7 @@ def roc_plot(results: Results, *, narrow: bool = False) -> str:
         )
         handle = Line2D([], [], color=style.colour, linewidth=2, linestyle=line.get_linestyle())
         handle.set(marker=mark.get_marker(), markersize=7, markeredgecolor=PAPER)
-        handle.set_label(_short(model.name) or " ")
+        handle.set_label(short(model.name) or " ")
         legend.append(handle)
     axes.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(left, 1.05))
     ticks = [t for t in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if t >= left * 0.999]
@@ -169,7 +169,7 @@ def guessing_band(fpr: np.ndarray, forget: int, unseen: int) -> tuple[np.ndarray
     return low, high
 
 
-@rc_context(_RC)
+@rc_context(RC)
 def ft_auc_plot(results: Results, *, narrow: bool = False) -> str:
     """FT-AUC with its interval for every model; the range of models that never saw the forget set is a band."""
     models = results.models
@@ -186,7 +186,7 @@ def ft_auc_plot(results: Results, *, narrow: bool = False) -> str:
     )
 
 
-@rc_context(_RC)
+@rc_context(RC)
 def margin_plots(results: Results) -> list[tuple[str, str]]:
     """(model name, SVG) of margin densities for the original, the first retrained and every unlearned model."""
     edges = np.asarray(results.margin_bins, dtype=float)
@@ -211,12 +211,12 @@ def margin_plots(results: Results) -> list[tuple[str, str]]:
         axes.stairs(d.unseen, edges, color=INK, linewidth=1.3, linestyle=(0, (3, 2)), baseline=None)
         axes.set(xlim=(low, high), ylim=(0, top or 1), yticks=[], xlabel="margin")
         axes.spines["left"].set_visible(False)
-        label = f"Margin densities of {_short(model.name)}: forget, retain, unseen"
+        label = f"Margin densities of {short(model.name)}: forget, retain, unseen"
         plots.append((model.name, _page_svg(figure, f"margin{i}", label)))
     return plots
 
 
-@rc_context(_RC)
+@rc_context(RC)
 def cost_plot(results: Results, *, narrow: bool = False) -> str:
     """Seconds of every unlearning beside the mean of the retrainings, labelled with the share of a retraining."""
     timed = [
@@ -234,7 +234,7 @@ def cost_plot(results: Results, *, narrow: bool = False) -> str:
         if model.role == "unlearned":
             share = model.share_of_retraining
             text = f"{seconds:,.1f} s" + ("" if share is None else f" · {100 * share:,.{1 if share < 0.1 else 0}f} %")
-            bars.append((_short(model.name), seconds, style.colour, text))
+            bars.append((short(model.name), seconds, style.colour, text))
     if narrow:
         figure, axes = _figure(350, 50 * max(1, len(bars)) + 60, left=6, right=100, top=8, bottom=46)
     else:
@@ -259,7 +259,7 @@ def cost_plot(results: Results, *, narrow: bool = False) -> str:
     )
 
 
-@rc_context(_RC)
+@rc_context(RC)
 def summary_svg(results: Results) -> str:
     """One standalone picture, 900 wide and about 360 high, on white: FT-AUC and forget accuracy of every model."""
     models = results.models
@@ -279,9 +279,9 @@ def summary_svg(results: Results) -> str:
     _dots(right, results, accuracy, band=band, guess=None, names=None)
     right.set_xlabel("accuracy on the forget set, %")
     data = results.data
-    title = f"{_short(data.name, 40)}: forget {data.forget:,} of {data.train:,} training samples"
+    title = f"{short(data.name, 40)}: forget {data.forget:,} of {data.train:,} training samples"
     figure.text(16 / width, 1 - 26 / height, title, fontsize=15, fontweight="bold", va="center", parse_math=False)
-    return _svg(figure, "summary")
+    return svg_text(figure, "summary")
 
 
 def _roc(model: ModelResult) -> tuple[np.ndarray, np.ndarray]:
@@ -326,7 +326,7 @@ def _dots(
     models = results.models
     for row, (model, style, (value, low, high)) in enumerate(zip(models, styles(models), values, strict=True)):
         if names:
-            _name(axes, row, _short(model.name), MUTED if model.role == "retrained" else INK, at=names)
+            _name(axes, row, short(model.name), MUTED if model.role == "retrained" else INK, at=names)
         axes.plot([low, high], [row, row], color=style.colour, linewidth=2.6, solid_capstyle="round", zorder=3)
         axes.plot([value], [row], style.marker, color=style.colour, markersize=9, markeredgecolor=PAPER, zorder=4)
         axes.annotate(
@@ -369,7 +369,7 @@ def _figure(
     return figure, axes
 
 
-def _short(name: object, limit: int = 26) -> str:
+def short(name: object, limit: int = 26) -> str:
     """A name without control characters, cut to what fits beside a plot."""
     text = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in str(name)).strip()
     return text if len(text) <= limit else text[: limit - 1] + "…"
@@ -380,10 +380,10 @@ def _text_width(texts: Iterable[str]) -> float:
 
 
 def _label_width(models: Iterable[ModelResult]) -> float:
-    return _text_width(_short(m.name) for m in models)
+    return _text_width(short(m.name) for m in models)
 
 
-def _svg(figure: Figure, prefix: str) -> str:
+def svg_text(figure: Figure, prefix: str) -> str:
     """SVG text of a figure with ids that no other figure of the page uses."""
     stream = io.StringIO()
     with warnings.catch_warnings():
@@ -406,7 +406,7 @@ def _svg(figure: Figure, prefix: str) -> str:
 
 def _page_svg(figure: Figure, prefix: str, label: str) -> str:
     """SVG for inside HTML: no namespaces, sized by its box, coloured by variables, with a text alternative."""
-    text = _svg(figure, prefix)
+    text = svg_text(figure, prefix)
     box = re.search(r'viewBox="([^"]*)"', text)
     assert box is not None
     attribute = label.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,76 +1,25 @@
-"""Several audits together: what methods come to over training seeds and forget sets, with intervals over both."""
+"""Audited folders together: each is one training seed with one forget set, and all are of one kind."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
+from obliviate.comparison.figures import Comparison, Outcome, combined
+from obliviate.data.ids import ids_sha256
 from obliviate.errors import WorkspaceError
-from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
 from obliviate.requests import Requests
 from obliviate.results.file import read
-from obliviate.results.schema import ModelResult, Results, Role
+from obliviate.results.schema import ModelResult, Results
 from obliviate.workspace import scores
 from obliviate.workspace.origin import read_facts
 from obliviate.workspace.scores import Scores
-
-SCHEMA: Final = "obliviate.comparison/1"
-ENOUGH: Final = 5  # seeds, below which intervals over seeds are coarse
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A mean over training seeds of means over their forget sets, in percent or points, with its 95 % interval.
-
-    `over` says what the interval is over: seeds, forget sets and samples (the hierarchical bootstrap) or seeds alone
-    (Student's t); None, without limits, for a single seed.
-    """
-
-    value: float
-    low: float | None
-    high: float | None
-    over: Literal["samples", "seeds"] | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """One method, or the original or retrained models, over all `audits` that it is in.
-
-    `ft_auc` is that of the attack that leads, `test_accuracy` the difference to what each audit compares it with;
-    `average_gap` is None without retrained models.
-    """
-
-    name: str
-    role: Role
-    audits: int
-    seeds: int
-    ft_auc: Figure
-    average_gap: Figure | None
-    test_accuracy: Figure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What `compare` found; `notes` are sentences on what the intervals do not say."""
-
-    seeds: tuple[int, ...]
-    audits: int
-    models: tuple[Compared, ...]
-    notes: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """A copy made of dicts, lists, strings and numbers, ready for JSON."""
-        fields = asdict(self)
-        return {"schema": SCHEMA} | {
-            key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +73,28 @@ class _Audit:
         """
         return {weights: _asked(of_model) for weights, of_model in self.of_manifests.items() if of_model.get("method")}
 
-    def named(self, name: str) -> list[ModelResult]:
-        """The models of a row: one, or all retrained ones."""
-        return [model for model in self.results.models if _row(model) == name]
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What it says of each of its rows."""
+        rows = {_row(model): model.role for model in self.results.models}
+        unseen = "" if self.scores is None else ids_sha256(self.scores.unseen)
+        return [
+            Outcome(
+                name=name,
+                role=role,
+                seed=self.seed,
+                forget=self.forget,
+                unseen=unseen,
+                attack=self.results.lead.name,
+                models=tuple(model for model in self.results.models if _row(model) == name),
+                pair=self._pair(name),
+            )
+            for name, role in rows.items()
+        ]
 
-    def pair(self, name: str) -> ScorePair | None:
+    def _pair(self, name: str) -> ScorePair | None:
         """The scores of a row that is one model, in the order of the samples' ids; None where there are none."""
-        (model, *others) = self.named(name)
+        (model, *others) = [model for model in self.results.models if _row(model) == name]
         if others or self.scores is None or model.weights_sha256 not in self.scores.of:
             return None
         forget, unseen = self.scores.of[model.weights_sha256]
@@ -147,8 +111,9 @@ def compare(folders: Sequence[Path | str], *, request: int | None = None) -> Com
     """Compare the methods of several audited folders: means over training seeds and forget sets, with 95 % intervals.
 
     A folder is one training seed with one forget set, that of its request of this number, the last if left out.
-    FT-AUCs have the interval of `hierarchical_bootstrap` over seeds, forget sets and samples, average gaps and
-    differences of test accuracy Student's over the means of the seeds.
+    FT-AUCs have the interval of `hierarchical_bootstrap` over seeds, forget sets and samples; average gaps, accuracies,
+    times and costs Student's over the means of the seeds (`comparison.figures.Compared`). `Comparison.to_csv`,
+    `to_frame` and `to_svg` show them elsewhere, `write` keeps all of it in a folder.
 
     Raises WorkspaceError for fewer than 2 folders, folders that were not audited, folders of different kinds (data,
     recipe, kind of forget set, references, attack), one seed and forget set twice, and methods that were set in
@@ -164,29 +129,17 @@ def compare(folders: Sequence[Path | str], *, request: int | None = None) -> Com
         )
     audits = [_Audit.read(Path(folder), request) for folder in folders]
     _check(audits)
-    rows: dict[str, Role] = {_row(model): model.role for audit in audits for model in audit.results.models}
-    order = {"original": 0, "retrained": 1, "unlearned": 2}
     notes: list[str] = []
-    models = []
-    for name, role in sorted(rows.items(), key=lambda row: order[row[1]]):
-        having = [audit for audit in audits if audit.named(name)]
-        if len(having) < len(audits):
-            notes.append(f"{name} is in {len(having)} of the {len(audits)} audits.")
-        models.append(_compared(name, role, having))
     if unscored := [str(audit.folder) for audit in audits if audit.scores is None]:
         notes.append(
             f"The intervals of FT-AUC are over seeds alone: {', '.join(unscored)} was audited before scores were kept; "
             "audit again."
         )
-    seeds = tuple(sorted({audit.seed for audit in audits}))
-    if len(seeds) == 1:
-        notes.append(f"All audits are of the training seed {seeds[0]}: intervals say nothing of other seeds.")
-    elif len(seeds) < ENOUGH:
-        notes.append(
-            f"With {len(seeds)} training seeds intervals are coarse, and those of FT-AUC too narrow: in simulation "
-            "95 % covered 80 % at 3 seeds and 90 % at 5."
-        )
-    return Comparison(seeds=seeds, audits=len(audits), models=tuple(models), notes=tuple(notes))
+    return combined(
+        [outcome for audit in audits for outcome in audit.outcomes],
+        title=audits[0].kind["rule for the forget set"],
+        notes=notes,
+    )
 
 
 def _check(audits: Sequence[_Audit]) -> None:
@@ -217,51 +170,3 @@ def _check(audits: Sequence[_Audit]) -> None:
 
 def _row(model: ModelResult) -> str:
     return "retrained" if model.role == "retrained" else model.name
-
-
-def _compared(name: str, role: Role, audits: Sequence[_Audit]) -> Compared:
-    by_seed: dict[int, list[_Audit]] = {}
-    for audit in sorted(audits, key=lambda audit: (audit.seed, audit.forget)):
-        by_seed.setdefault(audit.seed, []).append(audit)
-    groups = list(by_seed.values())
-
-    def over_seeds(figure: Callable[[Results, ModelResult], float]) -> Figure:
-        values = [
-            [[figure(audit.results, model) for model in audit.named(name)] for audit in group] for group in groups
-        ]
-        return _student([float(np.mean([np.mean(models) for models in sets])) for sets in values])
-
-    with_gaps = all(model.average_gap is not None for audit in audits for model in audit.named(name))
-    return Compared(
-        name=name,
-        role=role,
-        audits=len(audits),
-        seeds=len(groups),
-        ft_auc=_bootstrapped(name, groups) or over_seeds(lambda results, model: results.leading(model).ft.value),
-        average_gap=over_seeds(lambda _, model: model.average_gap or 0.0) if with_gaps else None,
-        test_accuracy=over_seeds(lambda _, model: model.test_accuracy_difference.value),
-    )
-
-
-def _bootstrapped(name: str, groups: Sequence[Sequence[_Audit]]) -> Figure | None:
-    """FT-AUC with the interval over all levels; None where some scores were not kept."""
-    pairs: list[list[ScorePair]] = []
-    for group in groups:
-        scored = [pair for audit in group if (pair := audit.pair(name)) is not None]
-        if len(scored) < len(group):
-            return None
-        pairs.append(scored)
-    samples = [
-        [(audit.forget, audit.scores and tuple(np.sort(audit.scores.unseen))) for audit in group] for group in groups
-    ]
-    crossed = len(groups) > 1 and all(of_seed == samples[0] for of_seed in samples)
-    mean = hierarchical_bootstrap(pairs, crossed=crossed)
-    return Figure(value=100 * mean.value, low=100 * mean.low, high=100 * mean.high, over="samples")
-
-
-def _student(values: Sequence[float]) -> Figure:
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Figure(value=mean, low=None, high=None, over=None)
-    half = float(student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Figure(value=mean, low=mean - half, high=mean + half, over="seeds")
