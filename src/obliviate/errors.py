@@ -47,3 +47,7 @@ class ReportError(ObliviateError, ValueError):
 
 class WorkspaceError(ObliviateError, OSError):
     """A folder cannot be written to, or holds something else."""
+
+
+class PlanError(ObliviateError, ValueError):
+    """A plan of many runs is not what it must be; the message names the file, the line and the field."""

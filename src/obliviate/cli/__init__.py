@@ -15,9 +15,12 @@ from pathlib import Path
 
 from obliviate._util.files import LOG
 from obliviate.cli.commands import app
+from obliviate.cli.plans import run
 from obliviate.errors import ObliviateError
 
 __all__ = ["app", "main"]
+
+app.command(run)
 
 
 class Notes(logging.Handler):

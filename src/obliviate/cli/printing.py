@@ -278,7 +278,7 @@ def comparison(compared: Comparison) -> None:
             _figure(model.average_gap, 2),
             _figure(model.test_accuracy_difference, 1, signed=True),
             _figure(model.cost, 0),
-            ", ".join(filter(None, [*(f"{count} × {name}" for name, count in model.verdicts.items()), failed])),
+            ", ".join(filter(None, [*(f"{count} × {_short(name)}" for name, count in model.verdicts.items()), failed])),
         )
     console = new_console()
     console.print(table)
@@ -286,10 +286,15 @@ def comparison(compared: Comparison) -> None:
         console.print(f"note: {note}", markup=False, highlight=False)
     console.print(
         "Means over training seeds and their forget sets, with 95 % intervals: of FT-AUC by bootstrap over seeds,\n"
-        "forget sets and samples (retrained: over seeds), of the others by Student's t over seeds. Cost is the time of\n"
-        "the method as a share of a retraining.",
+        "forget sets and samples (retrained: over seeds), of the others by Student's t over seeds. Cost is the time\n"
+        "of the method as a share of a retraining.",
         highlight=False,
     )
+
+
+def _short(verdict: str) -> str:
+    """A verdict in the words that tell it from the others."""
+    return verdict.partition(" with ")[0]
 
 
 def _figure(estimate: Figure | None, digits: int, *, signed: bool = False) -> str:

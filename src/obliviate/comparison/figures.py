@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 from scipy.stats import t as student
 
-from obliviate._util.files import write_atomically, write_json, writable_folder
+from obliviate._util.files import writable_folder, write_atomically, write_json
 from obliviate.errors import WorkspaceError
 from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
@@ -56,8 +56,8 @@ class Outcome:
     """What one audit says of one row of a table: a model, or all the retrained ones.
 
     `seed` is that of the training of the original, `forget` are the ids of its forget set, sorted, and `unseen` tells
-    sets of unseen samples apart; `attack` leads the audit, and `pair` are its scores, in the order of the samples' ids, where the row is one
-    model and they were kept. `failed` says why there is no model, "" where there is.
+    sets of unseen samples apart; `attack` leads the audit, and `pair` are its scores, in the order of the samples' ids,
+    where the row is one model and they were kept. `failed` says why there is no model, "" where there is.
     """
 
     name: str

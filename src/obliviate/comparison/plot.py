@@ -33,9 +33,7 @@ def svg(comparisons: Sequence[Comparison]) -> str:
     top = float(height)
     for comparison, tall in zip(comparisons, heights, strict=True):
         title = f"{short(comparison.title, 60)}: {comparison.audits} audits, {len(comparison.seeds)} training seeds"
-        page.text(
-            16 / WIDTH, (top - 20) / height, title, fontsize=14, fontweight="bold", va="center", parse_math=False
-        )
+        page.text(16 / WIDTH, (top - 20) / height, title, fontsize=14, fontweight="bold", va="center", parse_math=False)
         span = (WIDTH - NAMES - 16) / len(PANELS)
         for place, (name, label) in enumerate(PANELS):
             box = (NAMES + place * span, top - tall + FOOT, span - 24, tall - HEAD - FOOT)
