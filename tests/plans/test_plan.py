@@ -127,7 +127,7 @@ def test_code_that_a_plan_names_is_run_only_where_it_is_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = written(tmp_path, PLAN.replace("epochs = 3", 'model = "net:make"'))
-    with pytest.raises(PlanError, match="got 'net:make', which .*line 10 names: running the plan runs that code"):
+    with pytest.raises(PlanError, match=r"got 'net:make', which .*line 10 names: running the plan runs that code"):
         Plan.read(path)
     assert Plan.read(path, trust=True).recipe["model"] == "net:make"
     monkeypatch.setenv("OBLIVIATE_TRUST", "net:make")

@@ -1,7 +1,6 @@
 """Plans that are run: what is shared, resumed and counted, in this process and in others."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -48,12 +47,12 @@ def values(rows: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def done(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def done(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plans") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(audit, "PERMUTATIONS", (1, 1))
         run_plan(Plan.of(values), folder=folder, workers=0)
-    yield folder
+    return folder
 
 
 def found(folder: Path) -> dict[str, Any]:
@@ -189,7 +188,7 @@ def test_samples_that_references_choose_are_forgotten(values: dict[str, Any], tm
     assert outline(Plan.of(small), folder=tmp_path / "run").sets == []
     results = run_plan(Plan.of(small), folder=tmp_path / "run", workers=0)
     assert [(table.title, table.audits) for table in results.tables] == [("memorised:10", 1)]
-    with pytest.raises(PlanError, match="forget 1.rule: expected at least 2 retrained models"):
+    with pytest.raises(PlanError, match=r"forget 1.rule: expected at least 2 retrained models"):
         Plan.of(small | {"retrained": 0})
 
 
@@ -239,7 +238,7 @@ def test_a_cell_that_was_edited_is_refused(values: dict[str, Any], tmp_path: Pat
     run_plan(Plan.of(small), folder=tmp_path, workers=0)
     (path,) = (tmp_path / "cells").glob("gradient_ascent-*")
     path.write_text(path.read_text("utf-8").replace('"leaks"', '"consistent with retraining"').replace("0.", "1."))
-    with pytest.raises(PlanError, match="expected contents with sha256 .*delete it, and run the plan again"):
+    with pytest.raises(PlanError, match=r"expected contents with sha256 .*delete it, and run the plan again"):
         run_plan(Plan.of(small), folder=tmp_path, workers=0)
 
 

@@ -16,11 +16,13 @@ from pathlib import Path
 from obliviate._util.files import LOG
 from obliviate.cli.commands import app
 from obliviate.cli.plans import run
+from obliviate.cli.traces import inventory, purge
 from obliviate.errors import ObliviateError
 
 __all__ = ["app", "main"]
 
-app.command(run)
+for command in (run, inventory, purge):
+    app.command(command)
 
 
 class Notes(logging.Handler):

@@ -15,8 +15,9 @@ from obliviate.data.ids import ids_sha256
 from obliviate.data.rules import Chosen, Rule, choose, read_amount, targets
 from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
-from obliviate.errors import ObliviateError
+from obliviate.errors import MethodError, ObliviateError
 from obliviate.experiment import Experiment
+from obliviate.methods.sisa import SISA
 from obliviate.plans.plan import CHOSEN_BY_REFERENCES, Plan, Trial
 from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
@@ -97,6 +98,8 @@ class Ground:
         for trial, table in zip(self.plan.trials, self.plan.table.tables("method"), strict=True):
             for forget in sets:
                 with table.checked():
+                    if isinstance(trial.method, SISA) and not self.experiment.recipe.sharded:
+                        raise MethodError("expected a recipe with shards or slices for sisa, got one without; set them")
                     split = self.split(forget, trial)
                     workflow.check_request(trial.method, split, run, planned=frozenset({"teachers"}))
                     if trial.tune:

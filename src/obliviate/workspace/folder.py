@@ -565,7 +565,7 @@ class Workspace:
         self._compared(number)  # what is there and contradicts the request is refused before any work
         if coarse := outlook(len(split.forget), len(unseen), settings.margin):
             LOG.warning(coarse)  # before models are trained in vain
-        self.train()
+        self._served(number)
         self.retrained(retrained, request=number)
         pool = self.references(references, workers=workers, executor=executor)
         compared = self._compared(number)
@@ -633,7 +633,7 @@ class Workspace:
         asked = self._store.numbered(request)
         split, unseen = self.split_of(asked.number), self._unseen(asked.number)
         self._compared(asked.number)
-        self.train()
+        self._served(asked.number)
         self.retrained(retrained, request=asked.number)
         inspected = inspection.inspect_models(
             replace(self.experiment, test=unseen),
