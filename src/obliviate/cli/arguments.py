@@ -39,6 +39,13 @@ Trust = Annotated[
         help="Import the model of your own that the folder names; whoever wrote the folder chose that code.",
     ),
 ]
+Pseudonyms = Annotated[
+    Path | None,
+    Parameter(
+        help="File of a key, by which ids and owners are written as keyed hashes in everything that is kept; `train` "
+        "makes it if it is not there. OBLIVIATE_PSEUDONYMS names it too."
+    ),
+]
 Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
 Executor = Annotated[
     str | None,

@@ -16,6 +16,7 @@ from obliviate.cli.arguments import (
     Executor,
     Json,
     Out,
+    Pseudonyms,
     References,
     Request,
     Retrained,
@@ -122,6 +123,7 @@ def train(
     ] = None,
     shards: Annotated[int, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")] = 1,
     slices: Annotated[int, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = 1,
+    pseudonyms: Pseudonyms = None,
     seed: Seed = 0,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
@@ -151,6 +153,7 @@ def train(
             coins=coins,
             noise=noise,
             noise_scale=noise_scale,
+            pseudonyms=pseudonyms,
         )
         trained = workspace.train()
     facts = {
@@ -228,6 +231,7 @@ def unlearn(
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
     ] = False,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -243,7 +247,7 @@ def unlearn(
             "leave out one"
         )
     if dry_run:
-        asked = Workspace.open(out, trust=trust).preview(
+        asked = Workspace.open(out, trust=trust, pseudonyms=pseudonyms).preview(
             chosen, forget=forget, after=after, retain=retain, with_copies=with_copies, teachers=teachers, tune=tune,
             unknown=unknown,
         )  # fmt: skip
@@ -253,7 +257,7 @@ def unlearn(
             printing.preview(asked)
         return
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         unlearned = workspace.unlearn(
             chosen,
             forget=forget,
@@ -353,6 +357,7 @@ def audit(
     workers: Workers = None,
     executor: Executor = None,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -369,7 +374,7 @@ def audit(
         cheap_attacks=cheap_attacks,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         results = workspace.audit(
             references=references,
             retrained=retrained,
@@ -400,6 +405,7 @@ def inspect(
         float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
     ] = None,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -407,7 +413,7 @@ def inspect(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
         place = workspace.place(request)
     if json_:
@@ -425,6 +431,7 @@ def references(
     executor: Executor = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -434,7 +441,7 @@ def references(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as given:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         pool = workspace.references(references, workers=workers, executor=given, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)
     pools = [

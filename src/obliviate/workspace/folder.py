@@ -19,6 +19,7 @@ from obliviate.audit.inputs import AuditSettings, check_classes
 from obliviate.data.history import History
 from obliviate.data.ids import as_ids, ids_sha256
 from obliviate.data.lookup import Unknown
+from obliviate.data.pseudonyms import Key, named_by_environment
 from obliviate.data.rules import Chosen, Forget
 from obliviate.data.samples import Samples
 from obliviate.data.sources import BUILT_IN, Data, load_data
@@ -90,11 +91,13 @@ class Workspace:
         coins: int | None = None,
         noise: int | None = None,
         noise_scale: float | None = None,
+        pseudonyms: Path | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
-        A function makes the recipe for the data (`recipe_for`). For `train_size`, `holdout_size`, `coins`, `noise`
-        and `noise_scale` see `Origin`.
+        A function makes the recipe for the data (`recipe_for`). For `train_size`, `holdout_size`, `coins`, `noise` and
+        `noise_scale` see `Origin`. `pseudonyms` is the file of a key, which is made if it is not there: ids and owners
+        are written as keyed hashes by it, everywhere in the folder; OBLIVIATE_PSEUDONYMS names it too.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
         if source not in BUILT_IN and Path(source).exists():
@@ -103,17 +106,22 @@ class Workspace:
         if not isinstance(recipe, Recipe):
             loaded = load_data(source, train_size=train_size, holdout_size=holdout_size, seed=seed)
             recipe = recipe(loaded)
-        origin = Origin(source, recipe, seed, train_size, holdout_size, coins, noise, noise_scale, loaded)
+        pseudonyms = named_by_environment() if pseudonyms is None else pseudonyms
+        key = None if pseudonyms is None else Key.create(pseudonyms)
+        origin = Origin(source, recipe, seed, train_size, holdout_size, coins, noise, noise_scale, loaded, key)
         origin.write(folder)
         return cls(folder, origin, progress)
 
     @classmethod
-    def open(cls, folder: Path, *, progress: Progress = silent, trust: bool = False) -> Workspace:
+    def open(
+        cls, folder: Path, *, progress: Progress = silent, trust: bool = False, pseudonyms: Path | None = None
+    ) -> Workspace:
         """Go on in a folder that `obliviate train` or `obliviate demo` made.
 
+        `pseudonyms` is the file of the key, for a folder that was begun with one, unless OBLIVIATE_PSEUDONYMS names it.
         With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
         """
-        return cls(folder, Origin.read(folder, trust=trust), progress)
+        return cls(folder, Origin.read(folder, trust=trust, pseudonyms=pseudonyms), progress)
 
     @property
     def experiment(self) -> Experiment:
@@ -158,7 +166,7 @@ class Workspace:
         refused is logged (`Requests.attempt`). Raises DataError for ids that were forgotten before; WorkspaceError for
         a request that is there already with other ids or after another model.
         """
-        with self._store.attempt():
+        with self._store.attempt(private=self.origin.key is not None):
             return self._chosen(forget, after=after, with_copies=with_copies, unknown=unknown)
 
     def _chosen(self, forget: Forget, *, after: str | None, with_copies: bool, unknown: Unknown) -> Split:
@@ -315,7 +323,7 @@ class Workspace:
         """
         if tune and budget is not None:
             raise MethodError("expected trials or a budget, got both; tuning finds the length itself, leave out one")
-        with self._store.attempt(), self._reading_once():
+        with self._store.attempt(private=self.origin.key is not None), self._reading_once():
             if forget is None:
                 _refuse_copies_alone(with_copies)
             else:

@@ -13,6 +13,7 @@ from obliviate._util.files import TEMPORARY, read_sealed_json, shortened_apart, 
 from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
+from obliviate.data.pseudonyms import ENVIRONMENT, Key, Pseudonyms, named_by_environment
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.experiment import Experiment
 from obliviate.task import Classification, Task, task_of
@@ -46,6 +47,29 @@ def _check_trust(folder: Path, facts: dict[str, Any], trust: bool) -> None:
         )
 
 
+def _key(folder: Path, check: str | None, path: Path | None) -> Key | None:
+    """The key of a folder's pseudonyms, None where it has none; raises WorkspaceError and DataError."""
+    named = path or named_by_environment()
+    if check is None:
+        if path is not None:
+            raise WorkspaceError(
+                f"expected a folder that was begun with pseudonyms, got {folder}, in which names stand as they are; "
+                "leave out --pseudonyms, or begin in a new folder with it"
+            )
+        return None
+    if named is None:
+        raise WorkspaceError(
+            f"expected the key of the pseudonyms in {folder}, got none; name its file with --pseudonyms, or in "
+            f"{ENVIRONMENT}"
+        )
+    key = Key.read(named)
+    if key.check != check:
+        raise WorkspaceError(
+            f"expected the key that {folder} was begun with, got another in {named}; name the file that belongs to it"
+        )
+    return key
+
+
 @dataclass(frozen=True, eq=False)
 class Origin:
     """An experiment on disk: where its data are and the part of them in use, and what was planned before training.
@@ -55,7 +79,7 @@ class Origin:
     `sources.load_data`). With `coins`, that many of them get a fair coin, and the tails are not trained on
     (`canaries.coins.toss`); with `noise`, that many others get noise of scale `noise_scale`, 0.1 if it is None
     (`canaries.noise.plant`). The audit tests both exactly. `loaded` are the data of the source, where they have been
-    read.
+    read. With a `key`, ids and owners are written as pseudonyms (`data.pseudonyms`), here and in all that follows.
     """
 
     source: str
@@ -67,10 +91,11 @@ class Origin:
     noise: int | None = None
     noise_scale: float | None = None
     loaded: sources.Data | None = field(default=None, repr=False)
+    key: Key | None = None
 
     @classmethod
-    def read(cls, folder: Path, *, trust: bool = False) -> Origin:
-        """Read what `write` left.
+    def read(cls, folder: Path, *, trust: bool = False, pseudonyms: Path | None = None) -> Origin:
+        """Read what `write` left; `pseudonyms` is the file of the key, of a folder that was begun with one.
 
         A model that is a function of somebody's own is imported and called only with `trust`, or where the environment
         variable OBLIVIATE_TRUST names it: the file that names it may have been written by anybody.
@@ -93,8 +118,9 @@ class Origin:
                 f"expected the data of {folder} in {source}, got no such path; put them back, or repeat "
                 "`obliviate train` with the same options and --data where they are now"
             )
+        key = _key(folder, facts.get("pseudonyms"), pseudonyms)
         planned = {name: facts.get(name) for name in ("train_size", "holdout_size", "coins", "noise", "noise_scale")}
-        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned)
+        origin = cls(source, Recipe.from_dict(facts["recipe"]), facts["seed"], **planned, key=key)
         if origin.data.sha256 != facts["data_sha256"]:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
@@ -174,16 +200,27 @@ class Origin:
             "data_sha256": self.data.sha256,
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
+            "pseudonyms": None if self.key is None else self.key.check,
         }
 
     @cached_property
-    def _whole(self) -> sources.Data:
-        """The data as they are loaded, before anything was planned."""
+    def _named(self) -> sources.Data:
+        """The data as they are loaded, under their own names."""
         if self.loaded is not None:
             return self.loaded
         return sources.load_data(
             self.source, train_size=self.train_size, holdout_size=self.holdout_size, seed=self.seed
         )
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms | None:
+        """What stands for the names of the data in everything that is written; None where they stand for themselves."""
+        return None if self.key is None else Pseudonyms(self.key, self._named)
+
+    @cached_property
+    def _whole(self) -> sources.Data:
+        """The data before anything was planned, by the names that are written."""
+        return self._named if self.pseudonyms is None else self.pseudonyms.data
 
     @cached_property
     def plan(self) -> Plan:
