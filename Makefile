@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow check bench bench-audit clean
+.PHONY: demo test test-slow test-lowest check bench bench-audit clean
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
@@ -12,6 +12,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
+
+# Some of the fast tests in a fresh environment with the lowest versions that pyproject.toml allows; needs uv.
+test-lowest:
+	scripts/check_versions.sh lowest $(PYTHON)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -37,5 +37,5 @@ def test_every_option_is_documented(name: str, cli: Cli) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    work = {"demo", "train", "unlearn", "references", "audit", "inspect"}
-    assert set(commands()) == work | {"report", "compare", "methods", "attacks", "status"}
+    work = {"demo", "train", "unlearn", "references", "audit", "inspect", "run"}
+    assert set(commands()) == work | {"report", "compare", "methods", "attacks", "status", "inventory", "purge"}
