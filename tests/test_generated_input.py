@@ -317,7 +317,7 @@ def _files(folder: Path) -> dict[str, bytes]:
 
 def command(arguments: list[str]) -> tuple[int, str, str]:
     """Run the command line in this process; an exception that it lets through is a traceback for a user."""
-    out, err = io.StringIO(), io.StringIO()
+    out, err, code = io.StringIO(), io.StringIO(), None
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
             main(arguments)
@@ -361,7 +361,10 @@ def hold(kind: str, place: Place, count: int) -> None:
     """Hold what must hold against so many generated inputs of a kind."""
     strategy, check = KINDS[kind]
 
-    @settings(max_examples=count, suppress_health_check=list(HealthCheck))
+    @settings(
+        max_examples=count,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
     @given(strategy)
     def holds(case: Any) -> None:
         began = time.monotonic()

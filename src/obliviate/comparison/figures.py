@@ -198,7 +198,8 @@ def combined(outcomes: Sequence[Outcome], *, title: str = "", notes: Sequence[st
     order = {"original": 0, "retrained": 1, "unlearned": 2}
     audits = {(outcome.seed, outcome.forget) for outcome in outcomes}
     said, models = [], []
-    for name, role in sorted({outcome.name: outcome.role for outcome in outcomes}.items(), key=lambda r: order[r[1]]):
+    rows: dict[str, Role] = {outcome.name: outcome.role for outcome in outcomes}
+    for name, role in sorted(rows.items(), key=lambda row: order[row[1]]):
         having = [outcome for outcome in outcomes if outcome.name == name]
         if len(having) < len(audits):
             said.append(f"{name} is in {len(having)} of the {len(audits)} audits.")
@@ -226,10 +227,14 @@ def _compared(name: str, role: Role, outcomes: Sequence[Outcome]) -> Compared:
     groups = list(by_seed.values())
 
     def over_seeds(figure: Callable[[ModelResult], float | None]) -> Figure | None:
-        values = [[[figure(model) for model in outcome.models] for outcome in group] for group in groups]
-        if not values or any(value is None for group in values for models in group for value in models):
-            return None
-        return _student([float(np.mean([np.mean(models) for models in group])) for group in values])
+        means = []
+        for group in groups:
+            values = [[figure(model) for model in outcome.models] for outcome in group]
+            known = [[value for value in models if value is not None] for models in values]
+            if any(len(some) < len(models) for some, models in zip(known, values, strict=True)):
+                return None
+            means.append(float(np.mean([np.mean(models) for models in known])))
+        return _student(means) if means else None
 
     attacks = {id(model): outcome.attack for outcome in outcomes for model in outcome.models}
     verdicts: Counter[str] = Counter()

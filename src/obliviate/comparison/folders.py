@@ -16,7 +16,7 @@ from obliviate.errors import WorkspaceError
 from obliviate.metrics.intervals import ScorePair
 from obliviate.requests import Requests
 from obliviate.results.file import read
-from obliviate.results.schema import ModelResult, Results
+from obliviate.results.schema import ModelResult, Results, Role
 from obliviate.workspace import scores
 from obliviate.workspace.origin import read_facts
 from obliviate.workspace.scores import Scores
@@ -76,7 +76,7 @@ class _Audit:
     @property
     def outcomes(self) -> list[Outcome]:
         """What it says of each of its rows."""
-        rows = {_row(model): model.role for model in self.results.models}
+        rows: dict[str, Role] = {_row(model): model.role for model in self.results.models}
         unseen = "" if self.scores is None else ids_sha256(self.scores.unseen)
         return [
             Outcome(
