@@ -211,7 +211,7 @@ def test_an_outline_counts_and_makes_nothing(values: dict[str, Any], done: Path,
         ({"forget": [{"rule": "class:9"}]}, "forget 1.rule: expected a class of the training set"),
         ({"data": {"source": "none.npz"}}, "data: expected"),
         ({"recipe": {"model": "small_cnn"}}, "recipe: expected"),
-        ({"method": [{"name": "laf"}]}, "method 1: expected a holdout set for laf"),
+        ({"method": [{"name": "nabla_tau"}]}, "method 1: expected a holdout set for nabla_tau"),
         ({"method": [{"name": "sisa"}]}, "method 1: expected"),
     ],
 )
