@@ -159,7 +159,7 @@ def archives(draw: st.DrawFn) -> bytes:
         elif name.endswith("_y"):
             kind = draw(st.sampled_from(["int64", "int64", "int64", "uint8", "float32", "U2", "bool", "datetime64[s]"]))
             arrays[name] = (np.arange(n) % draw(st.sampled_from([1, 2, 2, 3, 10**6]))).astype(kind)
-            arrays[name] = arrays[name] if draw(st.integers(0, 9)) else arrays[name][:, None] - 1
+            arrays[name] = arrays[name] if draw(st.integers(0, 9)) else arrays[name][:, None]
         else:
             arrays[name] = np.array([draw(CELL) for _ in range(3)] + [str(i) for i in range(max(0, n - 3))])
     stream = io.BytesIO()
