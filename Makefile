@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SUDO   := $(shell test `id -u` = 0 || echo sudo)
 
-.PHONY: demo test test-slow check docs release bench bench-audit clean
+.PHONY: demo test test-slow test-lowest check docs release bench bench-audit clean
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
@@ -13,6 +13,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
+
+# Some of the fast tests in a fresh environment with the lowest versions that pyproject.toml allows; needs uv.
+test-lowest:
+	scripts/check_versions.sh lowest $(PYTHON)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ ROOMS: Final = {
     "workflow": "Use cases",
     "estimator": "Use cases",
     "comparison": "Use cases",
+    "plans": "Use cases",
     "inspection": "Use cases",
     "project": "Use cases",
     "methods": "Methods",

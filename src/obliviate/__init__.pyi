@@ -49,6 +49,8 @@ from obliviate.methods.sfron import SFRon as SFRon
 from obliviate.methods.sisa import SISA as SISA
 from obliviate.methods.ssd import SSD as SSD
 from obliviate.methods.trew import TREW as TREW
+from obliviate.plans import Plan as Plan
+from obliviate.plans import run_plan as run_plan
 from obliviate.project.project import Project as Project
 from obliviate.report.text import format_table as format_table
 from obliviate.task import CausalLM as CausalLM

@@ -59,3 +59,7 @@ class ProjectError(ObliviateError, ValueError):
 
 class CertificateError(ObliviateError, ValueError):
     """A certificate is damaged, signed by another key, or about other weights."""
+
+
+class PlanError(ObliviateError, ValueError):
+    """A plan of many runs is not what it must be; the message names the file, the line and the field."""

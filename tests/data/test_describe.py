@@ -1,6 +1,7 @@
 """What data were understood to be is said in a few lines."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from obliviate import load_data
 def saved(folder: Path, shape: tuple[int, ...], dtype: type) -> Path:
     rng = np.random.default_rng(0)
     x = [rng.random((n, *shape)) if dtype is np.float32 else rng.integers(0, 256, (n, *shape)) for n in (30, 12)]
-    arrays = {"train_x": x[0].astype(dtype), "test_x": x[1].astype(dtype)}
+    arrays: dict[str, Any] = {"train_x": x[0].astype(dtype), "test_x": x[1].astype(dtype)}
     np.savez(folder / "a.npz", **arrays, train_y=np.arange(30) % 3, test_y=np.arange(12) % 3)
     return folder / "a.npz"
 

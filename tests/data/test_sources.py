@@ -286,3 +286,10 @@ def test_bytes_in_one_part_and_large_numbers_in_another_are_refused(tmp_path: Pa
         loaded(tmp_path, **given)
     scaled = loaded(tmp_path, train_x=(x[:6] / 255).astype(np.float32), test_x=given["test_x"])
     assert float(scaled.test.everything().x.max()) == pytest.approx(35 / 255)
+
+
+def test_targets_of_other_shapes_in_other_parts_are_refused(tmp_path: Path) -> None:
+    x, y = np.zeros((4, 2), dtype=np.float32), np.arange(4) % 2
+    np.savez(tmp_path / "rows.npz", train_x=x, train_y=y[:, None], test_x=x + 1, test_y=y)
+    with pytest.raises(DataError, match="expected targets of one shape, got"):
+        load_data(tmp_path / "rows.npz")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 from cyclopts import Parameter, Token, convert
 
@@ -37,6 +37,13 @@ Trust = Annotated[
     Parameter(
         negative="",
         help="Import the model of your own that the folder names; whoever wrote the folder chose that code.",
+    ),
+]
+Pseudonyms = Annotated[
+    Path | None,
+    Parameter(
+        help="File of a key, by which ids and owners are written as keyed hashes in everything that is kept; `train` "
+        "makes it if it is not there. OBLIVIATE_PSEUDONYMS names it too."
     ),
 ]
 Workers = Annotated[int | None, Parameter(help="Processes that train references; one per core if left out.")]
@@ -149,7 +156,9 @@ def weights_of(text: str, data: Data) -> tuple[float, ...]:
 
 def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
     """Make a method with hyperparameters given as NAME=VALUE; raises MethodError for wrong names or values."""
-    kinds = _kinds(cls)
+    from obliviate.methods.configuration import WORDS, number_for, written_kinds
+
+    kinds = written_kinds(cls)
     fields = {field.name: field.default for field in dataclasses.fields(cls) if kinds[field.name]}
     values: dict[str, Any] = {}
     for text in assignments:
@@ -163,31 +172,12 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
             parsed = json.loads(value)
         except (ValueError, RecursionError):
             parsed = value
-        if float in kinds[name] and type(parsed) is int:
-            parsed = float(parsed)
+        parsed = number_for(kinds[name], parsed)
         if type(parsed) not in kinds[name]:
-            kind = " or ".join(KINDS[accepted] for accepted in kinds[name]) or "set in Python only"
+            kind = " or ".join(WORDS[accepted] for accepted in kinds[name]) or "set in Python only"
             raise MethodError(
                 f"expected {name} to be {kind} (the default is {json.dumps(fields[name])}), got {value!r:.60}; "
                 f"correct --set {text:.60}"
             )
         values[name] = parsed
     return cls(**values)
-
-
-KINDS: Final = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "null"}
-
-
-def _kinds(cls: type[Any]) -> dict[str, list[type]]:
-    """The types that each field takes, of those that can be written on a command line; none for other fields."""
-    types: dict[str, list[type]] = {}
-    for name, hint in get_type_hints(cls).items():
-        options = (hint,) if get_origin(hint) is Literal else get_args(hint) or (hint,)
-        named = (
-            (type(literal) for literal in get_args(part)) if get_origin(part) is Literal else (part,)
-            for part in options
-        )
-        parts = [kind for kinds in named for kind in kinds]
-        plain = [kind for kind in dict.fromkeys(parts) if kind in {bool, int, float, str}]
-        types[name] = [*plain, *(kind for kind in parts if kind is type(None))] if plain else []
-    return types

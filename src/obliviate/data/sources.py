@@ -330,6 +330,9 @@ def _check(contents: Contents) -> None:
                 f"expected as many targets as inputs, got {n} inputs and {got} targets in {part}; align them"
             )
         _check_names(arrays, part, n)
+    targets = {part: arrays[f"{part}_y"].shape[1:] for part in used}
+    if len(set(targets.values())) != 1:
+        raise DataError(f"expected targets of one shape, got {targets} behind the samples; give all parts alike")
     n = len(arrays["train_x"])
     for name, column in contents.metadata.items():
         if column.shape != (n,):

@@ -25,7 +25,7 @@ BEFORE: Final = "before_sha256"
 
 @dataclass(frozen=True)
 class Event:
-    """What happened (`kind`: asked, refused, made, audited, inspected), when (ISO 8601, UTC), and its facts."""
+    """What happened (`kind`: asked, refused, made, audited, inspected, purged), when (ISO 8601, UTC), and its facts."""
 
     time: str
     kind: str

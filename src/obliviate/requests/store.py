@@ -19,6 +19,7 @@ from obliviate.requests.manifest import Manifest, read_manifest
 from obliviate.requests.request import Parent, Request, RequestFolder
 
 ORIGINAL: Final = "original"
+WITHHELD: Final = "withheld, for it may name people"
 
 T = TypeVar("T")
 
@@ -180,10 +181,11 @@ class Requests:
             return request
 
     @contextmanager
-    def attempt(self) -> Iterator[None]:
+    def attempt(self, *, private: bool = False) -> Iterator[None]:
         """Hold the folder, and log what is refused; a request that was asked for and came to nothing is taken back.
 
-        Its number is free again then, and the log says that it was asked for and why it was refused.
+        Its number is free again then, and the log says that it was asked for and why it was refused; of a `private` one
+        it does not say why, for that may name people.
         """
         with self.held():
             before = len(self.all)
@@ -196,7 +198,9 @@ class Requests:
                 for number in came_to_nothing:
                     self._remove(number)
                 request = {"request": came_to_nothing[0]} if came_to_nothing else {}
-                self.log.append("refused", **request, error=type(error).__name__, message=str(error))
+                self.log.append(
+                    "refused", **request, error=type(error).__name__, message=WITHHELD if private else str(error)
+                )
                 raise
 
     def _remove(self, number: int) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from obliviate.audit.inputs import Role
 from obliviate.errors import WorkspaceError
 from obliviate.methods.retrain import Retrain
-from obliviate.requests import KeptModel, Manifest, Requests, Slot
+from obliviate.requests import KeptModel, Manifest, Requests, Slot, purged
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId
@@ -78,6 +78,7 @@ class ModelFiles:
         return self.known[slot.path]
 
     def _read_file(self, slot: Slot) -> tuple[TrainedModel, Manifest]:
+        purged.refuse(self.requests.folder, slot.path)
         model, manifest = models.read_into(slot.path, self.build(), self.task, self.recipe)
         if manifest.data_sha256 != self.data_sha256:
             raise WorkspaceError(

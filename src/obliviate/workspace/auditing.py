@@ -82,7 +82,7 @@ def audit(
     contents.compared(number)  # what contradicts the request is refused before any work
     if coarse := outlook(len(split.forget), len(unseen), settings.margin):
         LOG.warning(coarse)  # before models are trained in vain
-    making.train(contents)
+    making.served(contents, number)
     retrain(wanted.retrained, number)
     pool = making.references(contents, wanted.references, wanted.makers)
     compared = contents.compared(number)
@@ -132,7 +132,7 @@ def inspect(
     kept, origin = contents.requests.numbered(request), contents.origin
     split, unseen = contents.split_of(kept.number), contents.unseen(kept.number)
     contents.compared(kept.number)
-    making.train(contents)
+    making.served(contents, kept.number)
     retrain(retrained, kept.number)
     inspected = inspection.inspect_models(
         replace(origin.experiment, test=unseen),

@@ -10,6 +10,7 @@ from typing import Any
 from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.lookup import Unknown
+from obliviate.data.pseudonyms import Key, named_by_environment
 from obliviate.data.rules import Forget
 from obliviate.data.sources import BUILT_IN, Data, load_data
 from obliviate.data.split import Split
@@ -53,14 +54,19 @@ class Workspace:
         progress: Progress = silent,
         portion: Portion = WHOLE,
         canaries: Canaries = NO_CANARIES,
+        pseudonyms: Path | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
         A function makes the recipe for the data (`recipe_for`). `portion` draws a part of the data, `canaries` are
-        planned before training to be tested exactly afterwards.
+        planned before training to be tested exactly afterwards. `pseudonyms` is the file of a key, which is made if it
+        is not there: ids and owners are written as keyed hashes by it, everywhere in the folder; OBLIVIATE_PSEUDONYMS
+        names it too.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
-        origin = cls._origin(source, recipe, seed, portion, canaries)
+        pseudonyms = named_by_environment() if pseudonyms is None else pseudonyms
+        key = None if pseudonyms is None else Key.create(pseudonyms)
+        origin = replace(cls._origin(source, recipe, seed, portion, canaries), key=key)
         origin.write(folder)
         return cls(Contents(folder, origin, progress))
 
@@ -102,12 +108,16 @@ class Workspace:
         return Origin(source, recipe, seed, portion, canaries, loaded)
 
     @classmethod
-    def open(cls, folder: Path, *, progress: Progress = silent, trust: bool = False) -> Workspace:
+    def open(
+        cls, folder: Path, *, progress: Progress = silent, trust: bool = False, pseudonyms: Path | None = None
+    ) -> Workspace:
         """Go on in a folder that `obliviate train` or `obliviate demo` made.
+
+        `pseudonyms` is the file of the key, for a folder that was begun with one, unless OBLIVIATE_PSEUDONYMS names it.
 
         With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
         """
-        return cls(Contents(folder, Origin.read(folder, trust=trust), progress))
+        return cls(Contents(folder, Origin.read(folder, trust=trust, pseudonyms=pseudonyms), progress))
 
     @property
     def folder(self) -> Path:
@@ -190,7 +200,7 @@ class Workspace:
         WorkspaceError for a request that is kept already with other ids or after another model.
         """
         request = NewRequest(forget=forget, after=after, with_copies=with_copies, unknown=unknown)
-        with self.contents.requests.attempt():
+        with self.contents.requests.attempt(private=self.origin.key is not None):
             return requesting.choose(self.contents, request)
 
     def preview(
@@ -243,7 +253,7 @@ class Workspace:
         if tune and budget is not None:
             raise MethodError("expected trials or a budget, got both; tuning finds the length itself, leave out one")
         contents = self.contents
-        with contents.requests.attempt(), contents.reading_once():
+        with contents.requests.attempt(private=self.origin.key is not None), contents.reading_once():
             if isinstance(request, NewRequest):
                 requesting.choose(contents, request)
                 request = self.following(request.after)

@@ -41,6 +41,14 @@ class Context:
         return self.origin.data.among(seed=seed, forgotten=self.forgotten, unknown=self.unknown)
 
     @property
+    def named_among(self) -> Among:
+        """The same by the names that people ask by, where others are written."""
+        pseudonyms = self.origin.pseudonyms
+        assert pseudonyms is not None
+        data = pseudonyms.unveiled(self.origin.data)
+        return data.among(seed=self.among.seed, forgotten=pseudonyms.own(self.forgotten), unknown=self.unknown)
+
+    @property
     def references(self) -> Path:
         """Where references are."""
         return self.folder / "references"
@@ -61,9 +69,19 @@ def choose(forget: Forget, context: Context, *, with_copies: bool = False) -> Ch
     The ids are not looked up here: `Split.of` refuses those that are unknown. Raises DataError for a rule that cannot
     be followed, WorkspaceError for one that needs what the folder does not hold.
     """
-    among = context.among
+    among, pseudonyms = context.among, context.origin.pseudonyms
+    by_name = not (isinstance(forget, str) and forget.startswith(tuple(RULES)))
+    if pseudonyms is not None and by_name:
+        among = context.named_among
+        if not isinstance(forget, str | Rule):
+            forget = pseudonyms.own(forget)
     chosen = follow(forget, among, {begins: partial(rule, context) for begins, rule in RULES.items()})
-    return and_copies(chosen, among) if with_copies else chosen
+    if with_copies:
+        chosen = and_copies(chosen, among)
+    if pseudonyms is None or not by_name:
+        return chosen
+    text = forget if isinstance(forget, str) else forget.text if isinstance(forget, Rule) else "ids:"
+    return pseudonyms.veiled(chosen, text=text)
 
 
 def _coins(context: Context, _: str) -> Rule:

@@ -20,6 +20,7 @@ from obliviate._util.files import (
 from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
+from obliviate.data.pseudonyms import ENVIRONMENT, Key, Pseudonyms, named_by_environment
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.experiment import Experiment
 from obliviate.task import Classification, Task, task_of
@@ -95,13 +96,37 @@ WHOLE: Final = Portion()
 NO_CANARIES: Final = Canaries()
 
 
+def _key(folder: Path, check: str | None, path: Path | None) -> Key | None:
+    """The key of a folder's pseudonyms, None where it has none; raises WorkspaceError and DataError."""
+    named = path or named_by_environment()
+    if check is None:
+        if path is not None:
+            raise WorkspaceError(
+                f"expected a folder that was begun with pseudonyms, got {folder}, in which names stand as they are; "
+                "leave out --pseudonyms, or begin in a new folder with it"
+            )
+        return None
+    if named is None:
+        raise WorkspaceError(
+            f"expected the key of the pseudonyms in {folder}, got none; name its file with --pseudonyms, or in "
+            f"{ENVIRONMENT}"
+        )
+    key = Key.read(named)
+    if key.check != check:
+        raise WorkspaceError(
+            f"expected the key that {folder} was begun with, got another in {named}; name the file that belongs to it"
+        )
+    return key
+
+
 @dataclass(frozen=True, eq=False)
 class Origin:
     """An experiment on disk: where its data are and the part of them in use, and what was planned before training.
 
     `experiment` is made of it, the same whenever the folder is opened: `workspace.json` holds hashes of all that it is.
     `loaded` are the data of the source, where they have been read; `adopted` is the hash of the weights of an original
-    that was trained elsewhere, None where it is trained here.
+    that was trained elsewhere, None where it is trained here. With a `key`, ids and owners are written as pseudonyms
+    (`data.pseudonyms`), here and in all that follows.
     """
 
     source: str
@@ -111,10 +136,11 @@ class Origin:
     canaries: Canaries = NO_CANARIES
     loaded: sources.Data | None = field(default=None, repr=False)
     adopted: str | None = None
+    key: Key | None = None
 
     @classmethod
-    def read(cls, folder: Path, *, trust: bool = False) -> Origin:
-        """Read what `write` left.
+    def read(cls, folder: Path, *, trust: bool = False, pseudonyms: Path | None = None) -> Origin:
+        """Read what `write` left; `pseudonyms` is the file of the key, of a folder that was begun with one.
 
         A model that is a function of somebody's own is imported and called only with `trust`, or where the environment
         variable OBLIVIATE_TRUST names it: the file that names it may have been written by anybody.
@@ -139,7 +165,8 @@ class Origin:
         portion = Portion(**{setting.name: facts.get(setting.name) for setting in fields(Portion)})
         canaries = Canaries(**{setting.name: facts.get(setting.name) for setting in fields(Canaries)})
         recipe, adopted = Recipe.from_dict(facts["recipe"]), facts.get("adopted")
-        origin = cls(source, recipe, facts["seed"], portion, canaries, adopted=adopted)
+        key = _key(folder, facts.get("pseudonyms"), pseudonyms)
+        origin = cls(source, recipe, facts["seed"], portion, canaries, adopted=adopted, key=key)
         if origin.data.sha256 != facts["data_sha256"]:
             wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
             raise DataError(
@@ -227,14 +254,25 @@ class Origin:
             "recipe": self.recipe.to_dict(),
             "seed": self.seed,
             "adopted": self.adopted,
+            "pseudonyms": None if self.key is None else self.key.check,
         }
 
     @cached_property
-    def _whole(self) -> sources.Data:
-        """The data as they are loaded, before anything was planned."""
+    def _named(self) -> sources.Data:
+        """The data as they are loaded, under their own names."""
         if self.loaded is not None:
             return self.loaded
         return sources.load_data(self.source, **asdict(self.portion), seed=self.seed)
+
+    @cached_property
+    def pseudonyms(self) -> Pseudonyms | None:
+        """What stands for the names of the data in everything that is written; None where they stand for themselves."""
+        return None if self.key is None else Pseudonyms(self.key, self._named)
+
+    @cached_property
+    def _whole(self) -> sources.Data:
+        """The data before anything was planned, by the names that are written."""
+        return self._named if self.pseudonyms is None else self.pseudonyms.data
 
     @cached_property
     def plan(self) -> Plan:

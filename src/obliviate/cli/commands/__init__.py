@@ -12,6 +12,8 @@ from obliviate.cli.commands import (
     project,
     references,
     registries,
+    run,
+    traces,
     train,
     unlearn,
 )
@@ -28,6 +30,8 @@ __all__ = [
     "project",
     "references",
     "registries",
+    "run",
+    "traces",
     "train",
     "unlearn",
 ]

@@ -14,6 +14,7 @@ from obliviate.cli.arguments import (
     Executor,
     Json,
     Out,
+    Pseudonyms,
     References,
     Request,
     Retrained,
@@ -66,6 +67,7 @@ def audit(
     workers: Workers = None,
     executor: Executor = None,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -82,7 +84,7 @@ def audit(
         cheap_attacks=cheap_attacks,
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         results = workspace.audit(
             references=references,
             retrained=retrained,

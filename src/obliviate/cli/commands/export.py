@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import Trust
+from obliviate.cli.arguments import Pseudonyms, Trust
 from obliviate.cli.printing.console import print_line
 
 
@@ -22,8 +22,9 @@ def export(
     /,
     *,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
 ) -> None:
     """Write the weights of a model under their plain names, for PyTorch without this package."""
     from obliviate.workspace import Workspace
 
-    print_line(f"Wrote {Workspace.open(folder, trust=trust).export(model, path)}")
+    print_line(f"Wrote {Workspace.open(folder, trust=trust, pseudonyms=pseudonyms).export(model, path)}")

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Request, Trust
+from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Pseudonyms, Request, Trust
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.printing.inspections import print_inspection
 from obliviate.cli.progress import progress
@@ -27,6 +27,7 @@ def inspect(
         float | None, Parameter(help="Learning rate of relearning; a tenth of the recipe's if left out.")
     ] = None,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -34,7 +35,7 @@ def inspect(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         results = workspace.inspect(retrained=retrained, request=request, epochs=epochs, learning_rate=learning_rate)
         place = workspace.place(request)
     if json_:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import PLAIN, ComputeOptions, Executor, Json, Out, References, Trust, Workers
+from obliviate.cli.arguments import PLAIN, ComputeOptions, Executor, Json, Out, Pseudonyms, References, Trust, Workers
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.progress import progress
 
@@ -22,6 +22,7 @@ def references(
     executor: Executor = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -31,7 +32,7 @@ def references(
     from obliviate.workspace import Workspace
 
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         pool = workspace.references(references, workers=workers, executor=opened_executor, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)
     pools = [

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Seed, Trust
+from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Pseudonyms, Seed, Trust
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.progress import progress
 from obliviate.cli.recipes import FASHION, USUAL, DataOptions, RecipeOptions
@@ -39,6 +39,7 @@ def train(
     ] = None,
     seed: Seed = 0,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -54,6 +55,7 @@ def train(
             progress=show_progress,
             portion=Portion(train_size=data.train_size, holdout_size=data.holdout_size),
             canaries=Canaries(coins=coins, noise=noise, noise_scale=noise_scale),
+            pseudonyms=pseudonyms,
         )
         if not json_:
             print_line(workspace.data.describe())

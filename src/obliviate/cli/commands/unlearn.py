@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Trust, configure, share_of
+from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Pseudonyms, Trust, configure, share_of
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.printing.unlearning import print_asked, print_effect, print_preview, print_tuning
 from obliviate.cli.progress import progress
@@ -81,6 +81,7 @@ def unlearn(
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
     ] = False,
     trust: Trust = False,
+    pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
@@ -98,7 +99,7 @@ def unlearn(
     if forget is None and with_copies:
         raise DataError("expected something to forget, to take copies of it along, got none; name it with --forget")
     with compute.used(), progress(quiet=json_ or dry_run) as show_progress:
-        workspace = Workspace.open(out, progress=show_progress, trust=trust)
+        workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         request: NewRequest | int | None = None if after is None else workspace.following(after)
         if forget is not None:
             request = NewRequest(forget=forget, after=after, with_copies=with_copies, unknown=unknown)

@@ -93,11 +93,13 @@ def test_figures_are_means_over_seeds_of_means_over_forget_sets(made: list[Path]
     for one in found.models:
         rows = [[m for m in results(where)["models"] if one.name in (m["name"], m["role"])] for where in made]
         aucs = [np.mean([m["attacks"]["rmia"]["ft"]["value"] for m in row]) for row in rows]
+        assert one.ft_auc is not None
         assert one.ft_auc.value == pytest.approx(np.mean(aucs))
         tests = [np.mean([m["test_accuracy_difference"]["value"] for m in row]) for row in rows]
         seeds = [np.mean(tests[:2]), np.mean(tests[2:])]
         half = student.ppf(0.975, 1) * np.std(seeds, ddof=1) / np.sqrt(2)
-        figure = one.test_accuracy
+        figure = one.test_accuracy_difference
+        assert figure is not None
         expected = (np.mean(seeds), np.mean(seeds) - half, np.mean(seeds) + half)
         assert (figure.value, figure.low, figure.high) == pytest.approx(expected)
         assert one.average_gap is not None
@@ -121,23 +123,27 @@ def test_forget_sets_that_all_seeds_share_are_drawn_once_for_all(made: list[Path
     pairs = [[pair(made[2 * seed + place], "gradient_ascent") for place in (0, 1)] for seed in (0, 1)]
     expected = hierarchical_bootstrap(pairs, crossed=True)
     limits = (100 * expected.value, 100 * expected.low, 100 * expected.high)
+    assert found is not None
     assert (found.value, found.low, found.high) == pytest.approx(limits)
     uneven = {one.name: one.ft_auc for one in compare(made[:3]).models}["gradient_ascent"]
     expected = hierarchical_bootstrap([pairs[0], pairs[1][:1]])
+    assert uneven is not None
     assert (uneven.low, uneven.high) == pytest.approx((100 * expected.low, 100 * expected.high))
 
 
 def test_one_seed_has_no_interval_over_seeds(made: list[Path]) -> None:
     found = compare(made[:2])
     for one in found.models:
-        assert one.test_accuracy.low is one.test_accuracy.high is one.test_accuracy.over is None
+        figure = one.test_accuracy_difference
+        assert figure is not None
+        assert figure.low is figure.high is figure.over is None
     assert found.notes == ("All audits are of the training seed 0: intervals say nothing of other seeds.",)
 
 
 def test_without_scores_intervals_are_over_seeds_alone(folders: list[Path]) -> None:
     place(folders[1]).scores.unlink()
     found = compare(folders)
-    assert {one.ft_auc.over for one in found.models} == {"seeds"}
+    assert {one.ft_auc and one.ft_auc.over for one in found.models} == {"seeds"}
     assert any(f"{folders[1]} was audited before scores were kept" in note for note in found.notes)
 
 
@@ -200,7 +206,7 @@ def test_the_command_prints_a_table_or_json(made: list[Path], capsys: pytest.Cap
         main([*arguments, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found == json.loads(json.dumps(compare(made).to_dict()))
-    assert found["schema"] == "obliviate.comparison/1"
+    assert found["schema"] == "obliviate.comparison/2"
     with pytest.raises(SystemExit, match="0"):
         main(arguments)
     text = capsys.readouterr().out
@@ -218,14 +224,26 @@ def test_a_comparison_shows_itself_in_a_few_lines_and_as_a_frame() -> None:
     alone = Figure(value=-1.25, low=None, high=None, over=None)
     models = (
         Compared(
-            name="amun", role="unlearned", audits=4, seeds=2, ft_auc=with_limits, average_gap=None, test_accuracy=alone
+            name="amun",
+            role="unlearned",
+            audits=4,
+            seeds=2,
+            ft_auc=with_limits,
+            average_gap=None,
+            forget_accuracy=None,
+            retain_accuracy=None,
+            test_accuracy=None,
+            test_accuracy_difference=alone,
+            seconds=None,
+            cost=None,
+            verdicts={"leaks": 4},
         ),
     )
     comparison = Comparison(seeds=(0, 1), audits=4, models=models, notes=("Intervals are coarse.",))
     assert repr(comparison) == "Comparison(4 audits, seeds 0, 1: amun)"
     assert str(comparison).splitlines() == [
-        "model  audits  seeds               FT-AUC  gap  test accuracy  role",
-        "amun        4      2  57.2 (55.0 to 59.5)                −1.2  unlearned",
+        "model  audits  seeds               FT-AUC  gap  test difference  cost %  verdicts",
+        "amun        4      2  57.2 (55.0 to 59.5)                  −1.2          4 × leaks",
         "",
         "Intervals are coarse.",
     ]

@@ -1,0 +1,312 @@
+"""A plan of many runs: data, a recipe, forget sets, methods with settings, and training seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Final
+
+from obliviate import membership, methods
+from obliviate.audit.inputs import AuditSettings
+from obliviate.errors import PlanError
+from obliviate.methods.base import Method
+from obliviate.methods.configuration import configured
+from obliviate.methods.retrain import Retrain
+from obliviate.plans.document import LARGEST, Table, listed, of_values, read
+from obliviate.training.recipe import Recipe
+from obliviate.workflow import check_margins
+from obliviate.workspace import evidence
+from obliviate.workspace.origin import TRUSTED
+
+TEACHERS: Final = 8
+MOST_DRAWS: Final = 10_000
+OPTIONS: Final = ("name", "label", "retain", "teachers", "tune", "budget")
+"""Fields of `[[method]]` that are no hyperparameters."""
+RANDOM: Final = "random:"
+OF_A_FOLDER: Final = ("coins", "noise")
+CHOSEN_BY_REFERENCES: Final = ("memorised:", "mislabelled:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgetSets:
+    """A rule that chooses what to forget (docs/forget.md), and how many sets it draws if it is a random one."""
+
+    rule: str
+    draws: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A method as it is set, under the name that it has in tables; the options are those of `Workspace.unlearn`."""
+
+    label: str
+    method: Method
+    retain: bool = True
+    teachers: int = 0
+    tune: int = 0
+    budget: float | None = None
+
+    @property
+    def facts(self) -> str:
+        """What tells it from all others, whatever it is called."""
+        return repr((self.method, self.retain, self.teachers, self.tune, self.budget))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Methods × settings × training seeds × forget sets, on one set of data and with one recipe.
+
+    `recipe` holds what `recipe_for` takes; "class_weights" may be "balanced". `data_seed` draws parts of the data and
+    forget sets, so that these are the same under every one of the `seeds`, which are those of trainings and methods.
+    There are so many `references`, for all runs together, and `retrained` models for each forget set and seed.
+
+    >>> plan = Plan.of({
+    ...     "seeds": [0, 1],
+    ...     "data": {"source": "digits"},
+    ...     "forget": [{"rule": "random:0.1", "draws": 2}],
+    ...     "method": [{"name": "fine_tune", "epochs": 1}, {"name": "fine_tune", "epochs": 2}],
+    ... })
+    >>> [trial.label for trial in plan.trials], plan.runs
+    (['fine_tune (epochs=1)', 'fine_tune (epochs=2)'], 8)
+    """
+
+    source: str
+    seeds: tuple[int, ...]
+    forget: tuple[ForgetSets, ...]
+    trials: tuple[Trial, ...]
+    train_size: int | None = None
+    holdout_size: int | None = None
+    data_seed: int = 0
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    references: int = 16
+    retrained: int = 3
+    audit: AuditSettings = field(default_factory=AuditSettings)
+    table: Table = field(default_factory=lambda: Table({}), repr=False, compare=False)
+
+    @property
+    def runs(self) -> int:
+        """How many times a method is run: every method with every forget set under every seed."""
+        return len(self.trials) * len(self.seeds) * sum(rule.draws for rule in self.forget)
+
+    @classmethod
+    def read(cls, path: Path | str, *, trust: bool = False) -> Plan:
+        """Read a plan from a file of TOML (docs/plans.md).
+
+        Paths in it are taken from the folder of the file. A model of your own that it names, "module:function", is
+        taken only with `trust`, or where the environment variable OBLIVIATE_TRUST names it.
+        Raises PlanError, with the line and the field, before any work.
+        """
+        path = Path(path)
+        table = read(path)
+        plan = cls._of(table, path.parent)
+        model = str(plan.recipe.get("model"))
+        if ":" in model and not trust and model not in os.environ.get(TRUSTED, "").split(","):
+            raise PlanError(
+                f"expected a model of this package, got {model!r:.200}, which {table.table('recipe').place('model')} "
+                f"names: running the plan runs that code. If you know it, say --trust, or set {TRUSTED} to its name"
+            )
+        return plan
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Plan:
+        """Make a plan of values as the file of one holds them; raises PlanError."""
+        return cls._of(of_values(values), Path())
+
+    @classmethod
+    def _of(cls, table: Table, folder: Path) -> Plan:
+        table.only("seeds", "references", "retrained", "data", "recipe", "audit", "forget", "method")
+        seeds = listed(table.values.get("seeds", [0]), "whole numbers", table, "seeds", _is_seed)
+        data = table.table("data", needed=True)
+        data.only("source", "train_size", "holdout_size", "seed")
+        counts = {"references": table.integer("references", 16), "retrained": table.integer("retrained", 3)}
+        with table.checked("references" if "references" in table.values else "retrained"):
+            evidence.check_counts(**counts)
+        plan = cls(
+            source=_source(data, folder),
+            seeds=tuple(seeds),
+            train_size=_size(data, "train_size"),
+            holdout_size=_size(data, "holdout_size"),
+            data_seed=data.integer("seed", 0),
+            recipe=_recipe(table.table("recipe")),
+            forget=tuple(map(_forget, table.tables("forget"))),
+            trials=_trials(table.tables("method")),
+            audit=_audit(table.table("audit")),
+            table=table,
+            **counts,
+        )
+        rules = [sets.rule for sets in plan.forget]
+        if len(set(rules)) < len(rules):
+            raise PlanError(
+                f"expected every rule for forget sets once, got {rules} in {table.place('forget')}; use draws for more"
+            )
+        for sets, entry in zip(plan.forget, table.tables("forget"), strict=True):
+            if sets.rule.startswith(CHOSEN_BY_REFERENCES):
+                with entry.checked("rule"):
+                    evidence.check_chosen(plan.references, retrained=plan.retrained)
+        return plan
+
+
+def _is_seed(value: object) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
+
+
+def _source(data: Table, folder: Path) -> str:
+    from obliviate.data.sources import BUILT_IN
+
+    source = data.text("source", None)
+    if source is None:
+        raise data.error("source", "a shipped set or a path", None, "name the data")
+    if source in BUILT_IN:
+        return source
+    if "\0" in source:
+        raise data.error("source", "a shipped set or a path", source)
+    return str((folder / source).absolute())
+
+
+def _size(data: Table, name: str) -> int | None:
+    size = data.integer(name, None)
+    if size is not None and size < 1:
+        raise data.error(name, "a whole number of 1 or more", size)
+    return size
+
+
+def _recipe(table: Table) -> dict[str, Any]:
+    known = ("options", *(field.name for field in fields(Recipe) if field.name != "model_options"))
+    table.only(*known)
+    kinds = {"model": "text", "options": "table", "class_weights": "weights"}
+    values: dict[str, Any] = {}
+    for name in table.values:
+        default = getattr(Recipe, name, None)
+        kind = kinds.get(name) or type(default).__name__
+        match kind:
+            case "text" | "str":
+                values[name] = table.text(name, None)
+            case "int":
+                values[name] = table.integer(name, None)
+            case "float":
+                values[name] = table.number(name, None)
+            case "table":
+                values[name] = dict(table.table(name).values)
+            case _:
+                weights = table.values[name]
+                if weights != "balanced":
+                    numbers = isinstance(weights, list) and all(type(weight) in {int, float} for weight in weights)
+                    if not numbers or not weights:
+                        raise table.error(name, '"balanced" or a list of numbers, one a class', weights)
+                    with table.checked(name):
+                        weights = Recipe(class_weights=tuple(weights)).class_weights
+                values[name] = weights
+        if name in {"optimizer", "schedule", "augmentation", "precision"} or kind in {"int", "float"}:
+            with table.checked(name):
+                Recipe(**{name: values[name]})
+    return values
+
+
+def _forget(table: Table) -> ForgetSets:
+    table.only("rule", "draws")
+    rule, draws = table.text("rule", None), table.integer("draws", 1)
+    if not rule:
+        raise table.error("rule", "a rule such as random:0.1", rule, "see docs/forget.md")
+    if not 1 <= draws <= MOST_DRAWS:
+        raise table.error("draws", f"from 1 to {MOST_DRAWS:,}", draws)
+    if draws > 1 and not rule.startswith(RANDOM):
+        raise table.error("draws", "1 for a rule that chooses the same samples each time", draws, "leave it out")
+    if rule in OF_A_FOLDER:
+        raise table.error("rule", "a rule that needs no folder", rule, "coins and noise are planned by `train`")
+    return ForgetSets(rule=rule, draws=draws)
+
+
+def _trials(tables: list[Table]) -> tuple[Trial, ...]:
+    trials = [_trial(table) for table in tables]
+    names = [str(table.values["name"]) for table in tables]
+    labelled: dict[str, Table] = {}
+    for place, (trial, table) in enumerate(zip(trials, tables, strict=True)):
+        label = trial.label or _label(trial, table, alone=names.count(names[place]) == 1)
+        if label in labelled or label in {"original", "retrained"}:
+            other = labelled[label].place() if label in labelled else "every plan"
+            raise PlanError(
+                f"expected methods with names of their own, got {label!r:.80} in {table.place('name')} and in {other}; "
+                "give one of them another label"
+            )
+        labelled[label] = table
+        trials[place] = Trial(**{**vars(trial), "label": label})
+    return tuple(trials)
+
+
+def _label(trial: Trial, table: Table, *, alone: bool) -> str:
+    said = {name: value for name, value in table.values.items() if name not in {"name", "label"}}
+    if alone or not said:
+        return trial.method.name
+    return f"{trial.method.name} ({', '.join(f'{name}={value}' for name, value in said.items())})"
+
+
+def _trial(table: Table) -> Trial:
+    from obliviate.references.plan import check_count
+
+    name = table.text("name", None)
+    if name is None:
+        raise table.error("name", "the name of a method", None, "see `obliviate methods`")
+    settings = {key: value for key, value in table.values.items() if key not in OPTIONS}
+    with table.checked("name"):
+        cls = methods.find(name)
+    if cls is Retrain:
+        raise table.error("name", "a method beside retraining", name, "retrained models are made for every plan")
+    for setting, value in settings.items():
+        with table.checked(setting):
+            configured(cls, {setting: value})
+    with table.checked():
+        method = configured(cls, settings)
+    tune, teachers = table.integer("tune", 0), table.integer("teachers", None)
+    if "teachers" in method.needs:
+        teachers = TEACHERS if teachers is None else teachers
+    if teachers:
+        with table.checked("teachers"):
+            check_count(teachers)
+        if "teachers" not in method.needs and not tune:
+            raise table.error(
+                "teachers", "of a method that learns from teachers, or is tuned", teachers, "leave it out"
+            )
+    if tune < 0:
+        raise table.error("tune", "0 or more trials", tune)
+    budget = _budget(table)
+    if tune and budget is not None:
+        raise table.error("budget", "alone, or tune", table.values["budget"], "leave out one")
+    label = table.text("label", "")
+    return Trial(
+        label=label, method=method, retain=table.truth("retain", True), teachers=teachers or 0, tune=tune, budget=budget
+    )
+
+
+def _budget(table: Table) -> float | None:
+    value = table.values.get("budget")
+    if value is None:
+        return None
+    share = value
+    if isinstance(value, str):
+        digits = value.removesuffix("%")
+        number = digits.replace(".", "", 1)
+        share = float(digits) / (100 if digits != value else 1) if number.isascii() and number.isdecimal() else None
+    if type(share) not in {int, float} or not 0 < float(share or 0) <= 1:
+        raise table.error("budget", 'a share of a retraining such as "15%" or 0.15', value)
+    return float(share or 0)
+
+
+def _audit(table: Table) -> AuditSettings:
+    table.only("margin", "utility_margin", "attacks", "cheap_attacks")
+    margin, utility = table.number("margin", None), table.number("utility_margin", 3.0)
+    names = table.values.get("attacks", [])
+    if names:
+        names = listed(names, "names of attacks", table, "attacks", lambda name: isinstance(name, str))
+    with table.checked("attacks"):
+        attacks = (*membership.usual(), *(membership.find(name)() for name in names))
+        settings = AuditSettings(
+            attacks=attacks,
+            margin=None if margin is None else margin / 100,
+            utility_margin=utility / 100,
+            cheap_attacks=table.truth("cheap_attacks", False),
+        )
+    with table.checked("margin" if margin is not None else "utility_margin"):
+        check_margins(settings)
+    return settings
