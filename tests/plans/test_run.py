@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from obliviate import workflow
-from obliviate.audit import audit
+from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, PlanError, TrainingError, WorkspaceError
@@ -21,7 +21,7 @@ from obliviate.requests.manifest import read_manifest
 @pytest.fixture(autouse=True)
 def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of the time of an audit, and no part of a plan."""
-    monkeypatch.setattr(audit, "PERMUTATIONS", (1, 1))
+    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def values(rows: Path) -> dict[str, Any]:
 def done(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plans") / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit, "PERMUTATIONS", (1, 1))
+        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
         run_plan(Plan.of(values), folder=folder, workers=0)
     return folder
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from obliviate.audit import audit
+from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.data.samples import Samples
 from obliviate.errors import WorkspaceError
@@ -31,7 +31,7 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
     data = root / "rows.npz"
     np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit, "PERMUTATIONS", (1, 1))
+        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
         work = Workspace.create(root / "run", source=str(data), recipe=tiny_recipe, seed=0)
         work.train()
         served = work.unlearn(GradientAscent(learning_rate=0.01), request=NewRequest(forget=FIRST))
@@ -93,7 +93,7 @@ def test_after_a_purge_nothing_holds_or_knows_them(folder: Path) -> None:
 
 def test_the_model_that_serves_goes_on_after_a_purge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     purge(folder, keep=["references"])
-    monkeypatch.setattr(audit, "PERMUTATIONS", (1, 1))
+    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
     work = Workspace.open(folder)
     third = work.unlearn(
         GradientAscent(learning_rate=0.01),
