@@ -75,4 +75,5 @@ def test_the_command_line_draws_a_part_and_tells_what_was_left_out(
         facts = json.loads(said)
         assert (facts["train"], facts["notes"]) == (59, [note])
     else:
-        assert said.startswith(f"note: {note}\nTrained on 59 samples ")
+        assert said.startswith("59 rows of 4 numbers in [0, 1], 2 classes (0, 1)\n")
+        assert f"\nnote: {note}\nTrained on 59 samples " in said

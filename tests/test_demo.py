@@ -26,4 +26,4 @@ def test_the_whole_path_is_gone_in_order(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert [asked.args[0].name for asked in workspace.unlearn.call_args_list] == [
         "fine_tune", "gradient_ascent", "amun", "never_seen"
     ]  # fmt: skip
-    assert workspace.audit.call_args.kwargs["command"] == "obliviate demo --seed 3"
+    assert workspace.audit.call_args.kwargs["report"].command == "obliviate demo --seed 3"

@@ -27,7 +27,7 @@ from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain
-from obliviate.references import jobs
+from obliviate.references import completion
 from obliviate.report import html
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -36,6 +36,9 @@ from pages import PAGES, ROOT, Block, Command, blocks, commands, is_of_an_exampl
 ELSEWHERE = {
     "README.md": "test_readme.py",  # on a project of the reader's
     "docs/tutorials/write-your-own-method.md": "test_plugin.py",  # with the package installed
+    "docs/huggingface.md": "test_huggingface_page.py",  # without the warnings of other packages
+    "docs/pandas.md": "test_pandas_page.py",
+    "docs/notebooks.md": "test_notebooks_page.py",
 }
 """Pages whose code is run by tests of their own."""
 
@@ -177,7 +180,7 @@ def console(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Console:
     # Processes would each import torch, and pages of audits are drawn in tests/report.
-    monkeypatch.setattr(jobs, "_workers", lambda job, asked, executor: 0)
+    monkeypatch.setattr(completion, "_workers", lambda job, asked, executor: 0)
     monkeypatch.setattr(html, "render", lambda results: f"<!doctype html><title>{results.data.name}</title>")
 
     def cli(*arguments: object) -> tuple[int, str, str]:

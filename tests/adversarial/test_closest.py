@@ -1,3 +1,4 @@
+import copy
 import importlib
 import warnings
 from collections.abc import Callable
@@ -347,7 +348,7 @@ def test_boundary_is_about_as_close_as_attacks_of_several_times_its_gradients(
     factor: float,
 ) -> None:
     x, y = correct
-    counted = Counted(original).eval()
+    counted = Counted(copy.deepcopy(original)).eval().requires_grad_(False)
     victim = foolbox.PyTorchModel(counted, bounds=(0, 1), device="cpu")
     _, clipped, success = getattr(foolbox.attacks, attack)(**options)(victim, x, y, epsilons=None)
     theirs = torch.where(success, (clipped - x).flatten(1).norm(dim=1), torch.inf)

@@ -12,9 +12,9 @@ from obliviate.errors import DataError
 
 
 def table(folder: Path, owners: list[str], settings: str = "") -> Path:
-    """A table with a row an owner and a number of the row, in a folder of its own."""
+    """A table with a row an owner and a quantity that no two rows share, in a folder of its own."""
     folder.mkdir(exist_ok=True)
-    rows = [f"{owner},{place},{place % 2}" for place, owner in enumerate(owners)]
+    rows = [f"{owner},{place / 4},{place % 2}" for place, owner in enumerate(owners)]
     (folder / "people.csv").write_text("\n".join(["person,size,label", *rows]))
     (folder / "data.toml").write_text(f'path = "people.csv"\ntarget = "label"\nowner = "person"\n{settings}')
     return folder
@@ -154,7 +154,7 @@ def test_owners_of_a_test_part_that_are_not_one_a_sample_are_refused(tmp_path: P
 
 def test_a_test_table_of_its_own_keeps_its_owners(tmp_path: Path):
     table(tmp_path, [f"p{i % 20}" for i in range(60)], 'test = "more.csv"\n')
-    (tmp_path / "more.csv").write_text("person,size,label\np3,7.5,1\nq,8.5,0\np3,9.5,1")
+    (tmp_path / "more.csv").write_text("person,size,label\np3,7.4,1\nq,8.4,0\np3,9.4,1")
     data = load_data(tmp_path)
     assert data.owners["test"].tolist() == ["p3", "q", "p3"]
     assert data.unseen_of(data.ids_of("p3"))["test"].tolist() == data.test.ids[[0, 2]].tolist()

@@ -7,7 +7,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 
 
 def test_the_example_of_a_description_runs_as_written(capsys: pytest.CaptureFixture[str]):
-    example = next(one for one in re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL))
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    example = next(block for block in blocks if "data.toml" in block)
     exec(compile(example, str(PAGE), "exec"), {})
     assert capsys.readouterr().out.splitlines() == [
         "classification ('high', 'low') ('age', 'town=Oslo', 'town=Rome')",

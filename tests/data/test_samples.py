@@ -483,6 +483,7 @@ def test_a_lazy_dataset_is_read_once_for_its_ids_its_copies_and_its_targets(own_
     ids = [f"{place}" for place in range(20)] if own_ids else None
     samples = Samples.from_dataset(dataset, ids=ids, in_memory=False)
     again = 0 if own_ids else 24  # what tells whether it is steady
+    again += 1  # the first one says what an item is
     assert dataset.reads == 20 + again
     assert len(samples.inputs) == 20
     assert samples.targets.tolist() == [0, 1] * 10
@@ -496,4 +497,5 @@ def test_inputs_of_any_float_have_ids_and_a_hash(dtype: torch.dtype):
     x, y = torch.rand(4, 3).to(dtype), torch.arange(4) % 2
     samples = Samples.from_tensors(x, y)
     assert len(set(samples.ids.tolist())) == 4
-    assert samples.sha256 != Samples.from_tensors(x.float(), y, ids=samples.ids).sha256
+    same = samples.sha256 == Samples.from_tensors(x.float(), y, ids=samples.ids).sha256
+    assert same is (dtype is torch.bfloat16)  # which numpy does not know: it is held as float32

@@ -290,6 +290,6 @@ def test_bytes_in_one_part_and_large_numbers_in_another_are_refused(tmp_path: Pa
 
 def test_targets_of_other_shapes_in_other_parts_are_refused(tmp_path: Path) -> None:
     x, y = np.zeros((4, 2), dtype=np.float32), np.arange(4) % 2
-    np.savez(tmp_path / "rows.npz", train_x=x, train_y=y[:, None], test_x=x + 1, test_y=y)
-    with pytest.raises(DataError, match="expected targets of one shape, got"):
+    np.savez(tmp_path / "rows.npz", train_x=x, train_y=np.stack([y, y], axis=1), test_x=x + 1, test_y=y)
+    with pytest.raises(DataError, match="expected one class number a sample in train_y, got int64 of shape"):
         load_data(tmp_path / "rows.npz")

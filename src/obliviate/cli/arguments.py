@@ -56,6 +56,22 @@ Executor = Annotated[
 ]
 
 
+def written(type_: Any, tokens: Sequence[Token]) -> Any:
+    """Read an option as cyclopts does, but whole numbers only as they are, none rounded and none beyond 64 bits.
+
+    Raises ValueError, of which cyclopts tells with the option's name.
+    """
+    if {type_, *get_args(type_)} <= {int, type(None)} and tokens:
+        text = tokens[0].value.strip()
+        digits = text.removeprefix("-").removeprefix("+")
+        if not (digits.isascii() and digits.isdecimal()):
+            raise ValueError(f"expected a whole number, got {text[:60]!r}; write it in digits alone.")
+        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
+            raise ValueError(f"expected a number of at most {LARGEST:,}, got {text[:60]}; write a smaller one.")
+        return int(text)
+    return convert(type_, tokens)
+
+
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ComputeOptions:
@@ -68,9 +84,11 @@ class ComputeOptions:
         Literal["auto", "bfloat16", "float32"],
         Parameter(help="Number format of trainings; auto is what the recipe says, or what the device is fast at."),
     ] = "auto"
-    loader_workers: Annotated[int, Parameter(help="Processes that read samples which are not held in memory.")] = 0
+    loader_workers: Annotated[
+        int, Parameter(converter=written, help="Processes that read samples which are not held in memory.")
+    ] = 0
     evaluation_batch: Annotated[
-        int, Parameter(help="Samples that a model is asked about at once where nothing is trained.")
+        int, Parameter(converter=written, help="Samples that a model is asked about at once where nothing is trained.")
     ] = 500
 
     def used(self) -> AbstractContextManager[object]:
@@ -86,22 +104,6 @@ PLAIN: Final = ComputeOptions()
 
 
 LARGEST: Final = 2**63 - 1
-
-
-def written(type_: Any, tokens: Sequence[Token]) -> Any:
-    """Read an option as cyclopts does, but whole numbers only as they are, none rounded and none beyond 64 bits.
-
-    Raises ValueError, of which cyclopts tells with the option's name.
-    """
-    if {type_, *get_args(type_)} <= {int, type(None)} and tokens:
-        text = tokens[0].value.strip()
-        digits = text.removeprefix("-").removeprefix("+")
-        if not (digits.isascii() and digits.isdecimal()):
-            raise ValueError(f"expected a whole number, got {text[:60]!r}; write it in digits alone.")
-        if len(digits) > len(str(LARGEST)) or int(digits) > LARGEST:
-            raise ValueError(f"expected a number of at most {LARGEST:,}, got {text[:60]}; write a smaller one.")
-        return int(text)
-    return convert(type_, tokens)
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from cyclopts import Parameter
 
-from obliviate.cli.arguments import json_object, weights_of
+from obliviate.cli.arguments import json_object, weights_of, written
 from obliviate.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -37,9 +37,12 @@ class DataOptions:
             "a data.toml, a plain text (docs/data.md)."
         ),
     ] = "fashion_mnist_5k"
-    train_size: Annotated[int | None, Parameter(help="Train on a random part of this many samples.")] = None
+    train_size: Annotated[
+        int | None, Parameter(converter=written, help="Train on a random part of this many samples.")
+    ] = None
     holdout_size: Annotated[
-        int | None, Parameter(help="Hold out this many training samples, for methods that need unseen ones.")
+        int | None,
+        Parameter(converter=written, help="Hold out this many training samples, for methods that need unseen ones."),
     ] = None
 
 
@@ -67,7 +70,9 @@ class RecipeOptions:
             "be given."
         ),
     ] = "{}"
-    epochs: Annotated[int | None, Parameter(help="Passes over the training set; 20, of transformers fewer.")] = None
+    epochs: Annotated[
+        int | None, Parameter(converter=written, help="Passes over the training set; 20, of transformers fewer.")
+    ] = None
     optimizer: Annotated[
         str | None, Parameter(help="sgd (with momentum), adam or adamw, as for transformers, or one of torch.optim.")
     ] = None
@@ -79,7 +84,7 @@ class RecipeOptions:
     ] = None
     momentum: Annotated[float | None, Parameter(help="Momentum of sgd; 0.9 if left out.")] = None
     weight_decay: Annotated[float | None, Parameter(help="Weight decay; 0.0005 if left out.")] = None
-    batch_size: Annotated[int | None, Parameter(help="Samples per step; 64 if left out.")] = None
+    batch_size: Annotated[int | None, Parameter(converter=written, help="Samples per step; 64 if left out.")] = None
     schedule: Annotated[
         str | None,
         Parameter(help="Learning-rate schedule: one_cycle if left out, constant, linear, cosine, step and others."),
@@ -99,9 +104,12 @@ class RecipeOptions:
         ),
     ] = None
     shards: Annotated[
-        int | None, Parameter(help="Parts of the data with a model each, whose votes are averaged (sisa).")
+        int | None,
+        Parameter(converter=written, help="Parts of the data with a model each, whose votes are averaged (sisa)."),
     ] = None
-    slices: Annotated[int | None, Parameter(help="Parts of each shard, with a checkpoint after each (sisa).")] = None
+    slices: Annotated[
+        int | None, Parameter(converter=written, help="Parts of each shard, with a checkpoint after each (sisa).")
+    ] = None
     train_function: Annotated[
         str | None,
         Parameter(

@@ -171,9 +171,9 @@ class Ground:
             for place, forget in enumerate(sets):
                 ids = ids_sha256(sorted(forget.chosen.ids))
                 words = f"{seed}-{_word(forget.rule)}-{forget.draw + 1}"
+                named = [name(f"retrained-{words}-{k + 1}", "retrained", ids, seed, k) for k in range(plan.retrained)]
                 retrained = [
-                    Cell(name(f"retrained-{words}-{k + 1}", "retrained", ids, seed, k), "retrained", seed, place, k)
-                    for k in range(plan.retrained)
+                    Cell(id_, "retrained", seed, place, k, needs=(original.id,)) for k, id_ in enumerate(named)
                 ]
                 yield from retrained
                 needs = (original.id, *(cell.id for cell in retrained))
