@@ -98,8 +98,8 @@ class _Unlearner(BaseEstimator, ABC):
         """
         index = _index_of(X) if ids is None else None
         X, y = validate_data(self, X, y, dtype=np.float32)
-        given = range(len(X)) if ids is None else ids
-        names = as_ids(map(str, given), what="ids") if index is None else _unique(index)
+        row_names = range(len(X)) if ids is None else ids
+        names = as_ids(map(str, row_names), what="ids") if index is None else _unique(index)
         if len(names) != len(X):
             raise DataError(f"expected one id a row, got {len(names)} ids for {len(X)} rows; leave no row out")
         self._learn_targets(y)
@@ -199,8 +199,8 @@ class _Unlearner(BaseEstimator, ABC):
             )
         forget = self._samples(X, y, ids=self._forgotten_in(X))
         unseen = self._samples(X_unseen, y_unseen, prefix="unseen")
-        known = forget.joined(self.samples_)
-        experiment = Experiment(self.task_, self.recipe_, known, unseen, seed=self.seed_)
+        trained = forget.joined(self.samples_)
+        experiment = Experiment(self.task_, self.recipe_, trained, unseen, seed=self.seed_)
         pool = train_references(experiment, folder=folder, models=models, workers=0)
         candidate = TrainedModel.given(self.model_, self.task_, role="unlearned", name=type(self).__name__)
         return audit_models(experiment, [candidate], Split(forget, self.samples_), pool)

@@ -59,4 +59,4 @@ def whole(make_pool: Make, tmp_path_factory: pytest.TempPathFactory) -> Referenc
 
 @pytest.fixture
 def job(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> Job:
-    return Members(tiny_recipe, three_classes, tiny, 1, "name", True, 4)
+    return Members(tiny_recipe, three_classes, tiny, 1, ("name",), True, 4)

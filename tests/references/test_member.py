@@ -20,7 +20,8 @@ from obliviate.training.run import silent
 def test_a_member_is_a_function_of_its_number_and_the_seed(
     job: Job, whole: ReferencePool, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    model, seconds = job.model(2, folder=tmp_path, progress=silent)
+    ((name, model, seconds),) = job.models_of(2, work={"name": tmp_path}, progress=silent)
+    assert name == "name"
     record = read_record(whole.folder, "member", 2, whole.fingerprint)
     stored = read_member(whole.folder, 2, record.weights_sha256, tiny_recipe)
     assert weights_sha256(model) == weights_sha256(stored)

@@ -3,7 +3,8 @@
 import copy
 import json
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -126,13 +127,13 @@ def test_every_reference_forgets_what_it_has_of_the_request_and_of_as_many_unsee
         tiny_recipe,
         parts.population,
         three_classes,
-        recording,
+        [recording],
         forget=parts.split.forget.ids,
         unseen=parts.unseen.ids,
         folder=tmp_path / "shadows",
         seed=3,
         workers=0,
-    )
+    )[0]
     request = set(parts.split.forget.ids.tolist())
     held_out = set(shadows.ids[~shadows.forget].tolist())
     assert set(shadows.ids[shadows.forget].tolist()) == request
@@ -308,7 +309,109 @@ def test_an_executor_makes_the_same_shadows(pool: ReferencePool, make: Make, tmp
     np.testing.assert_array_equal(np.stack(list(here.logits)), np.stack(list(there.logits)))
 
 
+Several = Callable[..., list[ShadowPool]]
+
+
+@pytest.fixture
+def make_several(parts: Parts, three_classes: Classification, tiny_recipe: Recipe) -> Several:
+    """Shadows of this request by several methods."""
+
+    def make_several(pool: ReferencePool, methods: Sequence[Method], **options: Any) -> list[ShadowPool]:
+        experiment = Experiment(three_classes, tiny_recipe, parts.train, parts.unseen)
+        unlearnings = {
+            str(number): workflow.shadow_unlearning(experiment, [(parts.split, method)])
+            for number, method in enumerate(methods)
+        }
+        return list(workflow.train_shadows_by_each(experiment, pool, unlearnings, **options).values())
+
+    return make_several
+
+
+METHODS = FineTune(epochs=1), GradientAscent(epochs=1), Retrain()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["in this process", "by an executor"])
+def test_shadows_by_several_methods_are_those_by_each_and_read_every_reference_once(
+    elsewhere: bool,
+    pool: ReferencePool,
+    make: Make,
+    make_several: Several,
+    at_once: Executor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    separate = [make(pool, method, folder=tmp_path / "separate") for method in METHODS]
+    reads = counted_reads(monkeypatch)
+    makers: dict[str, Any] = {"executor": at_once} if elsewhere else {"workers": 0}
+    together = make_several(pool, METHODS, folder=tmp_path / "together", **makers)
+    assert dict(reads) == dict.fromkeys(pool.weights, 1)
+    for ours, theirs in zip(together, separate, strict=True):
+        assert ours.fingerprint == theirs.fingerprint
+        np.testing.assert_array_equal(np.stack(list(ours.logits)), np.stack(list(theirs.logits)))
+        assert {path.name for path in ours.folder.iterdir()} == {path.name for path in theirs.folder.iterdir()}
+
+
+def counted_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often the weights of each reference are read from now on."""
+    reads: Counter[Path] = Counter()
+
+    def counted(path: Path) -> dict[str, torch.Tensor]:
+        reads[path] += 1
+        return load_file(path)
+
+    monkeypatch.setattr("obliviate.references.member.load_file", counted)
+    return reads
+
+
+def test_shadows_that_are_there_are_not_made_again_beside_those_by_another_method(
+    pool: ReferencePool, make: Make, make_several: Several
+) -> None:
+    make(pool, METHODS[0])
+    before = made(pool.folder)
+    make_several(pool, METHODS, workers=0)
+    after = made(pool.folder)
+    assert {name: after[name] for name in before} == before
+    assert len(after) == len(METHODS) * len(before)
+
+
+def test_an_interrupted_making_by_several_methods_goes_on_with_the_method_that_it_stopped_in(
+    pool: ReferencePool, make_several: Several, tmp_path: Path, interrupt: Callable[..., list[int]]
+) -> None:
+    methods = FineTune(epochs=1), FineTune(epochs=3)
+    whole = make_several(pool, methods, folder=tmp_path / "whole", workers=0)
+    epochs = interrupt(7)  # the second epoch of the second method, on the second reference
+    with pytest.raises(KeyboardInterrupt):
+        make_several(pool, methods, folder=tmp_path / "resumed", workers=0)
+    resumed = make_several(pool, methods, folder=tmp_path / "resumed", workers=0)
+    assert epochs == [4 * MEMBERS + 1]
+    for ours, theirs in zip(resumed, whole, strict=True):
+        np.testing.assert_array_equal(np.stack(list(ours.logits)), np.stack(list(theirs.logits)))
+
+
+def test_models_of_one_method_as_it_is_set_share_their_shadows(pool: ReferencePool, make_several: Several) -> None:
+    first, second = make_several(pool, [FineTune(epochs=1)] * 2, workers=0)
+    assert first.folder == second.folder
+    assert len(made(pool.folder)) == 1 + 2 * MEMBERS
+
+
 # ------------------------------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize("forgotten", [[], [range(8), range(8, 16)]], ids=["none", "two forget sets"])
+def test_shadows_of_no_request_or_of_several_are_refused(
+    forgotten: list[range], pool: ReferencePool, parts: Parts, three_classes: Classification, tiny_recipe: Recipe
+) -> None:
+    experiment = Experiment(three_classes, tiny_recipe, parts.train, parts.unseen)
+    unlearnings = {
+        str(rows): workflow.shadow_unlearning(
+            experiment, [(Split.of(parts.train, forget=parts.train.ids[list(rows)]), FineTune())]
+        )
+        for rows in forgotten
+    }
+    count = len(forgotten)
+    with pytest.raises(AuditError, match=f"expected unlearnings of one forget set, got {count} forget sets of {count}"):
+        workflow.train_shadows_by_each(experiment, pool, unlearnings, workers=0)
+    assert not (pool.folder / "shadows").exists()
 
 
 @pytest.fixture

@@ -222,9 +222,8 @@ def state(folder: Path) -> dict[str, bytes]:
 
 @forks
 def test_killed_before_any_change_to_a_file_the_next_command_ends_the_same(
-    tmp_path: Path, keep: Keep, monkeypatch: pytest.MonkeyPatch, unchecked: None
+    tmp_path: Path, keep: Keep, unchecked: None
 ) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # a kill is no power cut
     life(tmp_path / "whole", keep)
     kills = 0
     for change in range(1, 1000):

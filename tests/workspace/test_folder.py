@@ -1,6 +1,6 @@
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +16,18 @@ from obliviate._util.locks import held
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import Chosen, Rule
 from obliviate.data.samples import Samples
-from obliviate.errors import AuditError, CheckpointError, DataError, MethodError, RecipeError, WorkspaceError
+from obliviate.data.split import Split
+from obliviate.errors import (
+    AuditError,
+    CheckpointError,
+    DataError,
+    MethodError,
+    RecipeError,
+    TrainingError,
+    WorkspaceError,
+)
 from obliviate.experiment import Experiment
-from obliviate.methods.base import settle
+from obliviate.methods.base import Method, settle
 from obliviate.methods.fine_tune import FineTune
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.methods.retrain import Retrain
@@ -526,14 +535,14 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     begin: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, bool]] = []
-    train_shadows = workflow.train_shadows
+    shadow_unlearning = workflow.shadow_unlearning
 
-    def recorded(*given: Any, **options: Any) -> Any:
-        split, method = given[2][-1]
+    def recorded(experiment: Experiment, requests: Sequence[tuple[Split, Method]], **options: Any) -> Any:
+        split, method = requests[-1]
         asked.append((repr(method), split.retain is not None))
-        return train_shadows(*given, **options)
+        return shadow_unlearning(experiment, requests, **options)
 
-    monkeypatch.setattr(workflow, "train_shadows", recorded)
+    monkeypatch.setattr(workflow, "shadow_unlearning", recorded)
     work = begin()
     work.choose("random:0.5")
     work.unlearn(FineTune(epochs=2, learning_rate=0.03))
@@ -597,6 +606,27 @@ def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin
     )
     assert all("ulira" not in one["attacks"] for one in values["models"])
     assert not list(cut.folder.rglob("shadow-*"))
+
+
+def test_a_method_that_fails_on_references_takes_the_shadows_of_no_other(
+    begin: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlearn = workflow.ShadowUnlearning.__call__
+
+    def failing(self: workflow.ShadowUnlearning, *arguments: Any, **options: Any) -> Any:
+        if isinstance(self.method, FineTune):
+            raise TrainingError("expected finite outputs, got NaN; lower the learning rate")
+        return unlearn(self, *arguments, **options)
+
+    monkeypatch.setattr(workflow.ShadowUnlearning, "__call__", failing)
+    work = begin()
+    work.choose("random:0.5")
+    work.unlearn(FineTune(epochs=1))
+    work.unlearn(ASCENT)
+    values = work.audit(references=6, retrained=2, shadows=True, workers=0).to_dict()
+    (note,) = values["notes"]
+    assert note.startswith("fine_tune was audited without U-LiRA, for it has no shadows: expected finite outputs")
+    assert {model["name"] for model in values["models"] if "ulira" in model["attacks"]} == {"gradient_ascent"}
 
 
 def test_models_of_one_name_are_told_apart(begin: Open) -> None:
@@ -869,14 +899,14 @@ def test_shadows_of_a_later_request_go_through_the_requests_before(
     work = served_twice(begin)
     work.unlearn(FineTune(epochs=1), retain=True)
     asked: list[tuple[Any, ...]] = []
-    train_shadows = workflow.train_shadows
+    shadow_unlearning = workflow.shadow_unlearning
 
-    def recorded(*given: Any, **options: Any) -> Any:
-        *before, (ids, method) = [(split.forget.ids.tolist(), repr(method)) for split, method in given[2]]
+    def recorded(experiment: Experiment, requests: Sequence[tuple[Split, Method]], **options: Any) -> Any:
+        *before, (ids, method) = [(split.forget.ids.tolist(), repr(method)) for split, method in requests]
         asked.append((method, ids, before))
-        return train_shadows(*given, **options)
+        return shadow_unlearning(experiment, requests, **options)
 
-    monkeypatch.setattr(workflow, "train_shadows", recorded)
+    monkeypatch.setattr(workflow, "shadow_unlearning", recorded)
     values = work.audit(references=16, retrained=2, shadows=True, workers=0).to_dict()
     first, second = ([f"s{one:02d}" for one in places] for places in (range(5), range(5, 10)))
     scale = Scale.of(work.recipe)

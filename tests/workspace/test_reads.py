@@ -9,6 +9,8 @@ import pytest
 
 from obliviate.data.samples import Samples
 from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.gradient_ascent import GradientAscent
+from obliviate.references import member
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
@@ -28,14 +30,31 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
     return counts
 
 
-def test_no_command_reads_the_weights_of_a_model_twice(
-    tmp_path: Path, tiny: Samples, tiny_recipe: Recipe, reads: Counter[Path]
-) -> None:
+@pytest.fixture
+def reference_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
+    """How often each file of a reference's weights was read."""
+    counts: Counter[Path] = Counter()
+
+    def counted(path: Path) -> Any:
+        counts[path] += 1
+        return load_file(path)
+
+    load_file = member.load_file
+    monkeypatch.setattr(member, "load_file", counted)
+    return counts
+
+
+@pytest.fixture
+def work(tmp_path: Path, tiny: Samples, tiny_recipe: Recipe) -> Workspace:
     batch, path = tiny.everything(), tmp_path / "rows.npz"
     x, y = batch.x.numpy(), batch.y.numpy()
     np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=tiny.ids[:40])
     work = Workspace.create(tmp_path / "run", source=str(path), recipe=tiny_recipe, seed=0)
     work.train()
+    return work
+
+
+def test_no_command_reads_the_weights_of_a_model_twice(work: Workspace, reads: Counter[Path]) -> None:
     first = work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.2"))
     work.retrained(2)
     commands = {
@@ -49,3 +68,15 @@ def test_no_command_reads_the_weights_of_a_model_twice(
         command()
         assert reads, name
         assert max(reads.values()) == 1, (name, reads)
+
+
+def test_an_audit_with_shadows_of_several_models_reads_every_reference_once(
+    work: Workspace, reference_reads: Counter[Path]
+) -> None:
+    work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.2"))
+    work.unlearn(GradientAscent(epochs=1))
+    work.unlearn(FineTune(epochs=1), seed=1)
+    references = 6
+    results = work.audit(references=references, retrained=2, shadows=True, workers=0)
+    assert sum("ulira" in model.attacks for model in results.models) == 3
+    assert list(reference_reads.values()) == [1] * references

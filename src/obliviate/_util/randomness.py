@@ -1,4 +1,4 @@
-"""The global random states of Python, numpy and torch, which a check must leave as they were."""
+"""The global random states of Python, numpy and torch: how torch's are seeded, and how all are given back."""
 
 from __future__ import annotations
 
@@ -8,6 +8,32 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+
+def seed_generators(seed: int) -> None:
+    """Seed torch's generators, of the processor and of every accelerator.
+
+    Where there is no accelerator, `torch.manual_seed` would keep a call for each kind of them, with a text of the whole
+    stack, for as long as the process lives; that takes longer than a step of a small model.
+
+    >>> with undisturbed():
+    ...     seed_generators(0)
+    ...     first = torch.rand(2)
+    ...     seed_generators(0)
+    ...     bool(first.equal(torch.rand(2)))
+    True
+    """
+    if has_accelerator():
+        torch.manual_seed(seed)
+    else:
+        torch.default_generator.manual_seed(seed)
+
+
+def has_accelerator() -> bool:
+    """Whether torch has another device here than the processor."""
+    if hasattr(torch, "accelerator"):  # from torch 2.6 on, and for every kind
+        return torch.accelerator.is_available()
+    return torch.cuda.is_available() or torch.backends.mps.is_available() or torch.xpu.is_available()
 
 
 @contextmanager

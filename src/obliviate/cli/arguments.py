@@ -166,9 +166,9 @@ def configure(cls: type[Any], assignments: Sequence[str]) -> Any:
     for text in assignments:
         name, equals, value = text.partition("=")
         if not equals or name not in fields:
-            known = ", ".join(fields) or "none"
+            hyperparameters = ", ".join(fields) or "none"
             raise MethodError(
-                f"expected NAME=VALUE with a hyperparameter of {cls.name} ({known}), got {text!r}; correct it"
+                f"expected NAME=VALUE with a hyperparameter of {cls.name} ({hyperparameters}), got {text!r}; correct it"
             )
         try:
             parsed = json.loads(value)

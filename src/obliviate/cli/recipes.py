@@ -132,30 +132,30 @@ class RecipeOptions:
         if named and not trust:
             code, place = next(iter(named.items()))
             raise RecipeError(f"expected --trust for {code!r}, which {place} names, got none: its code is run; add it")
-        given = self._given()
+        options = self._given()
         settings: dict[str, Any] = {} if file is None else dict(file.settings)
-        if unknown and not {*settings, *given} - {"model", "augmentation"}:
-            given["train"] = "unknown"
-        make = partial(self._make, settings | given)
+        if unknown and not {*settings, *options} - {"model", "augmentation"}:
+            options["train"] = "unknown"
+        make = partial(self._make, settings | options)
         return make if file is None else lambda data: file.used(partial(make, data))
 
     def _given(self) -> dict[str, Any]:
         """The fields that options set."""
-        given = {name: value for name in PLAIN if (value := getattr(self, name)) is not None}
+        options = {name: value for name in PLAIN if (value := getattr(self, name)) is not None}
         if self.model is not None:
-            given["model"] = self.model
+            options["model"] = self.model
         if self.train_function is not None:
-            given["train"] = self.train_function
+            options["train"] = self.train_function
         if self.optimizer_options is not None:
-            given["optimizer_options"] = json_object(self.optimizer_options)
+            options["optimizer_options"] = json_object(self.optimizer_options)
         if self.milestones is not None:
             try:
-                given["milestones"] = tuple(int(epoch) for epoch in self.milestones.split(","))
+                options["milestones"] = tuple(int(epoch) for epoch in self.milestones.split(","))
             except ValueError as error:
                 raise RecipeError(
                     f"expected epochs with commas between them (100,150), got {self.milestones!r}; correct --milestones"
                 ) from error
-        return given
+        return options
 
     def _make(self, settings: dict[str, Any], data: Data) -> Recipe:
         from obliviate.training.defaults import recipe_for

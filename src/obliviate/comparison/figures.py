@@ -193,26 +193,26 @@ def combined(outcomes: Sequence[Outcome], *, title: str = "", notes: Sequence[st
     """
     order = {"original": 0, "retrained": 1, "unlearned": 2}
     audits = {(outcome.seed, outcome.forget) for outcome in outcomes}
-    said, models = [], []
+    remarks, models = [], []
     rows: dict[str, Role] = {outcome.name: outcome.role for outcome in outcomes}
     for name, role in sorted(rows.items(), key=lambda row: order[row[1]]):
         having = [outcome for outcome in outcomes if outcome.name == name]
         if len(having) < len(audits):
-            said.append(f"{name} is in {len(having)} of the {len(audits)} audits.")
+            remarks.append(f"{name} is in {len(having)} of the {len(audits)} audits.")
         if reasons := Counter(outcome.failed for outcome in having if outcome.failed):
             listed = "; ".join(f"{count} × {reason}" for reason, count in reasons.items())
-            said.append(f"{name} came to nothing in {sum(reasons.values())} of {len(having)} audits: {listed}")
+            remarks.append(f"{name} came to nothing in {sum(reasons.values())} of {len(having)} audits: {listed}")
         models.append(_compared(name, role, having))
     seeds = tuple(sorted({seed for seed, _ in audits}))
-    said += notes
+    remarks += notes
     if len(seeds) == 1:
-        said.append(f"All audits are of the training seed {seeds[0]}: intervals say nothing of other seeds.")
+        remarks.append(f"All audits are of the training seed {seeds[0]}: intervals say nothing of other seeds.")
     elif len(seeds) < ENOUGH:
-        said.append(
+        remarks.append(
             f"With {len(seeds)} training seeds intervals are coarse, and those of FT-AUC too narrow: in simulation "
             "95 % covered 80 % at 3 seeds and 90 % at 5."
         )
-    return Comparison(seeds=seeds, audits=len(audits), models=tuple(models), notes=tuple(said), title=title)
+    return Comparison(seeds=seeds, audits=len(audits), models=tuple(models), notes=tuple(remarks), title=title)
 
 
 def _compared(name: str, role: Role, outcomes: Sequence[Outcome]) -> Compared:
@@ -226,10 +226,10 @@ def _compared(name: str, role: Role, outcomes: Sequence[Outcome]) -> Compared:
         means = []
         for group in groups:
             values = [[figure(model) for model in outcome.models] for outcome in group]
-            known = [[value for value in models if value is not None] for models in values]
-            if any(len(some) < len(models) for some, models in zip(known, values, strict=True)):
+            measured = [[value for value in models if value is not None] for models in values]
+            if any(len(some) < len(models) for some, models in zip(measured, values, strict=True)):
                 return None
-            means.append(float(np.mean([np.mean(models) for models in known])))
+            means.append(float(np.mean([np.mean(models) for models in measured])))
         return _student(means) if means else None
 
     attacks = {id(model): outcome.attack for outcome in outcomes for model in outcome.models}

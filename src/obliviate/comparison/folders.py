@@ -158,11 +158,11 @@ def _check(audits: Sequence[_Audit]) -> None:
                     f"expected every training seed with a forget set once, got {other.folder} and {audit.folder} with "
                     "the same; leave one out"
                 )
-    known: dict[str, tuple[Any, Path]] = {}
+    settings: dict[str, tuple[Any, Path]] = {}
     for audit in audits:
         for model in audit.results.models:
             setting = audit.settings.get(model.weights_sha256, model.method)
-            before, where = known.setdefault(_row(model), (setting, audit.folder))
+            before, where = settings.setdefault(_row(model), (setting, audit.folder))
             if setting != before:
                 raise WorkspaceError(
                     f"expected {model.name} with the same settings everywhere, got {before} in {where} and "

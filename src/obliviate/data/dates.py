@@ -48,8 +48,8 @@ def are_dates(texts: Sequence[str]) -> bool:
     >>> are_dates(["31.12.2019", ""]), are_dates(["31.12.2019", "soon"]), are_dates(["2019"])
     (True, False, False)
     """
-    known = [text.strip() for text in texts if text.strip() not in EMPTY]
-    return bool(known) and all(any(form.fullmatch(text) for form in (*CLEAR, EITHER, SHORT)) for text in known)
+    written = [text.strip() for text in texts if text.strip() not in EMPTY]
+    return bool(written) and all(any(form.fullmatch(text) for form in (*CLEAR, EITHER, SHORT)) for text in written)
 
 
 def read_column(name: str, texts: Sequence[str]) -> Dates:
@@ -61,11 +61,11 @@ def read_column(name: str, texts: Sequence[str]) -> Dates:
     >>> read_column("day", ["03/04/2020", "25/04/2020", ""]).instants.astype("datetime64[D]").tolist()[0]
     datetime.date(2020, 4, 3)
     """
-    known = [text.strip() for text in dict.fromkeys(texts) if text.strip() not in EMPTY]
-    if short := next((text for text in known if SHORT.fullmatch(text)), None):
+    written = [text.strip() for text in dict.fromkeys(texts) if text.strip() not in EMPTY]
+    if short := next((text for text in written if SHORT.fullmatch(text)), None):
         raise DataError(f"expected dates with the whole year in column {name!r}, got {short!r}; {REMEDY}")
     day_first = None
-    if either := [match for text in known if (match := EITHER.fullmatch(text))]:
+    if either := [match for text in written if (match := EITHER.fullmatch(text))]:
         days = any(int(match["first"]) > 12 for match in either)
         months = any(int(match["second_"]) > 12 for match in either)
         if days == months:
@@ -75,7 +75,7 @@ def read_column(name: str, texts: Sequence[str]) -> Dates:
                 f"({either[0][0]!r}); {REMEDY}"
             )
         day_first = days
-    instants = {text: _instant(text, day_first, f"in column {name!r}") for text in known}
+    instants = {text: _instant(text, day_first, f"in column {name!r}") for text in written}
     values = [instants.get(text.strip(), np.datetime64("NaT", "us")) for text in texts]
     return Dates(np.array(values, dtype="datetime64[us]"), day_first)
 
@@ -103,7 +103,7 @@ def read_constant(text: str, day_first: bool | None) -> np.datetime64 | None:
 
 
 def _instant(text: str, day_first: bool | None, where: str) -> np.datetime64:
-    match = next(found for form in (*CLEAR, EITHER) if (found := form.fullmatch(text)))
+    match = next(matched for form in (*CLEAR, EITHER) if (matched := form.fullmatch(text)))
     parts = match.groupdict()
     if "first" in parts:
         day, month = (parts["first"], parts["second_"]) if day_first else (parts["second_"], parts["first"])

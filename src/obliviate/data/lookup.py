@@ -137,8 +137,8 @@ def look_up(
 
 def check_unknown(unknown: str) -> None:
     """Refuse a way of dealing with unknown names that there is not; raises DataError."""
-    if unknown not in (known := get_args(Unknown)):
-        raise DataError(f"expected unknown names to be dealt with by {' or '.join(known)}, got {unknown!r}; choose one")
+    if unknown not in (ways := get_args(Unknown)):
+        raise DataError(f"expected unknown names to be dealt with by {' or '.join(ways)}, got {unknown!r}; choose one")
 
 
 def _by_spelling(names: Iterable[str]) -> dict[str, list[str]]:

@@ -191,8 +191,8 @@ def values(name: str, column: np.ndarray) -> str:
     """
     entries = plain(column)
     if entries.dtype.kind in "uif":
-        known = entries[~np.isnan(entries)]
-        return f"{name} is {known.min():g} … {known.max():g}" if len(known) else f"{name} is unknown everywhere"
+        present = entries[~np.isnan(entries)]
+        return f"{name} is {present.min():g} … {present.max():g}" if len(present) else f"{name} is unknown everywhere"
     distinct, counts = np.unique(entries, return_counts=True)
     most = [f"{distinct[i]} ({counts[i]})" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
     return f"{name} is {', '.join(most)}" + (f" and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else "")

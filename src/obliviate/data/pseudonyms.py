@@ -116,8 +116,8 @@ class Pseudonyms:
         columns = list(self.named.owners.values())
         if self.named.owner is not None:
             columns.append(self.named.metadata[self.named.owner])
-        known = {str(name) for column in columns for name in named_owners(column)}
-        return {name: self.key.of("owner", name) for name in known if name != NOBODY}
+        names = {str(name) for column in columns for name in named_owners(column)}
+        return {name: self.key.of("owner", name) for name in names if name != NOBODY}
 
     @cached_property
     def data(self) -> Data:
@@ -142,12 +142,13 @@ class Pseudonyms:
         hide = self.key.of
         kind, _, _ = text.partition(":")
         rule = chosen.rule if kind in {"random", "class", "ids"} else f"{kind} {hide('rule', chosen.rule)}"
-        known = {**self.owners, **self.ids}
+        pseudonyms = {**self.owners, **self.ids}
         asked = [
             {
                 **entry,
-                "asked": known.get(entry["asked"]) or hide("asked", entry["asked"]),
-                "found": known.get(entry["found"]) or ("" if not entry["found"] else hide("asked", entry["found"])),
+                "asked": pseudonyms.get(entry["asked"]) or hide("asked", entry["asked"]),
+                "found": pseudonyms.get(entry["found"])
+                or ("" if not entry["found"] else hide("asked", entry["found"])),
             }
             for entry in chosen.asked
         ]

@@ -50,8 +50,8 @@ class Reading:
         if item is not None and (names or label is not None):
             raise DataError("expected item= or the names of fields, got both; leave one out")
         if bool(names) != (label is not None):
-            given, missing = ("inputs", "label") if names else ("label", "inputs")
-            raise DataError(f"expected inputs= and label= together, got {given}= alone; name {missing}= too")
+            named, missing = ("inputs", "label") if names else ("label", "inputs")
+            raise DataError(f"expected inputs= and label= together, got {named}= alone; name {missing}= too")
         if limit is not None and limit < 1:
             raise DataError(f"expected a limit of at least 1 sample, got {limit}; leave it out to read everything")
         return cls(inputs=names, label=label, item=item, limit=limit)

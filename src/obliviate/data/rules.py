@@ -176,8 +176,8 @@ def owner(*names: str) -> Rule:
 def _owners(among: Among, names: Sequence[str], *, listed: bool = False) -> tuple[Chosen, Lookup]:
     """Every training sample of the owners of these names, and what became of the names."""
     column = plain(among.owners).astype(np.str_)
-    known = np.unique(column[column != NOBODY]).tolist()
-    lookup = look_up(names, known, among.owners_elsewhere, listed=listed, heading=among.owner or "")
+    owners = np.unique(column[column != NOBODY]).tolist()
+    lookup = look_up(names, owners, among.owners_elsewhere, listed=listed, heading=among.owner or "")
     wanted = lookup.checked(f"owners, in column {among.owner!r},", among.unknown, samples=len(among.train))
     ids = among.train.ids[np.isin(column, wanted)].tolist()
     if not ids:
@@ -263,15 +263,15 @@ def class_ids(train: Samples, label: int | str, names: Sequence[str] = ()) -> Id
         raise DataError(
             f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
         )
-    known = dict(zip(*(tensor.tolist() for tensor in labels.unique(return_counts=True)), strict=True))
-    chosen = _class_number(label, list(known), names)
+    counts = dict(zip(*(tensor.tolist() for tensor in labels.unique(return_counts=True)), strict=True))
+    chosen = _class_number(label, list(counts), names)
     if chosen is None:
-        called = {value: class_name(value, names) for value in known}
-        (first, count), *others = known.items()
+        called = {value: class_name(value, names) for value in counts}
+        (first, count), *others = counts.items()
         listed = [f"{called[first]} with {count} samples", *(f"{called[value]} with {n}" for value, n in others)][
             :SHOWN
         ]
-        more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+        more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
         raise DataError(
             f"expected a class of the training set ({', '.join(listed)}{more}), got {label!r}; name one of them"
         )
@@ -288,18 +288,18 @@ def class_name(number: int, names: Sequence[str]) -> str:
     return name if name == str(number) else f"{name} (number {number})"
 
 
-def _class_number(label: int | str, known: Sequence[int], names: Sequence[str]) -> int | None:
+def _class_number(label: int | str, labels: Sequence[int], names: Sequence[str]) -> int | None:
     """The class of the training set that is called so, None if there is none."""
     if not isinstance(label, int):
-        called = {names[number]: number for number in known if 0 <= number < len(names)}
-        if found := look_up([str(label)], called).found:
-            return called[found[0]]
+        called = {names[number]: number for number in labels if 0 <= number < len(names)}
+        if matches := look_up([str(label)], called).found:
+            return called[matches[0]]
         folded = [number for name, number in called.items() if spelling(name).casefold() == spelling(label).casefold()]
         if len(folded) == 1:
             return folded[0]
-    numbers = {str(number): number for number in known}
-    found = look_up([str(label)], numbers).found
-    return numbers[found[0]] if found else None
+    numbers = {str(number): number for number in labels}
+    matches = look_up([str(label)], numbers).found
+    return numbers[matches[0]] if matches else None
 
 
 def targets(train: Samples) -> Shaped[Tensor, " n ..."]:
@@ -394,12 +394,12 @@ def _class(label: str) -> Rule:
 
 def _owner(names: str) -> Rule:
     def chosen(among: Among) -> Chosen:
-        known = set(plain(among.owners).astype(np.str_).tolist())
-        whole = names in known  # a name may have a comma in it
+        owners = set(plain(among.owners).astype(np.str_).tolist())
+        whole = names in owners  # a name may have a comma in it
         if names.startswith("@") and not whole:
             elsewhere = (str(name) for part in among.owners_elsewhere.values() for name in part)
             headings = [among.owner or "", "owner"]
-            listed = read_names(names[1:], known=known | set(elsewhere), headings=headings)
+            listed = read_names(names[1:], known=owners | set(elsewhere), headings=headings)
             chosen, lookup = _owners(among, listed, listed=True)
             count = len(lookup.found)
             return replace(
@@ -414,8 +414,8 @@ def _owner(names: str) -> Rule:
 def _file(name: str) -> Rule:
     def chosen(among: Among) -> Chosen:
         elsewhere = (str(sample_id) for part in among.elsewhere.values() for sample_id in part)
-        known = {*map(str, among.train.ids.tolist()), *elsewhere}
-        listed = read_names(name, known=known, headings=["id", "ids"])
+        ids = {*map(str, among.train.ids.tolist()), *elsewhere}
+        listed = read_names(name, known=ids, headings=["id", "ids"])
         return _looked_up(among, listed, f"ids from {located(name)[0].name}", listed=True)
 
     return Rule(f"@{name}", chosen)

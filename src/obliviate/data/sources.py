@@ -130,10 +130,10 @@ class Data:
         name = self.owner if column is None else column
         if name is None or name not in self.metadata:
             got = "data without an owner" if name is None else repr(name)
-            known = (
+            expected = (
                 f"a column of {', '.join(self.metadata)}" if self.metadata else "data with columns beside the samples"
             )
-            raise DataError(f"expected {known}, got {got}; name ids instead, or see docs/data.md on owners")
+            raise DataError(f"expected {expected}, got {got}; name ids instead, or see docs/data.md on owners")
         if name == self.owner:  # whose names are told to nobody
             return self.train.ids[np.isin(self.train.ids, owner(value).choose(self.among()).ids)]
         return self.train.ids[with_value(name, self.metadata[name], value)]
@@ -219,8 +219,8 @@ BUILT_IN: Final[dict[str, Callable[[int], Contents]]] = {
 def _data(name: str, contents: Contents, train_size: int | None, holdout_size: int | None, seed: int) -> Data:
     _check(contents)
     arrays, kind, tokens = contents.arrays, contents.kind, contents.vocabulary is not None
-    limits, told = _range(contents)
-    classes, notes = contents.classes, [*contents.notes, *told]
+    limits, range_notes = _range(contents)
+    classes, notes = contents.classes, [*contents.notes, *range_notes]
     if classes is None and contents.targets is not None and kind == "classification":
         classes = len(contents.targets.names)
     if classes is None:

@@ -66,8 +66,8 @@ class Table:
     def column(self, name: str) -> Shaped[np.ndarray, " n"]:
         """Return the cells of one column; raises DataError for a name that the table does not have."""
         if name not in self.columns:
-            known = ", ".join(self.columns)
-            raise DataError(f"expected a column of {self.name} ({known}), got {name!r}; correct the name")
+            columns = ", ".join(self.columns)
+            raise DataError(f"expected a column of {self.name} ({columns}), got {name!r}; correct the name")
         return self.columns[name]
 
     def take(self, rows: Int[np.ndarray, " rows"]) -> Table:
@@ -176,22 +176,22 @@ class TableEncoder:
         columns: list[NumberColumn | CategoryColumn] = []
         constant, gaps, counting = [], [], []
         for name, cells in table.columns.items():
-            given = [cell for cell in cells if cell not in missing]
+            present = [cell for cell in cells if cell not in missing]
             numbers = None
             if name not in categorical:
-                given, numbers = _as_numbers(given, missing)
+                present, numbers = _as_numbers(present, missing)
             if numbers is None and name not in categorical:
                 _refuse_odd(name, cells, missing, table)
-            if len(set(given)) + (len(given) < len(cells) and numbers is None) <= 1 or (
+            if len(set(present)) + (len(present) < len(cells) and numbers is None) <= 1 or (
                 numbers is not None and float(np.std(numbers)) == 0
             ):
                 constant.append(name)
             elif numbers is not None:
                 columns.append(NumberColumn(name, float(np.mean(numbers)), float(np.std(numbers))))
-                if _counts_rows(name, given, len(cells)):
+                if _counts_rows(name, present, len(cells)):
                     counting.append(repr(name))
-                if len(given) < len(cells):
-                    gaps.append(f"{name} ({len(cells) - len(given)} of {len(cells)})")
+                if len(present) < len(cells):
+                    gaps.append(f"{name} ({len(cells) - len(present)} of {len(cells)})")
             else:
                 columns.append(_categories(name, cells, missing, table.name))
         if not columns:
@@ -214,8 +214,8 @@ class TableEncoder:
                 x[:, start] = self._standardised(column, cells, table)
             else:
                 places = self._places(column, cells, table)
-                known = np.flatnonzero(places >= 0)
-                x[known, start + places[known]] = 1
+                rows = np.flatnonzero(places >= 0)
+                x[rows, start + places[rows]] = 1
             start += width
         return x
 
@@ -229,9 +229,9 @@ class TableEncoder:
         return (values - column.mean) / column.std
 
     def _places(self, column: CategoryColumn, cells: Shaped[np.ndarray, " n"], table: Table) -> Int[np.ndarray, " n"]:
-        known = {category: place for place, category in enumerate(column.categories)}
+        numbers = {category: place for place, category in enumerate(column.categories)}
         named = [LACKING if cell in self.missing else cell for cell in cells]
-        places = np.array([known.get(category, -1) for category in named])
+        places = np.array([numbers.get(category, -1) for category in named])
         if self.unseen_categories == "refuse" and len(unseen := np.flatnonzero(places < 0)):
             row = int(unseen[0])
             raise DataError(
@@ -292,13 +292,13 @@ def _notes(constant: Sequence[str], counting: Sequence[str], gaps: Sequence[str]
     return tuple(notes)
 
 
-def _as_numbers(given: list[str], missing: Sequence[str]) -> tuple[list[str], list[float] | None]:
+def _as_numbers(cells: list[str], missing: Sequence[str]) -> tuple[list[str], list[float] | None]:
     """The cells of a column that say something, and their numbers; None where they are none."""
-    known = [cell for cell in given if not _is_word(cell, missing)]
-    numbers = _numbers(known)
-    if given and not known:  # of words alone, which may be categories
-        return given, None
-    return (given, None) if numbers is None else (known, numbers)
+    numeric = [cell for cell in cells if not _is_word(cell, missing)]
+    numbers = _numbers(numeric)
+    if cells and not numeric:  # of words alone, which may be categories
+        return cells, None
+    return (cells, None) if numbers is None else (numeric, numbers)
 
 
 def _is_word(cell: str, missing: Sequence[str]) -> bool:
@@ -306,35 +306,35 @@ def _is_word(cell: str, missing: Sequence[str]) -> bool:
     return tuple(missing) == MISSING and cell.lower() in WORDS
 
 
-def _counts_rows(name: str, given: Sequence[str], rows: int) -> bool:
+def _counts_rows(name: str, cells: Sequence[str], rows: int) -> bool:
     """Whether a column of numbers seems to be a row number of pandas, or another name of each row."""
     if INDEX.fullmatch(name):
         return True
-    return rows >= ROWS and len(set(given)) == rows and all(cell.isdecimal() for cell in given)
+    return rows >= ROWS and len(set(cells)) == rows and all(cell.isdecimal() for cell in cells)
 
 
 def _refuse_odd(name: str, cells: Shaped[np.ndarray, " n"], missing: Sequence[str], table: Table) -> None:
     """Refuse columns that look like something else than categories, though not every cell is a number."""
-    given = [cell for cell in cells if cell not in missing and not _is_word(cell, missing)]
+    present = [cell for cell in cells if cell not in missing and not _is_word(cell, missing)]
     where, remedy = f"in column {name!r} of {table.name}", f'say `categorical = ["{name}"]` if these are categories'
-    numbers = {cell for cell in given if _number(cell) is not None}
-    share = sum(cell in numbers for cell in given) / max(len(given), 1)
-    commas = [cell for cell in given if COMMA.fullmatch(cell)]
-    if len(commas) == len(given) and len(set(given)) >= ENOUGH and any("," in cell for cell in given):
+    numbers = {cell for cell in present if _number(cell) is not None}
+    share = sum(cell in numbers for cell in present) / max(len(present), 1)
+    commas = [cell for cell in present if COMMA.fullmatch(cell)]
+    if len(commas) == len(present) and len(set(present)) >= ENOUGH and any("," in cell for cell in present):
         raise DataError(
             f'expected numbers with a decimal point {where}, got such as {commas[0]!r}; say `decimal = ","` in the '
             f"data.toml, or {remedy}"
         )
     if share >= NEARLY and len(numbers) >= ENOUGH:
-        row = next(place for place, cell in enumerate(cells) if cell in given and cell not in numbers)
+        row = next(place for place, cell in enumerate(cells) if cell in present and cell not in numbers)
         words = ", ".join(f'"{word}"' for word in [*missing, cells[row]])
         raise DataError(
             f"expected finite numbers {where}, as most cells are, got {cells[row]!r} in line {table.lines[row]}; "
             f"correct it, say `missing = [{words}]` if no value is meant, or {remedy}"
         )
-    if len(set(given)) > MOST_DATES and are_dates(given):
+    if len(set(present)) > MOST_DATES and are_dates(present):
         raise DataError(
-            f"expected numbers or categories {where}, got dates such as {given[0]!r}; list the column under `drop` "
+            f"expected numbers or categories {where}, got dates such as {present[0]!r}; list the column under `drop` "
             f"(conditions can ask for it all the same), make numbers of it, or {remedy}"
         )
     if len(cells) >= ROWS and len(set(cells)) == len(cells):

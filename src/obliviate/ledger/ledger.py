@@ -435,16 +435,16 @@ class Ledger:
 
 
 def _submit(connection: Connection, chain: Chain, submission: Submission, days: float) -> Receipt:
-    known = connection.execute(
+    earlier = connection.execute(
         select(requests.c.number, requests.c.state, requests.c.content).where(requests.c.key == submission.key)
     ).first()
-    if known is not None:
-        if known.content != submission.content:
+    if earlier is not None:
+        if earlier.content != submission.content:
             raise LedgerError(
-                f"expected a key of this request's own, got that of request {known.number}, which asks for something "
+                f"expected a key of this request's own, got that of request {earlier.number}, which asks for something "
                 "else; choose another --key"
             )
-        return Receipt(known.number, known.state, new=False)
+        return Receipt(earlier.number, earlier.state, new=False)
     if (before := _forgotten_by(connection, submission.samples)) is not None:
         return Receipt(before, "done", new=False, forgotten=True)
     chain.requests += 1

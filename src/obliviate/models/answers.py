@@ -35,9 +35,9 @@ def tensor_of(output: object, *, of: str = "the model") -> Tensor:
     got = type(output).__name__
     if isinstance(output, Mapping):
         tensors = {name: value for name, value in output.items() if isinstance(value, Tensor)}
-        known = next((name for name in KEYS if name in tensors), None)
-        if known is not None or len(tensors) == 1:
-            return tensors[known] if known is not None else next(iter(tensors.values()))
+        key = next((name for name in KEYS if name in tensors), None)
+        if key is not None or len(tensors) == 1:
+            return tensors[key] if key is not None else next(iter(tensors.values()))
         got = f"{got} of {', '.join(map(repr, tensors)) or 'no tensor'}"
     elif isinstance(output, tuple | list) and output:
         if isinstance(output[0], Tensor | tuple | list | Mapping):

@@ -34,7 +34,8 @@ class Block(nn.Module):
         """Attend to the positions that are `present`; every row must have one."""
         mask = None if present is None else present[:, None, None, :]
         query, key, value = (
-            one.unflatten(2, (self.heads, -1)).transpose(1, 2) for one in self.attention(self.norm1(x)).chunk(3, dim=2)
+            part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for part in self.attention(self.norm1(x)).chunk(3, dim=2)
         )
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=self.causal)
         x = x + self.projection(mixed.transpose(1, 2).flatten(2))
@@ -46,11 +47,11 @@ def small(model: nn.Module) -> None:
 
     The draws are those of torch's global generator.
     """
-    for one in model.modules():
-        if isinstance(one, (nn.Linear, nn.Embedding)):
-            nn.init.normal_(one.weight, std=0.02)
-        if isinstance(one, nn.Linear) and one.bias is not None:
-            nn.init.zeros_(one.bias)
+    for module in model.modules():
+        if isinstance(module, (nn.Linear, nn.Embedding)):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def masked(

@@ -10,9 +10,9 @@ def kaiming(model: nn.Module) -> None:
 
     The last linear layer keeps torch's default. The draws are those of torch's global generator.
     """
-    for one in model.modules():
-        if isinstance(one, nn.Conv2d):
-            nn.init.kaiming_normal_(one.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(one, nn.BatchNorm2d):
-            nn.init.ones_(one.weight)
-            nn.init.zeros_(one.bias)
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

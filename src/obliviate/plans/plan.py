@@ -173,8 +173,8 @@ def _size(data: Table, name: str) -> int | None:
 
 
 def _recipe(table: Table) -> dict[str, Any]:
-    known = ("options", *(field.name for field in fields(Recipe) if field.name != "model_options"))
-    table.only(*known)
+    keys = ("options", *(field.name for field in fields(Recipe) if field.name != "model_options"))
+    table.only(*keys)
     kinds = {"model": "text", "options": "table", "class_weights": "weights"}
     values: dict[str, Any] = {}
     for name in table.values:
@@ -236,10 +236,10 @@ def _trials(tables: list[Table]) -> tuple[Trial, ...]:
 
 
 def _label(trial: Trial, table: Table, *, alone: bool) -> str:
-    said = {name: value for name, value in table.values.items() if name not in {"name", "label"}}
-    if alone or not said:
+    settings = {name: value for name, value in table.values.items() if name not in {"name", "label"}}
+    if alone or not settings:
         return trial.method.name
-    return f"{trial.method.name} ({', '.join(f'{name}={value}' for name, value in said.items())})"
+    return f"{trial.method.name} ({', '.join(f'{name}={value}' for name, value in settings.items())})"
 
 
 def _trial(table: Table) -> Trial:

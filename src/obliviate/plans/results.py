@@ -77,9 +77,9 @@ def results(bench: Bench) -> PlanResults:
     tables = []
     for asked in plan.forget:
         of_rule = [cell for cell in audits if sets[cell.forget].rule == asked.rule]
-        found = [outcome for cell in of_rule for outcome in outcomes[cell.id]]
-        tables.append(combined(found, title=asked.rule))
-    failed = sum(bool(outcome.failed) for found in outcomes.values() for outcome in found)
+        judged = [outcome for cell in of_rule for outcome in outcomes[cell.id]]
+        tables.append(combined(judged, title=asked.rule))
+    failed = sum(bool(outcome.failed) for of_cell in outcomes.values() for outcome in of_cell)
     return PlanResults(tables=tuple(tables), cells=len(cells), failed=failed)
 
 

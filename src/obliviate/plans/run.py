@@ -297,10 +297,10 @@ def _by_executor(executor: Executor, bench: Bench, report: Callable[[], None]) -
                     result.cancel()
 
 
-def _wait(given: list[tuple[Cell, Pending]], report: Callable[[], None]) -> None:
+def _wait(pending: list[tuple[Cell, Pending]], report: Callable[[], None]) -> None:
     while True:
-        waiting = [cell for cell, result in given if not result.done()]
-        for cell, result in given:
+        waiting = [cell for cell, result in pending if not result.done()]
+        for cell, result in pending:
             if result.done():
                 try:
                     result.result()

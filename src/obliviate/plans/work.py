@@ -68,7 +68,7 @@ class Bench:
             open_ids = {cell.id for cell in missing}
             moved = False
             for cell in missing:
-                if open_ids.isdisjoint(cell.needs) and self.one(cell):
+                if open_ids.isdisjoint(cell.needs) and self.work_on(cell):
                     moved = True
                     open_ids.discard(cell.id)
                     report()
@@ -76,7 +76,7 @@ class Bench:
                 self.progress("cells", len(cells) - len(missing), len(cells))
                 time.sleep(TICK)
 
-    def one(self, cell: Cell) -> bool:
+    def work_on(self, cell: Cell) -> bool:
         """Make a cell, and tell whether it is done; another process may be at work on it."""
         with _claimed(self.folder / WORK / f"{cell.id}.lock") as mine:
             if not mine:
@@ -154,8 +154,8 @@ class Bench:
 
     def _ground_of(self, cell: Cell) -> _Audited:
         key = cell.seed, cell.forget
-        for known, audited in self._audited:
-            if known == key:
+        for seed_and_set, audited in self._audited:
+            if seed_and_set == key:
                 return audited
         models = {other.id: other for other in self.cells if other.id in cell.needs}
         first, *others = (self._model(models[id_]) for id_ in cell.needs)
@@ -232,11 +232,13 @@ class Bench:
             raise AuditError(f"{error} (in {cell.id})") from error
         by_id = [np.argsort(samples.ids) for samples in (audited.split.forget, audited.experiment.unseen)]
         rows = []
-        for found in result.models:
-            if model is not None and found.name != name:
+        for audited_model in result.models:
+            if model is not None and audited_model.name != name:
                 continue
-            scores = [part[order].tolist() for part, order in zip(result.scores[found.name], by_id, strict=True)]
-            rows.append({"model": found.model_dump(mode="json", by_alias=True), "scores": scores})
+            scores = [
+                part[order].tolist() for part, order in zip(result.scores[audited_model.name], by_id, strict=True)
+            ]
+            rows.append({"model": audited_model.model_dump(mode="json", by_alias=True), "scores": scores})
         return rows
 
 
@@ -325,5 +327,5 @@ def work_elsewhere(folder: str, sha256: str, cell: str = "", parent: int | None 
             bench.all(report=lambda: stop_if_unwanted("", 0, 1))
             return
         named = next(other for other in bench.cells if other.id == cell)
-        if not bench.one(named):
+        if not bench.work_on(named):
             raise PlanError(f"expected {cell} to be free, got it at work in another process; wait for that")

@@ -127,9 +127,9 @@ class Config:
         >>> Config(source="digits").action("leaks"), Config(source="digits").action("consistent with retraining")
         ('next', 'promote')
         """
-        for known in VERDICTS:
-            if verdict.startswith(known):
-                return self.policy.get(known, "next")
+        for prefix in VERDICTS:
+            if verdict.startswith(prefix):
+                return self.policy.get(prefix, "next")
         return "promote"
 
 
@@ -266,8 +266,8 @@ def _read_key(read: dict[str, Any], table: str, key: str, value: Any, lines: _Li
     elif table == "method" and isinstance(value, dict):
         read["settings"][key] = value
     elif key not in RULES[table]:
-        known = ", ".join([*RULES[table], *(VERDICTS if table == "policy" else ())])
-        raise lines.refuse(table, key, f"a key of {known}", key)
+        keys = ", ".join([*RULES[table], *(VERDICTS if table == "policy" else ())])
+        raise lines.refuse(table, key, f"a key of {keys}", key)
     else:
         name, fits, expected = RULES[table][key]
         if not fits(value):

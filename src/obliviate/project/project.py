@@ -86,9 +86,9 @@ class Project:
         must not be there yet. Raises ProjectError where it is, and for what cannot be.
         """
         path = folder / FILE
-        given = [name for name, value in (("source", source), ("model", model), ("owner", owner)) if value]
+        options = [name for name, value in (("source", source), ("model", model), ("owner", owner)) if value]
         if path.exists():
-            if given or methods:
+            if options or methods:
                 raise ProjectError(
                     f"expected no {FILE} in {folder}, to write what was given, got one; change it there, and repeat "
                     "the command without options"
@@ -181,8 +181,8 @@ class Project:
             raise ProjectError(f"expected a key of 1 to 1,000 letters, got {len(key)}; choose another --key")
         if isinstance(what, str) and (what.startswith(RULES) or what in PLAIN_RULES):
             digest = self.pseudonyms.of("key", key if key is not None else f"rule {what}")
-            known = self._sealed_before(digest, what)
-            submission = Submission("rule", digest, sealed=known or self.pseudonyms.seal(what))
+            sealed = self._sealed_before(digest, what)
+            submission = Submission("rule", digest, sealed=sealed or self.pseudonyms.seal(what))
             return Submitted(self.ledger.submit(submission, days=self.config.days), ())
         if not self.ledger.indexed:
             raise ProjectError(
@@ -311,8 +311,8 @@ class Project:
         kept = [entry for entry in Requests(self.workspace).models() if entry.id.startswith(model) and model]
         kept = [entry for entry in kept if entry.id == model] or kept
         if len(kept) != 1:
-            known = ", ".join(entry.id for entry in kept) or "`obliviate status --out run` lists them"
-            raise ProjectError(f"expected the id of a model, got {model!r:.80}, which {len(kept)} have; {known}")
+            ids = ", ".join(entry.id for entry in kept) or "`obliviate status --out run` lists them"
+            raise ProjectError(f"expected the id of a model, got {model!r:.80}, which {len(kept)} have; {ids}")
         (entry,) = kept
         batch = 0
         if entry.slot.request is not None:
@@ -369,7 +369,7 @@ class Project:
                 "expected the pointer to name the model that the ledger says serves, got another; run `obliviate work`"
             )
         signing = SigningKey.read(self.keys)
-        known = {key.keyid: key for key in map(public_key, [signing.public, *signing.retired])}
+        keys = {key.keyid: key for key in map(public_key, [signing.public, *signing.retired])}
         hashes: dict[int, str] = {}
         certificates = 0
         for event in self.ledger.events():
@@ -379,11 +379,11 @@ class Project:
             path = self.certificate(int(event.request or 0))
             check_sha256(path, event.facts["certificate_sha256"], remedy="restore it from a copy", error=LedgerError)
             certificate = read(path)
-            if certificate.key_id not in known:
+            if certificate.key_id not in keys:
                 raise LedgerError(
                     f"expected a certificate by a key of this project in {path.name}, got another; restore keys/retired"
                 )
-            verify(path, key=known[certificate.key_id])
+            verify(path, key=keys[certificate.key_id])
             position = certificate.predicate["ledger"]
             if hashes.get(position["event"]) != position["sha256"]:
                 raise LedgerError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from obliviate._util.files import WORK, remove_leftovers
@@ -36,7 +36,9 @@ def complete(
     executor: Executor | None = None,
     progress: Progress = silent,
 ) -> None:
-    """Make those of the models 0 … `models` − 1 that are not yet in `folder`, which nobody else may be working in.
+    """Make those of the models 0 … `models` − 1 that are not yet there, where nobody else may be working.
+
+    The job is put into `folder`; the models lie where it says (`Job.folders`).
 
     `workers` local processes work side by side, one thread each; 0 works in this process, which is the default on a
     GPU and for a job that other processes cannot do. An `executor` is given every model as a function call; its
@@ -49,34 +51,39 @@ def complete(
     count = _workers(job, workers, executor)
 
     def missing() -> list[int]:
-        return [member for member in range(models) if not is_finished(folder, job.kind, member)]
+        return [member for member in range(models) if not job.is_finished(folder, member)]
 
     def report() -> None:
         progress(job.stage, models - len(missing()), models)
 
+    places = sorted({folder, *job.folders(folder)})
     if not missing():
-        with (
-            suppress(WorkspaceError),
-            locked(folder, patience=0),
-        ):  # another process that is at work there sweeps itself
-            _sweep(folder)
+        for place in places:
+            with (
+                suppress(WorkspaceError),
+                locked(place, patience=0),
+            ):  # another process that is at work there sweeps itself
+                _sweep(place)
         return
-    with locked(folder) as lock:
-        _sweep(folder)
+    with ExitStack() as stack:
+        locks = [stack.enter_context(locked(place)) for place in places]
+        for place in places:
+            _sweep(place)
         members = missing()
         report()
         try:
             if executor is not None:
                 make_by_executor(executor, job, folder, members, report)
             elif count:
-                make_by_processes(job, folder, members, min(count, len(members)), report, lock)
+                make_by_processes(job, folder, members, min(count, len(members)), report, locks)
             else:
                 for member in members:
                     make(job, folder, member)
                     report()
         finally:  # whatever happened, no copy of the samples stays; it is written again when it is needed
             (folder / JOB).unlink(missing_ok=True)
-        _sweep(folder)
+        for place in places:
+            _sweep(place)
         pass_on_notes(folder)
 
 

@@ -7,6 +7,7 @@ import pickle
 import shutil
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Final
@@ -19,7 +20,7 @@ from obliviate._util.files import WORK, sha256_of, write_atomically, write_seale
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, TrainingError
 from obliviate.references.logits import write_logits
-from obliviate.references.records import FORMAT, ModelRecord, logits_file, record_file, weights_file
+from obliviate.references.records import FORMAT, ModelRecord, is_finished, logits_file, record_file, weights_file
 from obliviate.task import Task
 from obliviate.training.compute import Compute
 from obliviate.training.identity import architecture_sha256, task_sha256
@@ -37,7 +38,8 @@ _in_turn = threading.Lock()  # torch's global random state belongs to the whole 
 class Job(ABC):
     """What models that are made independently of each other share.
 
-    `kind` begins the names of their files; `stage` is what progress calls them.
+    `kind` begins the names of their files; `stage` is what progress calls them. A number stands for one model, or for
+    several that are made from the same one, so that it is read once; `fingerprints` are what each of them is kept by.
     """
 
     kind: ClassVar[str]
@@ -47,7 +49,7 @@ class Job(ABC):
     task: Task
     population: Samples
     seed: int
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     keep_weights: bool
 
     @property
@@ -56,8 +58,21 @@ class Job(ABC):
         """The samples that every model is asked about."""
 
     @abstractmethod
-    def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
-        """Make one model, with its own folder to resume in, and tell how many seconds that took."""
+    def folders(self, folder: Path) -> Sequence[Path]:
+        """Where models lie of a job that is worked on in `folder`: a folder for each of the fingerprints."""
+
+    @abstractmethod
+    def models_of(
+        self, member: int, *, work: Mapping[str, Path], progress: Progress
+    ) -> Iterator[tuple[str, nn.Module, float]]:
+        """Make the models of a number that are named, by fingerprint, each with a folder of its own to resume in.
+
+        Yields the fingerprint of each, the model, and how many seconds it took.
+        """
+
+    def is_finished(self, folder: Path, member: int) -> bool:
+        """Whether all models of a number are done."""
+        return all(is_finished(place, self.kind, member) for place in self.folders(folder))
 
     def begun_from(self, member: int) -> str | None:  # noqa: ARG002
         """The hash of the weights that a model is made from, None for one that is trained afresh."""
@@ -110,13 +125,22 @@ class Job(ABC):
 
 
 def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) -> None:
-    """Make one model of a job, and write its weights, if they are kept, its outputs, and then the hashes of both.
+    """Make what is missing of the models of a number; raises TrainingError when outputs are not finite."""
+    missing = {
+        fingerprint: place
+        for fingerprint, place in zip(job.fingerprints, job.folders(folder), strict=True)
+        if not is_finished(place, job.kind, member)
+    }
+    work = {name: place / WORK / f"{job.kind}-{member:03d}" for name, place in missing.items()}
+    for path in work.values():
+        path.mkdir(parents=True, exist_ok=True)
+    for fingerprint, model, seconds in job.models_of(member, work=work, progress=progress):
+        _write(job, missing[fingerprint], member, fingerprint, model, seconds)
+        shutil.rmtree(work[fingerprint])
 
-    Raises TrainingError when the outputs are not finite.
-    """
-    work = folder / WORK / f"{job.kind}-{member:03d}"
-    work.mkdir(parents=True, exist_ok=True)
-    model, seconds = job.model(member, folder=work, progress=progress)
+
+def _write(job: Job, folder: Path, member: int, fingerprint: str, model: nn.Module, seconds: float) -> None:
+    """Write a model's weights, if they are kept, its outputs, and then the hashes of both."""
     logits = observed(model, job.asked, job.task)
     if not bool(torch.isfinite(logits).all()):
         raise TrainingError(
@@ -130,7 +154,7 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
         write_atomically(path, lambda temporary: save_file(weights, temporary))
         weights_sha256 = sha256_of(path)
     record = ModelRecord(
-        fingerprint=job.fingerprint,
+        fingerprint=fingerprint,
         member=member,
         seconds=round(seconds, 3),
         logits_sha256=write_logits(logits_file(folder, job.kind, member), logits),
@@ -140,7 +164,6 @@ def make(job: Job, folder: Path, member: int, *, progress: Progress = silent) ->
         torch=str(torch.__version__),
     )
     write_sealed_json(record_file(folder, job.kind, member), {"format": FORMAT, **asdict(record)})
-    shutil.rmtree(work)
 
 
 def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -38,11 +39,18 @@ class Members(Job):
     def asked(self) -> Samples:
         return self.population
 
-    def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
+    def folders(self, folder: Path) -> tuple[Path, ...]:
+        return (folder,)
+
+    def models_of(
+        self, member: int, *, work: Mapping[str, Path], progress: Progress
+    ) -> Iterator[tuple[str, nn.Module, float]]:
         plan = leave_half_out(self.models, len(self.population), seed=self.seed, groups=self.groups)
         seed = derive(self.seed, "reference", member)
-        run = Run(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress)
-        return run.finished(run.train(self.population.at(plan[member]))), run.seconds
+        for fingerprint, folder in work.items():
+            run = Run(self.task, seed=seed, recipe=self.recipe, folder=folder, progress=progress)
+            model = run.finished(run.train(self.population.at(plan[member])))
+            yield fingerprint, model, run.seconds
 
 
 def read_member(folder: Path, member: int, weights_sha256: str | None, recipe: Recipe, *, seed: int = 0) -> nn.Module:

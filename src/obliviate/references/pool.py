@@ -253,7 +253,7 @@ def train_pool(
         write_sealed_json(folder / FACTS, {"format": FORMAT, **facts})
     elif PoolFacts.read(folder).differences(facts):
         raise AuditError(f"expected the description of references {name}, got another in {folder / FACTS}; {REWRITE}")
-    job = Members(recipe, task, population, seed, name, keep_weights, models, groups)
+    job = Members(recipe, task, population, seed, (name,), keep_weights, models, groups)
     complete(job, folder, models, workers=workers, executor=executor, progress=progress)
     pool = _open(folder, population, included, name, seed)
     if not keep_weights:

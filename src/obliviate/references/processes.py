@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ NOTE: Final = "note: "  # begins the lines of a worker that are for whoever wait
 
 
 def make_by_processes(
-    job: Job, folder: Path, members: list[int], count: int, report: Callable[[], None], lock: int
+    job: Job, folder: Path, members: list[int], count: int, report: Callable[[], None], locks: Sequence[int]
 ) -> None:
     """Share the models out to so many processes of one thread each, and wait; raises TrainingError for a failure."""
     sha256 = job.write(folder)
@@ -38,7 +38,7 @@ def make_by_processes(
                         stdout=stream,
                         stderr=stream,
                         env=environment,
-                        pass_fds=(lock,),  # a worker that outlives this process keeps others out until it stops
+                        pass_fds=locks,  # a worker that outlives this process keeps others out until it stops
                     )
                 )
         while any(process.poll() is None for process in processes):

@@ -6,7 +6,9 @@ False Sense of Privacy", arXiv 2403.01218.
 
 from __future__ import annotations
 
+import copy
 import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Final, Protocol, runtime_checkable
@@ -26,7 +28,7 @@ from obliviate.references.jobs import Job, pickled
 from obliviate.references.logits import REMEDY, StoredLogits
 from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
-from obliviate.references.records import open_logits, read_record, record_file
+from obliviate.references.records import ModelRecord, open_logits, read_record, record_file
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
@@ -72,7 +74,7 @@ class ShadowPool:
 
 @dataclass(frozen=True, eq=False)
 class Shadows(Job):
-    """The shadows of a pool: reference r forgets (F ∪ V) ∩ D_r and retains the rest of D_r."""
+    """The shadows of a pool: reference r forgets (F ∪ V) ∩ D_r and retains the rest of D_r, by each unlearning."""
 
     kind: ClassVar[str] = "shadow"
     stage: ClassVar[str] = "shadows"
@@ -81,7 +83,7 @@ class Shadows(Job):
     included: Bool[np.ndarray, "shadows population"]
     references: Path
     weights_sha256: tuple[str | None, ...]
-    unlearning: Unlearning
+    unlearnings: tuple[Unlearning, ...]
 
     @property
     def asked(self) -> Samples:
@@ -89,24 +91,33 @@ class Shadows(Job):
 
     @property
     def portable(self) -> str | None:
-        if pickled(self.unlearning):
+        local = next((unlearning for unlearning in self.unlearnings if not pickled(unlearning)), None)
+        if local is None:
             return super().portable
         return (
-            f"expected an unlearning that other processes can import, got {self.unlearning!r}; "
+            f"expected an unlearning that other processes can import, got {local!r}; "
             "define it at the top level of a module, or pass workers=0 to work in this process"
         )
 
     def begun_from(self, member: int) -> str | None:
         return self.weights_sha256[member]
 
-    def model(self, member: int, *, folder: Path, progress: Progress) -> tuple[nn.Module, float]:
+    def folders(self, folder: Path) -> tuple[Path, ...]:
+        return tuple(folder.parent / fingerprint for fingerprint in self.fingerprints)
+
+    def models_of(
+        self, member: int, *, work: Mapping[str, Path], progress: Progress
+    ) -> Iterator[tuple[str, nn.Module, float]]:
         trained = self.population.at(self.included[member])
         forgotten = np.isin(trained.ids, self.ids)
-        model = read_member(self.references, member, self.weights_sha256[member], self.recipe, seed=self.seed)
+        forget, retain = trained.at(forgotten), trained.at(~forgotten)
+        reference = read_member(self.references, member, self.weights_sha256[member], self.recipe, seed=self.seed)
         seed = derive(self.seed, self.kind, member)
-        return self.unlearning(
-            model, trained.at(forgotten), trained.at(~forgotten), seed=seed, folder=folder, progress=progress
-        )
+        unlearnings = dict(zip(self.fingerprints, self.unlearnings, strict=True))
+        for name, folder in work.items():
+            begun = copy.deepcopy(reference)
+            model, seconds = unlearnings[name](begun, forget, retain, seed=seed, folder=folder, progress=progress)
+            yield name, model, seconds
 
 
 def hold_out(unseen: Ids, count: int, *, seed: int) -> Shaped[np.ndarray, " count"]:
@@ -129,7 +140,7 @@ def make_shadows(
     recipe: Recipe,
     population: Samples,
     task: Task,
-    unlearning: Unlearning,
+    unlearnings: Sequence[Unlearning],
     *,
     forget: Shaped[np.ndarray, " f"],
     unseen: Shaped[np.ndarray, " u"],
@@ -138,8 +149,10 @@ def make_shadows(
     workers: int | None = None,
     executor: Executor | None = None,
     progress: Progress = silent,
-) -> ShadowPool:
-    """Make the shadows that are not yet in `folder`, one from every reference, and open all of them.
+) -> list[ShadowPool]:
+    """Make the shadows that are not yet in `folder`, one from every reference by each unlearning, and open all of them.
+
+    The weights of a reference are read once for all unlearnings; what is opened is in their order.
 
     What is compared is "was trained on x and unlearned it" with "never saw x". So that this is fair to members and
     non-members alike, the shadows forget V beside F: unseen samples of the same number, each in half of the references
@@ -168,24 +181,48 @@ def make_shadows(
             f"expected something to forget in every reference, got none of the {len(ids)} samples in reference "
             f"{idle[0]}; shadows need a request of {int(np.log2(len(pool))) // 2 + 3} samples or more"
         )
-    request = f"{pool.fingerprint} {unlearning!r} {ids[: len(forget)].tolist()} {held_out.tolist()} {seed}"
-    name = hashlib.sha256(request.encode()).hexdigest()[:16]
+    rest = f"{ids[: len(forget)].tolist()} {held_out.tolist()} {seed}"
+    names = [_fingerprint(f"{pool.fingerprint} {unlearning!r} {rest}") for unlearning in unlearnings]
+    distinct = dict(zip(names, unlearnings, strict=True))  # models of one method as it is set have the same shadows
     _ = pool.weights  # where they were dropped, it says so before any work
     references = [read_record(pool.folder, Members.kind, member, pool.fingerprint) for member in range(len(pool))]
     job = Shadows(
-        recipe, task, population, seed, name, False, ids=ids, included=pool.included,
+        recipe, task, population, seed, tuple(distinct), False, ids=ids, included=pool.included,
         references=pool.folder.absolute(), weights_sha256=tuple(reference.weights_sha256 for reference in references),
-        unlearning=unlearning,
+        unlearnings=tuple(distinct.values()),
     )  # fmt: skip
-    folder = writable_folder(folder / name)
-    facts = {"format": FORMAT, "pool": pool.fingerprint, "unlearning": repr(unlearning), "seed": seed}
+    facts = {"format": FORMAT, "pool": pool.fingerprint, "seed": seed}
     facts |= {"forget": ids[: len(forget)].tolist(), "held_out": held_out.tolist()}
+    for name, unlearning in distinct.items():
+        _describe(writable_folder(folder / name), facts | {"unlearning": repr(unlearning)})
+    complete(job, folder / names[0], len(pool), workers=workers, executor=executor, progress=progress)
+    forgotten = np.arange(len(ids)) < len(forget)
+    return [_open(folder / name, name, references, ids, included, forgotten) for name in names]
+
+
+def _fingerprint(request: str) -> str:
+    return hashlib.sha256(request.encode()).hexdigest()[:16]
+
+
+def _describe(folder: Path, facts: Mapping[str, object]) -> None:
+    """Write what shadows are of; raises AuditError where something else is written."""
     if not (folder / FACTS).exists():
         write_sealed_json(folder / FACTS, facts)
     elif read_sealed_json(folder / FACTS, FORMAT, remedy=REWRITE, error=AuditError) != facts:
-        raise AuditError(f"expected the description of shadows {name}, got another in {folder / FACTS}; {REWRITE}")
-    complete(job, folder, len(pool), workers=workers, executor=executor, progress=progress)
-    shadows = [read_record(folder, Shadows.kind, shadow, name) for shadow in range(len(pool))]
+        raise AuditError(
+            f"expected the description of shadows {folder.name}, got another in {folder / FACTS}; {REWRITE}"
+        )
+
+
+def _open(
+    folder: Path,
+    name: str,
+    references: Sequence[ModelRecord],
+    ids: Ids,
+    included: Bool[np.ndarray, "shadows n"],
+    forget: Bool[np.ndarray, " n"],
+) -> ShadowPool:
+    shadows = [read_record(folder, Shadows.kind, shadow, name) for shadow in range(len(references))]
     for shadow, reference in zip(shadows, references, strict=True):
         if shadow.begun_from != reference.weights_sha256:
             wanted, got = shortened_apart(str(reference.weights_sha256), str(shadow.begun_from))
@@ -194,6 +231,5 @@ def make_shadows(
                 f"{record_file(folder, Shadows.kind, shadow.member)}; {REMEDY}"
             )
     logits = open_logits(folder, Shadows.kind, shadows, samples=len(ids))
-    asked = np.arange(len(ids)) < len(forget)
     seconds = sum(shadow.seconds for shadow in shadows)
-    return ShadowPool(ids, logits, included, asked, name, seconds, folder)
+    return ShadowPool(ids, logits, included, forget, name, seconds, folder)

@@ -13,13 +13,13 @@ from obliviate.task.classification import Classification
 from obliviate.task.multi_label import MultiLabel
 from obliviate.task.regression import Regression
 
-TASKS: Final[dict[str, type[Task]]] = {one.kind: one for one in (Classification, MultiLabel, Regression, CausalLM)}
+TASKS: Final[dict[str, type[Task]]] = {cls.kind: cls for cls in (Classification, MultiLabel, Regression, CausalLM)}
 
 
 def to_dict(task: Task) -> dict[str, Any]:
     """Describe a task in JSON values."""
     values = dataclasses.asdict(cast(Any, task))
-    return {"kind": task.kind, **{key: _lists(one) for key, one in values.items()}}
+    return {"kind": task.kind, **{key: _lists(value) for key, value in values.items()}}
 
 
 def from_dict(values: Mapping[str, Any]) -> Task:
@@ -31,12 +31,12 @@ def from_dict(values: Mapping[str, Any]) -> Task:
     kind = values.get("kind")
     if kind not in TASKS:
         raise DataError(f"expected a task of {', '.join(TASKS)}, got {kind!r}; name one of them")
-    return TASKS[kind](**{key: _tuples(one) for key, one in values.items() if key != "kind"})
+    return TASKS[kind](**{key: _tuples(value) for key, value in values.items() if key != "kind"})
 
 
 def _lists(value: Any) -> Any:
-    return [_lists(one) for one in value] if isinstance(value, tuple) else value
+    return [_lists(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
+    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value

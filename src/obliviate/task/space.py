@@ -45,7 +45,7 @@ class InputSpace:
 
     def to(self, device: torch.device) -> InputSpace:
         """Move limits to a device."""
-        moved = (one.to(device) if isinstance(one, Tensor) else one for one in (self.low, self.high, self.free))
+        moved = (limit.to(device) if isinstance(limit, Tensor) else limit for limit in (self.low, self.high, self.free))
         low, high, free = moved
         return InputSpace(low, high, free, self.lift, self.token)  # pyright: ignore[reportArgumentType]
 
@@ -138,13 +138,13 @@ class InputSpace:
         tensor([[0.2500, 0.0000, 1.0000]])
         """
         blend = share * first + (1 - share) * second
-        one, other = self.movable(first.flatten(1)), self.movable(second.flatten(1))
-        if one is None or other is None:
+        movable_first, movable_second = self.movable(first.flatten(1)), self.movable(second.flatten(1))
+        if movable_first is None or movable_second is None:
             return blend
         mean = share.flatten(1).mean(1) if isinstance(share, Tensor) else torch.full((len(first),), share).to(first)
         whole = torch.where((mean >= 0.5).view(-1, *[1] * (first.ndim - 1)), first, second)
         through = share * first.detach() + (1 - share) * second.detach()
-        return torch.where((one & other).view_as(first), blend, whole + (through - through.detach()))
+        return torch.where((movable_first & movable_second).view_as(first), blend, whole + (through - through.detach()))
 
     def scaled(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
         """The points with the range of each free value brought to [−1, 1].
@@ -176,10 +176,10 @@ class InputSpace:
             own = isinstance(self.low, Tensor) or isinstance(self.high, Tensor)
             low, high = (float(end[value] if isinstance(end, Tensor) else end) for end in (low_ends, high_ends))
             place = f"channel {value * x.shape[1] // flat.shape[1]}" if x.ndim > 2 else f"column {value}"
-            found, where = (flat[:, value], f" in {place}") if own else (flat, "")
+            values, where = (flat[:, value], f" in {place}") if own else (flat, "")
             raise DataError(
-                f"expected inputs in [{low:.4g}, {high:.4g}]{where}, got [{float(found.min()):.4g}, "
-                f"{float(found.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
+                f"expected inputs in [{low:.4g}, {high:.4g}]{where}, got [{float(values.min()):.4g}, "
+                f"{float(values.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
             )
 
     def _ends(self, x: Float[Tensor, "n d"]) -> tuple[float | Tensor, float | Tensor]:

@@ -124,13 +124,13 @@ class Traces:
 
     def _of_file(self, path: Path) -> What:
         """What a file is by its name."""
-        known: dict[str, Callable[[Path], What]] = {
+        readers: dict[str, Callable[[Path], What]] = {
             "request.json": self._of_request,
             "results.json": self._of_results,
             "report.html": self._of_report,
         }
-        if path.name in known:
-            return known[path.name](path)
+        if path.name in readers:
+            return readers[path.name](path)
         return NAMED.get(path.name, ("other", "nothing", None, "not of this package: look yourself"))
 
     def _of_pool(self, kind: Literal["references", "teachers"], name: str) -> What:
@@ -143,21 +143,21 @@ class Traces:
 
     def _of_slices(self, path: Path) -> What:
         try:
-            known = len(self.forgotten.intersection(read_json(path.with_name(SLICES))["ids"]))
+            count = len(self.forgotten.intersection(read_json(path.with_name(SLICES))["ids"]))
         except (ObliviateError, KeyError, TypeError):  # unfinished, or damaged: nobody can tell
-            known = None
+            count = None
         if path.name == SLICES:
-            return "checkpoints", "nothing" if known == 0 else "names", known, "what slices were trained on"
-        return "checkpoints", "nothing" if known == 0 else "knows", known, "weights after a slice (sisa)"
+            return "checkpoints", "nothing" if count == 0 else "names", count, "what slices were trained on"
+        return "checkpoints", "nothing" if count == 0 else "knows", count, "weights after a slice (sisa)"
 
     def _of_model(self, path: Path) -> What:
         kind: Kind = "original" if path.stem == "original" else "models"
         manifest = _manifest(path)
         if manifest is None:
             return kind, "knows", None, "weights without a manifest"
-        known = self.known_to(manifest)
-        about = "weights" if known else "weights, made without them or to forget them"
-        return kind, "knows" if known else "nothing", known, f"{about}: {manifest.label}"
+        count = self.known_to(manifest)
+        about = "weights" if count else "weights, made without them or to forget them"
+        return kind, "knows" if count else "nothing", count, f"{about}: {manifest.label}"
 
     def _of_manifest(self, path: Path) -> What:
         manifest = _manifest(path)

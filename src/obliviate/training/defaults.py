@@ -34,11 +34,11 @@ def recipe_for(
     ('mlp', {'classes': 1, 'features': 11})
     """
     name = model or usual(data)
-    found = {} if name not in ARCHITECTURES else _told(name, data)
+    data_options = {} if name not in ARCHITECTURES else _options_of(name, data)
     usual_settings = SETTINGS.get(name, {})
     if settings.get("train") is not None:  # a training function has its own
         usual_settings = {key: value for key, value in usual_settings.items() if key not in OF_TRAINING}
-    return Recipe(model=name, model_options={**found, **(options or {})}, **{**usual_settings, **settings})
+    return Recipe(model=name, model_options={**data_options, **(options or {})}, **{**usual_settings, **settings})
 
 
 def usual(data: Data) -> str:
@@ -53,7 +53,7 @@ def usual(data: Data) -> str:
     return "small_cnn" if len(_shape(data)) == 3 else "mlp"
 
 
-def _told(name: str, data: Data) -> dict[str, Any]:
+def _options_of(name: str, data: Data) -> dict[str, Any]:
     """The options of an architecture that follow from the data and are not its defaults."""
     shape = _shape(data)
     facts: dict[str, Any] = {"classes": data.classes}
@@ -63,8 +63,8 @@ def _told(name: str, data: Data) -> dict[str, Any]:
         channels, height, width = shape
         facts |= {"channels": channels, "size": height if height == width else [height, width]}
     facts["features"] = int(torch.tensor(shape).prod())
-    known = inspect.signature(ARCHITECTURES[name]).parameters
-    return {key: value for key, value in facts.items() if key in known and known[key].default != value}
+    parameters = inspect.signature(ARCHITECTURES[name]).parameters
+    return {key: value for key, value in facts.items() if key in parameters and parameters[key].default != value}
 
 
 def _shape(data: Data) -> tuple[int, ...]:

@@ -88,12 +88,12 @@ def _shapes(model: nn.Module, x: Tensor) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _named(model: nn.Module, known: Iterable[str], name: str, *, what: str) -> str:
+def _named(model: nn.Module, names: Iterable[str], name: str, *, what: str) -> str:
     """Return a name that is known, and refuse any other."""
-    known = list(known)
-    if name not in known:
+    names = list(names)
+    if name not in names:
         wanted = f"a layer whose output is {what}" if name in dict(model.named_modules()) else "the name of a layer"
-        some = difflib.get_close_matches(name, known, n=SOME, cutoff=0.4) or known[-SOME:]
+        some = difflib.get_close_matches(name, names, n=SOME, cutoff=0.4) or names[-SOME:]
         raise MethodError(
             f"expected {wanted}, got {name!r} of {type(model).__name__}; "
             f"choose one of {', '.join(some) or 'another model'}"
@@ -111,16 +111,16 @@ def with_features(
     >>> features.shape
     torch.Size([2, 32, 14, 14])
     """
-    found: list[Tensor] = []
+    outputs: list[Tensor] = []
     # A copy, because the layers that follow may write into it.
     handle = model.get_submodule(layer).register_forward_hook(
-        lambda _module, _inputs, output: found.append(output.to(torch.float32, copy=True))
+        lambda _module, _inputs, output: outputs.append(output.to(torch.float32, copy=True))
     )
     try:
         output = model(x)
     finally:
         handle.remove()
-    return tensor_of(output).float(), found[-1]
+    return tensor_of(output).float(), outputs[-1]
 
 
 def features(model: nn.Module, x: Shaped[Tensor, "n ..."], layer: str) -> Float[Tensor, " n ..."]:
@@ -211,15 +211,15 @@ def representation(model: nn.Module, x: Shaped[Tensor, "n ..."], head: str) -> F
     >>> representation(ARCHITECTURES["small_cnn"](), torch.zeros(2, 1, 28, 28), "linear2").shape
     torch.Size([2, 256])
     """
-    found: list[Tensor] = []
+    inputs_seen: list[Tensor] = []
     handle = model.get_submodule(head).register_forward_pre_hook(
-        lambda _module, inputs: found.append(inputs[0].to(torch.float32, copy=True))
+        lambda _module, inputs: inputs_seen.append(inputs[0].to(torch.float32, copy=True))
     )
     try:
         model(x)
     finally:
         handle.remove()
-    return found[-1]
+    return inputs_seen[-1]
 
 
 class _Reached(Exception):

@@ -34,5 +34,5 @@ def gradients(
         for batch in batches:
             placed = batch.to(device)
             parts = torch.autograd.grad(loss(model, placed), list(named.values()), allow_unused=True)
-            known = {name: part for name, part in zip(named, parts, strict=True) if part is not None}
-            yield placed, known
+            reached = {name: part for name, part in zip(named, parts, strict=True) if part is not None}
+            yield placed, reached

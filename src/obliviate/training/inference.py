@@ -54,7 +54,7 @@ def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int 
             task.observe(task.ask(model, batch.x).float(), batch.y)
             for batch in (batch.to(device) for batch in _batches(model, samples, batch_size))
         ]
-    return torch.cat([one.cpu() for one in parts])
+    return torch.cat([part.cpu() for part in parts])
 
 
 @torch.no_grad()

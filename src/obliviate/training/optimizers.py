@@ -108,13 +108,13 @@ def class_of(name: str) -> type[Optimizer]:
         return CLASSES[name]
     cls = getattr(torch.optim, name, None) if isinstance(name, str) else None
     if not (isinstance(cls, type) and issubclass(cls, Optimizer)) or cls is Optimizer or name in CLOSURES:
-        known = [
+        others = [
             key
             for key, value in vars(torch.optim).items()
             if isinstance(value, type) and issubclass(value, Optimizer) and key not in {"Optimizer", *CLOSURES}
         ]
         raise RecipeError(
-            f"expected an optimizer of {', '.join(OPTIMIZERS)}, or of torch.optim ({', '.join(sorted(known))}), got "
+            f"expected an optimizer of {', '.join(OPTIMIZERS)}, or of torch.optim ({', '.join(sorted(others))}), got "
             f"{name!r}; name one of them"
         )
     return cls
@@ -144,9 +144,9 @@ def make_named(
             f"expected optimizer_options without {doubled[0]}, got it; say it as {fields[doubled[0]]} of the recipe"
         )
     make = cast("Callable[..., Optimizer]", cls)
-    given = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
+    written = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
-        return make(parameters, **{key: value for key, value in settings.items() if key in taken} | given)
+        return make(parameters, **{key: value for key, value in settings.items() if key in taken} | written)
     except (TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(
             f"expected optimizer_options in the range of {cls.__name__}, got {dict(options)} ({error}); correct them"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from obliviate._util.randomness import undisturbed
+from obliviate._util.randomness import seed_generators, undisturbed
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import ObliviateError, RecipeError, TrainingError
@@ -107,7 +107,7 @@ def _seeded(seed: int) -> Iterator[None]:
     """Seed the global generators of torch, numpy and Python inside, and give their states back."""
     with undisturbed():
         drawn = derive(seed, "own training")
-        torch.manual_seed(drawn)
+        seed_generators(drawn)
         np.random.seed(drawn % 2**32)
         random.seed(drawn)
         yield

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from obliviate._util.randomness import seed_generators
+
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
@@ -19,7 +21,7 @@ def seeded(seed: int) -> Iterator[None]:
     True
     """
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
+        seed_generators(seed)
         yield
 
 

@@ -96,12 +96,12 @@ class Recipe:
                 "name one of them, or pass your own function that returns a model"
             )
         choices = {"schedule": schedules.SCHEDULES, "augmentation": AUGMENTATIONS, "precision": PRECISIONS}
-        for name, known in choices.items():
+        for name, names in choices.items():
             value = getattr(self, name)
             own = name == "augmentation" and (callable(value) or ":" in str(value))
-            if not own and (not isinstance(value, str) or value not in known):
+            if not own and (not isinstance(value, str) or value not in names):
                 raise RecipeError(
-                    f"expected {name} of {', '.join(known)}, got {value!r}; name one of them"
+                    f"expected {name} of {', '.join(names)}, got {value!r}; name one of them"
                     + (", or pass your own function, by its module:name" if name == "augmentation" else "")
                 )
         for name, most in MOST.items():
@@ -289,12 +289,12 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
         """Read what `to_dict` returned; raises RecipeError for other keys, and where own code has changed since."""
-        known = {setting.name for setting in dataclasses.fields(cls)}
+        fields = {setting.name for setting in dataclasses.fields(cls)}
         hashes = {name: values[f"{name}{CODE}"] for name in OWN if f"{name}{CODE}" in values}
         settings = {name: value for name, value in values.items() if not name.endswith(CODE)}
-        if unknown := sorted(set(settings) - known):
+        if unknown := sorted(set(settings) - fields):
             raise RecipeError(
-                f"expected recipe fields {', '.join(sorted(known))}, got {', '.join(unknown)}; remove them"
+                f"expected recipe fields {', '.join(sorted(fields))}, got {', '.join(unknown)}; remove them"
             )
         for name, digest in hashes.items():
             if code_sha256(called(settings[name], what=OWN[name])) != digest:

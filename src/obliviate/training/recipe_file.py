@@ -69,12 +69,12 @@ def read_recipe(path: Path) -> RecipeFile:
         raise RecipeError(f"expected a recipe in {path}, got {error.strerror}; name a file that there is") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"expected TOML in {path}, got {error}; correct it there") from error
-    known = [setting.name for setting in dataclasses.fields(Recipe)]
+    fields = [setting.name for setting in dataclasses.fields(Recipe)]
     for name, value in values.items():
         where = f"{path}, {_line(path, name)}"
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(known)}"
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, 1)
+            hint = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(fields)}"
             raise RecipeError(f"expected fields of a recipe, got {name!r} ({where}); {hint}")
         kind, types = KINDS[name]
         if not isinstance(value, types) or isinstance(value, bool):

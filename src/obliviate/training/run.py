@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from obliviate._util.files import read_hashed, start_over, write_hashed
 from obliviate._util.modes import differentiable, freeze_untrained, normalising_alone
+from obliviate._util.randomness import seed_generators
 from obliviate._util.seeds import derive
 from obliviate.data.loading import Batches, PairedBatches, bounded
 from obliviate.data.samples import Samples
@@ -348,7 +349,7 @@ class Run:
         first = 0 if path is None or not path.exists() else self._restore(path, state)
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
-                torch.manual_seed(derive(self.seed, name, epoch))
+                seed_generators(derive(self.seed, name, epoch))
                 self._stage = (name, epoch, n)
                 yield epoch
                 if path is not None and time.monotonic() - self._saved >= self.save_every:

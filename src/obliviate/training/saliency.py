@@ -33,16 +33,16 @@ def saliency_mask(
     """
     if not 0 < share <= 1:
         raise MethodError(f"expected a saliency share in (0, 1], got {share}; the paper's is 0.5")
-    named = [(name, one) for name, one in model.named_parameters() if one.requires_grad]
-    sums, used = [torch.zeros_like(one) for _, one in named], set[str]()
+    named = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+    sums, used = [torch.zeros_like(weight) for _, weight in named], set[str]()
     for _, gradient in gradients(model, Batches(forget, batch_size), lambda net, batch: task.losses(net, batch).sum()):
         used |= gradient.keys()
         for (name, _), accumulated in zip(named, sums, strict=True):
             if name in gradient:
                 accumulated.add_(gradient[name])
-    size = torch.cat([one.abs().flatten() for one in sums])
+    size = torch.cat([weight.abs().flatten() for weight in sums])
     keep = torch.zeros_like(size, dtype=torch.bool)
-    weights = sum(one.numel() for name, one in named if name in used)
+    weights = sum(weight.numel() for name, weight in named if name in used)
     keep[size.topk(math.ceil(round(share * weights, 6))).indices] = True
-    parts = keep.split([one.numel() for one in sums])
-    return {name: part.view_as(one) for (name, one), part in zip(named, parts, strict=True)}
+    parts = keep.split([weight.numel() for weight in sums])
+    return {name: part.view_as(weight) for (name, weight), part in zip(named, parts, strict=True)}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from obliviate._util.modes import evaluating
-from obliviate._util.randomness import undisturbed
+from obliviate._util.randomness import seed_generators, undisturbed
 from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import MethodError, RecipeError
@@ -121,7 +121,7 @@ def found_scale(model: nn.Module, samples: Samples, task: Task, *, seed: int) ->
         before, blind = _losses(copy.deepcopy(model), held, task)
         largest = None
         for rate in RATES[kind]:
-            torch.manual_seed(derive(seed, "scale", "steps"))
+            seed_generators(derive(seed, "scale", "steps"))
             private = copy.deepcopy(model).train()
             optimizer = optimizers.make(private, Scale(optimizer=kind, learning_rate=rate))
             for draw in draws:

@@ -62,13 +62,13 @@ def columns(project: Project, data: Data) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _column(data: Data, name: str, what: str) -> np.ndarray:
-    known: dict[str, Any] = {**data.cells, **data.metadata}
-    if name not in known:
+    columns: dict[str, Any] = {**data.cells, **data.metadata}
+    if name not in columns:
         raise ProjectError(
-            f"expected a column of the data for {what} of [data] in obliviate.toml ({', '.join(known) or 'none'}), got "
-            f"{name!r:.80}; correct it"
+            f"expected a column of the data for {what} of [data] in obliviate.toml ({', '.join(columns) or 'none'}), "
+            f"got {name!r:.80}; correct it"
         )
-    return plain(np.asarray(known[name])).astype(np.str_)
+    return plain(np.asarray(columns[name])).astype(np.str_)
 
 
 def _samples(project: Project, data: Data) -> Iterator[Sample]:

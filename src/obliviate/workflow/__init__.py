@@ -7,7 +7,14 @@ from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
 from obliviate.workflow.models import TrainedModel
-from obliviate.workflow.references import load_references, train_references, train_shadows
+from obliviate.workflow.references import (
+    ShadowUnlearning,
+    load_references,
+    shadow_unlearning,
+    train_references,
+    train_shadows,
+    train_shadows_by_each,
+)
 from obliviate.workflow.results import Circumstances, cpu_name, describe, limits, save_report
 from obliviate.workflow.session import Session, without_forgotten
 from obliviate.workflow.training import check, train
@@ -22,6 +29,7 @@ __all__ = [
     "Knowledge",
     "Measuring",
     "Session",
+    "ShadowUnlearning",
     "TrainedModel",
     "Tuned",
     "adopt",
@@ -40,9 +48,11 @@ __all__ = [
     "mislabelled",
     "outline",
     "save_report",
+    "shadow_unlearning",
     "train",
     "train_references",
     "train_shadows",
+    "train_shadows_by_each",
     "tune",
     "unlearn",
     "with_effect",

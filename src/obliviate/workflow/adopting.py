@@ -42,15 +42,15 @@ class Knowledge:
         """Ask a model about the samples of an experiment."""
         train, task = spread(experiment.train, MOST), experiment.task
         losses, right = fares(model, train, task)
-        known = cls(train=100 * float(right.mean()), targets=knows(model, train, task, share=KNOWN))
+        knowledge = cls(train=100 * float(right.mean()), targets=knows(model, train, task, share=KNOWN))
         if experiment.test is None or min(len(train), len(experiment.test)) < LEAST:
-            return known
+            return knowledge
         others, others_right = fares(model, spread(experiment.test, MOST), task)
         test = mannwhitneyu(others, losses, alternative="greater")
         area = 100 * float(test.statistic) / (len(losses) * len(others))
         return cls(
-            train=known.train,
-            targets=known.targets,
+            train=knowledge.train,
+            targets=knowledge.targets,
             unseen=100 * float(others_right.mean()),
             auc=area,
             p_value=float(test.pvalue),

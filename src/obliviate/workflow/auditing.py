@@ -174,10 +174,10 @@ def _known_of(y: Tensor, task: Task) -> dict[str, Any]:
 
 def _known(shadows: ShadowPool, place: Mapping[str, int]) -> Shadows:
     """What shadows say of the samples of an audit; of others, which an audit may leave out, nothing is compared."""
-    known = np.array([str(name) in place for name in shadows.ids])
+    audited = np.array([str(name) in place for name in shadows.ids])
     return Shadows(
-        logits=shadows.logits.rows(np.flatnonzero(known)),
-        included=shadows.included[:, known],
-        index=np.array([place[str(name)] for name in shadows.ids[known]]),
-        forget=shadows.forget[known],
+        logits=shadows.logits.rows(np.flatnonzero(audited)),
+        included=shadows.included[:, audited],
+        index=np.array([place[str(name)] for name in shadows.ids[audited]]),
+        forget=shadows.forget[audited],
     )

@@ -98,8 +98,8 @@ def within_budget(
             "expected the number of retained samples for a split without them, got none; pass `retained=...`, which "
             "says how much a retraining costs"
         )
-    given = PoolTeachers.of(teachers, recipe, task) if isinstance(teachers, ReferencePool) else teachers
-    run = Run(task, seed=seed, recipe=recipe, teachers=given)
+    taught = PoolTeachers.of(teachers, recipe, task) if isinstance(teachers, ReferencePool) else teachers
+    run = Run(task, seed=seed, recipe=recipe, teachers=taught)
     check_request(method, split, run)
     task.check_model(model, split.forget)
     settled, total = settle(method, split, partial(run.scale, model, kept(split))), retained or len(split.kept)
@@ -109,7 +109,7 @@ def within_budget(
         raise MethodError(f"expected a method with epochs for a budget, got {method.name}; leave out the budget")
     few, share = _few(split, seed=seed)
     whole = THERE_AND_BACK * recipe.epochs * (total * share if few.retain is None else len(few.retain))
-    probe = partial(_passed, model, few, task, recipe=recipe, seed=seed, teachers=given)
+    probe = partial(_passed, model, few, task, recipe=recipe, seed=seed, teachers=taught)
     once, twice = (probe(_stretched(_smaller(settled, share), now, factor)) / whole for factor in (1.0, 2.0))
     slope = twice - once
     factor = (budget - (once - slope)) / slope

@@ -97,20 +97,22 @@ class Expectation:
         weights = _matching(forget.targets, unseen.targets) if matched.any() else _shares(np.ones(len(unseen.loss)))
         matched = matched | (not matched.any())
         gone = _gone(split)
-        known = ~np.isin(forget.targets, gone)
+        kept = ~np.isin(forget.targets, gone)
         if teachers is None:
             expected, opinions = _of_unseen(forget.targets, unseen.targets, unseen.right), {}
         else:
             expected, opinions = _of_teachers(parts, before, teachers, np.isin(unseen.targets, gone), seed=seed)
-        return cls(task, parts, before, float((expected * known).mean()), opinions, weights, matched)
+        return cls(task, parts, before, float((expected * kept).mean()), opinions, weights, matched)
 
     def score(self, model: nn.Module) -> Score:
         """Ask a model and compare it; raises TrainingError for outputs that are not finite."""
         after = look(model, self.parts, self.task)
-        known, unknown = (self._surplus(name, after[name]) for name in ("forget", "unseen"))
-        known, middle = known[self.matched], _median(unknown, self.weights)
-        auc = 100 * _auc(known, unknown, self.weights)
-        distance = 100 * _auc(np.abs(known - middle), np.abs(unknown - middle), self.weights) if self.opinions else None
+        forgotten, unseen = (self._surplus(name, after[name]) for name in ("forget", "unseen"))
+        forgotten, middle = forgotten[self.matched], _median(unseen, self.weights)
+        auc = 100 * _auc(forgotten, unseen, self.weights)
+        distance = (
+            100 * _auc(np.abs(forgotten - middle), np.abs(unseen - middle), self.weights) if self.opinions else None
+        )
         told_apart = np.mean([abs(share - 50) for share in (auc, distance) if share is not None])
         forget, expected = 100 * float(after["forget"].right.mean()), 100 * self.forget
         losses = [self._lost(name, after[name]) for name in ("retain", "unseen") if name in after]

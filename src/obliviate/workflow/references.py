@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -127,7 +127,7 @@ class PastRequest:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ShadowUnlearning:
-    """The unlearning that a request asks for, applied to references; other processes can read it.
+    """The unlearning that a request asks for, of the samples `forget`, applied to references; others can read it.
 
     References go through the earlier requests first, as far as they have any of their samples. Its `repr` names the
     method as it is set, whether it may use retained samples, its holdout samples, its teachers, and the earlier
@@ -137,6 +137,7 @@ class ShadowUnlearning:
     method: Method
     task: Task
     recipe: Recipe
+    forget: Ids
     retain: bool
     holdout: Samples | None
     earlier: tuple[PastRequest, ...] = ()
@@ -216,26 +217,79 @@ def train_shadows(
     >>> len(shadows)
     4
     """
+    unlearning = shadow_unlearning(experiment, requests, teachers=teachers)
+    (shadows,) = train_shadows_by_each(
+        experiment,
+        pool,
+        {"shadows": unlearning},
+        folder=folder,
+        workers=workers,
+        executor=executor,
+        progress=progress,
+    ).values()
+    return shadows
+
+
+def shadow_unlearning(
+    experiment: Experiment, requests: Sequence[tuple[Split, Method]], *, teachers: ReferencePool | None = None
+) -> ShadowUnlearning:
+    """What references are to go through for the shadows of a model that went through `requests` (`train_shadows`).
+
+    Raises, before any work, AuditError for requests that the model cannot have gone through, and MethodError for `sisa`
+    and when a method needs what its split does not give.
+
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> experiment = ob.Experiment(ob.task_of(data), ob.recipe_for(data, epochs=2), data.train, data.test)
+    >>> requests = [(experiment.split(data.train.ids[:30]), ob.FineTune(epochs=1))]
+    >>> len(shadow_unlearning(experiment, requests).forget)
+    30
+    """
     recipe, task = experiment.recipe, experiment.task
     _check_requests(experiment, [split for split, _ in requests])
     run = Run(task, recipe=recipe, teachers=None if teachers is None else PoolTeachers.of(teachers, recipe, task))
     *earlier, (split, method) = ((split, _settled(method, split, run)) for split, method in requests)
     taught = any("teachers" in method.needs for _, method in requests)
-    return make_shadows(
-        pool,
-        recipe,
-        experiment.population,
+    return ShadowUnlearning(
+        method,
         task,
-        ShadowUnlearning(
-            method,
-            task,
-            recipe,
-            split.retain is not None,
-            split.holdout,
-            tuple(PastRequest(past.forget.ids, used, past.retain is not None) for past, used in earlier),
-            teachers if taught else None,
-        ),
-        forget=split.forget.ids,
+        recipe,
+        split.forget.ids,
+        split.retain is not None,
+        split.holdout,
+        tuple(PastRequest(past.forget.ids, used, past.retain is not None) for past, used in earlier),
+        teachers if taught else None,
+    )
+
+
+def train_shadows_by_each(
+    experiment: Experiment,
+    pool: ReferencePool,
+    unlearnings: Mapping[str, ShadowUnlearning],
+    *,
+    folder: Path | str | None = None,
+    workers: int | None = None,
+    executor: Executor | None = None,
+    progress: Progress = silent,
+) -> dict[str, ShadowPool]:
+    """Make the shadows of several models of one request, named as the unlearnings are, and read no reference twice.
+
+    The other arguments are those of `train_shadows`. Raises AuditError for no unlearning and for those of several
+    forget sets, and whatever `references.make_shadows` raises.
+    """
+    forget_sets = {tuple(sorted(unlearning.forget.tolist())) for unlearning in unlearnings.values()}
+    if len(forget_sets) != 1:
+        raise AuditError(
+            f"expected unlearnings of one forget set, got {len(forget_sets)} forget sets of {len(unlearnings)} "
+            "unlearnings; make the shadows of each request by themselves"
+        )
+    shadows = make_shadows(
+        pool,
+        experiment.recipe,
+        experiment.population,
+        experiment.task,
+        list(unlearnings.values()),
+        forget=next(iter(unlearnings.values())).forget,
         unseen=experiment.unseen.ids,
         folder=pool.folder / SHADOWS if folder is None else Path(folder),
         seed=experiment.seed,
@@ -243,6 +297,7 @@ def train_shadows(
         executor=executor,
         progress=progress,
     )
+    return dict(zip(unlearnings, shadows, strict=True))
 
 
 def _settled(method: Method, split: Split, run: Run) -> Method:

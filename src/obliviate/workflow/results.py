@@ -68,7 +68,7 @@ def describe(
     task, warning = experiment.task, circumstances.warning
     findings = result.findings
     images = _pictures(findings, split.forget, task) if circumstances.pictures else {}
-    known = describe_task(task)
+    described = describe_task(task)
     first = [f"{warning[0].upper()}{warning[1:]}."] if warning else []
     return Results(
         **dict(findings),
@@ -77,9 +77,9 @@ def describe(
         seed=experiment.seed,
         command=circumstances.command,
         task=TaskFacts(
-            kind=known["kind"],
+            kind=described["kind"],
             right=task.right,
-            settings={name: value for name, value in known.items() if name != "kind"},
+            settings={name: value for name, value in described.items() if name != "kind"},
         ),
         data=DataFacts(
             name=circumstances.data_name,

@@ -179,9 +179,9 @@ def _effect(looks: effects.Looks, unlearned: nn.Module, parts: effects.Drawn, me
 
 def _parts(split: Split, measure: Measuring, task: Task, *, seed: int) -> effects.Drawn:
     """What is measured before and after; raises DataError for samples that are not of the task, or were trained on."""
-    for what, samples in (("unseen set", measure.unseen), ("retained samples", measure.retained)):
+    for name, samples in (("unseen set", measure.unseen), ("retained samples", measure.retained)):
         if samples is not None:
-            task.check_samples(samples, what=what)
+            task.check_samples(samples, what=name)
     measured = Split(  # which refuses what is not apart
         split.forget,
         measure.retained if split.retain is None else split.retain,
@@ -207,9 +207,9 @@ def kept(split: Split) -> Samples:
 
 def _check_split(split: Split, task: Task) -> None:
     """Refuse sets that are not of the task, and holdout samples that were trained on; raises DataError."""
-    for what, samples in {"forget set": split.forget, "retain set": split.retain, "holdout set": split.holdout}.items():
+    for name, samples in {"forget set": split.forget, "retain set": split.retain, "holdout set": split.holdout}.items():
         if samples is not None:
-            task.check_samples(samples, what=what)
+            task.check_samples(samples, what=name)
     if split.holdout is not None:
         trained = [samples for samples in (split.forget, split.retain) if samples is not None]
         refuse_copies(split.holdout, *trained, what="holdout samples")

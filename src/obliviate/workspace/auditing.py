@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -23,7 +23,7 @@ from obliviate.results.schema import Results
 from obliviate.task import Classification
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
-from obliviate.workflow import TrainedModel
+from obliviate.workflow import ShadowUnlearning, TrainedModel
 from obliviate.workspace import evidence, making, scores
 from obliviate.workspace.contents import Contents
 from obliviate.workspace.evidence import Makers
@@ -180,30 +180,61 @@ def _shadows(
     models: tuple[list[KeptModel], list[TrainedModel]],
     makers: Makers,
 ) -> tuple[dict[str, ShadowPool], list[str]]:
-    """Shadows of every unlearned model, after the requests before; and of which models there are none, and why."""
+    """Shadows of every unlearned model, after the requests before; and of which models there are none, and why.
+
+    The references are read once for all models. Where that fails, each model has shadows made by itself, so that one
+    whose method fails does not take them from the others.
+    """
     earlier = [contents.requests.served(later).manifest for later in range(2, number + 1)]
-    shadows: dict[str, ShadowPool] = {}
+    unlearnings: dict[str, ShadowUnlearning] = {}
     notes: list[str] = []
     for kept, model in zip(*models, strict=True):
         if model.role != "unlearned":
             continue
         try:
             chain = [(manifest, contents.split_of(place)) for place, manifest in enumerate(earlier, start=1)]
-            shadows[model.label] = workflow.train_shadows(
+            unlearnings[model.label] = workflow.shadow_unlearning(
                 contents.origin.experiment,
-                pool,
                 [
                     evidence.made_by(manifest, request, partial(_scale, contents, place, manifest.seed))
                     for place, (manifest, request) in enumerate([*chain, (kept.manifest, split)], start=1)
                 ],
                 teachers=evidence.teachers_of([kept.manifest, *earlier], partial(making.teachers, contents)),
-                workers=makers.workers,
-                executor=makers.executor,
-                progress=contents.progress_of(model.label),
             )
-        except (MethodError, TrainingError) as error:
-            notes.append(f"{model.label} was audited without U-LiRA, for it has no shadows: {error}")
+        except MethodError as error:
+            notes.append(_without_shadows(model.label, error))
+    shadows, failures = _made(contents, pool, unlearnings, makers)
+    return shadows, notes + failures
+
+
+def _made(
+    contents: Contents, pool: ReferencePool, unlearnings: Mapping[str, ShadowUnlearning], makers: Makers
+) -> tuple[dict[str, ShadowPool], list[str]]:
+    if not unlearnings:
+        return {}, []
+    try:
+        return workflow.train_shadows_by_each(
+            contents.origin.experiment,
+            pool,
+            unlearnings,
+            workers=makers.workers,
+            executor=makers.executor,
+            progress=contents.progress,
+        ), []
+    except (MethodError, TrainingError) as error:
+        if len(unlearnings) == 1:
+            return {}, [_without_shadows(label, error) for label in unlearnings]
+    shadows: dict[str, ShadowPool] = {}
+    notes: list[str] = []
+    for label, unlearning in unlearnings.items():
+        of_model, failures = _made(contents, pool, {label: unlearning}, makers)
+        shadows |= of_model
+        notes += failures
     return shadows, notes
+
+
+def _without_shadows(label: str, error: MethodError | TrainingError) -> str:
+    return f"{label} was audited without U-LiRA, for it has no shadows: {error}"
 
 
 def _scale(contents: Contents, number: int, seed: int) -> Scale:

@@ -92,9 +92,9 @@ class Contents:
         named = [kept for kept in models if kept.id == text] or [kept for kept in models if kept.id.startswith(text)]
         if len(named) == 1 and text:
             return named[0]
-        known = ", ".join(kept.id for kept in named or models) or "none"
+        ids = ", ".join(kept.id for kept in named or models) or "none"
         raise WorkspaceError(
-            f"expected the id of a model of {self.folder} ({known}), got {text!r}; `obliviate status` lists them"
+            f"expected the id of a model of {self.folder} ({ids}), got {text!r}; `obliviate status` lists them"
         )
 
     def compared(self, number: int) -> list[KeptModel]:

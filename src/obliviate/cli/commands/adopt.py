@@ -51,9 +51,9 @@ def adopt(
             portion=Portion(train_size=data.train_size, holdout_size=data.holdout_size),
         )
         notes = workspace.train().notes
-    known = workspace.recipe.trainable
+    trainable = workspace.recipe.trainable
     if json_:
-        facts = {"folder": str(out), "train": len(workspace.data.train), "recipe": known, "notes": dict(notes)}
+        facts = {"folder": str(out), "train": len(workspace.data.train), "recipe": trainable, "notes": dict(notes)}
         print_line(json.dumps(facts))
         return
     unseen = f" and {notes['knows_unseen']:.1f} % of unseen ones" if "knows_unseen" in notes else ""
@@ -61,7 +61,7 @@ def adopt(
         f"Adopted {weights} into {out}; it gets {notes['knows_train']:.1f} % of {len(workspace.data.train):,} training "
         f"samples right{unseen}"
     )
-    if not known:
+    if not trainable:
         print_line(
             "note: how it was trained is not known: methods that need no recipe work (`obliviate methods`), references "
             "and audits do not; adopt it in a new folder with --recipe or --train-function for these"

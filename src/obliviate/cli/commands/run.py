@@ -49,8 +49,8 @@ def run(
             else:
                 _print_outline(planned)
             return
-        with progress(quiet=json_) as show_progress, opened(executor) as given:
-            results = run_plan(asked, folder=out, workers=workers, executor=given, progress=show_progress)
+        with progress(quiet=json_) as show_progress, opened(executor) as maker:
+            results = run_plan(asked, folder=out, workers=workers, executor=maker, progress=show_progress)
     if json_:
         print_line(json.dumps(results.to_dict(), allow_nan=False))
     else:

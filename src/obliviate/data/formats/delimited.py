@@ -94,7 +94,7 @@ def guessed(text: str) -> str:
             continue
         rows = rows[:-1] if len(text) > len(head) and len(rows) > 1 else rows  # the last may be cut
         lengths[delimiter] = {len(row) for row in rows}
-    fitting = {sign: max(found) for sign, found in lengths.items() if len(found) == 1 and max(found) > 1}
+    fitting = {sign: max(widths) for sign, widths in lengths.items() if len(widths) == 1 and max(widths) > 1}
     if "," in fitting or not fitting:
         return ","
     return max(fitting, key=lambda sign: fitting[sign])

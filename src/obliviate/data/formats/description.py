@@ -63,9 +63,9 @@ class Description:
     roles: bool | None = None
 
     def __post_init__(self) -> None:
-        for name, known in CHOICES.items():
-            if getattr(self, name) not in known:
-                raise _unfit(name, f"one of {', '.join(known)}", getattr(self, name))
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise _unfit(name, f"one of {', '.join(choices)}", getattr(self, name))
         if not 0 < self.test_share < 1:
             raise _unfit("test_share", "a share of the rows in (0, 1)", self.test_share)
         if self.length < 1:

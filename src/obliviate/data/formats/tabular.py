@@ -148,8 +148,8 @@ def _classes(train: Table, name: str) -> tuple[str, ...]:
 
 
 def _labels(table: Table, name: str, classes: Sequence[str]) -> Int[np.ndarray, " n"]:
-    known = {label: place for place, label in enumerate(classes)}
-    labels = np.array([known.get(cell, -1) for cell in table.column(name)])
+    places = {label: place for place, label in enumerate(classes)}
+    labels = np.array([places.get(cell, -1) for cell in table.column(name)])
     if len(unseen := np.flatnonzero(labels < 0)):
         row = int(unseen[0])
         raise DataError(

@@ -53,15 +53,15 @@ def encode(
     """
     vocabulary = Vocabulary.of(texts["train"], unit="word", size=size)
     tokens, notes = {}, []
-    for part, given in texts.items():
-        numbers = [vocabulary.numbers(text) for text in given]
+    for part, part_texts in texts.items():
+        numbers = [vocabulary.numbers(text) for text in part_texts]
         tokens[part] = np.stack([padded(row or [UNKNOWN], length) for row in numbers])
-        for count, what in (
+        for count, treatment in (
             (sum(len(row) > length for row in numbers), f"are cut to {length} tokens"),
             (sum(not row for row in numbers), "are empty, and read as one unknown word"),
         ):
             if count:
-                notes.append(f"{part}: {count} of {len(given)} texts {what}")
+                notes.append(f"{part}: {count} of {len(part_texts)} texts {treatment}")
     return vocabulary, tokens, tuple(notes)
 
 
