@@ -12,6 +12,7 @@ from obliviate import inspection, workflow
 from obliviate._util.files import LOG, write_json
 from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
+from obliviate.data.erased import erased_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
@@ -76,6 +77,7 @@ def audit(
     since = time.monotonic() if report.since is None else report.since
     kept, origin = contents.requests.numbered(request), contents.origin
     number, split = kept.number, contents.split_of(kept.number)
+    refuse_erased(split)
     unseen = contents.unseen(number)
     if not wanted.retrained:  # before references are trained in vain
         _check_without_retrained(contents, kept, split)
@@ -131,6 +133,7 @@ def inspect(
     inspection.check_settings(epochs, learning_rate)
     kept, origin = contents.requests.numbered(request), contents.origin
     split, unseen = contents.split_of(kept.number), contents.unseen(kept.number)
+    refuse_erased(split)
     contents.compared(kept.number)
     making.served(contents, kept.number)
     retrain(retrained, kept.number)
@@ -152,6 +155,18 @@ def inspect(
     write_json(contents.requests.at(kept.number).inspection, values)
     contents.requests.log.append("inspected", request=kept.number)
     return values
+
+
+def refuse_erased(split: Split) -> None:
+    """Refuse, before any work, to judge models by samples of which the rows are gone; raises AuditError."""
+    if len(gone := erased_ids(split.forget)):
+        raise AuditError(
+            f"expected the rows of the samples to forget, got {len(gone):,} of {len(split.forget):,} that were erased "
+            f"from the source (first: {str(gone[0])!r}): attacks, the accuracy on the forget set, the verdict and "
+            "exposed samples are figures of these rows, and no model can be asked about them; what `unlearn` prints of "
+            "retained and unseen samples stands, a model made by retrain or sisa never saw them, and for all else "
+            "restore the rows, or audit before they are erased"
+        )
 
 
 def _data_facts(train: Samples, split: Split, unseen: Samples, request: Request) -> dict[str, Any]:
