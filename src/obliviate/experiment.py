@@ -26,9 +26,9 @@ class Experiment:
     `train` are the samples of the original. `test` are for references and audits alone, and no method sees any of
     them; `holdout` are unseen samples for the methods that need such. `seed` is that of every random choice.
 
-    Raises DataError for samples that are not of the task or not of one shape or scale (0 … 1 beside 0 … 255), for a sample in two of the parts, and for
-    test or holdout samples that are copies of training samples under other names; RecipeError for class weights that do
-    not fit the task.
+    Raises DataError for samples that are not of the task, not of one shape or not on one scale (0 … 1 beside 0 … 255),
+    for a sample in two of the parts, and for test or holdout samples that are copies of training samples under other
+    names; RecipeError for class weights that do not fit the task.
 
     >>> import torch
     >>> from obliviate.task import Classification

@@ -24,7 +24,7 @@ def write(folder: Path, rows: list[str]) -> None:
 def people() -> list[str]:
     rng = np.random.default_rng(0)
     return [
-        f"p{row // 2},{rng.integers(18, 90)}.{row},{TOWNS[row % 2] if row else TOWNS[2]},{'yes' if rng.random() < 0.5 else 'no'}"
+        f"p{row // 2},{rng.integers(18, 90)}.{row},{TOWNS[row % 2] if row else TOWNS[2]},{rng.choice(['yes', 'no'])}"
         for row in range(60)
     ]
 

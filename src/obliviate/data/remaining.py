@@ -1,4 +1,4 @@
-"""Data of which rows were erased since a model was trained: recognised row by row, and loaded as what is left of them."""
+"""Data of which rows were erased since a model was trained: recognised row by row, and loaded as what is left."""
 
 from __future__ import annotations
 

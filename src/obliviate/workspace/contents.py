@@ -73,8 +73,9 @@ class Contents:
         split = self.before(number).split(ids)
         if len(left := erased_ids(split.kept)):
             raise DataError(
-                f"expected a request for all samples that the source no longer holds, got one that retains {len(left):,} "
-                f"of them (first: {str(left[0])!r}); take them along, or forget them before by --forget erased"
+                "expected a request for all samples that the source no longer holds, got one that retains "
+                f"{len(left):,} of them (first: {str(left[0])!r}); take them along, or forget them before by "
+                "--forget erased"
             )
         return replace(split, retain=readable(split.kept))
 

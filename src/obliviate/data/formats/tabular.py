@@ -60,7 +60,7 @@ def held_out(
 
 
 def read_by_fitting(description: Description, fitting: Fitting) -> Contents:
-    """Read the rows that are left of a table by a fitting of before: all in the training part, unless the source has two.
+    """Read the rows that are left of a table by a fitting of before: all to train on, unless there are two tables.
 
     Raises DataError for cells that the fitting does not know.
     """
