@@ -26,3 +26,9 @@ def test_tokens_few_samples_and_ordinary_differences_pass() -> None:
     refuse_other_scale(samples(255 * x[:9]), samples(x), what="test set")
     refuse_other_scale(samples(3 * x), samples(x), what="test set")
     check_scales({"train_x": (255 * x.numpy()).astype(np.uint8), "test_x": x.numpy()})
+
+
+def test_bytes_beside_fractions_are_refused() -> None:
+    x = torch.rand(30, 4)
+    with pytest.raises(DataError, match=r"got float32 in the test set and uint8 in the training set; give all"):
+        refuse_other_scale(samples(x), samples((255 * x).byte()), what="test set")

@@ -39,7 +39,8 @@ def check_scales(inputs: Mapping[str, np.ndarray]) -> None:
 def refuse_other_scale(samples: Samples, others: Samples, *, what: str) -> None:
     """Refuse samples whose numbers are `APART` times as large, or as small, as those of others; raises DataError.
 
-    Tokens, which are whole numbers, are on no scale; nor are fewer than ten samples.
+    Whole numbers beside fractions are refused too. Whole numbers alone, as tokens are, are on no scale; nor are fewer
+    than ten samples.
 
     >>> x = torch.rand(20, 3)
     >>> train, test = (Samples.from_tensors(part, torch.zeros(20)) for part in (x, 1 - x))
@@ -48,13 +49,15 @@ def refuse_other_scale(samples: Samples, others: Samples, *, what: str) -> None:
     parts = {what: samples, "training set": others}
     if samples is others or min(map(len, parts.values())) < SEVERAL:
         return
-    sizes: dict[str, float] = {}
-    for name, part in parts.items():
-        x = part.take(torch.arange(0, len(part), max(1, len(part) // SOME))).x.cpu()
-        if not x.is_floating_point():
-            return
-        sizes[name] = _size(x.float().numpy())
-    _refuse_apart(sizes)
+    looked_at = {
+        name: part.take(torch.arange(0, len(part), max(1, len(part) // SOME))).x.cpu() for name, part in parts.items()
+    }
+    kinds = {name: x.is_floating_point() for name, x in looked_at.items()}
+    if len(set(kinds.values())) > 1:
+        types = " and ".join(f"{str(x.dtype).removeprefix('torch.')} in the {name}" for name, x in looked_at.items())
+        raise DataError(f"expected inputs on one scale, got {types}; give all parts in one type")
+    if all(kinds.values()):
+        _refuse_apart({name: _size(x.float().numpy()) for name, x in looked_at.items()})
 
 
 def _refuse_apart(sizes: Mapping[str, float]) -> None:
