@@ -27,7 +27,7 @@ def source(tiny: Samples, tmp_path: Path) -> Path:
     """Rows of numbers with names and owners: 40 to train on, 20 to test on."""
     batch = tiny.everything()
     x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    arrays = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
+    arrays: dict[str, Any] = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
     path = tmp_path / "rows.npz"
     np.savez(path, **arrays, train_ids=ids[:40], test_ids=ids[40:])
     return path
@@ -43,7 +43,7 @@ def begun(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> Workspace:
 def erase(source: Path, *names: str, **changed: np.ndarray) -> None:
     """Take rows out of the arrays of a file, training and test rows alike."""
     with np.load(source) as file:
-        arrays = dict(file) | changed
+        arrays: dict[str, Any] = dict(file) | changed
     for part in ("train", "test"):
         left = ~np.isin(arrays[f"{part}_ids"], names)
         arrays |= {name: array[left] for name, array in arrays.items() if name.startswith(part)}

@@ -1,6 +1,7 @@
 """Audits of one record: its rank and p-value on every model, and no verdict."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ ASCENT = GradientAscent(learning_rate=0.01)
 def work(tiny: Samples, tmp_path: Path, tiny_recipe: Recipe) -> Workspace:
     batch = tiny.everything()
     x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    arrays = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
+    arrays: dict[str, Any] = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
     np.savez(tmp_path / "rows.npz", **arrays, train_ids=ids[:40], test_ids=ids[40:])
     made = Workspace.create(tmp_path / "run", source=str(tmp_path / "rows.npz"), recipe=tiny_recipe, seed=0)
     made.unlearn(ASCENT, request=NewRequest(forget=["s07"]))

@@ -98,7 +98,7 @@ class RowIndex:
             },
             values["left_out"],
             values["classes"],
-            None if limits is None else tuple(tuple(end) if isinstance(end, list) else end for end in limits),
+            None if limits is None else _limits(*limits),
             None if values["targets"] is None else Targets.from_dict(values["targets"]),
             None if values["fitting"] is None else Fitting.from_dict(values["fitting"]),
         )
@@ -164,6 +164,11 @@ def load_remaining(source: str | Path, index: RowIndex, *, seed: int, sha256: st
             np.array([row.id for row in index.parts["train"]], dtype=np.str_),
         ),
     )
+
+
+def _limits(low: Any, high: Any) -> Limits:
+    """Limits as they were before JSON made lists of tuples."""
+    return (tuple(low), tuple(high)) if isinstance(low, list) else (low, high)
 
 
 def _placed(index: RowIndex, present: list[tuple[str, str]]) -> dict[str, list[int | None]]:
