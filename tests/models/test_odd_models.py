@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-import torch
 from torch import Tensor, nn
 
 from obliviate import workflow
@@ -32,20 +31,9 @@ def experiment(tiny: Samples, build: Callable[[], nn.Module]) -> Experiment:
     return Experiment(Classification(classes=3), Recipe(model=build, epochs=1, batch_size=8), train, test)
 
 
-@pytest.mark.parametrize(
-    ("answer", "words"),
-    [
-        (torch.sigmoid, "expected logits, got probabilities .* from Odd; remove it"),
-        (lambda z: torch.sigmoid(z).reshape(-1, 3), "expected logits, got probabilities"),
-        (
-            lambda z: z.detach(),
-            r"a loss that depends on the weights of Odd, got one without a gradient",
-        ),
-    ],
-)
-def test_an_answer_that_cannot_be_learned_from_is_refused(answer: Answer, words: str, tiny: Samples) -> None:
-    with pytest.raises(RecipeError, match=words):
-        workflow.train(experiment(tiny, lambda: Odd(answer)))
+def test_an_answer_that_cannot_be_learned_from_is_refused(tiny: Samples) -> None:
+    with pytest.raises(RecipeError, match="a loss that depends on the weights of Odd, got one without a gradient"):
+        workflow.train(experiment(tiny, lambda: Odd(lambda z: z.detach())))
 
 
 def test_numbers_in_the_unit_interval_may_be_logits(tiny: Samples) -> None:

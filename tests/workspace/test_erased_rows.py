@@ -250,3 +250,13 @@ def test_copies_of_erased_rows_are_told_and_taken_along(source: Path, tmp_path: 
     work = Workspace.open(made.folder)
     assert work.preview(Retrain(), request=NewRequest(forget="erased"))["copies"] == ["s20"]
     assert sorted(work.choose("erased", with_copies=True).forget.ids.tolist()) == ["s03", "s17", "s20"]
+
+
+def test_later_requests_are_audited_by_references_without_the_erased_rows(begun: Workspace, source: Path) -> None:
+    erase(source, *GONE)
+    work = Workspace.open(begun.folder)
+    first = work.unlearn(Retrain(), request=NewRequest(forget="erased"))
+    work.unlearn(GradientAscent(learning_rate=0.01), request=NewRequest(forget="random:0.25", after=first.id))
+    results = work.audit(references=8, retrained=0, workers=0)
+    assert (results.data.forget, results.data.train) == (10, 38)
+    assert not set(work.references(8).ids) & set(GONE)

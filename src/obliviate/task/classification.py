@@ -174,8 +174,9 @@ class Classification(Task):
     def check_logits(self, output: Tensor, model: nn.Module, batch: Batch) -> tuple[str, str] | None:
         if are_distributions(output):
             return SOFTMAX
-        # Logits may well lie in [0, 1]: only the operation that made them tells.
-        return SIGMOID if within_unit(output) and ends_in_probabilities(model, batch) else None
+        # One logit may well lie in [0, 1]: only the operation that made it tells.
+        single = self.classes == 2 and not bool(output[:, 0].any()) and within_unit(output)
+        return SIGMOID if single and ends_in_probabilities(model, batch) else None
 
 
 def _odd_labels(y: Tensor) -> str:
