@@ -37,6 +37,15 @@ def test_parts_of_another_shape_and_targets_of_another_task_are_refused(experime
 
 
 @pytest.mark.parametrize("part", ["test", "holdout"])
+@pytest.mark.parametrize("factor", [255.0, 1 / 255])
+def test_parts_on_another_scale_are_refused(experiment: Experiment, part: str, factor: float) -> None:
+    batch = getattr(experiment, part).everything()
+    scaled = Samples.from_tensors(factor * batch.x, batch.y, ids=batch.ids)
+    with pytest.raises(DataError, match=rf"^expected inputs on one scale, .*{part} set.*; scale both in the same way$"):
+        replace(experiment, **{part: scaled})
+
+
+@pytest.mark.parametrize("part", ["test", "holdout"])
 def test_copies_of_training_samples_under_other_names_are_refused(experiment: Experiment, part: str) -> None:
     batch, trained = getattr(experiment, part).everything(), experiment.train.everything()
     x = batch.x.clone()

@@ -10,6 +10,7 @@ import numpy as np
 from obliviate.data.ids import shown
 from obliviate.data.rules import Forget
 from obliviate.data.samples import Samples
+from obliviate.data.scales import refuse_other_scale
 from obliviate.data.split import Split, refuse_copies, refuse_other_shape
 from obliviate.errors import AuditError, DataError
 from obliviate.task import Task
@@ -25,9 +26,9 @@ class Experiment:
     `train` are the samples of the original. `test` are for references and audits alone, and no method sees any of
     them; `holdout` are unseen samples for the methods that need such. `seed` is that of every random choice.
 
-    Raises DataError for samples that are not of the task or not of one shape, for a sample in two of the parts, and for
-    test or holdout samples that are copies of training samples under other names; RecipeError for class weights that do
-    not fit the task.
+    Raises DataError for samples that are not of the task, not of one shape or not on one scale (0 … 1 beside 0 … 255),
+    for a sample in two of the parts, and for test or holdout samples that are copies of training samples under other
+    names; RecipeError for class weights that do not fit the task.
 
     >>> import torch
     >>> from obliviate.task import Classification
@@ -58,6 +59,7 @@ class Experiment:
                         "leave them out of one"
                     )
             refuse_other_shape(parts[name], self.train, what=TITLES[name])
+            refuse_other_scale(parts[name], self.train, what=TITLES[name])
             self.task.check_samples(parts[name], what=TITLES[name])
             if name != "train":
                 refuse_copies(parts[name], self.train, what=f"{name} samples")

@@ -1,3 +1,6 @@
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -126,3 +129,19 @@ def test_sets_of_different_shapes_are_refused(tiny: Samples, odd: str) -> None:
     message = rf"^expected samples of one shape, got \(6,\) and \(7,\) in the {odd} set; resize them$"
     with pytest.raises(DataError, match=message):
         Split(forget, wide if odd == "retain" else retain, wide if odd == "holdout" else holdout)
+
+
+@pytest.mark.parametrize("mask", [[True, False], np.array([True, False]), torch.tensor([True, False])])
+@pytest.mark.usefixtures("unchecked")
+def test_a_mask_is_told_from_ids(mask: Any) -> None:
+    train = Samples.from_tensors(torch.zeros(2, 1), torch.tensor([0, 1]), ids=["a", "b"])
+    with pytest.raises(DataError, match=r"^expected ids to forget, got a mask of true and false; .*ids\[mask\]"):
+        Split.of(train, forget=mask)
+
+
+@pytest.mark.parametrize("wrong", [None, 0.1, 7])
+@pytest.mark.usefixtures("unchecked")
+def test_what_names_no_samples_is_refused(wrong: Any) -> None:
+    train = Samples.from_tensors(torch.zeros(2, 1), torch.tensor([0, 1]), ids=["a", "b"])
+    with pytest.raises(DataError, match=r"^expected ids, a rule or its text .*a tenth is 'random:0.1'$"):
+        Split.of(train, forget=wrong)

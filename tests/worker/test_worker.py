@@ -253,14 +253,13 @@ def run(folder: Path) -> None:
     work(Project.open(folder))
 
 
-def killed_at_random(folder: Path, kills: int, seed: int, check: Callable[[], None]) -> int:
+def killed_at_random(folder: Path, kills: int, seed: int, longest: float, check: Callable[[], None]) -> int:
     """Kill workers at random moments until so many are dead or all is done; returns how many were."""
     random_ = random.Random(seed)
     context = multiprocessing.get_context("fork")
-    dead, longest = 0, 8.0
+    dead = 0
     while dead < kills:
         worker = context.Process(target=run, args=(folder,))
-        begun = time.monotonic()
         worker.start()
         worker.join(random_.uniform(0.0, longest))
         if worker.exitcode is None:
@@ -270,7 +269,6 @@ def killed_at_random(folder: Path, kills: int, seed: int, check: Callable[[], No
             dead += 1
         else:
             assert worker.exitcode == 0
-            longest = max(1.0, 0.8 * (time.monotonic() - begun))
             break
         check()
     return dead
@@ -282,7 +280,9 @@ def check_kills(folder: Path, rows: Path, *, kills: int, batches: int) -> None:
     quiet = begin(folder / "quiet", rows, batch=1)
     for owner in owners:
         quiet.submit(owner)
+    begun = time.monotonic()
     run(quiet.folder)
+    longest = 0.75 * (time.monotonic() - begun) / kills  # so that the work outlives the kills
     project = begin(folder / "killed", rows, batch=1)
     dead, seed, asked = 0, 0, 0
 
@@ -296,7 +296,7 @@ def check_kills(folder: Path, rows: Path, *, kills: int, batches: int) -> None:
             asked += 1
         elif asked == len(owners) and project.status()["requests"]["done"] == asked:
             break
-        dead += killed_at_random(project.folder, min(10, kills - dead), seed, check)
+        dead += killed_at_random(project.folder, min(10, kills - dead), seed, longest, check)
         seed += 1
     for owner in owners[asked:]:
         project.submit(owner)

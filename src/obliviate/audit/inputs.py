@@ -184,8 +184,11 @@ class AuditSettings:
             raise AuditError(f"expected attacks that need no classes, got {', '.join(needy)}; leave them out")
 
 
-def check(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples) -> None:
-    """Refuse what cannot be audited fairly, before any score is computed; raises AuditError."""
+def check(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, *, least: int = 2) -> None:
+    """Refuse what cannot be audited fairly, with `least` forget samples, before any score is computed.
+
+    Raises AuditError.
+    """
     names = [candidate.name for candidate in candidates]
     if len(set(names)) < len(names) or not names:
         raise AuditError(f"expected at least 1 candidate and distinct names, got {names}; rename the candidates")
@@ -212,9 +215,10 @@ def check(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples) ->
                 f"expected logits of shape ({n}, {shape[-1]}), got {size} from {name}; score the pool's samples"
             )
     for name, part in samples.parts.items():
-        if len(part) < 2 or part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= n:
+        wanted = least if name == "forget" else 2
+        if len(part) < wanted or part.dtype.kind not in "iu" or part.min() < 0 or part.max() >= n:
             raise AuditError(
-                f"expected at least 2 indices in [0, {n}) for {name}, got {part}; choose samples of the pool"
+                f"expected at least {wanted} indices in [0, {n}) for {name}, got {part}; choose samples of the pool"
             )
     points = np.concatenate(list(samples.parts.values()))
     if shared := len(points) - len(np.unique(points)):

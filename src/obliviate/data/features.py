@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -55,3 +56,12 @@ class Targets:
         """Describe the targets in JSON values."""
         scale = {"mean": list(self.mean), "std": list(self.std)} if self.mean else {}
         return {"names": list(self.names)} | scale
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Targets:
+        """Read what `to_dict` returned.
+
+        >>> Targets.from_dict(Targets(("price",), (10.0,), (2.0,)).to_dict())
+        Targets(names=('price',), mean=(10.0,), std=(2.0,))
+        """
+        return cls(tuple(values["names"]), tuple(values.get("mean", ())), tuple(values.get("std", ())))

@@ -29,6 +29,8 @@ WORDS: Final = {
     "unknown": "not known",
 }
 """What is said of names that are not found, by their status."""
+NAMED: Final = ("found", "erased")
+"""The status of names that a request may be for."""
 
 
 def spelling(name: str) -> str:
@@ -49,7 +51,8 @@ def spelling(name: str) -> str:
 class Entry:
     """One name that was asked for, what it is in the data ("" if nothing), and how it was found.
 
-    `status` is "found"; "duplicate" for one that was found before; "heading" for the first line of a list that names
+    `status` is "found", or "erased" for one that was trained on and is no longer in the source; "duplicate" for one
+    that was found before; "heading" for the first line of a list that names
     its column; or a reason of `WORDS`.
     """
 
@@ -75,8 +78,8 @@ class Lookup:
 
     @property
     def found(self) -> list[str]:
-        """The names of the training set that were asked for, each once."""
-        return [entry.found for entry in self.entries if entry.status == "found"]
+        """The names of what was trained on that were asked for, each once."""
+        return [entry.found for entry in self.entries if entry.status in NAMED]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -97,7 +100,7 @@ class Lookup:
         if unknown == "skip" and self.found:
             return self.found
         if set(missing) == {"forgotten"} and unknown == "refuse":
-            return [entry.found for entry in self.entries if entry.status in {"found", "forgotten"}]
+            return [entry.found for entry in self.entries if entry.status in {*NAMED, "forgotten"}]
         reasons = "; ".join(f"{len(names):,} {WORDS[word]} ({shown(names)})" for word, names in missing.items())
         count = sum(map(len, missing.values()))
         asked = count + len(self.found)
@@ -126,7 +129,7 @@ def look_up(
     seen: set[str] = set()
     for text in asked:
         entry = _entry(text, places)
-        if entry.status == "found":
+        if entry.status in NAMED:
             entry = Entry(text, entry.found, "duplicate") if entry.found in seen else entry
             seen.add(entry.found)
         entries.append(entry)

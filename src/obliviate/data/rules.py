@@ -139,7 +139,18 @@ def choose(forget: Forget, among: Among, texts: Mapping[str, Callable[[str], Rul
     rule = read(forget, TEXTS | dict(texts or {})) if isinstance(forget, str) else forget
     if isinstance(rule, Rule):
         return rule.choose(among)
-    return Chosen([str(sample_id) for sample_id in rule], "ids")
+    if not isinstance(rule, Iterable):
+        raise DataError(
+            f"expected ids, a rule or its text to say what to forget, got {rule!r:.100}; a tenth is 'random:0.1'"
+        )
+    named = list(rule)
+    if named and all(_is_boolean(entry) for entry in named):
+        raise DataError("expected ids to forget, got a mask of true and false; name them, as in `samples.ids[mask]`")
+    return Chosen([str(sample_id) for sample_id in named], "ids")
+
+
+def _is_boolean(entry: object) -> bool:
+    return isinstance(entry, bool | np.bool_) or (isinstance(entry, Tensor) and entry.dtype == torch.bool)
 
 
 def read(text: str, texts: Mapping[str, Callable[[str], Rule]]) -> Rule:

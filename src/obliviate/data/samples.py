@@ -160,8 +160,10 @@ class Samples:
     ) -> Samples:
         """Hold tensors in memory, bfloat16 as float32; without `ids`, a sample's id is the hash of its content.
 
-        Raises DataError for different lengths, NaN or Inf, or duplicate ids.
+        Raises DataError for what are no plain tensors of real numbers, for different lengths, NaN or Inf, or duplicate
+        ids.
         """
+        x, y = _plain_tensor(x, what="inputs"), _plain_tensor(y, what="targets")
         if len(x) != len(y):
             raise DataError(f"expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets; align them")
         return cls._of(TensorStore(widened(x), widened(y)), ids)
@@ -507,6 +509,20 @@ def _refuse_other_shapes(parts: list[Tensor]) -> None:
     shapes = list(dict.fromkeys(tuple(part.shape[1:]) for part in parts))
     if len(shapes) > 1:
         raise DataError(f"expected samples of one shape, got {shapes[0]} and {shapes[1]}; resize them")
+
+
+def _plain_tensor(values: Any, *, what: str) -> Tensor:
+    """The values without their history; raises DataError for anything but a dense tensor of real numbers in rows."""
+    if not isinstance(values, Tensor):
+        kind = type(values).__name__
+        remedy = "torch.from_numpy(…)" if isinstance(values, np.ndarray) else "torch.tensor(…)"
+        raise DataError(f"expected {what} as a tensor, got {kind}; make one with `{remedy}`")
+    if values.layout != torch.strided or values.is_quantized or values.is_complex():
+        got = str(values.dtype if values.layout == torch.strided else values.layout).removeprefix("torch.")
+        raise DataError(f"expected {what} as a dense tensor of real numbers, got a {got} one; convert it")
+    if values.ndim == 0:
+        raise DataError(f"expected {what} in rows, one a sample, got a single number; give one for each sample")
+    return values.detach()
 
 
 def _refuse_not_finite(values: Tensor, first: int) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from obliviate.data import builtin, formats
 from obliviate.data.describe import described
+from obliviate.data.erased import Erased
 from obliviate.data.features import Features, Limits, Targets
 from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.npz import read_archive
@@ -26,14 +27,13 @@ from obliviate.data.owners import groups as numbered_owners
 from obliviate.data.owners import named as named_owners
 from obliviate.data.rules import Among, owner, with_value
 from obliviate.data.samples import Samples
+from obliviate.data.scales import check_scales
 from obliviate.data.selection import PARTS, select
+from obliviate.data.tables import Fitting
 from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
 
-APART: Final = 20  # times that the numbers of one part may be larger than those of another
-SEVERAL: Final = 10  # samples that tell how large numbers are
-SOME: Final = 1000  # samples that are looked at
 EMBEDDED = "fashion_mnist_5k"
 TARGETS: Final = {
     "classification": np.int64,
@@ -56,6 +56,8 @@ class Data:
     conditions. `notes` are sentences on what was left out, and on exact
     copies. `input_range` is the range of inputs other than features and tokens: [0, 1] of images, and where numbers
     reach beyond it that of the training samples. The hash is that of samples and ids, not of the columns.
+    `source_rows` is how many samples the source has, used or not, `fitting` how a table became numbers, and `erased`
+    what was trained on and is no longer in the source (`remaining.load_remaining`).
     `describe` says all of it in a few lines.
     """
 
@@ -75,6 +77,14 @@ class Data:
     owners: Mapping[str, np.ndarray] = field(default_factory=dict)
     cells: Mapping[str, np.ndarray] = field(default_factory=dict)
     input_range: Limits | None = None
+    source_rows: int = 0
+    fitting: Fitting | None = None
+    erased: Erased = field(default_factory=Erased)
+
+    @property
+    def trained_ids(self) -> Ids:
+        """The ids of all samples that were trained on, in order, those among them that are gone since."""
+        return self.erased.trained if len(self.erased) else self.train.ids
 
     def describe(self) -> str:
         """Say in a few lines what the data were understood to be: samples, inputs, targets, parts.
@@ -140,11 +150,17 @@ class Data:
 
     def among(self, *, seed: int = 0, forgotten: Ids | None = None, unknown: Unknown = "refuse") -> Among:
         """What rules choose from: the training samples but those `forgotten`, and what is known of all others."""
-        part = self if forgotten is None or not len(forgotten) else self.without(forgotten)
+        gone = self.erased.ids
+        if forgotten is not None:
+            gone = np.setdiff1d(gone, forgotten)
+        here = np.array([], dtype=np.str_) if forgotten is None else np.intersect1d(forgotten, self.train.ids)
+        part = self.without(here) if len(here) else self
         elsewhere: dict[str, Ids] = {} if self.holdout is None else {"holdout": self.holdout.ids}
         elsewhere["test"] = self.test.ids
         owners = dict(self.owners)
-        if part is not self:
+        if len(gone):
+            elsewhere["erased"] = gone
+        if forgotten is not None and len(forgotten):
             elsewhere["forgotten"] = np.asarray(forgotten)
             if self.owner is not None:
                 owners["forgotten"] = named_owners(self.metadata[self.owner])
@@ -173,18 +189,28 @@ def load_data(
     >>> len(data.train), len(data.test), data.classes
     (1000, 2500, 10)
     """
-    if str(source) in BUILT_IN:
-        name, contents = str(source), BUILT_IN[str(source)](seed)
-    else:
-        path = Path(source)
-        form = formats.recognise(path)
-        try:
-            name, contents = path.resolve().stem if path.is_file() else path.resolve().name, form.read(path, seed)
-        except OSError as error:
-            raise DataError(
-                f"expected {form.name} in {path}, got {error}; check the files and their permissions"
-            ) from error
+    name, contents = read_source(source, seed)
     return _data(name, contents, train_size, holdout_size, seed)
+
+
+def read_source(source: str | Path, seed: int, fitting: Fitting | None = None) -> tuple[str, Contents]:
+    """What a source is called and holds; a table is read by a `fitting` of before, if there is one.
+
+    Raises DataError as `load_data` does.
+    """
+    if str(source) in BUILT_IN:
+        return str(source), BUILT_IN[str(source)](seed)
+    path = Path(source)
+    form = formats.recognise(path)
+    try:
+        name = path.resolve().stem if path.is_file() else path.resolve().name
+        if fitting is not None and form.read_by is not None:
+            return name, form.read_by(path, fitting)
+        return name, form.read(path, seed)
+    except OSError as error:
+        raise DataError(
+            f"expected {form.name} in {path}, got {error}; check the files and their permissions"
+        ) from error
 
 
 def embedded() -> Data:
@@ -218,7 +244,7 @@ BUILT_IN: Final[dict[str, Callable[[int], Contents]]] = {
 
 def _data(name: str, contents: Contents, train_size: int | None, holdout_size: int | None, seed: int) -> Data:
     _check(contents)
-    arrays, kind, tokens = contents.arrays, contents.kind, contents.vocabulary is not None
+    arrays, kind = contents.arrays, contents.kind
     limits, range_notes = _range(contents)
     classes, notes = contents.classes, [*contents.notes, *range_notes]
     if classes is None and contents.targets is not None and kind == "classification":
@@ -239,14 +265,7 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
     parts: dict[str, Samples] = {}
     for part in PARTS:
         if f"{part}_x" in chosen.arrays:
-            x, y, ids = (chosen.arrays.get(f"{part}_{axis}") for axis in ("x", "y", "ids"))
-            assert x is not None
-            assert y is not None
-            parts[part] = Samples.from_tensors(
-                torch.from_numpy(x.astype(np.int64)) if tokens else pixels(x, sequences=contents.sequences),
-                torch.from_numpy(y.astype(TARGETS[kind])),
-                ids=None if ids is None else ids.astype(np.str_),
-            )
+            parts[part] = samples_of(contents, chosen.arrays, part)
     digest = hashlib.sha256("".join(parts[part].sha256 for part in PARTS if part in parts).encode())
     return Data(
         name,
@@ -265,6 +284,20 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
         {part: chosen.arrays[f"{part}_owner"] for part in PARTS[1:] if f"{part}_owner" in chosen.arrays},
         beside["cells"],
         limits,
+        sum(len(arrays[f"{part}_x"]) for part in PARTS if f"{part}_x" in arrays),
+        contents.fitting,
+    )
+
+
+def samples_of(contents: Contents, arrays: Arrays, part: str) -> Samples:
+    """The samples of one part of these arrays, as a model receives them."""
+    x, y, ids = arrays[f"{part}_x"], arrays[f"{part}_y"], arrays.get(f"{part}_ids")
+    return Samples.from_tensors(
+        torch.from_numpy(x.astype(np.int64))
+        if contents.vocabulary is not None
+        else pixels(x, sequences=contents.sequences),
+        torch.from_numpy(y.astype(TARGETS[contents.kind])),
+        ids=None if ids is None else ids.astype(np.str_),
     )
 
 
@@ -339,7 +372,7 @@ def _check(contents: Contents) -> None:
             got = f"{len(column)} entries" if column.ndim == 1 else f"entries of shape {column.shape}"
             raise DataError(f"expected one {name} per training sample, got {got} for {n} samples; align them")
     if contents.features is None and contents.vocabulary is None:
-        _check_scales({f"{part}_x": arrays[f"{part}_x"] for part in used})
+        check_scales({f"{part}_x": arrays[f"{part}_x"] for part in used})
     shapes = {part: _image_shape(arrays[f"{part}_x"], contents.sequences) for part in used}
     if len(set(shapes.values())) != 1:
         raise DataError(f"expected samples of one shape, got {shapes}; resize them")
@@ -350,35 +383,6 @@ def _check_names(arrays: Arrays, part: str, n: int) -> None:
         if (names := arrays.get(f"{part}_{axis}")) is not None and names.shape != (n,):
             got = f"{len(names)} {what}s" if names.ndim == 1 else f"{what}s of shape {names.shape}"
             raise DataError(f"expected one {what} per sample, got {got} for {n} samples of {part}; align them")
-
-
-def _check_scales(inputs: Mapping[str, np.ndarray]) -> None:
-    """Refuse bytes, which are scaled to [0, 1], beside parts of other numbers that reach beyond."""
-    taken = {name: x for name, x in inputs.items() if x.dtype != np.uint8}
-    if 0 < len(taken) < len(inputs):
-        for name, x in taken.items():
-            if (largest := np.max(x, where=np.isfinite(x), initial=0)) > 1:
-                scaled = next(other for other in inputs if other not in taken)
-                raise DataError(
-                    f"expected inputs on one scale, got {x.dtype} up to {largest:g} in {name}, which are taken as they "
-                    f"are, and bytes in {scaled}, which are scaled to [0, 1]; give all parts in one type"
-                )
-    sizes = {name: _size(x) for name, x in inputs.items() if len(x) >= SEVERAL}
-    if not sizes:
-        return
-    (small, least), (large, most) = (end(sizes.items(), key=lambda item: item[1]) for end in (min, max))
-    if most > APART * least > 0:
-        raise DataError(
-            f"expected inputs on one scale, got numbers about {most:.3g} in {large} and about {least:.3g} in {small}; "
-            "scale both in the same way"
-        )
-
-
-def _size(x: Shaped[np.ndarray, " n ..."]) -> float:
-    """The root mean square of the numbers that a model receives."""
-    some = x[:: max(1, len(x) // SOME)].astype(np.float64) / (255 if x.dtype == np.uint8 else 1)
-    finite = some[np.isfinite(some)]
-    return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else 0.0
 
 
 def _image_shape(array: Shaped[np.ndarray, " n ..."], sequences: bool) -> tuple[int, ...]:

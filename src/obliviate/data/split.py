@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from obliviate.data.erased import erased_ids
 from obliviate.data.ids import as_ids, naturally_alike, shown
 from obliviate.data.rules import Among, Forget, choose
 from obliviate.data.samples import Samples
@@ -92,6 +93,16 @@ class Split:
         if self.retain is None:
             raise DataError("expected a retain set, got none; give the samples to keep, or use a method without them")
         return self.retain
+
+    @property
+    def known(self) -> Samples:
+        """Samples that the model was trained on: those to forget, or the retained ones where rows of these are gone."""
+        return self.kept if len(erased_ids(self.forget)) else self.forget
+
+    @property
+    def known_name(self) -> str:
+        """What `known` holds, in words."""
+        return "the retained samples" if len(erased_ids(self.forget)) else "the samples to forget"
 
     @property
     def copies(self) -> Ids:

@@ -8,14 +8,14 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from jaxtyping import Float, Float32, Int, Shaped
 
 from obliviate.data.content import HASH_LENGTH
 from obliviate.data.dates import are_dates
-from obliviate.data.features import Features
+from obliviate.data.features import Features, Targets
 from obliviate.data.ids import distinct
 from obliviate.errors import DataError
 from obliviate.types import Ids
@@ -242,6 +242,55 @@ class TableEncoder:
 
 
 LACKING: Final = "(missing)"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitting:
+    """How the rows of a table became numbers, inputs and targets, so that fewer rows can become the same ones.
+
+    >>> rows = Table({"age": np.array(["20", "40"], dtype=object)}, np.array([2, 3]), "people.csv")
+    >>> fitting = Fitting(TableEncoder.fit(rows), Targets(("no", "yes")))
+    >>> Fitting.from_dict(fitting.to_dict()).encoder.encode(rows).tolist()
+    [[-1.0], [1.0]]
+    """
+
+    encoder: TableEncoder
+    targets: Targets
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fitting in JSON values, which lose nothing."""
+        encoder = self.encoder
+        return {
+            "columns": [dict(vars(column)) for column in encoder.columns],
+            "features": encoder.features.to_dict(),
+            "missing": list(encoder.missing),
+            "unseen_categories": encoder.unseen_categories,
+            "targets": self.targets.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Fitting:
+        """Read what `to_dict` returned."""
+        columns = tuple(
+            CategoryColumn(column["name"], tuple(column["categories"]))
+            if "categories" in column
+            else NumberColumn(**column)
+            for column in values["columns"]
+        )
+        features = values["features"]
+        encoder = TableEncoder(
+            columns,
+            Features(
+                tuple(features["names"]),
+                np.array(features["continuous"], dtype=np.bool_),
+                np.array(features["low"], dtype=np.float32),
+                np.array(features["high"], dtype=np.float32),
+            ),
+            (),
+            tuple(values["missing"]),
+            values["unseen_categories"],
+        )
+        return cls(encoder, Targets.from_dict(values["targets"]))
 
 
 def number(cell: str, *, column: str, line: int, where: str) -> float:

@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from obliviate._util.plugins import Registry
+from obliviate.data.erased import REMEDY as ERASED_REMEDY
+from obliviate.data.erased import erased_ids
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError
 from obliviate.methods.relative import OF_RECIPE, kinds, resolved
@@ -87,8 +89,14 @@ def settle(method: Method, split: Split, scale: Scale | Callable[[], Scale]) -> 
 def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[str] = frozenset()) -> None:
     """Refuse, before any work, a request that lacks what the method needs; raises MethodError.
 
-    What is `planned` will be there by the time that the method is called.
+    What is `planned` will be there by the time that the method is called. Only an exact method does without the rows of
+    the samples to forget, where these were erased (`data.erased`).
     """
+    if not method.exact and len(gone := erased_ids(split.forget)):
+        raise MethodError(
+            f"expected the rows of the samples to forget for {method.name}, got {len(gone):,} of "
+            f"{len(split.forget):,} that were erased from the source (first: {str(gone[0])!r}); {ERASED_REMEDY}"
+        )
     remedies = {
         "retain": (split.retain is not None, "the retained training samples: leave out `--no-retain`, or give them"),
         "holdout": (

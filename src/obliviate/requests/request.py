@@ -123,6 +123,11 @@ class RequestFolder:
         return self.path / "results.json"
 
     @property
+    def record(self) -> Path:
+        """The figures of its last audit, where it is for one record."""
+        return self.path / "record.json"
+
+    @property
     def report(self) -> Path:
         """The page of its last audit."""
         return self.path / "report.html"

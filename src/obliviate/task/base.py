@@ -9,6 +9,7 @@ from typing import ClassVar, Final, TypeVar
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from obliviate._util.modes import evaluating
 from obliviate._util.randomness import undisturbed
@@ -181,6 +182,11 @@ class Task(ABC):
         In evaluation mode, a model answers with what the task reads (logits, not probabilities), gives the same answer
         twice, and stays as it is. Its modes and all random states are left as they were.
         """
+        if any(map(is_lazy, model.parameters())):
+            raise RecipeError(
+                f"expected a model whose layers have a shape, got {type(model).__name__} with lazy ones; call it once "
+                "on a batch where it is built, or say how wide they are"
+            )
         batch = samples.take(torch.arange(min(2, len(samples))))
         with undisturbed(), torch.no_grad(), evaluating(model):
             before = _state(model)

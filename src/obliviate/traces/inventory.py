@@ -29,8 +29,10 @@ NAMED: Final[Mapping[str, What]] = {
     "events.jsonl": ("record", "names", None, "what happened, refusals with their words among it"),
     "coins.json": ("record", "names", None, "what was planned before training"),
     "noise.json": ("record", "names", None, "what was planned before training"),
+    "rows.json": ("record", "names", None, "hashes of every row, by which erased ones are told"),
     ORIGIN: ("record", "nothing", 0, "what the folder was made from"),
     LOCK: ("record", "nothing", 0, "who works here"),
+    "record.json": ("results", "names", 1, "ranks of one record in the last audit"),
     "inspection.json": ("results", "nothing", 0, "figures of the last inspection"),
     "purged.json": ("record", "nothing", 0, "which files were purged"),
 }

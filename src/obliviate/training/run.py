@@ -462,6 +462,11 @@ class Run:
                 value = loss(model, *parts)
             if weight < 1:
                 value = weight * value
+            if not value.requires_grad:
+                raise RecipeError(
+                    f"expected a loss that depends on the weights of {type(model).__name__}, got one without a "
+                    "gradient; remove `.detach()`, `torch.no_grad()` and `.argmax()` from its `forward`"
+                )
             value.backward()
         return value.detach()
 

@@ -1,7 +1,7 @@
 """The use cases, in memory: train, unlearn, train references, audit, and say what was found."""
 
 from obliviate.workflow.adopting import Knowledge, adopt
-from obliviate.workflow.auditing import Evaluation, audit_models, check_margins
+from obliviate.workflow.auditing import Evaluation, audit_models, audit_record, check_margins
 from obliviate.workflow.budget import Affordable, within_budget
 from obliviate.workflow.choosing import memorised, mislabelled
 from obliviate.workflow.effect import Effect
@@ -34,6 +34,7 @@ __all__ = [
     "Tuned",
     "adopt",
     "audit_models",
+    "audit_record",
     "check",
     "check_fresh",
     "check_margins",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from torch import Tensor
 
 from obliviate.audit.audit import audit as audit_candidates
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Shadows
+from obliviate.audit.record import audit_record as rank_record
 from obliviate.audit.result import AuditResult
 from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
@@ -20,10 +21,13 @@ from obliviate.experiment import Experiment
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
 from obliviate.report.wording import TRAINABLE
+from obliviate.results.record import RecordAudit
 from obliviate.task import Classification, Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import observed
 from obliviate.workflow.models import TrainedModel
+
+LEAST_FORGOTTEN: Final = 2  # samples to forget, of which a rate can be told
 
 
 def audit_models(
@@ -60,8 +64,56 @@ def audit_models(
     >>> [(model.name, model.verdict) for model in result.models]
     [('original', ...)]
     """
+    if len(split.forget) < LEAST_FORGOTTEN:
+        raise AuditError(
+            f"expected {LEAST_FORGOTTEN} samples to forget or more, got {len(split.forget)}; "
+            "`obliviate.workflow.audit_record` tells the rank and the p-value of one record"
+        )
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
+    evaluation, candidates = _asked(experiment, models, split, pool, shadows, grouped=grouped)
+    return evaluation.audit(candidates, settings)
+
+
+def audit_record(
+    experiment: Experiment,
+    models: Sequence[TrainedModel],
+    split: Split,
+    pool: ReferencePool,
+    *,
+    settings: AuditSettings | None = None,
+) -> RecordAudit:
+    """Tell of a request for one record how models rank it among unseen samples, by every attack (`audit.record`).
+
+    Everything is as in `audit_models`, but that there is no verdict, as one record shows no rate, and no attack by
+    shadows, as half of the references have nothing to forget. Raises AuditError for a request for more than one, and as
+    `audit_models` does.
+
+    >>> import tempfile
+    >>> import obliviate as ob
+    >>> data = ob.load_data("digits", train_size=100)
+    >>> recipe = ob.recipe_for(data, epochs=2)
+    >>> experiment = ob.Experiment(ob.task_of(data), recipe, data.train, data.test.select(data.test.ids[:60]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     pool = ob.train_references(experiment, folder=folder, models=4, workers=0)
+    ...     record = audit_record(experiment, [ob.train(experiment)], experiment.split(data.train.ids[:1]), pool)
+    >>> record.verdict, record.models[0].of("rmia").unseen
+    ('not resolvable with these data', 60)
+    """
+    evaluation, candidates = _asked(experiment, models, split, pool, {})
+    return rank_record(candidates, evaluation.pool, evaluation.audited, settings or AuditSettings())
+
+
+def _asked(
+    experiment: Experiment,
+    models: Sequence[TrainedModel],
+    split: Split,
+    pool: ReferencePool,
+    shadows: Mapping[str, ShadowPool],
+    *,
+    grouped: bool = False,
+) -> tuple[Evaluation, list[Candidate]]:
+    """What models say of the samples of a request, after the checks that come before it."""
     labels = [model.label for model in models]
     if strange := sorted(set(shadows) - set(labels)):
         raise AuditError(
@@ -74,8 +126,7 @@ def audit_models(
     for model in models:
         experiment.task.check_model(model.model, split.forget)
     evaluation = Evaluation.of(experiment, split, pool, grouped=grouped)
-    candidates = [evaluation.candidate(model, shadows.get(model.label)) for model in models]
-    return evaluation.audit(candidates, settings)
+    return evaluation, [evaluation.candidate(model, shadows.get(model.label)) for model in models]
 
 
 def _refuse_teachers(models: Sequence[TrainedModel], pool: ReferencePool) -> None:

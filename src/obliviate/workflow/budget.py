@@ -6,7 +6,6 @@ pass through the model, those of training steps three times, for the way back co
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -175,7 +174,7 @@ def _passed(
 ) -> float:
     """How many samples pass through a copy of the model and its copies, those of steps counted there and back."""
     run = Run(task, seed=seed, recipe=recipe, teachers=teachers)
-    private, passed = run.precision.prepare(copy.deepcopy(model)), [0.0]
+    private, passed = run.private(model, split.forget), [0.0]
 
     def count(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
         samples = len(arguments[0]) if arguments else 0

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from obliviate.audit.inputs import Role
+from obliviate.data.erased import erased_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import MethodError, TrainingError
@@ -115,27 +116,27 @@ def unlearn(
     )
     with run.untimed():
         check_request(method, split, run)
-        task.check_model(model, split.forget)
+        task.check_model(model, split.known)
         if not method.exact:
             check_trainable(model)
         method = settle(method, split, partial(run.scale, model, kept(split)))
         if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
             refuse_same_model(recipe, model, seed=seed)
             if split.holdout is not None:
-                check_fresh(recipe, split.forget, split.holdout, task, seed=seed, what="the samples to forget")
+                check_fresh(recipe, split.known, split.holdout, task, seed=seed, what=split.known_name)
         before = weights_sha256(model)
         form = Form.of(model)
-        private = run.private(model, split.forget)
+        private = run.private(model, split.known)
         parts = {} if measure is None else _parts(split, measure, task, seed=seed)
         looks = effects.look(private, parts, task)
-        run.warm_up(private, split.forget)
+        run.warm_up(private, split.known)
     with repeatable(run.device):
         unlearned = method(private, run.place(split), run)
     seconds = run.seconds
     unlearned = run.give_back(unlearned, form, flags=not method.exact)
     if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
         raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
-    if not bool(torch.isfinite(outputs(unlearned, split.forget.select(split.forget.ids[:64]))).all()):
+    if not bool(torch.isfinite(outputs(unlearned, split.known.select(split.known.ids[:64]))).all()):
         raise TrainingError(f"expected finite outputs, got NaN or Inf after {method!r}; lower the learning rate")
     if weights_sha256(unlearned) == before:
         raise MethodError(
@@ -187,7 +188,8 @@ def _parts(split: Split, measure: Measuring, task: Task, *, seed: int) -> effect
         measure.retained if split.retain is None else split.retain,
         split.holdout if measure.unseen is None else measure.unseen,
     )
-    return effects.drawn({"forget": measured.forget, "retain": measured.retain, "unseen": measured.holdout}, seed=seed)
+    forget = None if len(erased_ids(measured.forget)) else measured.forget
+    return effects.drawn({"forget": forget, "retain": measured.retain, "unseen": measured.holdout}, seed=seed)
 
 
 def check_request(method: Method, split: Split, run: Run, *, planned: frozenset[str] = frozenset()) -> None:
@@ -208,7 +210,7 @@ def kept(split: Split) -> Samples:
 def _check_split(split: Split, task: Task) -> None:
     """Refuse sets that are not of the task, and holdout samples that were trained on; raises DataError."""
     for name, samples in {"forget set": split.forget, "retain set": split.retain, "holdout set": split.holdout}.items():
-        if samples is not None:
+        if samples is not None and not len(erased_ids(samples)):
             task.check_samples(samples, what=name)
     if split.holdout is not None:
         trained = [samples for samples in (split.forget, split.retain) if samples is not None]

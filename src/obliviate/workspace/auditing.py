@@ -9,21 +9,26 @@ from functools import partial
 from typing import Any, Final
 
 from obliviate import inspection, workflow
-from obliviate._util.files import LOG, write_json
+from obliviate._util.files import LOG, sha256_of, write_atomically, write_json, write_sealed_json
 from obliviate.audit.controls import outlook
 from obliviate.audit.inputs import AuditSettings, check_classes
+from obliviate.audit.record import missing
+from obliviate.data.erased import erased_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, TrainingError
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool
+from obliviate.report import record as record_page
 from obliviate.requests import KeptModel, Request
 from obliviate.results import file as results_file
+from obliviate.results.record import RecordAudit
 from obliviate.results.schema import Results
 from obliviate.task import Classification
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.workflow import ShadowUnlearning, TrainedModel
+from obliviate.workflow.auditing import LEAST_FORGOTTEN
 from obliviate.workspace import evidence, making, scores
 from obliviate.workspace.contents import Contents
 from obliviate.workspace.evidence import Makers
@@ -76,7 +81,13 @@ def audit(
     since = time.monotonic() if report.since is None else report.since
     kept, origin = contents.requests.numbered(request), contents.origin
     number, split = kept.number, contents.split_of(kept.number)
+    refuse_erased(split)
     unseen = contents.unseen(number)
+    if len(split.forget) < LEAST_FORGOTTEN:  # before anything is trained in vain
+        raise AuditError(
+            f"expected {LEAST_FORGOTTEN} samples to forget or more, got one record: {missing(len(unseen))}; "
+            "`Workspace.audit_record`, which `obliviate audit` takes then, tells its rank and its p-value"
+        )
     if not wanted.retrained:  # before references are trained in vain
         _check_without_retrained(contents, kept, split)
     contents.compared(number)  # what contradicts the request is refused before any work
@@ -122,6 +133,38 @@ def audit(
     return results
 
 
+def audit_record(
+    contents: Contents, request: int | None, wanted: Evidence, settings: AuditSettings, retrain: Retrain
+) -> RecordAudit:
+    """Rank the one record of a request on every model; write `record.json` and `report.html` in its folder."""
+    contents.origin.recipe.check_trainable()
+    evidence.check_counts(references=wanted.references, retrained=wanted.retrained)
+    kept, origin = contents.requests.numbered(request), contents.origin
+    number, split, unseen = kept.number, contents.split_of(kept.number), contents.unseen(kept.number)
+    refuse_erased(split)
+    if len(split.forget) != 1:
+        raise AuditError(f"expected a request for one record, got one for {len(split.forget):,}; use `audit`")
+    if wanted.shadows:
+        raise AuditError(
+            "expected an audit of one record without shadows, got one with: half of the references never had it, and "
+            "have nothing to forget; leave out --shadows"
+        )
+    contents.compared(number)
+    making.served(contents, number)
+    retrain(wanted.retrained, number)
+    pool = making.references(contents, wanted.references, wanted.makers)
+    models = contents.read(contents.compared(number))
+    contents.progress("audit", 0, 1)
+    audited = workflow.audit_record(replace(origin.experiment, test=unseen), models, split, pool, settings=settings)
+    place = contents.requests.at(number)
+    write_sealed_json(place.record, audited.to_dict())
+    page = record_page.render(audited)
+    write_atomically(place.report, lambda temporary: temporary.write_text(page, encoding="utf-8"))
+    contents.progress("audit", 1, 1)
+    contents.requests.log.append("audited", request=number, results_sha256=sha256_of(place.record))
+    return audited
+
+
 def inspect(
     contents: Contents, request: int | None, retrained: int, epochs: int, learning_rate: float | None, retrain: Retrain
 ) -> dict[str, Any]:
@@ -131,6 +174,7 @@ def inspect(
     inspection.check_settings(epochs, learning_rate)
     kept, origin = contents.requests.numbered(request), contents.origin
     split, unseen = contents.split_of(kept.number), contents.unseen(kept.number)
+    refuse_erased(split)
     contents.compared(kept.number)
     making.served(contents, kept.number)
     retrain(retrained, kept.number)
@@ -152,6 +196,18 @@ def inspect(
     write_json(contents.requests.at(kept.number).inspection, values)
     contents.requests.log.append("inspected", request=kept.number)
     return values
+
+
+def refuse_erased(split: Split) -> None:
+    """Refuse, before any work, to judge models by samples of which the rows are gone; raises AuditError."""
+    if len(gone := erased_ids(split.forget)):
+        raise AuditError(
+            f"expected the rows of the samples to forget, got {len(gone):,} of {len(split.forget):,} that were erased "
+            f"from the source (first: {str(gone[0])!r}): attacks, the accuracy on the forget set, the verdict and "
+            "exposed samples are figures of these rows, and no model can be asked about them; what `unlearn` prints of "
+            "retained and unseen samples stands, a model made by retrain or sisa never saw them, and for all else "
+            "restore the rows, or audit before they are erased"
+        )
 
 
 def _data_facts(train: Samples, split: Split, unseen: Samples, request: Request) -> dict[str, Any]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from obliviate.data.erased import erased_ids, readable
 from obliviate.data.history import History
 from obliviate.data.ids import as_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
-from obliviate.errors import WorkspaceError
+from obliviate.errors import DataError, WorkspaceError
 from obliviate.requests import KeptModel, Manifest, Requests
 from obliviate.training.run import Progress, silent
+from obliviate.types import Ids, SampleId
 from obliviate.workflow import TrainedModel
 from obliviate.workflow.keeping import ModelFiles
 from obliviate.workspace import forget as forgetting
@@ -60,12 +62,27 @@ class Contents:
     def before(self, number: int) -> History:
         """What was trained on, and what was forgotten before the request of this number."""
         earlier = tuple(as_ids(request.ids, what="ids of a request") for request in self.requests.all[: number - 1])
-        return History(self.origin.data.train, self.origin.data.holdout, earlier)
+        data = self.origin.data
+        return History(data.erased.joined_to(data.train), data.holdout, earlier)
+
+    def split(self, number: int, ids: Iterable[SampleId] | Ids) -> Split:
+        """Split what a request of this number finds by the ids that it is for.
+
+        Raises DataError as `History.split` does, and where rows were erased that would be retained.
+        """
+        split = self.before(number).split(ids)
+        if len(left := erased_ids(split.kept)):
+            raise DataError(
+                "expected a request for all samples that the source no longer holds, got one that retains "
+                f"{len(left):,} of them (first: {str(left[0])!r}); take them along, or forget them before by "
+                "--forget erased"
+            )
+        return replace(split, retain=readable(split.kept))
 
     def split_of(self, request: int | None) -> Split:
         """The split of a request, None the last: samples of earlier ones are neither forgotten nor retained."""
         kept = self.requests.numbered(request)
-        return self.before(kept.number).split(kept.ids)
+        return self.split(kept.number, kept.ids)
 
     def elsewhere(self, number: int, split: Split) -> Elsewhere:
         """What a request does not reach: retained copies, and unseen samples of its people."""

@@ -21,6 +21,7 @@ from obliviate.methods.retrain import Retrain
 from obliviate.references.executors import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.requests import KeptModel, Request, RequestFolder
+from obliviate.results.record import RecordAudit
 from obliviate.results.schema import Results
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
@@ -351,6 +352,26 @@ class Workspace:
                 report or ReportSettings(),
                 self._retrain,
             )
+
+    def audit_record(
+        self,
+        *,
+        references: int = 16,
+        retrained: int = 3,
+        request: int | None = None,
+        settings: AuditSettings | None = None,
+        shadows: bool = False,
+        workers: int | None = None,
+        executor: Executor | None = None,
+    ) -> RecordAudit:
+        """Rank the one record of a request among unseen samples, on every model; write `record.json` and `report.html`.
+
+        Everything is as in `audit`, but that there is no verdict: one record shows no rate.
+        """
+        makers = Makers(workers, executor)
+        evidence = Evidence(references=references, retrained=retrained, shadows=shadows, makers=makers)
+        with self.contents.held():
+            return auditing.audit_record(self.contents, request, evidence, settings or AuditSettings(), self._retrain)
 
     def inspect(
         self,

@@ -77,11 +77,26 @@ def choose(forget: Forget, context: Context, *, with_copies: bool = False) -> Ch
             forget = pseudonyms.own(forget)
     chosen = follow(forget, among, {begins: partial(rule, context) for begins, rule in RULES.items()})
     if with_copies:
-        chosen = and_copies(chosen, among)
+        whole = context.origin.data.erased.but(context.forgotten).joined_to(among.train)
+        chosen = and_copies(chosen, Among(whole))
     if pseudonyms is None or not by_name:
         return chosen
     text = forget if isinstance(forget, str) else forget.text if isinstance(forget, Rule) else "ids:"
     return pseudonyms.veiled(chosen, text=text)
+
+
+def _erased(context: Context, _: str) -> Rule:
+    def chosen(_: Among) -> Chosen:
+        gone = context.origin.data.erased.ids
+        gone = gone[~np.isin(gone, context.forgotten)]
+        if not len(gone):
+            raise DataError(
+                "expected samples that the source no longer holds, got a source that holds all that are not forgotten "
+                "yet; name ids instead"
+            )
+        return Chosen(gone.tolist(), f"{len(gone):,} samples erased from the source")
+
+    return Rule("erased", chosen)
 
 
 def _coins(context: Context, _: str) -> Rule:
@@ -120,6 +135,7 @@ def _mislabelled(context: Context, amount: str) -> Rule:
 
 RULES: Final[dict[str, Callable[[Context, str], Rule]]] = {
     "coins": _coins,
+    "erased": _erased,
     "noise": _noise,
     "mislabelled:": _mislabelled,
     "memorised:": _memorised,

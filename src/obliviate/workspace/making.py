@@ -9,9 +9,10 @@ from typing import Any
 
 from obliviate import workflow
 from obliviate._util.seeds import derive
+from obliviate.data.erased import erased_ids
 from obliviate.data.ids import ids_sha256
 from obliviate.data.split import Split
-from obliviate.errors import WorkspaceError
+from obliviate.errors import MethodError, WorkspaceError
 from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
@@ -36,6 +37,11 @@ def train(contents: Contents) -> TrainedModel:
                 "the same weights"
             )
         origin.check_code(contents.folder)
+        if gone := len(origin.data.erased):
+            raise WorkspaceError(
+                f"expected all rows that {contents.folder} was begun with to train its original, got {gone:,} erased "
+                "since; begin in a new folder, without them"
+            )
         return workflow.train(
             origin.experiment,
             folder=work,
@@ -45,14 +51,14 @@ def train(contents: Contents) -> TrainedModel:
 
     with contents.held():
         slot = contents.requests.slot("original", None)
-        return contents.files.once(slot, make, ids=origin.data.train.ids.tolist())
+        return contents.files.once(slot, make, ids=origin.data.trained_ids.tolist())
 
 
 def keep_adopted(contents: Contents, adopted: TrainedModel) -> TrainedModel:
     """Keep a model that was taken over as the original, or read it back."""
     with contents.held():
         slot = contents.requests.slot("original", None)
-        return contents.files.once(slot, lambda _: adopted, ids=contents.origin.data.train.ids.tolist())
+        return contents.files.once(slot, lambda _: adopted, ids=contents.origin.data.trained_ids.tolist())
 
 
 def export(contents: Contents, id_: str, path: Path) -> Path:
@@ -94,6 +100,7 @@ def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
     if "recipe" in asked.method.needs:
         origin.recipe.check_trainable()
     split = whole if asked.retain else whole.without_retain()
+    refuse_erased(asked, split)
     method = workflow.without_forgotten(asked.method, contents.before(number).forgotten)
     if asked.tune:
         workflow.check_tuning(method, split, asked.tune)
@@ -114,11 +121,11 @@ def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
         if "recipe" in method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
             workflow.check_fresh(
                 origin.recipe,
-                split.forget,
+                split.known,
                 origin.data.test,
                 origin.task,
                 seed=asked.seed,
-                what="the samples to forget",
+                what=split.known_name,
             )
         options: dict[str, Any] = {
             "seed": asked.seed,
@@ -147,6 +154,15 @@ def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
             **({"tune": asked.tune} if asked.tune else {}),
         },
     )
+
+
+def refuse_erased(asked: Unlearning, split: Split) -> None:
+    """Refuse, before any work, what tries a method out where rows to forget are gone; raises MethodError."""
+    if len(erased_ids(split.forget)) and (asked.tune or asked.budget is not None):
+        raise MethodError(
+            "expected the rows of the samples to forget to try settings by, got some that were erased; leave out "
+            "--tune and --budget"
+        )
 
 
 def teachers(contents: Contents, models: int, makers: Makers = LOCAL) -> ReferencePool:

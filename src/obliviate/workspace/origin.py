@@ -21,6 +21,8 @@ from obliviate._util.locks import LOCK, held
 from obliviate.canaries.plan import Plan
 from obliviate.data import sources
 from obliviate.data.pseudonyms import ENVIRONMENT, Key, Pseudonyms, named_by_environment
+from obliviate.data.remaining import FORMAT as ROWS_FORMAT
+from obliviate.data.remaining import RowIndex, load_remaining
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.experiment import Experiment
 from obliviate.task import Classification, Task, task_of
@@ -29,6 +31,8 @@ from obliviate.training.recipe import Recipe
 
 FORMAT: Final = "obliviate.workspace/2"
 FILE: Final = "workspace.json"
+ROWS: Final = "rows.json"
+ASKED: Final = 4  # test samples that tell whether the code of model and task is the same
 TRUSTED: Final = "OBLIVIATE_TRUST"
 KINDS: Final = {"model": "a model", "augmentation": "an augmentation", "train": "a training"}
 
@@ -167,16 +171,42 @@ class Origin:
         recipe, adopted = Recipe.from_dict(facts["recipe"]), facts.get("adopted")
         key = _key(folder, facts.get("pseudonyms"), pseudonyms)
         origin = cls(source, recipe, facts["seed"], portion, canaries, adopted=adopted, key=key)
-        if origin.data.sha256 != facts["data_sha256"]:
-            wanted, got = shortened_apart(facts["data_sha256"], origin.data.sha256)
-            raise DataError(
-                f"expected the data that {folder} was made with (sha256 {wanted}), got {got}; "
-                f"restore {facts['source']}, with the rows to be forgotten still in it, or begin in a new folder: "
-                "training there is a retraining without the rows that have been erased since"
-            )
+        origin = origin._with_what_is_left(folder, facts["data_sha256"])
         origin.check_code(folder)
         origin.plan.keep(folder)
         return origin
+
+    def _with_what_is_left(self, folder: Path, wanted: str) -> Origin:
+        """This origin with the data of before, or with what is left of them where rows were erased since.
+
+        Raises DataError for data that are others.
+        """
+        got = ""
+        try:
+            if self.data.sha256 == wanted:
+                return self
+            shown, got = shortened_apart(wanted, self.data.sha256)
+        except DataError as error:  # as where a category has lost its last row
+            shown, got = wanted, f"an error ({error})"
+        reason = f"{folder / ROWS} is missing, by which erased rows are told from others"
+        if self.canaries != NO_CANARIES:
+            reason = "what was planned before training needs every row"
+        elif (folder / ROWS).exists():
+            index = RowIndex.from_dict(read_sealed_json(folder / ROWS, ROWS_FORMAT, remedy="restore it"))
+            try:
+                left = load_remaining(self.source, index, seed=self.seed, sha256=wanted, hide=self._hide)
+                return replace(self, loaded=left)
+            except DataError as error:
+                reason = str(error)
+        raise DataError(
+            f"expected the data that {folder} was made with (sha256 {shown}), or these without erased rows, got {got}, "
+            f"which they are not: {reason}; restore {self.source}, or begin in a new folder: training there is a "
+            "retraining without the rows that have been erased since"
+        )
+
+    def _hide(self, what: str, name: str) -> str:
+        """What a name, or a hash of a row, is written as."""
+        return name if self.key is None else self.key.of(what, name)
 
     def write(self, folder: Path) -> None:
         """Begin in `folder`, or go on there if it holds the same; the data may have moved since.
@@ -215,6 +245,8 @@ class Origin:
                 write_sealed_json(folder / FILE, facts | self._built)
         else:
             write_sealed_json(folder / FILE, facts | self._built)
+        if self.source not in sources.BUILT_IN and self.canaries == NO_CANARIES and not (folder / ROWS).exists():
+            write_sealed_json(folder / ROWS, RowIndex.of(self._named, self._hide).to_dict())
         self.plan.keep(folder)
 
     def _check(self) -> None:
@@ -235,11 +267,11 @@ class Origin:
 
     @property
     def _built(self) -> dict[str, str]:
-        """What the code that the recipe and the task name amounts to now."""
-        model = self.recipe.build(seed=0)
+        """What the code that the recipe and the task name amounts to now, for samples that are not to be forgotten."""
+        model, asked = self.recipe.build(seed=0), self.data.test.select(self.data.test.ids[:ASKED])
         return {
-            "architecture_sha256": architecture_sha256(self.recipe, self.data.train),
-            "task_sha256": task_sha256(self.task, model, self.data.train),
+            "architecture_sha256": architecture_sha256(self.recipe, asked),
+            "task_sha256": task_sha256(self.task, model, asked),
         }
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 
 from obliviate.audit.controls import outlook, planned_resolution
+from obliviate.data.erased import erased_ids
 from obliviate.data.predicate import plain
 from obliviate.data.rules import Among, Chosen, class_name, targets
 from obliviate.data.split import Split
@@ -20,6 +21,7 @@ from obliviate.workflow import check_request, outline
 from obliviate.workspace.elsewhere import Elsewhere
 
 FIRST: Final = 10  # samples and groups that are shown
+ERASED: Final = "(erased)"
 
 
 def preview(
@@ -53,24 +55,26 @@ def preview(
     # Where the recipe does not tell rates, they are found from the model, which takes work.
     settled = settle(method, split, Scale.of(recipe)) if Scale.is_known_of(recipe) else method
     tuning = outline(settled, split, tune, teachers=teachers) if tune else ""
-    places = among.train.places(split.forget.ids).numpy()
+    known = split.forget.ids[~np.isin(split.forget.ids, erased_ids(split.forget))]
+    places = among.train.places(known).numpy()
     groups: dict[str, np.ndarray] = {}
     labels = targets(among.train).numpy()
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         groups["class"] = np.array([class_name(int(label), among.classes) for label in labels], dtype=np.str_)
     if among.owner is not None:
         groups["owner"] = plain(among.owners).astype(np.str_)
+    place_of = dict(zip(known.tolist(), places.tolist(), strict=True))
     samples = [
-        {"id": str(split.forget.ids[row])}
-        | {name: str(values[places[row]]) for name, values in groups.items()}
-        | {name: float(values[row]) for name, values in chosen.scores.items() if row < len(values)}
-        for row in range(min(FIRST, len(places)))
+        {"id": name}
+        | {kind: str(values[place_of[name]]) if name in place_of else ERASED for kind, values in groups.items()}
+        | {score: float(values[row]) for score, values in chosen.scores.items() if row < len(values)}
+        for row, name in enumerate(split.forget.ids[:FIRST].tolist())
     ]
     plural = {"class": "classes", "owner": "owners"}
     return {
         "rule": chosen.rule,
         "forget": len(split.forget),
-        "train": len(among.train),
+        "train": len(split.forget) + len(split.kept) if split.retain is not None else len(among.train),
         "ids": split.forget.ids.tolist(),
         **({"asked": [dict(entry) for entry in chosen.asked]} if chosen.asked else {}),
         "samples": samples,

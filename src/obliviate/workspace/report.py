@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from obliviate._util.files import write_atomically
+from obliviate._util.files import read_sealed_json, write_atomically
 from obliviate.errors import WorkspaceError
-from obliviate.report import html
+from obliviate.report import html, record
 from obliviate.requests import Requests
 from obliviate.results.file import read
+from obliviate.results.record import RecordAudit
 
 
 def write_report(folder: Path, request: int | None = None) -> Path:
@@ -21,9 +22,16 @@ def write_report(folder: Path, request: int | None = None) -> Path:
     requests = Requests(folder)
     number = requests.numbered(request).number
     place, again = requests.at(number), f"`obliviate audit --out {folder} --request {number}`"
+    if place.record.exists():
+        audited = RecordAudit.from_dict(read_sealed_json(place.record, remedy=f"run {again} again"))
+        return _write(requests, place.report, record.render(audited))
     if not place.results.exists():
         raise WorkspaceError(f"expected {place.results}, got none; run {again} first")
     text = html.render(read(place.results, remedy=f"run {again} again"))
+    return _write(requests, place.report, text)
+
+
+def _write(requests: Requests, path: Path, text: str) -> Path:
     with requests.held():
-        write_atomically(place.report, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-    return place.report
+        write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path

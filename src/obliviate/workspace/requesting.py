@@ -108,7 +108,7 @@ def _resolve(contents: Contents, request: NewRequest) -> _Resolved:
     number, parent = contents.requests.begins(request.after)
     context = replace(contents.context(number), unknown=request.unknown)
     chosen = forgetting.choose(request.forget, context, with_copies=request.with_copies)
-    split = contents.before(number).split(chosen.ids)
+    split = contents.split(number, chosen.ids)
     if number <= len(contents.requests.all):
         contents.requests.refuse_other(number, split.forget.ids.tolist())
     return _Resolved(number, parent, chosen, split)

@@ -151,3 +151,19 @@ def test_foreign_results_are_not_shown(
     before = snapshot(folder)
     refused(cli("report", "--out", folder), *words)
     assert snapshot(folder) == before
+
+
+def test_one_record_has_a_rank_and_a_p_value_and_no_verdict(cli: Cli, folder: Path) -> None:
+    asked = ("unlearn", "gradient_ascent", "--out", folder, "--forget", "image-7", "--set", "learning_rate=0.001")
+    assert cli(*asked)[0] == 0
+    command = ("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
+    code, out, _ = cli(*command)
+    told = " ".join(out.split())
+    assert code == 0
+    assert "forget one record (image-7): its rank by rmia" in told
+    assert "its rank by lira" in told
+    assert "Not resolvable with these data: one record shows no rate" in told
+    values = json.loads(cli(*command, "--json")[1])
+    assert (values["schema"], values["models"][0]["role"]) == ("obliviate.record/1", "original")
+    assert cli("report", "--out", folder)[0] == 0
+    refused(cli(*command, "--shadows"), "without shadows", "leave out --shadows")

@@ -21,7 +21,7 @@ from obliviate.cli.arguments import (
     Trust,
     Workers,
 )
-from obliviate.cli.printing.audits import print_audit
+from obliviate.cli.printing.audits import print_audit, print_record
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.progress import progress
 
@@ -75,6 +75,7 @@ def audit(
     from obliviate.audit.inputs import AuditSettings
     from obliviate.membership import find, usual
     from obliviate.references.executors import opened
+    from obliviate.results.record import RecordAudit
     from obliviate.workspace import ReportSettings, Workspace
 
     settings = AuditSettings(
@@ -85,18 +86,23 @@ def audit(
     )
     with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
         workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
-        results = workspace.audit(
-            references=references,
-            retrained=retrained,
-            request=request,
-            settings=settings,
-            shadows=shadows,
-            workers=workers,
-            executor=opened_executor,
-            report=ReportSettings(pictures=pictures),
-        )
         place = workspace.place(request)
+        evidence = {
+            "references": references,
+            "retrained": retrained,
+            "request": request,
+            "settings": settings,
+            "shadows": shadows,
+            "workers": workers,
+            "executor": opened_executor,
+        }
+        if len(workspace.split_of(request).forget) == 1:
+            results = workspace.audit_record(**evidence)
+        else:
+            results = workspace.audit(**evidence, report=ReportSettings(pictures=pictures))
     if json_:
         print_line(json.dumps(results.to_dict(), allow_nan=False))
+    elif isinstance(results, RecordAudit):
+        print_record(results, place.report)
     else:
         print_audit(results, place.report)

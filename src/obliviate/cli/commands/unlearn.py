@@ -29,8 +29,8 @@ def unlearn(
         str | None,
         Parameter(
             help="What to forget: random:0.1, class:7 or class:NAME, owner:NAME,…, 'where:CONDITION', "
-            "mislabelled:0.01, memorised:0.01, coins, noise, id,id,…, or a list of ids or owners: @FILE, owner:@FILE, "
-            "with :COLUMN behind a table (docs/forget.md). Asked once a request."
+            "mislabelled:0.01, memorised:0.01, coins, noise, erased, id,id,…, or a list of ids or owners: @FILE, "
+            "owner:@FILE, with :COLUMN behind a table (docs/forget.md). Asked once a request."
         ),
     ] = None,
     after: Annotated[

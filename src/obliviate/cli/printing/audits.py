@@ -10,6 +10,7 @@ from obliviate.cli.printing.console import add_row, new_console
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from obliviate.results.record import RecordAudit
     from obliviate.results.schema import CoinFlips, PlantedNoise, Results
 
 
@@ -47,6 +48,27 @@ def print_audit(results: Results, report: Path) -> None:
         markup=False,
         highlight=False,
     )
+
+
+def print_record(audit: RecordAudit, report: Path) -> None:
+    """Print the audit of one record: ranks and p-values by the leading attacks, and what a verdict would need."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    from obliviate.report.record import HEADS, MEANING, attacks, rows, verdict
+
+    console = new_console()
+    for attack in attacks(audit):
+        title = Text(f"forget one record ({audit.record}): its rank by {attack}", "table.title")
+        table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1))
+        for head in HEADS:
+            table.add_column(head, justify="left" if head == HEADS[0] else "right")
+        for row in rows(audit, attack):
+            add_row(table, *row)
+        console.print(table)
+    for line in (verdict(audit), MEANING, f"Open {report}"):
+        console.print(line, markup=False, highlight=False)
 
 
 def _coins(console: Console, coins: CoinFlips) -> None:

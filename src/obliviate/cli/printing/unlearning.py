@@ -23,7 +23,13 @@ def print_asked(entries: Sequence[Mapping[str, str]]) -> None:
 
     from obliviate.data.lookup import WORDS
 
-    words = {"found": "found", "duplicate": "given again", "heading": "a heading", **WORDS}
+    words = {
+        "found": "found",
+        "erased": "erased from the source",
+        "duplicate": "given again",
+        "heading": "a heading",
+        **WORDS,
+    }
     counts = Counter(entry["status"] for entry in entries)
     outcomes = ", ".join(f"{counts[status]:,} {word}" for status, word in words.items() if counts[status])
     print_line(f"Asked for by name: {len(entries):,}; {outcomes}")

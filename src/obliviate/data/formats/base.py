@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 import numpy as np
 
 from obliviate.data.features import Features, Limits, Targets
+from obliviate.data.tables import Fitting
 from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
 
@@ -30,7 +31,8 @@ class Contents:
     `metadata` has one entry a training sample under each name; `owner` is the name under which the persons are whom the
     samples are about. With a `vocabulary`, inputs are tokens. `cells` are all columns of the training rows of a
     table, as they were written. With `sequences`, inputs of shape "n channels length" are no grey images.
-    `input_range` is the range of inputs that the source says, None where it says none.
+    `input_range` is the range of inputs that the source says, None where it says none. `fitting` is how cells of a
+    table became numbers.
     """
 
     arrays: Arrays
@@ -45,6 +47,7 @@ class Contents:
     cells: Mapping[str, np.ndarray] = field(default_factory=dict)
     sequences: bool = False
     input_range: Limits | None = None
+    fitting: Fitting | None = None
 
 
 @dataclass(frozen=True)
@@ -52,13 +55,15 @@ class Format:
     """A way in which data are stored.
 
     `looks_for` says in words what `recognises` looks for; `read` takes the path and a seed, by which it draws a test
-    part where the source has none, and raises DataError where files are missing, damaged or foreign.
+    part where the source has none, and raises DataError where files are missing, damaged or foreign. `read_by` reads a
+    table by a fitting of before, all rows in one part where the source has one; None for what is not fitted.
     """
 
     name: str
     looks_for: str
     recognises: Callable[[Path], bool]
     read: Callable[[Path, int], Contents]
+    read_by: Callable[[Path, Fitting], Contents] | None = None
 
 
 def whole(read: Callable[[Path], Arrays]) -> Callable[[Path, int], Contents]:

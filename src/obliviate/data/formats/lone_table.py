@@ -9,8 +9,8 @@ from typing import Final
 from obliviate.data.formats.base import Contents, Format
 from obliviate.data.formats.delimited import TAB, guessed, read_table, read_text, suffix
 from obliviate.data.formats.description import NAME, Description
-from obliviate.data.formats.tabular import read_parts, table_contents
-from obliviate.data.tables import Table, number
+from obliviate.data.formats.tabular import read_by_fitting, read_parts, table_contents
+from obliviate.data.tables import Fitting, Table, number
 from obliviate.errors import DataError
 
 SUFFIXES: Final = (".csv", ".tsv", ".parquet")
@@ -53,6 +53,14 @@ def read(path: Path, seed: int) -> Contents:
     return replace(contents, notes=(taken, *contents.notes, *notes))
 
 
+def read_by(path: Path, fitting: Fitting) -> Contents:
+    """Read the rows that are left of a table by a fitting of before, from the column that is called as classes are."""
+    file = table_of(path)
+    assert file is not None
+    named = [name for name in read_table(file).columns if name.strip().lower() in TARGETS]
+    return read_by_fitting(Description(path=file, target=tuple(named)), fitting)
+
+
 def _are_classes(table: Table, name: str) -> bool:
     """Whether cells are words or a few numbers, and each of several rows."""
     cells = set(table.column(name).tolist())
@@ -87,4 +95,5 @@ LONE_TABLE = Format(
     looks_for="a single table *.csv, *.tsv or *.parquet with a column `target`, `label`, `class` or `y`",
     recognises=lambda path: table_of(path) is not None,
     read=read,
+    read_by=read_by,
 )

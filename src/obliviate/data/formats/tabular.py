@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,7 +14,7 @@ from obliviate.data.formats.base import Arrays, Contents
 from obliviate.data.formats.delimited import read_table
 from obliviate.data.formats.description import Description
 from obliviate.data.owners import draw_note, drawn_whole, inseparable
-from obliviate.data.tables import Table, TableEncoder, number
+from obliviate.data.tables import Fitting, Table, TableEncoder, number
 from obliviate.errors import DataError
 from obliviate.types import Ids
 
@@ -59,6 +59,21 @@ def held_out(
     return np.sort(order[count:]), np.sort(order[:count])
 
 
+def read_by_fitting(description: Description, fitting: Fitting) -> Contents:
+    """Read the rows that are left of a table by a fitting of before: all to train on, unless there are two tables.
+
+    Raises DataError for cells that the fitting does not know.
+    """
+    how = {"columns": description.columns, "delimiter": description.delimiter}
+    parts = {"train": read_table(description.path, **how)}
+    if description.test is not None:
+        parts["test"] = read_table(description.test, **how)
+    arrays, targets = _encoded_targets(parts, description, fitting.targets)
+    encoder = fitting.encoder
+    arrays |= {f"{part}_x": encoder.encode(_inputs(table, description)) for part, table in parts.items()}
+    return _contents(arrays, parts["train"], description, Fitting(encoder, targets))
+
+
 def table_contents(train: Table, test: Table, description: Description) -> Contents:
     """Encode the inputs by what the training rows hold, and the targets by the kind of the task."""
     inputs = _inputs(train, description)
@@ -70,16 +85,21 @@ def table_contents(train: Table, test: Table, description: Description) -> Conte
     )
     arrays, targets = targets_of(train, test, description)
     arrays |= {"train_x": encoder.encode(inputs), "test_x": encoder.encode(_inputs(test, description))}
+    return _contents(arrays, train, description, Fitting(encoder, targets))
+
+
+def _contents(arrays: Arrays, train: Table, description: Description, fitting: Fitting) -> Contents:
     return Contents(
         arrays,
         kind=description.kind,
-        classes=len(targets.names),
+        classes=len(fitting.targets.names),
         metadata=metadata_of(train, description),
         owner=description.owner,
-        features=encoder.features,
-        targets=targets,
-        notes=encoder.notes,
+        features=fitting.encoder.features,
+        targets=fitting.targets,
+        notes=fitting.encoder.notes,
         cells=train.columns,
+        fitting=fitting,
     )
 
 
@@ -102,12 +122,18 @@ def ids_of(table: Table, description: Description) -> Ids:
 
 def targets_of(train: Table, test: Table, description: Description) -> tuple[Arrays, Targets]:
     """The arrays of targets and ids, and what the targets are called; raises DataError for cells that do not fit."""
-    names, missing = description.target, description.missing
+    return _encoded_targets({"train": train, "test": test}, description, None)
+
+
+def _encoded_targets(
+    parts: Mapping[str, Table], description: Description, known: Targets | None
+) -> tuple[Arrays, Targets]:
+    """The same of some parts, by targets that are known already or by those of the training rows."""
+    names, missing, train = description.target, description.missing, parts["train"]
     most = {"classification": 1, "causal-lm": 0}.get(description.kind)
     if not names or (most is not None and len(names) > most):
         wanted = "one target column" if most == 1 else "target columns"
         raise DataError(f"expected {wanted} for {description.kind}, got {', '.join(names) or 'none'}; correct `target`")
-    parts = {"train": train, "test": test}
     for table in parts.values():
         for name in names:
             if len(gaps := np.flatnonzero(np.isin(table.column(name), missing))):
@@ -116,10 +142,12 @@ def targets_of(train: Table, test: Table, description: Description) -> tuple[Arr
                     f"{table.name}; complete or remove the row"
                 )
     arrays: Arrays = {f"{part}_ids": ids_of(table, description) for part, table in parts.items()}
-    if description.owner is not None and description.owner in test.columns:
-        arrays["test_owner"] = test.column(description.owner).astype(np.str_)
+    if description.owner is not None:
+        for part, table in parts.items():
+            if part != "train" and description.owner in table.columns:
+                arrays[f"{part}_owner"] = table.column(description.owner).astype(np.str_)
     if description.kind == "classification":
-        classes = _classes(train, names[0])
+        classes = _classes(train, names[0]) if known is None else known.names
         arrays |= {f"{part}_y": _labels(table, names[0], classes) for part, table in parts.items()}
         return arrays, Targets(classes)
     if description.kind == "multi-label":
@@ -128,7 +156,11 @@ def targets_of(train: Table, test: Table, description: Description) -> tuple[Arr
     if description.decimal == ",":
         parts = {part: table.with_points() for part, table in parts.items()}
     values = {part: _numbers(table, names) for part, table in parts.items()}
-    mean, std = values["train"].mean(0), values["train"].std(0)
+    mean, std = (
+        (values["train"].mean(0), values["train"].std(0))
+        if known is None
+        else (np.array(known.mean), np.array(known.std))
+    )
     if not std.all():
         raise DataError(
             f"expected targets that differ, got the same {names[int(std.argmin())]!r} in all training rows; "
