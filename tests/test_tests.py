@@ -77,6 +77,7 @@ ELSEWHERE = {
     "ledger/workers.py": "ledger/test_ledger.py",
     "worker/certify.py": "worker/test_worker.py",
     "worker/index.py": "worker/test_worker.py",
+    "service/limits.py": "service/test_app.py",
     "worker/lease.py": "worker/test_worker.py",
     # Processes of their own.
     "references/worker.py": "references/test_pool.py",
