@@ -89,7 +89,9 @@ def test_a_request_is_entered_once_however_often_it_is_sent(client: TestClient, 
 def test_what_is_forgotten_already_is_answered_with_the_request_that_did_it(
     client: TestClient, tokens: dict[str, str]
 ) -> None:
-    answer = client.post(f"{V1}/requests", json={"ids": ["id-1"]}, headers=bearing(tokens["submit"]) | {"idempotency-key": "2"})
+    answer = client.post(
+        f"{V1}/requests", json={"ids": ["id-1"]}, headers=bearing(tokens["submit"]) | {"idempotency-key": "2"}
+    )
     assert (answer.status_code, answer.json()["request"], answer.json()["forgotten"]) == (200, 1, True)
 
 
@@ -122,9 +124,7 @@ def test_what_is_not_as_described_is_refused_and_nothing_is_entered(
     assert project.ledger.head == before
 
 
-def test_names_are_never_taken_for_names_of_files(
-    client: TestClient, tokens: dict[str, str], tmp_path: Path
-) -> None:
+def test_names_are_never_taken_for_names_of_files(client: TestClient, tokens: dict[str, str], tmp_path: Path) -> None:
     secret = tmp_path / "secret.csv"
     secret.write_text("id-9\n", encoding="utf-8")
     for kind in ("ids", "owners"):

@@ -76,7 +76,9 @@ METHODS = st.sampled_from(["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "
     path=st.one_of(PATHS, st.sampled_from(["/", "/submit", "/signin", "/retry", "/requests/1", "/parts/overview"])),
     body=st.binary(max_size=200),
     headers=st.dictionaries(
-        st.sampled_from(["cookie", "authorization", "content-type", "hx-request", "sec-fetch-site", "content-encoding"]),
+        st.sampled_from(
+            ["cookie", "authorization", "content-type", "hx-request", "sec-fetch-site", "content-encoding"]
+        ),
         st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=60),
         max_size=3,
     ),

@@ -108,8 +108,8 @@ class Tokens:
                 if token.name == name and token.revoked is None:
                     tokens[place] = replace(token, revoked=round(time.time(), 3))
                     return tokens[place]
-        known = ", ".join(token.name for token in self.usable) or "none"
-        raise ProjectError(f"expected the name of a token, got {name!r:.80}; those in use are: {known}")
+            known = ", ".join(token.name for token in self.usable) or "none"
+            raise ProjectError(f"expected the name of a token, got {name!r:.80}; those in use are: {known}")
 
     def find(self, text: str) -> Token | None:
         """The token with a text, if there is one that was not revoked."""
