@@ -41,7 +41,7 @@ bench-audit: $(VENV)/.installed
 clean:
 	rm -rf $(VENV) demo dist docs/_build docs/api docs/notebooks
 
-# Tests of the ledger start a PostgreSQL server of their own, by Debian's package.
+# Tests of the ledger start a PostgreSQL server of their own, those of the dashboard a Chromium, by Debian's packages.
 # The tested versions come from constraints.txt; the package itself asks for ranges.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -51,6 +51,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[test,lint]"
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || $(SUDO) apt-get install -y postgresql
+	command -v chromium >/dev/null || $(SUDO) apt-get install -y chromium
 	touch $@
 
 $(VENV)/.installed-docs: $(VENV)/.installed

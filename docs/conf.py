@@ -67,7 +67,7 @@ SECTIONS: Final = {
     "Concepts": ["concepts/shown", "concepts/*", "evaluation", "metrics", "reliability"],
     "How to": [
         *("howto/serve-a-request", "howto/*", "tutorials/*", "forget", "sequences", "references", "data", "pandas"),
-        *("models", "huggingface", "tasks", "notebooks", "plans", "ledger", "certificate"),
+        *("models", "huggingface", "tasks", "notebooks", "plans", "ledger", "service", "certificate"),
     ],
     "Methods": ["methods/README", "methods/*", "comparison", "peers"],
     "Attacks": ["attacks", "attacks/*"],

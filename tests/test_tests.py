@@ -77,6 +77,11 @@ ELSEWHERE = {
     "ledger/workers.py": "ledger/test_ledger.py",
     "worker/certify.py": "worker/test_worker.py",
     "worker/index.py": "worker/test_worker.py",
+    # A service, by what is asked of it.
+    "service/calls.py": "service/test_api.py",
+    "service/facts.py": "service/test_api.py",
+    "service/limits.py": "service/test_app.py",
+    "service/schemas.py": "service/test_generated.py",
     "worker/lease.py": "worker/test_worker.py",
     # Processes of their own.
     "references/worker.py": "references/test_pool.py",

@@ -53,6 +53,10 @@ class LedgerError(ObliviateError, RuntimeError):
     """A ledger of requests is damaged or foreign, cannot be written to, or is asked for what it does not hold."""
 
 
+class KeyTakenError(LedgerError):
+    """A request has the key of another one, which asks for something else."""
+
+
 class ProjectError(ObliviateError, ValueError):
     """An `obliviate.toml` is missing or says what cannot be, or a key that it needs is not there."""
 

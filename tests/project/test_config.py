@@ -22,6 +22,10 @@ def test_retraining_is_always_the_last_method() -> None:
 
 
 BAD = {
+    '[data]\nsource = "d"\n[service]\nnotify = ["http://example.org/"]': "line 4: expected a list of addresses",
+    '[data]\nsource = "d"\n[service]\nnotify = ["https://a:b@example.org/"]': "line 4: expected a list of addresses",
+    '[data]\nsource = "d"\n[service]\nrate = 0': "line 4: expected a number of calls a minute for rate of [service]",
+    '[data]\nsource = "d"\n[service]\nbody = 10': "line 4: expected a number of bytes, at least 1024 for body",
     'source = "d"': "line 1: expected a table of ",
     "[data]\nsource = 3": "line 2: expected a shipped set, a file or a folder for source of [data], got 3",
     '[data]\nsource = "d"\nowners = "x"': "line 3: expected a key of source, owner, id",

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 
-from obliviate.errors import LedgerError
+from obliviate.errors import KeyTakenError, LedgerError
 from obliviate.ledger.chain import Chain, Event, Head, canonical, read_events, read_head
 from obliviate.ledger.check import check
 from obliviate.ledger.database import Database
@@ -364,8 +364,14 @@ class Ledger:
 
     def latest(self, most: int = 20) -> list[Queued]:
         """The last requests, the newest first."""
+        return self.page(most)
+
+    def page(self, most: int = 20, *, before: int | None = None, state: str | None = None) -> list[Queued]:
+        """Requests with numbers below `before`, of one state or of any, the newest first."""
+        conditions = [requests.c.number < before] if before is not None else []
+        conditions += [requests.c.state == state] if state is not None else []
         with self.database.reading() as connection:
-            return _queued(connection, None, newest=most)
+            return _queued(connection, and_(*conditions) if conditions else None, newest=most)
 
     def open_until(self, when: float, most: int = 1000) -> list[Queued]:
         """Requests that are due by then and not done, the earliest first."""
@@ -416,6 +422,12 @@ class Ledger:
             query = select(events).where(events.c.kind == kind).order_by(events.c.number)
             return [_event(row) for row in connection.execute(query)]
 
+    def of_request(self, request: int) -> list[Event]:
+        """The entries on a request, in their order."""
+        with self.database.reading() as connection:
+            query = select(events).where(events.c.request == request).order_by(events.c.number)
+            return [_event(row) for row in connection.execute(query)]
+
     def of_batch(self, batch: int, kind: str) -> list[Event]:
         """The entries of one kind on a batch."""
         with self.database.reading() as connection:
@@ -440,7 +452,7 @@ def _submit(connection: Connection, chain: Chain, submission: Submission, days: 
     ).first()
     if earlier is not None:
         if earlier.content != submission.content:
-            raise LedgerError(
+            raise KeyTakenError(
                 f"expected a key of this request's own, got that of request {earlier.number}, which asks for something "
                 "else; choose another --key"
             )

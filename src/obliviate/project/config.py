@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from obliviate.errors import ProjectError
 
@@ -63,6 +64,11 @@ try = {methods}   # the first whose outcome is good enough is served; `retrain` 
 
 [ledger]
 # url = "sqlite"               # or postgresql://USER@HOST/NAME
+
+[service]                      # `obliviate serve`, and whom the worker tells of what is done (docs/service.md)
+# rate = 120                   # calls a minute that are answered for a token
+# body = 1048576               # bytes that may be sent at once
+# notify = []                  # addresses that are told, ["https://privacy.example.org/obliviate"]
 """
 
 
@@ -97,6 +103,9 @@ class Config:
     attempts: int = 5
     days: float = 30.0
     url: str = "sqlite"
+    rate: float = 120.0
+    body: int = 2**20
+    notify: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Config:
@@ -179,6 +188,26 @@ def _names(value: object) -> bool:
     )
 
 
+def _addresses(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(address, str) and is_address(address) for address in value)
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address that may be told something: https, or http on this machine, and no name or password.
+
+    >>> [is_address(text) for text in ("https://example.org/hook", "http://127.0.0.1:80/", "http://example.org/")]
+    [True, True, False]
+    """
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    local = parts.hostname in {"127.0.0.1", "::1", "localhost"}
+    whole = text.isascii() and text.isprintable() and " " not in text and port != 0 and not parts.fragment
+    return whole and bool(parts.hostname) and "@" not in parts.netloc and parts.scheme in {"https", *(["http"] * local)}
+
+
 def _even(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 4 and value % 2 == 0
 
@@ -223,6 +252,11 @@ RULES: Final[Mapping[str, Mapping[str, tuple[str, Callable[[object], bool], str]
             '"sqlite", or a URL that begins with postgresql://',
         )
     },
+    "service": {
+        "rate": ("rate", _number, "a number of calls a minute"),
+        "body": ("body", _whole(1024), "a number of bytes, at least 1024"),
+        "notify": ("notify", _addresses, "a list of addresses that begin with https://, or http://127.0.0.1"),
+    },
 }
 RECIPE: Final = {
     "epochs": _whole(1),
@@ -253,7 +287,9 @@ def _read(values: Mapping[str, Any], lines: _Lines) -> dict[str, Any]:
     if "retrain" in methods[:-1]:
         raise lines.refuse("method", "try", "retrain as the last method", methods)
     read["methods"] = tuple(methods if methods[-1] == "retrain" else [*methods, "retrain"])
-    for key in {"lease", "days", "margin"} & set(read):
+    if "notify" in read:
+        read["notify"] = tuple(dict.fromkeys(read["notify"]))
+    for key in {"lease", "days", "margin", "rate"} & set(read):
         read[key] = float(read[key])
     return read
 

@@ -21,6 +21,7 @@ from obliviate.project.config import FILE, Config, inside, template
 
 if TYPE_CHECKING:
     from obliviate.ledger import Ledger, Promotion, Receipt
+    from obliviate.ledger.ledger import Queued
 
 SERVED: Final = "obliviate.served/1"
 WORKSPACE: Final = "run"
@@ -167,8 +168,17 @@ class Project:
 
     # ------------------------------------------------------------------------------------------- requests
 
-    def submit(self, what: str | Sequence[str], *, key: str | None = None, unknown: Unknown = "refuse") -> Submitted:
-        """Ask for something to be forgotten: "id,id,…", "@FILE", "owner:NAME", "owner:@FILE", a rule, or a list of ids.
+    def submit(
+        self,
+        what: str | Sequence[str],
+        *,
+        key: str | None = None,
+        unknown: Unknown = "refuse",
+        listed: Literal["ids", "owners"] = "ids",
+    ) -> Submitted:
+        """Ask for something to be forgotten: "id,id,…", "@FILE", "owner:NAME", "owner:@FILE", a rule, or a list.
+
+        The names in a list are taken as they are; they are of what `listed` says.
 
         Who asks for the same again, or by a `key` that was given before, is given the first request. Names that the
         data do not have are refused, or skipped with `unknown="skip"`. Nothing that is written down names anybody.
@@ -188,8 +198,8 @@ class Project:
             raise ProjectError(
                 "expected the samples of the data to be known, got a ledger without; run `obliviate init` first"
             )
-        kind, names, listed = self._named(what)
-        matches = self._matches(kind, names, listed=listed)
+        kind, names, of_file = self._named(what) if isinstance(what, str) else (listed, [*map(str, what)], False)
+        matches = self._matches(kind, names, listed=of_file)
         pairs = tuple((name, match.status) for name, match in zip(names, matches, strict=True))
         usable = [match for match in matches if match.status in {"found", "forgotten"}]
         _check_names(pairs, kind, unknown)
@@ -206,10 +216,8 @@ class Project:
         sealed = self.ledger.sealed_of(digest)
         return sealed if sealed is not None and self.pseudonyms.unseal(sealed) == what else None
 
-    def _named(self, what: str | Sequence[str]) -> tuple[Literal["ids", "owners"], list[str], bool]:
+    def _named(self, what: str) -> tuple[Literal["ids", "owners"], list[str], bool]:
         """The names in a request, of what they are, and whether they are the lines of a file."""
-        if not isinstance(what, str):
-            return "ids", [str(name) for name in what], False
         kind: Literal["ids", "owners"] = "owners" if what.startswith("owner:") else "ids"
         text = what.removeprefix("owner:")
         if text.startswith("@"):
@@ -243,7 +251,7 @@ class Project:
         return {
             "project": str(self.folder),
             "requests": ledger.totals,
-            "latest": [self._described(request) for request in ledger.latest(most)],
+            "latest": [self.described(request) for request in ledger.latest(most)],
             "due": [request.number for request in soon if request.due <= now],
             "soon": [request.number for request in soon if request.due > now],
             "running": [{"batch": batch, "worker": worker} for batch, worker in ledger.running()],
@@ -254,9 +262,10 @@ class Project:
 
     def due(self, days: float = 0.0) -> list[dict[str, Any]]:
         """Requests that are due within so many days and not done, the earliest first."""
-        return [self._described(request) for request in self.ledger.open_until(self.clock() + days * DAY)]
+        return [self.described(request) for request in self.ledger.open_until(self.clock() + days * DAY)]
 
-    def _described(self, request: Any) -> dict[str, Any]:
+    def described(self, request: Queued) -> dict[str, Any]:
+        """A request in JSON values: number, state, kind, counts of names, times (ISO 8601, UTC), days left, batch."""
         return {
             "number": request.number,
             "state": request.state,

@@ -32,7 +32,8 @@ from obliviate.ledger import Lease, Outcome
 from obliviate.ledger.chain import Event
 from obliviate.methods import from_dict
 from obliviate.methods.base import Method
-from obliviate.project import Project
+from obliviate.project import Project, webhooks
+from obliviate.project.progress import Written
 from obliviate.requests import KeptModel
 from obliviate.results import file as results_file
 from obliviate.results.schema import ModelResult, Results
@@ -58,15 +59,19 @@ def work(
     """Work on what waits, batch by batch, until nothing does; returns the numbers of the batches.
 
     `most` batches are done at most; `forever` looks again every few seconds. Where another process works on the
-    project, nothing is done. Raises WorkspaceError and its like where a disk is full, say: the batch is given back, and
-    the next worker goes on with it.
+    project, nothing is done. How far it is stands in the project's folder meanwhile (`project.progress`), and addresses
+    that the project names are told what ended (`project.webhooks`). Raises WorkspaceError and its like where a disk is
+    full, say: the batch is given back, and the next worker goes on with it.
     """
     done: list[int] = []
+    progress = _shown(project, progress)
     while True:
+        webhooks.deliver(project)
         if not _is_busy(project):
             _serve_original(project, progress)
             project.point()
             done += _work_off(project, None if most is None else most - len(done), progress)
+            webhooks.deliver(project)
         if not forever or (most is not None and len(done) >= most):
             return done
         wait(5.0)
@@ -88,6 +93,17 @@ def _work_off(project: Project, most: int | None, progress: Progress) -> list[in
         project.point()
         done.append(lease.batch)
     return done
+
+
+def _shown(project: Project, progress: Progress) -> Progress:
+    """A progress that others can look at too."""
+    written = Written(project.folder)
+
+    def show(stage: str, done: float, total: float) -> None:
+        written(stage, done, total)
+        progress(stage, done, total)
+
+    return show
 
 
 def _is_busy(project: Project) -> bool:
