@@ -135,8 +135,9 @@ def test_weights_of_one_change_nothing_and_references_have_those_of_the_recipe(
     tiny: Samples, tiny_recipe: Recipe, three_classes: Classification, tmp_path: Any
 ) -> None:
     def member(recipe: Recipe, name: str) -> str:
-        job = Members(recipe, three_classes, tiny, 0, "", False, models=4)
-        return weights_sha256(job.model(0, folder=tmp_path / name, progress=silent)[0])
+        job = Members(recipe, three_classes, tiny, 0, (name,), False, models=4)
+        ((_, model, _),) = job.models_of(0, work={name: tmp_path / name}, progress=silent)
+        return weights_sha256(model)
 
     values = tiny_recipe.to_dict()
     plain, ones, others = (
