@@ -19,7 +19,8 @@ def print_status(folder: Mapping[str, Any]) -> None:
     console.print(folder["original"] or "No model is trained yet.", markup=False, highlight=False)
     for request in folder["requests"]:
         after = f", after {request['after']}" if request["after"] else ""
-        title = f"Request {request['number']}: {request['forget']:,} samples ({request['rule']}){after}"
+        noun = "sample" if request["forget"] == 1 else "samples"
+        title = f"Request {request['number']}: {request['forget']:,} {noun} ({request['rule']}){after}"
         console.print(f"\n{title}", markup=False, highlight=False)
         table = Table(box=SIMPLE_HEAD, padding=(0, 1))
         for heading in ("id", "model", "role", "seconds"):
