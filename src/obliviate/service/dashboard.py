@@ -171,10 +171,7 @@ def show_overview(
     state: schemas.State | None = None,
 ) -> Response:
     """What is asked, due, worked on and served."""
-    enter(request)
-    facts = service_of(request).facts
-    listed = facts.requests(ROWS, before, state)
-    return page(request, "overview", status=facts.status(), listed=listed, before=before, state=state)
+    return _overview(request, "overview", before, state)
 
 
 @router.get("/parts/overview")
@@ -184,10 +181,14 @@ def refresh_overview(
     state: schemas.State | None = None,
 ) -> Response:
     """What of the overview changes while the worker works."""
+    return _overview(request, "overview_live", before, state)
+
+
+def _overview(request: Request, template: str, before: int | None, state: schemas.State | None) -> Response:
     enter(request)
     facts = service_of(request).facts
     listed = facts.requests(ROWS, before, state)
-    return page(request, "overview_live", status=facts.status(), listed=listed, before=before, state=state)
+    return page(request, template, status=facts.status(), listed=listed, before=before, state=state)
 
 
 @router.get("/requests/{number}")

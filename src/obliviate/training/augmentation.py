@@ -55,7 +55,7 @@ class OwnAugmentation:
             changed = called(self.function, what="augmentation")(x)
         except RecipeError:
             raise
-        except Exception as error:
+        except Exception as error:  # of whatever kind: it is code of the user's
             raise RecipeError(
                 f"expected {name} to transform a batch of inputs of shape {tuple(x.shape)}, got {where(error)}; "
                 "correct the function"

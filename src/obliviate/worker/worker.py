@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,12 +85,11 @@ def _work_off(project: Project, most: int | None, progress: Progress) -> list[in
         lease = project.ledger.claim(most=config.batch, alone=True, seconds=config.lease, attempts=config.attempts)
         if lease is None:
             break
-        try:
+        with ExitStack() as unfinished:
+            unfinished.callback(project.ledger.release, lease)
             with kept_up(project.ledger, lease, config.lease, progress) as watched:
                 _Batch(project, lease, index(project, opened(project, progress=watched))).run()
-        except BaseException:
-            project.ledger.release(lease)
-            raise
+            unfinished.pop_all()
         project.point()
         done.append(lease.batch)
     return done

@@ -115,7 +115,6 @@ class Workspace:
         """Go on in a folder that `obliviate train` or `obliviate demo` made.
 
         `pseudonyms` is the file of the key, for a folder that was begun with one, unless OBLIVIATE_PSEUDONYMS names it.
-
         With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
         """
         return cls(Contents(folder, Origin.read(folder, trust=trust, pseudonyms=pseudonyms), progress))
