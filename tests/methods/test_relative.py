@@ -28,6 +28,7 @@ from obliviate.methods.relative import (
     amount,
     check,
     kinds,
+    passes,
     whole,
 )
 from obliviate.methods.scrub import Scrub
@@ -74,9 +75,18 @@ def test_shares_are_rounded_up(share: str, epochs: int, split: Split) -> None:
 
 
 def test_a_share_that_comes_out_even_is_not_rounded_up(split: Split) -> None:
-    scale = replace(SCALE, epochs=100)
-    settled = [settle(FineTune(epochs=f"{share}%"), split, scale) for share in range(1, 101)]
-    assert [whole(method, "epochs")[0] for method in settled] == list(range(1, 101))
+    scale = replace(SCALE, epochs=25)
+    settled = [settle(FineTune(epochs=f"{share}%"), split, scale) for share in range(4, 101, 4)]
+    assert [whole(method, "epochs")[0] for method in settled] == list(range(1, 26))
+
+
+def test_of_a_long_recipe_a_share_is_one_of_thirty_epochs(split: Split) -> None:
+    def settled(epochs: int) -> tuple[tuple[int, ...], float]:
+        scale = replace(SCALE, epochs=epochs)
+        return whole(settle(FineTune(epochs="20%"), split, scale), "epochs"), passes(settle(NablaTau(), split, scale))
+
+    assert settled(10) == ((2,), 1.5)
+    assert settled(30) == settled(100) == settled(1000) == ((6,), 4.5)
 
 
 def test_every_rate_and_length_of_a_method_is_resolved(split: Split) -> None:

@@ -19,7 +19,7 @@ from obliviate.training.scale import Scale
 Rate: TypeAlias = Annotated[float | str, "rate"]
 """A learning rate: a number, or a multiple of the recipe's peak rate, at the method's batch size (`Scale.rate`)."""
 Length: TypeAlias = Annotated[int | str, "length"]
-"""A number of epochs: a whole one, or a share of the recipe's such as "20%", rounded up."""
+"""A number of epochs: a whole one, or a share of the recipe's (`LONGEST`) such as "20%", rounded up."""
 Passes: TypeAlias = Annotated[float | str, "passes"]
 """Passes over the retain set: a number, which may be a part of one, or a share of the recipe's, at least one."""
 LeastSteps: TypeAlias = Annotated[int | None, "steps"]
@@ -36,6 +36,12 @@ Weakness: TypeAlias = Annotated[float, "weakness"]
 """One that makes it change the model less."""
 
 RECIPE: Final = "recipe"
+LONGEST: Final = 30
+"""Shares are of so many of a recipe's epochs at most.
+
+What has to be undone does not grow with the passes that a model was trained for, and methods that go on too long do
+harm: of a recipe of 100 epochs, 20 % is twice as far from retraining as 5 % (docs/comparison.md, "Longer and shorter").
+"""
 OF_RECIPE: Final = ("batch_size", "momentum", "weight_decay")
 SIGNS: Final = {"rate": "x", "length": "%", "passes": "%"}
 WANTED: Final = {
@@ -131,7 +137,8 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
     None is left to a method that says in `when_none` what it becomes, until it is `settled`.
 
     A rate is a multiple of that by which its optimiser would have trained the model in batches of the method's size
-    (`Scale.rate`). Raises MethodError where that is not known.
+    (`Scale.rate`), a length a share of the recipe's epochs, of which `LONGEST` count. Raises MethodError where there
+    is no such rate.
 
     >>> from obliviate.methods.fine_tune import FineTune
     >>> scale = Scale(optimizer="sgd", learning_rate=0.1, epochs=12)
@@ -149,9 +156,9 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
         elif kind in OF_RECIPE and values[name] is None and name not in own:
             values[name] = getattr(scale(), kind)
         elif kind == "length" and isinstance(text := values[name], str):
-            values[name] = math.ceil((amount(text, "%") or 0.0) * scale().epochs / 100)
+            values[name] = math.ceil(_share(text, scale()))
         elif kind == "passes" and isinstance(text := values[name], str):
-            values[name] = max(1.0, (amount(text, "%") or 0.0) * scale().epochs / 100)
+            values[name] = max(1.0, _share(text, scale()))
     optimizer, size = values.get("optimizer", RECIPE), values.get("batch_size", 0)
     for name, text in values.items():
         if fields[name] == "rate" and isinstance(text, str) and None not in (optimizer, size):  # or not settled yet
@@ -164,6 +171,11 @@ def resolved(method: M, scale: Callable[[], Scale], *, settled: bool = False) ->
             values[name] = float(f"{(amount(text, 'x') or 0.0) * rate:.12g}")
     changed = {name: value for name, value in values.items() if value is not getattr(method, name)}
     return replace(method, **changed) if changed else method  # pyright: ignore[reportArgumentType]
+
+
+def _share(text: str, scale: Scale) -> float:
+    """So many epochs are a share of the recipe's."""
+    return (amount(text, "%") or 0.0) * min(scale.epochs, LONGEST) / 100
 
 
 def whole(method: Any, *names: str) -> tuple[int, ...]:
