@@ -41,4 +41,4 @@ def test_the_commands_are_these() -> None:
     folder = {"export", "report", "compare", "status", "inventory", "purge"}
     project = {"init", "submit", "work", "due", "promote", "rollback", "verify", "keys"}
     project |= {"serve", "tokens", "webhooks"}
-    assert set(commands()) == work | folder | project | {"methods", "attacks"}
+    assert set(commands()) == work | folder | project | {"methods", "attacks", "advise"}

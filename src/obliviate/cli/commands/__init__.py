@@ -3,6 +3,7 @@
 from obliviate.cli.app import app
 from obliviate.cli.commands import (
     adopt,
+    advise,
     audit,
     compare,
     demo,
@@ -21,6 +22,7 @@ from obliviate.cli.commands import (
 
 __all__ = [
     "adopt",
+    "advise",
     "app",
     "audit",
     "compare",
