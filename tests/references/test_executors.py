@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from obliviate.errors import AuditError, RecipeError, TrainingError
-from obliviate.references.executors import Executor, opened
+from obliviate.references.executors.by_name import opened
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -58,13 +59,13 @@ def test_whatever_can_submit_is_enough(cluster: Any):
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("cluster", r"got 'cluster', which cannot be imported"),
+        ("cluster", r"expected an executor of processes, ray, dask, slurm, or module:function, got 'cluster'; name"),
         (
             "nowhere:make",
             r"got 'nowhere:make', which cannot be imported \(No module named 'nowhere'\); name a function",
         ),
         ("cluster:nothing", r"got 'cluster:nothing', which cannot be imported .*nothing.*; name a function"),
-        ("", r"got '', which cannot be imported"),
+        ("", r"expected an executor of processes, ray, dask, slurm, or module:function, got ''; name one"),
         ("cluster:number", r"got 'cluster:number', which is no function; name a function without arguments"),
         ("cluster:listed", r"expected an executor with `submit`, got list from cluster:listed; name a function"),
         ("cluster:needy", r"got a failure of cluster:needy \(TypeError: .*missing 1 required positional argument"),
@@ -138,7 +139,7 @@ def test_a_failure_in_an_executor_is_reported_and_the_rest_is_called_off(
         make_pool(tmp_path, executor=executor, recipe=replace(tiny_recipe, model=Unlucky, model_options={}))
     executor.shutdown()
     (folder,) = tmp_path.iterdir()
-    assert "job.pt" not in names_in(folder)
+    assert "job.pickle" not in names_in(folder)
     assert not [name for name in names_in(folder) if name.endswith("safetensors")]
 
 
@@ -167,7 +168,7 @@ def test_members_in_the_making_stop_when_the_job_is_called_off(
         make_pool(tmp_path, executor=executor, recipe=replace(tiny_recipe, epochs=30_000), progress=dying)
     assert 0 < epochs[0] < 30_000  # of the first member alone
     assert not list(tmp_path.glob("*/member-*"))
-    assert not list(tmp_path.glob("*/job.pt"))
+    assert not list(tmp_path.glob("*/job.pickle"))
 
 
 def test_a_model_that_the_executor_cannot_import_is_refused(

@@ -28,7 +28,7 @@ from obliviate.plans.plan import Plan
 from obliviate.plans.results import PlanResults, results
 from obliviate.plans.work import JOB, Bench, put, teaching, work_elsewhere
 from obliviate.references.completion import check_makers
-from obliviate.references.executors import Executor, Pending
+from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.training.device import chosen
 from obliviate.training.run import TICK, Progress, Run, silent
 

@@ -18,7 +18,7 @@ from obliviate.errors import MethodError
 from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.requests import KeptModel, Request, RequestFolder
 from obliviate.results.record import RecordAudit

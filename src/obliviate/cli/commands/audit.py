@@ -74,7 +74,7 @@ def audit(
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
     from obliviate.audit.inputs import AuditSettings
     from obliviate.membership import find, usual
-    from obliviate.references.executors import opened
+    from obliviate.references.executors.by_name import opened
     from obliviate.results.record import RecordAudit
     from obliviate.workspace import ReportSettings, Workspace
 

@@ -27,7 +27,7 @@ def references(
     json_: Json = False,
 ) -> None:
     """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
-    from obliviate.references.executors import opened
+    from obliviate.references.executors.by_name import opened
     from obliviate.references.pool import PoolFacts, pools_in
     from obliviate.workspace import Workspace
 
