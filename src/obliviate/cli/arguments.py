@@ -50,8 +50,14 @@ Workers = Annotated[int | None, Parameter(help="Processes that train references;
 Executor = Annotated[
     str | None,
     Parameter(
-        help="Who trains references instead: module:function of your own that returns an executor "
-        "(docs/references.md); a module of this folder is found."
+        help="Who trains: processes (the default), ray, dask, slurm, an address such as ray://HOST:PORT or tcp://HOST:PORT "
+        "(Dask), slurm:partition=NAME,timeout_min=N, or module:function of your own that returns an executor."
+    ),
+]
+Exchange = Annotated[
+    str | None,
+    Parameter(
+        help="Where machines that do not see --out read the job and leave what they made: a folder such as s3://bucket/jobs."
     ),
 ]
 

@@ -23,8 +23,9 @@ from obliviate.errors import AuditError, DataError
 
 SAMPLES: Final = r"samples-[0-9a-f]{16}\.pt"
 """The names of the files that samples are written to."""
-MOST: Final = 0.1
-"""The description of a data set, as a share of the samples' own size, beyond which it is no mere description."""
+SHARE: Final = 0.1
+SMALL: Final = 2**16
+"""What describes a data set has at most so many bytes, or this share of the samples' own."""
 COMPARED: Final = 8
 """Samples of a data set that are read again where it is used."""
 
@@ -132,7 +133,8 @@ def _described(samples: Samples) -> bool:
         description = pickle.dumps(samples.store)
     except (pickle.PicklingError, AttributeError, TypeError):
         return False
-    return len(description) < MOST * len(samples.store) * samples.input_bytes and b"__main__" not in description
+    most = max(SMALL, SHARE * len(samples.store) * samples.input_bytes)
+    return len(description) <= most and b"__main__" not in description
 
 
 def _in_memory(store: Store) -> bool:

@@ -42,10 +42,12 @@ class Job(ABC):
 
     `kind` begins the names of their files; `stage` is what progress calls them. A number stands for one model, or for
     several that are made from the same one, so that it is read once; `fingerprints` are what each of them is kept by.
+    `self_contained` jobs read no file besides their own and the data set.
     """
 
     kind: ClassVar[str]
     stage: ClassVar[str]
+    self_contained: ClassVar[bool] = True
 
     recipe: Recipe
     task: Task

@@ -78,6 +78,7 @@ class Shadows(Job):
 
     kind: ClassVar[str] = "shadow"
     stage: ClassVar[str] = "shadows"
+    self_contained: ClassVar[bool] = False
 
     ids: Ids
     included: Bool[np.ndarray, "shadows population"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from obliviate.errors import ObliviateError, TrainingError
+from obliviate.errors import AuditError, ObliviateError, TrainingError
+from obliviate.references.exchange import Exchange, Exchanging
 from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.references.jobs import JOB, Job, make_elsewhere
 from obliviate.training.run import TICK
@@ -18,25 +20,50 @@ PATIENCE: Final = 10.0  # seconds that models in the making are given to stop
 def make_by_executor(
     executor: Executor, job: Job, folder: Path, members: list[int], report: Callable[[], None]
 ) -> None:
-    """Give every model to an executor as a function call, and wait for all; raises TrainingError for a failure."""
+    """Give every model to an executor as a function call, and wait for all.
+
+    Raises TrainingError for a failure; AuditError for shadows through an exchange.
+    """
+    if isinstance(executor, Exchanging) and not job.self_contained:
+        raise AuditError(
+            f"expected references to be made through an exchange, got {job.stage}, which read the references' weights; "
+            "use machines that share the folder"
+        )
     sha256 = job.write(folder)
-    pending = [executor.submit(make_elsewhere, str(folder.absolute()), sha256, member) for member in members]
-    try:
+    with ExitStack() as stack:
+        exchange: Exchange | None = None
+        if isinstance(executor, Exchanging):
+            exchange = stack.enter_context(Exchange.of(job, folder, sha256, executor.url))
+        pending = dict[int, Pending]()
+        stack.enter_context(_stopped(pending, folder))
+        for member in members:
+            call = (make_elsewhere, str(folder.absolute()), sha256, member)
+            pending[member] = executor.submit(*(call if exchange is None else exchange.call(sha256, member)))
+        waiting = dict(pending)
         while True:
-            waiting = [result for result in pending if not result.done()]
-            for member, result in zip(members, pending, strict=True):
+            for member, result in list(waiting.items()):
                 if result.done():
                     _refuse_failure(job, member, result)
+                    if exchange is not None:
+                        exchange.bring_home(member)
+                    del waiting[member]
             report()
             if not waiting:
                 return
             time.sleep(TICK)
+
+
+@contextmanager
+def _stopped(pending: Mapping[int, Pending], folder: Path) -> Iterator[None]:
+    """Call off in the end what is not done, and wait a while for what has begun to stop."""
+    try:
+        yield
     finally:
-        for result in pending:
+        for result in pending.values():
             result.cancel()
         (folder / JOB).unlink(missing_ok=True)  # which stops those that have begun
         until = time.monotonic() + PATIENCE
-        while not all(result.done() for result in pending) and time.monotonic() < until:
+        while not all(result.done() for result in pending.values()) and time.monotonic() < until:
             time.sleep(TICK)
 
 

@@ -57,15 +57,20 @@ class RayExecutor:
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Resubmitted:
         """Give a call to the cluster; one that is lost with its node is given to another."""
         gpus = 1 if (Compute.current().device or "").startswith("cuda") else 0
-        remote = self.ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(fn)
+        remote = self.ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(_called)
         errors = self.ray.exceptions
         lost = (
             errors.WorkerCrashedError, errors.NodeDiedError, errors.LocalRayletDiedError, errors.OutOfMemoryError,
         )  # fmt: skip
-        return Resubmitted(partial(self._begun, remote, args), lost)
+        return Resubmitted(partial(self._begun, remote, fn, args), lost)
 
-    def _begun(self, remote: Any, args: tuple[Any, ...]) -> Task:
-        return Task(self.ray, remote.remote(*args))
+    def _begun(self, remote: Any, fn: Callable[..., Any], args: tuple[Any, ...]) -> Task:
+        return Task(self.ray, remote.remote(fn, args))
+
+
+def _called(fn: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """Call any callable: Ray takes functions alone."""
+    return fn(*args)
 
 
 @contextmanager
