@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from obliviate._util.files import WORK, check_sha256
 from obliviate.errors import AuditError
+from obliviate.references.executors import by_name
 from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.references.jobs import JOB, Job, make_elsewhere
 from obliviate.references.logits import REMEDY
@@ -62,6 +63,21 @@ class Exchanging:
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Pending:
         """Give a call to the executor."""
         return self.executor.submit(fn, *args)
+
+
+@contextmanager
+def opened(name: str | None, url: str | None) -> Iterator[Executor | None]:
+    """Open the executor of a name (`executors.by_name.opened`), whose machines meet this one at a URL if there is one.
+
+    Raises AuditError for a URL without an executor elsewhere, and as `by_name.opened` and `Exchanging` do.
+    """
+    with by_name.opened(name) as executor:
+        if url is None:
+            yield executor
+            return
+        if executor is None:
+            raise AuditError(f"expected an executor for the exchange {url}, got local processes; name one")
+        yield Exchanging(executor, url)
 
 
 def reached(url: str) -> tuple[Any, str]:

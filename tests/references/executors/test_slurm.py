@@ -15,9 +15,7 @@ from obliviate.references.pool import ReferencePool
 from pools import same
 
 
-def test_a_job_is_a_call_and_its_failure_is_told_in_a_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_job_is_a_call_and_its_failure_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     with opened(f"cluster=local,timeout_min=5,folder={tmp_path}") as executor:
         result, failure = executor.submit(pow, 2, 5), executor.submit(divmod, 1, 0)

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from obliviate.errors import AuditError
 from obliviate.references.executors.addresses import check_reachable, is_loopback
+from obliviate.references.executors.imports import passed_on
 from obliviate.references.executors.resubmission import Resubmitted
 from obliviate.training.compute import Compute
 
@@ -94,7 +95,8 @@ def opened(address: str = "") -> Iterator[RayExecutor]:
     if here and "://" not in address:
         options |= {"_node_ip_address": LOOPBACK}
     try:
-        ray.init(**options)
+        with passed_on():
+            ray.init(**options)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise AuditError(
             f"expected ray at {address}, got {type(error).__name__}: {' '.join(str(error).split())[:500]}; "

@@ -14,6 +14,7 @@ import submitit
 from submitit.core.utils import FailedJobError, UncompletedJobError
 
 from obliviate.errors import AuditError
+from obliviate.references.executors.imports import passed_on
 from obliviate.references.executors.protocol import Pending
 from obliviate.references.executors.resubmission import Resubmitted
 
@@ -21,6 +22,7 @@ SHARED: Final = frozenset(
     ("timeout_min", "mem_gb", "nodes", "cpus_per_task", "gpus_per_node", "tasks_per_node", "name", "stderr_to_stdout")
 )
 """Settings that submitit has for every kind of cluster; others are those of `sbatch`."""
+RULE: Final = "\n" + 22 * "-" + "\n"
 CLUSTERS: Final = ("slurm", "local", "debug")
 
 
@@ -35,7 +37,8 @@ class SlurmExecutor:
         return Resubmitted(partial(self._begun, fn, *args), (UncompletedJobError,))
 
     def _begun(self, fn: Callable[..., Any], /, *args: Any) -> Pending:
-        return Job(self.executor.submit(fn, *args))
+        with passed_on():  # `sbatch` hands the environment on
+            return Job(self.executor.submit(fn, *args))
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ class Job:
         try:
             return self.job.result()
         except FailedJobError as error:
-            lines = str(error).strip().splitlines()  # what is passed on is the text of a traceback
-            raise RuntimeError(lines[-1] if lines else "no message") from None
+            trace = str(error).split(RULE)[1]  # what submitit passes on is a text, with a traceback between two rules
+            raise RuntimeError(trace.strip().splitlines()[-1]) from None
 
     def cancel(self) -> None:
         """Have it cancelled."""
