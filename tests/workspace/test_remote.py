@@ -62,7 +62,7 @@ def begin(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> Callable[[str], 
 
 
 def weights(work: Workspace) -> dict[str, tuple[str, Any]]:
-    return {kept.label: (kept.manifest.weights_sha256, kept.manifest.settings) for kept in work.kept()}
+    return {kept.label: (kept.manifest.weights_sha256, kept.manifest.method) for kept in work.kept()}
 
 
 def test_an_executor_makes_the_models_that_are_made_here(

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from obliviate.references.pool import ReferencePool
 from pools import same
 
 
-def test_a_job_is_a_call_and_its_failure_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
+def test_a_job_is_a_call_and_its_failure_is_told_in_a_line(tmp_path: Path) -> None:
     with opened(f"cluster=local,timeout_min=5,folder={tmp_path}") as executor:
         result, failure = executor.submit(pow, 2, 5), executor.submit(divmod, 1, 0)
         assert result.result() == 32
@@ -30,10 +28,8 @@ def test_a_job_is_killed_and_the_pool_is_the_same(
     killed_in_the_middle: Callable[..., Any],
     doomed: tuple[Any, ReferencePool],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
     jobs = tmp_path.parent
     with opened(f"cluster=local,timeout_min=5,folder={jobs}") as executor:
         pool, killed = killed_in_the_middle(executor, lambda pid: os.kill(pid, signal.SIGKILL))
