@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from obliviate.errors import AuditError
-from obliviate.references.exchange import Exchange, Exchanging, reached
+from obliviate.references.exchange import Exchange, Exchanging, make_by_exchange, reached
 from obliviate.references.jobs import Job
 from obliviate.references.pool import ReferencePool
 from obliviate.references.records import logits_file, record_file
@@ -55,8 +55,7 @@ def test_what_was_damaged_on_the_way_is_refused(job: Job, tmp_path: Path) -> Non
     here.mkdir()
     sha256 = job.write(here)
     with Exchange.of(job, here, sha256, f"file://{there}") as exchange:
-        make, *arguments = exchange.call(sha256, 0)
-        make(*arguments)
+        make_by_exchange(exchange.url, "name", sha256, 0)
         (place,) = there.iterdir()
         path = logits_file(place, "member", 0)
         path.write_bytes(path.read_bytes()[:-1] + b"?")

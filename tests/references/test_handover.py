@@ -60,7 +60,7 @@ def test_a_data_set_is_named_and_not_copied(
     folder = tmp_path / "pools"
     pool = train_pool(
         tiny_recipe, lazy, three_classes, folder=folder, models=4, seed=1, executor=at_once,
-        progress=lambda *_: written.update(names_in(folder)),
+        progress=lambda stage, done, total: written.update(names_in(folder)),
     )  # fmt: skip
     same(pool, whole)
     assert any(name.endswith(JOB) for name in written)

@@ -22,18 +22,18 @@ from obliviate.workspace.making import Unlearning
 from obliviate.workspace.remote import make_elsewhere
 
 
-class Elsewhere(ThreadPoolExecutor):
+class Elsewhere:
     """One thread that is given what another machine would read."""
 
-    def __init__(self) -> None:
-        super().__init__(1)
+    def __init__(self, thread: ThreadPoolExecutor) -> None:
+        self.thread = thread
         self.sizes: list[int] = []
 
     def submit(self, fn: Callable[..., Any], /, *args: Any) -> Future[Any]:
         sent = pickle.dumps((fn, args))
         self.sizes.append(len(sent))
         fn, args = pickle.loads(sent)
-        return super().submit(fn, *args)
+        return self.thread.submit(fn, *args)
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def source(tiny: Samples, tmp_path: Path) -> Path:
     batch = tiny.everything()
     x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
     parts = {"train": slice(0, 30), "holdout": slice(30, 45), "test": slice(45, 60)}
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{part}_{name}": values[rows]
         for part, rows in parts.items()
         for name, values in (("x", x), ("y", y), ("ids", ids))
@@ -80,7 +80,8 @@ def test_an_executor_makes_the_models_that_are_made_here(
     here.unlearn(FineTune(epochs=1), tune=2)
     monkeypatch.setattr(workflow, "unlearn", noting)
     monkeypatch.setattr("obliviate.workflow.tuning.unlearn", noting)
-    with Elsewhere() as executor:
+    with ThreadPoolExecutor(1) as thread:
+        executor = Elsewhere(thread)
         there._retrain(2, 1, executor)
         there.unlearn(FineTune(epochs=1), tune=2, executor=executor)
         calls = len(executor.sizes)

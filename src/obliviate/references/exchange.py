@@ -121,9 +121,9 @@ class Exchange:
                     files.rm_file(f"{place}/{JOB}")  # first, which stops those that have begun
                 files.rm(place, recursive=True)
 
-    def call(self, sha256: str, member: int) -> tuple[Any, ...]:
-        """What an executor is given for a member: a function and its arguments."""
-        return make_by_exchange, self.url, self.folder.name, sha256, member
+    def submit(self, executor: Executor, sha256: str, member: int) -> Pending:
+        """Give a member to an executor."""
+        return executor.submit(make_by_exchange, self.url, self.folder.name, sha256, member)
 
     def bring_home(self, member: int) -> None:
         """Fetch what was made of a member, check it, and put it where it belongs; raises AuditError for damage."""

@@ -67,7 +67,7 @@ class _Naming(pickle.Pickler):
             digest = hashlib.sha256()
             for array, kind in map(as_array, content):
                 digest.update(f"{kind}{array.shape}".encode())
-                digest.update(array)
+                digest.update(np.ascontiguousarray(array).data)
             path = self.folder / f"samples-{digest.hexdigest()[:16]}.pt"
             write_atomically(path, lambda temporary: torch.save(content, temporary))
             self.names[id(obj)] = path.name, sha256_of(path)

@@ -37,8 +37,10 @@ def make_by_executor(
         pending = dict[int, Pending]()
         stack.enter_context(_stopped(pending, folder))
         for member in members:
-            call = (make_elsewhere, str(folder.absolute()), sha256, member)
-            pending[member] = executor.submit(*(call if exchange is None else exchange.call(sha256, member)))
+            if exchange is None:
+                pending[member] = executor.submit(make_elsewhere, str(folder.absolute()), sha256, member)
+            else:
+                pending[member] = exchange.submit(executor, sha256, member)
         waiting = dict(pending)
         while True:
             for member, result in list(waiting.items()):

@@ -28,7 +28,7 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, sys.path)))
         from ray.cluster_utils import Cluster
 
-        node = {"num_cpus": 1, "object_store_memory": OBJECTS}
+        node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": OBJECTS}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
         cluster.add_node(**node)
         yield cluster
@@ -44,11 +44,16 @@ def test_a_node_is_killed_and_the_pool_is_the_same(
 ) -> None:
     (node,) = cluster.worker_nodes
     raylet = next(iter(node.all_processes["raylet"])).process.pid
+
+    def kill(victim: int) -> None:  # what runs on a machine ends with it
+        os.kill(raylet, signal.SIGKILL)
+        os.kill(victim, signal.SIGKILL)
+
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     with opened() as executor:
         with pytest.raises(ZeroDivisionError, match="modulo by zero"):  # as it was raised, without Ray's traceback
             executor.submit(divmod, 1, 0).result()
-        pool, killed = killed_in_the_middle(executor, lambda _: os.kill(raylet, signal.SIGKILL), parent=raylet)
+        pool, killed = killed_in_the_middle(executor, kill, parent=raylet)
     same(pool, doomed[1])
     assert len(killed) == 1
-    assert sum("was lost with its process or machine (NodeDiedError)" in text for text in caplog.messages) == 1
+    assert sum("was lost with its process or machine" in text for text in caplog.messages) == 1
