@@ -81,7 +81,7 @@ def main() -> None:
         rounds: list[dict[str, Any]] = []
         node: dict[str, Any] = {"num_cpus": 1, "object_store_memory": OBJECTS}
         cluster = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-        with opened(cluster.address) as executor:
+        with opened(str(cluster.address)) as executor:
             for number in range(options.rounds):
                 row: dict[str, Any] = {}
                 for nodes in (1, 2):

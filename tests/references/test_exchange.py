@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from obliviate.errors import AuditError
-from obliviate.references.exchange import Exchange, Exchanging, make_by_exchange, reached
+from obliviate.references.exchange import Exchange, Exchanging, make_by_exchange, opened, reached
 from obliviate.references.jobs import Job
 from obliviate.references.pool import ReferencePool
 from obliviate.references.records import logits_file, record_file
@@ -75,6 +75,11 @@ def test_a_failure_elsewhere_leaves_nothing_on_the_exchange(make_pool: Make, tmp
             recipe=replace(tiny_recipe, learning_rate=1e30),
         )
     assert not list(there.iterdir())
+
+
+def test_an_exchange_is_of_an_executor() -> None:
+    with pytest.raises(AuditError, match=r"expected an executor for the exchange s3://jobs, got local processes; name"):
+        opened("processes", "s3://jobs").__enter__()
 
 
 @pytest.mark.parametrize(

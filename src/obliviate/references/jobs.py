@@ -173,12 +173,13 @@ def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = N
     """Make one model of the job in a folder: what an executor is given, with arguments that any process can read.
 
     The model is made by one thread, in turn with others of this process. It stops where it is when the job's file is
-    taken away, and when `parent` is named and is no longer the parent process.
+    taken away or written anew, and when `parent` is named and is no longer the parent process.
     """
     path = Path(folder)
+    written = _written(path / JOB)
 
     def stop_if_unwanted(stage: str, done: float, total: float) -> None:  # noqa: ARG001
-        if not (path / JOB).exists() or parent not in {None, os.getppid()}:
+        if _written(path / JOB) != written or parent not in {None, os.getppid()}:
             raise TrainingError("expected a job that is still wanted, got none; whoever began it has stopped")
 
     with _in_turn, one_thread():
@@ -187,6 +188,14 @@ def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = N
         # Where a call was lost with its machine and is made again, what is left of the first ends before this begins.
         with compute.used(), claimed(path / WORK / f"{job.kind}-{member:03d}.lock"):
             make(job, path, member, progress=stop_if_unwanted)
+
+
+def _written(path: Path) -> int | None:
+    """When a file was written, None where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def pickled(value: object) -> bool:

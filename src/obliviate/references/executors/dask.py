@@ -58,16 +58,9 @@ def opened(address: str = "") -> Iterator[DaskExecutor]:
     """
     address = address or os.environ.get(ADDRESS, "")
     if not address:
-        with (
-            LocalCluster(
-                n_workers=os.cpu_count(),
-                threads_per_worker=1,
-                host=LOOPBACK,
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            Client(cluster) as client,
-        ):
+        quiet: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
+        cluster = LocalCluster(n_workers=os.cpu_count(), threads_per_worker=1, host=LOOPBACK, **quiet)
+        with cluster, Client(cluster) as client:
             yield DaskExecutor(client)
         return
     check_reachable(address, engine="dask")
