@@ -117,13 +117,17 @@ class Exchange:
             yield exchange
         finally:
             if files.exists(place):
-                if files.exists(f"{place}/{JOB}"):
-                    files.rm_file(f"{place}/{JOB}")  # first, which stops those that have begun
                 files.rm(place, recursive=True)
 
     def submit(self, executor: Executor, sha256: str, member: int) -> Pending:
         """Give a member to an executor."""
         return executor.submit(make_by_exchange, self.url, self.folder.name, sha256, member)
+
+    def call_off(self) -> None:
+        """Take the job away, which stops those that are at work on it."""
+        files, place = reached(self.url)
+        if files.exists(f"{place}/{JOB}"):
+            files.rm_file(f"{place}/{JOB}")
 
     def bring_home(self, member: int) -> None:
         """Fetch what was made of a member, check it, and put it where it belongs; raises AuditError for damage."""

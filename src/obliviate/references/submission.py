@@ -35,7 +35,7 @@ def make_by_executor(
         if isinstance(executor, Exchanging):
             exchange = stack.enter_context(Exchange.of(job, folder, sha256, executor.url))
         pending = dict[int, Pending]()
-        stack.enter_context(_stopped(pending, folder))
+        stack.enter_context(_stopped(pending, folder, exchange))
         for member in members:
             if exchange is None:
                 pending[member] = executor.submit(make_elsewhere, str(folder.absolute()), sha256, member)
@@ -56,7 +56,7 @@ def make_by_executor(
 
 
 @contextmanager
-def _stopped(pending: Mapping[int, Pending], folder: Path) -> Iterator[None]:
+def _stopped(pending: Mapping[int, Pending], folder: Path, exchange: Exchange | None) -> Iterator[None]:
     """Call off in the end what is not done, and wait a while for what has begun to stop."""
     try:
         yield
@@ -64,6 +64,8 @@ def _stopped(pending: Mapping[int, Pending], folder: Path) -> Iterator[None]:
         for result in pending.values():
             result.cancel()
         (folder / JOB).unlink(missing_ok=True)  # which stops those that have begun
+        if exchange is not None:
+            exchange.call_off()
         until = time.monotonic() + PATIENCE
         while not all(result.done() for result in pending.values()) and time.monotonic() < until:
             time.sleep(TICK)

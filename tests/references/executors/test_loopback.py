@@ -13,11 +13,12 @@ from obliviate.references.executors.by_name import opened
 
 def listening():
     places = set()
-    for table, loopback in (("tcp", "0100007F"), ("tcp6", "00000000000000000000000001000000")):
+    v4, v6, v4_as_v6 = "0100007F", "00000000000000000000000001000000", "0000000000000000FFFF00000100007F"
+    for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A":
-                places.add((fields[1], fields[1].partition(":")[0] == loopback))
+                places.add((fields[1], fields[1].partition(":")[0] in {v4, v6, v4_as_v6}))
     return places
 
 if __name__ == "__main__":
