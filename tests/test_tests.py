@@ -102,6 +102,7 @@ ELSEWHERE = {
     "worker/lease.py": "worker/test_worker.py",
     # Processes of their own.
     "references/worker.py": "references/test_pool.py",
+    "references/executors/protocol.py": "references/test_submission.py",
     # The package itself, and what it raises, which every test of a refusal looks at.
     "__init__.py": "test_public.py",
     "__main__.py": "test_public.py",

@@ -15,6 +15,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, PlanError, TrainingError, WorkspaceError
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.plans import Plan, outline, run_plan
+from obliviate.references.exchange import Exchanging
 from obliviate.requests.manifest import read_manifest
 
 
@@ -229,6 +230,8 @@ def test_a_folder_that_holds_something_else_is_refused(values: dict[str, Any], t
         run_plan(Plan.of(values), folder=tmp_path, workers=0)
     with pytest.raises(AuditError, match="expected workers or an executor"):
         run_plan(Plan.of(values), folder=tmp_path, workers=1, executor=ThreadPoolExecutor(1))
+    with ThreadPoolExecutor(1) as threads, pytest.raises(PlanError, match="expected machines that share the folder"):
+        run_plan(Plan.of(values), folder=tmp_path, executor=Exchanging(threads, f"file://{tmp_path}/jobs"))
     with pytest.raises(PlanError, match="expected 0 workers or more, got -1"):
         run_plan(Plan.of(values), folder=tmp_path / "run", workers=-1)
 

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from obliviate._util.locks import locked
 from obliviate.errors import AuditError, WorkspaceError
 from obliviate.references import completion, jobs, logits
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.training import run as runs
 from obliviate.training.run import Run

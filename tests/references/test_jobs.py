@@ -14,7 +14,7 @@ from obliviate.training.recipe import Recipe
 def test_a_job_that_is_not_the_one_that_was_begun_is_refused(job: Job, tmp_path: Path) -> None:
     sha256 = job.write(tmp_path)
     assert Job.read(tmp_path, sha256)[0].population.ids.tolist() == job.population.ids.tolist()
-    (tmp_path / "job.pt").write_bytes(pickle.dumps("something else"))
+    (tmp_path / "job.pickle").write_bytes(pickle.dumps("something else"))
     with pytest.raises(AuditError, match=r"expected the job that was begun in .*, got another or none"):
         make_elsewhere(str(tmp_path), sha256, 0)
 

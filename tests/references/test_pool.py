@@ -408,7 +408,7 @@ def test_nothing_of_a_failure_is_left_when_it_is_mended(
 def test_samples_that_a_killed_process_left_are_removed(
     folder: Path, trained: tuple[Path, ReferencePool], make: Make
 ) -> None:
-    left = folder / trained[1].fingerprint / "job.pt"
+    left = folder / trained[1].fingerprint / "job.pickle"
     left.write_bytes(b"samples")
     make(folder)
     assert not left.exists()

@@ -29,7 +29,7 @@ from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.retrain import Retrain
 from obliviate.methods.sisa import SISA
 from obliviate.references import completion
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
 from obliviate.task import Classification

@@ -91,6 +91,8 @@ def small(words: list[str], data: Path) -> list[str]:
                 return [command, *changed(rest, {"--train-size": "300", **TRAINING, **parts})]
             return [command, *changed(rest, {"--data": str(data), "--holdout-size": "", **TRAINING, **parts})]
         case "references":
+            if "--executor" in rest:  # the page asks for few
+                return words
             return [command, *changed(rest, {"--references": AUDIT["--references"], "--workers": "0"})]
         case "audit":
             return [command, *changed(rest, {**AUDIT, "--workers": "0"})]

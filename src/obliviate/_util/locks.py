@@ -138,6 +138,55 @@ def held(folder: Path) -> Iterator[bool]:
             del _depths[key]
 
 
+@contextmanager
+def lent(folder: Path) -> Iterator[None]:
+    """Work in a folder that another process holds, which has asked for this and waits: `held` goes on holding it.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, lent(Path(folder)), held(Path(folder)) as new:
+    ...     new
+    False
+    """
+    key = os.getpid(), threading.get_ident(), folder.resolve()
+    _depths[key] = _depths.get(key, 0) + 1
+    try:
+        yield
+    finally:
+        _depths[key] -= 1
+        if not _depths[key]:
+            del _depths[key]
+
+
+@contextmanager
+def claimed(path: Path, *, patience: float = 60.0) -> Iterator[None]:
+    """Hold what a file stands for, which is made if it is not there; whoever comes second waits for the first.
+
+    Raises WorkspaceError where that takes longer than `patience` seconds.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, claimed(Path(folder) / "a.lock"):
+    ...     (Path(folder) / "a.lock").exists()
+    True
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, since = os.open(path, os.O_RDWR | os.O_CREAT, 0o644), time.monotonic()
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() - since > patience:
+                    raise WorkspaceError(
+                        f"expected {path} to be free within {patience:g} seconds, got it in use; another process is at "
+                        "the same work, wait until it is done"
+                    ) from error
+                time.sleep(0.1)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _say_takeover(holder: Holder) -> None:
     LOG.warning("the lock of %s was taken over: it ended without giving it back", holder)
 

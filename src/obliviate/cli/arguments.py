@@ -50,8 +50,16 @@ Workers = Annotated[int | None, Parameter(help="Processes that train references;
 Executor = Annotated[
     str | None,
     Parameter(
-        help="Who trains references instead: module:function of your own that returns an executor "
-        "(docs/references.md); a module of this folder is found."
+        help="Who trains: processes (the default), ray, dask, slurm; an address such as ray://HOST:PORT or "
+        "tcp://HOST:PORT (Dask); slurm:partition=NAME,timeout_min=N; or module:function of your own that returns an "
+        "executor (docs/howto/outgrow-one-machine.md)."
+    ),
+]
+Exchange = Annotated[
+    str | None,
+    Parameter(
+        help="Where machines that do not see --out read what to train and leave what they trained, such as "
+        "s3://bucket/jobs; references alone are made so."
     ),
 ]
 

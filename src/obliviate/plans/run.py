@@ -28,7 +28,8 @@ from obliviate.plans.plan import Plan
 from obliviate.plans.results import PlanResults, results
 from obliviate.plans.work import JOB, Bench, put, teaching, work_elsewhere
 from obliviate.references.completion import check_makers
-from obliviate.references.executors import Executor, Pending
+from obliviate.references.exchange import Exchanging
+from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.training.device import chosen
 from obliviate.training.run import TICK, Progress, Run, silent
 
@@ -148,6 +149,8 @@ def run_plan(
     [('original', 2), ('retrained', 2), ('fine_tune', 2)]
     """
     check_makers(workers, executor)
+    if isinstance(executor, Exchanging):
+        raise PlanError("expected machines that share the folder of a plan, got an exchange; leave it out")
     plan = plan if isinstance(plan, Plan) else Plan.read(plan)
     folder = Path(folder)
     if folder.exists():

@@ -10,10 +10,12 @@ from pathlib import Path
 from obliviate._util.files import WORK, remove_leftovers
 from obliviate._util.locks import locked
 from obliviate.errors import AuditError, RecipeError, WorkspaceError
-from obliviate.references.executors import Executor, make_by_executor
+from obliviate.references.executors.protocol import Executor
+from obliviate.references.handover import remove_samples
 from obliviate.references.jobs import JOB, Job, make
 from obliviate.references.processes import make_by_processes, pass_on_notes
 from obliviate.references.records import is_finished
+from obliviate.references.submission import make_by_executor
 from obliviate.training.device import chosen
 from obliviate.training.run import Progress, silent
 
@@ -82,6 +84,7 @@ def complete(
                     report()
         finally:  # whatever happened, no copy of the samples stays; it is written again when it is needed
             (folder / JOB).unlink(missing_ok=True)
+            remove_samples(folder)
         for place in places:
             _sweep(place)
         pass_on_notes(folder)
@@ -90,7 +93,10 @@ def complete(
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left, but not what unfinished models need to go on."""
     (folder / JOB).unlink(missing_ok=True)
+    remove_samples(folder)
     remove_leftovers(folder)
+    for lock in (folder / WORK).glob("*.lock"):
+        lock.unlink()
     for work in sorted((folder / WORK).glob("*")):
         kind, _, member = work.name.rpartition("-")
         if member.isdecimal() and is_finished(folder, kind, int(member)):

@@ -17,8 +17,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 from obliviate._util.files import WORK, sha256_of, write_atomically, write_sealed_json
+from obliviate._util.locks import claimed
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, TrainingError
+from obliviate.references.handover import check_same, fingerprints, portable, read_value, write_value
 from obliviate.references.logits import write_logits
 from obliviate.references.records import FORMAT, ModelRecord, is_finished, logits_file, record_file, weights_file
 from obliviate.task import Task
@@ -30,7 +32,7 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.training.state import state_of
 
-JOB: Final = "job.pt"
+JOB: Final = "job.pickle"
 _in_turn = threading.Lock()  # torch's global random state belongs to the whole process
 
 
@@ -40,10 +42,12 @@ class Job(ABC):
 
     `kind` begins the names of their files; `stage` is what progress calls them. A number stands for one model, or for
     several that are made from the same one, so that it is read once; `fingerprints` are what each of them is kept by.
+    `self_contained` jobs read no file besides their own and the data set.
     """
 
     kind: ClassVar[str]
     stage: ClassVar[str]
+    self_contained: ClassVar[bool] = True
 
     recipe: Recipe
     task: Task
@@ -89,14 +93,12 @@ class Job(ABC):
         )
 
     def write(self, folder: Path) -> str:
-        """Put the job where other processes find it, and return the file's hash."""
-        batch = self.population.everything()
-        population = Samples.from_tensors(
-            batch.x.cpu().contiguous(), batch.y.cpu().contiguous(), ids=self.population.ids
-        )
-        content = replace(self, population=population), self.code_sha256, Compute.current()
-        write_atomically(folder / JOB, lambda temporary: torch.save(content, temporary))
-        return sha256_of(folder / JOB)
+        """Put the job where other processes find it, and return the file's hash.
+
+        It names its samples, which lie where the data set is that they are read from, or in a file beside it.
+        """
+        job = replace(self, population=portable(self.population))
+        return write_value(folder / JOB, (job, fingerprints(job.population), self.code_sha256, Compute.current()))
 
     @property
     def code_sha256(self) -> tuple[str, str, str]:
@@ -109,13 +111,14 @@ class Job(ABC):
     def read(folder: Path, sha256: str) -> tuple[Job, Compute]:
         """Read the job that `write` wrote, and what it is to be computed with.
 
-        Raises AuditError for any other file, and where the code is another here.
+        Raises AuditError for any other file, and where the code or the samples are others here.
         """
         path = folder / JOB
         if not path.exists() or sha256_of(path) != sha256:
             raise AuditError(f"expected the job that was begun in {folder}, got another or none; begin again")
-        job, code, compute = torch.load(path, weights_only=False, mmap=True)  # the hash tells that it is our own
+        job, samples, code, compute = read_value(path)  # the hash tells that it is our own
         assert isinstance(job, Job)
+        check_same(job.population, samples)
         if job.code_sha256 != code:
             raise AuditError(
                 f"expected the code of {job.recipe.model_name} and of the task as in the process that began the job, "
@@ -170,19 +173,29 @@ def make_elsewhere(folder: str, sha256: str, member: int, parent: int | None = N
     """Make one model of the job in a folder: what an executor is given, with arguments that any process can read.
 
     The model is made by one thread, in turn with others of this process. It stops where it is when the job's file is
-    taken away, and when `parent` is named and is no longer the parent process.
+    taken away or written anew, and when `parent` is named and is no longer the parent process.
     """
     path = Path(folder)
+    written = _written(path / JOB)
 
     def stop_if_unwanted(stage: str, done: float, total: float) -> None:  # noqa: ARG001
-        if not (path / JOB).exists() or parent not in {None, os.getppid()}:
+        if _written(path / JOB) != written or parent not in {None, os.getppid()}:
             raise TrainingError("expected a job that is still wanted, got none; whoever began it has stopped")
 
     with _in_turn, one_thread():
         job, compute = Job.read(path, sha256)
         stop_if_unwanted("", 0, 1)
-        with compute.used():
+        # Where a call was lost with its machine and is made again, what is left of the first ends before this begins.
+        with compute.used(), claimed(path / WORK / f"{job.kind}-{member:03d}.lock"):
             make(job, path, member, progress=stop_if_unwanted)
+
+
+def _written(path: Path) -> int | None:
+    """When a file was written, None where there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
 
 
 def pickled(value: object) -> bool:

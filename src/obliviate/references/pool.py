@@ -22,7 +22,8 @@ from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
 from obliviate.references.completion import check_makers, complete
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
+from obliviate.references.handover import SAMPLES
 from obliviate.references.jobs import JOB
 from obliviate.references.logits import StoredLogits
 from obliviate.references.member import Members
@@ -40,7 +41,7 @@ SHADOWS: Final = "shadows"
 REWRITE: Final = "delete the file, and train references again, which writes it anew and keeps those that are there"
 LEAST_POPULATION: Final = 6  # two samples to forget, two to keep, two unseen
 OURS: Final = re.compile(
-    rf"{re.escape(FACTS)}|{LOCK}|{re.escape(JOB)}|{WORK}|{SHADOWS}|worker-\d+\.log|member-\d{{3,}}(\.json|(\.logits)?\.safetensors)"
+    rf"{re.escape(FACTS)}|{LOCK}|{re.escape(JOB)}|{SAMPLES}|{WORK}|{SHADOWS}|worker-\d+\.log|member-\d{{3,}}(\.json|(\.logits)?\.safetensors)"
 )
 
 

@@ -23,7 +23,7 @@ from obliviate.data.ids import shown
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError
 from obliviate.references.completion import check_makers, complete
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.jobs import Job, pickled
 from obliviate.references.logits import REMEDY, StoredLogits
 from obliviate.references.member import Members, read_member
@@ -78,6 +78,7 @@ class Shadows(Job):
 
     kind: ClassVar[str] = "shadow"
     stage: ClassVar[str] = "shadows"
+    self_contained: ClassVar[bool] = False
 
     ids: Ids
     included: Bool[np.ndarray, "shadows population"]

@@ -19,7 +19,7 @@ from obliviate.errors import AuditError, MethodError
 from obliviate.experiment import Experiment
 from obliviate.methods.base import Method, check_needs, settle
 from obliviate.methods.sisa import SISA
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_pool
 from obliviate.references.shadows import ShadowPool, make_shadows
 from obliviate.references.teachers import PoolTeachers

@@ -11,7 +11,7 @@ from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError
 from obliviate.methods.base import Method, settle
 from obliviate.references.completion import check_makers
-from obliviate.references.executors import Executor
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.plan import MOST, check_count
 from obliviate.references.pool import ReferencePool
 from obliviate.requests.manifest import Manifest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from obliviate.errors import MethodError
 from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
-from obliviate.references.executors import Executor
+from obliviate.references.exchange import Exchanging
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.requests import KeptModel, Request, RequestFolder
 from obliviate.results.record import RecordAudit
@@ -28,7 +30,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.workflow import TrainedModel
-from obliviate.workspace import auditing, making, requesting
+from obliviate.workspace import auditing, making, remote, requesting
 from obliviate.workspace.auditing import Evidence, ReportSettings
 from obliviate.workspace.contents import Contents
 from obliviate.workspace.elsewhere import Elsewhere
@@ -236,6 +238,7 @@ class Workspace:
         teachers: int | None = None,
         tune: int = 0,
         budget: float | None = None,
+        executor: Executor | None = None,
     ) -> TrainedModel:
         """Make the model that a request begins from forget by a method, or read the outcome back.
 
@@ -249,6 +252,8 @@ class Workspace:
 
         A `budget` is a share of a retraining: the method is as long as that pays for (`workflow.within_budget`), and
         the notes "budget" and "expected_share" say so, beside the lengths.
+
+        An `executor`, whose processes see the folder, trains the teachers and makes the model, trials included.
         """
         if tune and budget is not None:
             raise MethodError("expected trials or a budget, got both; tuning finds the length itself, leave out one")
@@ -266,7 +271,16 @@ class Workspace:
                 tune=tune,
                 budget=budget,
             )
-            return making.unlearn(contents, contents.requests.numbered(request).number, unlearning)
+            number = contents.requests.numbered(request).number
+            if executor is not None:
+                self._prepare(number, [unlearning], executor)
+            return making.unlearn(contents, number, unlearning)
+
+    def _prepare(self, number: int, asked: list[Unlearning], executor: Executor) -> None:
+        if isinstance(executor, Exchanging):
+            return  # which serves references alone: these models are made here
+        with self.contents.held():
+            remote.prepare(self.contents, number, asked, executor)
 
     def retrained(self, count: int, *, request: int | None = None) -> list[TrainedModel]:
         """Retrain without all that was forgotten up to a request under `count` seeds, or read them back."""
@@ -337,7 +351,8 @@ class Workspace:
         two retrained models or more are in the folder. An audit of so few samples that nobody can be acquitted is told
         before the work, and in "limits". With `shadows`, every reference is made to forget by the method of every
         unlearned model, after those of the requests before, for U-LiRA; which model that cannot be done for is told in
-        "notes". `workers` or an `executor` make references and shadows (`train_references`).
+        "notes". `workers` or an `executor` make references and shadows (`train_references`); an executor whose
+        processes see the folder makes retrained models too.
         """
         evidence = Evidence(
             references=references, retrained=retrained, shadows=shadows, makers=Makers(workers, executor)
@@ -349,7 +364,7 @@ class Workspace:
                 evidence,
                 settings or AuditSettings(),
                 report or ReportSettings(),
-                self._retrain,
+                partial(self._retrain, executor=executor),
             )
 
     def audit_record(
@@ -370,7 +385,9 @@ class Workspace:
         makers = Makers(workers, executor)
         evidence = Evidence(references=references, retrained=retrained, shadows=shadows, makers=makers)
         with self.contents.held():
-            return auditing.audit_record(self.contents, request, evidence, settings or AuditSettings(), self._retrain)
+            return auditing.audit_record(
+                self.contents, request, evidence, settings or AuditSettings(), partial(self._retrain, executor=executor)
+            )
 
     def inspect(
         self,
@@ -387,5 +404,8 @@ class Workspace:
         with self.contents.held():
             return auditing.inspect(self.contents, request, retrained, epochs, learning_rate, self._retrain)
 
-    def _retrain(self, count: int, number: int) -> None:
+    def _retrain(self, count: int, number: int, executor: Executor | None = None) -> None:
+        if executor is not None:
+            seeds = (self.seed + 1 + repeat for repeat in range(count))
+            self._prepare(number, [Unlearning.retraining(seed) for seed in seeds], executor)
         self.retrained(count, request=number)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from obliviate import workflow
+from obliviate._util.locks import claimed
 from obliviate._util.seeds import derive
 from obliviate.data.erased import erased_ids
 from obliviate.data.ids import ids_sha256
@@ -17,9 +19,11 @@ from obliviate.methods.base import Method
 from obliviate.methods.base import to_dict as describe_method
 from obliviate.methods.retrain import Retrain
 from obliviate.references.pool import ReferencePool
+from obliviate.requests.store import Slot
 from obliviate.training import checkpoint
 from obliviate.training.weights import write_weights
-from obliviate.workflow import TrainedModel
+from obliviate.types import SampleId
+from obliviate.workflow import TrainedModel, models
 from obliviate.workspace.contents import Contents
 from obliviate.workspace.evidence import Makers
 
@@ -84,6 +88,11 @@ class Unlearning:
     tune: int
     budget: float | None
 
+    @classmethod
+    def retraining(cls, seed: int) -> Unlearning:
+        """Retrain on what is retained, under a seed."""
+        return cls(method=Retrain(), seed=seed, retain=True, name="", teachers=0, tune=0, budget=None)
+
     def label(self, number: int) -> str:
         """What the model is called in tables."""
         if self.name:
@@ -94,8 +103,50 @@ class Unlearning:
         return name + (" (tuned)" if self.tune else "") + ("" if number == 1 else f", request {number}")
 
 
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """A model to be made: where it is kept, what its manifest tells, and how it is made in a folder to resume in."""
+
+    slot: Slot
+    ids: list[SampleId]
+    settings: dict[str, Any]
+    make: Callable[[Path], TrainedModel]
+
+
 def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
     """Make the model that a request begins from forget, or read the outcome back."""
+    task = _task(contents, number, asked)
+
+    def make(work: Path) -> TrainedModel:
+        left = _left(work)
+        if not left.with_suffix(".json").exists():
+            return task.make(work)
+        recipe = contents.origin.recipe
+        model, _ = models.read_into(left, recipe.build(seed=0), contents.origin.task, recipe)
+        return replace(model, checkpoints=contents.checkpoints)
+
+    return contents.files.once(task.slot, make, ids=task.ids, settings=task.settings)
+
+
+def is_missing(contents: Contents, number: int, asked: Unlearning) -> bool:
+    """Whether a model is neither kept nor left by another process (`leave`)."""
+    slot = _task(contents, number, asked).slot
+    return not slot.manifest.exists() and not _left(slot.work).with_suffix(".json").exists()
+
+
+def leave(contents: Contents, number: int, asked: Unlearning) -> None:
+    """Make a model for the process that holds the folder, and leave it where `unlearn` takes it from."""
+    task = _task(contents, number, asked)
+    task.slot.work.mkdir(parents=True, exist_ok=True)
+    with claimed(task.slot.work / "lock"):  # where this call was lost and is made again, its first ends before
+        models.save(_left(task.slot.work), task.make(task.slot.work), data_sha256="", ids=[])
+
+
+def _left(work: Path) -> Path:
+    return work / "outcome.safetensors"
+
+
+def _task(contents: Contents, number: int, asked: Unlearning) -> _Task:
     origin, whole = contents.origin, contents.split_of(number)
     if "recipe" in asked.method.needs:
         origin.recipe.check_trainable()
@@ -141,11 +192,10 @@ def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
             unlearned = workflow.unlearn(begun_from, split, method, measure=measure, **options)
         return replace(unlearned, name=name, notes={**unlearned.notes, **notes})
 
-    return contents.files.once(
+    return _Task(
         contents.requests.slot(_slot_name(asked, split, begun_from), number),
-        make,
-        ids=whole.kept.ids.tolist() if asked.retain else [],
-        settings={
+        whole.kept.ids.tolist() if asked.retain else [],
+        {
             "tuned_from" if asked.tune else "method": describe_method(method),
             "retain": asked.retain,
             "request": number,
@@ -153,6 +203,7 @@ def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
             **({"taught_by": asked.teachers} if asked.teachers else {}),
             **({"tune": asked.tune} if asked.tune else {}),
         },
+        make,
     )
 
 

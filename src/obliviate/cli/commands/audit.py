@@ -11,6 +11,7 @@ from obliviate.cli.app import app
 from obliviate.cli.arguments import (
     PLAIN,
     ComputeOptions,
+    Exchange,
     Executor,
     Json,
     Out,
@@ -66,6 +67,7 @@ def audit(
     ] = True,
     workers: Workers = None,
     executor: Executor = None,
+    exchange: Exchange = None,
     trust: Trust = False,
     pseudonyms: Pseudonyms = None,
     compute: ComputeOptions = PLAIN,
@@ -74,7 +76,7 @@ def audit(
     """Audit every model of a request against retrained ones; what is missing for that is trained first."""
     from obliviate.audit.inputs import AuditSettings
     from obliviate.membership import find, usual
-    from obliviate.references.executors import opened
+    from obliviate.references.exchange import opened
     from obliviate.results.record import RecordAudit
     from obliviate.workspace import ReportSettings, Workspace
 
@@ -84,7 +86,7 @@ def audit(
         attacks=(*usual(form=form, variance=variance), *(find(name)() for name in attack)),
         cheap_attacks=cheap_attacks,
     )
-    with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
+    with compute.used(), progress(quiet=json_) as show_progress, opened(executor, exchange) as opened_executor:
         workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         place = workspace.place(request)
         evidence = {

@@ -8,7 +8,18 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import PLAIN, ComputeOptions, Executor, Json, Out, Pseudonyms, References, Trust, Workers
+from obliviate.cli.arguments import (
+    PLAIN,
+    ComputeOptions,
+    Exchange,
+    Executor,
+    Json,
+    Out,
+    Pseudonyms,
+    References,
+    Trust,
+    Workers,
+)
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.progress import progress
 
@@ -20,6 +31,7 @@ def references(
     references: References = 16,
     workers: Workers = None,
     executor: Executor = None,
+    exchange: Exchange = None,
     keep_weights: Annotated[bool, Parameter(help="Whether to keep their weights, which only shadows need.")] = True,
     trust: Trust = False,
     pseudonyms: Pseudonyms = None,
@@ -27,11 +39,11 @@ def references(
     json_: Json = False,
 ) -> None:
     """Train the reference models of a folder ahead of an audit, or more of them, and tell what is there."""
-    from obliviate.references.executors import opened
+    from obliviate.references.exchange import opened
     from obliviate.references.pool import PoolFacts, pools_in
     from obliviate.workspace import Workspace
 
-    with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
+    with compute.used(), progress(quiet=json_) as show_progress, opened(executor, exchange) as opened_executor:
         workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         pool = workspace.references(references, workers=workers, executor=opened_executor, keep_weights=keep_weights)
     used = PoolFacts.read(pool.folder)

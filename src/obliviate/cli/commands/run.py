@@ -38,7 +38,7 @@ def run(
 ) -> None:
     """Run methods × settings × seeds × forget sets by a plan, and put what came of them in one table."""
     from obliviate.plans import Plan, outline, run_plan
-    from obliviate.references.executors import opened
+    from obliviate.references.executors.by_name import opened
 
     asked = Plan.read(plan, trust=trust)
     with compute.used():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 
 from obliviate.cli.app import app
-from obliviate.cli.arguments import PLAIN, ComputeOptions, Json, Out, Pseudonyms, Trust, configure, share_of
+from obliviate.cli.arguments import PLAIN, ComputeOptions, Executor, Json, Out, Pseudonyms, Trust, configure, share_of
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.printing.unlearning import print_asked, print_effect, print_preview, print_tuning
 from obliviate.cli.progress import progress
@@ -77,6 +77,7 @@ def unlearn(
         ),
     ] = None,
     seed: Annotated[int | None, Parameter(help="Seed of the method; that of the folder if left out.")] = None,
+    executor: Executor = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show what would be forgotten and by which method, and change nothing.")
     ] = False,
@@ -87,6 +88,7 @@ def unlearn(
 ) -> None:
     """Make the model of a folder forget by one method, and keep the outcome there."""
     from obliviate.methods import find
+    from obliviate.references.executors.by_name import opened
     from obliviate.workspace import NewRequest, Workspace
 
     chosen = configure(find(method), set_ or [])
@@ -98,7 +100,11 @@ def unlearn(
         )
     if forget is None and with_copies:
         raise DataError("expected something to forget, to take copies of it along, got none; name it with --forget")
-    with compute.used(), progress(quiet=json_ or dry_run) as show_progress:
+    with (
+        compute.used(),
+        progress(quiet=json_ or dry_run) as show_progress,
+        opened(None if dry_run else executor) as opened_executor,
+    ):
         workspace = Workspace.open(out, progress=show_progress, trust=trust, pseudonyms=pseudonyms)
         request: NewRequest | int | None = None if after is None else workspace.following(after)
         if forget is not None:
@@ -111,7 +117,14 @@ def unlearn(
                 print_preview(outline)
             return
         unlearned = workspace.unlearn(
-            chosen, request=request, seed=seed, retain=retain, teachers=teachers, tune=tune, budget=share
+            chosen,
+            request=request,
+            seed=seed,
+            retain=retain,
+            teachers=teachers,
+            tune=tune,
+            budget=share,
+            executor=opened_executor,
         )
         number = len(workspace.requests) if forget is None and after is None else workspace.following(after)
     facts = _facts(workspace, number, unlearned)

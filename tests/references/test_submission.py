@@ -1,89 +1,22 @@
-"""Executors: whoever can submit makes the same pool; one that is named is asked once, before any work."""
+"""Models that an executor makes: whoever can submit makes the same pool, and failures are told."""
 
-import sys
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from obliviate.errors import AuditError, RecipeError, TrainingError
-from obliviate.references.executors import Executor, opened
+from obliviate.errors import RecipeError, TrainingError
+from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from pools import Make, names_in, same
-
-
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A module of the user's."""
-    module = ModuleType("cluster")
-    monkeypatch.setitem(sys.modules, "cluster", module)
-    return module
-
-
-def test_no_name_is_no_executor():
-    with opened(None) as executor:
-        assert executor is None
-
-
-def test_an_executor_that_is_a_context_manager_is_shut_down_in_the_end(cluster: Any):
-    cluster.made = ThreadPoolExecutor(1)
-    cluster.make = lambda: cluster.made
-    with opened("cluster:make") as executor:
-        assert executor is cluster.made
-        assert executor is not None
-        assert executor.submit(pow, 2, 5).result() == 32
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        cluster.made.submit(pow, 2, 5)
-
-
-def test_whatever_can_submit_is_enough(cluster: Any):
-    class Plain:
-        def submit(self, fn: Any, /, *args: Any) -> Any:
-            return fn(*args)
-
-    cluster.Plain = Plain
-    with opened("cluster:Plain") as executor:
-        assert isinstance(executor, Plain)
-
-
-@pytest.mark.parametrize(
-    ("name", "problem"),
-    [
-        ("cluster", r"got 'cluster', which cannot be imported"),
-        (
-            "nowhere:make",
-            r"got 'nowhere:make', which cannot be imported \(No module named 'nowhere'\); name a function",
-        ),
-        ("cluster:nothing", r"got 'cluster:nothing', which cannot be imported .*nothing.*; name a function"),
-        ("", r"got '', which cannot be imported"),
-        ("cluster:number", r"got 'cluster:number', which is no function; name a function without arguments"),
-        ("cluster:listed", r"expected an executor with `submit`, got list from cluster:listed; name a function"),
-        ("cluster:needy", r"got a failure of cluster:needy \(TypeError: .*missing 1 required positional argument"),
-        ("cluster:broken", r"got a failure of cluster:broken \(OSError: no scheduler\); name a function"),
-    ],
-)
-def test_what_is_no_executor_is_refused_with_what_to_name(cluster: Any, name: str, problem: str):
-    def broken() -> None:
-        raise OSError("no scheduler")
-
-    def needy(address: str) -> str:
-        return address
-
-    cluster.number, cluster.listed, cluster.needy, cluster.broken = 3, list, needy, broken
-    with pytest.raises(AuditError, match=problem), opened(name):
-        pytest.fail("work has begun")
-
-
-# ------------------------------------------------------------------------------------------- pools made by executors
 
 
 def test_a_thread_makes_the_same_pool(make_pool: Make, tmp_path: Path, whole: ReferencePool) -> None:
@@ -138,7 +71,7 @@ def test_a_failure_in_an_executor_is_reported_and_the_rest_is_called_off(
         make_pool(tmp_path, executor=executor, recipe=replace(tiny_recipe, model=Unlucky, model_options={}))
     executor.shutdown()
     (folder,) = tmp_path.iterdir()
-    assert "job.pt" not in names_in(folder)
+    assert "job.pickle" not in names_in(folder)
     assert not [name for name in names_in(folder) if name.endswith("safetensors")]
 
 
@@ -167,7 +100,7 @@ def test_members_in_the_making_stop_when_the_job_is_called_off(
         make_pool(tmp_path, executor=executor, recipe=replace(tiny_recipe, epochs=30_000), progress=dying)
     assert 0 < epochs[0] < 30_000  # of the first member alone
     assert not list(tmp_path.glob("*/member-*"))
-    assert not list(tmp_path.glob("*/job.pt"))
+    assert not list(tmp_path.glob("*/job.pickle"))
 
 
 def test_a_model_that_the_executor_cannot_import_is_refused(
