@@ -156,7 +156,7 @@ def test_a_refused_request_leaves_an_event_and_no_hole(tmp_path: Path, keep: Kee
 
 def test_the_log_has_no_word_of_a_refusal_that_may_name_people(tmp_path: Path, keep: Keep) -> None:
     requests = served_once(tmp_path, keep)
-    with pytest.raises(DataError, match="eve@example.org"), requests.attempt():
+    with pytest.raises(DataError, match="eve@"), requests.attempt():
         raise DataError("expected ids of the data, got 1 of 1 that are none: not known ('eve@example.org')")
     with pytest.raises(WorkspaceError), requests.attempt(private=True):
         raise WorkspaceError("expected what eve@example.org asked for, got another")

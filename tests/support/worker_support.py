@@ -22,7 +22,7 @@ try = [{methods}]
 learning_rate = 0.01
 epochs = 1
 [audit]
-references = 4
+references = {references}
 retrained = 2
 workers = 0
 [policy]
@@ -33,12 +33,18 @@ attempts = 1000
 
 
 def begin(
-    folder: Path, rows: Path, *, methods: str = '"gradient_ascent"', policy: str = "", batch: int = 100
+    folder: Path,
+    rows: Path,
+    *,
+    methods: str = '"gradient_ascent"',
+    policy: str = "",
+    batch: int = 100,
+    references: int = 4,
 ) -> Project:
     """A project in a folder, with its keys, its ledger and its samples."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(rows, folder / "rows.npz")
-    text = TOML.format(methods=methods, policy=policy, batch=batch)
+    text = TOML.format(methods=methods, policy=policy, batch=batch, references=references)
     (folder / "obliviate.toml").write_text(text, encoding="utf-8")
     project = Project.create(folder)
     index(project)

@@ -184,9 +184,9 @@ class Requests:
     def attempt(self, *, private: bool = False) -> Iterator[None]:
         """Hold the folder, and log what is refused; a request that was asked for and came to nothing is taken back.
 
-        Its number is free again then, and the log says that it was asked for and why it was refused; of a `private` one,
-        and of what is wrong with names or conditions (DataError), it has the kind of the error alone: its words may name
-        people, whom the data need not even have.
+        Its number is free again then, and the log says that it was asked for and why it was refused. Of a `private`
+        one, and of what is wrong with names or conditions (DataError), it has the kind of the error alone, whose words
+        may name people, of whom the data need not even know.
         """
         with self.held():
             before = len(self.all)
