@@ -130,7 +130,7 @@ class _Past:
     def _shards(self, samples: Sequence[str] | None) -> Cost | None:
         """What is repeated of a training in shards, by where the samples lie; None where that cannot be told."""
         seeds = [
-            read_json(path).get("seed") for path in sorted(self.project.workspace.glob("checkpoints/*/slices.json"))
+            int(read_json(path)["seed"]) for path in sorted(self.project.workspace.glob("checkpoints/*/slices.json"))
         ]
         original = next((model.manifest for model in self.models if model.slot.request is None), None)
         if not samples or not seeds or original is None or original.seconds <= 0:
@@ -142,7 +142,7 @@ class _Past:
         forget = {id_ for id_ in known if pseudonyms.of("sample", f"train {id_}") in wanted}
         shards, slices = int(recipe["shards"]), int(recipe["slices"])
         share, touched = visits_share(
-            known, forget, shards=shards, slices=slices, epochs=int(recipe["epochs"]), seed=int(seeds[0])
+            known, forget, shards=shards, slices=slices, epochs=int(recipe["epochs"]), seed=seeds[0]
         )
         on = (
             f"the training of the original, of which {touched} of {_counted(shards, 'shard')} would be repeated in part"
@@ -174,7 +174,7 @@ class _Past:
         return self._cost("audit", median(seconds), _counted(len(seconds), "audit") + ", with the models each trained")
 
     def batches(self, together: int) -> tuple[Cost, ...]:
-        """A whole batch, from when a worker began to when its outcome was served, and the part of each request in it."""
+        """A whole batch, from when a worker began to when its outcome was served; and the part of a request."""
         ledger, seconds = self.project.ledger, list[float]()
         for batch in dict.fromkeys(promotion.batch for promotion in ledger.promotions(LATEST) if promotion.batch):
             begun, served = ledger.of_batch(batch, "started"), ledger.of_batch(batch, "promoted")

@@ -14,7 +14,7 @@ from obliviate.requests import RequestFolder
 from obliviate.results import file as results_file
 from obliviate.results.findings import Findings
 from obliviate.results.model import ModelResult
-from obliviate.results.record import RecordAudit, RecordModel
+from obliviate.results.record import RecordAudit
 from obliviate.results.schema import Results
 from obliviate.results.values import Interval, Verdict
 
@@ -53,8 +53,9 @@ def verdict_on(weights_sha256: str, audited: Audited | None) -> Verdict:
     """The verdict on the model with these weights."""
     if audited is None:
         return UNAUDITED
-    model = _model(weights_sha256, audited)
-    return audited.verdict if isinstance(model, RecordModel) else model.verdict
+    if isinstance(audited, RecordAudit):
+        return audited.verdict
+    return _model(weights_sha256, audited).verdict
 
 
 def judgement(
@@ -64,7 +65,6 @@ def judgement(
     if audited is None:
         reason = NOT_AUDITED if planned else NOT_PLANNED
         return Judgement(UNAUDITED, reason, exact, None, None, (), NOTHING_SHOWN, None)
-    model = _model(weights_sha256, audited)
     if isinstance(audited, RecordAudit):
         return Judgement(
             verdict=audited.verdict,
@@ -76,7 +76,7 @@ def judgement(
             limits=(MEANING,),
             results_sha256=results_sha256,
         )
-    assert isinstance(model, ModelResult)
+    model = _model(weights_sha256, audited)
     return Judgement(
         verdict=model.verdict,
         reason=model.reason,
@@ -89,7 +89,7 @@ def judgement(
     )
 
 
-def _model(weights_sha256: str, audited: Audited) -> ModelResult | RecordModel:
+def _model(weights_sha256: str, audited: Results) -> ModelResult:
     return next(model for model in audited.models if model.weights_sha256 == weights_sha256)
 
 
