@@ -31,6 +31,7 @@ source = {source}              # a shipped set, a file or a folder, as for `obli
 {model}
 # options = {{ hidden = [64] }}  # its keyword arguments
 # trust = false                # whether a module:function that this file names is imported
+# weights = "theirs.pth"       # of a model that was trained elsewhere (docs/ledger.md); left out, it is trained here
 
 [recipe]
 # epochs = 20
@@ -38,6 +39,7 @@ source = {source}              # a shipped set, a file or a folder, as for `obli
 # learning_rate = 0.1
 # batch_size = 64
 # seed = 0
+# train = "module:function"    # a training of your own in place of these
 
 [method]
 try = {methods}   # the first whose outcome is good enough is served; `retrain` is always the last
@@ -88,6 +90,7 @@ class Config:
     model: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     trust: bool = False
+    weights: str | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     methods: tuple[str, ...] = ("amun", "retrain")
@@ -129,6 +132,15 @@ class Config:
         except tomllib.TOMLDecodeError as error:
             raise ProjectError(f"expected TOML in {name}, got {error}; correct it") from error
         return cls(**_read(values, _Lines(text, name)))
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The functions of somebody's own that the file names.
+
+        >>> Config(source="digits", model="shop:build", recipe={"epochs": 3}).code
+        ('shop:build',)
+        """
+        return tuple(name for name in (self.model, self.recipe.get("train")) if name is not None and ":" in name)
 
     def action(self, verdict: str) -> str:
         """What becomes of an outcome: "promote" or "next".
@@ -228,6 +240,7 @@ RULES: Final[Mapping[str, Mapping[str, tuple[str, Callable[[object], bool], str]
         ),
         "options": ("options", lambda value: isinstance(value, dict), "a table of keyword arguments"),
         "trust": ("trust", lambda value: isinstance(value, bool), "true or false"),
+        "weights": ("weights", _text, "a file of weights"),
     },
     "method": {
         "try": ("methods", _names, "a list of names of methods"),
@@ -265,6 +278,9 @@ RECIPE: Final = {
     "batch_size": _whole(1),
     "weight_decay": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= 0,
     "precision": _text,
+    "shards": _whole(1),
+    "slices": _whole(1),
+    "train": lambda value: isinstance(value, str) and ":" in value and bool(NAME.fullmatch(value)),
 }
 
 
