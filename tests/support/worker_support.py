@@ -29,6 +29,8 @@ workers = 0
 {policy}
 batch = {batch}
 attempts = 1000
+[ledger]
+url = "{url}"
 """
 
 
@@ -40,11 +42,12 @@ def begin(
     policy: str = "",
     batch: int = 100,
     references: int = 4,
+    url: str = "sqlite",
 ) -> Project:
     """A project in a folder, with its keys, its ledger and its samples."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(rows, folder / "rows.npz")
-    text = TOML.format(methods=methods, policy=policy, batch=batch, references=references)
+    text = TOML.format(methods=methods, policy=policy, batch=batch, references=references, url=url)
     (folder / "obliviate.toml").write_text(text, encoding="utf-8")
     project = Project.create(folder)
     index(project)

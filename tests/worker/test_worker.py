@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from obliviate._util import files
 from obliviate.certificate import read, verify
@@ -21,10 +22,13 @@ from obliviate.errors import LedgerError, ProjectError, WorkspaceError
 from obliviate.project import Project
 from obliviate.requests import Requests
 from obliviate.results.record import RecordAudit
+from obliviate.service.app import create_app
+from obliviate.service.tokens import Tokens
 from obliviate.training.run import silent
 from obliviate.worker import work, worker
 from obliviate.worker.lease import kept_up
 from obliviate.workspace import Workspace
+from service_support import bearing
 from worker_support import begin
 
 NINE = "s03,s04,s05,s06,s07,s08,s09,s10,s11"
@@ -131,6 +135,25 @@ def test_without_references_in_the_audit_plan_nothing_is_measured_and_the_certif
     assert not (unaudited.workspace / "references").exists()
     page = unaudited.certificate(1).with_suffix(".html").read_text(encoding="utf-8")
     assert "Nothing was measured of this model" in page
+
+
+def test_a_request_over_http_is_served_with_the_ledger_on_postgresql(rows: Path, tmp_path: Path, postgres: str) -> None:
+    project = begin(tmp_path / "project", rows, references=0, url=postgres)
+    client = TestClient(create_app(project.folder))
+    sent = bearing(Tokens(project.keys).create("platform", ["submit", "read"]))
+    asked = client.post("/api/v1/requests", json={"owners": ["person-3"]}, headers=sent)
+    assert (asked.status_code, asked.json().get("request")) == (201, 1), asked.text
+    assert work(Project.open(project.folder)) == [1]
+    assert client.get("/api/v1/requests/1", headers=sent).json()["state"] == "done"
+    assert client.get("/api/v1/integrity", headers=sent).json()["intact"]
+    certificate = tmp_path / "certificate.json"
+    certificate.write_bytes(client.get("/api/v1/requests/1/certificate", headers=sent).content)
+    served = project.served
+    assert served is not None
+    predicate = verify(certificate, key=project.keys / "signing.pub", weights=served.file).predicate
+    assert predicate["request"]["owners"] == [project.pseudonyms.of("owner", "person-3")]
+    assert predicate["after"]["weights_sha256"] == served.weights_sha256
+    assert not project.ledger_file.exists()
 
 
 def test_a_policy_that_promotes_serves_the_first_method(rows: Path, tmp_path: Path) -> None:
