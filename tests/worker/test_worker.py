@@ -11,13 +11,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from obliviate._util import files
-from obliviate.certificate import read, verify
+from obliviate.certificate import model_signature, read, verify
+from obliviate.cli import main
 from obliviate.errors import LedgerError, ProjectError, WorkspaceError
 from obliviate.project import Project
 from obliviate.requests import Requests
@@ -154,6 +156,39 @@ def test_a_request_over_http_is_served_with_the_ledger_on_postgresql(rows: Path,
     assert predicate["request"]["owners"] == [project.pseudonyms.of("owner", "person-3")]
     assert predicate["after"]["weights_sha256"] == served.weights_sha256
     assert not project.ledger_file.exists()
+
+
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in model_signature.PACKAGES), reason="pip install 'obliviate[model-signing]'"
+)
+def test_weights_are_signed_where_the_policy_says_so(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = begin(tmp_path / "project", rows, references=0, policy="model_signature = true")
+    project.submit("s03")
+    work(project)
+    served = project.served
+    assert served is not None
+    signature = project.model_signature(served.model)
+    words = ["verify", str(project.certificate(1)), "--weights", str(served.file), "--model-signature", str(signature)]
+    words += ["--key", str(project.keys / "signing.pub"), "--model-key", str(project.keys / "models.pub")]
+    for arguments, code, printed in (
+        (words, 0, "the weights are those that the signature of the model is of"),
+        (words[:-2], 1, "expected --model-signature with --model-key"),
+        ([*words[:-1], str(project.keys / "signing.pub")], 1, "as it was signed"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        written = capsys.readouterr()
+        assert printed in written.out + written.err
+    assert project.verify()["certificates"] == 1
+    project.rotate()
+    assert len(list((project.keys / "retired").iterdir())) == 2
+    project.verify()
+    signature.write_bytes(signature.read_bytes()[:-1])
+    with pytest.raises(LedgerError, match="the file was damaged or replaced"):
+        project.verify()
 
 
 def test_a_policy_that_promotes_serves_the_first_method(rows: Path, tmp_path: Path) -> None:

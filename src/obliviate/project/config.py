@@ -60,6 +60,7 @@ try = {methods}   # the first whose outcome is good enough is served; `retrain` 
 # batch = 100                  # requests that one unlearning is for at most; 1 takes them one by one
 # lease = 60                   # seconds after which a worker that is not heard of has lost its batch
 # attempts = 5                 # workers that may end over a batch before it fails
+# model_signature = false      # whether weights are signed by OpenSSF Model Signing too (docs/certificate.md)
 
 [retention]
 # days = 30                    # a request is due so many days after it was submitted
@@ -104,6 +105,7 @@ class Config:
     batch: int = 100
     lease: float = 60.0
     attempts: int = 5
+    model_signature: bool = False
     days: float = 30.0
     url: str = "sqlite"
     rate: float = 120.0
@@ -256,6 +258,7 @@ RULES: Final[Mapping[str, Mapping[str, tuple[str, Callable[[object], bool], str]
         "batch": ("batch", _whole(1), "a number of requests, at least 1"),
         "lease": ("lease", _number, "a number of seconds"),
         "attempts": ("attempts", _whole(1), "a number of attempts, at least 1"),
+        "model_signature": ("model_signature", lambda value: isinstance(value, bool), "true or false"),
     },
     "retention": {"days": ("days", _number, "a number of days")},
     "ledger": {

@@ -112,6 +112,7 @@ class Project:
 
     def begin(self) -> None:
         """Make the keys and the ledger, where they are not there."""
+        from obliviate.certificate import model_signature
         from obliviate.certificate.keys import SigningKey, owner_only
         from obliviate.ledger import Ledger
 
@@ -121,6 +122,9 @@ class Project:
         owner_only(self.keys)
         Pseudonyms.create(self.keys / "pseudonyms.key")
         SigningKey.create(self.keys)
+        if self.config.model_signature:
+            model_signature.check_installed()
+            model_signature.ModelKey.create(self.keys)
         self.certificates.mkdir(exist_ok=True)
         Ledger.create(self.url).close()
 
@@ -154,6 +158,10 @@ class Project:
     def certificate(self, request: int) -> Path:
         """Where the certificate of a request lies, or will lie."""
         return self.certificates / f"{request:06d}.json"
+
+    def model_signature(self, model: str) -> Path:
+        """Where the signature of a model's weights lies, or will lie, if the policy has them signed."""
+        return self.certificates / f"{model}.sig"
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -423,6 +431,9 @@ class Project:
             hashes[event.number] = event.sha256
             if event.kind != "done" or "certificate_sha256" not in event.facts:
                 continue
+            if (signed := event.facts.get("model_signature_sha256")) is not None:
+                path = self.model_signature(event.facts["model"])
+                check_sha256(path, signed, remedy="restore it from a copy", error=LedgerError)
             path = self.certificate(int(event.request or 0))
             check_sha256(path, event.facts["certificate_sha256"], remedy="restore it from a copy", error=LedgerError)
             certificate = read(path)
@@ -442,9 +453,12 @@ class Project:
     def rotate(self) -> str:
         """Sign with a new key from now on; returns its id. Certificates of before are checked by the retired one."""
         from obliviate.certificate.keys import SigningKey
+        from obliviate.certificate.model_signature import ModelKey
 
         old = SigningKey.read(self.keys)
         new = old.rotated()
+        if ModelKey(self.keys).private.exists():
+            ModelKey(self.keys).rotated()
         self.ledger.record("key rotated", old=old.id, new=new.id)
         return new.id
 

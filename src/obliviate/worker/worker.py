@@ -19,6 +19,7 @@ import numpy as np
 from obliviate._util.files import LOG, sha256_of
 from obliviate._util.locks import Holder
 from obliviate.audit.inputs import AuditSettings
+from obliviate.certificate.model_signature import ModelKey, check_installed
 from obliviate.errors import (
     AuditError,
     DataError,
@@ -63,6 +64,8 @@ def work(
     full, say: the batch is given back, and the next worker goes on with it.
     """
     done: list[int] = []
+    if project.config.model_signature:
+        check_installed()  # before any work
     progress = _shown(project, progress)
     while True:
         webhooks.deliver(project)
@@ -156,14 +159,23 @@ class _Batch:
             failed = dict.fromkeys(chosen, Outcome("failed", {"reason": type(error).__name__}))
             ledger.finish(self.lease, outcomes | failed)
             return
+        signed = self._signed(accepted.kept)
         promotion = self.project.promotion(
             accepted.kept.id, accepted.kept.slot.path, accepted.kept.manifest.weights_sha256, self.lease.batch
         )
         for request in self.lease.requests:
             if request.number in chosen:
                 digest = certify(self.project, self.workspace, request, accepted, before, promotion)
-                outcomes[request.number] = Outcome("done", {"certificate_sha256": digest})
+                outcomes[request.number] = Outcome("done", {"certificate_sha256": digest, **signed})
         ledger.finish(self.lease, outcomes, promote=promotion)
+
+    def _signed(self, kept: KeptModel) -> dict[str, Any]:
+        """The facts of the signature of a model's weights, where the policy has them signed; it is made first."""
+        if not self.project.config.model_signature:
+            return {}
+        signature = self.project.model_signature(kept.id)
+        ModelKey.create(self.project.keys).sign(kept.slot.path, signature)
+        return {"model": kept.id, "model_signature_sha256": sha256_of(signature)}
 
     def _refuse_unfinished(self, number: int, ids: Sequence[str]) -> None:
         requests = self.workspace.requests
