@@ -27,6 +27,9 @@ from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from postgres_support import postgres, server
+
+__all__ = ["postgres", "server"]
 
 torch.set_num_threads(1)
 # The same examples in every run, and no time limit that a busy machine could miss.

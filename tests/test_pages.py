@@ -36,6 +36,7 @@ from pages import PAGES, ROOT, Block, Command, blocks, commands, is_of_an_exampl
 ELSEWHERE = {
     "README.md": "test_readme.py",  # on a project of the reader's
     "docs/tutorials/write-your-own-method.md": "test_plugin.py",  # with the package installed
+    "docs/tutorials/serve-an-erasure-request.md": "cli/test_erasure_page.py",  # with files that it shows
     "docs/huggingface.md": "test_huggingface_page.py",  # without the warnings of other packages
     "docs/pandas.md": "test_pandas_page.py",
     "docs/notebooks.md": "test_notebooks_page.py",

@@ -66,6 +66,7 @@ ELSEWHERE = {
     "cli/recipes.py": "cli/commands/test_train.py",
     "cli/printing/audits.py": "cli/commands/test_audit.py",
     "cli/printing/comparisons.py": "comparison/test_folders.py",
+    "cli/printing/costs.py": "project/test_costs.py",
     "cli/printing/console.py": "test_hostile_input.py",
     "cli/printing/folders.py": "cli/commands/test_status.py",
     "cli/printing/inspections.py": "cli/commands/test_inspect.py",
@@ -75,6 +76,7 @@ ELSEWHERE = {
     "cli/commands/demo.py": "test_demo.py",
     "cli/commands/export.py": "cli/commands/test_adopt.py",
     "cli/commands/folder.py": "cli/commands/test_status.py",
+    "cli/commands/plan.py": "project/test_costs.py",
     "cli/commands/registries.py": "cli/test_printing.py",
     "cli/commands/run.py": "plans/test_run.py",
     "cli/commands/traces.py": "traces/test_purge.py",
@@ -94,6 +96,7 @@ ELSEWHERE = {
     "ledger/workers.py": "ledger/test_ledger.py",
     "worker/certify.py": "worker/test_worker.py",
     "worker/index.py": "worker/test_worker.py",
+    "worker/judgement.py": "worker/test_worker.py",
     # A service, by what is asked of it.
     "service/calls.py": "service/test_api.py",
     "service/facts.py": "service/test_api.py",

@@ -22,7 +22,8 @@ from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-from obliviate.training.shards import assign, plan, slice_epochs
+from obliviate.training.shards import plan
+from obliviate.training.slicing import assign, slice_epochs
 
 SHARDS, SLICES, SEED = 3, 3, 4
 

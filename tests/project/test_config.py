@@ -37,6 +37,10 @@ BAD = {
     '[data]\nsource = "d"\n[method]\ntry = ["retrain", "amun"]': "line 4: expected retrain as the last method",
     '[data]\nsource = "d"\n[method.scrub]\nepochs = 3': "line 3: expected settings of a method that is tried",
     '[data]\nsource = "d"\n[audit]\nreferences = 5': "line 4: expected an even number of models, at least 4",
+    '[data]\nsource = "d"\n[audit]\nreferences = 2': "line 4: expected an even number of models, at least 4, or 0",
+    '[data]\nsource = "d"\n[recipe]\ntrain = "unknown"': "line 4: expected a setting of a recipe for train of",
+    '[data]\nsource = "d"\n[model]\nweights = ""': "line 4: expected a file of weights for weights of [model]",
+    '[data]\nsource = "d"\n[policy]\nmodel_signature = 1': "line 4: expected true or false for model_signature",
     '[data]\nsource = "d"\n[audit]\nretrained = 1': "line 4: expected a number of models, at least 2",
     '[data]\nsource = "d"\n[policy]\n"leaks" = "ignore"': 'line 4: expected "promote" or "next" for leaks of [policy]',
     '[data]\nsource = "d"\n[policy]\nbatch = 0': "line 4: expected a number of requests, at least 1",
@@ -81,6 +85,7 @@ def test_every_default_in_a_new_file_is_the_default() -> None:
     lines = template("digits").splitlines()
     text = "\n".join(line.removeprefix("# ") if " = " in line and "id =" not in line else line for line in lines[3:])
     changed = {"train_size", "holdout_size", "owner", "options", "settings", "margin", "recipe", "model", "policy"}
+    changed |= {"weights"}
     default, uncommented = (
         Config.parse('[data]\nsource = "digits"'),
         Config.parse(text.replace("[method.", "#[method.").replace("epochs = 3", "")),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from obliviate._util.locks import locked
-from obliviate.errors import DataError, WorkspaceError
+from obliviate.errors import MethodError, WorkspaceError
 from obliviate.requests import Request, Requests
 from obliviate.requests.status import status
 
@@ -44,9 +44,9 @@ def test_requests_models_and_results_are_told(requests: Requests) -> None:
 
 
 def test_refusals_are_among_the_events(requests: Requests) -> None:
-    with pytest.raises(DataError), requests.attempt():
-        raise DataError("expected samples, got none; name some")
-    assert status(requests.folder)["events"][-1]["message"] == "expected samples, got none; name some"
+    with pytest.raises(MethodError), requests.attempt():
+        raise MethodError("expected a retain set, got none; leave out --no-retain")
+    assert status(requests.folder)["events"][-1]["message"] == "expected a retain set, got none; leave out --no-retain"
 
 
 def test_who_works_there_is_told_and_left_alone(requests: Requests) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from obliviate._util.files import read_sealed_json, write_sealed_json
-from obliviate.errors import DataError, WorkspaceError
+from obliviate.errors import DataError, MethodError, WorkspaceError
 from obliviate.requests import Request, Requests
 
 Keep = Callable[..., str]
@@ -135,23 +135,33 @@ def test_a_model_that_contradicts_its_request_is_refused(tmp_path: Path, keep: K
 def test_a_refused_request_leaves_an_event_and_no_hole(tmp_path: Path, keep: Keep) -> None:
     requests = served_once(tmp_path, keep)
     _, parent = requests.begins("1-amun")
-    message = "expected samples, got none: nothing remains"
+    message = "expected a method with a holdout set, got amun without"
 
     def refuse() -> None:
         with requests.attempt():
             requests.ask(Request(2, "ids", ["b"], parent))
-            raise DataError(message)
+            raise MethodError(message)
 
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(MethodError, match=message):
         refuse()
     assert len(requests.all) == 1
     assert [path.name for path in (tmp_path / "requests").iterdir()] == ["0001"]
     asked, refused = requests.log.events[-2:]
     assert (asked.kind, asked.facts["request"], asked.facts["after"]) == ("asked", 2, "1-amun-0123")
     assert refused.kind == "refused"
-    assert refused.facts == {"request": 2, "error": "DataError", "message": message}
+    assert refused.facts == {"request": 2, "error": "MethodError", "message": message}
     requests.ask(Request(2, "ids", ["c"], parent))  # its number is free
     assert requests.numbered().ids == ["c"]
+
+
+def test_the_log_has_no_word_of_a_refusal_that_may_name_people(tmp_path: Path, keep: Keep) -> None:
+    requests = served_once(tmp_path, keep)
+    with pytest.raises(DataError, match="eve@"), requests.attempt():
+        raise DataError("expected ids of the data, got 1 of 1 that are none: not known ('eve@example.org')")
+    with pytest.raises(WorkspaceError), requests.attempt(private=True):
+        raise WorkspaceError("expected what eve@example.org asked for, got another")
+    assert [event.facts["error"] for event in requests.log.events[-2:]] == ["DataError", "WorkspaceError"]
+    assert b"eve@example.org" not in requests.log.path.read_bytes()
 
 
 def test_a_refusal_takes_back_no_request_that_something_came_of(tmp_path: Path, keep: Keep) -> None:

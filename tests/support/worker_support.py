@@ -22,23 +22,32 @@ try = [{methods}]
 learning_rate = 0.01
 epochs = 1
 [audit]
-references = 4
+references = {references}
 retrained = 2
 workers = 0
 [policy]
 {policy}
 batch = {batch}
 attempts = 1000
+[ledger]
+url = "{url}"
 """
 
 
 def begin(
-    folder: Path, rows: Path, *, methods: str = '"gradient_ascent"', policy: str = "", batch: int = 100
+    folder: Path,
+    rows: Path,
+    *,
+    methods: str = '"gradient_ascent"',
+    policy: str = "",
+    batch: int = 100,
+    references: int = 4,
+    url: str = "sqlite",
 ) -> Project:
     """A project in a folder, with its keys, its ledger and its samples."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(rows, folder / "rows.npz")
-    text = TOML.format(methods=methods, policy=policy, batch=batch)
+    text = TOML.format(methods=methods, policy=policy, batch=batch, references=references, url=url)
     (folder / "obliviate.toml").write_text(text, encoding="utf-8")
     project = Project.create(folder)
     index(project)

@@ -30,6 +30,12 @@ def project(rows: Path, tmp_path: Path) -> Project:
     return begin(tmp_path / "project", rows)
 
 
+@pytest.fixture
+def unaudited(rows: Path, tmp_path: Path) -> Project:
+    """A project that audits nothing, which takes a fifth of the time."""
+    return begin(tmp_path / "project", rows, references=0)
+
+
 @pytest.fixture(autouse=True)
 def without_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """Audits whose pages nobody looks at draw none."""

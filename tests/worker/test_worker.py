@@ -11,18 +11,26 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from obliviate._util import files
-from obliviate.certificate import read, verify
+from obliviate.certificate import model_signature, read, verify
+from obliviate.cli import main
 from obliviate.errors import LedgerError, ProjectError, WorkspaceError
 from obliviate.project import Project
 from obliviate.requests import Requests
+from obliviate.results.record import RecordAudit
+from obliviate.service.app import create_app
+from obliviate.service.tokens import Tokens
 from obliviate.training.run import silent
-from obliviate.worker import work
+from obliviate.worker import work, worker
 from obliviate.worker.lease import kept_up
+from obliviate.workspace import Workspace
+from service_support import bearing
 from worker_support import begin
 
 NINE = "s03,s04,s05,s06,s07,s08,s09,s10,s11"
@@ -79,14 +87,108 @@ def test_nothing_that_is_written_about_a_request_names_anybody(
     assert owners == [project.pseudonyms.of("owner", "person-3")]
 
 
-def test_a_request_of_one_sample_is_retrained_and_says_that_nothing_was_measured(project: Project) -> None:
+def test_a_request_of_one_sample_is_ranked_and_says_that_no_verdict_follows(project: Project) -> None:
     project.submit("s03")
     work(project)
     judgement = read(project.certificate(1)).predicate["judgement"]
     assert judgement["exact"]
-    assert judgement["figures"] == []
     assert judgement["verdict"] == "not resolvable with these data"
-    assert "No audit could be made" in project.certificate(1).with_suffix(".html").read_text(encoding="utf-8")
+    assert "one record" in judgement["reason"]
+    assert judgement["margin"] is None
+    record = RecordAudit.from_dict(files.read_sealed_json(Requests(project.workspace).at(1).record))
+    served = next(model for model in record.models if model.weights_sha256 == project.ledger.tip().weights_sha256)
+    first = judgement["figures"][0]
+    assert first["value"] == 100 * served.scores[0].p
+    assert (first["low"], first["high"]) == (None, None)
+    assert [figure["name"].rpartition(", on ")[2] for figure in judgement["figures"]] == [
+        *(["the model that serves"] * len(served.scores)),
+        *(model.name for model in record.models if model != served),
+    ]
+    page = project.certificate(1).with_suffix(".html").read_text(encoding="utf-8")
+    assert "among 20 unseen samples, on the model that serves" in page
+    assert "s03" not in page
+
+
+def test_a_worker_that_goes_on_takes_the_ranks_that_are_there(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.submit("s03")
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "certify", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            work(project)
+    monkeypatch.setattr(Workspace, "audit_record", lambda *_, **__: pytest.fail("audited again"))
+    assert work(project) == [1]
+    project.verify()
+
+
+def interrupted(*_: object) -> str:
+    raise KeyboardInterrupt
+
+
+def test_without_references_in_the_audit_plan_nothing_is_measured_and_the_certificate_says_so(
+    unaudited: Project,
+) -> None:
+    unaudited.submit("s03")
+    work(unaudited)
+    judgement = read(unaudited.certificate(1)).predicate["judgement"]
+    assert (judgement["exact"], judgement["figures"]) == (True, [])
+    assert judgement["reason"].startswith("No audit was made")
+    assert not (unaudited.workspace / "references").exists()
+    page = unaudited.certificate(1).with_suffix(".html").read_text(encoding="utf-8")
+    assert "Nothing was measured of this model" in page
+
+
+def test_a_request_over_http_is_served_with_the_ledger_on_postgresql(rows: Path, tmp_path: Path, postgres: str) -> None:
+    project = begin(tmp_path / "project", rows, references=0, url=postgres)
+    client = TestClient(create_app(project.folder))
+    sent = bearing(Tokens(project.keys).create("platform", ["submit", "read"]))
+    asked = client.post("/api/v1/requests", json={"owners": ["person-3"]}, headers=sent)
+    assert (asked.status_code, asked.json().get("request")) == (201, 1), asked.text
+    assert work(Project.open(project.folder)) == [1]
+    assert client.get("/api/v1/requests/1", headers=sent).json()["state"] == "done"
+    assert client.get("/api/v1/integrity", headers=sent).json()["intact"]
+    certificate = tmp_path / "certificate.json"
+    certificate.write_bytes(client.get("/api/v1/requests/1/certificate", headers=sent).content)
+    served = project.served
+    assert served is not None
+    predicate = verify(certificate, key=project.keys / "signing.pub", weights=served.file).predicate
+    assert predicate["request"]["owners"] == [project.pseudonyms.of("owner", "person-3")]
+    assert predicate["after"]["weights_sha256"] == served.weights_sha256
+    assert not project.ledger_file.exists()
+
+
+@pytest.mark.skipif(
+    any(find_spec(name) is None for name in model_signature.PACKAGES), reason="pip install 'obliviate[model-signing]'"
+)
+def test_weights_are_signed_where_the_policy_says_so(
+    rows: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project = begin(tmp_path / "project", rows, references=0, policy="model_signature = true")
+    project.submit("s03")
+    work(project)
+    served = project.served
+    assert served is not None
+    signature = project.model_signature(served.model)
+    words = ["verify", str(project.certificate(1)), "--weights", str(served.file), "--model-signature", str(signature)]
+    words += ["--key", str(project.keys / "signing.pub"), "--model-key", str(project.keys / "models.pub")]
+    for arguments, code, printed in (
+        (words, 0, "the weights are those that the signature of the model is of"),
+        (words[:-2], 1, "expected --model-signature with --model-key"),
+        ([*words[:-1], str(project.keys / "signing.pub")], 1, "as it was signed"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        written = capsys.readouterr()
+        assert printed in written.out + written.err
+    assert project.verify()["certificates"] == 1
+    project.rotate()
+    assert len(list((project.keys / "retired").iterdir())) == 2
+    project.verify()
+    signature.write_bytes(signature.read_bytes()[:-1])
+    with pytest.raises(LedgerError, match="the file was damaged or replaced"):
+        project.verify()
 
 
 def test_a_policy_that_promotes_serves_the_first_method(rows: Path, tmp_path: Path) -> None:
@@ -109,52 +211,52 @@ def test_requests_are_taken_together_or_one_by_one(rows: Path, tmp_path: Path) -
         assert project.verify()["certificates"] == 2
 
 
-def test_a_request_that_cannot_be_followed_fails_alone(project: Project) -> None:
-    project.submit("where:colour == 'red'")
-    project.submit("s03")
-    work(project)
-    assert project.status()["requests"] == {"pending": 0, "running": 0, "done": 1, "failed": 1}
-    (failed,) = [event for event in project.ledger.events() if event.kind == "failed"]
+def test_a_request_that_cannot_be_followed_fails_alone(unaudited: Project) -> None:
+    unaudited.submit("where:colour == 'red'")
+    unaudited.submit("s03")
+    work(unaudited)
+    assert unaudited.status()["requests"] == {"pending": 0, "running": 0, "done": 1, "failed": 1}
+    (failed,) = [event for event in unaudited.ledger.events() if event.kind == "failed"]
     assert failed.facts == {"reason": "DataError"}
-    project.verify()
+    unaudited.verify()
 
 
-def test_to_forget_everybody_fails_and_later_requests_go_on(project: Project) -> None:
-    project.submit(",".join(f"s{place:02d}" for place in range(40)))
-    work(project)
-    assert project.status()["requests"]["failed"] == 1
-    project.submit("s03")
-    work(project)
-    assert project.status()["requests"]["done"] == 1
-    project.verify()
+def test_to_forget_everybody_fails_and_later_requests_go_on(unaudited: Project) -> None:
+    unaudited.submit(",".join(f"s{place:02d}" for place in range(40)))
+    work(unaudited)
+    assert unaudited.status()["requests"]["failed"] == 1
+    unaudited.submit("s03")
+    work(unaudited)
+    assert unaudited.status()["requests"]["done"] == 1
+    unaudited.verify()
 
 
-def test_rolling_back_serves_the_model_before_and_says_what_it_knows_again(project: Project) -> None:
-    project.submit("s03")
-    work(project)
-    newest = project.served
-    served, unserved = project.rollback()
+def test_rolling_back_serves_the_model_before_and_says_what_it_knows_again(unaudited: Project) -> None:
+    unaudited.submit("s03")
+    work(unaudited)
+    newest = unaudited.served
+    served, unserved = unaudited.rollback()
     assert (served.model, unserved) == ("original", [1])
-    assert project.status()["unserved"] == [1]
+    assert unaudited.status()["unserved"] == [1]
     assert newest is not None
-    assert project.promote(newest.model[:-2]).model == newest.model
-    assert project.status()["unserved"] == []
-    project.verify()
+    assert unaudited.promote(newest.model[:-2]).model == newest.model
+    assert unaudited.status()["unserved"] == []
+    unaudited.verify()
     for name in ("../../etc/passwd", "", "nothing"):
         with pytest.raises(ProjectError, match="expected the id of a model"):
-            project.promote(name)
+            unaudited.promote(name)
 
 
-def test_a_swapped_file_of_weights_is_not_served(project: Project) -> None:
-    project.submit("s03")
-    work(project)
-    served = project.served
+def test_a_swapped_file_of_weights_is_not_served(unaudited: Project) -> None:
+    unaudited.submit("s03")
+    work(unaudited)
+    served = unaudited.served
     assert served is not None
-    shutil.copy(project.workspace / "models" / "original.safetensors", served.file)
+    shutil.copy(unaudited.workspace / "models" / "original.safetensors", served.file)
     with pytest.raises(LedgerError, match="the file was damaged or replaced"):
-        _ = project.served
+        _ = unaudited.served
     with pytest.raises(LedgerError, match="the file was damaged or replaced"):
-        project.verify()
+        unaudited.verify()
 
 
 def test_a_pointer_to_somewhere_else_is_refused(project: Project) -> None:
@@ -169,9 +271,9 @@ def test_a_pointer_to_somewhere_else_is_refused(project: Project) -> None:
 
 
 def test_a_full_disk_gives_the_batch_back_and_the_next_worker_goes_on(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    unaudited: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project.submit("s03")
+    unaudited.submit("s03")
     flush = files._flush
 
     def full(path: Path, mode: int) -> None:
@@ -181,31 +283,31 @@ def test_a_full_disk_gives_the_batch_back_and_the_next_worker_goes_on(
 
     monkeypatch.setattr(files, "_flush", full)
     with pytest.raises(WorkspaceError, match="No space left on device"):
-        work(project)
-    assert project.status()["requests"]["running"] == 1
-    assert project.status()["running"] == [{"batch": 1, "worker": ""}]
+        work(unaudited)
+    assert unaudited.status()["requests"]["running"] == 1
+    assert unaudited.status()["running"] == [{"batch": 1, "worker": ""}]
     monkeypatch.setattr(files, "_flush", flush)
-    assert work(project) == [1]
-    project.verify()
+    assert work(unaudited) == [1]
+    unaudited.verify()
 
 
-def test_certificates_of_before_a_rotated_key_are_checked_by_the_retired_one(project: Project) -> None:
-    project.submit("s03")
-    work(project)
-    project.rotate()
-    project.submit("s04")
-    work(project)
-    assert project.verify()["certificates"] == 2
-    (retired,) = (project.keys / "retired").iterdir()
-    verify(project.certificate(1), key=retired)
-    verify(project.certificate(2), key=project.keys / "signing.pub")
+def test_certificates_of_before_a_rotated_key_are_checked_by_the_retired_one(unaudited: Project) -> None:
+    unaudited.submit("s03")
+    work(unaudited)
+    unaudited.rotate()
+    unaudited.submit("s04")
+    work(unaudited)
+    assert unaudited.verify()["certificates"] == 2
+    (retired,) = (unaudited.keys / "retired").iterdir()
+    verify(unaudited.certificate(1), key=retired)
+    verify(unaudited.certificate(2), key=unaudited.keys / "signing.pub")
 
 
-def test_without_the_key_of_the_pseudonyms_everything_is_still_verified(project: Project) -> None:
-    project.submit("s03")
-    work(project)
-    (project.keys / "pseudonyms.key").unlink()
-    again = Project.open(project.folder)
+def test_without_the_key_of_the_pseudonyms_everything_is_still_verified(unaudited: Project) -> None:
+    unaudited.submit("s03")
+    work(unaudited)
+    (unaudited.keys / "pseudonyms.key").unlink()
+    again = Project.open(unaudited.folder)
     assert again.verify()["certificates"] == 1
     assert again.status()["requests"]["done"] == 1
     with pytest.raises(ProjectError, match="expected the key of the pseudonyms"):
@@ -214,29 +316,29 @@ def test_without_the_key_of_the_pseudonyms_everything_is_still_verified(project:
         again.begin()
 
 
-def test_a_second_process_does_nothing_while_another_works(project: Project) -> None:
-    project.submit("s03")
-    project.workspace.mkdir(exist_ok=True)
+def test_a_second_process_does_nothing_while_another_works(unaudited: Project) -> None:
+    unaudited.submit("s03")
+    unaudited.workspace.mkdir(exist_ok=True)
     code = "import sys, time; from pathlib import Path; from obliviate._util.locks import locked\n"
     code += "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
-    words = [sys.executable, "-c", code, str(project.workspace)]
+    words = [sys.executable, "-c", code, str(unaudited.workspace)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        assert work(project) == []
-        assert project.status()["requests"]["pending"] == 1
+        assert work(unaudited) == []
+        assert unaudited.status()["requests"]["pending"] == 1
         holder.kill()
-    assert work(project) == [1]
+    assert work(unaudited) == [1]
 
 
-def test_work_stops_when_another_worker_has_taken_the_batch(project: Project) -> None:
-    project.submit("s03")
-    lease = project.ledger.claim()
+def test_work_stops_when_another_worker_has_taken_the_batch(unaudited: Project) -> None:
+    unaudited.submit("s03")
+    lease = unaudited.ledger.claim()
     assert lease is not None
-    with kept_up(project.ledger, lease, 0.03, silent) as watched:
+    with kept_up(unaudited.ledger, lease, 0.03, silent) as watched:
         watched("audit", 0, 1)
-        project.ledger.release(lease)
-        assert project.ledger.claim() is not None
+        unaudited.ledger.release(lease)
+        assert unaudited.ledger.claim() is not None
 
         def go_on() -> None:
             begun = time.monotonic()

@@ -38,12 +38,12 @@ class State:
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure with its interval, in its unit."""
+    """A figure in its unit, with its interval; of a p-value, which has none, both ends are None."""
 
     name: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     unit: str = "percent"
 
 
@@ -51,7 +51,8 @@ class Figure:
 class Judgement:
     """The verdict of the audit, why, at which margin and resolution (points of AUC), figures, and limits in words.
 
-    Of an outcome that could not be audited there are no figures, margin and resolution.
+    Of one record there are p-values, and no margin and resolution; of an outcome that was not audited no figures
+    either.
     """
 
     verdict: str

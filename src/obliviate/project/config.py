@@ -31,6 +31,7 @@ source = {source}              # a shipped set, a file or a folder, as for `obli
 {model}
 # options = {{ hidden = [64] }}  # its keyword arguments
 # trust = false                # whether a module:function that this file names is imported
+# weights = "theirs.pth"       # of a model that was trained elsewhere (docs/ledger.md); left out, it is trained here
 
 [recipe]
 # epochs = 20
@@ -38,6 +39,7 @@ source = {source}              # a shipped set, a file or a folder, as for `obli
 # learning_rate = 0.1
 # batch_size = 64
 # seed = 0
+# train = "module:function"    # a training of your own in place of these
 
 [method]
 try = {methods}   # the first whose outcome is good enough is served; `retrain` is always the last
@@ -46,7 +48,7 @@ try = {methods}   # the first whose outcome is good enough is served; `retrain` 
 # epochs = 3
 
 [audit]
-# references = 16
+# references = 16              # 0 audits nothing: the certificate says how the model was made, and no more
 # retrained = 3
 # margin = 5                   # points of AUC that count as no difference; left out, what the data resolve
 
@@ -58,6 +60,7 @@ try = {methods}   # the first whose outcome is good enough is served; `retrain` 
 # batch = 100                  # requests that one unlearning is for at most; 1 takes them one by one
 # lease = 60                   # seconds after which a worker that is not heard of has lost its batch
 # attempts = 5                 # workers that may end over a batch before it fails
+# model_signature = false      # whether weights are signed by OpenSSF Model Signing too (docs/certificate.md)
 
 [retention]
 # days = 30                    # a request is due so many days after it was submitted
@@ -88,6 +91,7 @@ class Config:
     model: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     trust: bool = False
+    weights: str | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     methods: tuple[str, ...] = ("amun", "retrain")
@@ -101,6 +105,7 @@ class Config:
     batch: int = 100
     lease: float = 60.0
     attempts: int = 5
+    model_signature: bool = False
     days: float = 30.0
     url: str = "sqlite"
     rate: float = 120.0
@@ -129,6 +134,15 @@ class Config:
         except tomllib.TOMLDecodeError as error:
             raise ProjectError(f"expected TOML in {name}, got {error}; correct it") from error
         return cls(**_read(values, _Lines(text, name)))
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The functions of somebody's own that the file names.
+
+        >>> Config(source="digits", model="shop:build", recipe={"epochs": 3}).code
+        ('shop:build',)
+        """
+        return tuple(name for name in (self.model, self.recipe.get("train")) if name is not None and ":" in name)
 
     def action(self, verdict: str) -> str:
         """What becomes of an outcome: "promote" or "next".
@@ -209,7 +223,7 @@ def is_address(text: str) -> bool:
 
 
 def _even(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 4 and value % 2 == 0
+    return isinstance(value, int) and not isinstance(value, bool) and (value == 0 or value >= 4) and value % 2 == 0
 
 
 RULES: Final[Mapping[str, Mapping[str, tuple[str, Callable[[object], bool], str]]]] = {
@@ -228,13 +242,14 @@ RULES: Final[Mapping[str, Mapping[str, tuple[str, Callable[[object], bool], str]
         ),
         "options": ("options", lambda value: isinstance(value, dict), "a table of keyword arguments"),
         "trust": ("trust", lambda value: isinstance(value, bool), "true or false"),
+        "weights": ("weights", _text, "a file of weights"),
     },
     "method": {
         "try": ("methods", _names, "a list of names of methods"),
         "tune": ("tune", _whole(0), "a number of trials"),
     },
     "audit": {
-        "references": ("references", _even, "an even number of models, at least 4"),
+        "references": ("references", _even, "an even number of models, at least 4, or 0 for no audits"),
         "retrained": ("retrained", _whole(2), "a number of models, at least 2"),
         "margin": ("margin", _number, "points of AUC"),
         "workers": ("workers", _whole(0), "a number of processes"),
@@ -243,6 +258,7 @@ RULES: Final[Mapping[str, Mapping[str, tuple[str, Callable[[object], bool], str]
         "batch": ("batch", _whole(1), "a number of requests, at least 1"),
         "lease": ("lease", _number, "a number of seconds"),
         "attempts": ("attempts", _whole(1), "a number of attempts, at least 1"),
+        "model_signature": ("model_signature", lambda value: isinstance(value, bool), "true or false"),
     },
     "retention": {"days": ("days", _number, "a number of days")},
     "ledger": {
@@ -265,6 +281,9 @@ RECIPE: Final = {
     "batch_size": _whole(1),
     "weight_decay": lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value >= 0,
     "precision": _text,
+    "shards": _whole(1),
+    "slices": _whole(1),
+    "train": lambda value: isinstance(value, str) and ":" in value and bool(NAME.fullmatch(value)),
 }
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
 
 from obliviate._util.files import check_sha256, read_sealed_json, sha256_of, write_atomically, write_sealed_json
 from obliviate._util.words import shown
@@ -22,6 +22,7 @@ from obliviate.project.config import FILE, Config, inside, template
 if TYPE_CHECKING:
     from obliviate.ledger import Ledger, Promotion, Receipt
     from obliviate.ledger.ledger import Queued
+    from obliviate.project.costs import Costs
 
 SERVED: Final = "obliviate.served/1"
 WORKSPACE: Final = "run"
@@ -111,6 +112,7 @@ class Project:
 
     def begin(self) -> None:
         """Make the keys and the ledger, where they are not there."""
+        from obliviate.certificate import model_signature
         from obliviate.certificate.keys import SigningKey, owner_only
         from obliviate.ledger import Ledger
 
@@ -120,6 +122,9 @@ class Project:
         owner_only(self.keys)
         Pseudonyms.create(self.keys / "pseudonyms.key")
         SigningKey.create(self.keys)
+        if self.config.model_signature:
+            model_signature.check_installed()
+            model_signature.ModelKey.create(self.keys)
         self.certificates.mkdir(exist_ok=True)
         Ledger.create(self.url).close()
 
@@ -153,6 +158,10 @@ class Project:
     def certificate(self, request: int) -> Path:
         """Where the certificate of a request lies, or will lie."""
         return self.certificates / f"{request:06d}.json"
+
+    def model_signature(self, model: str) -> Path:
+        """Where the signature of a model's weights lies, or will lie, if the policy has them signed."""
+        return self.certificates / f"{model}.sig"
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -189,20 +198,14 @@ class Project:
         check_unknown(unknown)
         if key is not None and not 0 < len(key) <= 1000:
             raise ProjectError(f"expected a key of 1 to 1,000 letters, got {len(key)}; choose another --key")
-        if isinstance(what, str) and (what.startswith(RULES) or what in PLAIN_RULES):
+        if _is_rule(what):
             digest = self.pseudonyms.of("key", key if key is not None else f"rule {what}")
             sealed = self._sealed_before(digest, what)
             submission = Submission("rule", digest, sealed=sealed or self.pseudonyms.seal(what))
             return Submitted(self.ledger.submit(submission, days=self.config.days), ())
-        if not self.ledger.indexed:
-            raise ProjectError(
-                "expected the samples of the data to be known, got a ledger without; run `obliviate init` first"
-            )
-        kind, names, of_file = self._named(what) if isinstance(what, str) else (listed, [*map(str, what)], False)
-        matches = self._matches(kind, names, listed=of_file)
+        kind, names, matches = self._looked_up(what, unknown, listed)
         pairs = tuple((name, match.status) for name, match in zip(names, matches, strict=True))
         usable = [match for match in matches if match.status in {"found", "forgotten"}]
-        _check_names(pairs, kind, unknown)
         samples = sorted({sample for match in usable for sample in match.samples})
         owners = sorted({match.pseudonym for match in usable}) if kind == "owners" else []
         content = self.pseudonyms.of_all("content", [f"sample {name}" for name in samples] + [f"o {o}" for o in owners])
@@ -210,6 +213,49 @@ class Project:
         digest = self.pseudonyms.of("key", key) if key is not None else content
         submission = Submission(kind, digest, tuple(samples), tuple(owners), counts=counts)
         return Submitted(self.ledger.submit(submission, days=self.config.days), pairs)
+
+    def plan(
+        self,
+        what: str | Sequence[str] | None = None,
+        *,
+        unknown: Unknown = "refuse",
+        listed: Literal["ids", "owners"] = "ids",
+    ) -> Costs:
+        """Tell what a request would cost, and file nothing: retraining, each method of the policy, and in a batch.
+
+        `what` and the other settings are those of `submit`; without it, only the requests that wait are looked at.
+        Seconds are those of past runs of this project, and say what they were measured on (`costs.Cost`). Raises
+        DataError for names that are not there.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     costs = Project.create(Path(folder), source="digits").plan()
+        ...     [(cost.what, cost.seconds, cost.measured_on) for cost in costs.methods]
+        [('amun', None, 'not measured yet'), ('retrain', None, 'not measured yet')]
+        """
+        from obliviate.project.costs import costs_of
+
+        check_unknown(unknown)
+        if what is None:
+            return costs_of(self, None, {}, None)
+        if _is_rule(what):
+            return costs_of(self, "rule", {}, None)
+        kind, names, matches = self._looked_up(what, unknown, listed)
+        left = sorted({sample for match in matches if match.status == "found" for sample in match.samples})
+        return costs_of(self, kind, {"asked": len(names), **counted(matches)}, left)
+
+    def _looked_up(
+        self, what: str | Sequence[str], unknown: Unknown, listed: Literal["ids", "owners"]
+    ) -> tuple[Literal["ids", "owners"], list[str], list[Match]]:
+        """The names in a request, of what they are, and what became of each; raises DataError as `submit` does."""
+        if not self.ledger.indexed:
+            raise ProjectError(
+                "expected the samples of the data to be known, got a ledger without; run `obliviate init` first"
+            )
+        kind, names, of_file = self._named(what) if isinstance(what, str) else (listed, [*map(str, what)], False)
+        matches = self._matches(kind, names, listed=of_file)
+        _check_names(((name, match.status) for name, match in zip(names, matches, strict=True)), kind, unknown)
+        return kind, names, matches
 
     def _sealed_before(self, digest: str, what: str) -> str | None:
         """The sealed text of the request with this key, if it is of the same rule: no text is sealed alike twice."""
@@ -385,6 +431,9 @@ class Project:
             hashes[event.number] = event.sha256
             if event.kind != "done" or "certificate_sha256" not in event.facts:
                 continue
+            if (signed := event.facts.get("model_signature_sha256")) is not None:
+                path = self.model_signature(event.facts["model"])
+                check_sha256(path, signed, remedy="restore it from a copy", error=LedgerError)
             path = self.certificate(int(event.request or 0))
             check_sha256(path, event.facts["certificate_sha256"], remedy="restore it from a copy", error=LedgerError)
             certificate = read(path)
@@ -404,9 +453,12 @@ class Project:
     def rotate(self) -> str:
         """Sign with a new key from now on; returns its id. Certificates of before are checked by the retired one."""
         from obliviate.certificate.keys import SigningKey
+        from obliviate.certificate.model_signature import ModelKey
 
         old = SigningKey.read(self.keys)
         new = old.rotated()
+        if ModelKey(self.keys).private.exists():
+            ModelKey(self.keys).rotated()
         self.ledger.record("key rotated", old=old.id, new=new.id)
         return new.id
 
@@ -420,6 +472,11 @@ class _Known:
 
     def __contains__(self, text: object) -> bool:
         return self.project._matches(self.kind, [str(text)])[0].status not in {"unknown", "ambiguous"}
+
+
+def _is_rule(what: str | Sequence[str]) -> TypeGuard[str]:
+    """Whether a request is put as a rule, which the worker follows."""
+    return isinstance(what, str) and (what.startswith(RULES) or what in PLAIN_RULES)
 
 
 def _check_names(pairs: Iterable[tuple[str, str]], kind: str, unknown: Unknown) -> None:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from obliviate._util.files import WORK, read_json, remove_leftovers, writable_folder
 from obliviate._util.locks import held
 from obliviate.data.ids import ids_sha256
-from obliviate.errors import ObliviateError, WorkspaceError
+from obliviate.errors import DataError, ObliviateError, WorkspaceError
 from obliviate.requests.log import FILE, EventLog
 from obliviate.requests.manifest import Manifest, read_manifest
 from obliviate.requests.request import Parent, Request, RequestFolder
@@ -184,8 +184,9 @@ class Requests:
     def attempt(self, *, private: bool = False) -> Iterator[None]:
         """Hold the folder, and log what is refused; a request that was asked for and came to nothing is taken back.
 
-        Its number is free again then, and the log says that it was asked for and why it was refused; of a `private` one
-        it does not say why, for that may name people.
+        Its number is free again then, and the log says that it was asked for and why it was refused. Of a `private`
+        one, and of what is wrong with names or conditions (DataError), it has the kind of the error alone, whose words
+        may name people, of whom the data need not even know.
         """
         with self.held():
             before = len(self.all)
@@ -198,9 +199,8 @@ class Requests:
                 for number in came_to_nothing:
                     self._remove(number)
                 request = {"request": came_to_nothing[0]} if came_to_nothing else {}
-                self.log.append(
-                    "refused", **request, error=type(error).__name__, message=WITHHELD if private else str(error)
-                )
+                words = WITHHELD if private or isinstance(error, DataError) else str(error)
+                self.log.append("refused", **request, error=type(error).__name__, message=words)
                 raise
 
     def _remove(self, number: int) -> None:

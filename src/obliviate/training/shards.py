@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from jaxtyping import Int
 from torch import Tensor, nn
 
 from obliviate._util.files import (
@@ -25,53 +24,20 @@ from obliviate._util.files import (
     write_atomically,
     write_sealed_json,
 )
-from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.errors import CheckpointError, RecipeError
 from obliviate.models.ensemble import Ensemble
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
+from obliviate.training.slicing import assign, slice_epochs
 from obliviate.training.state import load_state, state_of
 from obliviate.training.tensors import load_tensors, save_tensors
-from obliviate.types import Ids
 
 if TYPE_CHECKING:
     from obliviate.training.run import Progress, Run
 
 FORMAT: Final = "obliviate.slices/2"
 MANIFEST: Final = "slices.json"
-
-Places = Int[np.ndarray, " n"]
-
-
-def assign(ids: Ids, *, shards: int, slices: int, seed: int) -> tuple[Places, Places]:
-    """Give every id its shard and its slice by a hash of (seed, id), so that no id moves when others go.
-
-    >>> whole = assign(np.array(["a", "b", "c"]), shards=5, slices=10, seed=0)
-    >>> part = assign(np.array(["c"]), shards=5, slices=10, seed=0)
-    >>> (whole[0][2], whole[1][2]) == (part[0][0], part[1][0])
-    True
-    """
-    drawn = [divmod(derive(seed, "shard", str(sample_id)), shards) for sample_id in ids]
-    return np.array([shard for _, shard in drawn], int), np.array([rest % slices for rest, _ in drawn], int)
-
-
-def slice_epochs(epochs: int, slices: int) -> tuple[int, ...]:
-    """Spread a recipe's epochs over the slices: how often the union of slices 1 … r is passed over, for each r.
-
-    Bourtoule et al., section V-B: 2e/(R+1) each, so that with equal slices as many samples are visited as in e epochs
-    over the whole shard. Whole numbers are chosen in order so that the visits up to each slice are as near as they can
-    be; the last slice gets one epoch at least, as it would never be seen otherwise.
-
-    >>> slice_epochs(20, 1), slice_epochs(20, 4), slice_epochs(20, 10)
-    ((20,), (8, 8, 8, 8), (4, 3, 4, 4, 3, 4, 4, 3, 4, 3))
-    """
-    share, per_slice, visits = 2 * epochs / (slices + 1), [], 0
-    for r in range(1, slices + 1):
-        wanted = share * r * (r + 1) / 2
-        per_slice.append(max(int((wanted - visits) / r + 0.5), 1 if r == slices else 0))
-        visits += r * per_slice[-1]
-    return tuple(per_slice)
 
 
 @dataclass(frozen=True, eq=False)

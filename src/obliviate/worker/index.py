@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,30 +16,49 @@ from obliviate.data.sources import Data
 from obliviate.errors import ProjectError
 from obliviate.ledger.names import NOBODY, Sample
 from obliviate.project import Project
+from obliviate.requests import Requests
+from obliviate.requests.store import ORIGINAL
 from obliviate.training.defaults import recipe_for
 from obliviate.training.run import Progress, silent
 from obliviate.workspace import Portion, Workspace
+from obliviate.workspace.origin import read_facts
 
 
 def opened(project: Project, *, progress: Progress = silent) -> Workspace:
-    """The workspace of a project, begun where it is not there; raises WorkspaceError for one of other settings."""
+    """The workspace of a project, begun where it is not there, with the user's weights where the project names them.
+
+    Those are read once: from then on the workspace has its own copy, and knows them by their hash. Raises
+    WorkspaceError for a workspace of other settings, and CheckpointError for weights that do not fit.
+    """
     config = project.config
     source = config.source
     if (project.folder / source).exists():
         source = str((project.folder / source).resolve())
-    if config.model is not None and ":" in config.model and not config.trust:
+    if config.code and not config.trust:
         raise ProjectError(
-            f"expected trust = true in [model] of obliviate.toml, to import {config.model} that it names, got none; "
+            f"expected trust = true in [model] of obliviate.toml, to import {config.code[0]} that it names, got none; "
             "say so if you know that code"
         )
-    return Workspace.create(
-        project.workspace,
-        source=source,
-        recipe=partial(recipe_for, model=config.model, options=config.options, **config.recipe),
-        seed=config.seed,
-        progress=progress,
-        portion=Portion(train_size=config.train_size, holdout_size=config.holdout_size),
-    )
+    settings: dict[str, Any] = {
+        "source": source,
+        "recipe": partial(recipe_for, model=config.model, options=config.options, **config.recipe),
+        "seed": config.seed,
+        "progress": progress,
+        "portion": Portion(train_size=config.train_size, holdout_size=config.holdout_size),
+    }
+    if config.weights is None:
+        return Workspace.create(project.workspace, **settings)
+    adopted = _adopted(project.workspace)
+    if adopted is None:
+        return Workspace.adopt(project.workspace, project.folder / config.weights, **settings)
+    return Workspace.create(project.workspace, **settings, adopted=adopted)
+
+
+def _adopted(folder: Path) -> str | None:
+    """The hash of the weights that a workspace was begun with; None where no model was taken over yet."""
+    if not Requests(folder).slot(ORIGINAL, None).manifest.exists():
+        return None
+    return read_facts(folder).get("adopted")
 
 
 def index(project: Project, workspace: Workspace | None = None) -> Workspace:

@@ -19,12 +19,12 @@ import numpy as np
 from obliviate._util.files import LOG, sha256_of
 from obliviate._util.locks import Holder
 from obliviate.audit.inputs import AuditSettings
+from obliviate.certificate.model_signature import ModelKey, check_installed
 from obliviate.errors import (
     AuditError,
     DataError,
     LedgerError,
     MethodError,
-    ObliviateError,
     ProjectError,
     RecipeError,
     TrainingError,
@@ -36,11 +36,10 @@ from obliviate.methods.base import Method
 from obliviate.project import Project, webhooks
 from obliviate.project.progress import Written
 from obliviate.requests import KeptModel
-from obliviate.results import file as results_file
-from obliviate.results.schema import ModelResult, Results
 from obliviate.training.run import Progress, silent
-from obliviate.worker.certify import UNAUDITED, Accepted, certify, code
+from obliviate.worker.certify import Accepted, certify, code
 from obliviate.worker.index import index, opened
+from obliviate.worker.judgement import Audited, file_of, read_audit, verdict_on
 from obliviate.worker.lease import kept_up
 from obliviate.workspace import NewRequest, ReportSettings, Workspace
 from obliviate.workspace.forget import Context, choose
@@ -65,6 +64,8 @@ def work(
     full, say: the batch is given back, and the next worker goes on with it.
     """
     done: list[int] = []
+    if project.config.model_signature:
+        check_installed()  # before any work
     progress = _shown(project, progress)
     while True:
         webhooks.deliver(project)
@@ -158,14 +159,23 @@ class _Batch:
             failed = dict.fromkeys(chosen, Outcome("failed", {"reason": type(error).__name__}))
             ledger.finish(self.lease, outcomes | failed)
             return
+        signed = self._signed(accepted.kept)
         promotion = self.project.promotion(
             accepted.kept.id, accepted.kept.slot.path, accepted.kept.manifest.weights_sha256, self.lease.batch
         )
         for request in self.lease.requests:
             if request.number in chosen:
                 digest = certify(self.project, self.workspace, request, accepted, before, promotion)
-                outcomes[request.number] = Outcome("done", {"certificate_sha256": digest})
+                outcomes[request.number] = Outcome("done", {"certificate_sha256": digest, **signed})
         ledger.finish(self.lease, outcomes, promote=promotion)
+
+    def _signed(self, kept: KeptModel) -> dict[str, Any]:
+        """The facts of the signature of a model's weights, where the policy has them signed; it is made first."""
+        if not self.project.config.model_signature:
+            return {}
+        signature = self.project.model_signature(kept.id)
+        ModelKey.create(self.project.keys).sign(kept.slot.path, signature)
+        return {"model": kept.id, "model_signature_sha256": sha256_of(signature)}
 
     def _refuse_unfinished(self, number: int, ids: Sequence[str]) -> None:
         requests = self.workspace.requests
@@ -200,58 +210,59 @@ class _Batch:
             method = from_dict({"name": name, "settings": dict(config.settings.get(name, {}))})
             last = name == config.methods[-1]
             try:
-                model, results = self._audited(method, ids, number, after)
+                kept, audited = self._audited(method, ids, number, after)
             except (MethodError, TrainingError) as error:
                 if last:
                     raise
                 tried.append({"method": repr(method), "verdict": f"could not be done ({type(error).__name__})"})
                 continue
-            (kept,) = [kept for kept in self.workspace.kept() if kept.id == model]
-            result = None if results is None else _result_of(results, kept.manifest.weights_sha256)
-            verdict = UNAUDITED if result is None else result.verdict
-            judged = self._judged(kept, method, verdict, number)
+            verdict = verdict_on(kept.manifest.weights_sha256, audited)
+            judged = self._judged(kept, method, audited, number)
             if last or method.exact or config.action(verdict) == "promote":
-                return Accepted(kept, method, result, results, judged, tuple(tried), tuple(ids))
+                return Accepted(kept, method, audited, judged, tuple(tried), tuple(ids))
             tried.append({"method": repr(method), "verdict": verdict})
         raise AssertionError("retraining is the last method")
 
-    def _audited(self, method: Method, ids: list[str], number: int, after: str | None) -> tuple[str, Results | None]:
-        """The id of what a method made, and the audit of it: the one that is there, if it has this model.
+    def _audited(
+        self, method: Method, ids: list[str], number: int, after: str | None
+    ) -> tuple[KeptModel, Audited | None]:
+        """What a method made, and the audit of it: the one that is there, if it has this model.
 
-        None where no audit can be made, as of a single sample.
+        One record is ranked. None where no audit can be made, or the project plans none.
         """
         config = self.project.config
         tune = 0 if method.exact else config.tune
         unlearned = self.workspace.unlearn(method, request=NewRequest(forget=ids, after=after), tune=tune)
         (kept,) = [kept for kept in self.workspace.kept() if kept.id == unlearned.id]
-        place = self.workspace.place(number).results
-        if place.exists():
-            try:
-                results = results_file.read(place)
-                if any(model.weights_sha256 == kept.manifest.weights_sha256 for model in results.models):
-                    return unlearned.id, results
-            except ObliviateError:
-                LOG.warning("the results of batch %d are damaged; its audit is made again", self.lease.batch)
-        settings = AuditSettings(margin=None if config.margin is None else config.margin / 100)
+        if not config.references:
+            return kept, None
+        audited = read_audit(self.workspace.place(number), kept.manifest.weights_sha256)
+        if audited is not None:
+            return kept, audited
+        evidence: dict[str, Any] = {
+            "references": config.references,
+            "retrained": config.retrained,
+            "request": number,
+            "settings": AuditSettings(margin=None if config.margin is None else config.margin / 100),
+            "workers": config.workers,
+        }
         try:
-            results = self.workspace.audit(
-                references=config.references, retrained=config.retrained, request=number, settings=settings,
-                workers=config.workers, report=ReportSettings(pictures=False),
-            )  # fmt: skip
+            if len(ids) == 1:
+                return kept, self.workspace.audit_record(**evidence)
+            return kept, self.workspace.audit(**evidence, report=ReportSettings(pictures=False))
         except AuditError:
             LOG.warning("batch %d cannot be audited: it has too few samples, or of too few kinds", self.lease.batch)
-            return unlearned.id, None
-        return unlearned.id, results
+            return kept, None
 
-    def _judged(self, kept: KeptModel, method: Method, verdict: str, number: int) -> Event:
+    def _judged(self, kept: KeptModel, method: Method, audited: Audited | None, number: int) -> Event:
         """The entry that says how a model was judged, which is made once."""
-        results = self.workspace.place(number).results
+        place = self.workspace.place(number)
         facts: dict[str, Any] = {
             "model": kept.id,
             "method": repr(method),
-            "verdict": verdict,
+            "verdict": verdict_on(kept.manifest.weights_sha256, audited),
             "weights_sha256": kept.manifest.weights_sha256,
-            "results_sha256": sha256_of(results) if results.exists() else None,
+            "results_sha256": None if audited is None else sha256_of(file_of(place, audited)),
             "code": code(self.workspace),
         }
         entered = self.project.ledger.of_batch(self.lease.batch, "judged")
@@ -259,7 +270,3 @@ class _Batch:
             self.project.ledger.note(self.lease, "judged", **facts)
             entered = self.project.ledger.of_batch(self.lease.batch, "judged")
         return next(event for event in entered if dict(event.facts) == facts)
-
-
-def _result_of(results: Results, weights_sha256: str) -> ModelResult:
-    return next(model for model in results.models if model.weights_sha256 == weights_sha256)

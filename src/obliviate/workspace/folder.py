@@ -58,18 +58,20 @@ class Workspace:
         portion: Portion = WHOLE,
         canaries: Canaries = NO_CANARIES,
         pseudonyms: Path | None = None,
+        adopted: str | None = None,
     ) -> Workspace:
         """Begin in `folder`, or go on there if it holds the same data, recipe and seed; the data may have moved since.
 
         A function makes the recipe for the data (`recipe_for`). `portion` draws a part of the data, `canaries` are
         planned before training to be tested exactly afterwards. `pseudonyms` is the file of a key, which is made if it
         is not there: ids and owners are written as keyed hashes by it, everywhere in the folder; OBLIVIATE_PSEUDONYMS
-        names it too.
+        names it too. Where the folder was begun with a model from elsewhere (`adopt`), `adopted` is the hash of its
+        weights.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
         pseudonyms = named_by_environment() if pseudonyms is None else pseudonyms
         key = None if pseudonyms is None else Key.create(pseudonyms)
-        origin = replace(cls._origin(source, recipe, seed, portion, canaries), key=key)
+        origin = replace(cls._origin(source, recipe, seed, portion, canaries), key=key, adopted=adopted)
         origin.write(folder)
         return cls(Contents(folder, origin, progress))
 

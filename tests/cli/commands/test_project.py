@@ -27,7 +27,7 @@ precision = "float32"
 [method]
 try = ["retrain"]
 [audit]
-references = 4
+references = 0
 retrained = 2
 workers = 0
 """

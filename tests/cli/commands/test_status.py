@@ -20,7 +20,7 @@ def test_the_status_tells_ids_that_requests_go_on_from_and_what_was_refused(cli:
     assert "Request 1: 2 samples (ids)" in out
     assert made in out
     assert "Refused: 1; the last " in out
-    assert "'image-2' of request 1, which are forgotten already" in out
+    assert "DataError: withheld, for it may name people" in out
     told = json.loads(cli("status", "--out", folder, "--json")[1])
     assert [model["id"] for model in told["requests"][0]["models"]] == [made]
     assert snapshot(folder) == before

@@ -231,12 +231,16 @@ def verify(
     *,
     weights: Annotated[Path | None, Parameter(help="The file of weights that it must be about.")] = None,
     key: Annotated[Path | None, Parameter(help="The public key (PEM) of whoever issued it.")] = None,
+    model_signature: Annotated[
+        Path | None, Parameter(help="A signature of the weights by OpenSSF Model Signing, to be checked too.")
+    ] = None,
+    model_key: Annotated[Path | None, Parameter(help="The public key (PEM) that belongs to that signature.")] = None,
     project: Folder = HERE,
     json_: Json = False,
 ) -> None:
     """Check a certificate, or the ledger, the model that serves and all certificates of a project."""
     if certificate is None:
-        if weights is not None or key is not None:
+        if any(path is not None for path in (weights, key, model_signature, model_key)):
             raise CertificateError("expected a certificate to check with --weights and --key, got none; name its file")
         from obliviate.project import Project
 
@@ -248,10 +252,17 @@ def verify(
         print_line(json.dumps(facts) if json_ else text)
         return
     from obliviate.certificate import verify as check
+    from obliviate.certificate.model_signature import verify_model
 
     if key is None:
         raise CertificateError("expected the public key of whoever issued it, got none; name it with --key")
+    if (model_signature is None) != (model_key is None) or (model_signature is not None and weights is None):
+        raise CertificateError(
+            "expected --model-signature with --model-key and --weights, got one without the others; name all three"
+        )
     checked = check(certificate, key=key, weights=weights)
+    if model_signature is not None and model_key is not None and weights is not None:
+        verify_model(weights, signature=model_signature, key=model_key)
     predicate = checked.predicate
     judgement = predicate["judgement"]
     facts = {
@@ -259,6 +270,7 @@ def verify(
         "verdict": judgement["verdict"],
         "exact": judgement["exact"],
         "weights": weights is not None,
+        "model_signature": model_signature is not None,
         "key": checked.key_id,
     }
     if json_:
@@ -268,6 +280,8 @@ def verify(
         f"verified: request {facts['request']}, {facts['verdict']}" + (", made by retraining" if facts["exact"] else "")
     )
     print_line(judgement["reason"])
+    if model_signature is not None:
+        print_line("the weights are those that the signature of the model is of")
     if weights is None:
         print_line("note: the weights were not looked at; name their file with --weights")
 

@@ -39,4 +39,5 @@ def print_status(folder: Mapping[str, Any]) -> None:
                 console.print(f"{name}: {request[name]}", markup=False, highlight=False, soft_wrap=True)
     if refused := [event for event in folder["events"] if event["event"] == "refused"]:
         console.print(f"\nRefused: {len(refused)}; the last {refused[-1]['time']}:", highlight=False)
-        console.print(refused[-1]["message"], markup=False, highlight=False, soft_wrap=True)
+        text = f"{refused[-1]['error']}: {refused[-1]['message']}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
