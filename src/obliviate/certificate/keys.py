@@ -4,6 +4,7 @@
 # securesystemslib.signer lists no exports, and documents these.
 from __future__ import annotations
 
+import importlib
 import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from obliviate._util.files import write_atomically
+from obliviate._util.imports import left_out
 from obliviate.errors import CertificateError
 
 if TYPE_CHECKING:
@@ -28,6 +30,17 @@ def _installed() -> None:
             f"expected the packages that certificates need, got none of {', '.join(missing)}; install them: "
             "pip install 'obliviate[sign]'"
         )
+
+
+def import_signers() -> None:
+    """Import what signs and verifies, without the clients of cloud services that it loads where they are installed.
+
+    They take longer than all else that the command line does to verify. For a process that does nothing else.
+    Raises CertificateError where the packages are missing.
+    """
+    _installed()
+    with left_out("azure", "boto3", "google.cloud", "hvac"):
+        importlib.import_module("securesystemslib.signer")
 
 
 def public_key(path: Path) -> SSlibKey:

@@ -239,6 +239,9 @@ def verify(
     json_: Json = False,
 ) -> None:
     """Check a certificate, or the ledger, the model that serves and all certificates of a project."""
+    from obliviate.certificate.keys import import_signers
+
+    import_signers()
     if certificate is None:
         if any(path is not None for path in (weights, key, model_signature, model_key)):
             raise CertificateError("expected a certificate to check with --weights and --key, got none; name its file")
