@@ -13,7 +13,8 @@ from torch.utils.data import Dataset, TensorDataset
 
 from obliviate.data.content import content_id
 from obliviate.data.loading import Batches
-from obliviate.data.samples import CHUNK, JoinedStore, Samples, TensorStore, original_id
+from obliviate.data.samples import Samples, original_id
+from obliviate.data.stores import CHUNK, JoinedStore, TensorStore
 from obliviate.errors import DataError
 
 
@@ -323,7 +324,7 @@ def test_moved_samples_are_those_from_before(data: st.DataObject):
     ids = data.draw(st.lists(st.sampled_from(joined.ids.tolist()), unique=True, min_size=1))
     selected = joined.select(ids)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("obliviate.data.samples._same", lambda *_: False)
+        patch.setattr("obliviate.data.stores._same", lambda *_: False)
         moved = selected.to(torch.device("cpu"))
     assert moved.store is not selected.store
     before, after = selected.everything(), moved.everything()
