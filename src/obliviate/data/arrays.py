@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import os
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,8 +25,8 @@ Convert: TypeAlias = Callable[[np.ndarray], Tensor]
 class ArrayStore:
     """Rows of an array, made into what a model receives as they are read; targets are held in memory.
 
-    Pages of a mapped file count as memory of the process while they are mapped, so that each reading lets go of them.
-    In another process the file is mapped again, and no row is sent there.
+    Rows of a mapped file are read from the file, which is faster than by its pages, and takes no memory; rows that lie
+    in pieces there come by the pages, which are let go of. In another process the file is opened again: no row is sent.
     """
 
     x: Shaped[np.ndarray, " n ..."]
@@ -34,12 +37,21 @@ class ArrayStore:
         return len(self.x)
 
     def shape(self) -> tuple[int, ...]:
-        return tuple(self.convert(self.x[:1]).shape[1:])
+        return tuple(self.convert(np.array(self.x[:1])).shape[1:])
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        x = self.convert(np.asarray(self.x[rows.numpy()]))
-        let_go(self.x)
-        return x, self.y[rows]
+        numbers = rows.numpy()
+        if self._source is not None:
+            x = self._source.read(numbers)
+        else:
+            x = np.asarray(self.x[numbers])
+            let_go(self.x)
+        return self.convert(x), self.y[rows]
+
+    @cached_property
+    def _source(self) -> RowFile | None:
+        where = _file_of(self.x)
+        return RowFile(where) if where is not None and where.rows_are_whole and hasattr(os, "pread") else None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _again, (_file_of(self.x) or self.x, self.y, self.convert)
@@ -98,10 +110,42 @@ class _File:
     dtype: np.dtype[Any]
     strides: tuple[int, ...]
 
+    @property
+    def row_bytes(self) -> int:
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def rows_are_whole(self) -> bool:
+        """Whether the numbers of a row lie one behind another."""
+        size = self.dtype.itemsize
+        for length, stride in zip(reversed(self.shape[1:]), reversed(self.strides[1:]), strict=True):
+            if length != 1 and stride != size:
+                return False
+            size *= length
+        return size > 0
+
     def mapped(self) -> np.ndarray:
         whole = np.memmap(self.path, dtype=np.uint8, mode="r")
         first = whole[self.start : self.start + self.dtype.itemsize].view(self.dtype)
         return np.lib.stride_tricks.as_strided(first, self.shape, self.strides, subok=True, writeable=False)
+
+
+class RowFile:
+    """Reads rows of an array from its file, which is closed when nobody needs it any more."""
+
+    def __init__(self, where: _File) -> None:
+        self._where = where
+        self._descriptor = os.open(where.path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, rows: Int[np.ndarray, " n"]) -> Shaped[np.ndarray, " n ..."]:
+        """Rows by their numbers; raises DataError where the file ends before one of them."""
+        where, size = self._where, self._where.row_bytes
+        starts = where.start + rows.astype(np.int64) * where.strides[0]
+        parts = [os.pread(self._descriptor, size, start) for start in starts.tolist()]
+        if any(len(part) != size for part in parts):
+            raise DataError(f"expected rows of {size:,} bytes in {where.path}, got an end before; restore the file")
+        return np.frombuffer(bytearray().join(parts), dtype=where.dtype).reshape(len(rows), *where.shape[1:])
 
 
 def _file_of(array: np.ndarray) -> _File | None:

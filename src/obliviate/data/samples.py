@@ -70,7 +70,7 @@ class Samples:
         x, y = _plain_tensor(x, what="inputs"), _plain_tensor(y, what="targets")
         if len(x) != len(y):
             raise DataError(f"expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets; align them")
-        return cls._of(TensorStore(widened(x), widened(y)), ids)
+        return cls.of_store(TensorStore(widened(x), widened(y)), ids)
 
     @classmethod
     def from_arrays(
@@ -96,7 +96,7 @@ class Samples:
         tensor(1.)
         """
         check_arrays(x, y)
-        return cls._of(
+        return cls.of_store(
             ArrayStore(x, floats(y) if y.dtype.kind == "f" else torch.from_numpy(y.astype(np.int64)), floats), ids
         )
 
@@ -152,25 +152,35 @@ class Samples:
         names = rows.column(ids) if isinstance(ids, str) else ids
         store = DatasetStore(rows, unchecked=not checked)
         if not checked:
-            samples = cls._named(store, as_ids(names or (), what="ids"))
+            samples = cls._named(store, as_ids(names or (), what="ids"), torch.arange(len(store)))
             store.take(torch.zeros(1, dtype=torch.long))  # whose refusals are better heard now
         elif not in_memory or len(store) == 0:
-            samples = cls._of(store, names, workers=workers)
+            samples = cls.of_store(store, names, workers=workers)
         else:
             read = chunks(store, torch.arange(len(store)), ahead_of(store, workers))
             x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in read), strict=True))
-            samples = cls._of(TensorStore(x, y), names)
+            samples = cls.of_store(TensorStore(x, y), names)
         if in_memory or names is None:
             remedy = ", or pass in_memory=False with ids"
             refuse_unsteady(store, samples.rows, what="a dataset that gives", remedy=remedy)
         return samples
 
     @classmethod
-    def _of(cls, store: Store, ids: Iterable[SampleId] | None, *, workers: int = 0) -> Samples:
-        """Name the rows of a store, which are looked at first, and read once where they are read from a dataset."""
-        if len(store) == 0:
+    def of_store(
+        cls,
+        store: Store,
+        ids: Iterable[SampleId] | None,
+        *,
+        rows: Int[Tensor, " n"] | None = None,
+        workers: int = 0,
+    ) -> Samples:
+        """Name the rows of a store, or these, after a look at them: what is read from a dataset is read only here.
+
+        Raises DataError as `from_tensors` does.
+        """
+        rows, facts = torch.arange(len(store)) if rows is None else rows, dict[str, Any]()
+        if len(rows) == 0:
             raise DataError("expected at least one sample, got none; check the folder, the filter or the arrays")
-        rows, facts = torch.arange(len(store)), dict[str, Any]()
         if isinstance(store, DatasetStore):
             facts = read_facts(store, rows, workers=workers)
         elif ids is None:
@@ -178,17 +188,16 @@ class Samples:
         elif _may_hold_nan(store):
             for _ in chunks(store, rows):
                 pass
-        samples = cls._named(
-            store, distinct(content_ids(facts["contents"])) if ids is None else as_ids(ids, what="ids")
-        )
+        names = distinct(content_ids(facts["contents"])) if ids is None else as_ids(ids, what="ids")
+        samples = cls._named(store, names, rows)
         samples.__dict__.update(facts)
         return samples
 
     @classmethod
-    def _named(cls, store: Store, names: Ids) -> Samples:
-        if len(names) != len(store):
-            raise DataError(f"expected one id per sample, got {len(names)} ids for {len(store)} samples; align them")
-        return cls(store, names, torch.arange(len(store)))
+    def _named(cls, store: Store, names: Ids, rows: Tensor) -> Samples:
+        if len(names) != len(rows):
+            raise DataError(f"expected one id per sample, got {len(names)} ids for {len(rows)} samples; align them")
+        return cls(store, names, rows)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -247,17 +256,16 @@ class Samples:
             return store.y[self.rows.to(store.y.device)].cpu()
         if isinstance(store, DatasetStore) and (labels := store.labels()) is not None:
             return labels[self.rows]
-        return torch.from_numpy(self._told("targets", lambda batch: batch.y.cpu().numpy()))
+        return self._told("targets", lambda batch: batch.y.cpu())
 
-    def _told(self, fact: str, tell: Callable[[Batch], np.ndarray]) -> np.ndarray:
+    def _told(self, fact: str, tell: Callable[[Batch], Any]) -> Any:
         """One of `FACTS`, from reading everything; a dataset that is read on demand tells them all at once."""
         if isinstance(self.store, DatasetStore):
             facts = read_facts(self.store, self.rows)
             value = facts.pop(fact)
             self.__dict__.update(facts)
             return value
-        parts = [tell(self.take(places)) for places in torch.arange(len(self)).split(CHUNK)]
-        return np.concatenate(parts)
+        return _joined([tell(self.take(places)) for places in torch.arange(len(self)).split(CHUNK)])
 
     def copies_of(self, others: Samples) -> Ids:
         """Return the ids of these samples whose input is that of one of the others, bit for bit.
@@ -362,9 +370,12 @@ class Samples:
         facts = [facts_of(part) for part in parts]
         for name in FACTS:
             if all(name in known for known in facts):
-                join = torch.cat if name == "targets" else np.concatenate
-                whole.__dict__[name] = join([known[name] for known in facts])
+                whole.__dict__[name] = _joined([known[name] for known in facts])
         return whole
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return torch.cat(list(parts)) if isinstance(parts[0], Tensor) else np.concatenate(parts)
 
 
 def facts_of(samples: Samples) -> dict[str, Any]:
