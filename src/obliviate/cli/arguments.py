@@ -78,7 +78,8 @@ class ComputeOptions:
     """What every command that computes may be told of the machine (`training.compute`)."""
 
     device: Annotated[
-        str | None, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps; the GPU where there is one if left out.")
+        str | None,
+        Parameter(help="Where to compute: cpu, cuda, cuda:1, mps; auto, or left out, the GPU where there is one."),
     ] = None
     precision: Annotated[
         Literal["auto", "bfloat16", "float32"],

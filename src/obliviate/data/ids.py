@@ -85,7 +85,8 @@ class Places:
     def of(self, names: Names) -> Int64[np.ndarray, " n"]:
         """The place of each name, −1 for names that are not there."""
         keys, found = _keys(names), np.full(len(names), -1, dtype=np.int64)
-        sought, at = np.arange(len(names)), np.searchsorted(self._keys, keys)
+        sought = np.argsort(keys)  # in whose order the sorted numbers are gone through once, and not at random
+        at = np.searchsorted(self._keys, keys[sought])
         while len(sought):
             within = at < len(self._keys)
             within[within] = self._keys[at[within]] == keys[sought[within]]
@@ -108,9 +109,9 @@ def common(names: Names, others: Shaped[np.ndarray, " _"]) -> Shaped[np.ndarray,
     return np.unique(few[places[places >= 0]])
 
 
-CHARACTERS: Final = np.random.default_rng(0).integers(2**63, size=4096, dtype=np.uint64) * 2 + 1
+CHARACTERS: Final = np.frombuffer(hashlib.shake_256(b"names").digest(8 * 4096), dtype="<u8").astype(np.uint64) | 1
 """What the character at each place of a name counts in its number; longer names use them again."""
-ROWS: Final = 2**16  # names whose numbers are made together
+ROWS: Final = 2**12  # names whose numbers are made together
 
 
 def _keys(names: Names) -> UInt64[np.ndarray, " n"]:

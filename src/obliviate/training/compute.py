@@ -17,7 +17,7 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 class Compute:
     """What the machine is asked for, by everything that is called inside `computing`.
 
-    `device` is where trainings and methods run ("cpu", "cuda", "cuda:1", "mps"), None the GPU where there is one.
+    `device` is where trainings and methods run ("cpu", "cuda", "cuda:1", "mps"), None or "auto" a GPU if there is one.
     `precision` is the number format of trainings whose recipe leaves it to the machine (`Recipe.precision` "auto"):
     "auto" is what the device is fast at, "bfloat16" or "float32" decide. `loader_workers` is the number of processes
     that read samples which are not held in memory; 0 reads in the process itself. `evaluation_batch` is how many
