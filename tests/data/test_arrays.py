@@ -167,7 +167,7 @@ def test_a_source_whose_inputs_stay_on_disk_is_that_which_is_held_in_memory(
             np.save(path / f"{name}.npy", array)
     else:
         path = tmp_path / "set.npz"
-        np.savez(path, **arrays)
+        np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
     held = load_data(path, train_size=20, holdout_size=5, seed=1)
     for module in (npz, npy):
         monkeypatch.setattr(module, "MAPPED", 1)
@@ -186,7 +186,7 @@ def test_a_source_whose_inputs_stay_on_disk_is_that_which_is_held_in_memory(
 
 def test_packed_inputs_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(npz, "MAPPED", 1)
-    np.savez_compressed(tmp_path / "set.npz", **source_arrays())
+    np.savez_compressed(tmp_path / "set.npz", **source_arrays())  # pyright: ignore[reportArgumentType]
     assert not isinstance(load_data(tmp_path / "set.npz").train.store, ArrayStore)
 
 
