@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import Dataset, Subset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from obliviate.data.content import content_id
 from obliviate.data.loading import Batches
@@ -553,9 +553,9 @@ def test_what_is_read_anyway_cannot_be_left_unchecked(options: Any):
         Samples.from_dataset(Pairs(*numbers(3)), checked=False, **options)
 
 
-def test_workers_read_a_dataset_the_first_time():
+def test_the_workers_of_a_loader_read_its_dataset_the_first_time():
     x, y = numbers(CHUNK + 3)
     names = [f"k{place}" for place in range(len(x))]
-    lazy = Samples.from_dataset(FromAnotherProcess(x, y), ids=names, in_memory=False, workers=1)
+    lazy = Samples.from_dataset(DataLoader(FromAnotherProcess(x, y), num_workers=1), ids=names, in_memory=False)
     assert lazy.inputs.tolist() == Samples.from_tensors(x + 1, y, ids=names).inputs.tolist()
-    assert Samples.from_dataset(Pairs(x, y), workers=1).sha256 == Samples.from_tensors(x, y).sha256
+    assert Samples.from_dataset(DataLoader(Pairs(x, y), num_workers=1)).sha256 == Samples.from_tensors(x, y).sha256

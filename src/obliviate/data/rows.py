@@ -114,6 +114,8 @@ class Rows(Dataset[Any]):
     prepare: Item = same
     read: bool = False
     """Whether these are what was read of an iterable."""
+    workers: int = 0
+    """Processes that read these the first time: those of the loader that they came from."""
 
     def __len__(self) -> int:
         return len(self.source) if self.places is None else len(self.places)
@@ -245,7 +247,8 @@ def _of_loader(loader: DataLoader[Any], reading: Reading) -> Rows:
             "the rows that the model was trained on, as in `torch.utils.data.Subset(dataset, rows)`"
         )
     plain = loader.collate_fn in (default_collate, default_convert)
-    rows = Rows(loader.dataset, same, places, same if plain else Collated(loader.collate_fn))
+    prepare = same if plain else Collated(loader.collate_fn)
+    rows = Rows(loader.dataset, same, places, prepare, workers=loader.num_workers)
     return _as_pairs(rows, reading)
 
 

@@ -111,7 +111,6 @@ class Samples:
         ids: Iterable[SampleId] | None = None,
         in_memory: bool = True,
         limit: int | None = None,
-        workers: int = 0,
         checked: bool = True,
     ) -> Samples:
         """Read a dataset into memory, once; or wrap it, to be read on demand, with `in_memory=False`.
@@ -125,10 +124,10 @@ class Samples:
         A dataset with random transforms is not read into memory, and its content names no sample: pass
         `in_memory=False` together with `ids` to train on it; references and audits ask for the same inputs each time.
 
-        Everything is read here once, by so many `workers` (processes), for what is asked of it later: hashes, targets,
-        and whether all numbers are finite. With `checked=False`, `in_memory=False` and `ids` it is not: each of these
-        is read when it is asked for, targets from the label column, or the dataset's `targets`, where it has such,
-        and NaN and Inf are refused in the batch in which they come.
+        Everything is read here once, by the workers of a loader if it has any, for what is asked of it later: hashes,
+        targets, and whether all numbers are finite. With `checked=False`, `in_memory=False` and `ids` it is not: each
+        of these is read when it is asked for, targets from the label column, or the dataset's `targets`, where it has
+        such, and NaN and Inf are refused in the batch in which they come.
 
         Raises DataError for rows that make no such pairs, of different shapes, or another when they are read again, for
         a loader that draws rows, an iterable without an end or to be read on demand, and as `from_tensors` does.
@@ -155,9 +154,9 @@ class Samples:
             samples = cls._named(store, as_ids(names or (), what="ids"), torch.arange(len(store)))
             store.take(torch.zeros(1, dtype=torch.long))  # whose refusals are better heard now
         elif not in_memory or len(store) == 0:
-            samples = cls.of_store(store, names, workers=workers)
+            samples = cls.of_store(store, names, workers=rows.workers)
         else:
-            read = chunks(store, torch.arange(len(store)), ahead_of(store, workers))
+            read = chunks(store, torch.arange(len(store)), ahead_of(store, rows.workers))
             x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in read), strict=True))
             samples = cls.of_store(TensorStore(x, y), names)
         if in_memory or names is None:
