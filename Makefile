@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SUDO   := $(shell test `id -u` = 0 || echo sudo)
 
-.PHONY: demo test test-slow test-lowest check docs release bench bench-audit clean
+.PHONY: demo test test-slow test-gpu test-lowest check docs release bench bench-audit clean
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
@@ -19,6 +19,10 @@ test: $(VENV)/.installed-dev
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow
+
+# The fast tests that go by the public functions, on the first CUDA device; refused where there is none.
+test-gpu: $(VENV)/.installed-dev
+	OBLIVIATE_TEST_GPU=1 $(BIN)/pytest tests/methods/test_contract.py tests/workflow tests/cli/commands/test_device.py
 
 # Some of the fast tests in a fresh environment with the lowest versions that pyproject.toml allows; needs uv.
 test-lowest:

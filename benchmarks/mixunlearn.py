@@ -32,8 +32,9 @@ from torch import nn
 from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.data import sources
-from obliviate.data.samples import Samples, TensorStore
+from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.data.stores import TensorStore
 from obliviate.experiment import Experiment
 from obliviate.methods import registry
 from obliviate.methods.base import Method

@@ -31,6 +31,11 @@ from postgres_support import postgres, server
 
 __all__ = ["postgres", "server"]
 
+if os.environ.get("OBLIVIATE_TEST_GPU") and not torch.cuda.is_available():
+    pytest.exit(
+        "expected a CUDA device for OBLIVIATE_TEST_GPU=1, got none; run `make test` on this machine", returncode=4
+    )
+
 torch.set_num_threads(1)
 # The same examples in every run, and no time limit that a busy machine could miss.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from obliviate.data.ids import as_ids, distinct, ids_sha256, shown
+from obliviate.data import ids
+from obliviate.data.ids import Places, as_ids, common, distinct, ids_sha256, shown
 from obliviate.errors import DataError
 
 
@@ -57,3 +58,32 @@ def test_a_nul_at_the_end_of_an_id_is_refused_as_an_array_would_drop_it():
 def test_the_hash_of_ids_is_that_of_the_set():
     assert ids_sha256(np.array(["b", "a"])) == ids_sha256(["a", "b"])
     assert len({ids_sha256(names) for names in (["a", "b"], ["ab"], ["a"], [], ['a", "b'])}) == 5
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.text("abé\U0001f600", max_size=4), max_size=12),
+    st.lists(st.text("abé\U0001f600", max_size=5), max_size=12),
+    st.booleans(),
+)
+def test_places_of_names_are_those_of_a_dictionary_even_where_their_numbers_are_one(
+    names: list[str], asked: list[str], one_number: bool
+):
+    with pytest.MonkeyPatch.context() as patch:
+        if one_number:
+            patch.setattr(ids, "CHARACTERS", np.zeros_like(ids.CHARACTERS))
+        unique = list(dict.fromkeys(names))
+        places = Places(np.array(unique, dtype=np.str_))
+        expected = [unique.index(name) if name in unique else -1 for name in asked]
+        assert places.of(np.array(asked, dtype=np.str_)).tolist() == expected
+        assert Places(np.array(names, dtype=np.str_)).repeated.tolist() == sorted(
+            {n for n in names if names.count(n) > 1}
+        )
+        both = common(np.array(names, dtype=np.str_), np.array(asked, dtype=np.str_))
+        assert both.tolist() == sorted(set(names) & set(asked))
+
+
+def test_names_of_a_hundred_thousand_samples_have_numbers_of_their_own():
+    names = np.char.add("img_", np.arange(100_000).astype(np.str_))
+    assert len(np.unique(ids._keys(names))) == len(names)
+    assert Places(names).of(names[::-7]).tolist() == list(range(99_999, -1, -7))

@@ -237,3 +237,49 @@ def test_random_transforms_are_found_through_fields_too() -> None:
     dataset = datasets.Dataset.from_list(FIELDS).with_transform(noisy)
     with pytest.raises(DataError, match="expected a dataset that gives the same item twice"):
         Samples.from_dataset(dataset, inputs="tokens", label="label")
+
+
+def test_labels_of_an_arrow_table_are_read_without_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[list[str]] = []
+    formatted = datasets.Dataset._getitem
+
+    def told(self: Any, key: Any, **options: Any) -> Any:
+        read.append(self.column_names)
+        return formatted(self, key, **options)
+
+    rows = [FIELDS[place % 6] | {"key": f"row-{place}"} for place in range(100)]
+    options: Any = {"inputs": ["tokens", "mask"], "label": "label", "ids": "key", "in_memory": False, "checked": False}
+    for table in (datasets.Dataset.from_list(rows), datasets.Dataset.from_list(rows).with_format("torch")):
+        samples = Samples.from_dataset(table, **options)
+        monkeypatch.setattr(datasets.Dataset, "_getitem", told)
+        assert samples.targets.tolist() == [row["label"] for row in rows]
+        assert samples.targets.dtype == torch.int64
+        monkeypatch.undo()
+        assert ["label"] in read
+        assert sum(names != ["label"] for names in read) <= 6  # rows that tell whether the column is theirs
+        read.clear()
+
+
+def test_a_column_that_a_transform_makes_other_labels_of_is_not_read_for_them() -> None:
+    def other(rows: Any) -> Any:
+        return rows | {"label": [1 - label for label in rows["label"]]}
+
+    table = datasets.Dataset.from_list(FIELDS).with_transform(other)
+    samples = Samples.from_dataset(
+        table, inputs="tokens", label="label", ids=[row["key"] for row in FIELDS], in_memory=False, checked=False
+    )
+    assert samples.targets.tolist() == [1 - row["label"] for row in FIELDS]
+
+
+def test_rows_of_a_batch_are_read_from_an_arrow_table_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = datasets.Dataset.from_list(FIELDS)
+    samples = Samples.from_dataset(table, inputs="tokens", label="label", ids="key", in_memory=False)
+    reads = []
+    formatted = datasets.Dataset._getitem
+    monkeypatch.setattr(
+        datasets.Dataset,
+        "_getitem",
+        lambda self, key, **options: (reads.append(key), formatted(self, key, **options))[1],
+    )
+    assert samples.take(torch.tensor([4, 1, 2])).y.tolist() == [1, 1, 0]
+    assert reads == [[4, 1, 2]]

@@ -9,11 +9,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset
 
 from obliviate.data.content import content_id
 from obliviate.data.loading import Batches
-from obliviate.data.samples import CHUNK, JoinedStore, Samples, TensorStore, original_id
+from obliviate.data.samples import Samples, original_id
+from obliviate.data.stores import CHUNK, JoinedStore, TensorStore
 from obliviate.errors import DataError
 
 
@@ -323,7 +324,7 @@ def test_moved_samples_are_those_from_before(data: st.DataObject):
     ids = data.draw(st.lists(st.sampled_from(joined.ids.tolist()), unique=True, min_size=1))
     selected = joined.select(ids)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("obliviate.data.samples._same", lambda *_: False)
+        patch.setattr("obliviate.data.stores._same", lambda *_: False)
         moved = selected.to(torch.device("cpu"))
     assert moved.store is not selected.store
     before, after = selected.everything(), moved.everything()
@@ -499,3 +500,62 @@ def test_inputs_of_any_float_have_ids_and_a_hash(dtype: torch.dtype):
     assert len(set(samples.ids.tolist())) == 4
     same = samples.sha256 == Samples.from_tensors(x.float(), y, ids=samples.ids).sha256
     assert same is (dtype is torch.bfloat16)  # which numpy does not know: it is held as float32
+
+
+class Listed(Pairs):
+    """A dataset that lists its targets, as those of torchvision do."""
+
+    def __init__(self, x: Tensor, y: Tensor, listed: Any) -> None:
+        super().__init__(x, y)
+        self.targets = listed
+
+
+def test_targets_are_read_without_inputs_where_a_dataset_lists_them():
+    x, y = numbers(50)
+    for dataset in (Listed(x, y, y.tolist()), Listed(x, y, y), Listed(x, y, y.numpy())):
+        for source, rows in ((dataset, range(50)), (Subset(dataset, range(20, 0, -1)), range(20, 0, -1))):
+            names = [f"k{row}" for row in rows]
+            samples = Samples.from_dataset(source, ids=names, in_memory=False, checked=False)
+            dataset.reads = 0
+            assert samples.select(names[3:9]).targets.tolist() == y[list(rows)[3:9]].tolist()
+            assert dataset.reads <= 6  # which tell whether the list is that of these rows
+
+
+@pytest.mark.parametrize("listed", ["shifted", "short", "words"])
+def test_a_list_that_is_not_of_the_targets_is_not_trusted(listed: str):
+    x, y = numbers(50)
+    values: Any = {"shifted": y + 1, "short": y[:-1], "words": ["a"] * 50}[listed]
+    samples = Samples.from_dataset(Listed(x, y, values), ids=map(str, range(50)), in_memory=False, checked=False)
+    assert samples.targets.equal(y)
+
+
+def test_an_unchecked_dataset_is_read_once_for_all_that_is_asked_of_it_and_refuses_nan_as_it_comes():
+    x, y = numbers(40)
+    dataset = Pairs(x, y)
+    samples = Samples.from_dataset(dataset, ids=map(str, range(40)), in_memory=False, checked=False)
+    assert dataset.reads <= 2
+    dataset.reads = 0
+    held = Samples.from_tensors(x, y, ids=samples.ids)
+    assert samples.sha256 == held.sha256
+    assert samples.inputs.tolist() == held.inputs.tolist()
+    assert samples.targets.equal(y)
+    assert samples.select(["4", "2"]).sha256 == held.select(["4", "2"]).sha256
+    assert dataset.reads == 40
+    x[31] = float("nan")
+    for workers in (0, 1):
+        with pytest.raises(DataError, match="expected finite values, got NaN or Inf in sample 31;"):
+            list(Batches(samples, 20, workers=workers))
+
+
+@pytest.mark.parametrize("options", [{"ids": None, "in_memory": False}, {"in_memory": True, "ids": list("abc")}])
+def test_what_is_read_anyway_cannot_be_left_unchecked(options: Any):
+    with pytest.raises(DataError, match="expected checked=False beside in_memory=False and ids, got it without;"):
+        Samples.from_dataset(Pairs(*numbers(3)), checked=False, **options)
+
+
+def test_the_workers_of_a_loader_read_its_dataset_the_first_time():
+    x, y = numbers(CHUNK + 3)
+    names = [f"k{place}" for place in range(len(x))]
+    lazy = Samples.from_dataset(DataLoader(FromAnotherProcess(x, y), num_workers=1), ids=names, in_memory=False)
+    assert lazy.inputs.tolist() == Samples.from_tensors(x + 1, y, ids=names).inputs.tolist()
+    assert Samples.from_dataset(DataLoader(Pairs(x, y), num_workers=1)).sha256 == Samples.from_tensors(x, y).sha256

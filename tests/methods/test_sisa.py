@@ -11,8 +11,9 @@ import pytest
 from torch import Tensor, nn
 
 from obliviate import workflow
-from obliviate.data.samples import Samples, Store
+from obliviate.data.samples import Samples
 from obliviate.data.split import Split
+from obliviate.data.stores import Store
 from obliviate.errors import CheckpointError, MethodError
 from obliviate.experiment import Experiment
 from obliviate.methods.retrain import Retrain

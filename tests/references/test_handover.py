@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from obliviate.data.samples import DatasetStore, Samples, TensorStore
+from obliviate.data.samples import Samples
+from obliviate.data.stores import DatasetStore, TensorStore
 from obliviate.errors import AuditError
 from obliviate.references.handover import portable, read_value, remove_samples, write_value
 from obliviate.references.jobs import JOB, Job

@@ -10,7 +10,8 @@ from scipy.special import log_softmax, logsumexp
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from obliviate.data.samples import CHUNK, Samples
+from obliviate.data.samples import Samples
+from obliviate.data.stores import CHUNK
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.task import Classification, InputSpace
 from obliviate.training.identity import describe_task

@@ -489,7 +489,7 @@ def test_samples_are_copied_to_the_device_once_for_all_epochs_and_give_the_same_
     before, here = run(recipe=noisy()), run(recipe=noisy())
     source = here.augmented(images)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("obliviate.data.samples._same", lambda *_: False)  # a move is from the processor to itself
+        patch.setattr("obliviate.data.stores._same", lambda *_: False)  # a move is from the processor to itself
         stores = {id(here.batches(source, 32, epoch).samples.store) for epoch in range(3)}
         paired = here.paired(source, source, 32, 0)
         stores |= {id(paired.forget.store), id(paired.retain.store)}

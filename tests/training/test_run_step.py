@@ -166,7 +166,7 @@ def test_samples_are_placed_once_and_what_is_derived_of_them_is_there(tiny: Samp
     run = Run(Classification(classes=3), recipe=tiny_recipe, device="cpu")
     split = Split.of(tiny, forget=tiny.ids[:10])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("obliviate.data.samples._same", lambda *_: False)  # a move is from the processor to itself
+        patch.setattr("obliviate.data.stores._same", lambda *_: False)  # a move is from the processor to itself
         placed = run.place(split)
         again = run.place(split)
     assert placed.holdout is None

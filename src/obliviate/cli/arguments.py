@@ -86,7 +86,8 @@ class ComputeOptions:
     """What every command that computes may be told of the machine (`training.compute`)."""
 
     device: Annotated[
-        str | None, Parameter(help="Where to compute: cpu, cuda, cuda:1, mps; the GPU where there is one if left out.")
+        str | None,
+        Parameter(help="Where to compute: cpu, cuda, cuda:1, mps; auto, or left out, the GPU where there is one."),
     ] = None
     precision: Annotated[
         Literal["auto", "bfloat16", "float32"],
@@ -98,6 +99,18 @@ class ComputeOptions:
     evaluation_batch: Annotated[
         int, Parameter(converter=written, help="Samples that a model is asked about at once where nothing is trained.")
     ] = 500
+    accumulate: Annotated[
+        int,
+        Parameter(
+            converter=written, help="Pieces in which each batch is computed, one after the other, for less memory."
+        ),
+    ] = 1
+    gradient_checkpointing: Annotated[
+        bool,
+        Parameter(
+            negative="", help="Keep nothing between the blocks of a model for the way back: less memory, slower."
+        ),
+    ] = False
 
     def used(self) -> AbstractContextManager[object]:
         """Compute with these inside; raises TrainingError for settings out of range and a device that is not there."""

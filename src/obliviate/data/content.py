@@ -7,11 +7,12 @@ from typing import Final
 
 import numpy as np
 import torch
-from jaxtyping import Shaped, UInt64
+from jaxtyping import Shaped, UInt8, UInt64
 from torch import Tensor
 
 from obliviate.types import SampleId
 
+CONTENT_BYTES: Final = 16
 HASH_LENGTH: Final = 16  # hexadecimal digits: 64 bits, so that a collision among 10⁶ samples has probability 3·10⁻⁸
 
 
@@ -22,12 +23,33 @@ def content_id(x: Tensor, y: Tensor) -> SampleId:
     >>> content_id(torch.zeros(1, 2, 2), torch.tensor(3))
     '937d971120484eed'
     """
-    digest = hashlib.sha256()
-    for part in (x, y):
-        array, kind = as_array(part)
-        digest.update(f"{kind}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:HASH_LENGTH]
+    return content_hashes(x[None], y[None])[0].tobytes().hex()[:HASH_LENGTH]
+
+
+def content_hashes(x: Shaped[Tensor, " n ..."], y: Shaped[Tensor, " n ..."]) -> UInt8[np.ndarray, "n 16"]:
+    """Hash each sample's content to 128 bits, of which the first half is its `content_id`.
+
+    >>> import torch
+    >>> content_hashes(torch.zeros(2, 1, 2, 2), torch.tensor([3, 3]))[1].tobytes().hex()[:16]
+    '937d971120484eed'
+    """
+    (inputs, input_kind), (targets, target_kind) = (as_array(part) for part in (x, y))
+    shared = hashlib.sha256(f"{input_kind}{inputs.shape[1:]}".encode())
+    between = f"{target_kind}{targets.shape[1:]}".encode()
+    hashes = bytearray()
+    for row, target in zip(_bytes(inputs), _bytes(targets), strict=True):
+        digest = shared.copy()
+        digest.update(row)
+        digest.update(between)
+        digest.update(target)
+        hashes += digest.digest()[:CONTENT_BYTES]
+    return np.frombuffer(bytes(hashes), dtype=np.uint8).reshape(len(inputs), CONTENT_BYTES)
+
+
+def content_ids(hashes: UInt8[np.ndarray, "n 16"]) -> list[SampleId]:
+    """The ids that `content_hashes` begin with, one a sample."""
+    whole, width = hashes[:, : HASH_LENGTH // 2].tobytes().hex(), HASH_LENGTH
+    return [whole[start : start + width] for start in range(0, len(whole), width)]
 
 
 def as_array(part: Tensor) -> tuple[Shaped[np.ndarray, ...], str]:
@@ -54,3 +76,8 @@ def input_hashes(x: Shaped[Tensor, " n ..."]) -> UInt64[np.ndarray, " n"]:
     array = x.detach().cpu().contiguous().flatten(1) if x.ndim > 1 else x.detach().cpu()[:, None]
     digests = [hashlib.blake2b(row, digest_size=8).digest() for row in array.view(torch.uint8).numpy()]
     return np.frombuffer(b"".join(digests), dtype=np.uint64)
+
+
+def _bytes(array: Shaped[np.ndarray, " n ..."]) -> Shaped[np.ndarray, "n size"]:
+    """The bytes of each row."""
+    return np.ascontiguousarray(array).reshape(len(array), -1).view(np.uint8).reshape(len(array), -1)

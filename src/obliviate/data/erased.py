@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Int, Shaped, UInt64
 from torch import Tensor
 
-from obliviate.data.samples import JoinedStore, Samples
+from obliviate.data.samples import Samples, facts_of
+from obliviate.data.stores import JoinedStore
 from obliviate.errors import DataError
 from obliviate.types import Ids
 
@@ -96,5 +97,5 @@ def readable(samples: Samples) -> Samples:
         return samples
     first, *others = store.stores[:-1]
     kept = Samples(JoinedStore((first, *others)) if others else first, samples.ids, samples.rows)
-    kept.__dict__.update({name: samples.__dict__[name] for name in ("inputs", "targets") if name in samples.__dict__})
+    kept.__dict__.update(facts_of(samples))
     return kept

@@ -6,15 +6,15 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from obliviate._util.seeds import derive
-from obliviate.data.samples import DatasetStore, JoinedStore, Samples, Store, TransformedStore
+from obliviate.data.ahead import ahead
+from obliviate.data.samples import Samples
 from obliviate.types import Batch
 
 LARGEST: Final = 2**25
@@ -111,47 +111,6 @@ def read(samples: Samples, chunks: list[Tensor], *, workers: int, seed: int) -> 
     Transforms are applied here, not in the workers, so that their random choices do not depend on the workers.
     """
     if workers:
-        store = _ahead(samples.store, [samples.rows[chunk] for chunk in chunks], workers, seed)
+        store = ahead(samples.store, [samples.rows[chunk] for chunk in chunks], workers, seed)
         samples = replace(samples, store=store)
     yield from map(samples.take, chunks)
-
-
-@dataclass(frozen=True, eq=False)
-class AheadStore:
-    """Rows of a dataset that other processes read, in the order in which they will be asked for."""
-
-    source: Store
-    batches: Iterator[Any]
-
-    def __len__(self) -> int:
-        return len(self.source)
-
-    def shape(self) -> tuple[int, ...]:
-        return self.source.shape()
-
-    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        x, y = next(self.batches)
-        assert len(x) == len(rows)
-        return x, y
-
-
-def _ahead(store: Store, requests: list[Tensor], workers: int, seed: int) -> Store:
-    """The same store, with its datasets read ahead for these requests."""
-    if isinstance(store, DatasetStore):
-        generator = torch.Generator().manual_seed(seed)
-        rows = [request.tolist() for request in requests]
-        loader: DataLoader[Any] = DataLoader(
-            store.dataset, batch_sampler=rows, num_workers=workers, generator=generator
-        )
-        return AheadStore(store, iter(loader))
-    if isinstance(store, TransformedStore):
-        return replace(store, store=_ahead(store.store, requests, workers, seed))
-    if isinstance(store, JoinedStore):
-        asked: list[list[Tensor]] = [[] for _ in store.stores]
-        for rows in requests:
-            for place, (_, _, numbers) in enumerate(store.parts(rows)):
-                if len(numbers):
-                    asked[place].append(numbers)
-        stores = enumerate(store.stores)
-        return JoinedStore(tuple(_ahead(part, asked[i], workers, derive(seed, i)) for i, part in stores))
-    return store

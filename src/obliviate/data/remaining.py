@@ -11,12 +11,12 @@ from typing import Any, Final
 import numpy as np
 import torch
 
-from obliviate.data.content import content_id
+from obliviate.data.content import content_ids
 from obliviate.data.erased import Erased
 from obliviate.data.features import Limits, Targets
 from obliviate.data.formats.base import Contents
 from obliviate.data.owners import NOBODY
-from obliviate.data.samples import CHUNK, Samples
+from obliviate.data.samples import Samples
 from obliviate.data.selection import PARTS
 from obliviate.data.sources import Data, read_source, samples_of
 from obliviate.data.tables import Fitting
@@ -64,7 +64,7 @@ class RowIndex:
         parts = {
             part: tuple(
                 Row(hide("id", str(name)), hide("content", content), hide("input", _text(key)))
-                for name, content, key in zip(samples.ids, _contents(samples), samples.inputs, strict=True)
+                for name, content, key in zip(samples.ids, content_ids(samples.contents), samples.inputs, strict=True)
             )
             for part in PARTS
             if (samples := getattr(data, part)) is not None
@@ -118,7 +118,7 @@ def load_remaining(source: str | Path, index: RowIndex, *, seed: int, sha256: st
     whole_x = torch.cat([samples.store.take(samples.rows)[0] for samples in parts.values()])
     whole_y = torch.cat([samples.targets for samples in parts.values()])
     names = [str(name) for samples in parts.values() for name in samples.ids]
-    hashes = [content for samples in parts.values() for content in _contents(samples)]
+    hashes = [content for samples in parts.values() for content in content_ids(samples.contents)]
     inputs = np.concatenate([samples.inputs for samples in parts.values()])
     places = _placed(
         index, [(hide("id", name), hide("content", content)) for name, content in zip(names, hashes, strict=True)]
@@ -212,15 +212,6 @@ def _owners(contents: Contents, parts: Mapping[str, Samples], kept: Mapping[str,
     nobody = {part: np.full(len(samples), NOBODY) for part, samples in parts.items()}
     whole = np.concatenate([np.asarray(columns.get(part, nobody[part])).astype(np.str_) for part in parts])
     return {part: whole[places] for part, places in kept.items() if part != "train"}
-
-
-def _contents(samples: Samples) -> list[str]:
-    """The hash of every input and target."""
-    hashes: list[str] = []
-    for places in torch.arange(len(samples)).split(CHUNK):
-        batch = samples.take(places)
-        hashes.extend(content_id(*pair) for pair in zip(batch.x.cpu(), batch.y.cpu(), strict=True))
-    return hashes
 
 
 def _text(key: np.uint64) -> str:

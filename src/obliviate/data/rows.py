@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Final, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import (
@@ -15,7 +16,9 @@ from torch.utils.data import (
     IterableDataset,
     RandomSampler,
     SequentialSampler,
+    Subset,
     SubsetRandomSampler,
+    TensorDataset,
     default_collate,
     default_convert,
 )
@@ -111,15 +114,45 @@ class Rows(Dataset[Any]):
     prepare: Item = same
     read: bool = False
     """Whether these are what was read of an iterable."""
+    workers: int = 0
+    """Processes that read these the first time: those of the loader that they came from."""
 
     def __len__(self) -> int:
         return len(self.source) if self.places is None else len(self.places)
 
     def __getitem__(self, place: int) -> Any:
-        pair = self.item(self.row(place))
-        if isinstance(pair, tuple) and any(isinstance(part, Tensor) and part.dtype == torch.bfloat16 for part in pair):
-            return tuple(map(widened, pair))
-        return pair
+        return _widened(self.item(self.row(place)))
+
+    def __getitems__(self, places: Sequence[int]) -> list[Any]:
+        """The pairs at several places, read together where the dataset can do so, as those of Arrow tables can."""
+        together = getattr(self.source, "__getitems__", None)
+        if together is None:
+            return [self[place] for place in places]
+        there = places if self.places is None else [self.places[place] for place in places]
+        return [_widened(self.item(self.prepare(row))) for row in together(list(there))]
+
+    def labels(self) -> Tensor | None:
+        """The target of each row, from a column of labels, or a dataset's own list: no input is read for it.
+
+        None where there is no such list, and where it says of some rows other than these do themselves.
+        """
+        if not len(self) or self.prepare is not same:
+            return None
+        name = self.item.label if isinstance(self.item, Fields) else None
+        if name is None and self.item is not same:
+            return None
+        listed = _listed(self.source, name)
+        if listed is None:
+            return None
+        if self.places is not None:
+            listed = listed[list(self.places)]
+        some = sorted({*range(min(4, len(self))), len(self) // 2, len(self) - 1})
+        with undisturbed():
+            read = default_collate([self[place][1] for place in some])
+        if not isinstance(read, Tensor) or len(listed) != len(self) or listed.shape[1:] != read.shape[1:]:
+            return None
+        labels = torch.from_numpy(np.ascontiguousarray(listed)).to(read.dtype)
+        return labels if labels[some].equal(read) else None
 
     def row(self, place: int) -> Any:
         """What the dataset itself holds at a place."""
@@ -130,6 +163,42 @@ class Rows(Dataset[Any]):
         if self.places is None and name in (getattr(self.source, "column_names", None) or ()):
             return list(map(str, self.source[name]))
         return [_name_in(self.row(place), name) for place in range(len(self))]
+
+
+def _widened(pair: Any) -> Any:
+    if isinstance(pair, tuple) and any(isinstance(part, Tensor) and part.dtype == torch.bfloat16 for part in pair):
+        return tuple(map(widened, pair))
+    return pair
+
+
+LISTS: Final = ("targets", "labels")  # what datasets of torchvision and others call the targets of all rows
+
+
+def _listed(source: Any, name: str | None) -> np.ndarray | None:
+    """The column of this name of an Arrow table, or without one the targets that a dataset of pairs lists; or None."""
+    if name is not None:
+        # A transform of the table's own may make other rows of it.
+        if not hasattr(source, "select_columns") or source.format["type"] == "custom":
+            return None
+        return _numbers(source.select_columns([name]).with_format("numpy")[:][name])
+    if isinstance(source, Subset):
+        whole = _listed(source.dataset, None)
+        return None if whole is None else whole[list(source.indices)]
+    if isinstance(source, TensorDataset) and len(source.tensors) == 2:
+        return _numbers(source.tensors[1].cpu())
+    found = (getattr(source, attribute, None) for attribute in LISTS)
+    return next((numbers for values in found if (numbers := _numbers(values)) is not None), None)
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    """A list of numbers as an array; None for anything else."""
+    if isinstance(values, list | tuple):
+        values = np.array(values) if all(isinstance(value, int | float) for value in values) else None
+    if isinstance(values, Tensor):
+        values = values.detach().cpu().numpy() if values.dtype != torch.bfloat16 else None
+    if isinstance(values, np.ndarray) and values.ndim and values.dtype.kind in "buif":
+        return values
+    return None
 
 
 def rows_of(source: Any, reading: Reading) -> Rows:
@@ -178,7 +247,8 @@ def _of_loader(loader: DataLoader[Any], reading: Reading) -> Rows:
             "the rows that the model was trained on, as in `torch.utils.data.Subset(dataset, rows)`"
         )
     plain = loader.collate_fn in (default_collate, default_convert)
-    rows = Rows(loader.dataset, same, places, same if plain else Collated(loader.collate_fn))
+    prepare = same if plain else Collated(loader.collate_fn)
+    rows = Rows(loader.dataset, same, places, prepare, workers=loader.num_workers)
     return _as_pairs(rows, reading)
 
 

@@ -19,7 +19,7 @@ from obliviate.data.lists import located, read_names
 from obliviate.data.lookup import Lookup, Unknown, check_unknown, look_up, spelling
 from obliviate.data.owners import NOBODY
 from obliviate.data.predicate import find, hint, matched, parse, plain
-from obliviate.data.samples import CHUNK, Samples
+from obliviate.data.samples import Samples
 from obliviate.errors import DataError
 from obliviate.types import Ids, SampleId
 
@@ -314,8 +314,8 @@ def _class_number(label: int | str, labels: Sequence[int], names: Sequence[str])
 
 
 def targets(train: Samples) -> Shaped[Tensor, " n ..."]:
-    """Read the targets of all samples, with some inputs at a time in memory."""
-    return torch.cat([train.take(places).y.cpu() for places in torch.arange(len(train)).split(CHUNK)])
+    """The targets of all samples, for which inputs are read only where nothing else tells them."""
+    return train.targets
 
 
 def with_value(name: str, column: np.ndarray, value: str) -> Shaped[np.ndarray, " n"]:

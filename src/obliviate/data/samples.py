@@ -3,135 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Final, Protocol, cast, runtime_checkable
+from typing import Any, Final
 
 import numpy as np
 import torch
-from jaxtyping import Int, Shaped, UInt64
+from jaxtyping import Int, Shaped, UInt8, UInt64
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
 
 from obliviate._util.randomness import undisturbed
-from obliviate.data.content import as_array, content_id, input_hashes
-from obliviate.data.ids import as_ids, distinct, shown
+from obliviate.data.ahead import ahead
+from obliviate.data.arrays import ArrayStore, check_arrays, floats
+from obliviate.data.content import content_hashes, content_ids, input_hashes
+from obliviate.data.ids import Places, as_ids, distinct, shown
 from obliviate.data.rows import Item, Reading, rows_of
+from obliviate.data.stores import (
+    CHUNK,
+    DatasetStore,
+    JoinedStore,
+    Store,
+    TensorStore,
+    TransformedStore,
+    chunks,
+    moved_store,
+    refuse_other_shapes,
+    refuse_unsteady,
+)
 from obliviate.errors import DataError
 from obliviate.types import Batch, Ids, SampleId, widened
 
 REPEAT: Final = "\x1f"  # between an id and the number of its repetition
-CHUNK = 1024  # rows that are hashed or checked together
-TRIED: Final = 8  # samples that are read twice
-REPEATS: Final = 16  # times that they are read again, all together: a transform that leaves half of them alone shows
-
-
-@runtime_checkable
-class Store(Protocol):
-    """Where rows come from."""
-
-    def __len__(self) -> int: ...
-
-    def shape(self) -> tuple[int, ...]:
-        """The shape of one input."""
-        ...
-
-    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        """Return inputs and targets of these rows, in this order."""
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class TensorStore:
-    """Rows in memory, batched by index on the device where they live."""
-
-    x: Shaped[Tensor, " n ..."]
-    y: Shaped[Tensor, " n ..."]
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.x.shape[1:])
-
-    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        rows = rows.to(self.x.device, non_blocking=True)  # does not wait for what the device still computes
-        return self.x[rows], self.y[rows]
-
-
-@dataclass(frozen=True, eq=False)
-class DatasetStore:
-    """Rows of a map-style `torch.utils.data.Dataset`, read when they are needed."""
-
-    dataset: Dataset[Any]
-
-    def __len__(self) -> int:
-        return len(cast(Sequence[Any], self.dataset))
-
-    @cached_property
-    def _shape(self) -> tuple[int, ...]:
-        return _shape_of(self)
-
-    def shape(self) -> tuple[int, ...]:
-        return self._shape
-
-    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        return _stacked([self.dataset[int(row)] for row in rows], rows)
-
-
-@dataclass(frozen=True, eq=False)
-class TransformedStore:
-    """Rows whose inputs are transformed as they are read, for example by a random augmentation."""
-
-    store: Store
-    transform: Callable[[Tensor], Tensor]
-
-    def __len__(self) -> int:
-        return len(self.store)
-
-    def shape(self) -> tuple[int, ...]:
-        return _shape_of(self)
-
-    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        x, y = self.store.take(rows)
-        return self.transform(x), y
-
-
-@dataclass(frozen=True, eq=False)
-class JoinedStore:
-    """The rows of several stores, one store after another."""
-
-    stores: tuple[Store, ...]
-
-    def __len__(self) -> int:
-        return sum(len(store) for store in self.stores)
-
-    def shape(self) -> tuple[int, ...]:
-        return self.stores[0].shape()
-
-    def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-        places, xs, ys = [], [], []
-        for store, positions, asked in self.parts(rows):
-            if len(positions):
-                x, y = store.take(asked)
-                places.append(positions)
-                xs.append(x)
-                ys.append(y)
-        _refuse_other_shapes(xs)
-        # Rows in memory may be on a device already, where those that are read on demand are not.
-        device = next((x.device for x in xs if x.device.type != "cpu"), xs[0].device)
-        order = torch.cat(places).argsort().to(device)
-        x, y = (torch.cat([part.to(device) for part in parts]) for parts in (xs, ys))
-        return x[order], y[order]
-
-    def parts(self, rows: Int[Tensor, " n"]) -> Iterator[tuple[Store, Tensor, Tensor]]:
-        """For each store: which of these rows, by their positions, are its own, and their numbers there."""
-        start = 0
-        for store in self.stores:
-            positions = ((rows >= start) & (rows < start + len(store))).nonzero().flatten()
-            yield store, positions, rows[positions] - start
-            start += len(store)
+FACTS: Final = ("inputs", "contents", "targets")  # that reading everything tells, and selections keep
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -166,7 +70,35 @@ class Samples:
         x, y = _plain_tensor(x, what="inputs"), _plain_tensor(y, what="targets")
         if len(x) != len(y):
             raise DataError(f"expected as many targets as inputs, got {len(x)} inputs and {len(y)} targets; align them")
-        return cls._of(TensorStore(widened(x), widened(y)), ids)
+        return cls.of_store(TensorStore(widened(x), widened(y)), ids)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        x: Shaped[np.ndarray, " n ..."],
+        y: Shaped[np.ndarray, " n ..."],
+        *,
+        ids: Iterable[SampleId] | None = None,
+    ) -> Samples:
+        """Take arrays as they are; those that are memory-mapped stay on disk and are read batch by batch.
+
+        Inputs that are bytes are read as pixels and scaled to [0, 1], other whole numbers as int64, floats as float32.
+        Targets are held in memory. Without `ids`, a sample's id is the hash of its content, for which everything is
+        read once, as it is to look for NaN and Inf among floats.
+
+        Raises DataError for what are no arrays of real numbers, for different lengths, NaN or Inf, or duplicate ids.
+
+        >>> import tempfile
+        >>> path = f"{tempfile.mkdtemp()}/x.npy"
+        >>> np.save(path, np.full((3, 1, 2, 2), 255, dtype=np.uint8))
+        >>> samples = Samples.from_arrays(np.load(path, mmap_mode="r"), np.array([0, 1, 1]), ids=["a", "b", "c"])
+        >>> samples.select(["c"]).everything().x.max()
+        tensor(1.)
+        """
+        check_arrays(x, y)
+        return cls.of_store(
+            ArrayStore(x, floats(y) if y.dtype.kind == "f" else torch.from_numpy(y.astype(np.int64)), floats), ids
+        )
 
     @classmethod
     def from_dataset(
@@ -179,6 +111,7 @@ class Samples:
         ids: Iterable[SampleId] | None = None,
         in_memory: bool = True,
         limit: int | None = None,
+        checked: bool = True,
     ) -> Samples:
         """Read a dataset into memory, once; or wrap it, to be read on demand, with `in_memory=False`.
 
@@ -190,6 +123,12 @@ class Samples:
 
         A dataset with random transforms is not read into memory, and its content names no sample: pass
         `in_memory=False` together with `ids` to train on it; references and audits ask for the same inputs each time.
+
+        Everything is read here once, by the workers of a loader if it has any, for what is asked of it later: hashes,
+        targets, and whether all numbers are finite. With `checked=False`, `in_memory=False` and `ids` it is not: each
+        of these is read when it is asked for, targets from the label column, or the dataset's `targets`, where it has
+        such, and NaN and Inf are refused in the batch in which they come.
+
         Raises DataError for rows that make no such pairs, of different shapes, or another when they are read again, for
         a loader that draws rows, an iterable without an end or to be read on demand, and as `from_tensors` does.
 
@@ -204,39 +143,60 @@ class Samples:
                 "expected a map-style dataset to read on demand, got an iterable, which is read once; leave out "
                 "in_memory=False"
             )
+        if not checked and (in_memory or ids is None):
+            raise DataError(
+                "expected checked=False beside in_memory=False and ids, got it without; everything is read for memory, "
+                "and for ids of the content"
+            )
         names = rows.column(ids) if isinstance(ids, str) else ids
-        store = DatasetStore(rows)
-        if not in_memory or len(store) == 0:
-            samples = cls._of(store, names)
+        store = DatasetStore(rows, unchecked=not checked)
+        if not checked:
+            samples = cls._named(store, as_ids(names or (), what="ids"), torch.arange(len(store)))
+            store.take(torch.zeros(1, dtype=torch.long))  # whose refusals are better heard now
+        elif not in_memory or len(store) == 0:
+            samples = cls.of_store(store, names, workers=rows.workers)
         else:
-            x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in _chunks(store)), strict=True))
-            samples = cls._of(TensorStore(x, y), names)
+            read = chunks(store, torch.arange(len(store)), ahead_of(store, rows.workers))
+            x, y = (torch.cat(part) for part in zip(*((x, y) for _, x, y in read), strict=True))
+            samples = cls.of_store(TensorStore(x, y), names)
         if in_memory or names is None:
             remedy = ", or pass in_memory=False with ids"
-            _refuse_unsteady(store, samples.rows, what="a dataset that gives", remedy=remedy)
+            refuse_unsteady(store, samples.rows, what="a dataset that gives", remedy=remedy)
         return samples
 
     @classmethod
-    def _of(cls, store: Store, ids: Iterable[SampleId] | None) -> Samples:
-        if len(store) == 0:
+    def of_store(
+        cls,
+        store: Store,
+        ids: Iterable[SampleId] | None,
+        *,
+        rows: Int[Tensor, " n"] | None = None,
+        workers: int = 0,
+    ) -> Samples:
+        """Name the rows of a store, or these, after a look at them: what is read from a dataset is read only here.
+
+        Raises DataError as `from_tensors` does.
+        """
+        rows, facts = torch.arange(len(store)) if rows is None else rows, dict[str, Any]()
+        if len(rows) == 0:
             raise DataError("expected at least one sample, got none; check the folder, the filter or the arrays")
-        hashes: list[SampleId] = []
-        read, targets = list[np.ndarray](), list[Tensor]()
-        for first, x, y in _chunks(store):
-            _refuse_not_finite(x, first)
-            _refuse_not_finite(y, first)
-            if ids is None:
-                hashes.extend(content_id(*pair) for pair in zip(x.cpu(), y.cpu(), strict=True))
-            if not isinstance(store, TensorStore):  # which is not to be read again for what it has told
-                read.append(input_hashes(x))
-                targets.append(y.cpu())
-        names = distinct(hashes) if ids is None else as_ids(ids, what="ids")
-        if len(names) != len(store):
-            raise DataError(f"expected one id per sample, got {len(names)} ids for {len(store)} samples; align them")
-        samples = cls(store, names, torch.arange(len(store)))
-        if read:
-            samples.__dict__.update(inputs=np.concatenate(read), targets=torch.cat(targets))
+        if isinstance(store, DatasetStore):
+            facts = read_facts(store, rows, workers=workers)
+        elif ids is None:
+            facts["contents"] = np.concatenate([content_hashes(x, y) for _, x, y in chunks(store, rows)])
+        elif _may_hold_nan(store):
+            for _ in chunks(store, rows):
+                pass
+        names = distinct(content_ids(facts["contents"])) if ids is None else as_ids(ids, what="ids")
+        samples = cls._named(store, names, rows)
+        samples.__dict__.update(facts)
         return samples
+
+    @classmethod
+    def _named(cls, store: Store, names: Ids, rows: Tensor) -> Samples:
+        if len(names) != len(rows):
+            raise DataError(f"expected one id per sample, got {len(names)} ids for {len(rows)} samples; align them")
+        return cls(store, names, rows)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -262,28 +222,25 @@ class Samples:
         return x[:1].nbytes
 
     @cached_property
-    def _place(self) -> dict[SampleId, int]:
-        return {str(name): place for place, name in enumerate(self.ids)}
+    def _places(self) -> Places:
+        return Places(self.ids)
 
     @cached_property
     def sha256(self) -> str:
         """The hash of ids and content, in order."""
-        digest = hashlib.sha256()
-        digest.update("\n".join(self.ids.tolist()).encode())
-        for chunk in torch.arange(len(self)).split(CHUNK):
-            batch = self.take(chunk)
-            for part in (batch.x, batch.y):
-                array, kind = as_array(part)
-                digest.update(f"{kind}{array.shape[1:]}".encode())
-                digest.update(array.tobytes())
+        digest = hashlib.sha256("\n".join(self.ids.tolist()).encode())
+        digest.update(self.contents.tobytes())
         return digest.hexdigest()
+
+    @cached_property
+    def contents(self) -> UInt8[np.ndarray, "n 16"]:
+        """The hash of each input with its target (`content.content_hashes`)."""
+        return self._told("contents", lambda batch: content_hashes(batch.x, batch.y))
 
     @cached_property
     def inputs(self) -> UInt64[np.ndarray, " n"]:
         """The hash of each input, bit for bit and whatever its label: samples that share one are copies."""
-        chunks = torch.arange(len(self)).split(CHUNK)
-        parts = [input_hashes(self.take(places).x) for places in chunks]
-        return np.concatenate(parts) if parts else np.array([], dtype=np.uint64)
+        return self._told("inputs", lambda batch: input_hashes(batch.x))
 
     @cached_property
     def targets(self) -> Shaped[Tensor, " n ..."]:
@@ -293,7 +250,21 @@ class Samples:
         >>> Samples.from_tensors(torch.zeros(2, 3), torch.tensor([1, 0]), ids=["a", "b"]).targets
         tensor([1, 0])
         """
-        return torch.cat([self.take(places).y.cpu() for places in torch.arange(len(self)).split(CHUNK)])
+        store = self.store
+        if isinstance(store, TensorStore | ArrayStore):
+            return store.y[self.rows.to(store.y.device)].cpu()
+        if isinstance(store, DatasetStore) and (labels := store.labels()) is not None:
+            return labels[self.rows]
+        return self._told("targets", lambda batch: batch.y.cpu())
+
+    def _told(self, fact: str, tell: Callable[[Batch], Any]) -> Any:
+        """One of `FACTS`, from reading everything; a dataset that is read on demand tells them all at once."""
+        if isinstance(self.store, DatasetStore):
+            facts = read_facts(self.store, self.rows)
+            value = facts.pop(fact)
+            self.__dict__.update(facts)
+            return value
+        return _joined([tell(self.take(places)) for places in torch.arange(len(self)).split(CHUNK)])
 
     def copies_of(self, others: Samples) -> Ids:
         """Return the ids of these samples whose input is that of one of the others, bit for bit.
@@ -312,18 +283,18 @@ class Samples:
         Some are read again, without seeding in between; random states are left as they were.
         """
         if not isinstance(self.store, TensorStore):
-            _refuse_unsteady(self.store, self.rows, what=f"{what} whose dataset gives")
+            refuse_unsteady(self.store, self.rows, what=f"{what} whose dataset gives")
 
     def places(self, ids: Iterable[SampleId] | Ids) -> Int[Tensor, " n"]:
         """Find where these ids stand; raises DataError for unknown or duplicate ids."""
         names = as_ids(ids, what="ids")
-        unknown = [name for name in names if name not in self._place]
-        if unknown:
+        places = self._places.of(names)
+        if len(unknown := names[places < 0]):
             raise DataError(
                 f"expected ids of these {len(self)} samples, got {shown(unknown)}; "
                 "list the known ones with `samples.ids`"
             )
-        return torch.tensor([self._place[name] for name in names], dtype=torch.long)
+        return torch.from_numpy(places)
 
     def take(self, places: Int[Tensor, " n"]) -> Batch:
         """Return the samples that stand at these places."""
@@ -350,10 +321,8 @@ class Samples:
 
     def _at(self, places: Int[Tensor, " n"]) -> Samples:
         chosen = Samples(self.store, self.ids[places.numpy()], self.rows[places])
-        if "inputs" in self.__dict__:  # hashing reads everything: once is enough
-            chosen.__dict__["inputs"] = self.inputs[places.numpy()]
-        if "targets" in self.__dict__:
-            chosen.__dict__["targets"] = self.targets[places]
+        for name, fact in facts_of(self).items():  # reading everything once is enough
+            chosen.__dict__[name] = fact[places] if isinstance(fact, Tensor) else fact[places.numpy()]
         return chosen
 
     def to(self, device: torch.device) -> Samples:
@@ -361,11 +330,11 @@ class Samples:
 
         Samples that are read through a transform, or joined, are moved too: the transform is then applied there.
         """
-        store, rows = _moved(self.store, self.rows, device)
+        store, rows = moved_store(self.store, self.rows, device)
         if store is self.store:
             return self
         moved = Samples(store, self.ids, rows)
-        moved.__dict__.update({name: self.__dict__[name] for name in ("inputs", "targets") if name in self.__dict__})
+        moved.__dict__.update(facts_of(self))
         return moved
 
     def transformed(self, transform: Callable[[Tensor], Tensor] | None) -> Samples:
@@ -388,14 +357,39 @@ class Samples:
         ids = as_ids(np.concatenate([part.ids for part in parts]), what="ids of the joined samples")
         if all(isinstance(part.store, TensorStore) for part in parts):
             batches = [part.everything() for part in parts]
-            _refuse_other_shapes([batch.x for batch in batches])
+            refuse_other_shapes([batch.x for batch in batches])
             store = TensorStore(torch.cat([batch.x for batch in batches]), torch.cat([batch.y for batch in batches]))
-            return Samples(store, ids, torch.arange(len(ids)))
-        stores, rows, start = tuple(part.store for part in parts), [], 0
-        for part in parts:
-            rows.append(part.rows + start)
-            start += len(part.store)
-        return Samples(JoinedStore(stores), ids, torch.cat(rows))
+            whole = Samples(store, ids, torch.arange(len(ids)))
+        else:
+            stores, rows, start = tuple(part.store for part in parts), [], 0
+            for part in parts:
+                rows.append(part.rows + start)
+                start += len(part.store)
+            whole = Samples(JoinedStore(stores), ids, torch.cat(rows))
+        facts = [facts_of(part) for part in parts]
+        for name in FACTS:
+            if all(name in known for known in facts):
+                whole.__dict__[name] = _joined([known[name] for known in facts])
+        return whole
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    return torch.cat(list(parts)) if isinstance(parts[0], Tensor) else np.concatenate(parts)
+
+
+def facts_of(samples: Samples) -> dict[str, Any]:
+    """What reading these samples has told already, of `FACTS`."""
+    return {name: samples.__dict__[name] for name in FACTS if name in samples.__dict__}
+
+
+def read_facts(store: DatasetStore, rows: Int[Tensor, " n"], *, workers: int = 0) -> dict[str, Any]:
+    """Read rows once, by so many processes, and tell all `FACTS` of them; raises DataError as `stores.chunks` does."""
+    inputs, contents, targets = list[np.ndarray](), list[np.ndarray](), list[Tensor]()
+    for _, x, y in chunks(store, rows, ahead_of(store, workers, rows)):
+        inputs.append(input_hashes(x))
+        contents.append(content_hashes(x, y))
+        targets.append(y.cpu())
+    return dict(zip(FACTS, (np.concatenate(inputs), np.concatenate(contents), torch.cat(targets)), strict=True))
 
 
 def original_id(name: SampleId) -> SampleId:
@@ -407,108 +401,21 @@ def original_id(name: SampleId) -> SampleId:
     return str(name).partition(REPEAT)[0]
 
 
-def _shape_of(store: Store) -> tuple[int, ...]:
-    """The shape of the first input; random states are left as they were."""
+def ahead_of(
+    store: DatasetStore, workers: int, rows: Int[Tensor, " n"] | None = None
+) -> Callable[[Tensor], tuple[Tensor, Tensor]] | None:
+    """What reads the chunks of these rows, or of all, in other processes; None where there are to be none."""
+    if not workers:
+        return None
+    rows = torch.arange(len(store)) if rows is None else rows
     with undisturbed():
-        return tuple(store.take(torch.zeros(1, dtype=torch.long))[0].shape[1:])
+        return ahead(store, list(rows.split(CHUNK)), workers, seed=0).take
 
 
-def _moved(store: Store, rows: Int[Tensor, " n"], device: torch.device) -> tuple[Store, Int[Tensor, " n"]]:
-    """A store whose rows in memory, of those asked for, are on a device, and where these stand in it.
-
-    The store itself comes back where nothing has to move.
-    """
+def _may_hold_nan(store: Store) -> bool:
     if isinstance(store, TensorStore):
-        if _same(store.x.device, device):
-            return store, rows
-        x, y = store.take(rows)
-        return TensorStore(x.to(device), y.to(device)), torch.arange(len(rows))
-    if isinstance(store, TransformedStore):
-        inner, rows = _moved(store.store, rows, device)
-        return (store if inner is store.store else replace(store, store=inner)), rows
-    if isinstance(store, JoinedStore):
-        stores, places, start = list[Store](), rows.clone(), 0
-        for part, positions, asked in store.parts(rows):
-            moved, numbers = _moved(part, asked, device)
-            stores.append(moved)
-            places[positions] = numbers + start
-            start += len(moved)
-        same = all(moved is part for moved, part in zip(stores, store.stores, strict=True))
-        return (store, rows) if same else (JoinedStore(tuple(stores)), places)
-    return store, rows
-
-
-def _same(device: torch.device, wanted: torch.device) -> bool:
-    """Whether tensors on this device are where they are wanted: on any device of a kind if no number is asked for."""
-    return device.type == wanted.type and wanted.index in {None, device.index}
-
-
-def _stacked(items: list[Any], rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
-    """Stack pairs (input, target) into two tensors; raises DataError for items that do not stack."""
-    problem = ""
-    if odd := [item for item in items if not isinstance(item, tuple | list) or len(item) != 2]:
-        problem = f"{type(odd[0]).__name__} items" + (f" of length {len(odd[0])}" if isinstance(odd[0], tuple) else "")
-    else:
-        try:
-            x, y = default_collate(items)
-        except (RuntimeError, TypeError, ValueError) as error:
-            shapes = [tuple(np.shape(item[0])) for item in items]
-            for row, shape in zip(rows.tolist(), shapes, strict=True):
-                if shape != shapes[0]:
-                    raise _other_shape(shape, shapes[0], row) from error
-            problem = f"{type(items[0]).__name__} items that do not ({error})"
-        else:
-            if isinstance(x, Tensor) and isinstance(y, Tensor):
-                return x, y
-            problem = f"{type(items[0]).__name__} items of {type(x).__name__} and {type(y).__name__}"
-    raise DataError(
-        f"expected pairs (input, target) that stack into tensors, got {problem}; "
-        "return two tensors, arrays or numbers of one shape from the dataset"
-    )
-
-
-def _chunks(store: Store) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Read everything, some rows at a time, with the number of the first; all must be of one shape."""
-    shape: tuple[int, ...] | None = None
-    for rows in torch.arange(len(store)).split(CHUNK):
-        x, y = store.take(rows)
-        shape = tuple(x.shape[1:]) if shape is None else shape
-        if x.shape[1:] != shape:
-            raise _other_shape(tuple(x.shape[1:]), shape, int(rows[0]))
-        yield int(rows[0]), x, y
-
-
-def _refuse_unsteady(store: Store, rows: Int[Tensor, " n"], *, what: str, remedy: str = "") -> None:
-    """Refuse rows of which some are others when they are read again; raises DataError."""
-    some = rows[torch.linspace(0, len(rows) - 1, min(TRIED, len(rows))).long()]
-    with undisturbed():
-        first = store.take(some)
-        for _ in range(REPEATS // len(some)):
-            for tensor, again in zip(first, store.take(some), strict=True):
-                if (place := _differing(tensor, again)) is not None:
-                    raise DataError(
-                        f"expected {what} the same item twice, got another sample {int(some[place])} the second time; "
-                        f"leave out random transforms (augmentation belongs to the recipe){remedy}"
-                    )
-
-
-def _differing(reading: Shaped[Tensor, " n ..."], other: Shaped[Tensor, ...]) -> int | None:
-    """The first place at which two readings differ; NaN is equal to NaN."""
-    if reading.shape != other.shape:
-        return 0
-    differ = (reading != other) & ~(reading.isnan() & other.isnan())
-    places = differ.reshape(len(reading), -1).any(1).nonzero()
-    return int(places[0]) if len(places) else None
-
-
-def _other_shape(got: tuple[int, ...], before: tuple[int, ...], row: int) -> DataError:
-    return DataError(f"expected samples of one shape, got {got} in sample {row} and {before} before it; resize them")
-
-
-def _refuse_other_shapes(parts: list[Tensor]) -> None:
-    shapes = list(dict.fromkeys(tuple(part.shape[1:]) for part in parts))
-    if len(shapes) > 1:
-        raise DataError(f"expected samples of one shape, got {shapes[0]} and {shapes[1]}; resize them")
+        return store.x.is_floating_point() or store.y.is_floating_point()
+    return not isinstance(store, ArrayStore) or store.x.dtype.kind == "f" or store.y.is_floating_point()
 
 
 def _plain_tensor(values: Any, *, what: str) -> Tensor:
@@ -523,10 +430,3 @@ def _plain_tensor(values: Any, *, what: str) -> Tensor:
     if values.ndim == 0:
         raise DataError(f"expected {what} in rows, one a sample, got a single number; give one for each sample")
     return values.detach()
-
-
-def _refuse_not_finite(values: Tensor, first: int) -> None:
-    if values.is_floating_point() and not bool(torch.isfinite(values).all()):
-        bad = (~torch.isfinite(values)).flatten(1).any(1) if values.ndim > 1 else ~torch.isfinite(values)
-        row = first + int(bad.nonzero()[0])
-        raise DataError(f"expected finite values, got NaN or Inf in sample {row}; clean the data or drop the sample")

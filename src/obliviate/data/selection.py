@@ -11,8 +11,10 @@ import numpy as np
 from jaxtyping import Int, Shaped
 
 from obliviate._util.seeds import derive
+from obliviate.data.arrays import is_mapped, let_go
 from obliviate.data.formats.base import Arrays
 from obliviate.data.owners import draw_note, groups, inseparable
+from obliviate.data.stores import CHUNK
 from obliviate.errors import DataError
 from obliviate.types import Ids
 
@@ -22,9 +24,13 @@ AXES: Final = ("x", "y", "ids", "owner")
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The arrays of the samples to use, the columns of those to train on, and notes on what was left out."""
+    """The arrays of the samples to use, the columns of those to train on, and notes on what was left out.
+
+    Inputs that are mapped, and their targets, are whole: `rows` says which of each part are used.
+    """
 
     arrays: Arrays
+    rows: Mapping[str, Int[np.ndarray, " _"]]
     metadata: Mapping[Any, np.ndarray]
     notes: tuple[str, ...]
 
@@ -77,11 +83,12 @@ def select(
             seen = np.concatenate([seen, content])
     chosen: Arrays = {}
     for part, places in rows.items():
-        for name in (f"{part}_{axis}" for axis in AXES):
-            if (array := arrays.get(name)) is not None:
-                chosen[name] = array if len(places) == len(array) else array[places]
+        whole = AXES[:2] if is_mapped(arrays[f"{part}_x"]) else ()
+        for axis in AXES:
+            if (array := arrays.get(name := f"{part}_{axis}")) is not None:
+                chosen[name] = array if axis in whole or len(places) == len(array) else array[places]
     columns = {name: column[rows["train"]] for name, column in (metadata or {}).items()}
-    return Selection(chosen, columns, tuple(notes))
+    return Selection(chosen, rows, columns, tuple(notes))
 
 
 def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
@@ -91,8 +98,13 @@ def hashes(x: Shaped[np.ndarray, " n ..."]) -> Ids:
     >>> bool(first == copy), bool(first == second)
     (True, False)
     """
-    whole = x if x.dtype == np.uint8 else x.astype(np.float32)  # exact for tokens too: their numbers are below 2²⁴
-    return np.array([hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole], dtype=np.str_)
+    digests: list[str] = []
+    for start in range(0, len(x), CHUNK):
+        part = x[start : start + CHUNK]
+        whole = part if x.dtype == np.uint8 else part.astype(np.float32)  # exact for tokens too: they are below 2²⁴
+        digests.extend(hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in whole)
+        let_go(x)
+    return np.array(digests, dtype=np.str_)
 
 
 def _held_out(

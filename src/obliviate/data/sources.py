@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Final
@@ -16,6 +17,7 @@ from jaxtyping import Int, Shaped
 from torch import Tensor
 
 from obliviate.data import builtin, formats
+from obliviate.data.arrays import ArrayStore, is_mapped, let_go
 from obliviate.data.describe import described
 from obliviate.data.erased import Erased
 from obliviate.data.features import Features, Limits, Targets
@@ -29,6 +31,7 @@ from obliviate.data.rules import Among, owner, with_value
 from obliviate.data.samples import Samples
 from obliviate.data.scales import check_scales
 from obliviate.data.selection import PARTS, select
+from obliviate.data.stores import CHUNK
 from obliviate.data.tables import Fitting
 from obliviate.data.vocabulary import Vocabulary
 from obliviate.errors import DataError
@@ -265,7 +268,7 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
     parts: dict[str, Samples] = {}
     for part in PARTS:
         if f"{part}_x" in chosen.arrays:
-            parts[part] = samples_of(contents, chosen.arrays, part)
+            parts[part] = samples_of(contents, chosen.arrays, part, chosen.rows[part])
     digest = hashlib.sha256("".join(parts[part].sha256 for part in PARTS if part in parts).encode())
     return Data(
         name,
@@ -289,16 +292,20 @@ def _data(name: str, contents: Contents, train_size: int | None, holdout_size: i
     )
 
 
-def samples_of(contents: Contents, arrays: Arrays, part: str) -> Samples:
-    """The samples of one part of these arrays, as a model receives them."""
+def samples_of(contents: Contents, arrays: Arrays, part: str, rows: Int[np.ndarray, " _"] | None = None) -> Samples:
+    """The samples of one part of these arrays, as a model receives them; of inputs that are mapped those in `rows`."""
     x, y, ids = arrays[f"{part}_x"], arrays[f"{part}_y"], arrays.get(f"{part}_ids")
-    return Samples.from_tensors(
-        torch.from_numpy(x.astype(np.int64))
-        if contents.vocabulary is not None
-        else pixels(x, sequences=contents.sequences),
-        torch.from_numpy(y.astype(TARGETS[contents.kind])),
-        ids=None if ids is None else ids.astype(np.str_),
-    )
+    convert = tokens if contents.vocabulary is not None else partial(pixels, sequences=contents.sequences)
+    targets, names = torch.from_numpy(y.astype(TARGETS[contents.kind])), None if ids is None else ids.astype(np.str_)
+    if not is_mapped(x):
+        return Samples.from_tensors(convert(x), targets, ids=names)
+    places = None if rows is None else torch.from_numpy(rows)
+    return Samples.of_store(ArrayStore(x, targets, convert), names, rows=places)
+
+
+def tokens(array: Shaped[np.ndarray, " n ..."]) -> Shaped[Tensor, " n ..."]:
+    """Turn whole numbers into int64, as models take tokens."""
+    return torch.from_numpy(array.astype(np.int64))
 
 
 def _range(contents: Contents) -> tuple[Limits | None, list[str]]:
@@ -310,8 +317,12 @@ def _range(contents: Contents) -> tuple[Limits | None, list[str]]:
     x = contents.arrays["train_x"]
     if x.dtype in {np.dtype(np.uint8), np.dtype(bool)}:
         return (0.0, 1.0), []
-    finite = np.isfinite(x)
-    low, high = (float(end(x, where=finite, initial=of)) for end, of in ((np.min, 0.0), (np.max, 1.0)))
+    low, high = 0.0, 1.0
+    for start in range(0, len(x), CHUNK):
+        some = x[start : start + CHUNK]
+        finite = np.isfinite(some)
+        low, high = (float(end(some, where=finite, initial=of)) for end, of in ((np.min, low), (np.max, high)))
+        let_go(x)
     if (low, high) == (0.0, 1.0):
         return (0.0, 1.0), []
     # As the model receives them, and as they are compared with.

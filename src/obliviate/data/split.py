@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from obliviate.data.erased import erased_ids
-from obliviate.data.ids import as_ids, naturally_alike, shown
+from obliviate.data.ids import as_ids, common, naturally_alike, shown
 from obliviate.data.rules import Among, Forget, choose
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError
@@ -41,7 +41,7 @@ class Split:
     def __post_init__(self) -> None:
         if self.retain is not None:
             refuse_other_shape(self.retain, self.forget, what="retain set")
-            if len(shared := np.intersect1d(self.forget.ids, self.retain.ids)):
+            if len(shared := common(self.forget.ids, self.retain.ids)):
                 raise DataError(
                     f"expected a retain set without the samples to forget, got {shown(shared)} in both; use `Split.of`"
                 )
@@ -133,7 +133,7 @@ def refuse_other_shape(samples: Samples, others: Samples, *, what: str) -> None:
 
 def refuse_shared(holdout: Samples | None, train: Samples) -> None:
     """Refuse holdout samples that were trained on; raises DataError."""
-    if holdout is not None and len(shared := np.intersect1d(holdout.ids, train.ids)):
+    if holdout is not None and len(shared := common(holdout.ids, train.ids)):
         raise DataError(
             f"expected a holdout set that was never trained on, got {shown(shared)} of the training set; "
             "use samples that the model has not seen"

@@ -18,7 +18,8 @@ from jaxtyping import UInt64
 
 from obliviate._util.files import check_sha256, sha256_of, write_atomically
 from obliviate.data.content import as_array, input_hashes
-from obliviate.data.samples import JoinedStore, Samples, Store, TensorStore, TransformedStore
+from obliviate.data.samples import Samples
+from obliviate.data.stores import JoinedStore, Store, TensorStore, TransformedStore
 from obliviate.errors import AuditError, DataError
 
 SAMPLES: Final = r"samples-[0-9a-f]{16}\.pt"

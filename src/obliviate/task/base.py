@@ -13,7 +13,8 @@ from torch.nn.parameter import is_lazy
 
 from obliviate._util.modes import evaluating
 from obliviate._util.randomness import undisturbed
-from obliviate.data.samples import CHUNK, Samples
+from obliviate.data.samples import Samples
+from obliviate.data.stores import CHUNK
 from obliviate.errors import DataError, MethodError, RecipeError
 from obliviate.models.answers import ask, number_format, suited, tensor_of
 from obliviate.task.space import InputSpace

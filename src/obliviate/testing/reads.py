@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from obliviate.data.samples import Samples, Store
+from obliviate.data.samples import Samples
+from obliviate.data.stores import Store
 
 
 class _RecordingStore:

@@ -10,6 +10,7 @@ from typing import Any
 
 from obliviate.errors import TrainingError
 
+PARALLEL = (None, "ddp", "fsdp")
 PRECISIONS = ("auto", "bfloat16", "float32")
 
 
@@ -17,12 +18,17 @@ PRECISIONS = ("auto", "bfloat16", "float32")
 class Compute:
     """What the machine is asked for, by everything that is called inside `computing`.
 
-    `device` is where trainings and methods run ("cpu", "cuda", "cuda:1", "mps"), None the GPU where there is one.
+    `device` is where trainings and methods run ("cpu", "cuda", "cuda:1", "mps"), None or "auto" a GPU if there is one.
     `precision` is the number format of trainings whose recipe leaves it to the machine (`Recipe.precision` "auto"):
     "auto" is what the device is fast at, "bfloat16" or "float32" decide. `loader_workers` is the number of processes
     that read samples which are not held in memory; 0 reads in the process itself. `evaluation_batch` is how many
     samples a model is asked about at once where nothing is trained: fewer need less memory, and may change the last
     bits of what it answers.
+
+    `parallel` divides one model among the processes that `torchrun` has started: "ddp", of which each holds all of it,
+    or "fsdp", of which each holds a part. `accumulate` is in how many pieces each of them computes its part of a batch,
+    one after the other, for less memory. `gradient_checkpointing` keeps nothing between the blocks of a model for the
+    way back. Weights are then those of one process and whole batches up to rounding (docs/howto/one-large-model.md).
 
     None of it is part of what a model, a pool or a request is called by: it says where they are made.
 
@@ -33,11 +39,18 @@ class Compute:
     precision: str = "auto"
     loader_workers: int = 0
     evaluation_batch: int = 500
+    parallel: str | None = None
+    accumulate: int = 1
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
             raise TrainingError(f"expected a precision of {', '.join(PRECISIONS)}, got {self.precision!r}; use 'auto'")
-        for name, least in (("loader_workers", 0), ("evaluation_batch", 1)):
+        if self.parallel not in PARALLEL:
+            raise TrainingError(
+                f"expected parallel of 'ddp' or 'fsdp', got {self.parallel!r}; leave it out for one process"
+            )
+        for name, least in (("loader_workers", 0), ("evaluation_batch", 1), ("accumulate", 1)):
             if (value := getattr(self, name)) < least:
                 raise TrainingError(f"expected {name} of {least} or more, got {value}; correct it")
 
@@ -67,8 +80,8 @@ def computing(**settings: Any) -> Iterator[Compute]:
     Raises TrainingError for settings out of range.
 
     >>> with computing(device="cpu", evaluation_batch=100) as outer, computing(loader_workers=2) as inner:
-    ...     inner
-    Compute(device='cpu', precision='auto', loader_workers=2, evaluation_batch=100)
+    ...     inner.device, inner.loader_workers, inner.evaluation_batch
+    ('cpu', 2, 100)
     """
     with replace(Compute.current(), **settings).used() as compute:
         yield compute

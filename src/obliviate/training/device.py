@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import torch
 from torch import nn
 
 from obliviate.errors import TrainingError
 from obliviate.training.compute import Compute
+
+KINDS: Final = ("cpu", "cuda", "mps")
 
 
 def best() -> torch.device:
@@ -15,7 +19,7 @@ def best() -> torch.device:
 
 
 def chosen(name: torch.device | str | None = None) -> torch.device:
-    """Return the device of this name, that of `training.compute` without one, and the best where none is asked for.
+    """Return the device of this name, that of `training.compute` without one, and the best for none and for "auto".
 
     Raises TrainingError for a device that is not there.
 
@@ -23,12 +27,14 @@ def chosen(name: torch.device | str | None = None) -> torch.device:
     device(type='cpu')
     """
     name = name or Compute.current().device
-    if name is None or isinstance(name, torch.device):
-        return name or best()
+    if name is None or name == "auto":
+        return best()
+    if isinstance(name, torch.device) and name.type not in KINDS:
+        return name  # of a backend that torch has and this package has no list of
     devices = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
     devices += ["mps"] if torch.backends.mps.is_available() else []
-    if name not in devices and not (name == "cuda" and "cuda:0" in devices):
-        raise TrainingError(f"expected a device of {', '.join(devices)}, got {name!r}; name one that is there")
+    if str(name) not in devices and not (str(name) == "cuda" and "cuda:0" in devices):
+        raise TrainingError(f"expected a device of {', '.join(devices)}, got {str(name)!r}; name one that is there")
     return torch.device(name)
 
 

@@ -35,6 +35,7 @@ from obliviate.training import optimizers, own, schedules, shards
 from obliviate.training.compute import Compute
 from obliviate.training.determinism import repeatable
 from obliviate.training.device import chosen
+from obliviate.training.division import Division, alike, check_alone, check_divisible, recomputing, whole
 from obliviate.training.form import Form, prepared, released
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
@@ -157,7 +158,10 @@ class Run:
         self.seed = seed
         self.recipe = recipe
         compute = Compute.current()
-        self.device = chosen(device)
+        self.division = Division.current()
+        if folder is not None:
+            check_alone(folder)
+        self.device = self.division.place(chosen(device))
         named = precision or (recipe.precision if recipe else "auto")
         self.precision = Precision.choose(compute.precision if named == "auto" else named, self.device)
         self.folder = folder
@@ -169,6 +173,8 @@ class Run:
         self.teachers = teachers
         self.notes: dict[str, float] = {}
         self._on_device: WeakKeyDictionary[Samples, Samples] = WeakKeyDictionary()
+        self._plain: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
+        self._recomputes = compute.gradient_checkpointing
         self._stage: tuple[str, int, int] = ("", 0, 1)
         self._began = self._saved = time.monotonic()
         self._before = 0.0
@@ -262,7 +268,18 @@ class Run:
 
         `flags` includes which weights train.
         """
-        return form.restored(released(model), flags=flags)
+        return form.restored(released(self.whole(model)), flags=flags)
+
+    def whole(self, model: nn.Module) -> nn.Module:
+        """Return a model of which this process holds a part as a plain one, and any other as it is."""
+        plain = self._plain.get(model)
+        return model if plain is None else whole(model, plain)
+
+    def _divided(self, model: nn.Module) -> nn.Module:
+        """The same model, of which this process goes on to hold a part where that is asked for."""
+        if (plain := self.division.shard(model)) is not None:
+            self._plain[model] = plain
+        return model
 
     def finished(self, model: nn.Module) -> nn.Module:
         """Return a model that `train` has trained as the recipe builds it, in evaluation mode, on this run's device."""
@@ -320,7 +337,7 @@ class Run:
                 f"expected a model with trainable weights, got {type(model).__name__} with none; let those train that "
                 "may change, with `model.requires_grad_(True)`"
             )
-        return optimizers.make(model, steps, learning_rate=learning_rate)
+        return optimizers.make(self._divided(model), steps, learning_rate=learning_rate)
 
     def scale(self, model: nn.Module, samples: Samples) -> Scale:
         """Say what relative settings are multiples and shares of: the recipe, or what a search on the model finds.
@@ -432,11 +449,21 @@ class Run:
     ) -> Tensor:
         """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
         mask, gradient_scale = update.mask, update.gradient_scale
+        if self.division.sharded:
+            held = dict(model.named_parameters())
+            mask, gradient_scale = (
+                None if given is None else {name: alike(values, held[name]) for name, values in given.items()}
+                for given in (mask, gradient_scale)
+            )
         optimizer.zero_grad(set_to_none=True)
         values = [
-            self._descend(model, parts, loss, size / sum(sizes)) for parts, size in zip(group, sizes, strict=True)
+            self._descend(model, piece, loss, size / sum(sizes) * weight)
+            for parts, size in zip(group, sizes, strict=True)
+            for piece, weight in self.division.of(parts)
         ]
         parameters = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+        value = values[0] if len(values) == 1 else torch.stack(values).sum()
+        value = self.division.add_up([parameter for _, parameter in parameters], value)
         for name, parameter in parameters:
             if gradient_scale is not None and name in gradient_scale and parameter.grad is not None:
                 parameter.grad.mul_(gradient_scale[name])
@@ -453,14 +480,14 @@ class Run:
             with torch.no_grad():
                 for name, parameter in parameters:
                     parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
-        return values[0] if len(values) == 1 else torch.stack(values).sum()
+        return value
 
     def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
         """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
-        with differentiable(model):
+        with differentiable(model), recomputing(model, self._recomputes):
             with self.precision.autocast():
                 value = loss(model, *parts)
-            if weight < 1:
+            if weight != 1:
                 value = weight * value
             if not value.requires_grad:
                 raise RecipeError(
@@ -499,6 +526,8 @@ class Run:
         Raises RecipeError when a shard would be empty, or when checkpoints are asked of a recipe without shards.
         """
         recipe = self.recipe
+        if self.division.divides:
+            self._check_division(samples)
         if recipe is not None and recipe.sharded:
             return shards.train(self, samples, checkpoints=checkpoints, begun=begun)
         if checkpoints is not None:
@@ -520,6 +549,23 @@ class Run:
         self.train_stage("train", model, samples, recipe.epochs)
         return model.eval()
 
+    def _check_division(self, samples: Samples) -> None:
+        """Refuse trainings that cannot be divided; raises RecipeError and TrainingError."""
+        recipe = self.recipe
+        if recipe is not None and (recipe.sharded or recipe.train is not None):
+            got = "shards or slices" if recipe.sharded else "a training function"
+            raise RecipeError(
+                f"expected one training by the engine, to divide its batches, got {got}; leave out parallel= and "
+                "accumulate="
+            )
+        self.check_divisible(self.fresh_model(), samples)
+
+    def check_divisible(self, model: nn.Module, samples: Samples) -> None:
+        """Refuse, where batches are divided, a model and a loss that this changes; raises as `training.division`."""
+        if self.division.divides:
+            first = samples.take(torch.arange(1))
+            check_divisible(model, weighted=self.task.weights(first.y) is not None)
+
     def train_stage(self, name: str, model: nn.Module, samples: Samples, epochs: int, *, first: int = 0) -> None:
         """Train for some epochs by the recipe, with an optimiser and a schedule of their own, from batch order `first`.
 
@@ -531,7 +577,7 @@ class Run:
         if not epochs:
             return
         source = self.augmented(samples)
-        optimizer = recipe.make_optimizer(model)
+        optimizer = recipe.make_optimizer(self._divided(model))
         steps = epochs * len(self.batches(source, recipe.batch_size, 0))
         scheduler = self.schedule(recipe.factor, optimizer, steps=steps)
         for epoch in self.epochs(name, epochs, model=model, optimizer=optimizer, scheduler=scheduler):

@@ -24,6 +24,7 @@ from obliviate.references.pool import SHADOWS, ReferencePool, load_pool, train_p
 from obliviate.references.shadows import ShadowPool, make_shadows
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Task
+from obliviate.training.division import check_alone
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.scale import Scale
@@ -64,6 +65,7 @@ def train_references(
     >>> len(pool), pool.included.sum(0).tolist() == [2] * 160  # each sample is in half of them
     (4, True)
     """
+    check_alone(Path(folder))
     recipe, task, seed = experiment.recipe, experiment.task, experiment.seed
     recipe.check_trainable()
     experiment.train.check_steady(what="training samples")

@@ -18,6 +18,7 @@ from obliviate.data.split import Split, refuse_copies
 from obliviate.errors import MethodError, TrainingError
 from obliviate.methods import check_task
 from obliviate.methods.base import Method, check_needs, settle
+from obliviate.methods.divided import check_division
 from obliviate.methods.retrain import Retrain
 from obliviate.models.admission import check_trainable
 from obliviate.references.pool import ReferencePool
@@ -116,6 +117,8 @@ def unlearn(
     )
     with run.untimed():
         check_request(method, split, run)
+        check_division(method, run.division)
+        run.check_divisible(model, split.known)
         task.check_model(model, split.known)
         if not method.exact:
             check_trainable(model)

@@ -27,6 +27,7 @@ from obliviate.results.record import RecordAudit
 from obliviate.results.schema import Results
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.division import check_alone
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, silent
 from obliviate.workflow import TrainedModel
@@ -69,6 +70,7 @@ class Workspace:
         weights.
         Raises WorkspaceError where the folder cannot be written to or holds something else.
         """
+        check_alone(folder)
         pseudonyms = named_by_environment() if pseudonyms is None else pseudonyms
         key = None if pseudonyms is None else Key.create(pseudonyms)
         origin = replace(cls._origin(source, recipe, seed, portion, canaries), key=key, adopted=adopted)
@@ -92,6 +94,7 @@ class Workspace:
         Everything else is as in `create`. Nothing is written before the weights fit the model and the model the data.
         Raises CheckpointError for weights that do not.
         """
+        check_alone(folder)
         origin = cls._origin(source, recipe, seed, portion, NO_CANARIES)
         adopted = workflow.adopt(weights, origin.experiment)
         origin = replace(origin, adopted=weights_sha256(adopted.model))
@@ -121,6 +124,7 @@ class Workspace:
         `pseudonyms` is the file of the key, for a folder that was begun with one, unless OBLIVIATE_PSEUDONYMS names it.
         With `trust`, a model that is a function of somebody's own, named in the folder, is imported (`Origin.read`).
         """
+        check_alone(folder)
         return cls(Contents(folder, Origin.read(folder, trust=trust, pseudonyms=pseudonyms), progress))
 
     @property

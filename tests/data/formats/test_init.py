@@ -8,6 +8,7 @@ from obliviate.errors import DataError
 SIGNS = {
     "described data": "data.toml",
     "npz": "data.npz",
+    "npy": "train_x.npy",
     "idx": "train-images-idx3-ubyte.gz",
     "CIFAR python batches": "data_batch_1",
     "CIFAR binary batches": "data_batch_1.bin",

@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from obliviate import testing, workflow
 from obliviate._util.seeds import derive
-from obliviate.data.samples import Samples, TensorStore
+from obliviate.data.samples import Samples
 from obliviate.data.sources import Data
 from obliviate.data.split import Split
+from obliviate.data.stores import TensorStore
 from obliviate.errors import MethodError
 from obliviate.experiment import Experiment
 from obliviate.methods.base import settle

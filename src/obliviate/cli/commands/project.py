@@ -122,10 +122,10 @@ def work(
 
     if once and forever:
         raise ProjectError("expected --once or --forever, got both; leave out one")
-    opened = Project.open(project)
-    if retry:
-        opened.ledger.retry()
     with compute.used(), progress(quiet=json_) as show_progress:
+        opened = Project.open(project)
+        if retry:
+            opened.ledger.retry()
         batches = run(opened, most=1 if once else None, forever=forever, progress=show_progress)
     status = opened.status(most=0)
     if json_:

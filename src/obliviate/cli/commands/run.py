@@ -40,8 +40,8 @@ def run(
     from obliviate.plans import Plan, outline, run_plan
     from obliviate.references.executors.by_name import opened
 
-    asked = Plan.read(plan, trust=trust)
     with compute.used():
+        asked = Plan.read(plan, trust=trust)
         if dry_run:
             planned = outline(asked, folder=out)
             if json_:

@@ -14,6 +14,7 @@ from obliviate.data.formats.idx import IDX
 from obliviate.data.formats.lone_table import LONE_TABLE
 from obliviate.data.formats.mosaic import MOSAIC
 from obliviate.data.formats.newsgroups import NEWSGROUPS
+from obliviate.data.formats.npy import NPY
 from obliviate.data.formats.npz import NPZ
 from obliviate.data.formats.plain_text import PLAIN_TEXT
 from obliviate.data.formats.svhn import SVHN
@@ -21,7 +22,7 @@ from obliviate.data.formats.texts import SMS
 from obliviate.errors import DataError
 
 FORMATS: Final[tuple[Format, ...]] = (
-    *(DESCRIBED, NPZ, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER),
+    *(DESCRIBED, NPZ, NPY, IDX, CIFAR_PYTHON, CIFAR_BINARY, MOSAIC, SVHN, FOLDER),
     *(ADULT, NEWSGROUPS, SMS, PLAIN_TEXT),
 )
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import struct
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Literal
 
 import numpy as np
 from jaxtyping import Shaped
@@ -19,6 +21,8 @@ from obliviate.errors import DataError
 LAYOUTS: Final = ("channels first", "channels last", "images")
 CHANNELS: Final = (1, 3, 4)  # that images usually have
 LONGER: Final = 4  # times as long as they are wide are sequences, and no images
+MAPPED: Final = 2**26  # bytes of inputs from which on they stay on disk
+LENGTHS_AT: Final = 26  # bytes into the header of a member of a zip archive
 INPUTS: Final = ("train_x", "test_x", "holdout_x")
 TARGETS: Final = ("train_y", "test_y", "holdout_y")
 HEADERS: Final[dict[tuple[int, int], Callable[[Any], Any]]] = {
@@ -33,7 +37,11 @@ def read(path: Path) -> Contents:
     `layout` (a text of `LAYOUTS`) says what the axes of inputs are, where their sizes do not, and `input_range` in what
     range these lie: two numbers, or two rows of one a channel.
     """
-    arrays = read_archive(path, what=path.name)
+    return contents_of(read_archive(path, what=path.name), path)
+
+
+def contents_of(arrays: Arrays, path: Path) -> Contents:
+    """What arrays of these names say, as `read` does of those in a file; raises DataError for what does not fit."""
     owners, layout, limits = (arrays.pop(name, None) for name in ("train_owner", "layout", "input_range"))
     arrays, notes, sequences = laid_out(arrays, None if layout is None else str(layout))
     arrays, targets = labelled(arrays)
@@ -168,13 +176,16 @@ def _by(shape: tuple[int, ...]) -> str:
 
 
 def read_archive(path: Path, *, what: str) -> Arrays:
-    """Read the arrays of the file that a message calls `what`."""
+    """Read the arrays of the file that a message calls `what`; inputs that are large and not packed stay there.
+
+    These are mapped, and what is read of them is not checked against the archive's sums.
+    """
     try:
         with path.open("rb") as file:
-            _check_sizes(file)
+            starts = _check_sizes(file)
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
-                return dict(archive)
+                return {name: _mapped(path, starts[name]) if name in starts else archive[name] for name in archive}
     except DataError:
         raise
     # Whatever the modules that unpack and read headers raise of damaged bytes, tokenize's and lzma's errors among them.
@@ -184,12 +195,26 @@ def read_archive(path: Path, *, what: str) -> Arrays:
         ) from error
 
 
-def _check_sizes(file: BinaryIO) -> None:
+@dataclass(frozen=True)
+class Stored:
+    """Where an array stands in an archive."""
+
+    start: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    order: Literal["C", "F"]
+
+
+def _mapped(path: Path, stored: Stored) -> np.ndarray:
+    return np.memmap(path, stored.dtype, "r", stored.start, stored.shape, stored.order)
+
+
+def _check_sizes(file: BinaryIO) -> dict[str, Stored]:
     """Refuse arrays that are larger than their member of the archive, or than memory, before any room is made for them.
 
-    Raises ValueError.
+    Return where those inputs stand that are to be mapped, which take no memory. Raises ValueError.
     """
-    total = 0
+    total, starts = 0, dict[str, Stored]()
     with zipfile.ZipFile(file) as archive:
         for member in archive.infolist():
             if not member.filename.endswith(".npy"):
@@ -198,13 +223,26 @@ def _check_sizes(file: BinaryIO) -> None:
                 version = np.lib.format.read_magic(stream)
                 if version not in HEADERS:
                     raise ValueError(f"{member.filename} of the unknown format {version}")
-                shape, _, dtype = HEADERS[version](stream)
+                shape, fortran, dtype = HEADERS[version](stream)
+                header = stream.tell()
             size = math.prod(shape) * dtype.itemsize
-            total += size
-            if size > member.file_size:
+            if size > member.file_size - header:
                 raise ValueError(f"{member.filename} of shape {shape}, which its {member.file_size:,} bytes cannot be")
+            name = member.filename.removesuffix(".npy")
+            if size >= MAPPED and name in INPUTS and member.compress_type == zipfile.ZIP_STORED and not dtype.hasobject:
+                starts[name] = Stored(_content_start(file, member) + header, shape, dtype, "F" if fortran else "C")
+                continue
+            total += size
             if total > memory():
                 raise ValueError(f"{total:,} bytes up to {member.filename}, more than the machine's memory")
+    return starts
+
+
+def _content_start(file: BinaryIO, member: zipfile.ZipInfo) -> int:
+    """Where the content of a member of an archive begins: behind its own header, whose length stands in it."""
+    file.seek(member.header_offset + LENGTHS_AT)
+    name, extra = struct.unpack("<HH", file.read(4))
+    return member.header_offset + LENGTHS_AT + 4 + name + extra
 
 
 NPZ = Format(
