@@ -237,7 +237,11 @@ def outlook(forget: int, unseen: int, margin: float | None = None) -> str:
     if finest <= allowed:
         return ""
     wanted = samples_for(allowed, unseen)
-    remedy = "no number of forget samples would do" if wanted is None else f"about {wanted:,} forget samples would do"
+    remedy = (
+        "beside so few unseen samples no number of forget samples would do, so keep more samples out of training"
+        if wanted is None
+        else f"about {wanted:,} forget samples would do"
+    )
     return (
         f"an audit of {forget:,} forget and {unseen:,} unseen samples resolves about {100 * finest:.0f} points of AUC, "
         f"and can acquit nobody at a margin of {100 * allowed:g}: {remedy}"
