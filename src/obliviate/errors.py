@@ -53,6 +53,10 @@ class LedgerError(ObliviateError, RuntimeError):
     """A ledger of requests is damaged or foreign, cannot be written to, or is asked for what it does not hold."""
 
 
+class UnavailableError(LedgerError):
+    """The database of a ledger cannot be reached, or has no room, just now; the ledger is as it was."""
+
+
 class KeyTakenError(LedgerError):
     """A request has the key of another one, which asks for something else."""
 

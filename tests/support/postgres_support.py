@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["postgres", "server"]
+__all__ = ["postgres", "server", "server_program"]
 
 
 def _as_postgres(*command: str) -> None:
@@ -18,6 +18,22 @@ def _as_postgres(*command: str) -> None:
     user = pwd.getpwnam("postgres").pw_uid if os.getuid() == 0 else None
     done = subprocess.run(command, capture_output=True, text=True, check=False, user=user, cwd="/")
     assert done.returncode == 0, f"{command}: {done.stderr}"
+
+
+def server_program(url: str, command: str) -> None:
+    """Stop or start the server of a database of the tests, which goes by "immediate" as if the machine had failed."""
+    data = Path(url.partition("host=")[2]) / "data"
+    pg_ctl = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1] / "pg_ctl"
+    how = (
+        ("-m", "immediate", "stop")
+        if command == "stop"
+        else ("-l", str(data.parent / "log"), "-o", _options(data.parent), "start")
+    )
+    _as_postgres(str(pg_ctl), "-D", str(data), "-w", *how)
+
+
+def _options(folder: Path) -> str:
+    return f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +48,7 @@ def server() -> Iterator[str]:
         os.chown(folder, pwd.getpwnam("postgres").pw_uid, -1)
     data = folder / "data"
     _as_postgres(str(initdb), "--no-sync", "-A", "trust", "-U", "obliviate", "-D", str(data))
-    options = f"-k {folder} -c listen_addresses='' -c fsync=off -c max_connections=60"
-    _as_postgres(str(pg_ctl), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
+    _as_postgres(str(pg_ctl), "-D", str(data), "-w", "-l", str(folder / "log"), "-o", _options(folder), "start")
     yield f"postgresql://obliviate@/{{}}?host={folder}"
     _as_postgres(str(pg_ctl), "-D", str(data), "-m", "immediate", "stop")
     shutil.rmtree(folder)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -20,7 +21,8 @@ from starlette.testclient import TestClient
 from obliviate._util import files
 from obliviate.certificate import model_signature, read, verify
 from obliviate.cli import main
-from obliviate.errors import LedgerError, ProjectError, WorkspaceError
+from obliviate.errors import LedgerError, ProjectError, UnavailableError, WorkspaceError
+from obliviate.ledger import Lease, Ledger
 from obliviate.project import Project
 from obliviate.requests import Requests
 from obliviate.results.record import RecordAudit
@@ -30,6 +32,7 @@ from obliviate.training.run import silent
 from obliviate.worker import work, worker
 from obliviate.worker.lease import kept_up
 from obliviate.workspace import Workspace
+from postgres_support import server_program
 from service_support import bearing
 from worker_support import begin
 
@@ -156,6 +159,50 @@ def test_a_request_over_http_is_served_with_the_ledger_on_postgresql(rows: Path,
     assert predicate["request"]["owners"] == [project.pseudonyms.of("owner", "person-3")]
     assert predicate["after"]["weights_sha256"] == served.weights_sha256
     assert not project.ledger_file.exists()
+
+
+def test_a_server_that_fails_in_the_middle_of_a_job_and_comes_back_loses_nothing(
+    rows: Path, tmp_path: Path, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    project = begin(tmp_path / "project", rows, references=0, url=postgres, policy="lease = 0.6")
+    project.submit("s03")
+    failed: list[str] = []
+
+    def fail_once(stage: str, done: float, total: float) -> None:
+        if failed or project.status()["requests"]["running"] == 0:
+            return
+        failed.append(stage)
+        server_program(postgres, "stop")
+        with pytest.raises(UnavailableError, match="start the server"):
+            project.submit("s04")
+        until = time.monotonic() + 20
+        while "the ledger cannot be reached, and the work goes on" not in caplog.text and time.monotonic() < until:
+            time.sleep(0.05)
+        server_program(postgres, "start")
+
+    assert work(project, progress=fail_once) == [1]
+    assert failed
+    assert "the ledger cannot be reached, and the work goes on" in caplog.text
+    project.verify()
+    assert Counter(event.kind for event in project.ledger.events())["done"] == 1
+    assert project.status()["requests"] == {"pending": 0, "running": 0, "done": 1, "failed": 0}
+
+
+def test_a_worker_that_works_forever_waits_for_a_ledger_that_cannot_be_reached(
+    unaudited: Project, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    unaudited.submit("s03")
+    claim, tries = Ledger.claim, list[float]()
+
+    def fail_once(ledger: Ledger, **options: Any) -> Lease | None:
+        if not tries:
+            raise UnavailableError("expected to read and write the ledger, got no server; start it")
+        return claim(ledger, **options)
+
+    monkeypatch.setattr(Ledger, "claim", fail_once)
+    assert work(unaudited, most=1, forever=True, wait=tries.append) == [1]
+    assert len(tries) == 1
+    assert "the worker waits for it" in caplog.text
 
 
 @pytest.mark.skipif(

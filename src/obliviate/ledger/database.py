@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.exc import DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.pool import NullPool, QueuePool
 
-from obliviate.errors import LedgerError
+from obliviate.errors import LedgerError, UnavailableError
 
 VERSION: Final = "0001"
 """The version of the tables that this package reads and writes: the newest of `migrations`."""
@@ -49,7 +49,10 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that changes nothing and sees one moment; raises LedgerError for a database that fails."""
+        """A transaction that changes nothing and sees one moment.
+
+        Raises UnavailableError where the database cannot be reached, LedgerError where it is damaged.
+        """
         with _explained(self), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -57,7 +60,8 @@ class Database:
     def writing(self) -> Iterator[Connection]:
         """A transaction that is there as a whole, and on the disk, when this ends; or not at all.
 
-        Raises LedgerError where the database fails: the disk is full, say, or another writer does not end.
+        Raises UnavailableError where the database cannot do it now (its server is down, the disk is full, another
+        writer does not end), LedgerError where it is damaged.
         """
         with _explained(self), self.engine.connect() as connection:
             with connection.execution_options(immediate=True).begin():
@@ -129,7 +133,7 @@ def _explained(database: Database) -> Iterator[None]:
         yield
     except OperationalError as error:
         reason = str(error.orig).strip().partition("\n")[0]
-        raise LedgerError(
+        raise UnavailableError(
             f"expected to read and write the ledger {place}, got {reason}; nothing was changed: make room, start the "
             "server or wait for the other process, and run the same command again"
         ) from error

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from obliviate.errors import LedgerError
+from obliviate._util.files import LOG
+from obliviate.errors import LedgerError, UnavailableError
 from obliviate.ledger import Lease, Ledger
 from obliviate.training.run import Progress
 
@@ -15,7 +16,8 @@ from obliviate.training.run import Progress
 def kept_up(ledger: Ledger, lease: Lease, seconds: float, progress: Progress) -> Iterator[Progress]:
     """Say three times in every so many seconds that the work goes on; yields a progress that work is to report to.
 
-    Reporting raises LedgerError when another worker has taken the batch over.
+    A ledger that cannot be reached for a while, since its server is begun anew, say, does not end the work: whoever
+    takes the batch over meanwhile is heard of when it is back. Reporting raises LedgerError when another worker has.
     """
     over, lost = threading.Event(), list[LedgerError]()
 
@@ -23,6 +25,8 @@ def kept_up(ledger: Ledger, lease: Lease, seconds: float, progress: Progress) ->
         while not over.wait(seconds / 3):
             try:
                 ledger.beat(lease)
+            except UnavailableError as error:
+                LOG.warning("the ledger cannot be reached, and the work goes on: %s", error)
             except LedgerError as error:
                 lost.append(error)
                 return

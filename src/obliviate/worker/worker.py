@@ -28,6 +28,7 @@ from obliviate.errors import (
     ProjectError,
     RecipeError,
     TrainingError,
+    UnavailableError,
 )
 from obliviate.ledger import Lease, Outcome
 from obliviate.ledger.chain import Event
@@ -61,19 +62,25 @@ def work(
     `most` batches are done at most; `forever` looks again every few seconds. Where another process works on the
     project, nothing is done. How far it is stands in the project's folder meanwhile (`project.progress`), and addresses
     that the project names are told what ended (`project.webhooks`). Raises WorkspaceError and its like where a disk is
-    full, say: the batch is given back, and the next worker goes on with it.
+    full, say: the batch is given back, and the next worker goes on with it. A ledger that cannot be reached is waited
+    for by a worker that works `forever`; else UnavailableError says so.
     """
     done: list[int] = []
     if project.config.model_signature:
         check_installed()  # before any work
     progress = _shown(project, progress)
     while True:
-        webhooks.deliver(project)
-        if not _is_busy(project):
-            _serve_original(project, progress)
-            project.point()
-            done += _work_off(project, None if most is None else most - len(done), progress)
+        try:
             webhooks.deliver(project)
+            if not _is_busy(project):
+                _serve_original(project, progress)
+                project.point()
+                done += _work_off(project, None if most is None else most - len(done), progress)
+                webhooks.deliver(project)
+        except UnavailableError as error:
+            if not forever:
+                raise
+            LOG.warning("the ledger cannot be reached, and the worker waits for it: %s", error)
         if not forever or (most is not None and len(done) >= most):
             return done
         wait(5.0)
