@@ -44,8 +44,10 @@ ELSEWHERE = {
 """Pages whose code is run by tests of their own."""
 
 SLOW = {
-    "docs/howto/outgrow-one-machine.md",  # starts workers of Dask
-    *("docs/howto/choose-a-method.md", "docs/howto/tell-a-regulator.md", "docs/methods/sisa.md", "docs/sequences.md"),
+    "docs/howto/choose-a-method.md",
+    "docs/howto/tell-a-regulator.md",
+    "docs/methods/sisa.md",
+    "docs/sequences.md",
 }
 """Pages that take more than five seconds of a processor, which `make test-slow` runs."""
 
