@@ -208,12 +208,12 @@ def test_forget_epochs_make_so_many_passes_over_the_retain_set(
 
 
 def test_defaults_are_relative_to_the_recipe() -> None:
-    scale = Scale(optimizer="sgd", learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=10, epochs=40)
+    scale = Scale(optimizer="sgd", learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=10, epochs=20)
     assert settle(NablaTau(tau=1.0), sized(100, 900), scale) == NablaTau(
         tau=1.0,
         alpha=2.5 * 100 / 1000,
-        epochs=54,  # 15 % of 40 epochs are 6 passes over 90 batches, 10 in each forget-epoch
-        retain_passes=6.0,
+        epochs=27,  # 15 % of 20 epochs are 3 passes over 90 batches, 10 in each forget-epoch
+        retain_passes=3.0,
         refresh=1,
         optimizer="sgd",
         learning_rate=0.2,

@@ -44,7 +44,7 @@ def test_samples_in_memory_are_written_once_and_the_job_is_small(job: Job, tmp_p
     twice = {"all": tiny, "some": tiny.select(["s03", "s01"])}
     write_value(tmp_path / "value", twice)
     assert len(list(tmp_path.glob("samples-*.pt"))) == 1
-    assert (tmp_path / "value").stat().st_size < 4_000
+    assert (tmp_path / "value").stat().st_size < 8_000
     read = read_value(tmp_path / "value")
     assert read["some"].ids.tolist() == ["s03", "s01"]
     assert read["some"].everything().x.equal(twice["some"].everything().x)

@@ -151,6 +151,7 @@ def adversarial_examples(
     Raises MethodError when the task has no continuous inputs, or when no example was found.
 
     >>> from obliviate.task import Classification
+    >>> _ = torch.manual_seed(0)
     >>> model = nn.Linear(4, 2)
     >>> x = torch.rand(3, 4)
     >>> samples = Samples.from_tensors(x, model(x).argmax(1), ids=["a", "b", "c"])

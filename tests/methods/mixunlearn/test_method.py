@@ -358,8 +358,9 @@ def sized(forget: int, retain: int) -> Split:
 @pytest.mark.parametrize(
     ("forgotten", "retained", "recipe_epochs", "settings", "epochs"),
     [
-        (200, 1280, 100, {}, 35),  # 7 passes over 10 batches, 2 in each epoch
-        (200, 1280, 50, {"steps": "longest"}, 4),  # 3.5 passes, 10 batches in each epoch, rounded up
+        (200, 12800, 30, {}, 105),  # 2.1 passes over 100 batches, 2 in each epoch
+        (200, 12800, 300, {}, 105),  # of a longer recipe as well
+        (200, 1280, 30, {"steps": "longest"}, 3),  # 2.1 passes, 10 batches in each epoch, rounded up
         (200, 1280, 20, {}, 12),  # 1.4 passes are 14 steps, and 24 are the least
         (200, 5120, 1, {"steps": "longest"}, 2),  # the least number of epochs
         (200, 1280, 20, {"retain_passes": 4.0}, 20),
@@ -377,12 +378,12 @@ def test_the_number_of_epochs_comes_from_passes_over_the_retain_set(
 def test_the_default_rate_is_that_by_which_adam_would_have_trained_the_model_and_some(
     optimizer: str, learning_rate: float
 ) -> None:
-    scale = Scale(optimizer=optimizer, learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=128, epochs=100)
+    scale = Scale(optimizer=optimizer, learning_rate=0.2, momentum=0.8, weight_decay=1e-3, batch_size=128, epochs=30)
     if optimizer == "sgd":
         scale = replace(scale, learning_rate=0.2 * 2**0.5)
-    assert settle(MixUnlearn(), sized(200, 1280), scale) == MixUnlearn(
-        epochs=35,
-        retain_passes=7.0,
+    assert settle(MixUnlearn(), sized(200, 12800), scale) == MixUnlearn(
+        epochs=105,
+        retain_passes=2.1,
         optimizer="adam",
         learning_rate=learning_rate,
         momentum=0.9,
