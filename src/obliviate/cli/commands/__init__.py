@@ -10,6 +10,7 @@ from obliviate.cli.commands import (
     export,
     folder,
     inspect,
+    oracle,
     plan,
     project,
     references,
