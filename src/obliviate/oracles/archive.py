@@ -50,10 +50,7 @@ class Archive:
     answers: Float[np.ndarray, "asked k"]
 
     def write(self, path: Path) -> None:
-        """Write all of it with its hash, in one step; raises AuditError for outputs that the number format cannot hold.
-
-        The same content is the same file.
-        """
+        """Write all of it with its hash, in one step; raises AuditError for outputs that are not finite in float16."""
         for name in ("references", "retrained", "answers"):
             if not np.isfinite(getattr(self, name)).all():
                 raise AuditError(

@@ -49,8 +49,8 @@ class Oracle:
     """A model, what it is to forget, and what models that never saw that say of all samples.
 
     `experiment` has the data, `split` what is to be forgotten, `original` the model that knows it. `pool` holds the
-    outputs of the references, `retrained` those of the retrained models; neither has weights. Any of it may be used
-    as that of an experiment of one's own: `judge` is `unlearn` and `audit` in one.
+    outputs of the references, `retrained` those of the retrained models; neither has weights. `made_by` are the
+    versions of the packages that it was made by. Times are those of other machines, so that audits tell no costs.
 
     >>> import tempfile
     >>> import obliviate as ob
@@ -77,6 +77,7 @@ class Oracle:
     rule: str
     grouped: bool
     data_name: str
+    made_by: Mapping[str, str]
 
     @classmethod
     def load(cls, path: Path | str, *, data: str | None = None, trust: bool = False) -> Oracle:
@@ -115,10 +116,10 @@ class Oracle:
         )
         original = _original(path, experiment, archive)
         retrained = tuple(
-            Candidate(role="retrained", logits=np.asarray(logits, np.float32), **described)
+            Candidate(role="retrained", logits=np.asarray(logits, np.float32), **{**described, "seconds": None})
             for logits, described in zip(archive.retrained, facts["retrained"], strict=True)
         )
-        named = str(facts["rule"]), bool(facts["grouped"]), origin.data.name
+        named = str(facts["rule"]), bool(facts["grouped"]), origin.data.name, facts["made_by"]
         return cls(path, experiment, split, original, pool, retrained, *named)
 
     def __repr__(self) -> str:
@@ -336,6 +337,4 @@ def _original(path: Path, experiment: Experiment, archive: Archive) -> TrainedMo
             f"expected the original of {path} to answer as it did, got outputs that are off by {off:.3g}; use the "
             "version of the model's code, and the data on their scale"
         )
-    return TrainedModel(
-        model.eval(), task, recipe, "original", told["method"], told["seed"], told["seconds"], name="original"
-    )
+    return TrainedModel(model.eval(), task, recipe, "original", told["method"], told["seed"], None, name="original")

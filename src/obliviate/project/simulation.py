@@ -220,6 +220,8 @@ class Simulation(Tabular):
             f"A batch begins when {year.batch:,} requests wait, or the first has waited {year.days:g} days. A "
             "retraining takes as long as it has samples; a method's share of it is the same for every request."
         )
+        if units.seconds is None:
+            yield "No training was measured: costs are in retrainings at the beginning of the year."
         if any(way.name in TAUGHT for way in self.ways):
             anew = f", trained anew every {year.renew} months" if year.renew else ""
             yield f"Teachers: {year.teachers}{anew}; each takes {self._share(units.member)}."
@@ -303,7 +305,7 @@ def _way(name: str, served: Served, units: Units, year: Year, asked: Sequence[As
         repeated = list(_repeated(runs, units, year))
         spent = [(run.day, share * scale) for run, scale, (share, _) in zip(runs, scales, repeated, strict=True)]
         slices = sum(count for _, count in repeated)
-        on = f"its slices ({year.shards} shards × {year.slices}), of {on}"
+        on = f"its slices ({year.shards} shards × {year.slices}); {on}"
     else:
         unit, once, each = units.methods[name], 0, year.retrained
         for place, (run, scale) in enumerate(zip(runs, scales, strict=True)):

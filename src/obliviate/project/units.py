@@ -51,12 +51,12 @@ class Units:
     `member` is one reference or teacher, `epochs` the passes of a training, which slices divide.
 
     >>> Units.shipped(samples=10_000).methods["fine_tune"].measured_on
-    '... cells that the package ships (adult, fashion, ...)'
+    '... cells that the package ships, on ... grounds'
     """
 
     samples: int
     seconds: float | None = None
-    measured_on: str = "nothing: costs are in retrainings"
+    measured_on: str = "not measured"
     methods: Mapping[str, Unit] = field(default_factory=dict)
     member: Unit = HALF
     epochs: int = 20
@@ -77,8 +77,8 @@ class Units:
         methods = {
             name: Unit(
                 share=median(share for share, _ in measured),
-                measured_on=f"{counted(len(measured), 'cell')} that the package ships "
-                f"({', '.join(sorted({ground for _, ground in measured}))})",
+                measured_on=f"{counted(len(measured), 'cell')} that the package ships, on "
+                + counted(len({ground for _, ground in measured}), "ground"),
             )
             for name, measured in sorted(costs.items())
         }

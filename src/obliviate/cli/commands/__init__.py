@@ -32,6 +32,7 @@ __all__ = [
     "export",
     "folder",
     "inspect",
+    "oracle",
     "plan",
     "project",
     "references",

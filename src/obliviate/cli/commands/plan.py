@@ -29,7 +29,7 @@ SAMPLES: Final = 50_000
 @Parameter(name="*")
 @dataclass(frozen=True)
 class SimulationOptions:
-    """What a simulated year is told of; what is left out is of the project's policy, or as `project.simulation.Year`."""
+    """What a simulated year is told of; what is left out is of the project's policy, or as of `project.simulation`."""
 
     simulate: Annotated[
         bool, Parameter(negative="", help="Simulate a year of requests by each way to serve them, and compare costs.")
