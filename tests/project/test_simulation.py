@@ -25,6 +25,7 @@ UNITS = Units(
     methods={"amun": Unit(share=0.1, measured_on="here"), "never_seen": Unit(share=0.2, measured_on="here")},
     member=Unit(share=0.4, measured_on="here"),
 )
+PROMOTE = '"not resolvable" = "promote"'
 WEEKLY = [Asked(7.0 * week, 10) for week in range(1, 9)]
 
 
@@ -51,7 +52,7 @@ def test_a_batch_begins_when_it_is_full_or_its_first_request_is_due() -> None:
 
 
 def test_teachers_are_paid_first_and_pay_off_after_as_many_requests_as_the_formula_says() -> None:
-    no_fewer = simulate(replace(UNITS, samples=10**9), Year(teachers=4), requests=WEEKLY)
+    no_fewer = simulate(replace(UNITS, samples=10**8), Year(teachers=4), requests=WEEKLY)
     way = no_fewer.of("never_seen")
     assert way.trainings == 4
     assert way.cost == pytest.approx(4 * 0.4 + 8 * 0.2)
@@ -148,6 +149,8 @@ def test_methods_without_a_cost_and_requests_for_everything_are_refused() -> Non
         simulate(UNITS, Year(), requests=[Asked(1.0, 1000)])
     with pytest.raises(ProjectError, match="in the order of their days"):
         simulate(UNITS, Year(), requests=[Asked(2.0, 1), Asked(1.0, 1)])
+    with pytest.raises(ProjectError, match="expected fewer than 1,000,000,000 training samples"):
+        simulate(replace(UNITS, samples=5 * 10**8), Year(growth=1.0), requests=WEEKLY)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +167,7 @@ def rows(tiny: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_real_sequence_has_as_many_runs_and_takes_about_as_long(batch: int, rows: Path, tmp_path: Path) -> None:
     """Three requests to a project that tries a method, and to one that retrains, after each was measured by one."""
     for name in ("gradient_ascent", "retrain"):
-        project = begin(tmp_path / name, rows, methods=f'"{name}"', batch=batch, references=0)
+        project = begin(tmp_path / name, rows, methods=f'"{name}"', policy=PROMOTE, batch=batch, references=0)
         project.submit(["s00"])
         work(project)
         units = Units.measured(project.workspace)

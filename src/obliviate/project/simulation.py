@@ -22,6 +22,9 @@ MONTH: Final = 30.0
 MOST: Final = 100_000
 """Requests that are simulated."""
 
+LARGEST: Final = 10**9
+"""Training samples that are simulated, and one more: what can be drawn from exactly."""
+
 Served = Literal["at once", "in batches"]
 
 
@@ -283,6 +286,8 @@ def simulate(
     asked = tuple(year.requests() if requests is None else requests)
     if any(second.day < first.day for first, second in pairwise(asked)):
         raise ProjectError("expected requests in the order of their days, got others; sort them")
+    if (most := _known(asked[-1].day + year.days if asked else 0.0, units, year)) >= LARGEST:
+        raise ProjectError(f"expected fewer than {LARGEST:,} training samples, got {most:,} in the end; ask for fewer")
     ways = []
     for name in dict.fromkeys(["retrain", "sisa", *wanted]):
         for served in ("at once", "in batches"):

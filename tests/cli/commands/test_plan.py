@@ -46,7 +46,7 @@ def test_a_projects_policy_is_what_batches_follow(cli: Cli, tmp_path: Path) -> N
     _, audited, _ = cli(*words, "--audited")
     of = {(row["way"], row["served"]): row for row in json.loads(audited)["ways"]}
     assert of["amun", "in batches"]["trainings"] == 16 + 3 * batches
-    code, _, err = cli(*words[:-4])
+    code, _, err = cli(*words[:4])
     assert code == 1
     assert "say how many training samples there are with --samples" in err
 
