@@ -82,7 +82,7 @@ def expected_repetition(forget: int, *, shards: int, slices: int, epochs: int) -
     >>> [round(value, 3) for value in expected_repetition(1, shards=5, slices=1, epochs=20)]
     [0.2, 1.0]
     >>> [round(value, 3) for value in expected_repetition(1, shards=5, slices=10, epochs=20)]
-    [0.153, 1.1]
+    [0.138, 5.5]
     """
     up_to = np.arange(1, slices + 1)
     touched = 1 - (1 - up_to / (shards * slices)) ** forget
