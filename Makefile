@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 # Types and shapes are checked at run time where tests call functions one by one. Tests of whole commands, folders and
 # services go through the same functions, and would take twice as long with it. `pytest` alone checks everywhere.
 PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
-WHOLE := $(addprefix tests/, cli comparison plans project report service traces worker workspace) \
+WHOLE := $(addprefix tests/, cli comparison oracles plans project report service traces worker workspace) \
 	$(filter-out tests/test_types.py, $(wildcard tests/test_*.py))
 test: $(VENV)/.installed-dev
 	$(BIN)/pytest $(PARALLEL) $(addprefix --ignore=, $(WHOLE))

@@ -69,7 +69,7 @@ SECTIONS: Final = {
         *("howto/serve-a-request", "howto/*", "tutorials/*", "forget", "sequences", "references", "data", "pandas"),
         *("models", "huggingface", "tasks", "notebooks", "plans", "ledger", "service", "certificate"),
     ],
-    "Methods": ["methods/README", "methods/*", "comparison", "leaderboard", "peers"],
+    "Methods": ["methods/README", "methods/*", "comparison", "leaderboard", "oracles", "peers"],
     "Attacks": ["attacks", "attacks/*"],
     "Reference": ["cli", "api", "results-schema", "*"],
     "Project": ["architecture", "releasing", "deprecation", "lab-notes", "decisions/*"],

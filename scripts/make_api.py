@@ -35,13 +35,14 @@ ROOMS: Final = {
 EXTENSIONS: Final = (
     "obliviate.models",
     "obliviate.tracking",
+    "obliviate.oracles",
     "obliviate.methods",
     "obliviate.testing",
     "obliviate.membership",
     "obliviate.membership.checks",
 )
-"""Modules whose `__all__` is public too: adapters for models and trackers of other packages, and what their methods and
-attacks are made of and tested by."""
+"""Modules whose `__all__` is public too: adapters for models and trackers of other packages, oracles, and what their
+methods and attacks are made of and tested by."""
 
 INTRODUCTION: Final = """# Public names
 

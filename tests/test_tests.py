@@ -41,6 +41,7 @@ ELSEWHERE = {
     # Parts of one thing that is tested as a whole, from the request to what is written.
     "comparison/figures.py": "comparison/test_folders.py",
     "comparison/plot.py": "comparison/test_folders.py",
+    "project/simulation_plot.py": "project/test_simulation.py",
     "plans/document.py": "plans/test_plan.py",
     "plans/ground.py": "plans/test_run.py",
     "plans/results.py": "plans/test_run.py",
@@ -76,7 +77,6 @@ ELSEWHERE = {
     "cli/commands/demo.py": "test_demo.py",
     "cli/commands/export.py": "cli/commands/test_adopt.py",
     "cli/commands/folder.py": "cli/commands/test_status.py",
-    "cli/commands/plan.py": "project/test_costs.py",
     "cli/commands/registries.py": "cli/test_printing.py",
     "cli/commands/run.py": "plans/test_run.py",
     "cli/commands/traces.py": "traces/test_purge.py",

@@ -94,7 +94,7 @@ def small(words: list[str], data: Path) -> list[str]:
             if "--executor" in rest:  # the page asks for few
                 return words
             return [command, *changed(rest, {"--references": AUDIT["--references"], "--workers": "0"})]
-        case "audit":
+        case "audit" | "oracle":
             return [command, *changed(rest, {**AUDIT, "--workers": "0"})]
         case "inspect":
             return [command, *changed(rest, {"--retrained": AUDIT["--retrained"]})]

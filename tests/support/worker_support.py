@@ -48,6 +48,8 @@ def begin(
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(rows, folder / "rows.npz")
     text = TOML.format(methods=methods, policy=policy, batch=batch, references=references, url=url)
+    if "gradient_ascent" not in methods:
+        text = text.replace("[method.gradient_ascent]\nlearning_rate = 0.01\nepochs = 1\n", "")
     (folder / "obliviate.toml").write_text(text, encoding="utf-8")
     project = Project.create(folder)
     index(project)

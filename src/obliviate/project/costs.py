@@ -96,7 +96,7 @@ class _Past:
     @cached_property
     def retraining(self) -> Cost:
         """A retraining; before the first, the training of the original, unless that was done elsewhere."""
-        retrained = [model for model in self.models if _method(model) == "retrain"]
+        retrained = [model for model in self.models if method_of(model) == "retrain"]
         if retrained:
             return self._measured("retrain", retrained, "retrained model", "trained on")
         original = [model for model in self.models if model.slot.request is None and model.manifest.seconds > 0]
@@ -108,7 +108,7 @@ class _Past:
             return self.retraining
         if name == "sisa" and (known := self._shards(samples)) is not None:
             return known
-        used = [model for model in self.models if _method(model) == name]
+        used = [model for model in self.models if method_of(model) == name]
         return self._measured(name, used, "model", "for")
 
     def _measured(self, what: str, models: Sequence[KeptModel], noun: str, verb: str) -> Cost:
@@ -119,7 +119,7 @@ class _Past:
             len(model.manifest.ids) if verb == "trained on" else asked.get(model.slot.request or 0, 0)
             for model in models
         ]
-        on = f"{_counted(len(models), noun)}, {verb} {_between(sizes)} samples"
+        on = f"{counted(len(models), noun)}, {verb} {between(sizes)} samples"
         return self._cost(what, median(model.manifest.seconds for model in models), on)
 
     def _cost(self, what: str, seconds: float, on: str) -> Cost:
@@ -144,9 +144,7 @@ class _Past:
         share, touched = visits_share(
             known, forget, shards=shards, slices=slices, epochs=int(recipe["epochs"]), seed=seeds[0]
         )
-        on = (
-            f"the training of the original, of which {touched} of {_counted(shards, 'shard')} would be repeated in part"
-        )
+        on = f"the training of the original, of which {touched} of {counted(shards, 'shard')} would be repeated in part"
         return self._cost("sisa", share * original.seconds, on)
 
     @cached_property
@@ -162,7 +160,7 @@ class _Past:
             return Cost(what=what, measured_on="no audits are planned")
         if not records:
             return Cost(what=what)
-        return self._cost(what, missing * median(records), _counted(len(records), "reference") + " that are there")
+        return self._cost(what, missing * median(records), counted(len(records), "reference") + " that are there")
 
     @cached_property
     def audit(self) -> Cost:
@@ -171,7 +169,7 @@ class _Past:
         seconds = [float(read_json(path)["wall_seconds"]) for path in paths]
         if not seconds:
             return Cost(what="audit")
-        return self._cost("audit", median(seconds), _counted(len(seconds), "audit") + ", with the models each trained")
+        return self._cost("audit", median(seconds), counted(len(seconds), "audit") + ", with the models each trained")
 
     def batches(self, together: int) -> tuple[Cost, ...]:
         """A whole batch, from when a worker began to when its outcome was served; and the part of a request."""
@@ -181,37 +179,37 @@ class _Past:
             if begun and served:
                 seconds.append(served[0].time - begun[0].time)
         alone = "a whole batch"
-        shared = f"each of {_counted(together, 'request')} in one batch"
+        shared = f"each of {counted(together, 'request')} in one batch"
         if not seconds:
             return tuple(Cost(what=what) for what in ([alone, shared] if together > 1 else [alone]))
-        on = f"{_counted(len(seconds), 'batch')}, from begin to served"
+        on = f"{counted(len(seconds), 'batch')}, from begin to served"
         costs = [self._cost(alone, median(seconds), on)]
         if together > 1:
             costs.append(self._cost(shared, median(seconds) / together, f"{on}; divided by {together}"))
         return tuple(costs)
 
 
-def _method(model: KeptModel) -> str:
+def method_of(model: KeptModel) -> str:
     """The name of the method that made a model; of the original that of its training."""
     settings = model.manifest.settings
     described = settings.get("method") or settings.get("tuned_from")
     return str(described["name"]) if isinstance(described, dict) else model.manifest.role
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
     """A number and what it counts.
 
-    >>> _counted(1, "batch"), _counted(2, "batch"), _counted(2, "model")
+    >>> counted(1, "batch"), counted(2, "batch"), counted(2, "model")
     ('1 batch', '2 batches', '2 models')
     """
     plural = f"{noun}es" if noun.endswith("ch") else f"{noun}s"
     return f"{count:,} {noun if count == 1 else plural}"
 
 
-def _between(numbers: Sequence[int]) -> str:
+def between(numbers: Sequence[int]) -> str:
     """The least and the greatest of some numbers, in words.
 
-    >>> _between([3, 12, 5]), _between([4, 4])
+    >>> between([3, 12, 5]), between([4, 4])
     ('3 to 12', '4')
     """
     least, most = min(numbers), max(numbers)

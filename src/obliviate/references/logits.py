@@ -92,6 +92,41 @@ class StoredLogits(Sequence[Float[np.ndarray, "n ..."]]):
         return logits if self.selected is None else logits[self.selected]
 
 
+@dataclass(frozen=True, eq=False)
+class HeldLogits(Sequence[Float[np.ndarray, "n ..."]]):
+    """Outputs of models in memory, as float16 or float32, read as `StoredLogits` are: float32, one model at a time.
+
+    >>> held = HeldLogits(np.arange(12, dtype=np.float16).reshape(2, 3, 2))
+    >>> held.rows(np.array([2, 0]))[1].tolist(), held[1:].shape
+    ([[10.0, 11.0], [6.0, 7.0]], (1, 3, 2))
+    """
+
+    values: Float[np.ndarray, "models n ..."]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(models, samples, …)."""
+        return self.values.shape
+
+    def rows(self, index: Int[np.ndarray, " m"]) -> HeldLogits:
+        """Select samples by their positions, in this order."""
+        return HeldLogits(self.values[:, index])
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @overload
+    def __getitem__(self, member: int) -> Float[np.ndarray, "n ..."]: ...
+
+    @overload
+    def __getitem__(self, member: slice) -> HeldLogits: ...
+
+    def __getitem__(self, member: int | slice) -> Float[np.ndarray, "n ..."] | HeldLogits:
+        if isinstance(member, slice):
+            return HeldLogits(self.values[member])
+        return self.values[member].astype(np.float32)
+
+
 def _shape(path: Path) -> tuple[int, ...]:
     try:
         with safe_open(path, framework="numpy") as file:

@@ -25,7 +25,7 @@ from obliviate.references.completion import check_makers, complete
 from obliviate.references.executors.protocol import Executor
 from obliviate.references.handover import SAMPLES
 from obliviate.references.jobs import JOB
-from obliviate.references.logits import StoredLogits
+from obliviate.references.logits import HeldLogits, StoredLogits
 from obliviate.references.member import Members
 from obliviate.references.plan import check_count, leave_half_out
 from obliviate.references.records import is_finished, open_logits, read_record, weights_file
@@ -49,12 +49,13 @@ OURS: Final = re.compile(
 class ReferencePool:
     """Trained references: their outputs over the population, and which samples each was trained on.
 
-    `logits` reads one member at a time: its memory does not grow with their number. `folder` is where the files are;
+    `logits` reads one member at a time: its memory does not grow with their number; of an oracle (`oracles`) they are
+    held in memory. `folder` is where the files are;
     `seconds` is the training time of all members together.
     """
 
     ids: Ids
-    logits: StoredLogits
+    logits: StoredLogits | HeldLogits
     included: Bool[np.ndarray, "models n"]
     fingerprint: str
     seconds: float

@@ -70,3 +70,21 @@ def visits_share(
         if shard in touched:
             repeated += int(visits[slice_of[here & gone].min() :].sum())
     return (repeated / total if total else 0.0), len(touched)
+
+
+def expected_repetition(forget: int, *, shards: int, slices: int, epochs: int) -> tuple[float, float]:
+    """What forgetting so many samples at random repeats of a training in shards: its share, and how many slices.
+
+    A sample is in each of the S·R places with the same chance, so that nothing in the first r slices of a shard goes
+    with (1 − r/(S R))^k. The share is of samples visited, in [0, 1], as `visits_share` counts them; the second is of
+    all stages, from 0 to S·R. For training sets that are large beside k and S·R.
+
+    >>> [round(value, 3) for value in expected_repetition(1, shards=5, slices=1, epochs=20)]
+    [0.2, 1.0]
+    >>> [round(value, 3) for value in expected_repetition(1, shards=5, slices=10, epochs=20)]
+    [0.138, 5.5]
+    """
+    up_to = np.arange(1, slices + 1)
+    touched = 1 - (1 - up_to / (shards * slices)) ** forget
+    visits = np.array(slice_epochs(epochs, slices)) * up_to
+    return float(visits @ touched / visits.sum()), float(shards * touched.sum())

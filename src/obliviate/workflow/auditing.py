@@ -71,7 +71,7 @@ def audit_models(
         )
     settings, shadows = settings or AuditSettings(), shadows or {}
     check_margins(settings)
-    evaluation, candidates = _asked(experiment, models, split, pool, shadows, grouped=grouped)
+    evaluation, candidates = ask_models(experiment, models, split, pool, shadows, grouped=grouped)
     return evaluation.audit(candidates, settings)
 
 
@@ -100,11 +100,11 @@ def audit_record(
     >>> record.verdict, record.models[0].of("rmia").unseen
     ('not resolvable with these data', 60)
     """
-    evaluation, candidates = _asked(experiment, models, split, pool, {})
+    evaluation, candidates = ask_models(experiment, models, split, pool, {})
     return rank_record(candidates, evaluation.pool, evaluation.audited, settings or AuditSettings())
 
 
-def _asked(
+def ask_models(
     experiment: Experiment,
     models: Sequence[TrainedModel],
     split: Split,

@@ -43,19 +43,18 @@ def read_facts(folder: Path) -> dict[str, Any]:
     return read_sealed_json(folder / FILE, FORMAT, remedy=remedy)
 
 
-def _check_trust(folder: Path, facts: dict[str, Any], trust: bool) -> None:
+def check_trust(path: Path, facts: dict[str, Any], trust: bool) -> None:
     """Refuse to run what a file names, unless it is trusted; raises WorkspaceError."""
     recipe = facts.get("recipe")
     if not isinstance(recipe, dict) or not isinstance(facts.get("source"), str):
         raise WorkspaceError(
-            f"expected a source and a recipe in {folder / FILE}, got others; the file is foreign: use a folder that "
-            "`obliviate train` made"
+            f"expected a source and a recipe in {path}, got others; the file is foreign: use one that this package made"
         )
     for field_name in ("model", "augmentation", "train"):
         code = str(recipe.get(field_name))
         if ":" in code and not trust and code not in os.environ.get(TRUSTED, "").split(","):
             raise WorkspaceError(
-                f"expected {KINDS[field_name]} of this package, got {code!r:.200}, which {folder / FILE} names: going "
+                f"expected {KINDS[field_name]} of this package, got {code!r:.200}, which {path} names: going "
                 f"on runs that code. If you know it, say --trust, or set {TRUSTED} to its name"
             )
 
@@ -158,7 +157,7 @@ class Origin:
                 f"{FILE}; train there first"
             )
         facts = read_facts(folder)
-        _check_trust(folder, facts, trust)
+        check_trust(path, facts, trust)
         writable_folder(folder)
         source = facts["source"]
         if source not in sources.BUILT_IN and not Path(source).exists():

@@ -37,7 +37,7 @@ def test_every_option_is_documented(name: str, cli: Cli) -> None:
 
 
 def test_the_commands_are_these() -> None:
-    work = {"demo", "train", "adopt", "unlearn", "references", "audit", "inspect", "run"}
+    work = {"demo", "train", "adopt", "unlearn", "references", "audit", "inspect", "oracle", "judge", "run"}
     folder = {"export", "report", "compare", "status", "inventory", "purge"}
     project = {"init", "plan", "submit", "work", "due", "promote", "rollback", "verify", "keys"}
     project |= {"serve", "tokens", "webhooks"}
