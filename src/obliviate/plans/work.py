@@ -22,6 +22,7 @@ import torch
 from obliviate import workflow
 from obliviate._util.files import WORK, sha256_of, write_atomically, write_sealed_json
 from obliviate._util.seeds import derive
+from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, PlanError, TrainingError
 from obliviate.experiment import Experiment
@@ -30,8 +31,10 @@ from obliviate.methods.retrain import Retrain
 from obliviate.plans.ground import Cell, ForgetSet, Ground
 from obliviate.plans.plan import Plan, Trial
 from obliviate.references.pool import ReferencePool, load_pool
+from obliviate.task import Classification
 from obliviate.training.compute import Compute
 from obliviate.training.device import chosen
+from obliviate.training.inference import outputs
 from obliviate.training.randomness import one_thread
 from obliviate.training.run import TICK, Progress, silent
 from obliviate.workflow import TrainedModel
@@ -253,6 +256,7 @@ class Bench:
         name = "" if model is None else self.ground.plan.trials[cell.trial].label
         if model is not None:
             models.append(model.named(name))
+        trained = {model.name: model for model in models}
         grouped = self.sets[cell.forget].chosen.grouped
         try:
             result = workflow.audit_models(
@@ -273,7 +277,9 @@ class Bench:
             scores = [
                 part[order].tolist() for part, order in zip(result.scores[audited_model.name], by_id, strict=True)
             ]
-            rows.append({"model": audited_model.model_dump(mode="json", by_alias=True), "scores": scores})
+            facts = audited_model.model_dump(mode="json", by_alias=True)
+            classes = class_accuracies(trained[audited_model.name], audited.experiment.unseen)
+            rows.append({"model": facts, "scores": scores, "classes": classes})
         return rows
 
 
@@ -292,6 +298,19 @@ def teaching(ground: Ground) -> Experiment:
     """The experiment that teachers are trained by: without test samples, and under another seed than references."""
     experiment = ground.experiment
     return replace(experiment, test=experiment.holdout, holdout=None, seed=derive(experiment.seed, "teachers"))
+
+
+def class_accuracies(model: TrainedModel, unseen: Samples) -> list[float | None]:
+    """The accuracy on the unseen samples of each class, in percent; None of a class without any, empty without classes.
+
+    What an audit says of recalls leaves out classes that are forgotten as a whole.
+    """
+    if not isinstance(task := model.task, Classification):
+        return []
+    targets = unseen.targets
+    right = task.correct(outputs(model.model, unseen, task=task), targets)
+    of_class = [right[targets == label].float() for label in range(task.classes)]
+    return [100 * float(some.mean()) if len(some) else None for some in of_class]
 
 
 def made_by() -> dict[str, str]:
