@@ -115,7 +115,11 @@ def write_record(path: Path, content: Mapping[str, Any]) -> None:
 def compact(cell: Cell, values: Mapping[str, Any], sets: Sequence[ForgetSet], ground: Ground) -> dict[str, Any]:
     """What is kept of a cell of a plan: figures without curves, scores and samples."""
     forget = sets[cell.forget]
-    labels = set(ground.data.train.select(forget.chosen.ids).targets.tolist()) if ground.data.kind == "classification" else set()
+    labels = (
+        set(ground.data.train.select(forget.chosen.ids).targets.tolist())
+        if ground.data.kind == "classification"
+        else set()
+    )
     whole = labels if forget.rule.startswith("class:") else set()
     return {
         "label": ground.plan.trials[cell.trial].label if cell.kind == "method" else "",
@@ -144,7 +148,9 @@ def model_of(row: Mapping[str, Any], whole: set[int]) -> dict[str, Any]:
     classes = {label: share for label, share in enumerate(row["classes"]) if share is not None}
     if whole and len(classes) > len(whole):
         parts = {"forgotten": whole & set(classes), "others": set(classes) - whole}
-        figures |= {key: [round(statistics.fmean(classes[one] for one in some), 4)] for key, some in parts.items() if some}
+        figures |= {
+            key: [round(statistics.fmean(classes[one] for one in some), 4)] for key, some in parts.items() if some
+        }
     return {
         "name": model["name"],
         "role": model["role"],
@@ -175,9 +181,17 @@ class Recorder:
         identity = self.ground.identity
         recipe, data = identity["recipe"], identity["data_sha256"]
         facts = {"table": name, "tier": tier, "data_sha256": data, "recipe": recipe, "seeds": list(plan.seeds)}
-        facts |= {"references": plan.references, "retrained": plan.retrained, "train": len(self.ground.data.train)}
+        facts |= {
+            "model": self.ground.experiment.recipe.model_name,
+            "references": plan.references,
+            "retrained": plan.retrained,
+            "train": len(self.ground.data.train),
+        }
         self.content = facts | {"cells": self.content["cells"]}
-        self.command = f"python benchmarks/table.py {name} --tier {tier}" + ("" if plan.source in BUILT_IN else " --data FOLDER")
+        self.command = f"python benchmarks/table.py {name} --tier {tier}" + (
+            "" if plan.source in BUILT_IN else " --data FOLDER"
+        )
+        self.origin = provenance(self.command)  # of the code that is loaded, whatever is committed meanwhile
         self._origin = folder / "origin.json"
 
     def resume(self) -> None:
@@ -187,11 +201,11 @@ class Recorder:
 
     def begin(self) -> None:
         """Note by which commit cells are made from now on."""
-        self._origin.write_text(json.dumps(provenance(self.command)), encoding="utf-8")
+        self._origin.write_text(json.dumps(self.origin), encoding="utf-8")
 
     def keep(self, origin: Mapping[str, Any] | None = None, *, only: Sequence[str] = ()) -> int:
         """Record cells that are done and not recorded, those of `only` even then; return how many."""
-        origin = origin or provenance(self.command)
+        origin = origin or self.origin
         kept = 0
         for cell in self.cells:
             path = cell.file(self.folder)
@@ -208,9 +222,8 @@ class Recorder:
 
     def progress(self, stage: str, done: float, total: float) -> None:
         """Called by the engine: records what is new, and says how far it is."""
-        if stage == "cells":
-            if self.folder.exists() and self.keep():
-                print(f"{done:.0f} of {total:.0f}", file=sys.stderr, flush=True)
+        if stage == "cells" and self.keep():
+            print(f"{done:.0f} of {total:.0f}", file=sys.stderr, flush=True)
 
 
 def make(arguments: argparse.Namespace) -> None:
@@ -311,7 +324,8 @@ def block(record: Mapping[str, Any], rule: str, columns: Sequence[str], order: S
     for label in ["original", "retrained", *order]:
         models = rows.get(label, [])
         failed = Counter(
-            cell["failed"] for cell in record["cells"].values()
+            cell["failed"]
+            for cell in record["cells"].values()
             if cell["failed"] and cell["label"] == label and cell["forget"] == rule
         )
         if not models and not failed:
@@ -335,7 +349,12 @@ def titles(plan_values: Mapping[str, Any], record: Mapping[str, Any]) -> list[st
 
 def labels_of(values: Mapping[str, Any]) -> list[str]:
     """Names of rows, in the order of the table's file."""
-    return [trial.label for trial in Plan.of({key: values[key] for key in ("forget", "method")} | {"data": {"source": "digits", "wrong_labels": 0.5}}).trials]
+    return [
+        trial.label
+        for trial in Plan.of(
+            {key: values[key] for key in ("forget", "method")} | {"data": {"source": "digits", "wrong_labels": 0.5}}
+        ).trials
+    ]
 
 
 def markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -363,7 +382,10 @@ def comparison(record: Mapping[str, Any], rule: str, tier: str, order: Sequence[
     for label in ["original", "retrained", *order]:
         if not (models := rows.get(label)):
             continue
-        figure = {name: None if (mean := mean_of(models, name)) is None else mean.figure() for name in ("ft_auc", "average_gap", "forget", "retain", "test", "seconds", "cost")}
+        figure = {
+            name: None if (mean := mean_of(models, name)) is None else mean.figure()
+            for name in ("ft_auc", "average_gap", "forget", "retain", "test", "seconds", "cost")
+        }
         compared.append(
             Compared(
                 name=label,
@@ -400,7 +422,9 @@ def agreement(rows: Sequence[Row], paper: Mapping[str, Mapping[str, float]]) -> 
     nearest = min(both, key=lambda entry: entry[1])[0], min(both, key=lambda entry: entry[2])[0]
     return (
         f"Of the {len(both)} methods that the paper has too, `{nearest[0]}` is nearest to retraining here and `{nearest[1]}` there; "
-        f"the order by average gap agrees with the paper's to a rank correlation of {correlation:+.2f}.".replace("-", "−")
+        f"the order by average gap agrees with the paper's to a rank correlation of {correlation:+.2f}.".replace(
+            "-", "−"
+        )
     )
 
 
@@ -465,7 +489,12 @@ def earlier_text(name: str) -> list[str]:
             if not good:
                 lines.append([f"`{label}`", *("" for _ in columns)])
                 continue
-            lines.append([label if label in ("original", "retrained") else f"`{label}`", *(ranged(good, column) for column in columns)])
+            lines.append(
+                [
+                    label if label in ("original", "retrained") else f"`{label}`",
+                    *(ranged(good, column) for column in columns),
+                ]
+            )
         text.append(f"**{title}**\n\n" + markdown(["model", *(EARLIER_HEADS[column] for column in columns)], lines))
     return text
 
@@ -503,7 +532,9 @@ def render(name: str) -> Path:
         record = recorded(record_of(name, tier))
         if not record["cells"]:
             data = "" if plan_is_shipped(name, tier) else " --data FOLDER"
-            text.append(f"## Tier `{tier}`\n\nNot measured yet: `python benchmarks/table.py {name} --tier {tier}{data}` does it.")
+            text.append(
+                f"## Tier `{tier}`\n\nNot measured yet: `python benchmarks/table.py {name} --tier {tier}{data}` does it."
+            )
             continue
         sets = sum(draws_of(entry, values["tiers"][tier]) for entry in values["forget"])
         wanted = sets * len(record["seeds"]) * len(order)
@@ -517,7 +548,9 @@ def render(name: str) -> Path:
             if said := agreement(rows, paper):
                 text.append(said)
             pages.append(comparison(record, rule, tier, order))
-        (PAGES / f"{name}-{tier}.svg").write_text(svg([page for page in pages if page.title.endswith(f"({tier})")]), encoding="utf-8")
+        (PAGES / f"{name}-{tier}.svg").write_text(
+            svg([page for page in pages if page.title.endswith(f"({tier})")]), encoding="utf-8"
+        )
     for script in facts.get("earlier", ()):
         text += [f"## Measured before, by a script of its own: `{script}`", *earlier_text(script)]
     path = PAGES / f"{name}.md"

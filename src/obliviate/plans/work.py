@@ -69,9 +69,7 @@ class Bench:
         if not self.only:
             return cells
         if unknown := self.only - {cell.id for cell in cells}:
-            raise PlanError(
-                f"expected cells of the plan, got {', '.join(sorted(unknown))[:200]}; a dry run lists them"
-            )
+            raise PlanError(f"expected cells of the plan, got {', '.join(sorted(unknown))[:200]}; a dry run lists them")
         needed = self.only.union(*(cell.needs for cell in cells if cell.id in self.only))
         return [cell for cell in cells if cell.id in needed]
 
