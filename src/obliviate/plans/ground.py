@@ -19,8 +19,8 @@ from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, ObliviateError
 from obliviate.experiment import Experiment
-from obliviate.methods.sisa import SISA
 from obliviate.methods.base import Method
+from obliviate.methods.sisa import SISA
 from obliviate.plans.labels import mislabelled, of_classes
 from obliviate.plans.plan import CHOSEN_BY_REFERENCES, RANDOM, WRONG, ForgetSets, Plan, Trial
 from obliviate.references.pool import ReferencePool
@@ -153,7 +153,7 @@ class Ground:
     def _rule(self, asked: ForgetSets) -> str | Rule:
         """The rule of forget sets, where it is not one that references follow."""
         if asked.rule == WRONG:
-            return Rule(WRONG, lambda _: Chosen(self.wrong, "wrong labels"))
+            return Rule(WRONG, lambda _: Chosen(self.wrong, "wrong labels", grouped=True))
         if asked.classes:
             share = float(asked.rule.removeprefix(RANDOM))
             return Rule(asked.title(), lambda among: Chosen(of_classes(among, asked.classes, share), asked.title()))
