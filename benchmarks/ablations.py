@@ -6,7 +6,8 @@ In a plan, `name = "ablations:AblatedAMUN"`, run from this folder, or by `table.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Final, Literal
+from functools import partial
+from typing import Any, ClassVar, Final, Literal
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.amun import AMUN, SUFFIX, adversarial_examples
+from obliviate.methods.base import settle
 from obliviate.task import Classification, InputSpace
 from obliviate.training.run import Run
 
@@ -52,7 +54,8 @@ class AblatedAMUN:
         return frozenset({"labels", "retain", "recipe"} if self.examples == "transferred" else {"labels"})
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
-        return AMUN(examples=self._found(model, split, run))(model, split, run)
+        method: Any = AMUN(examples=self._found(model, split, run))
+        return settle(method, split, partial(run.scale, model, split.forget))(model, split, run)
 
     def _found(self, model: nn.Module, split: Split, run: Run) -> Samples:
         forget = split.forget

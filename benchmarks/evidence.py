@@ -28,6 +28,7 @@ from obliviate.comparison.figures import Compared, Comparison, Figure
 from obliviate.comparison.plot import svg
 
 PAGES: Final = Path(__file__).parents[1] / "docs" / "evidence"
+INDEX: Final = Path(__file__).parent / "tables" / "README.in.md"
 HEADS: Final = {
     "forget": "forget, %",
     "retain": "retain, %",
@@ -188,7 +189,8 @@ def agreement(block: Block, paper: Mapping[str, Mapping[str, float]]) -> str:
     if len(both) < LEAST_RANKED:
         return ""
     ours, theirs = (min(both, key=lambda label, place=place: both[label][place]) for place in (0, 1))
-    correlation = float(spearmanr(*zip(*both.values(), strict=True)).statistic)
+    rank: Any = spearmanr([ours for ours, _ in both.values()], [theirs for _, theirs in both.values()])
+    correlation = float(rank.statistic)
     signed = f"{correlation:+.2f}".replace("-", "−")
     return (
         f"Of the {len(both)} methods that stand in both, `{ours}` is nearest to retraining here and `{theirs}` in the "
@@ -214,7 +216,7 @@ def circumstances(name: str, tier: str, record: Mapping[str, Any]) -> str:
         f"{there}: {record['train']:,} training samples, `{record['model']}`, {record['recipe']['epochs']} epochs, "
         f"training seeds {', '.join(map(str, record['seeds']))}, {record['references']} references, "
         f"{record['retrained']} retrained models for each forget set and seed. `{command_of(name, tier)}` makes them, "
-        f"with `--cell ID` one of them anew. Commit {commits}; {machines}; figures with intervals, settings and hashes: "
+        f"with `--cell ID` one of them anew. Commit {commits}; {machines}; intervals, settings and hashes: "
         f"[`{name}-{tier}.json`](../../benchmarks/results/tables/{name}-{tier}.json)."
     )
 
@@ -239,12 +241,22 @@ def blocks_of(name: str, tier: str) -> list[Block]:
 
 
 def render(name: str) -> list[Path]:
-    """Write the page of a table, in Markdown and in HTML, and a picture for each tier that was measured."""
+    """Write the page of a table, and a picture for each tier that was measured; return the files."""
+    written = [PAGES / f"{name}.md"]
+    written[0].write_text(page(name), encoding="utf-8")
+    for tier in (tier for tier in TIERS if tier in described(name)["tiers"]):
+        if blocks := blocks_of(name, tier):
+            written.append(PAGES / f"{name}-{tier}.svg")
+            written[-1].write_text(picture(blocks, recorded(record_of(name, tier)), tier), encoding="utf-8")
+    return written
+
+
+def page(name: str) -> str:
+    """The page of a table."""
     facts = described(name)["table"]
     columns, papers = facts["columns"], facts.get("paper", {})
     heads = ["model", *(HEADS[column] for column in columns), "verdicts"]
     text = [f"# {facts['title']}", f"Source: {facts['source']}.", facts["reading"].strip(), ABOUT]
-    written = []
     for tier in (tier for tier in TIERS if tier in described(name)["tiers"]):
         text.append(f"## Tier `{tier}`")
         blocks = blocks_of(name, tier)
@@ -256,13 +268,9 @@ def render(name: str) -> list[Path]:
         for block in blocks:
             paper = papers.get(block.rule, {})
             text += [f"### `{block.rule}`", table(heads, block.lines(columns, paper)), agreement(block, paper)]
-        written.append(PAGES / f"{name}-{tier}.svg")
-        written[-1].write_text(picture(blocks, record, tier), encoding="utf-8")
     for script in facts.get("earlier", ()):
-        text += [f"## Measured before, by a script of its own: `{script}`", *earlier(script)]
-    written.append(PAGES / f"{name}.md")
-    written[-1].write_text("\n\n".join(part for part in text if part) + "\n", encoding="utf-8")
-    return written
+        text += [f"## Measured before: `{script}`", *earlier(script)]
+    return "\n\n".join(part for part in text if part) + "\n"
 
 
 def picture(blocks: Sequence[Block], record: Mapping[str, Any], tier: str) -> str:
@@ -283,7 +291,7 @@ def picture(blocks: Sequence[Block], record: Mapping[str, Any], tier: str) -> st
 
 
 def html(name: str) -> str:
-    """The tables of what is recorded as one page of HTML, without a script, a style sheet or anything from elsewhere."""
+    """The tables of what is recorded as one page of HTML, without scripts, style sheets or anything from elsewhere."""
     facts = described(name)["table"]
     columns, papers = facts["columns"], facts.get("paper", {})
     heads = ["model", *(HEADS[column] for column in columns), "verdicts"]
@@ -291,7 +299,8 @@ def html(name: str) -> str:
     parts.append(f"<h1>{escape(facts['title'])}</h1><p>{escape(facts['source'])}</p>")
     for tier in TIERS:
         if tier in described(name)["tiers"] and (blocks := blocks_of(name, tier)):
-            parts.append(f"<h2>{tier}</h2><p>{escape(circumstances(name, tier, recorded(record_of(name, tier))))}</p>")
+            made = circumstances(name, tier, recorded(record_of(name, tier)))
+            parts.append(f"<h2>{tier}</h2><p>{escape(made)}</p>")
             for block in blocks:
                 lines = block.lines(columns, papers.get(block.rule, {}))
                 rows = ["".join(f"<td>{escape(text)}</td>" for text in line) for line in lines]
@@ -304,15 +313,19 @@ def html(name: str) -> str:
 # ------------------------------------------------------------------------------------------- results of earlier scripts
 
 
-def earlier(name: str) -> list[str]:
-    """What a script measured before there were tables: the mean (least–greatest) over models and forget sets."""
+def earlier(script: str) -> list[str]:
+    """What a script measured before there were tables: "NAME", or "NAME/BEGINNING" for those of its tables alone."""
+    name, _, beginning = script.partition("/")
     content = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     machine = content["machine"]
     text = [
         f"`{content['command']}` at commit `{content['commit']}` ({machine['cpu']}, torch {machine['torch']}; "
-        f"[`{name}.json`](../../benchmarks/results/{name}.json)); mean (least–greatest) over models and forget sets."
+        f"[`{name}.json`](../../benchmarks/results/{name}.json)); mean (least–greatest) over models and forget sets, "
+        "methods at the defaults of that time."
     ]
     for title, columns, rows in earlier_blocks(content):
+        if not title.startswith(beginning):
+            continue
         lines = []
         for label, entries in rows.items():
             good = [entry for entry in entries if "failed" not in entry]
@@ -340,7 +353,9 @@ def earlier_blocks(content: Mapping[str, Any]) -> Iterator[tuple[str, list[str],
 def ranged(entries: Sequence[Mapping[str, Any]], column: str) -> str:
     """A figure over entries, each of which is a number or the spread of several."""
     values = [entry[column] for entry in entries]
-    spreads = [value if isinstance(value, dict) else dict.fromkeys(("mean", "min", "max"), value) for value in values]
+    spreads: list[dict[str, Any]] = [
+        value if isinstance(value, dict) else dict.fromkeys(("mean", "min", "max"), value) for value in values
+    ]
     low, high = min(spread["min"] for spread in spreads), max(spread["max"] for spread in spreads)
     middle = f"{statistics.fmean(spread['mean'] for spread in spreads):.1f}"
     return middle if high - low < 0.05 else f"{middle} ({low:.1f}–{high:.1f})"
@@ -385,7 +400,7 @@ def every_attack() -> str:
         parts.append(f"### {ground}\n\n" + table([*heads, "KLoM (floor)", "average gap", "verdicts"], lines))
     commits = sorted({row["commit"] for row in rows if "commit" in row and row["ground"] in grounds})
     parts.append(
-        "`python benchmarks/grounds.py --data FOLDER --stage measure` and `--stage strong` make these cells, at commits "
+        "`python benchmarks/grounds.py --data FOLDER --stage measure` and `--stage strong` make these cells; commits "
         + ", ".join(f"`{commit}`" for commit in commits)
         + "; [`grounds.json`](../../benchmarks/results/grounds.json) has each with its settings."
     )
@@ -407,16 +422,11 @@ def measured(name: str) -> str:
     return ", ".join(words)
 
 
-def index() -> Path:
-    """Write the index of all tables, with every method under every attack."""
+def index() -> str:
+    """The index of all tables, with every method under every attack."""
     lines = [[f"[{described(name)['table']['title']}]({name}.md)", measured(name)] for name in names()]
-    path = PAGES / "README.md"
-    head = (Path(__file__).parent / "tables" / "README.in.md").read_text(encoding="utf-8")
-    path.write_text(
-        head.replace("{tables}", table(["table", "measured"], lines)).replace("{attacks}", every_attack()),
-        encoding="utf-8",
-    )
-    return path
+    head = INDEX.read_text(encoding="utf-8")
+    return head.replace("{tables}", table(["table", "cells measured"], lines)).replace("{attacks}", every_attack())
 
 
 def main() -> None:
@@ -426,7 +436,7 @@ def main() -> None:
     PAGES.mkdir(exist_ok=True)
     for name in names():
         print(*render(name), sep="\n")
-    print(index())
+    (PAGES / "README.md").write_text(index(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -69,6 +70,7 @@ def plan_of(name: str, tier: str, data: Path | None) -> Plan:
     return Plan.of(values | chosen, folder=data or Path())
 
 
+@cache
 def labels_of(name: str) -> list[str]:
     """The names of a table's rows, in the order of its file."""
     methods = described(name)["method"]
