@@ -77,7 +77,7 @@ class Mean:
         return cls(statistics.fmean(means), half)
 
     def __str__(self) -> str:
-        return f"{self.value:.1f}" + ("" if self.half is None else f" ± {self.half:.1f}")
+        return f"{self.value:.1f}".replace("-", "−") + ("" if self.half is None else f" ± {self.half:.1f}")
 
     @property
     def figure(self) -> Figure:
@@ -179,12 +179,12 @@ def called(label: str) -> str:
     return label if label in YARDSTICKS else f"`{label}`"
 
 
-def agreement(block: Block, paper: Mapping[str, Mapping[str, float]]) -> str:
-    """How the order by average gap compares with the paper's, in a sentence; empty where too few can be compared."""
+def agreement(block: Block, paper: Mapping[str, Mapping[str, float]], labels: Sequence[str]) -> str:
+    """How the order of these rows by average gap compares with the paper's, in a sentence; empty where it cannot."""
     both: dict[str, tuple[float, float]] = {}
-    for label in block.rows:
+    for label in labels:
         mean, published = block.mean(label, "average_gap"), paper.get(label, {}).get("average_gap")
-        if mean is not None and published is not None and label not in YARDSTICKS:
+        if mean is not None and published is not None:
             both[label] = mean.value, published
     if len(both) < LEAST_RANKED:
         return ""
@@ -193,8 +193,8 @@ def agreement(block: Block, paper: Mapping[str, Mapping[str, float]]) -> str:
     correlation = float(rank.statistic)
     signed = f"{correlation:+.2f}".replace("-", "−")
     return (
-        f"Of the {len(both)} methods that stand in both, `{ours}` is nearest to retraining here and `{theirs}` in the "
-        f"paper; the orders by average gap agree to a rank correlation of {signed}."
+        f"Of the {len(both)} methods with the retain set that stand in both, `{ours}` is nearest to retraining here and "
+        f"`{theirs}` in the paper; the orders by average gap agree to a rank correlation of {signed}."
     )
 
 
@@ -256,6 +256,8 @@ def page(name: str) -> str:
     facts = described(name)["table"]
     columns, papers = facts["columns"], facts.get("paper", {})
     heads = ["model", *(HEADS[column] for column in columns), "verdicts"]
+    methods = zip(labels_of(name), described(name)["method"], strict=True)
+    having = [label for label, method in methods if method.get("retain", True)]
     text = [f"# {facts['title']}", f"Source: {facts['source']}.", facts["reading"].strip(), ABOUT]
     for tier in (tier for tier in TIERS if tier in described(name)["tiers"]):
         text.append(f"## Tier `{tier}`")
@@ -267,7 +269,7 @@ def page(name: str) -> str:
         text += [circumstances(name, tier, record), f"![The same in a picture]({name}-{tier}.svg)"]
         for block in blocks:
             paper = papers.get(block.rule, {})
-            text += [f"### `{block.rule}`", table(heads, block.lines(columns, paper)), agreement(block, paper)]
+            text += [f"### `{block.rule}`", table(heads, block.lines(columns, paper)), agreement(block, paper, having)]
     for script in facts.get("earlier", ()):
         text += [f"## Measured before: `{script}`", *earlier(script)]
     return "\n\n".join(part for part in text if part) + "\n"
