@@ -141,7 +141,7 @@ class Block:
             verdicts = Counter(model["verdict"] for _, model in models)
             words = [f"{count} × {verdict}" for verdict, count in verdicts.most_common()]
             words += [f"{count} × came to nothing: {reason}" for reason, count in self.failed[label].items()]
-            lines.append([called(label), *texts, ", ".join(words)])
+            lines.append([called(label), *texts, ", ".join(words).replace("|", "\\|")])
         return lines
 
     def compared(self) -> list[Compared]:
@@ -193,7 +193,7 @@ def agreement(block: Block, paper: Mapping[str, Mapping[str, float]], labels: Se
     correlation = float(rank.statistic)
     signed = f"{correlation:+.2f}".replace("-", "−")
     return (
-        f"Of the {len(both)} methods with the retain set that stand in both, `{ours}` is nearest to retraining here and "
+        f"Of the {len(both)} methods with the retain set that stand in both, `{ours}` is nearest to retraining here, "
         f"`{theirs}` in the paper; the orders by average gap agree to a rank correlation of {signed}."
     )
 
