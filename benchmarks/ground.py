@@ -13,7 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 from common import ranged, spread, table
 from torch import nn
@@ -24,14 +23,11 @@ from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.experiment import Experiment
-from obliviate.membership import boosted_trees, logistic
 from obliviate.methods.base import Method, settle
 from obliviate.methods.retrain import Retrain
-from obliviate.metrics.intervals import Interval, balanced_accuracy
 from obliviate.references.pool import ReferencePool
 from obliviate.results.model import ModelResult
 from obliviate.task import Task
-from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
@@ -48,9 +44,6 @@ COLUMNS = {
 }
 """Titles of the tables' columns, with the figure of `figures` and its decimals."""
 PACE: Final = 2000  # samples of the piece of training that a cost is compared with
-MODEL_SEEDS: Final = (0, 1, 2)
-FORGET_SEED: Final = 2001
-RETRAINED: Final = 3
 Rows = list[dict[str, Any]]
 
 
@@ -287,72 +280,3 @@ class Log:
 def key_of(*parts: object) -> str:
     """A short name of a combination of settings."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-def compare(
-    bench: Bench,
-    log: Log,
-    where: Sequence[object],
-    split: Split,
-    originals: Mapping[int, Callable[[], nn.Module]],
-    methods: Mapping[str, Method],
-    figures: Callable[[nn.Module], Mapping[str, float]],
-) -> dict[str, Rows]:
-    """The figures of the originals, of three retrained models, and of every method from every original.
-
-    `where` names the request in the log; what is there is not made again.
-    """
-
-    def made(original: Callable[[], nn.Module], method: Method, seed: int) -> dict[str, float]:
-        one = bench.unlearn(original(), split, method, seed=seed)
-        return {"share_of_retraining": 100 * one.notes["share_of_retraining"], **figures(one.model)}
-
-    def row(label: str, method: Method | None, seed: int, make: Callable[[], Mapping[str, float]]) -> dict[str, Any]:
-        # Thousands of unlabelled ids stand in no key: the label says which they are.
-        named = replace(method, unlabelled=None) if getattr(method, "unlabelled", None) else method  # pyright: ignore
-        key = key_of(*where, split.forget.sha256, label, repr(named), seed)
-        if key not in log.entries:
-            print(log.add(key, {"where": list(where), "model": label, "method": repr(named), "seed": seed, **make()}))
-        return log.entries[key]
-
-    rows: dict[str, Rows] = {
-        "original": [row("original", None, seed, lambda: figures(one())) for seed, one in originals.items()],  # noqa: B023
-        "retrained": [
-            row("retrained", Retrain(), seed, partial(made, originals[0], Retrain(), seed))
-            for seed in range(100, 100 + RETRAINED)
-        ],
-    }
-    for label, method in methods.items():
-        settled = settle(method, split, Scale.of(bench.recipe))
-        rows[label] = [
-            row(label, settled, seed, partial(made, original, method, seed)) for seed, original in originals.items()
-        ]
-    return rows
-
-
-def accuracy(model: nn.Module, samples: Samples) -> float:
-    """In percent."""
-    return 100 * float((outputs(model, samples).argmax(1) == samples.everything().y).float().mean())
-
-
-def asr(model: nn.Module, split: Split, test: Samples) -> dict[str, float]:
-    """The success rate of boosted trees in percent, with its 95 % interval."""
-    parts = (boosted_trees.sorted_softmax(outputs(model, one).numpy()) for one in (split.forget, split.kept, test))
-    return percent("asr", balanced_accuracy(*boosted_trees.success(*parts)))
-
-
-def mia(model: nn.Module, split: Split, test: Samples) -> dict[str, float]:
-    """MIA_L and MIA_E in percent, with their 95 % intervals."""
-    logits = np.concatenate([outputs(model, one).numpy() for one in (split.forget, test)])
-    y = np.concatenate([one.everything().y.numpy() for one in (split.forget, test)])
-    members = np.arange(len(logits)) < len(split.forget)
-    found: dict[str, float] = {}
-    for name, features in {"mia_l": logistic.loss(logits, y), "mia_e": logistic.entropy(logits)}.items():
-        scores = logistic.scores(features, members)
-        found |= percent(name, balanced_accuracy(scores[members], scores[~members]))
-    return found
-
-
-def percent(name: str, one: Interval) -> dict[str, float]:
-    """The value under its name, and its limits beside it, in percent."""
-    return {name: 100 * one.value, f"{name}_low": 100 * one.low, f"{name}_high": 100 * one.high}

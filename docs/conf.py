@@ -70,6 +70,7 @@ SECTIONS: Final = {
         *("models", "huggingface", "tasks", "notebooks", "plans", "ledger", "service", "certificate"),
     ],
     "Methods": ["methods/README", "methods/*", "comparison", "leaderboard", "oracles", "peers"],
+    "Evidence": ["evidence/README", "evidence/*"],
     "Attacks": ["attacks", "attacks/*"],
     "Reference": ["cli", "api", "results-schema", "*"],
     "Project": ["architecture", "releasing", "deprecation", "lab-notes", "decisions/*"],

@@ -7,6 +7,7 @@ import pytest
 
 from obliviate.errors import PlanError
 from obliviate.methods.amun import AMUN
+from obliviate.methods.nabla_tau import NablaTau
 from obliviate.plans import Plan
 
 PLAN = """\
@@ -87,6 +88,15 @@ def test_a_path_is_taken_from_where_the_plan_lies(tmp_path: Path) -> None:
         ('budget = "15%"', 'budget = "150%"', 26, "expected method 2.budget to be a share of a retraining"),
         ('label = "tuning finely"', 'label = "amun"', 25, "expected methods with names of their own"),
         ('name = "fine_tune"', 'name = "retrain"', 25, "expected method 2.name to be a method beside retraining"),
+        ("draws = 2", "steps = 0", 18, "expected forget 1.steps to be from 1 to 100"),
+        ("draws = 2", "classes = [1, 1]", 18, "expected forget 1.classes to be a list of numbers of classes, each"),
+        ('rule = "random:0.1"', 'rule = "random:x"\nclasses = [1]', 17, "expected forget 1.rule to be random:SHARE"),
+        ('rule = "random:0.1"\ndraws = 2', 'rule = "wrong_labels"', 17, "expected forget 1.rule to be another rule"),
+        ("train_size = 200", "wrong_labels = 1", 7, "expected data.wrong_labels to be a share of the labels in (0, 1)"),
+        ("train_size = 200", "wrong_classes = [1]", 7, "expected data.wrong_classes to be left out without"),
+        ("epochs = 4", "unlabelled = 0.5", 22, "expected method 1.unlabelled to be left out for a method that"),
+        ("epochs = 4", 'paper = "text"', 22, "method 1.paper: expected true, got 'text'"),
+        ('label = "tuning finely"', "paper = true", 27, "expected a method with a recipe of its paper, got fine_tune"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, before: str, after: str, line: int, words: str) -> None:
@@ -132,6 +142,36 @@ def test_code_that_a_plan_names_is_run_only_where_it_is_trusted(
     assert Plan.read(path, trust=True).recipe["model"] == "net:make"
     monkeypatch.setenv("OBLIVIATE_TRUST", "net:make")
     assert Plan.read(path).recipe["model"] == "net:make"
+
+
+def test_a_method_of_ones_own_is_imported_only_where_it_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = "obliviate.methods.amun:AMUN"
+    path = written(tmp_path, PLAN.replace('name = "amun"', f'name = "{own}"'))
+    with pytest.raises(PlanError, match=rf"expected a method of this package, got '{own}', which .*line 21 names"):
+        Plan.read(path)
+    assert Plan.read(path, trust=True).trials[0].method == AMUN(epochs=4)
+    monkeypatch.setenv("OBLIVIATE_TRUST", own)
+    assert Plan.read(path).trials[0].label == "amun"
+    for name, words in (("nowhere:AMUN", "an importable method"), ("math:pi", "the class of a method")):
+        with pytest.raises(PlanError, match=f"line 21, method 1.name: expected {words}"):
+            Plan.read(written(tmp_path, PLAN.replace('name = "amun"', f'name = "{name}"')), trust=True)
+
+
+def test_a_papers_recipe_is_taken_by_name_and_settings_go_before_it() -> None:
+    values: dict[str, Any] = {"data": {"source": "digits"}, "forget": [{"rule": "class:1"}]}
+    methods = [
+        {"name": "amun", "paper": True, "learning_rate": 0.03},
+        {"name": "nabla_tau", "paper": "text", "alpha": 0.3},
+        {"name": "nabla_tau", "paper": False, "label": "ours"},
+    ]
+    plan = Plan.of(values | {"method": methods})
+    assert [trial.method for trial in plan.trials] == [
+        AMUN.paper(learning_rate=0.03),
+        NablaTau.paper(text=True, alpha=0.3),
+        NablaTau(),
+    ]
 
 
 def test_methods_of_one_name_are_told_apart_by_their_settings() -> None:

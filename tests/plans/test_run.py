@@ -15,8 +15,10 @@ from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, PlanError, TrainingError, WorkspaceError
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.plans import Plan, outline, run_plan
+from obliviate.plans.ground import Ground
 from obliviate.references.exchange import Exchanging
 from obliviate.requests.manifest import read_manifest
+from obliviate.training.checkpoint import weights_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -283,3 +285,66 @@ learning_rate = 0.01
     with pytest.raises(SystemExit, match="1"):
         main(["run", str(tmp_path / "none.toml"), "--out", str(done)])
     assert "error: expected a file of TOML" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def wide(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tuple[Plan, Path]:
+    """Wrong labels, and requests in a row, on one seed."""
+    plan = Plan.of(
+        values
+        | {
+            "seeds": [0],
+            "data": values["data"] | {"wrong_labels": 0.2},
+            "forget": [{"rule": "wrong_labels"}, {"rule": "random:0.4", "steps": 2}],
+        }
+    )
+    folder = tmp_path_factory.mktemp("plans") / "wide"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+        run_plan(plan, folder=folder, workers=0)
+    return plan, folder
+
+
+def test_every_step_of_requests_in_a_row_is_judged_on_all_that_was_forgotten(wide: tuple[Plan, Path]) -> None:
+    plan, folder = wide
+    ground = Ground.of(plan)
+    first, second = (sets for sets in ground.forget_sets(None) if sets.rule.startswith("random:0.4"))
+    assert (first.rule, second.rule) == ("random:0.4, 1 of 2 requests", "random:0.4, 2 of 2 requests")
+    assert second.requests[0] == tuple(first.chosen.ids)
+    assert set(second.chosen.ids) == set(second.requests[0]) | set(second.requests[1])
+    assert not set(second.requests[0]) & set(second.requests[1])
+    session = workflow.Session.of(workflow.train(ground.under(0)), ground.data.train)
+    for ids in second.requests:
+        session = session.forget(ids, plan.trials[0].method, seed=0)
+    hashes = {
+        cell["rule"]: cell["rows"][0]["model"]["weights_sha256"]
+        for name, cell in found(folder).items()
+        if name.startswith("gradient_ascent")
+    }
+    assert hashes[second.rule] == weights_sha256(session.model) != hashes[first.rule]
+    assert set(hashes) == {"wrong_labels", first.rule, second.rule}
+
+
+def test_the_accuracies_of_classes_make_up_the_whole(wide: tuple[Plan, Path]) -> None:
+    plan, folder = wide
+    targets = Ground.of(plan).data.test.targets
+    for cell in found(folder).values():
+        for row in cell["rows"]:
+            right = sum(
+                share / 100 * int((targets == label).sum())
+                for label, share in enumerate(row["classes"])
+                if share is not None
+            )
+            assert right / len(targets) == pytest.approx(row["model"]["accuracy"]["test"]["value"] / 100)
+
+
+def test_a_cell_alone_is_that_of_the_whole_plan(done: Path, values: dict[str, Any], tmp_path: Path) -> None:
+    plan, folder = Plan.of(values), tmp_path / "run"
+    name = outline(plan, folder=folder).cells[-1]
+    results = run_plan(plan, folder=folder, workers=0, only=[name])
+    assert found(folder) == {f"{name}.json": found(done)[f"{name}.json"]}
+    assert len(weights(folder)) == 1 + 2  # the original, and the retrained models of one forget set
+    assert [model.name for table in results.tables for model in table.models] == ["gradient_ascent"]
+    assert not (folder / "table.json").exists()
+    with pytest.raises(PlanError, match="expected cells of the plan, got amun-7; a dry run lists them"):
+        run_plan(plan, folder=folder, workers=0, only=["amun-7"])

@@ -9,16 +9,20 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.data.ids import ids_sha256
-from obliviate.data.rules import Chosen, Rule, choose, read_amount, targets
+from obliviate.data.rules import Chosen, Rule, choose, random_ids, read_amount, targets
 from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
-from obliviate.errors import MethodError, ObliviateError
+from obliviate.errors import DataError, MethodError, ObliviateError
 from obliviate.experiment import Experiment
+from obliviate.methods.base import Method
 from obliviate.methods.sisa import SISA
-from obliviate.plans.plan import CHOSEN_BY_REFERENCES, Plan, Trial
+from obliviate.plans.labels import mislabelled, of_classes
+from obliviate.plans.plan import CHOSEN_BY_REFERENCES, RANDOM, WRONG, ForgetSets, Plan, Trial
 from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
 from obliviate.training.class_weights import balanced_weights
@@ -34,11 +38,22 @@ KINDS: Final[tuple[Kind, ...]] = ("original", "retrained", "controls", "method")
 
 @dataclass(frozen=True, eq=False)
 class ForgetSet:
-    """A forget set of a plan: the rule that chose it, the number of the draw, and what it chose."""
+    """A forget set of a plan: what chose it, in the words of tables, the number of the draw, and what was chosen.
+
+    `earlier` are the requests that were served before, one after the other, where it is a step of several: `chosen`
+    holds their ids too.
+    """
 
     rule: str
     draw: int
     chosen: Chosen
+    earlier: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def requests(self) -> list[tuple[str, ...]]:
+        """The ids of every request, in the order in which a model is asked to forget them."""
+        gone = {id_ for ids in self.earlier for id_ in ids}
+        return [*self.earlier, tuple(id_ for id_ in map(str, self.chosen.ids) if id_ not in gone)]
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,8 @@ class Ground:
     plan: Plan
     data: Data
     experiment: Experiment
+    wrong: tuple[str, ...] = ()
+    """The ids of the training samples whose labels the plan has made wrong."""
 
     @classmethod
     def of(cls, plan: Plan) -> Ground:
@@ -77,10 +94,13 @@ class Ground:
 
         Forget sets that references choose are not known yet, and checked when they are.
         """
+        wrong: tuple[str, ...] = ()
         with plan.table.table("data").checked():
             data = load_data(
                 plan.source, train_size=plan.train_size, holdout_size=plan.holdout_size, seed=plan.data_seed
             )
+            if plan.wrong_labels is not None:
+                data, wrong = mislabelled(data, plan.wrong_labels, seed=plan.data_seed)
         settings = dict(plan.recipe)
         with plan.table.table("recipe").checked():
             if settings.get("class_weights") == "balanced":
@@ -88,7 +108,7 @@ class Ground:
             recipe = recipe_for(data, **settings)
             experiment = Experiment(task_of(data), recipe, data.train, data.test, data.holdout, plan.data_seed)
             workflow.check(experiment)
-        ground = cls(plan, data, experiment)
+        ground = cls(plan, data, experiment, wrong)
         ground.check(ground.forget_sets(None))
         return ground
 
@@ -100,10 +120,15 @@ class Ground:
                 with table.checked():
                     if isinstance(trial.method, SISA) and not self.experiment.recipe.sharded:
                         raise MethodError("expected a recipe with shards or slices for sisa, got one without; set them")
-                    split = self.split(forget, trial)
-                    workflow.check_request(trial.method, split, run, planned=frozenset({"teachers"}))
+                    split, method = self.split(forget, trial), self.method(trial)
+                    if len(forget.requests) > 1 and (trial.tune or trial.budget is not None or trial.unlabelled):
+                        raise MethodError(
+                            "expected one request for a method with tune, budget or unlabelled, got several steps; "
+                            "leave out one of the two"
+                        )
+                    workflow.check_request(method, split, run, planned=frozenset({"teachers"}))
                     if trial.tune:
-                        workflow.check_tuning(trial.method, split, trial.tune)
+                        workflow.check_tuning(method, split, trial.tune)
 
     def forget_sets(self, pool: ReferencePool | None) -> list[ForgetSet]:
         """Every forget set; those that references choose only where there is a pool. Raises PlanError."""
@@ -118,12 +143,29 @@ class Ground:
                         if pool is None:
                             continue
                     else:
-                        rule = asked.rule
+                        rule = self._rule(asked)
                     chosen = choose(rule, self.data.among(seed=seed))
                     self.experiment.split(chosen.ids)
                     unseen_in_audit(self.data, chosen.ids)
-                sets.append(ForgetSet(asked.rule, draw, chosen))
+                    sets += _steps(asked, draw, chosen, seed)
         return sets
+
+    def _rule(self, asked: ForgetSets) -> str | Rule:
+        """The rule of forget sets, where it is not one that references follow."""
+        if asked.rule == WRONG:
+            return Rule(WRONG, lambda _: Chosen(self.wrong, "wrong labels", grouped=True))
+        if asked.classes:
+            share = float(asked.rule.removeprefix(RANDOM))
+            return Rule(asked.title(), lambda among: Chosen(of_classes(among, asked.classes, share), asked.title()))
+        return asked.rule
+
+    def method(self, trial: Trial) -> Method:
+        """The method of a trial, told which labels are kept from it."""
+        if not trial.unlabelled:
+            return trial.method
+        ids = random_ids(self.data.train, trial.unlabelled, seed=derive(self.plan.data_seed, "unlabelled"))
+        method: Any = trial.method
+        return replace(method, unlabelled=tuple(ids.tolist()))
 
     def _by_references(self, text: str, pool: ReferencePool | None) -> Rule:
         name, _, amount = text.partition(":")
@@ -178,9 +220,10 @@ class Ground:
                 yield from retrained
                 needs = (original.id, *(cell.id for cell in retrained))
                 judged = (self.judged_by, ids, seed, forget.chosen.grouped)
+                asked = (*judged, forget.earlier)
                 yield Cell(name(f"controls-{words}", "controls", *judged), "controls", seed, place, needs=needs)
                 for number, trial in enumerate(plan.trials):
-                    id_ = name(f"{trial.method.name}-{words}", trial.facts, *judged)
+                    id_ = name(f"{trial.method.name}-{words}", trial.facts, *asked)
                     yield Cell(id_, "method", seed, place, trial=number, needs=needs)
 
     def retraining_seed(self, cell: Cell) -> int:
@@ -207,6 +250,21 @@ def _word(text: str) -> str:
     return "".join(letter if letter.isascii() and (letter.isalnum() or letter in "._-") else "-" for letter in text)[
         :40
     ]
+
+
+def _steps(asked: ForgetSets, draw: int, chosen: Chosen, seed: int) -> list[ForgetSet]:
+    """The set that was drawn, or what was forgotten after each of its steps; raises DataError for too many steps."""
+    if asked.steps == 1:
+        return [ForgetSet(asked.title(), draw, chosen)]
+    if len(chosen.ids) < asked.steps:
+        raise DataError(f"expected at most one request a sample, got {asked.steps} steps of {len(chosen.ids)} samples")
+    order = np.random.default_rng(derive(seed, "steps")).permutation(np.array(chosen.ids, dtype=np.str_))
+    requests = [tuple(part.tolist()) for part in np.array_split(order, asked.steps)]
+    sets = []
+    for step in range(asked.steps):
+        so_far = [id_ for request in requests[: step + 1] for id_ in request]
+        sets.append(ForgetSet(asked.title(step), draw, replace(chosen, ids=so_far), tuple(requests[:step])))
+    return sets
 
 
 def _missing() -> ReferencePool:

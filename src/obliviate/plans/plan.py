@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from obliviate import membership, methods
+from obliviate._util.imports import imported
 from obliviate.audit.inputs import AuditSettings
-from obliviate.errors import PlanError
+from obliviate.errors import MethodError, PlanError
 from obliviate.methods.base import Method
 from obliviate.methods.configuration import configured
 from obliviate.methods.retrain import Retrain
@@ -22,24 +25,54 @@ from obliviate.workspace.origin import TRUSTED
 
 TEACHERS: Final = 8
 MOST_DRAWS: Final = 10_000
-OPTIONS: Final = ("name", "label", "retain", "teachers", "tune", "budget")
+MOST_STEPS: Final = 100
+OPTIONS: Final = ("name", "label", "retain", "teachers", "tune", "budget", "paper", "unlabelled")
 """Fields of `[[method]]` that are no hyperparameters."""
 RANDOM: Final = "random:"
 OF_A_FOLDER: Final = ("coins", "noise")
+WRONG: Final = "wrong_labels"
+"""The rule that chooses the samples whose labels the plan has made wrong."""
 CHOSEN_BY_REFERENCES: Final = ("memorised:", "mislabelled:")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ForgetSets:
-    """A rule that chooses what to forget (docs/forget.md), and how many sets it draws if it is a random one."""
+    """A rule that chooses what to forget (docs/forget.md), and how many sets it draws if it is a random one.
+
+    With `classes`, a random share is drawn of each of these classes, and of no other. With `steps` above 1 a set is
+    forgotten by so many requests of one size, one after the other; each step is judged as a set of its own, of all that
+    was forgotten so far.
+    """
 
     rule: str
     draws: int = 1
+    classes: tuple[int, ...] = ()
+    steps: int = 1
+
+    def title(self, step: int = 0) -> str:
+        """What tables call the sets after one of the steps.
+
+        >>> ForgetSets(rule="random:0.4", classes=(5, 6)).title(), ForgetSets(rule="random:0.1", steps=5).title(1)
+        ('random:0.4 of classes 5, 6', 'random:0.1, 2 of 5 requests')
+        """
+        of = f" of classes {', '.join(map(str, self.classes))}" if self.classes else ""
+        return f"{self.rule}{of}" + (f", {step + 1} of {self.steps} requests" if self.steps > 1 else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrongLabels:
+    """A share of the training labels of each of the classes, of all if none is named, that is made wrong at random."""
+
+    share: float
+    classes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A method as it is set, under the name that it has in tables; the options are those of `Workspace.unlearn`."""
+    """A method as it is set, under the name that it has in tables; the options are those of `Workspace.unlearn`.
+
+    `unlabelled` is the share of the training samples whose labels are kept from the method.
+    """
 
     label: str
     method: Method
@@ -47,11 +80,12 @@ class Trial:
     teachers: int = 0
     tune: int = 0
     budget: float | None = None
+    unlabelled: float = 0.0
 
     @property
     def facts(self) -> str:
         """What tells it from all others, whatever it is called."""
-        return repr((self.method, self.retain, self.teachers, self.tune, self.budget))
+        return repr((self.method, self.retain, self.teachers, self.tune, self.budget, self.unlabelled))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +112,7 @@ class Plan:
     trials: tuple[Trial, ...]
     train_size: int | None = None
     holdout_size: int | None = None
+    wrong_labels: WrongLabels | None = None
     data_seed: int = 0
     recipe: Mapping[str, Any] = field(default_factory=dict)
     references: int = 16
@@ -88,38 +123,41 @@ class Plan:
     @property
     def runs(self) -> int:
         """How many times a method is run: every method with every forget set under every seed."""
-        return len(self.trials) * len(self.seeds) * sum(rule.draws for rule in self.forget)
+        return len(self.trials) * len(self.seeds) * self.sets
+
+    @property
+    def sets(self) -> int:
+        """How many forget sets there are, every step of a sequence of requests counted."""
+        return sum(rule.draws * rule.steps for rule in self.forget)
 
     @classmethod
     def read(cls, path: Path | str, *, trust: bool = False) -> Plan:
         """Read a plan from a file of TOML (docs/plans.md).
 
-        Paths in it are taken from the folder of the file. A model of your own that it names, "module:function", is
-        taken only with `trust`, or where the environment variable OBLIVIATE_TRUST names it.
+        Paths in it are taken from the folder of the file. A model or a method of your own that it names,
+        "module:name", is taken only with `trust`, or where the environment variable OBLIVIATE_TRUST names it.
         Raises PlanError, with the line and the field, before any work.
         """
         path = Path(path)
         table = read(path)
-        plan = cls._of(table, path.parent)
-        model = str(plan.recipe.get("model"))
-        if ":" in model and not trust and model not in os.environ.get(TRUSTED, "").split(","):
-            raise PlanError(
-                f"expected a model of this package, got {model!r:.200}, which {table.table('recipe').place('model')} "
-                f"names: running the plan runs that code. If you know it, say --trust, or set {TRUSTED} to its name"
-            )
-        return plan
+        if not trust:
+            _check_trusted(table)
+        return cls._of(table, path.parent)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Plan:
-        """Make a plan of values as the file of one holds them; raises PlanError."""
-        return cls._of(of_values(values), Path())
+    def of(cls, values: Mapping[str, Any], *, folder: Path | str = "") -> Plan:
+        """Make a plan of values as the file of one holds them; raises PlanError.
+
+        Paths in it are taken from the `folder`. Code that it names is trusted.
+        """
+        return cls._of(of_values(values), Path(folder))
 
     @classmethod
     def _of(cls, table: Table, folder: Path) -> Plan:
         table.only("seeds", "references", "retrained", "data", "recipe", "audit", "forget", "method")
         seeds = listed(table.values.get("seeds", [0]), "whole numbers", table, "seeds", _is_seed)
         data = table.table("data", needed=True)
-        data.only("source", "train_size", "holdout_size", "seed")
+        data.only("source", "train_size", "holdout_size", "seed", WRONG, "wrong_classes")
         counts = {"references": table.integer("references", 16), "retrained": table.integer("retrained", 3)}
         with table.checked("references" if "references" in table.values else "retrained"):
             evidence.check_counts(**counts)
@@ -128,6 +166,7 @@ class Plan:
             seeds=tuple(seeds),
             train_size=_size(data, "train_size"),
             holdout_size=_size(data, "holdout_size"),
+            wrong_labels=_wrong_labels(data),
             data_seed=data.integer("seed", 0),
             recipe=_recipe(table.table("recipe")),
             forget=tuple(map(_forget, table.tables("forget"))),
@@ -136,16 +175,34 @@ class Plan:
             table=table,
             **counts,
         )
-        rules = [sets.rule for sets in plan.forget]
+        rules = [sets.title() for sets in plan.forget]
         if len(set(rules)) < len(rules):
             raise PlanError(
                 f"expected every rule for forget sets once, got {rules} in {table.place('forget')}; use draws for more"
             )
         for sets, entry in zip(plan.forget, table.tables("forget"), strict=True):
+            if sets.rule == WRONG and plan.wrong_labels is None:
+                raise entry.error("rule", "another rule where labels are as they come", WRONG, f"set data.{WRONG}")
             if sets.rule.startswith(CHOSEN_BY_REFERENCES):
                 with entry.checked("rule"):
                     evidence.check_chosen(plan.references, retrained=plan.retrained)
         return plan
+
+
+def _check_trusted(table: Table) -> None:
+    """Refuse code of the user's own that is not trusted by name; raises PlanError."""
+    trusted = os.environ.get(TRUSTED, "").split(",")
+    named = [("model", table.table("recipe"))]
+    if "method" in table.values:
+        named += [("name", method) for method in table.tables("method")]
+    for field_name, place in named:
+        name = str(place.values.get(field_name))
+        if ":" in name and name not in trusted:
+            what = "model" if field_name == "model" else "method"
+            raise PlanError(
+                f"expected a {what} of this package, got {name!r:.200}, which {place.place(field_name)} "
+                f"names: running the plan runs that code. If you know it, say --trust, or set {TRUSTED} to its name"
+            )
 
 
 def _is_seed(value: object) -> bool:
@@ -170,6 +227,24 @@ def _size(data: Table, name: str) -> int | None:
     if size is not None and size < 1:
         raise data.error(name, "a whole number of 1 or more", size)
     return size
+
+
+def _wrong_labels(data: Table) -> WrongLabels | None:
+    share = data.number(WRONG, None)
+    if share is None:
+        if "wrong_classes" in data.values:
+            raise data.error("wrong_classes", f"left out without {WRONG}", data.values["wrong_classes"], f"set {WRONG}")
+        return None
+    if not 0 < share < 1:
+        raise data.error(WRONG, "a share of the labels in (0, 1)", share)
+    return WrongLabels(share=share, classes=_classes(data, "wrong_classes"))
+
+
+def _classes(table: Table, name: str) -> tuple[int, ...]:
+    """Numbers of classes, in order; none where the field is left out."""
+    if name not in table.values:
+        return ()
+    return tuple(sorted(listed(table.values[name], "numbers of classes", table, name, _is_seed)))
 
 
 def _recipe(table: Table) -> dict[str, Any]:
@@ -205,17 +280,21 @@ def _recipe(table: Table) -> dict[str, Any]:
 
 
 def _forget(table: Table) -> ForgetSets:
-    table.only("rule", "draws")
-    rule, draws = table.text("rule", None), table.integer("draws", 1)
+    table.only("rule", "draws", "classes", "steps")
+    rule, draws, steps = table.text("rule", None), table.integer("draws", 1), table.integer("steps", 1)
     if not rule:
         raise table.error("rule", "a rule such as random:0.1", rule, "see docs/forget.md")
     if not 1 <= draws <= MOST_DRAWS:
         raise table.error("draws", f"from 1 to {MOST_DRAWS:,}", draws)
+    if not 1 <= steps <= MOST_STEPS:
+        raise table.error("steps", f"from 1 to {MOST_STEPS}", steps)
     if draws > 1 and not rule.startswith(RANDOM):
         raise table.error("draws", "1 for a rule that chooses the same samples each time", draws, "leave it out")
+    if "classes" in table.values and not re.fullmatch(rf"{RANDOM}0?\.\d+", rule):
+        raise table.error("rule", "random:SHARE with a share in (0, 1) where classes are named", rule)
     if rule in OF_A_FOLDER:
         raise table.error("rule", "a rule that needs no folder", rule, "coins and noise are planned by `train`")
-    return ForgetSets(rule=rule, draws=draws)
+    return ForgetSets(rule=rule, draws=draws, classes=_classes(table, "classes"), steps=steps)
 
 
 def _trials(tables: list[Table]) -> tuple[Trial, ...]:
@@ -250,7 +329,7 @@ def _trial(table: Table) -> Trial:
         raise table.error("name", "the name of a method", None, "see `obliviate methods`")
     settings = {key: value for key, value in table.values.items() if key not in OPTIONS}
     with table.checked("name"):
-        cls = methods.find(name)
+        cls = _own(name) if ":" in name else methods.find(name)
     if cls is Retrain:
         raise table.error("name", "a method beside retraining", name, "retrained models are made for every plan")
     for setting, value in settings.items():
@@ -258,6 +337,14 @@ def _trial(table: Table) -> Trial:
             configured(cls, {setting: value})
     with table.checked():
         method = configured(cls, settings)
+    if (paper := table.values.get("paper", False)) is not False:
+        with table.checked("paper"):
+            method = _as_published(cls, paper, settings)
+    unlabelled = table.number("unlabelled", 0.0)
+    if not 0 <= unlabelled < 1:
+        raise table.error("unlabelled", "a share of the training samples in [0, 1)", unlabelled)
+    if unlabelled and "unlabelled" not in get_type_hints(cls):
+        raise table.error("unlabelled", "left out for a method that takes no ids of unlabelled samples", unlabelled)
     tune, teachers = table.integer("tune", 0), table.integer("teachers", None)
     if "teachers" in method.needs:
         teachers = TEACHERS if teachers is None else teachers
@@ -275,8 +362,45 @@ def _trial(table: Table) -> Trial:
         raise table.error("budget", "alone, or tune", table.values["budget"], "leave out one")
     label = table.text("label", "")
     return Trial(
-        label=label, method=method, retain=table.truth("retain", True), teachers=teachers or 0, tune=tune, budget=budget
+        label=label,
+        method=method,
+        retain=table.truth("retain", True),
+        teachers=teachers or 0,
+        tune=tune,
+        budget=budget,
+        unlabelled=unlabelled,
     )
+
+
+def _own(name: str) -> type[Any]:
+    """A method of the user's own, "module:Class"; raises MethodError where there is none."""
+    try:
+        cls = imported(name)
+    except ImportError as error:
+        raise MethodError(
+            f"expected an importable method, got {name!r} ({error}); install its package or run from its folder"
+        ) from error
+    if not (inspect.isclass(cls) and isinstance(getattr(cls, "name", None), str)):
+        raise MethodError(f"expected the class of a method, got {cls!r:.80} by {name!r}; name a method")
+    return cls
+
+
+def _as_published(cls: type[Any], variant: object, settings: Mapping[str, Any]) -> Method:
+    """The method by its paper's recipe, with these settings in place of the paper's; raises MethodError.
+
+    `variant` is true, or the name of what the recipe is told to be for, such as "text".
+    """
+    recipe: Callable[..., Method] | None = getattr(cls, "paper", None)
+    if recipe is None:
+        raise MethodError(f"expected a method with a recipe of its paper, got {cls.name}, which has none; leave it out")
+    flags = [name for name, kind in get_type_hints(recipe).items() if kind is bool]
+    if variant is not True and variant not in flags:
+        raise MethodError(
+            f"expected true{''.join(f' or {flag!r}' for flag in flags)}, got {variant!r:.60}; correct or remove it"
+        )
+    typed = configured(cls, settings)
+    written = {name: getattr(typed, name) for name in settings}
+    return recipe(**written) if variant is True else recipe(**{str(variant): True}, **written)
 
 
 def _budget(table: Table) -> float | None:

@@ -75,10 +75,10 @@ def results(bench: Bench) -> PlanResults:
     audits = [cell for cell in cells if cell.kind in {"controls", "method"}]
     outcomes = {cell.id: _outcomes(bench, cell) for cell in audits}
     tables = []
-    for asked in plan.forget:
-        of_rule = [cell for cell in audits if sets[cell.forget].rule == asked.rule]
-        judged = [outcome for cell in of_rule for outcome in outcomes[cell.id]]
-        tables.append(combined(judged, title=asked.rule))
+    for title in (asked.title(step) for asked in plan.forget for step in range(asked.steps)):
+        of_title = [cell for cell in audits if sets[cell.forget].rule == title]
+        if judged := [outcome for cell in of_title for outcome in outcomes[cell.id]]:
+            tables.append(combined(judged, title=title))
     failed = sum(bool(outcome.failed) for of_cell in outcomes.values() for outcome in of_cell)
     return PlanResults(tables=tuple(tables), cells=len(cells), failed=failed)
 

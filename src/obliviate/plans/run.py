@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,7 +46,7 @@ class Outline:
 
     `counts` are references, teachers, and the cells by kind; `done` how many of the cells are; `seconds` is a rough
     estimate of what is left, for one process. `sets` has the size of every forget set by its rule and draw; those that
-    references choose are not in it.
+    references choose are not in it. `cells` are the ids of all audits, as `run_plan` takes them.
     """
 
     runs: int
@@ -54,6 +54,7 @@ class Outline:
     done: int
     seconds: float
     sets: list[tuple[str, int, int]]
+    cells: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """In JSON values."""
@@ -78,7 +79,7 @@ def outline(plan: Plan, *, folder: Path | str) -> Outline:
     sets = ground.forget_sets(None)
     bench = Bench(ground, sets, folder)
     cells, missing = bench.cells, bench.missing()
-    unknown = sum(entry.draws for entry in plan.forget) - len(sets)
+    unknown = plan.sets - len(sets)
     counts = Counter(cell.kind for cell in cells)
     per_set = len(plan.seeds) * unknown
     counts.update({"retrained": per_set * plan.retrained, "controls": per_set, "method": per_set * len(plan.trials)})
@@ -97,6 +98,7 @@ def outline(plan: Plan, *, folder: Path | str) -> Outline:
         done=len(cells) - len(missing),
         seconds=round(trainings * training, 1),
         sets=[(forget.rule, forget.draw, len(forget.chosen.ids)) for forget in sets],
+        cells=[cell.id for cell in cells if cell.kind in {"controls", "method"}],
     )
 
 
@@ -119,6 +121,7 @@ def run_plan(
     folder: Path | str,
     workers: int | None = None,
     executor: Executor | None = None,
+    only: Collection[str] = (),
     progress: Progress = silent,
 ) -> PlanResults:
     """Run a plan in a folder, or go on there, and return its tables; `table.csv`, `.json` and `.svg` keep them.
@@ -127,7 +130,8 @@ def run_plan(
     models for each forget set and seed. A cell of the plan (one of these models, or the audit of one method) has a file
     of its own, named after all that it is made of: a run that was killed goes on where it was, with the same outcome
     bit for bit, and a plan that was extended makes what is new. `workers` local processes work side by side, one per
-    core if left out; 0 works in this process. An `executor` is given every cell as a function call.
+    core if left out; 0 works in this process. An `executor` is given every cell as a function call. `only` names cells
+    by their ids (`outline`): these are made with what they rest on, tables are of them alone, and none is written.
 
     A method that fails with a forget set under a seed is counted as failed there. Raises PlanError, before any work,
     for a plan, data, methods and rules that do not go together; AuditError for a yardstick that cannot be one;
@@ -174,11 +178,11 @@ def run_plan(
             )
         sets = ground.forget_sets(pool)
         ground.check(sets)
-        bench = Bench(ground, sets, folder, progress)
+        bench = Bench(ground, sets, folder, progress, frozenset(only))
         for part in ("models", "cells", WORK):
             (folder / part).mkdir(exist_ok=True)
             remove_leftovers(folder / part)
-        total = len(bench.cells)
+        total = len(bench.cells)  # which refuses ids of no cell
 
         def report() -> None:
             progress("cells", total - len(bench.missing()), total)
@@ -194,7 +198,8 @@ def run_plan(
         for claim in (folder / WORK).glob("*.lock"):
             claim.unlink()
         tables = results(bench)
-        tables.write(folder)
+        if not only:
+            tables.write(folder)
         report()
     return tables
 

@@ -5,28 +5,36 @@ from __future__ import annotations
 import fcntl
 import os
 import pickle
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import torch
 
 from obliviate import workflow
 from obliviate._util.files import WORK, sha256_of, write_atomically, write_sealed_json
 from obliviate._util.seeds import derive
+from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError, MethodError, PlanError, TrainingError
 from obliviate.experiment import Experiment
+from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
 from obliviate.plans.ground import Cell, ForgetSet, Ground
 from obliviate.plans.plan import Plan, Trial
 from obliviate.references.pool import ReferencePool, load_pool
+from obliviate.task import Classification
 from obliviate.training.compute import Compute
+from obliviate.training.device import chosen
+from obliviate.training.inference import outputs
 from obliviate.training.randomness import one_thread
 from obliviate.training.run import TICK, Progress, silent
 from obliviate.workflow import TrainedModel
@@ -49,13 +57,21 @@ class Bench:
     sets: Sequence[ForgetSet]
     folder: Path
     progress: Progress = silent
+    only: frozenset[str] = frozenset()
+    """The ids of the cells to make, with what they rest on; all of them where none is named."""
     _audited: list[tuple[tuple[int, int], _Audited]] = field(default_factory=list, repr=False)
     """What the last audits rested on, which the next one mostly rests on too."""
 
     @cached_property
     def cells(self) -> list[Cell]:
-        """Everything that is to be made, in order."""
-        return self.ground.cells(self.sets)
+        """Everything that is to be made, in order; raises PlanError for an id that no cell has."""
+        cells = self.ground.cells(self.sets)
+        if not self.only:
+            return cells
+        if unknown := self.only - {cell.id for cell in cells}:
+            raise PlanError(f"expected cells of the plan, got {', '.join(sorted(unknown))[:200]}; a dry run lists them")
+        needed = self.only.union(*(cell.needs for cell in cells if cell.id in self.only))
+        return [cell for cell in cells if cell.id in needed]
 
     def missing(self) -> list[Cell]:
         """What is not done yet."""
@@ -148,6 +164,7 @@ class Bench:
             "seed": cell.seed,
             "rule": self.sets[cell.forget].rule,
             "failed": failed,
+            "made_by": made_by(),
             "rows": [] if failed else self._rows(cell, audited, model),
         }
         write_sealed_json(cell.file(self.folder), values)
@@ -192,7 +209,7 @@ class Bench:
     def _unlearned(self, cell: Cell, audited: _Audited, work: Path) -> TrainedModel:
         trial: Trial = self.ground.plan.trials[cell.trial]
         split = audited.split if trial.retain else audited.split.without_retain()
-        data, recipe, method = self.ground.data, self.ground.experiment.recipe, trial.method
+        data, recipe, method = self.ground.data, self.ground.experiment.recipe, self.ground.method(trial)
         teachers = self.teachers(trial.teachers) if trial.teachers else None
         if "recipe" in method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
             workflow.check_fresh(
@@ -211,13 +228,33 @@ class Bench:
         }  # fmt: skip
         if trial.tune:
             return workflow.tune(original, split, method, budget=trial.tune, **options).trained
+        if len(requests := self.sets[cell.forget].requests) > 1:
+            return self._one_after_the_other(original, requests, method, retain=trial.retain, options=options)
         return workflow.unlearn(original, split, method, measure=None, **options)
+
+    def _one_after_the_other(
+        self,
+        original: TrainedModel,
+        requests: Sequence[Sequence[str]],
+        method: Method,
+        *,
+        retain: bool,
+        options: dict[str, Any],
+    ) -> TrainedModel:
+        """Serve requests in a row; the time is that of all of them."""
+        session = workflow.Session.of(original, self.ground.data.train, holdout=self.ground.data.holdout)
+        seconds = 0.0
+        for ids in requests:
+            session = session.forget(ids, method, retain=retain, **options)
+            seconds += session.trained.seconds or 0.0
+        return replace(session.trained, seconds=seconds)
 
     def _rows(self, cell: Cell, audited: _Audited, model: TrainedModel | None) -> list[dict[str, Any]]:
         models = [audited.original, *audited.retrained]
         name = "" if model is None else self.ground.plan.trials[cell.trial].label
         if model is not None:
             models.append(model.named(name))
+        trained = {model.name: model for model in models}
         grouped = self.sets[cell.forget].chosen.grouped
         try:
             result = workflow.audit_models(
@@ -238,7 +275,9 @@ class Bench:
             scores = [
                 part[order].tolist() for part, order in zip(result.scores[audited_model.name], by_id, strict=True)
             ]
-            rows.append({"model": audited_model.model_dump(mode="json", by_alias=True), "scores": scores})
+            facts = audited_model.model_dump(mode="json", by_alias=True)
+            classes = class_accuracies(trained[audited_model.name], audited.experiment.unseen)
+            rows.append({"model": facts, "scores": scores, "classes": classes})
         return rows
 
 
@@ -257,6 +296,25 @@ def teaching(ground: Ground) -> Experiment:
     """The experiment that teachers are trained by: without test samples, and under another seed than references."""
     experiment = ground.experiment
     return replace(experiment, test=experiment.holdout, holdout=None, seed=derive(experiment.seed, "teachers"))
+
+
+def class_accuracies(model: TrainedModel, unseen: Samples) -> list[float | None]:
+    """The accuracy on the unseen samples of each class, in percent; None of a class without any, empty without classes.
+
+    What an audit says of recalls leaves out classes that are forgotten as a whole.
+    """
+    if not isinstance(task := model.task, Classification):
+        return []
+    targets = unseen.targets
+    right = task.correct(outputs(model.model, unseen, task=task), targets)
+    of_class = [right[targets == label].float() for label in range(task.classes)]
+    return [100 * float(some.mean()) if len(some) else None for some in of_class]
+
+
+def made_by() -> dict[str, str]:
+    """The versions and the processor that make a cell."""
+    versions = {"obliviate": version("obliviate"), "torch": torch.__version__, "python": platform.python_version()}
+    return {**versions, "cpu": workflow.cpu_name(), "device": str(chosen())}
 
 
 def _own(checkpoints: Path | None, folder: Path) -> Path:
@@ -287,7 +345,8 @@ def _claimed(path: Path) -> Iterator[bool]:
 
 def put(bench: Bench) -> str:
     """Put the work where other processes find it, and return the file's hash; data are named, not carried."""
-    content = pickle.dumps((bench.ground.plan, list(bench.sets), bench.ground.identity, Compute.current()))
+    asked = bench.ground.plan, list(bench.sets), bench.only
+    content = pickle.dumps((*asked, bench.ground.identity, Compute.current()))
     write_atomically(bench.folder / JOB, lambda temporary: temporary.write_bytes(content))
     return sha256_of(bench.folder / JOB)
 
@@ -298,7 +357,7 @@ def _taken(folder: str, sha256: str) -> tuple[Bench, Compute]:
     path = Path(folder) / JOB
     if not path.exists() or sha256_of(path) != sha256:
         raise Unwanted(f"expected the work that was begun in {folder}, got another or none; begin again")
-    plan, sets, identity, compute = pickle.loads(path.read_bytes())  # noqa: S301 - the hash tells that it is our own
+    plan, sets, only, identity, compute = pickle.loads(path.read_bytes())  # noqa: S301 - the hash tells that it is our own
     assert isinstance(plan, Plan)
     ground = Ground.of(plan)
     if ground.identity != identity:
@@ -306,7 +365,7 @@ def _taken(folder: str, sha256: str) -> tuple[Bench, Compute]:
             "expected the data and the code of the model as in the process that began the work, got others; they were "
             "edited since: begin again in a new process"
         )
-    return Bench(ground, sets, Path(folder)), compute
+    return Bench(ground, sets, Path(folder), only=only), compute
 
 
 def work_elsewhere(folder: str, sha256: str, cell: str = "", parent: int | None = None) -> None:

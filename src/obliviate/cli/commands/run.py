@@ -32,6 +32,13 @@ def run(
         bool,
         Parameter(negative="", help="Check the plan, say what it would make and about how long, and make nothing."),
     ] = False,
+    cell: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            help="Only the cell with this id, and what it rests on; may be given again. `--dry-run --json` lists ids.",
+        ),
+    ] = (),
     trust: Trust = False,
     compute: ComputeOptions = PLAIN,
     json_: Json = False,
@@ -50,11 +57,11 @@ def run(
                 _print_outline(planned)
             return
         with progress(quiet=json_) as show_progress, opened(executor) as maker:
-            results = run_plan(asked, folder=out, workers=workers, executor=maker, progress=show_progress)
+            results = run_plan(asked, folder=out, workers=workers, executor=maker, only=cell, progress=show_progress)
     if json_:
         print_line(json.dumps(results.to_dict(), allow_nan=False))
     else:
-        _print_results(results, out)
+        _print_results(results, None if cell else out)
 
 
 def _print_outline(planned: Outline) -> None:
@@ -67,8 +74,9 @@ def _print_outline(planned: Outline) -> None:
     print_line(f"About {duration(planned.seconds)} in one process, by the time of a few steps of training")
 
 
-def _print_results(results: PlanResults, out: Path) -> None:
+def _print_results(results: PlanResults, out: Path | None) -> None:
     for table in results.tables:
         print_comparison(table)
     failed = f", {results.failed:,} of them failed" if results.failed else ""
-    print_line(f"{results.cells:,} cells{failed}. Open {out / 'table.svg'}; table.csv and table.json lie beside it")
+    kept = "" if out is None else f" Open {out / 'table.svg'}; table.csv and table.json lie beside it"
+    print_line(f"{results.cells:,} cells{failed}.{kept}")
