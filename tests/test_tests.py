@@ -35,6 +35,11 @@ ELSEWHERE = {
     "data/formats/images.py": "data/formats/test_folder.py",
     "data/formats/newsgroups.py": "data/formats/test_texts.py",
     "data/formats/tabular.py": "data/formats/test_described.py",
+    "data/formats/npy.py": "data/test_arrays.py",
+    # What samples keep themselves in, which nothing else touches.
+    "data/ahead.py": "data/test_samples.py",
+    "data/stores.py": "data/test_samples.py",
+    "methods/divided.py": "training/test_division.py",
     # Types without a function of their own.
     "results/canaries.py": "results/test_document.py",
     "results/facts.py": "results/test_document.py",
