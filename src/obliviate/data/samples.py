@@ -57,7 +57,7 @@ class TensorStore:
 
     def take(self, rows: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
         rows = rows.to(self.x.device, non_blocking=True)  # does not wait for what the device still computes
-        return self.x[rows], self.y[rows]
+        return _picked(self.x, rows), _picked(self.y, rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -405,6 +405,12 @@ def original_id(name: SampleId) -> SampleId:
     ('a', 'a')
     """
     return str(name).partition(REPEAT)[0]
+
+
+def _picked(values: Shaped[Tensor, " n ..."], rows: Int[Tensor, " k"]) -> Shaped[Tensor, " k ..."]:
+    """These rows of a tensor, in the memory order that indexing gives them."""
+    # The same bits as by indexing, at a fifth of its time; only of a contiguous tensor also in the same memory order.
+    return values.index_select(0, rows) if values.is_contiguous() else values[rows]
 
 
 def _shape_of(store: Store) -> tuple[int, ...]:
