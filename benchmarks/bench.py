@@ -1,6 +1,6 @@
 """What the package's speed comes to, in pairs timed in one run: ours beside the straightforward way, and the machine.
 
-    python benchmarks/bench.py [--quick] [--rows WORD …] [--amun CHECKOUT]
+    python benchmarks/bench.py [--quick] [--parts PART …] [--amun CHECKOUT]
 
 Every row times both sides in turns in this process, on one thread, by its processor time, and states the least, the
 median and the greatest ratio of neighbours. Beside it stands what the machine could do, measured in the same run:
@@ -8,9 +8,9 @@ the rate of matrix products or of copying memory, and the share of it that ours 
 against that of the slow way, and a result that is worse ends the command. Where a target is missed, the operators that
 take the time are listed.
 
-`--amun` is a checkout of github Ali-E/AMUN, whose search is timed as well. `--rows` takes only rows with one of these
-words in their names. `--quick` takes a minute or two. The whole command, without `--rows`, writes
-`benchmarks/results/bench.json` and the tables of `docs/performance.md`.
+`--amun` is a checkout of github Ali-E/AMUN, whose search is timed as well. `--parts` takes only some parts of the rows.
+Each part is kept in `benchmarks/results/bench.json` as soon as it is measured, with the machine's limits at that time,
+and the table of `docs/performance.md` is made of what is kept. `--quick` takes a minute or two, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ import rmia_speed
 import search
 import torch
 import torch.nn.functional as F
-from common import insert, provenance, save, table
+from common import RESULTS, insert, provenance, save, table
 from pairs import Limits, Range, alternate, hottest, operations, slope
 from torch import Tensor, nn
 
@@ -141,7 +141,7 @@ class Size:
     searched: int
     search_passes: int
     scored: int  # targets, and as many population points, of RMIA
-    pools: Mapping[str, tuple[int, int]]  # training samples and passes of each network
+    pools: Mapping[str, tuple[int, int, int]]  # training samples, passes and batch of each network
     passes: tuple[int, ...]  # of the recipes of which methods are a share
     points: float  # of test accuracy that a fast way may be below the slow one; noise of small models
     parts: tuple[int, ...]  # sizes of D
@@ -158,7 +158,7 @@ FULL: Final = Size(
     searched=32,
     search_passes=6,
     scored=10_000,
-    pools={"small_cnn": (3750, 2), "mlp": (3750, 4), "resnet8": (512, 2), "resnet20": (256, 2)},
+    pools={"small_cnn": (3750, 2, 64), "mlp": (3750, 4, 64), "resnet8": (512, 4, 32)},
     passes=(20, 100),
     points=5,
     parts=(500, 1500, 4500),
@@ -173,7 +173,7 @@ QUICK: Final = replace(
     images=600,
     searched=24,
     search_passes=3,
-    pools={"small_cnn": (1280, 1), "mlp": (1280, 4), "resnet8": (256, 1)},
+    pools={"small_cnn": (1280, 2, 64), "mlp": (1280, 4, 64), "resnet8": (384, 4, 32)},
     passes=(20,),
     parts=(500, 1500),
     references=(4, 8, 16),
@@ -187,7 +187,7 @@ TOY: Final = replace(
     searched=8,
     search_passes=8,
     scored=2000,
-    pools={"mlp": (256, 2)},
+    pools={"mlp": (256, 2, 64)},
     passes=(6,),
     points=40,
     parts=(200, 400),
@@ -364,9 +364,10 @@ def scores(bench: Bench) -> Iterator[Row]:
 
 def members(bench: Bench) -> Iterator[Row]:
     """The training of a pool's member, beside a plain loop in float32."""
-    for model, (count, passes) in bench.size.pools.items():
-        options = {"channels": 1} if model.startswith("resnet") else {}
-        recipe = Recipe(model=model, model_options=options, epochs=passes)
+    for model, (count, passes, batch) in bench.size.pools.items():
+        residual = model.startswith("resnet")
+        options = {"channels": 1} if residual else {}
+        recipe = Recipe(model=model, model_options=options, epochs=passes, batch_size=batch)
         found = pool.speed(recipe, count, repeats=bench.size.rounds, seed=0)
         half = pool.half_of_the_shipped(count, seed=0)
         train = partial(Run(bench.task, recipe=recipe).train, half)
@@ -377,13 +378,13 @@ def members(bench: Bench) -> Iterator[Row]:
         accuracy = [found["accuracy"][name]["median"] for name in ("pool", "plain")]
         check = bench.hold(
             f"a member, {model}",
-            condition=accuracy[0] >= accuracy[1] - bench.size.points,
+            condition=accuracy[0] >= accuracy[1] - bench.size.points * (3 if residual else 1),  # after few steps
             text=f"test accuracy {accuracy[0]:.1f} % ({accuracy[1]:.1f})",
         )
         row = Row(
             name=f"a pool's member, {model}",
             beside="`DataLoader` loop in float32",
-            target=Target(2.5 if model.startswith("resnet") else 3, digits=2),
+            target=Target(2.5 if residual else 3, digits=2),
             reached=Range(**found["ratios"]["pool"]),
             seconds=seconds,
             limit=limit,
@@ -645,58 +646,73 @@ PARTS: Final[Mapping[str, Rows]] = {
 # ------------------------------------------------------------------------------------------- the whole
 
 
-def measure(size: Size, *, parts: Sequence[str] = tuple(PARTS), amun: Path | None = None) -> tuple[Limits, list[Row]]:
-    """Measure the machine and then every row of these parts."""
+def measure(size: Size, part: str, *, amun: Path | None = None) -> tuple[Limits, list[Row]]:
+    """Measure the machine and then the rows of a part."""
     torch.set_num_threads(1)
     limits = Limits.measured(size.limits).best(Limits.measured(size.limits))
-    bench, rows = Bench(size, limits, amun), list[Row]()
-    for part in parts:
-        for row in PARTS[part](bench):
-            rows.append(row)
-            print(f"{part}: {' | '.join(row.cells())}", *row.hottest, flush=True)
+    rows = list[Row]()
+    for row in PARTS[part](Bench(size, limits, amun)):
+        rows.append(row)
+        print(f"{part}: {' | '.join(row.cells())}", *row.hottest, flush=True)
     return limits, rows
 
 
 def content(limits: Limits, rows: Sequence[Row]) -> dict[str, Any]:
-    """What is kept of a run, besides where it ran."""
-    kept = [{**asdict(row), "met": row.met} for row in rows]
-    return {"limits": asdict(limits), "rows": kept}
+    """What is kept of a part, besides where and when it was measured."""
+    return {"limits": asdict(limits), "rows": [{**asdict(row), "met": row.met} for row in rows]}
 
 
-def page(limits: Limits, rows: Sequence[Row], *, commit: str) -> str:
-    """The generated part of `docs/performance.md`."""
-    lines = [
-        f"`make bench`, commit {commit}. The machine, on one thread: {limits.float32 / GIGA:.0f} GFLOP/s of matrix "
-        f"products in float32, {limits.bfloat16 / GIGA:.0f} in bfloat16, {limits.memory / GIGA:.0f} GB/s of memory.",
-        "",
-        table(HEADS, [row.cells() for row in rows]),
-        "",
-    ]
+def rows_of(kept: Mapping[str, Any]) -> Iterator[Row]:
+    """The rows of a part that was kept."""
+    for values in kept["rows"]:
+        row = {name: value for name, value in values.items() if name != "met"}
+        row |= {name: Range(**row[name]) for name in ("reached", "seconds")}
+        row["hottest"] = tuple((name, share) for name, share in row["hottest"])
+        yield Row(**row | {"target": Target(**row["target"])})
+
+
+def page(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """The generated part of `docs/performance.md`, of the parts that are kept."""
+    sources = dict[str, list[str]]()
+    for name, kept in parts.items():
+        machine = kept["machine"]
+        where = f"{machine['cores']} cores ({machine['cpu']}), torch {machine['torch']}"
+        sources.setdefault(f"`{kept['command']}`, commit {kept['commit']}; {where}", []).append(name)
+    rows = [row for name in PARTS if name in parts for row in rows_of(parts[name])]
+    lines = [f"{source} ({', '.join(names)})." for source, names in sources.items()]
+    lines += ["", table(HEADS, [row.cells() for row in rows])]
     slow = [row for row in rows if row.hottest]
     if slow:
         lines += [
-            "Where the time of ours goes, for targets that are missed (torch's operators, shares of a profile):",
+            "",
+            "Where the time of ours goes where a target is missed: torch's operators, as shares of a profile.",
             "",
         ]
     for row in slow:
         shares = ", ".join(f"`{name}` {100 * share:.0f} %" for name, share in row.hottest)
         lines.append(f"* {row.name}: {shares}")
-    return "\n".join(lines).rstrip()
+    return "\n".join(lines)
+
+
+def kept_parts() -> dict[str, Any]:
+    """The parts that were kept before, by name."""
+    path = RESULTS / "bench.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def main() -> None:
-    """Measure, print, and keep what was measured whole."""
+    """Measure and print, and keep each part as soon as it is measured."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small, for a look; nothing is written")
-    parser.add_argument("--rows", nargs="+", choices=PARTS, default=list(PARTS), help="only these; nothing is written")
+    parser.add_argument("--quick", action="store_true", help="small, for a look; nothing is kept")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="only these")
     parser.add_argument("--amun", type=Path, help="a checkout of github Ali-E/AMUN")
     options = parser.parse_args()
-    limits, rows = measure(QUICK if options.quick else FULL, parts=options.rows, amun=options.amun)
-    if options.quick or options.rows != list(PARTS):
-        return
-    source = provenance("python benchmarks/bench.py" + (" --amun CHECKOUT" if options.amun else ""))
-    print(save("bench", source | content(limits, rows)))
-    insert(PAGE, "bench", page(limits, rows, commit=source["commit"]))
+    command = "python benchmarks/bench.py" + (" --amun CHECKOUT" if options.amun else "")
+    for part in options.parts:
+        limits, rows = measure(QUICK if options.quick else FULL, part, amun=options.amun)
+        if not options.quick:
+            save("bench", kept_parts() | {part: provenance(command) | content(limits, rows)})
+            insert(PAGE, "bench", page(kept_parts()))
 
 
 if __name__ == "__main__":
