@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import resource
 import subprocess
@@ -685,7 +686,7 @@ def page(parts: Mapping[str, Mapping[str, Any]]) -> str:
     if slow:
         lines += [
             "",
-            "Where the time of ours goes where a target is missed: torch's operators, as shares of a profile.",
+            "Where a target is missed, the time of ours goes to (torch's operators, as shares of a profile):",
             "",
         ]
     for row in slow:
