@@ -669,17 +669,19 @@ def rows_of(kept: Mapping[str, Any]) -> Iterator[Row]:
         row = {name: value for name, value in values.items() if name != "met"}
         row |= {name: Range(**row[name]) for name in ("reached", "seconds")}
         row["hottest"] = tuple((name, share) for name, share in row["hottest"])
-        yield Row(**row | {"target": Target(**row["target"])})
+        row["target"] = Target(**row["target"])
+        yield Row(**row)
 
 
 def page(parts: Mapping[str, Mapping[str, Any]]) -> str:
     """The generated part of `docs/performance.md`, of the parts that are kept."""
+    parts = {name: parts[name] for name in PARTS if name in parts}
     sources = dict[str, list[str]]()
     for name, kept in parts.items():
         machine = kept["machine"]
         where = f"{machine['cores']} cores ({machine['cpu']}), torch {machine['torch']}"
         sources.setdefault(f"`{kept['command']}`, commit {kept['commit']}; {where}", []).append(name)
-    rows = [row for name in PARTS if name in parts for row in rows_of(parts[name])]
+    rows = [row for kept in parts.values() for row in rows_of(kept)]
     lines = [f"{source} ({', '.join(names)})." for source, names in sources.items()]
     lines += ["", table(HEADS, [row.cells() for row in rows])]
     slow = [row for row in rows if row.hottest]
