@@ -3,7 +3,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 SUDO   := $(shell test `id -u` = 0 || echo sudo)
 
-.PHONY: demo test test-slow test-gpu test-lowest check docs release bench bench-audit clean
+.PHONY: demo test test-slow test-gpu test-lowest check docs release bench bench-demo bench-audit clean
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
@@ -42,7 +42,11 @@ docs: $(VENV)/.installed-docs
 release: $(VENV)/.installed-release
 	$(BIN)/python scripts/release.py
 
+# Pairs timed in one run: ours beside the straightforward way, and the limits of the machine (docs/performance.md).
 bench: $(VENV)/.installed
+	$(BIN)/python benchmarks/bench.py
+
+bench-demo: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py
 
 bench-audit: $(VENV)/.installed

@@ -1,15 +1,14 @@
 """How fast references train beside a plain loop, and how much memory reading and auditing them takes.
 
-    python benchmarks/pool.py [--repeats 5] [--epochs 2] [--members 16] [--seed 0]
+    python benchmarks/pool.py [--repeats 5] [--members 16] [--seed 0]
 
 Throughput of the machine: a pool of references of the default recipe, from the call to the last file, with a process
 per core, against a plain loop that trains as many models on the same halves one after the other, with as many threads
 as torch takes by itself; in turns.
 
-Speed of one thread: the training of a pool's members (`Run.train`) on half of the shipped data, or on a part of it for
-models that take longer, against a loop as a tutorial has it: float32, default memory format, `DataLoader(TensorDataset,
-shuffle=True, num_workers=0)`, the same model, batch size, optimiser and schedule, no augmentation. Both run in turns in
-one process of one thread.
+The plain loop is as a tutorial has it: float32, default memory format, `DataLoader(TensorDataset, shuffle=True,
+num_workers=0)`, the same model, batch size, optimiser and schedule, no augmentation. `benchmarks/bench.py` times one
+thread of both (`speed`).
 
 Memory: by how much the resident memory of a fresh process grows while it goes through all outputs of 4, 16 and 32
 references, one at a time and stacked in one array, and while it audits a model by them.
@@ -26,8 +25,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from common import provenance, save, spread
+from pairs import Range, alternate
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -52,11 +53,6 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 COUNTS: Final = (4, 16, 32)
-CASES: Final[dict[str, tuple[dict[str, Any], int]]] = {  # options of the architecture, and training samples
-    "small_cnn": ({}, 3_750),
-    "resnet8": ({"channels": 1}, 512),
-    "resnet20": ({"channels": 1}, 256),
-}
 SAMPLES, CLASSES = 60_000, 100  # outputs as of a CIFAR-100 with its test set: 24 MB a reference
 
 
@@ -84,45 +80,36 @@ def plain(recipe: Recipe, samples: Samples, *, seed: int) -> nn.Module:
 
 
 def speed(recipe: Recipe, count: int, *, repeats: int, seed: int) -> dict[str, Any]:
-    """Train by both in turns; samples per second of process CPU time and of wall time, and the test accuracy."""
+    """Train by both in turns; samples per second of process CPU time, and the test accuracy."""
     data, task = sources.embedded(), Classification(classes=10)
-    half = data.train.joined(data.test).at(leave_half_out(4, len(data.train) + len(data.test), seed=seed)[0])
-    half = half.select(half.ids[:count])
+    half = half_of_the_shipped(count, seed=seed)
     float32 = Recipe.from_dict(recipe.to_dict() | {"precision": "float32"})
     ways: dict[str, Callable[[int], nn.Module]] = {
-        "plain": lambda one: plain(recipe, half, seed=one),
-        "pool": lambda one: Run(task, seed=one, recipe=recipe).train(half),
-        "pool in float32": lambda one: Run(task, seed=one, recipe=float32).train(half),
+        "plain": lambda one: plain(recipe, half, seed=derive(seed, "repeat", one)),
+        "pool": lambda one: Run(task, seed=derive(seed, "repeat", one), recipe=recipe).train(half),
+        "pool in float32": lambda one: Run(task, seed=derive(seed, "repeat", one), recipe=float32).train(half),
     }
-    rates: dict[str, dict[str, list[float]]] = {name: {"cpu": [], "wall": [], "accuracy": []} for name in ways}
-    labels = data.test.everything().y
-    for repeat in range(repeats + 1):
-        for name, way in ways.items():
-            cpu, wall = time.process_time(), time.perf_counter()
-            model = way(derive(seed, "repeat", repeat))
-            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-            if repeat:  # the first of each pays for imports and caches
-                visits = recipe.epochs * len(half)
-                rates[name]["cpu"].append(visits / cpu)
-                rates[name]["wall"].append(visits / wall)
-                rates[name]["accuracy"].append(
-                    100 * float(task.correct(outputs(model, data.test), labels).float().mean())
-                )
-        print(repeat, {name: round(one["cpu"][-1]) for name, one in rates.items() if one["cpu"]}, flush=True)
-    ratios = {
-        name: {
-            clock: spread([a / b for a, b in zip(one[clock], rates["plain"][clock], strict=True)])
-            for clock in ("cpu", "wall")
-        }
-        for name, one in rates.items()
-        if name != "plain"
-    }
+    labels, accuracy = data.test.everything().y, defaultdict[str, list[float]](list)
+
+    def look(name: str, model: nn.Module) -> None:
+        accuracy[name].append(100 * float(task.correct(outputs(model, data.test), labels).float().mean()))
+
+    timed, visits = alternate(ways, repeats, looked_at=look), recipe.epochs * len(half)
     return {
         "samples": len(half),
         "repeats": repeats,
-        "rates": {name: {key: spread(values) for key, values in one.items()} for name, one in rates.items()},
-        "ratios": ratios,
+        "rates": {name: asdict(Range.of([visits / one for one in timed.seconds[name]])) for name in ways},
+        "accuracy": {name: asdict(Range.of(values)) for name, values in accuracy.items()},
+        "ratios": {name: asdict(timed.times("plain", name)) for name in ways if name != "plain"},
     }
+
+
+def half_of_the_shipped(count: int, *, seed: int) -> Samples:
+    """The first samples of the half of the shipped data that the first member of a pool is trained on."""
+    data = sources.embedded()
+    population = data.train.joined(data.test)
+    half = population.at(leave_half_out(4, len(population), seed=seed)[0])
+    return half.select(half.ids[:count])
 
 
 def throughput(*, members: int, repeats: int, seed: int) -> dict[str, Any]:
@@ -222,8 +209,7 @@ def memory(*, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Measure, and print the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5, help="trainings of each kind, and pools")
-    parser.add_argument("--epochs", type=int, default=2, help="passes of each training of one thread")
+    parser.add_argument("--repeats", type=int, default=5, help="pools, and as many trainings one after the other")
     parser.add_argument("--members", type=int, default=16, help="references of each pool")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", type=int, help=argparse.SUPPRESS)
@@ -234,16 +220,10 @@ def main() -> None:
     values: dict[str, Any] = {
         "throughput": throughput(members=arguments.members, repeats=arguments.repeats, seed=arguments.seed),
         "memory": memory(seed=arguments.seed),
-        "speed": {},
     }
-    torch.set_num_threads(1)
-    for model, (options, count) in CASES.items():
-        recipe = Recipe(model=model, model_options=options, epochs=arguments.epochs)
-        measured = speed(recipe, count, repeats=arguments.repeats, seed=arguments.seed)
-        values["speed"][model] = {"recipe": recipe.to_dict()} | measured
-    command = f"python benchmarks/pool.py --repeats {arguments.repeats} --epochs {arguments.epochs}"
+    command = f"python benchmarks/pool.py --repeats {arguments.repeats} --members {arguments.members}"
     print(json.dumps(values, indent=1))
-    save("pool", provenance(f"{command} --members {arguments.members} --seed {arguments.seed}") | values)
+    save("pool", provenance(f"{command} --seed {arguments.seed}") | values)
 
 
 if __name__ == "__main__":

@@ -77,15 +77,18 @@ def measured(search: Search, model: nn.Module, batch: Batch, space: InputSpace) 
     began = time.process_time()
     x = search(counted, batch, space)
     seconds = time.process_time() - began
-    with torch.no_grad():
-        found = model(x).argmax(1) != batch.y
-    distance = (x - batch.x).flatten(1).norm(dim=1)
+    return judged(x, model, batch) | {"gradients": counted.rows / len(x), "seconds": seconds}
+
+
+@torch.no_grad()
+def judged(x: Tensor, model: nn.Module, batch: Batch) -> dict[str, float]:
+    """How many of the points the model mispredicts, and how far those are from the samples."""
+    flipped = model(x).argmax(1) != batch.y
+    distance = (x - batch.x).flatten(1).norm(dim=1)[flipped]
     return {
-        "found": 100 * float(found.float().mean()),
-        "median_l2": float(distance[found].median()),
-        "mean_l2": float(distance[found].mean()),
-        "gradients": counted.rows / len(x),
-        "seconds": seconds,
+        "found": 100 * float(flipped.float().mean()),
+        "median_l2": float(distance.median()),
+        "mean_l2": float(distance.mean()),
     }
 
 

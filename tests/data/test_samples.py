@@ -233,6 +233,20 @@ def test_selecting_does_not_copy():
     assert samples.select(["k4"]).store is samples.without(["k4"]).store is samples.store
 
 
+@pytest.mark.parametrize("order", ["rows", "channels last", "transposed"])
+def test_rows_in_memory_are_those_of_indexing_in_their_memory_order(order: str):
+    x = torch.randn(5, 3, 4, 2)
+    if order == "channels last":
+        x = x.to(memory_format=torch.channels_last)
+    elif order == "transposed":
+        x = x.transpose(1, 2)
+    rows = torch.tensor([4, 0, 4])
+    got, y = TensorStore(x, torch.arange(5)).take(rows)
+    assert torch.equal(got, x[rows])
+    assert got.stride() == x[rows].stride()
+    assert y.tolist() == [4, 0, 4]
+
+
 # Joining
 
 

@@ -116,6 +116,15 @@ def test_online_share_equals_the_pairwise_definition(gamma: float):
     assert len(set(share)) < len(set(scores)) == 40, "the tie-break separates what the shares do not"
 
 
+def test_population_points_count_as_often_as_they_come():
+    target, references, included, population = small()
+    several = np.concatenate([population, population[:3], population[:1]])
+    moments = Moments.of(references, included)
+    share = np.floor(rmia.online(target, moments, several) * len(several)) / len(several)
+    prior = (moments.mean(inside=True) + moments.mean(inside=False)) / 2
+    np.testing.assert_allclose(share, pairwise_share(target / prior, several, 2.0))
+
+
 def test_offline_share_equals_the_pairwise_definition():
     target, references, included, population = small()
     a = 0.3

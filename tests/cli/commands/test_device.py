@@ -20,7 +20,20 @@ COMPUTING = {
 }
 """Every command that trains a model or asks one, with what it needs beside the device."""
 READING = {"export", "report", "compare", "status", "inventory", "purge", "methods", "attacks"}
-READING |= {"init", "submit", "due", "promote", "rollback", "verify", "keys", "serve", "tokens", "webhooks"}
+READING |= {
+    "advise",
+    "plan",
+    "init",
+    "submit",
+    "due",
+    "promote",
+    "rollback",
+    "verify",
+    "keys",
+    "serve",
+    "tokens",
+    "webhooks",
+}
 MACHINE = ["--device", "--evaluation-batch", "--loader-workers", "--precision"]
 
 
