@@ -15,25 +15,15 @@ COMPUTING = {
     "references": ["--out", "new"],
     "audit": ["--out", "new"],
     "inspect": ["--out", "new"],
+    "oracle": ["new", "--out", "run"],
+    "judge": ["fine_tune", "--oracle", "new"],
     "run": ["plan.toml", "--out", "new"],
     "work": ["--once"],
 }
 """Every command that trains a model or asks one, with what it needs beside the device."""
 READING = {"export", "report", "compare", "status", "inventory", "purge", "methods", "attacks"}
-READING |= {
-    "advise",
-    "plan",
-    "init",
-    "submit",
-    "due",
-    "promote",
-    "rollback",
-    "verify",
-    "keys",
-    "serve",
-    "tokens",
-    "webhooks",
-}
+READING |= {"init", "submit", "due", "promote", "rollback", "verify", "keys", "serve", "tokens", "webhooks"}
+READING |= {"advise", "plan"}
 MACHINE = ["--device", "--evaluation-batch", "--loader-workers", "--precision"]
 
 

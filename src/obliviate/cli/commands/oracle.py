@@ -45,6 +45,7 @@ def oracle(
     workers: Workers = None,
     executor: Executor = None,
     trust: Trust = False,
+    compute: ComputeOptions = PLAIN,
     json_: Json = False,
 ) -> None:
     """Write what the references and the retrained models of a request say into one file, to judge methods by."""
@@ -52,7 +53,7 @@ def oracle(
     from obliviate.references.executors.by_name import opened
     from obliviate.workspace import Workspace
 
-    with progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
+    with compute.used(), progress(quiet=json_) as show_progress, opened(executor) as opened_executor:
         workspace = Workspace.open(out, progress=show_progress, trust=trust)
         built = build_oracle(
             path,
