@@ -44,6 +44,8 @@ class Division:
         compute = Compute.current()
         if compute.parallel is None:
             return cls(pieces=compute.accumulate)
+        if compute.parallel == "fsdp":
+            _check_fsdp()
         if not distributed.is_initialized():
             if "RANK" not in os.environ:
                 raise TrainingError(
@@ -107,15 +109,27 @@ class Division:
 
         None for a model that is in parts already, or that no process holds a part of.
         """
+        if not self.sharded:
+            return None
         from torch.distributed.fsdp import FSDPModule, fully_shard
 
-        if not self.sharded or isinstance(model, FSDPModule):
+        if isinstance(model, FSDPModule):
             return None
         plain = copy.deepcopy(model)
         for block in blocks(model):
             fully_shard(block)
         fully_shard(model)
         return plain
+
+
+def _check_fsdp() -> None:
+    """Refuse a torch that cannot hold weights in parts; raises TrainingError."""
+    try:
+        from torch.distributed.fsdp import fully_shard  # noqa: F401
+    except ImportError as error:
+        raise TrainingError(
+            f"expected torch 2.6 or later for parallel='fsdp', got {torch.__version__}; update it, or use 'ddp'"
+        ) from error
 
 
 def alike(values: Tensor, weight: Tensor) -> Tensor:
