@@ -45,6 +45,12 @@ def loaded_from(folder: Path, content: dict[str, Any]) -> Data:
     return load_data(folder / "a.npz")
 
 
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_no_samples_are_refused_whatever_kind_of_number_their_labels_are(part: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"^expected at least one sample in {part}_x, got none"):
+        loaded_from(tmp_path, arrays((3,)) | {f"{part}_x": np.zeros((0, 3)), f"{part}_y": np.zeros(0)})
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_images_with_their_channels_last_are_turned_and_said(tmp_path: Path, channels: int):
     content = arrays((8, 9, channels))

@@ -131,9 +131,7 @@ def labelled(arrays: Arrays) -> tuple[Arrays, Targets | None]:
         numbers = {name: np.searchsorted(names, y) for name, y in named.items()}
         return arrays | numbers, Targets(tuple(names.tolist()))
     for name, y in labels.items():
-        if y.dtype.kind == "b" or (
-            y.dtype.kind == "f" and len(y) and bool(np.all(np.isfinite(y) & (y == np.round(y))))
-        ):
+        if y.dtype.kind == "b" or (y.dtype.kind == "f" and bool(np.all(np.isfinite(y) & (y == np.round(y))))):
             labels[name] = y.astype(np.int64)
         elif y.dtype.kind == "f":
             raise DataError(
