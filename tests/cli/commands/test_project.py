@@ -109,4 +109,8 @@ def test_asking_takes_less_than_half_a_second_of_a_processor(project: Path, comm
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    assert min(seconds(lambda: subprocess.run(words, check=True, capture_output=True)) for _ in range(3)) < 0.5
+    def least(words: list[str]) -> float:
+        return min(seconds(lambda: subprocess.run(words, check=True, capture_output=True)) for _ in range(3))
+
+    # Half a second, which is two and a half imports of the database's library; both take longer on a busy machine.
+    assert least(words) < max(0.5, 2.5 * least([sys.executable, "-c", "import sqlalchemy"]))
