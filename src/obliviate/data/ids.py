@@ -84,7 +84,7 @@ class Places:
 
     def of(self, names: Names) -> Int64[np.ndarray, " n"]:
         """The place of each name, −1 for names that are not there."""
-        keys, found = _keys(names), np.full(len(names), -1, dtype=np.int64)
+        keys, rows = _keys(names), np.full(len(names), -1, dtype=np.int64)
         sought = np.argsort(keys)  # in whose order the sorted numbers are gone through once, and not at random
         at = np.searchsorted(self._keys, keys[sought])
         while len(sought):
@@ -93,9 +93,9 @@ class Places:
             sought, at = sought[within], at[within]
             places = self._order[at]
             same = self._names[places] == names[sought]
-            found[sought[same]] = places[same]
+            rows[sought[same]] = places[same]
             sought, at = sought[~same], at[~same] + 1  # another name of the same number
-        return found
+        return rows
 
 
 def common(names: Names, others: Shaped[np.ndarray, " _"]) -> Shaped[np.ndarray, " _"]:

@@ -123,22 +123,22 @@ def load_remaining(source: str | Path, index: RowIndex, *, seed: int, sha256: st
     places = _placed(
         index, [(hide("id", name), hide("content", content)) for name, content in zip(names, hashes, strict=True)]
     )
-    kept = {part: np.array([place for place in found if place is not None]) for part, found in places.items()}
-    for part, found in kept.items():
-        if not len(found):
+    kept = {part: np.array([place for place in where if place is not None]) for part, where in places.items()}
+    for part, left in kept.items():
+        if not len(left):
             raise DataError(f"expected some {part} samples in {source}, got none of those before; restore them")
     known = {hide("input", _text(key)): key for key in inputs}
     gone = [row for row, place in zip(index.parts["train"], places["train"], strict=True) if place is None]
     samples = {
-        part: Samples.from_tensors(whole_x[found], whole_y[found], ids=[names[place] for place in found])
-        for part, found in kept.items()
+        part: Samples.from_tensors(whole_x[left], whole_y[left], ids=[names[place] for place in left])
+        for part, left in kept.items()
     }
     metadata, cells = (
         {name: column[kept["train"]] for name, column in _of_training(columns, kept["train"], source).items()}
         for columns in (contents.metadata, contents.cells)
     )
     missing = {part: len(places[part]) - len(kept[part]) for part in kept}
-    told = ", ".join(f"{count:,} {part} samples" for part, count in missing.items() if count)
+    losses = ", ".join(f"{count:,} {part} samples" for part, count in missing.items() if count)
     return Data(
         name,
         index.classes,
@@ -146,7 +146,7 @@ def load_remaining(source: str | Path, index: RowIndex, *, seed: int, sha256: st
         samples["test"],
         samples.get("holdout"),
         sha256,
-        (f"no longer in the source: {told}",),
+        (f"no longer in the source: {losses}",),
         contents.kind,
         metadata,
         contents.owner,
@@ -180,7 +180,7 @@ def _placed(index: RowIndex, present: list[tuple[str, str]]) -> dict[str, list[i
         part: [free[key].pop(0) if free.get(key := (row.id, row.content)) else None for row in rows]
         for part, rows in index.parts.items()
     }
-    found = sum(place is not None for part in places.values() for place in part)
+    placed = sum(place is not None for part in places.values() for place in part)
     if changed := Counter(name for (name, _), left in free.items() if left).keys() & {
         row.id
         for part, rows in index.parts.items()
@@ -188,9 +188,9 @@ def _placed(index: RowIndex, present: list[tuple[str, str]]) -> dict[str, list[i
         if place is None
     }:
         raise DataError(f"expected samples as they were or none, got {len(changed):,} with another content")
-    if (strange := len(present) - found) > index.left_out:
+    if (strange := len(present) - placed) > index.left_out:
         raise DataError(f"expected no samples but those of before, got {strange - index.left_out:,} more")
-    if found == sum(map(len, places.values())):
+    if placed == sum(map(len, places.values())):
         raise DataError("expected the same samples in the same order, got all of them otherwise arranged")
     return places
 

@@ -128,8 +128,8 @@ class Rows(Dataset[Any]):
         together = getattr(self.source, "__getitems__", None)
         if together is None:
             return [self[place] for place in places]
-        there = places if self.places is None else [self.places[place] for place in places]
-        return [_widened(self.item(self.prepare(row))) for row in together(list(there))]
+        numbers = places if self.places is None else [self.places[place] for place in places]
+        return [_widened(self.item(self.prepare(row))) for row in together(list(numbers))]
 
     def labels(self) -> Tensor | None:
         """The target of each row, from a column of labels, or a dataset's own list: no input is read for it.
@@ -186,8 +186,8 @@ def _listed(source: Any, name: str | None) -> np.ndarray | None:
         return None if whole is None else whole[list(source.indices)]
     if isinstance(source, TensorDataset) and len(source.tensors) == 2:
         return _numbers(source.tensors[1].cpu())
-    found = (getattr(source, attribute, None) for attribute in LISTS)
-    return next((numbers for values in found if (numbers := _numbers(values)) is not None), None)
+    lists = (getattr(source, attribute, None) for attribute in LISTS)
+    return next((numbers for values in lists if (numbers := _numbers(values)) is not None), None)
 
 
 def _numbers(values: Any) -> np.ndarray | None:

@@ -55,15 +55,15 @@ class SSD:
         share = len(split.forget) / (len(split.forget) + len(split.kept))
         selected = total = 0
         with torch.no_grad():
-            for name, one in model.named_parameters():
+            for name, parameter in model.named_parameters():
                 if name not in forget:
                     continue
                 f = forget[name]
                 d = share * f + (1 - share) * retain[name]
                 chosen = f > self.alpha * d
-                one.mul_(torch.where(chosen, (self.dampening * d / f).clamp(max=1), 1))
+                parameter.mul_(torch.where(chosen, (self.dampening * d / f).clamp(max=1), 1))
                 selected += int(chosen.sum())
-                total += one.numel()
+                total += parameter.numel()
         if not selected:
             raise MethodError(
                 f"expected weights with F_F above {self.alpha}·F_D, got none of {total}; "

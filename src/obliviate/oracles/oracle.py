@@ -283,7 +283,7 @@ def _check_folder(workspace: Workspace, number: int, forget: int, retrained: int
         "pseudonyms": origin.key is not None,
         "erased rows": len(origin.data.erased) > 0,
     }
-    if odd := [name for name, there in marks.items() if there]:
+    if odd := [name for name, marked in marks.items() if marked]:
         raise AuditError(
             f"expected a folder whose data others have as they are, got one with {', '.join(odd)}; begin in a new "
             "folder without"
@@ -316,7 +316,7 @@ def _check_data(path: Path, origin: Origin, facts: Mapping[str, Any]) -> None:
 
 def _original(path: Path, experiment: Experiment, archive: Archive) -> TrainedModel:
     """The model that knows everything, checked by its weights and by what it answers."""
-    recipe, task, told = experiment.recipe, experiment.task, archive.facts["original"]
+    recipe, task, stored = experiment.recipe, experiment.task, archive.facts["original"]
     model = recipe.build(seed=0)
     try:
         load_state(model, archive.weights)
@@ -325,7 +325,7 @@ def _original(path: Path, experiment: Experiment, archive: Archive) -> TrainedMo
             f"expected the model that {path} was made of, got another under the name {recipe.model_name}: {error}; use "
             "the version of its code"
         ) from error
-    if weights_sha256(model) != told["weights_sha256"]:
+    if weights_sha256(model) != stored["weights_sha256"]:
         raise AuditError(f"expected the original's weights in {path}, got others; {REMEDY}")
     asked = experiment.unseen.select(np.sort(experiment.unseen.ids)[:ASKED])
     with torch.no_grad():
@@ -337,4 +337,4 @@ def _original(path: Path, experiment: Experiment, archive: Archive) -> TrainedMo
             f"expected the original of {path} to answer as it did, got outputs that are off by {off:.3g}; use the "
             "version of the model's code, and the data on their scale"
         )
-    return TrainedModel(model.eval(), task, recipe, "original", told["method"], told["seed"], None, name="original")
+    return TrainedModel(model.eval(), task, recipe, "original", stored["method"], stored["seed"], None, name="original")

@@ -298,7 +298,7 @@ def simulate(
 
 
 def _way(name: str, served: Served, units: Units, year: Year, asked: Sequence[Asked]) -> Way:
-    groups = [[one] for one in asked] if served == "at once" else list(_batches(asked, year))
+    groups = [[request] for request in asked] if served == "at once" else list(_batches(asked, year))
     runs, waits = list(_runs(groups, units, year, at_once=served == "at once")), [0.0]
     for run, group in zip(runs, groups, strict=True):
         waits.append(run.day - group[0].day)
@@ -329,11 +329,11 @@ def _way(name: str, served: Served, units: Units, year: Year, asked: Sequence[As
 def _batches(asked: Sequence[Asked], year: Year) -> Iterator[list[Asked]]:
     """What is served together: as many as the policy allows, or what came while the first had time."""
     waiting: list[Asked] = []
-    for one in asked:
-        if waiting and one.day >= waiting[0].day + year.days:
+    for request in asked:
+        if waiting and request.day >= waiting[0].day + year.days:
             yield waiting
             waiting = []
-        waiting.append(one)
+        waiting.append(request)
         if len(waiting) == year.batch:
             yield waiting
             waiting = []
@@ -347,7 +347,7 @@ def _runs(groups: Sequence[Sequence[Asked]], units: Units, year: Year, *, at_onc
     for group in groups:
         full = at_once or len(group) == year.batch
         day = group[-1].day if full else group[0].day + year.days
-        samples = sum(one.samples for one in group)
+        samples = sum(request.samples for request in group)
         forgotten += samples
         left = _known(day, units, year) - forgotten
         if left < 1:
@@ -394,7 +394,7 @@ def _repeated(runs: Sequence[_Run], units: Units, year: Year) -> Iterator[tuple[
 
 def _series(spent: Sequence[tuple[float, float]], asked: Sequence[Asked]) -> np.ndarray:
     """The cost that has been paid by the day of each request, and in the end."""
-    days = np.array([one.day for one in asked] + [math.inf])
+    days = np.array([request.day for request in asked] + [math.inf])
     paid = np.array([day for day, _ in spent])
     costs = np.concatenate([[0.0], np.cumsum([cost for _, cost in spent])])
     return costs[np.searchsorted(paid, days, side="right")]

@@ -137,11 +137,11 @@ class Exchange:
         fetch = partial(_fetch, files, place)
         fetch(path := record_file(work, self.job.kind, member))
         record = read_record(work, self.job.kind, member, self.job.fingerprints[0])
-        for made, sha256 in reversed(_made(work, self.job.kind, record)):
+        for output, sha256 in reversed(_made(work, self.job.kind, record)):
             if sha256 is not None:
-                fetch(made)
-                check_sha256(made, sha256, remedy=REMEDY, error=AuditError)
-                made.replace(self.folder / made.name)
+                fetch(output)
+                check_sha256(output, sha256, remedy=REMEDY, error=AuditError)
+                output.replace(self.folder / output.name)
         path.replace(self.folder / path.name)
         shutil.rmtree(work)
 
@@ -162,9 +162,9 @@ def make_by_exchange(url: str, name: str, sha256: str, member: int) -> None:
             make_elsewhere(str(folder), sha256, member)
         job, _ = Job.read(folder, sha256)
         record = read_record(folder, job.kind, member, job.fingerprints[0])
-        for made, digest in reversed(_made(folder, job.kind, record)):
+        for output, digest in reversed(_made(folder, job.kind, record)):
             if digest is not None:
-                files.put_file(str(made), f"{place}/{made.name}")
+                files.put_file(str(output), f"{place}/{output.name}")
         done = record_file(folder, job.kind, member)
         files.put_file(str(done), f"{place}/{done.name}")  # last: whoever sees it finds the others
 

@@ -64,7 +64,7 @@ def render(results: Results) -> str:
         klom=tables.klom(models),
         class_membership=tables.class_membership(models),
         competition=tables.competition(models),
-        too_few_shadows=next((one for one in scored if one.quality is None), None),
+        too_few_shadows=next((score for score in scored if score.quality is None), None),
         cheap_attacks=tables.cheap_attacks(models),
         coins=results.coin_flips,
         noise=results.planted_noise,

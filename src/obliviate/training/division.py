@@ -159,15 +159,15 @@ def blocks(model: nn.Module) -> list[nn.Module]:
     >>> [type(block).__name__ for block in blocks(nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 2)))]
     ['Linear', 'Linear']
     """
-    found: list[nn.Module] = []
+    layers: list[nn.Module] = []
     waiting = [model]
     while waiting:
         module = waiting.pop()
         if isinstance(module, nn.Sequential | nn.ModuleList):
-            found.extend(child for child in module if any(True for _ in child.parameters()))
+            layers.extend(child for child in module if any(True for _ in child.parameters()))
         else:
             waiting.extend(module.children())
-    return [block for block in found if not norms(block)]
+    return [block for block in layers if not norms(block)]
 
 
 def norms(model: nn.Module) -> list[nn.Module]:
@@ -211,10 +211,10 @@ def check_divisible(model: nn.Module, *, weighted: bool) -> None:
 
     Raises TrainingError for layers that normalise by a batch, and RecipeError for a loss that is weighted over it.
     """
-    if found := norms(model):
+    if layers := norms(model):
         raise TrainingError(
-            f"expected a model that answers each sample by itself, to divide batches, got {len(found)} "
-            f"{type(found[0]).__name__}, whose statistics would be those of pieces; use a model with group or layer "
+            f"expected a model that answers each sample by itself, to divide batches, got {len(layers)} "
+            f"{type(layers[0]).__name__}, whose statistics would be those of pieces; use a model with group or layer "
             "norms, or leave out parallel= and accumulate="
         )
     if weighted:
