@@ -4,10 +4,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from kept_models import keep
 from obliviate._util.files import write_sealed_json
 from obliviate.data.lookup import spelling
 from obliviate.errors import DataError
@@ -15,7 +15,6 @@ from obliviate.ledger import Outcome, Promotion
 from obliviate.ledger.names import Sample
 from obliviate.project import Project
 from obliviate.requests import Request, Requests
-from obliviate.requests.manifest import FORMAT
 from obliviate.training.slicing import visits_share
 
 NAMES = [f"id-{place}" for place in range(1, 11)]
@@ -50,40 +49,16 @@ def project(tmp_path: Path) -> Project:
     return project
 
 
-def keep(project: Project, name: str, request: int | None, *, seconds: float, ids: list[str], **values: Any) -> str:
-    """A model that is there, as far as it says of itself."""
-    slot = Requests(project.workspace).slot(name, request)
-    slot.path.parent.mkdir(parents=True, exist_ok=True)
-    slot.path.write_bytes(b"weights")
-    method = {} if request is None else {"method": {"name": name.partition("-")[0], "settings": {}}}
-    manifest = {
-        "role": "original" if request is None else "unlearned",
-        "method": name,
-        "seed": 0,
-        "recipe": ORIGINAL,
-        "data_sha256": "d",
-        "ids": ids,
-        "settings": method,
-        "seconds": seconds,
-        "weights_sha256": f"{name}{request}",
-        "file_sha256": "f",
-        "number": 1,
-        "format": FORMAT,
-    }
-    write_sealed_json(slot.manifest, manifest | values)
-    return slot.id
-
-
 @pytest.fixture
 def used(project: Project) -> Project:
     """The same after a training of 10 s, and a request for two samples: amun in 1 s and again in 3, retrained in 8."""
-    keep(project, "original", None, seconds=10.0, ids=NAMES)
+    keep(project.workspace, "original", None, seconds=10.0, ids=NAMES, recipe=ORIGINAL)
     promotion = Promotion("original", "run/models/original.safetensors", "f", "w", 0)
     project.ledger.begin_serving(promotion, code={})
     requests = Requests(project.workspace)
     requests.ask(Request(1, "ids", NAMES[:2]))
     for name, seconds in (("amun-1", 1.0), ("amun-2", 3.0), ("retrain-1", 8.0)):
-        model = keep(project, name, 1, seconds=seconds, ids=NAMES[2:])
+        model = keep(project.workspace, name, 1, seconds=seconds, ids=NAMES[2:], recipe=ORIGINAL)
     write_sealed_json(requests.at(1).results, {"wall_seconds": 24.0})
     for member in range(4):
         path = project.workspace / "references" / f"member-{member:03d}.json"
@@ -153,7 +128,7 @@ def test_nothing_is_filed_and_names_are_looked_up_as_submit_does(used: Project) 
 
 def test_a_training_in_shards_costs_what_its_slices_hold(used: Project) -> None:
     sharded = {"shards": 3, "slices": 2, "epochs": 4}
-    keep(used, "original", None, seconds=10.0, ids=NAMES, recipe=sharded)
+    keep(used.workspace, "original", None, seconds=10.0, ids=NAMES, recipe=sharded)
     place = used.workspace / "checkpoints" / "a"
     place.mkdir(parents=True)
     write_sealed_json(place / "slices.json", {"seed": 7})
@@ -166,9 +141,9 @@ def test_a_training_in_shards_costs_what_its_slices_hold(used: Project) -> None:
 
 
 def test_a_model_that_was_trained_elsewhere_is_no_measurement(project: Project) -> None:
-    keep(project, "original", None, seconds=0.0, ids=NAMES, method="adopted")
+    keep(project.workspace, "original", None, seconds=0.0, ids=NAMES, method="adopted", recipe=ORIGINAL)
     assert project.plan("id-3").retraining.seconds is None
-    keep(project, "original", None, seconds=12.0, ids=NAMES)
+    keep(project.workspace, "original", None, seconds=12.0, ids=NAMES, recipe=ORIGINAL)
     retraining = project.plan("id-3").retraining
     assert (retraining.seconds, retraining.measured_on) == (12.0, "1 original, trained on 10 samples")
 

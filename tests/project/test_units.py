@@ -4,45 +4,25 @@ from pathlib import Path
 
 import pytest
 
+from kept_models import keep
 from obliviate._util.files import write_sealed_json
 from obliviate.advice import read_cells
 from obliviate.errors import ProjectError
 from obliviate.methods import BUILT_IN
 from obliviate.project.units import HALF, TAUGHT, Unit, Units
 from obliviate.requests import Request, Requests
-from obliviate.requests.manifest import FORMAT
 
-
-def keep(folder: Path, name: str, request: int | None, *, seconds: float, trained: int) -> None:
-    """A model that is there, as far as it says of itself."""
-    slot = Requests(folder).slot(name, request)
-    slot.path.parent.mkdir(parents=True, exist_ok=True)
-    slot.path.write_bytes(b"weights")
-    method = {} if request is None else {"method": {"name": name.partition("-")[0], "settings": {}}}
-    manifest = {
-        "role": "original" if request is None else "unlearned",
-        "method": name,
-        "seed": 0,
-        "recipe": {"epochs": 7},
-        "data_sha256": "d",
-        "ids": [f"id-{place}" for place in range(trained)],
-        "settings": method,
-        "seconds": seconds,
-        "weights_sha256": f"{name}{request}",
-        "file_sha256": "f",
-        "number": 1,
-        "format": FORMAT,
-    }
-    write_sealed_json(slot.manifest, manifest)
+RECIPE = {"epochs": 7}
+IDS = [f"id-{place}" for place in range(10)]
 
 
 @pytest.fixture
 def used(tmp_path: Path) -> Path:
     """A folder after a training of 10 s, amun in 1 s and in 3, and four references of 4 s."""
-    keep(tmp_path, "original", None, seconds=10.0, trained=10)
+    keep(tmp_path, "original", None, seconds=10.0, ids=IDS, recipe=RECIPE)
     Requests(tmp_path).ask(Request(1, "ids", ["id-0", "id-1"]))
     for name, seconds in (("amun-1", 1.0), ("amun-2", 3.0)):
-        keep(tmp_path, name, 1, seconds=seconds, trained=8)
+        keep(tmp_path, name, 1, seconds=seconds, ids=IDS[:8], recipe=RECIPE)
     for member in range(4):
         path = tmp_path / "references" / "a1b2" / f"member-{member:03d}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +36,7 @@ def test_runs_of_a_folder_are_measured_against_its_training(used: Path) -> None:
     assert units.measured_on == "1 original, trained on 10 samples"
     assert units.methods["amun"] == Unit(share=0.2, measured_on="2 models, for 2 samples")
     assert units.member == Unit(share=0.4, measured_on="4 references that are there")
-    keep(used, "retrain-1", 1, seconds=8.0, trained=8)
+    keep(used, "retrain-1", 1, seconds=8.0, ids=IDS[:8], recipe=RECIPE)
     units = Units.measured(used)
     assert (units.samples, units.seconds, units.methods["amun"].share) == (8, 8.0, 0.25)
     assert "amun" in units.methods
