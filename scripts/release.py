@@ -26,7 +26,7 @@ DIST: Final = ROOT / "dist"
 LIMIT: Final = 5_000_000
 """Bytes that no file of a release may have more of."""
 
-NEEDED: Final = ("__init__.py", "__init__.pyi", "py.typed", "data/embedded/LICENSE")
+NEEDED: Final = ("__init__.py", "__init__.pyi", "workflow/__init__.pyi", "py.typed", "data/embedded/LICENSE")
 """Files of the package that would be missed last."""
 
 JUNK: Final = ("__pycache__", ".pyc", ".pytest_cache", ".safetensors", "_build/", ".ipynb_checkpoints")

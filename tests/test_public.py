@@ -91,6 +91,13 @@ def test_importing_the_package_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", check], check=True)
 
 
+def test_to_train_a_model_imports_nothing_that_only_an_audit_needs() -> None:
+    check = (
+        "import sys, obliviate; obliviate.train; audit = {'scipy.stats', 'sklearn', 'matplotlib', 'jinja2', 'pandas'}"
+    )
+    subprocess.run([sys.executable, "-c", f"{check}; assert not audit & set(sys.modules)"], check=True)
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     assert obliviate.__version__ == version("obliviate")
 

@@ -11,6 +11,7 @@ TESTS = Path(__file__).parent
 SOURCE = TESTS.parent / "src" / "obliviate"
 
 ELSEWHERE = {
+    "_util/lazy.py": "test_public.py",
     # Held to one contract, or to one another, by one list of parameters.
     "methods/base.py": "methods/test_contract.py",
     "methods/__init__.py": "methods/test_contract.py",

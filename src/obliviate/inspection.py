@@ -18,7 +18,6 @@ from torch import nn
 
 from obliviate._util.modes import evaluating
 from obliviate._util.seeds import derive
-from obliviate.audit.inputs import Role
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
@@ -27,6 +26,7 @@ from obliviate.experiment import Experiment
 from obliviate.membership import probe
 from obliviate.metrics.distance import zrf
 from obliviate.metrics.intervals import Interval, balanced_accuracy
+from obliviate.results.values import Role
 from obliviate.training.compute import Compute
 from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs

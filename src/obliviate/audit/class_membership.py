@@ -12,9 +12,6 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Float, Int
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from obliviate.metrics.intervals import Interval, clopper_pearson
 
@@ -52,6 +49,10 @@ def class_membership(
     >>> class_membership(had + 0.1, had, [never], np.array([2])).value
     1.0
     """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     others = np.setdiff1d(np.arange(original.shape[1]), gone)
     if len(original) < LEAST or len(others) < 2 or not retrained:
         return None

@@ -23,7 +23,8 @@ from obliviate.metrics.utility import FIGURES, margin
 from obliviate.task import Classification, Task
 from obliviate.training.opinions import Calibration, Opinions
 from obliviate.training.teachers import Teachers
-from obliviate.workflow.effect import NAMES, Drawn, Look, Looks, drawn, forgotten_classes, look
+from obliviate.workflow.effect import NAMES
+from obliviate.workflow.looks import Drawn, Look, Looks, drawn, forgotten_classes, look
 
 MOST_LOST: Final = 100.0  # points that a figure can lose, so that a ruined R² is no more than ruin
 

@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Final
 
 from torch import nn
 
-from obliviate.audit.inputs import Role
 from obliviate.errors import CheckpointError, RecipeError
 from obliviate.models.admission import admitted
 from obliviate.models.huggingface import adapted
@@ -18,6 +17,7 @@ from obliviate.report import wording
 from obliviate.report.wording import duration
 from obliviate.requests.manifest import Manifest
 from obliviate.results.tabular import Record, Table, Tabular
+from obliviate.results.values import Role
 from obliviate.task import Task
 from obliviate.training import checkpoint
 from obliviate.training.device import brought

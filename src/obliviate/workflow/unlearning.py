@@ -11,7 +11,6 @@ from typing import Final
 import torch
 from torch import nn
 
-from obliviate.audit.inputs import Role
 from obliviate.data.erased import erased_ids
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split, refuse_copies
@@ -23,6 +22,7 @@ from obliviate.methods.retrain import Retrain
 from obliviate.models.admission import check_trainable
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
+from obliviate.results.values import Role
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.determinism import repeatable
@@ -31,9 +31,9 @@ from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
 from obliviate.training.run import Progress, Run, silent
 from obliviate.training.teachers import Teachers
-from obliviate.workflow import effect as effects
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh
+from obliviate.workflow.looks import Drawn, Looks, compared, drawn, look, next_settings
 from obliviate.workflow.models import TrainedModel
 
 COPIES: Final = "copies_retained"
@@ -131,7 +131,7 @@ def unlearn(
         form = Form.of(model)
         private = run.private(model, split.known)
         parts = {} if measure is None else _parts(split, measure, task, seed=seed)
-        looks = effects.look(private, parts, task)
+        looks = look(private, parts, task)
         run.warm_up(private, split.known)
     with repeatable(run.device):
         unlearned = method(private, run.place(split), run)
@@ -172,16 +172,16 @@ def with_effect(
     task = original.task
     parts = _parts(split, measure, task, seed=unlearned.seed)
     device = next(unlearned.model.parameters()).device
-    looks = effects.look(copy.deepcopy(original.model).to(device), parts, task)
+    looks = look(copy.deepcopy(original.model).to(device), parts, task)
     return replace(unlearned, effect=_effect(looks, unlearned.model, parts, method, task))
 
 
-def _effect(looks: effects.Looks, unlearned: nn.Module, parts: effects.Drawn, method: Method, task: Task) -> Effect:
-    effect = effects.compared(looks, effects.look(unlearned, parts, task), task, judged=not method.exact)
-    return replace(effect, try_next=effects.next_settings(method, effect.verdict))
+def _effect(looks: Looks, unlearned: nn.Module, parts: Drawn, method: Method, task: Task) -> Effect:
+    effect = compared(looks, look(unlearned, parts, task), task, judged=not method.exact)
+    return replace(effect, try_next=next_settings(method, effect.verdict))
 
 
-def _parts(split: Split, measure: Measuring, task: Task, *, seed: int) -> effects.Drawn:
+def _parts(split: Split, measure: Measuring, task: Task, *, seed: int) -> Drawn:
     """What is measured before and after; raises DataError for samples that are not of the task, or were trained on."""
     for name, samples in (("unseen set", measure.unseen), ("retained samples", measure.retained)):
         if samples is not None:
@@ -192,7 +192,7 @@ def _parts(split: Split, measure: Measuring, task: Task, *, seed: int) -> effect
         split.holdout if measure.unseen is None else measure.unseen,
     )
     forget = None if len(erased_ids(measured.forget)) else measured.forget
-    return effects.drawn({"forget": forget, "retain": measured.retain, "unseen": measured.holdout}, seed=seed)
+    return drawn({"forget": forget, "retain": measured.retain, "unseen": measured.holdout}, seed=seed)
 
 
 def check_request(method: Method, split: Split, run: Run, *, planned: frozenset[str] = frozenset()) -> None:
