@@ -26,7 +26,7 @@ from obliviate.experiment import Experiment
 from obliviate.membership import probe
 from obliviate.metrics.distance import zrf
 from obliviate.metrics.intervals import Interval, balanced_accuracy
-from obliviate.results.values import Role
+from obliviate.results.roles import Role
 from obliviate.training.compute import Compute
 from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs

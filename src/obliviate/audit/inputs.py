@@ -14,7 +14,7 @@ from obliviate import membership
 from obliviate.errors import AuditError
 from obliviate.membership.base import PARTS, Attack, Knowledge, Target
 from obliviate.membership.outputs import EVIDENCE, Outputs
-from obliviate.results.values import Role
+from obliviate.results.roles import Role
 
 LEAST_RETRAINED = 2  # fewer cannot be a baseline: each is judged against the others
 LEAST_REFERENCES = 4  # one of them plays the target, and every sample is then inside and outside of others

@@ -16,8 +16,8 @@ from obliviate.metrics.bootstrap import hierarchical_bootstrap
 from obliviate.metrics.intervals import ScorePair
 from obliviate.report.wording import number
 from obliviate.results.model import ModelResult
+from obliviate.results.roles import Role
 from obliviate.results.tabular import Record, Table, Tabular
-from obliviate.results.values import Role
 
 SCHEMA: Final = "obliviate.comparison/2"
 ENOUGH: Final = 5  # seeds, below which intervals over seeds are coarse

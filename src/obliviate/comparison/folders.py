@@ -17,8 +17,8 @@ from obliviate.metrics.intervals import ScorePair
 from obliviate.requests import Requests
 from obliviate.results.file import read
 from obliviate.results.model import ModelResult
+from obliviate.results.roles import Role
 from obliviate.results.schema import Results
-from obliviate.results.values import Role
 from obliviate.workspace import scores
 from obliviate.workspace.origin import read_facts
 from obliviate.workspace.scores import Scores

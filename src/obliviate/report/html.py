@@ -15,8 +15,8 @@ from obliviate.report.margin_plot import margin_plots
 from obliviate.report.roc_plot import roc_plot
 from obliviate.report.style import VARIABLES, Style, styles
 from obliviate.results.model import ExposedSample, ModelResult
+from obliviate.results.roles import Role
 from obliviate.results.schema import Results
-from obliviate.results.values import Role
 
 
 def render(results: Results) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from obliviate.results.values import Role, Value
+from obliviate.results.roles import Role
+from obliviate.results.values import Value
 
 
 class CoinTest(Value):

@@ -8,7 +8,8 @@ from pydantic import Field, model_validator
 
 from obliviate.results.attacks import AttackOutcome, AttackUsed
 from obliviate.results.model import ModelResult
-from obliviate.results.values import Baseline, Interval, Role, Value
+from obliviate.results.roles import Role
+from obliviate.results.values import Baseline, Interval, Value
 
 
 class Settings(Value):

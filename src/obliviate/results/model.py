@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import JsonValue, model_validator
 
 from obliviate.results.attacks import AttackOutcome, TestedDifference
-from obliviate.results.values import Interval, Role, Unit, Value, Verdict
+from obliviate.results.roles import Role
+from obliviate.results.values import Interval, Unit, Value, Verdict
 
 
 class Accuracies(Value):

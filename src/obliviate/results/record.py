@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from obliviate.results.values import Role, Value, Verdict
+from obliviate.results.roles import Role
+from obliviate.results.values import Value, Verdict
 
 SCHEMA: Final = "obliviate.record/1"
 

@@ -6,8 +6,6 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Role = Literal["original", "retrained", "unlearned"]
-"""The part that a model plays in an audit."""
 Verdict = Literal[
     "consistent with retraining", "leaks", "over-unlearned", "utility lost", "not resolvable with these data"
 ]

@@ -13,7 +13,7 @@ from torch import nn
 from obliviate.errors import WorkspaceError
 from obliviate.methods.retrain import Retrain
 from obliviate.requests import KeptModel, Manifest, Requests, Slot, purged
-from obliviate.results.values import Role
+from obliviate.results.roles import Role
 from obliviate.task import Task
 from obliviate.training.recipe import Recipe
 from obliviate.types import SampleId

@@ -13,11 +13,9 @@ from torch import nn
 from obliviate.errors import CheckpointError, RecipeError
 from obliviate.models.admission import admitted
 from obliviate.models.huggingface import adapted
-from obliviate.report import wording
-from obliviate.report.wording import duration
 from obliviate.requests.manifest import Manifest
+from obliviate.results.roles import Role
 from obliviate.results.tabular import Record, Table, Tabular
-from obliviate.results.values import Role
 from obliviate.task import Task
 from obliviate.training import checkpoint
 from obliviate.training.device import brought
@@ -121,6 +119,8 @@ class TrainedModel(Tabular):
         return f"{base} (seed {self.seed})" if self.role == "retrained" and not self.name else base
 
     def __repr__(self) -> str:
+        from obliviate.report.wording import duration
+
         took = "" if self.seconds is None else f", {duration(self.seconds)}"
         return f"TrainedModel({self.label!r}, {self.role}, {self.method}{took})"
 
@@ -147,7 +147,9 @@ class TrainedModel(Tabular):
         return Table(heads=("on", *titles, "measured") if rows else (), rows=rows, notes=self._lines())
 
     def _lines(self) -> list[str]:
-        took = "" if self.seconds is None else f", in {duration(self.seconds)}"
+        from obliviate.report import wording
+
+        took = "" if self.seconds is None else f", in {wording.duration(self.seconds)}"
         lines = [f"{self.label}: {self.role}, by {self.method}{took}."]
         if self.effect is not None and self.effect.verdict:
             tried = ", ".join(f"{name}={value:g}" for name, value in self.effect.try_next.items())

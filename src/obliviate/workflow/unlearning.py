@@ -22,7 +22,7 @@ from obliviate.methods.retrain import Retrain
 from obliviate.models.admission import check_trainable
 from obliviate.references.pool import ReferencePool
 from obliviate.references.teachers import PoolTeachers
-from obliviate.results.values import Role
+from obliviate.results.roles import Role
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.determinism import repeatable
