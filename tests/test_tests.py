@@ -12,7 +12,6 @@ SOURCE = TESTS.parent / "src" / "obliviate"
 
 ELSEWHERE = {
     "_util/lazy.py": "test_public.py",
-    "results/roles.py": "workflow/test_models.py",
     # Held to one contract, or to one another, by one list of parameters.
     "methods/base.py": "methods/test_contract.py",
     "methods/__init__.py": "methods/test_contract.py",
