@@ -98,6 +98,8 @@ ELSEWHERE = {
     "ledger/migrate.py": "ledger/test_ledger.py",
     "ledger/migrations/versions/r0001_first.py": "ledger/test_check.py",
     "ledger/names.py": "project/test_project.py",
+    "ledger/records.py": "ledger/test_ledger.py",
+    "ledger/transitions.py": "ledger/test_ledger.py",
     "ledger/pseudonyms.py": "project/test_project.py",
     "ledger/workers.py": "ledger/test_ledger.py",
     "worker/certify.py": "worker/test_worker.py",

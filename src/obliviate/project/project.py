@@ -21,7 +21,7 @@ from obliviate.project.config import FILE, Config, inside, template
 
 if TYPE_CHECKING:
     from obliviate.ledger import Ledger, Promotion, Receipt
-    from obliviate.ledger.ledger import Queued
+    from obliviate.ledger.records import Queued
     from obliviate.project.costs import Costs
 
 SERVED: Final = "obliviate.served/1"

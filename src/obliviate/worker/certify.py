@@ -15,7 +15,7 @@ from obliviate.certificate.page import write
 from obliviate.certificate.statement import Asked, Position, State, Statement
 from obliviate.ledger import Promotion
 from obliviate.ledger.chain import Event
-from obliviate.ledger.ledger import Queued
+from obliviate.ledger.records import Queued
 from obliviate.methods.base import Method
 from obliviate.project import Project
 from obliviate.project.project import moment
