@@ -334,8 +334,8 @@ def test_the_gradients_reported_are_those_taken(original: nn.Module, correct: tu
     ("attack", "options", "refinements", "factor"),
     [
         ("L2DeepFoolAttack", {"candidates": 10}, 4, 1.0),
-        ("DDNAttack", {"steps": 100}, 4, 1.07),
-        ("DDNAttack", {"steps": 100}, 20, 1.04),
+        ("DDNAttack", {"steps": 100}, 4, 1.02),
+        ("DDNAttack", {"steps": 100}, 20, 1.0),
     ],
 )
 def test_boundary_is_about_as_close_as_attacks_of_several_times_its_gradients(
@@ -355,7 +355,7 @@ def test_boundary_is_about_as_close_as_attacks_of_several_times_its_gradients(
     ours = boundary(original, x, y, UNIT, refinements=refinements)
     assert ours.success.all()
     assert float(ours.gradients.float().mean()) < counted.rows / len(x) / 3
-    assert float(ours.distance.median()) <= factor * float(theirs.median())
+    assert float((ours.distance / theirs).median()) <= factor
 
 
 @pytest.mark.parametrize("first", ["radius by the 95 % rule", "small radius"])

@@ -26,15 +26,17 @@ def settings() -> tuple[bool, bool, bool, bool]:
 
 
 @pytest.fixture(autouse=True)
-def given_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def before(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[bool, bool, bool, bool]]:
+    """The settings that there are, which every test has to give back; of the last one torch has had two defaults."""
     monkeypatch.setenv(CUBLAS, "")
     monkeypatch.delenv(CUBLAS)
     before = settings()
-    yield
+    assert before[:3] == (False, False, False)
+    yield before
     assert settings() == before
 
 
-def test_a_gpu_is_asked_for_the_same_bits_and_asked_no_more_at_the_end():
+def test_a_gpu_is_asked_for_the_same_bits_and_asked_no_more_at_the_end(before: tuple[bool, bool, bool, bool]):
     def stopped() -> None:
         with repeatable(GPU):
             assert settings() == (True, True, False, False)
@@ -43,22 +45,22 @@ def test_a_gpu_is_asked_for_the_same_bits_and_asked_no_more_at_the_end():
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
-    assert settings() == (False, False, False, True)
+    assert settings() == before
 
 
-def test_whoever_insists_on_it_is_still_refused_what_has_no_such_kernel():
+def test_whoever_insists_on_it_is_still_refused_what_has_no_such_kernel(before: tuple[bool, bool, bool, bool]):
     torch.use_deterministic_algorithms(True)
     try:
         with repeatable(GPU):
             assert settings() == (True, False, False, False)
-        assert settings() == (True, False, False, True)
+        assert settings() == (True, *before[1:])
     finally:
         torch.use_deterministic_algorithms(False)
 
 
-def test_a_processor_needs_no_settings():
+def test_a_processor_needs_no_settings(before: tuple[bool, bool, bool, bool]):
     with repeatable(torch.device("cpu")):
-        assert settings() == (False, False, False, True)
+        assert settings() == before
 
 
 def test_trainings_are_repeatable(

@@ -21,8 +21,8 @@ COMMON: Final = 0.05  # share of inputs that have an equal one, from which on eq
 def distinct(hashes: Iterable[str]) -> Names:
     """Number the second and later copies of the same content ("ab12…", "ab12…-2"), so that every id is unique.
 
-    >>> list(distinct(["a", "b", "a"]))
-    [np.str_('a'), np.str_('b'), np.str_('a-2')]
+    >>> distinct(["a", "b", "a"]).tolist()
+    ['a', 'b', 'a-2']
     """
     seen: dict[str, int] = {}
     result = []

@@ -84,10 +84,10 @@ def reached(url: str) -> tuple[Any, str]:
     """The file system of a URL and the place there; raises AuditError for a URL of no kind that is installed."""
     if find_spec("fsspec") is None:
         raise AuditError("expected the package fsspec for an exchange, got none; pip install 'obliviate[exchange]'")
-    import fsspec
+    from fsspec.core import url_to_fs
 
     try:
-        files, place = fsspec.url_to_fs(url, use_listings_cache=False)
+        files, place = url_to_fs(url, use_listings_cache=False)
     except (ImportError, ValueError) as error:
         raise AuditError(
             f"expected the URL of a folder such as s3://bucket/folder, got {url!r} ({error}); correct it, or install "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -29,7 +30,7 @@ class Facts:
 
     project: Project
     clock: Callable[[], float] = time.monotonic
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _lock: AbstractContextManager[Any] = field(default_factory=threading.Lock)
     _checked: dict[str, Any] = field(default_factory=dict)
 
     def status(self) -> dict[str, Any]:
