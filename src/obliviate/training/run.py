@@ -43,6 +43,7 @@ from obliviate.training.scale import Scale, found_scale
 from obliviate.training.teachers import Teachers
 from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.training.warmup import warm_up
+from obliviate.training.whole_batch import WholeBatch
 from obliviate.types import Batch
 
 Mask = Mapping[str, Bool[Tensor, "..."]]
@@ -176,6 +177,8 @@ class Run:
         self._plain: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
         self._recomputes = compute.gradient_checkpointing
         self._stage: tuple[str, int, int] = ("", 0, 1)
+        self._whole_batch: WholeBatch | None = None
+        self._steps = 0
         self._began = self._saved = time.monotonic()
         self._before = 0.0
         self._stopped = False
@@ -367,7 +370,7 @@ class Run:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
                 seed_generators(derive(self.seed, name, epoch))
-                self._stage = (name, epoch, n)
+                self._stage, self._steps = (name, epoch, n), 0
                 yield epoch
                 if path is not None and time.monotonic() - self._saved >= self.save_every:
                     self._save(path, epoch + 1, state)
@@ -457,9 +460,9 @@ class Run:
             )
         optimizer.zero_grad(set_to_none=True)
         values = [
-            self._descend(model, piece, loss, size / sum(sizes) * weight)
+            value
             for parts, size in zip(group, sizes, strict=True)
-            for piece, weight in self.division.of(parts)
+            for value in self._descended(model, parts, loss, size / sum(sizes))
         ]
         value = values[0] if len(values) == 1 else torch.stack(values).sum()
         # The walk takes a tenth of a small network's step.
@@ -483,6 +486,25 @@ class Run:
                     parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
         return value
 
+    def _descended(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> list[Tensor]:
+        """Add the gradient of a batch's weighted loss, and return the weighted loss of each piece that is done here."""
+        if not self.division.divides:
+            return [self._descend(model, parts, loss, weight)]
+        self._steps += 1
+        seed = derive(self.seed, "pieces", *self._stage[:2], self._steps)
+
+        def look(piece: tuple[Any, ...]) -> None:
+            with torch.no_grad(), differentiable(model), self.precision.autocast():
+                loss(model, *piece)
+
+        self._whole_batch = WholeBatch(self.division, parts, seed=seed, device=self.device)
+        try:
+            return self._whole_batch.computed(
+                lambda piece, share: self._descend(model, piece, loss, weight * share), look
+            )
+        finally:
+            self._whole_batch = None
+
     def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
         """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
         with differentiable(model), recomputing(model, self._recomputes):
@@ -497,6 +519,39 @@ class Run:
                 )
             value.backward()
         return value.detach()
+
+    def batch_mean(self, mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return the mean over the whole batch, with its gradient, of what a loss has computed as a mean over samples.
+
+        It is the same tensor where one process computes whole batches. Where batches are divided
+        (`training.division`), the loss sees a part, and by itself only a mean over samples comes out right: whatever
+        else it does with a mean (a bound, a square, a choice) it does with this one. Every part must ask for it.
+
+        >>> from obliviate.task import Classification
+        >>> run = Run(Classification(classes=2), device="cpu")
+        >>> def bounded(model: nn.Module, batch: Batch) -> Tensor:
+        ...     return -run.batch_mean(run.task.loss(model, batch)).clamp(max=2.5)
+        >>> samples = Samples.from_tensors(torch.rand(6, 4), torch.arange(6) % 2)
+        >>> bounded(nn.Linear(4, 2), samples.everything()).shape
+        torch.Size([])
+        """
+        return mean if self._whole_batch is None else self._whole_batch.mean(mean)
+
+    def whole_batch(self, *values: Float[Tensor, "_ ..."]) -> tuple[Float[Tensor, "_ ..."], ...]:
+        """Return the rows of the whole batch, with their gradients, of which a loss has computed those of its part.
+
+        They are the same tensors where one process computes whole batches. Where batches are divided, a loss that
+        compares samples with each other takes the outputs of all of them, and goes on as if nothing were divided:
+        with targets that go along whole, as whatever `prepare` returns in an object that is no batch, tensor or tuple.
+        Ask for all at once, for each question costs a part's computation again where `accumulate` has several.
+
+        >>> from obliviate.task import Classification
+        >>> run = Run(Classification(classes=2), device="cpu")
+        >>> (losses,) = run.whole_batch(torch.tensor([1.0, 3.0]))
+        >>> losses.max()
+        tensor(3.)
+        """
+        return values if self._whole_batch is None else self._whole_batch.rows(*values)
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Compute an artefact once, for example adversarial examples or a mask; a resumed run reads it back."""
