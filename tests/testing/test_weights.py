@@ -68,7 +68,7 @@ class Bounded(Sound):
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
-            reached = self.of_batch(run.task.loss(model, forget), run)
+            reached = self.of_batch(run.task.loss(model, forget), forget, run)
             return 4 * (1.5 - reached).relu() ** 2 + run.task.loss(model, retain)
 
         optimizer = self.optimizer(model, run)
@@ -76,15 +76,16 @@ class Bounded(Sound):
             run.fit(model, run.paired(split.forget, split.kept, 9, epoch), loss, optimizer)
         return model
 
-    def of_batch(self, mean: Tensor, run: Run) -> Tensor:
+    def of_batch(self, mean: Tensor, forget: Batch, run: Run) -> Tensor:
         return mean
 
 
 class Divisible(Bounded):
     """The same, of which it is true."""
 
-    def of_batch(self, mean: Tensor, run: Run) -> Tensor:
-        return run.batch_mean(mean)
+    def of_batch(self, mean: Tensor, forget: Batch, run: Run) -> Tensor:
+        (whole,) = run.batch_means((mean, forget))
+        return whole
 
 
 DEFECTS = [

@@ -13,6 +13,7 @@ from obliviate.data.samples import Samples
 from obliviate.errors import MethodError
 from obliviate.task import Classification
 from obliviate.training.compute import computing
+from obliviate.training.division import Division
 from obliviate.training.optimizers import SGD
 from obliviate.training.run import Run
 from obliviate.types import Batch
@@ -26,7 +27,7 @@ def bounded(run: Run) -> Callable[..., Tensor]:
     """The square of how far a mean is below a bound, beside a mean."""
 
     def loss(model: nn.Module, first: Batch, second: Batch) -> Tensor:
-        reached = run.batch_mean(run.task.loss(model, first))
+        (reached,) = run.batch_means((run.task.loss(model, first), first))
         return 3 * (1.5 - reached).relu() ** 2 + run.task.loss(model, second)
 
     return loss
@@ -37,8 +38,9 @@ def above_average(run: Run) -> Callable[..., Tensor]:
 
     def loss(model: nn.Module, first: Batch, second: Batch) -> Tensor:
         losses = run.task.losses(model, first)
-        mean = run.batch_mean(losses.mean()).detach()
-        return run.batch_mean((losses - mean).relu().mean()).square() + run.task.loss(model, second)
+        (mean,) = run.batch_means((losses.mean(), first))
+        (above,) = run.batch_means(((losses - mean.detach()).relu().mean(), first))
+        return above.square() + run.task.loss(model, second)
 
     return loss
 
@@ -73,19 +75,31 @@ def selected(run: Run) -> Callable[..., Tensor]:
     return loss
 
 
+def bounded_of_means(run: Run) -> Callable[..., Tensor]:
+    """As `bounded`, but of whole batches alone."""
+
+    def loss(model: nn.Module, first: Batch, second: Batch) -> Tensor:
+        losses = run.task.loss(model, first), run.task.loss(model, second)
+        reached, kept = run.batch_means((losses[0], first), (losses[1], second))
+        return 3 * (1.5 - reached).relu() ** 2 + kept
+
+    return loss
+
+
+UNEVEN: list[Loss] = [bounded_of_means, contrasted]  # of whole batches alone
 LOSSES: list[Loss] = [bounded, above_average, spread, contrasted, selected]
 
 
-def trained(samples: Samples, loss: Loss, **options: Any) -> State:
-    """The weights after a pass in pairs of nine samples, and of the one that is left beside nine."""
+def trained(samples: Samples, loss: Loss, *, uneven: bool = False, first: int = 19, **options: Any) -> State:
+    """The weights after a pass in pairs of nine samples, and of the first that are left beside nine."""
     with computing(**options):
         run = Run(Classification(classes=3), device="cpu", precision="float32")
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 3))
-        first, second = samples.select(samples.ids[:19]), samples.select(samples.ids[19:])
+        parts = samples.select(samples.ids[:first]), samples.select(samples.ids[first:])
         optimizer = run.optimizer(model, SGD(learning_rate=0.05))
         for epoch in run.epochs("pairs", 1):
-            run.fit(model, run.paired(first, second, 9, epoch), loss(run), optimizer)
+            run.fit(model, run.paired(*parts, 9, epoch), loss(run), optimizer, uneven=uneven)
     return {name: value.clone() for name, value in run.whole(model).state_dict().items()}
 
 
@@ -95,15 +109,35 @@ def test_pieces_go_down_the_loss_of_the_whole_batch(tiny: Samples, loss: Loss, p
     assert 0 < largest_difference(trained(tiny, loss), trained(tiny, loss, accumulate=pieces)) < 1e-6
 
 
+@pytest.mark.parametrize("pieces", [2, 3])
+@pytest.mark.parametrize("loss", UNEVEN)
+def test_a_loss_of_whole_batches_alone_is_divided_whatever_their_sizes(
+    tiny: Samples, loss: Loss, pieces: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut: list[list[int]] = []
+    of = Division.of
+
+    def noting(self: Division, parts: Any, **options: Any) -> Any:
+        cut.append([len(piece) for (piece, _), _ in of(self, parts, **options)])
+        return of(self, parts, **options)
+
+    monkeypatch.setattr(Division, "of", noting)
+    divided = trained(tiny, loss, uneven=True, first=7, accumulate=pieces)
+    assert cut == [[4, 3] if pieces == 2 else [3, 2, 2]]
+    assert 0 < largest_difference(trained(tiny, loss, first=7), divided) < 1e-6
+
+
 def test_two_processes_go_down_the_loss_of_the_whole_batch_in_pieces_too(tiny: Samples, tmp_path: Path) -> None:
     ways: list[dict[str, Any]] = [{"parallel": "ddp"}, {"parallel": "fsdp"}, {"parallel": "ddp", "accumulate": 2}]
+    settings: list[tuple[Loss, dict[str, Any]]] = [(loss, {}) for loss in LOSSES]
+    settings += [(loss, {"uneven": True, "first": 7}) for loss in UNEVEN]
 
     def work() -> list[list[State]]:
-        return [[trained(tiny, loss, **way) for way in ways] for loss in LOSSES]
+        return [[trained(tiny, loss, **way, **rest) for way in ways] for loss, rest in settings]
 
     first, second = together(work, tmp_path / "group")
-    for loss, states, others in zip(LOSSES, first, second, strict=True):
-        alone = trained(tiny, loss)
+    for (loss, rest), states, others in zip(settings, first, second, strict=True):
+        alone = trained(tiny, loss, **rest)
         for state, other in zip(states, others, strict=True):
             assert largest_difference(state, other) == 0
             assert largest_difference(alone, state) < 1e-6
@@ -127,7 +161,7 @@ def test_a_loss_is_computed_ahead_only_where_it_asks_and_each_question_costs_one
                 seen.append(torch.is_grad_enabled())
                 value = run.task.loss(model, first)
                 for _question in range(questions):
-                    value = run.batch_mean(value)
+                    (value,) = run.batch_means((value, first))
                 return value
 
             return loss
@@ -146,7 +180,7 @@ def test_a_loss_that_asks_on_some_pieces_alone_is_refused(tiny: Samples) -> None
     def of(run: Run) -> Callable[..., Tensor]:
         def loss(model: nn.Module, first: Batch, _: Batch) -> Tensor:
             value = run.task.loss(model, first)
-            return run.batch_mean(value) if tiny.ids[0] in first.ids else value
+            return run.batch_means((value, first))[0] if tiny.ids[0] in first.ids else value
 
         return loss
 
@@ -160,7 +194,7 @@ def test_what_a_piece_draws_is_its_own_in_every_computation_of_it(tiny: Samples)
     def of(run: Run) -> Callable[..., Tensor]:
         def loss(model: nn.Module, first: Batch, _: Batch) -> Tensor:
             drawn.append(float(torch.rand(len(first))[0]))
-            return run.batch_mean(run.task.loss(model, first))
+            return run.batch_means((run.task.loss(model, first), first))[0]
 
         return loss
 
@@ -190,6 +224,9 @@ def test_what_pieces_draw_does_not_change_what_is_drawn_after_them(tiny: Samples
 
 def test_dropout_draws_the_same_in_a_run_that_is_done_again(tiny: Samples) -> None:
     def noisy(run: Run) -> Callable[..., Tensor]:
-        return lambda model, first, _: run.batch_mean(nn.functional.dropout(model(first.x)).square().mean())
+        def loss(model: nn.Module, first: Batch, _: Batch) -> Tensor:
+            return run.batch_means((nn.functional.dropout(model(first.x)).square().mean(), first))[0]
+
+        return loss
 
     assert largest_difference(*(trained(tiny, noisy, accumulate=2) for _ in range(2))) == 0

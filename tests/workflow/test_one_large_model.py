@@ -34,10 +34,16 @@ OFTEN = {"mixunlearn", "nabla_tau", "neg_grad_plus", "never_seen", "salun"}
 FEW: list[Way] = [way for way in WAYS if way[1] in OFTEN]
 MANY: list[Way] = [way for way in WAYS if way[1] not in OFTEN] + [("ddp", "texts"), ("fsdp", "texts")]
 
+STEPLESS = {"influence", "ssd"}
+"""Methods that change the weights without going down a loss."""
+
 SETTINGS: dict[str, dict[str, Any]] = {
+    "ct": {"epochs": 2, "learning_rate": 0.1},
     # Of eleven samples two batches of five, of which two processes have three and two, and one that nobody cuts.
     "mixunlearn": {"epochs": 2, "batch_size": 5, "mask_penalty": 0.1, "adversary_momentum": 0.5},
     "nabla_tau": {"batch_size": 5, "alpha": 0.5, "epochs": 3},
+    "neg_grad_plus": {"batch_size": 5},
+    "regun": {"batch_size": 5, "learning_rate": "2x"},
     "sfron": {"batch_size": 5},
     "ssd": {"alpha": 0.5},  # its default asks for fewer samples to forget
     # Not Adam, which makes steps of what is but rounding in the biases of attention's keys: their gradient is zero.
@@ -171,8 +177,19 @@ def test_two_processes_give_the_weights_of_one_by_every_method_that_can(
 
 
 @pytest.mark.parametrize("name", [*sorted(DIVISIBLE), "texts"])
-def test_pieces_of_a_batch_give_the_weights_of_whole_ones(requests: Requests, name: str) -> None:
+def test_pieces_of_a_batch_give_the_weights_of_whole_ones(
+    requests: Requests, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut: list[int] = []
+    of = Division.of
+
+    def noting(self: Division, parts: Any, **options: Any) -> Any:
+        cut.append(len(of(self, parts, **options)))
+        return of(self, parts, **options)
+
+    monkeypatch.setattr(Division, "of", noting)
     assert requests.alike(name, requests.done(name, accumulate=2))
+    assert cut.count(2) or (name in STEPLESS and not cut)
 
 
 @pytest.mark.parametrize("way", ["ddp", "fsdp"])

@@ -58,7 +58,7 @@ def divides_its_batches_if_it_says_so(method: Any, bench: Bench, folder: Path) -
     change = _distance(whole, _weights(bench.original))
     away = max(_distance(whole, other) for other in divided) / change
     wanted = "the weights of whole batches where these are divided, as `divisible` says"
-    got = f"others, {away:.1%} of the change away; ask for `run.batch_mean` or `run.whole_batch` in the loss"
+    got = f"others, {away:.1%} of the change away; ask for `run.batch_means` or `run.whole_batch` in the loss"
     expect(away <= ROUNDING, method, wanted, got)
 
 

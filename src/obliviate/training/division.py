@@ -67,7 +67,7 @@ class Division:
             return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         return device
 
-    def of(self, parts: tuple[Any, ...]) -> list[tuple[tuple[Any, ...], float]]:
+    def of(self, parts: tuple[Any, ...], *, uneven: bool = False) -> list[tuple[tuple[Any, ...], float]]:
         """What this process computes of the parts of a step, each piece with the weight of its loss.
 
         Batches, tensors with rows and tuples of such are cut; whatever else is in the parts goes with every piece.
@@ -78,7 +78,7 @@ class Division:
         """
         if not self.divides:
             return [(parts, 1.0)]
-        shares = self.shares(parts)
+        shares = self.shares(parts, uneven=uneven)
         # Gradients of sharded weights are averaged by torch where others are added up here.
         average = self.processes if self.sharded else 1
         if shares is None:
@@ -87,15 +87,21 @@ class Division:
         pieces = list(zip(*(_cut(part, len(shares)) for part in parts), strict=True))
         return [(pieces[at], average * shares[at]) for at in own]
 
-    def shares(self, parts: tuple[Any, ...]) -> list[float] | None:
-        """Which share of the samples each piece has, of those of all processes; None where nobody cuts the parts.
+    def shares(self, parts: tuple[Any, ...], *, uneven: bool = False) -> list[float] | None:
+        """Which share of the loss each piece has, of those of all processes; None where nobody cuts the parts.
+
+        It is that of the samples, which several batches of other lengths must have in common; of an `uneven` loss,
+        which is made of what the whole batch says, each piece has as much.
 
         >>> Division(processes=2).shares((torch.arange(3), "note")), Division(processes=2).shares(("note",))
         ([0.6666666666666666, 0.3333333333333333], None)
         """
         count, lengths = self.processes * self.pieces, [length for part in parts for length in _lengths(part)]
-        uneven = len(set(lengths)) > 1 and any(length % count for length in lengths)
-        if count == 1 or not lengths or min(lengths) < count or uneven:
+        if count == 1 or not lengths or min(lengths) < count:
+            return None
+        if uneven:
+            return [1 / count] * count
+        if len(set(lengths)) > 1 and any(length % count for length in lengths):
             return None
         total = lengths[0]
         return [len(piece) / total for piece in torch.arange(total).tensor_split(count)]

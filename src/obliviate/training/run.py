@@ -387,6 +387,7 @@ class Run:
         update: Update = PLAIN,
         training: bool = True,
         prepare: Callable[..., tuple[Any, ...]] | None = None,
+        uneven: bool = False,
     ) -> float:
         """Take one optimiser step per batch and return the mean loss.
 
@@ -394,7 +395,8 @@ class Run:
         frozen, as they always are in modules of which all weights are (`requires_grad_(False)`). A batch of a single
         sample is normalised by the statistics so far where it has none of its own. `prepare` turns the batches of each
         step into what the loss receives besides the model; a method that alternates between two models takes the other
-        one's `step` there.
+        one's `step` there. `uneven` says that the loss is made of `batch_means` and `whole_batch` alone, so that
+        batches of several sizes can be divided however they are cut.
 
         Raises TrainingError when the loss is not finite.
         """
@@ -407,7 +409,7 @@ class Run:
             with _normalising(model, *group):
                 if prepare is not None:
                     group = [prepare(*parts) for parts in group]
-                total += len(group) * self._step(model, group, sizes, loss, optimizer, update)
+                total += len(group) * self._step(model, group, sizes, loss, optimizer, update, uneven)
             if scheduler is not None:
                 scheduler.step()
             count += len(group)
@@ -433,13 +435,14 @@ class Run:
         optimizer: Optimizer,
         *,
         update: Update = PLAIN,
+        uneven: bool = False,
     ) -> Tensor:
         """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
 
         It is what `fit` does with every batch; the parts are on the device, and nothing is accumulated.
         """
         with _normalising(model, parts):
-            return self._step(model, [parts], [1], loss, optimizer, update)
+            return self._step(model, [parts], [1], loss, optimizer, update, uneven)
 
     def _step(
         self,
@@ -449,6 +452,7 @@ class Run:
         loss: Loss,
         optimizer: Optimizer,
         update: Update,
+        uneven: bool,
     ) -> Tensor:
         """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
         mask, gradient_scale = update.mask, update.gradient_scale
@@ -462,7 +466,7 @@ class Run:
         values = [
             value
             for parts, size in zip(group, sizes, strict=True)
-            for value in self._descended(model, parts, loss, size / sum(sizes))
+            for value in self._descended(model, parts, loss, size / sum(sizes), uneven)
         ]
         value = values[0] if len(values) == 1 else torch.stack(values).sum()
         # The walk takes a tenth of a small network's step.
@@ -486,7 +490,9 @@ class Run:
                     parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
         return value
 
-    def _descended(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> list[Tensor]:
+    def _descended(
+        self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float, uneven: bool
+    ) -> list[Tensor]:
         """Add the gradient of a batch's weighted loss, and return the weighted loss of each piece that is done here."""
         if not self.division.divides:
             return [self._descend(model, parts, loss, weight)]
@@ -497,7 +503,7 @@ class Run:
             with torch.no_grad(), differentiable(model), self.precision.autocast():
                 loss(model, *piece)
 
-        self._whole_batch = WholeBatch(self.division, parts, seed=seed, device=self.device)
+        self._whole_batch = WholeBatch(self.division, parts, uneven=uneven, seed=seed, device=self.device)
         try:
             return self._whole_batch.computed(
                 lambda piece, share: self._descend(model, piece, loss, weight * share), look
@@ -520,22 +526,23 @@ class Run:
             value.backward()
         return value.detach()
 
-    def batch_mean(self, mean: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """Return the mean over the whole batch, with its gradient, of what a loss has computed as a mean over samples.
+    def batch_means(self, *means: tuple[Float[Tensor, ""], Sized]) -> tuple[Float[Tensor, ""], ...]:
+        """Return means over whole batches, of what a loss has computed as means over the samples that stand beside.
 
-        It is the same tensor where one process computes whole batches. Where batches are divided
-        (`training.division`), the loss sees a part, and by itself only a mean over samples comes out right: whatever
-        else it does with a mean (a bound, a square, a choice) it does with this one. Every part must ask for it.
+        They are the same tensors where one process computes whole batches. Where batches are divided
+        (`training.division`), a loss sees a part of each, and by itself only a mean over samples comes out right:
+        whatever else it does with a mean (a bound, a square, a choice), it does with these. See `whole_batch`.
 
         >>> from obliviate.task import Classification
         >>> run = Run(Classification(classes=2), device="cpu")
         >>> def bounded(model: nn.Module, batch: Batch) -> Tensor:
-        ...     return -run.batch_mean(run.task.loss(model, batch)).clamp(max=2.5)
+        ...     (reached,) = run.batch_means((run.task.loss(model, batch), batch))
+        ...     return (2.5 - reached).relu() ** 2
         >>> samples = Samples.from_tensors(torch.rand(6, 4), torch.arange(6) % 2)
         >>> bounded(nn.Linear(4, 2), samples.everything()).shape
         torch.Size([])
         """
-        return mean if self._whole_batch is None else self._whole_batch.mean(mean)
+        return tuple(mean for mean, _ in means) if self._whole_batch is None else self._whole_batch.means(*means)
 
     def whole_batch(self, *values: Float[Tensor, "_ ..."]) -> tuple[Float[Tensor, "_ ..."], ...]:
         """Return the rows of the whole batch, with their gradients, of which a loss has computed those of its part.
@@ -543,7 +550,10 @@ class Run:
         They are the same tensors where one process computes whole batches. Where batches are divided, a loss that
         compares samples with each other takes the outputs of all of them, and goes on as if nothing were divided:
         with targets that go along whole, as whatever `prepare` returns in an object that is no batch, tensor or tuple.
-        Ask for all at once, for each question costs a part's computation again where `accumulate` has several.
+
+        A loss is then a sum of means over the samples of a part and of what is made of whole batches alone. Where all
+        of it is the latter, `fit(uneven=True)` cuts batches of any sizes. What every part asks for is the same, and all
+        at once, since each question costs another computation of the parts where `accumulate` makes several.
 
         >>> from obliviate.task import Classification
         >>> run = Run(Classification(classes=2), device="cpu")

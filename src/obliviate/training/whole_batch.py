@@ -7,7 +7,7 @@ the whole batch, with the gradient of its own piece, so that the gradients of al
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any, TypeVar
 
 import torch
@@ -31,21 +31,28 @@ class WholeBatch:
     all processes go on alike, however much each has drawn.
     """
 
-    def __init__(self, division: Division, parts: Parts, *, seed: int, device: torch.device) -> None:
+    def __init__(self, division: Division, parts: Parts, *, uneven: bool, seed: int, device: torch.device) -> None:
         self.division, self.seed = division, seed
-        self.pieces = division.of(parts)
-        self.shares = division.shares(parts)  # None: nobody cuts the batch, and what a loss has is of the whole
+        self.pieces = division.of(parts, uneven=uneven)
+        self.shares = division.shares(parts, uneven=uneven)  # None: nobody cuts it, and what a loss has is of the whole
         self._devices = [device] if device.type == "cuda" else []
         self._answers: list[list[list[Tensor]]] = []  # to each question, for each of its values, those of all pieces
         self._place = self._asked = 0
 
-    def mean(self, own: Tensor) -> Tensor:
-        """The mean over the whole batch of what is `own` on a piece, a scalar."""
+    def means(self, *own: tuple[Tensor, Sized]) -> tuple[Tensor, ...]:
+        """The means over whole batches, of those over a piece's samples."""
         if self.shares is None:
-            return own
-        (means,) = self._of_all(own.reshape(1))
-        whole = torch.stack([share * mean for share, mean in zip(self.shares, means, strict=True)]).sum()
-        return _Whole.apply(own, whole.to(own.dtype), None, 1.0)
+            return tuple(mean for mean, _ in own)
+        share = self.shares[self._number]
+        rows = [
+            torch.stack([mean.detach().float(), mean.new_tensor(len(samples)).float()])[None] for mean, samples in own
+        ]
+        whole: list[Tensor] = []
+        for (mean, samples), pieces in zip(own, self._of_all(*rows), strict=True):
+            means, sizes = torch.cat(pieces).unbind(1)
+            parts = sizes / sizes.sum()
+            whole.append(_Mean.apply(mean, (parts * means).sum().to(mean.dtype), len(samples) / sizes.sum() / share))
+        return tuple(whole)
 
     def rows(self, *own: Tensor) -> tuple[Tensor, ...]:
         """The rows of the whole batch, in its order, of which `own` are a piece's."""
@@ -53,7 +60,7 @@ class WholeBatch:
             return own
         number = self._number
         return tuple(
-            _Whole.apply(value, torch.cat(values), sum(map(len, values[:number])), self.shares[number])
+            _Rows.apply(value, torch.cat(values), sum(map(len, values[:number])), self.shares[number])
             for value, values in zip(own, self._of_all(*own), strict=True)
         )
 
@@ -117,23 +124,37 @@ class _Asked(BaseException):
         self.values = values
 
 
-class _Whole(torch.autograd.Function):
-    """What the whole batch says, with the gradient of a piece: of a mean, or of the rows from `start` on."""
+# The loss that is made of what these return is the whole one, and the engine multiplies it by the piece's share.
+
+
+class _Mean(torch.autograd.Function):
+    """A mean over the whole batch, with the gradient of a piece's mean times `part`."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, whole: Tensor, start: int | None, share: float) -> Tensor:
-        ctx.rows, ctx.share = None if start is None else slice(start, start + len(own)), share
+    def forward(ctx: Any, own: Tensor, whole: Tensor, part: Tensor) -> Tensor:  # noqa: ARG004 - what is derived by
+        ctx.part = part
+        return whole.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.part * gradients[0], None, None
+
+
+class _Rows(torch.autograd.Function):
+    """The rows of the whole batch, with the gradient of a piece's, which begin at `start`."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, whole: Tensor, start: int, share: float) -> Tensor:
+        ctx.rows, ctx.share = slice(start, start + len(own)), share
         return whole.clone()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = gradients
-        # The loss that is computed here is the whole one, and the engine multiplies it by the share.
-        return gradient if ctx.rows is None else gradient[ctx.rows] / ctx.share, None, None, None
+        return gradients[0][ctx.rows] / ctx.share, None, None, None
 
 
 def _unlike() -> MethodError:
     return MethodError(
-        "expected a loss that asks for the same of the whole batch (run.batch_mean, run.whole_batch) on every piece of "
-        "it, got one that does not; call them whatever the numbers are"
+        "expected a loss that asks for the same of the whole batch (run.batch_means, run.whole_batch) on every piece "
+        "of it, got one that does not; call them whatever the numbers are"
     )

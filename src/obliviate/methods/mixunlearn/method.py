@@ -204,7 +204,7 @@ class MixUnlearn:
         for epoch in run.epochs("mixunlearn", epochs, **state):
             batches = run.paired(forget, retain, size, epoch, steps=self.steps)
             prepare = partial(mixing.prepare, model)
-            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare, uneven=True)
         run.notes |= mixing.notes
         return model
 
@@ -309,7 +309,7 @@ class _Mixing:
         _follow(self.adversary, self.run.whole(model), self.method.adversary_momentum)
         if self.watch["steps"] % self.method.generator_every == 0:
             parts = (pairs, inputs, points, maps, self._lambda())
-            self.run.step(self.generator, parts, self._generator_loss, self.optimizer)
+            self.run.step(self.generator, parts, self._generator_loss, self.optimizer, uneven=True)
         lam = self._lambda()
         with torch.no_grad(), self.run.precision.autocast():
             mask = self._mask(self.generator, points, maps, lam)
