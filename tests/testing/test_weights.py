@@ -89,7 +89,7 @@ class Divisible(Bounded):
 
 
 DEFECTS = [
-    (weights.divides_its_batches_if_it_says_so, Bounded, "the weights of whole batches where these are divided"),
+    (weights.divides_its_batches_if_it_says_so, Bounded, "pieces of batches to give the weights of whole ones"),
     (weights.same_seed_gives_the_same_weights, Random, "to leave torch's global random state"),
     (weights.same_seed_gives_the_same_weights, Entropic, "the same weights from the same seed"),
     (weights.same_seed_gives_the_same_weights, Seedless, "other weights from another seed"),

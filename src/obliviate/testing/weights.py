@@ -57,7 +57,7 @@ def divides_its_batches_if_it_says_so(method: Any, bench: Bench, folder: Path) -
     whole, *divided = (_weights_after(method, bench, pieces) for pieces in (1, 2, 3))
     change = _distance(whole, _weights(bench.original))
     away = max(_distance(whole, other) for other in divided) / change
-    wanted = "the weights of whole batches where these are divided, as `divisible` says"
+    wanted = "pieces of batches to give the weights of whole ones, as `divisible` says,"
     got = f"others, {away:.1%} of the change away; ask for `run.batch_means` or `run.whole_batch` in the loss"
     expect(away <= ROUNDING, method, wanted, got)
 
