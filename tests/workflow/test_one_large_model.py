@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +14,7 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.experiment import Experiment
 from obliviate.methods import registry
-from obliviate.methods.divided import DIVISIBLE, NOT_IN_PARTS, WHOLE, check_division
-from obliviate.methods.fine_tune import FineTune
+from obliviate.methods.divided import DIVISIBLE, NOT_IN_PARTS, WHOLE
 from obliviate.task import Classification
 from obliviate.training.compute import computing
 from obliviate.training.division import Division
@@ -199,11 +198,6 @@ def test_a_model_is_trained_by_two_processes_as_by_one(
     assert requests.alike("train", *few[way, "train"])
 
 
-def test_methods_of_the_package_are_divided_or_it_says_why_not() -> None:
-    assert set(registry()) == DIVISIBLE | set(WHOLE)
-    assert set(NOT_IN_PARTS) <= DIVISIBLE
-
-
 @pytest.mark.parametrize("name", sorted(WHOLE))
 def test_methods_whose_batches_cannot_be_divided_are_refused_with_the_reason(
     requests: Requests, name: str, monkeypatch: pytest.MonkeyPatch
@@ -214,29 +208,3 @@ def test_methods_whose_batches_cannot_be_divided_are_refused_with_the_reason(
         requests.done(name, accumulate=2)
     assert f", got {name}, which {WHOLE[name]}; leave them out, or take one of these" in str(refused.value)
     assert "expected a method for parallel='ddp' and accumulate= of amun, bad_teacher, " in str(refused.value)
-
-
-@pytest.mark.parametrize("name", sorted(NOT_IN_PARTS))
-def test_methods_that_need_single_weights_are_refused_where_these_are_in_parts(name: str) -> None:
-    division, method = Division(processes=2, sharded=True), registry()[name]()
-    with pytest.raises(MethodError, match=f"for parallel='fsdp' of amun, .*, got {name}, which {NOT_IN_PARTS[name]};"):
-        check_division(method, division)
-    check_division(method, Division(processes=2))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Own(FineTune):
-    """A method of another package, which says nothing."""
-
-    name: ClassVar[str] = "own"
-
-
-class Said(Own):
-    divisible: ClassVar[bool] = True
-
-
-def test_methods_of_other_packages_are_refused_unless_they_say_that_they_can() -> None:
-    with pytest.raises(MethodError, match="got own, which does not say that it can; see `divisible` in docs/methods"):
-        check_division(Own(), Division(pieces=2))
-    check_division(Own(), Division())
-    check_division(Said(), Division(pieces=2))

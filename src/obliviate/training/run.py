@@ -514,7 +514,8 @@ class Run:
     def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
         """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
         with differentiable(model), recomputing(model, self._recomputes):
-            with self.precision.autocast():
+            # A cast that two passes share reaches weights in parts after the second has given its gradient away.
+            with self.precision.autocast(cached=not self.division.sharded):
                 value = loss(model, *parts)
             if weight != 1:
                 value = weight * value
