@@ -114,7 +114,7 @@ class Division:
         of_all = [torch.empty_like(lengths) for _ in range(self.processes)]
         distributed.all_gather(of_all, lengths)
         rows = torch.cat(list(own))
-        padded = rows.new_zeros(max(int(each.sum()) for each in of_all), *rows.shape[1:])
+        padded = rows.new_zeros(max(1, *(int(each.sum()) for each in of_all)), *rows.shape[1:])
         padded[: len(rows)] = rows
         held = [torch.empty_like(padded) for _ in range(self.processes)]
         distributed.all_gather(held, padded)

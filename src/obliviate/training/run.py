@@ -108,8 +108,9 @@ class Run:
     *Where*: `place` puts a model, a split, samples, a batch or a tensor on the device, samples once. *Which*: `batches`
     and `paired` are shuffled passes, `in_order` plain ones for looking at samples; `augmented` reads them through the
     recipe's augmentation. *How*: `optimizer` and `schedule` are made here; `fit` takes the steps of a pass, `step` a
-    single one, in the right precision, with gradient masks, scales, clipping and accumulation. *What*: `epochs` and
-    `once` keep the state and resume. No method calls `backward` or `to`, or makes an optimiser.
+    single one, in the right precision, with gradient masks, scales, clipping and accumulation; where batches are
+    divided, `batch_means` and `whole_batch` tell a loss what the whole batch says. *What*: `epochs` and `once` keep the
+    state and resume. No method calls `backward` or `to`, or makes an optimiser.
 
     With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted
     one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
@@ -178,7 +179,7 @@ class Run:
         self._recomputes = compute.gradient_checkpointing
         self._stage: tuple[str, int, int] = ("", 0, 1)
         self._whole_batch: WholeBatch | None = None
-        self._steps = 0
+        self._batches_divided = 0
         self._began = self._saved = time.monotonic()
         self._before = 0.0
         self._stopped = False
@@ -370,7 +371,7 @@ class Run:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
                 seed_generators(derive(self.seed, name, epoch))
-                self._stage, self._steps = (name, epoch, n), 0
+                self._stage, self._batches_divided = (name, epoch, n), 0
                 yield epoch
                 if path is not None and time.monotonic() - self._saved >= self.save_every:
                     self._save(path, epoch + 1, state)
@@ -496,8 +497,8 @@ class Run:
         """Add the gradient of a batch's weighted loss, and return the weighted loss of each piece that is done here."""
         if not self.division.divides:
             return [self._descend(model, parts, loss, weight)]
-        self._steps += 1
-        seed = derive(self.seed, "pieces", *self._stage[:2], self._steps)
+        self._batches_divided += 1
+        seed = derive(self.seed, "pieces", *self._stage[:2], self._batches_divided)
 
         def look(piece: tuple[Any, ...]) -> None:
             with torch.no_grad(), differentiable(model), self.precision.autocast():
