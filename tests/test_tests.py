@@ -40,7 +40,6 @@ ELSEWHERE = {
     # What samples keep themselves in, which nothing else touches.
     "data/ahead.py": "data/test_samples.py",
     "data/stores.py": "data/test_samples.py",
-    "methods/divided.py": "training/test_division.py",
     # Types without a function of their own.
     "results/canaries.py": "results/test_document.py",
     "results/facts.py": "results/test_document.py",

@@ -1,17 +1,19 @@
 """What a method makes of the weights."""
 
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from obliviate import testing
 from obliviate.data.split import Split
 from obliviate.testing import Bench, Check, ContractError, weights
 from obliviate.training.run import Run
+from obliviate.types import Batch
 from sound_method import Sound
 
 
@@ -59,7 +61,35 @@ class Destructive(Sound):
         return model
 
 
+class Bounded(Sound):
+    """Goes up the loss of the samples to forget as far as a bound, and says that its batches can be divided."""
+
+    divisible: ClassVar[bool] = True
+
+    def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
+        def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
+            reached = self.of_batch(run.task.loss(model, forget), forget, run)
+            return 4 * (1.5 - reached).relu() ** 2 + run.task.loss(model, retain)
+
+        optimizer = self.optimizer(model, run)
+        for epoch in run.epochs("bounded", self.epochs, model=model, optimizer=optimizer):
+            run.fit(model, run.paired(split.forget, split.kept, 9, epoch), loss, optimizer)
+        return model
+
+    def of_batch(self, mean: Tensor, forget: Batch, run: Run) -> Tensor:
+        return mean
+
+
+class Divisible(Bounded):
+    """The same, of which it is true."""
+
+    def of_batch(self, mean: Tensor, forget: Batch, run: Run) -> Tensor:
+        (whole,) = run.batch_means((mean, forget))
+        return whole
+
+
 DEFECTS = [
+    (weights.divides_its_batches_if_it_says_so, Bounded, "pieces of batches to give the weights of whole ones"),
     (weights.same_seed_gives_the_same_weights, Random, "to leave torch's global random state"),
     (weights.same_seed_gives_the_same_weights, Entropic, "the same weights from the same seed"),
     (weights.same_seed_gives_the_same_weights, Seedless, "other weights from another seed"),
@@ -72,6 +102,16 @@ CHECKS = [check for check in testing.CHECKS if check.__module__ == weights.__nam
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_a_sound_method_passes(check: Check, bench: Bench, tmp_path: Path) -> None:
     check(Sound(), bench, tmp_path)
+
+
+@pytest.mark.parametrize("model", ["plain", "with batch norm"])
+def test_a_method_that_asks_for_the_mean_of_the_batch_may_say_that_it_divides(
+    model: str, bench: Bench, tmp_path: Path
+) -> None:
+    if model == "with batch norm":
+        normed = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        bench = replace(bench, original=normed.eval())
+    weights.divides_its_batches_if_it_says_so(Divisible(), bench, tmp_path)
 
 
 @pytest.mark.parametrize(("check", "cls", "message"), DEFECTS, ids=lambda value: getattr(value, "__name__", ""))

@@ -1,7 +1,8 @@
-"""Which methods go down losses that are means over samples, so that batches can be divided (`training.division`)."""
+"""Which methods give the weights of whole batches where batches are divided (`training.division`)."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from obliviate.errors import MethodError
@@ -10,20 +11,36 @@ from obliviate.training.division import Division
 
 DIVISIBLE: Final = frozenset(
     {"retrain", "fine_tune", "l1_sparse", "gradient_ascent", "neg_grad_plus", "random_label", "salun", "amun", "msg"}
-    | {"bad_teacher", "boundary_shrink", "influence", "rum", "scrub", "ssd", "trew"}
+    | {"bad_teacher", "boundary_shrink", "ct", "influence", "lotus", "mixunlearn", "nabla_tau", "never_seen", "regun"}
+    | {"rum", "scrub", "sfron", "ssd", "trew"}
 )
-"""Methods whose weights are those of whole batches where batches are divided, as tests show; no others are taken."""
-IN_PARTS: Final = DIVISIBLE - {"l1_sparse", "rum"}
-"""Those of them that read no weights while a process holds but a part of each."""
+"""Methods whose weights are those of whole batches where batches are divided, as tests show."""
+WHOLE: Final[Mapping[str, str]] = {
+    "laf": "draws noise within its losses, which a part of a batch would draw otherwise",
+    "sisa": "trains shards, each of which is a training of its own",
+}
+"""Methods that cannot be divided, and why."""
+NOT_IN_PARTS: Final[Mapping[str, str]] = {
+    "l1_sparse": "reads every weight in its loss",
+    "rum": "looks for salient weights after it has begun to train",
+}
+"""Methods that can, but not where each process holds but a part of each weight, and why."""
 
 
 def check_division(method: Method, division: Division) -> None:
-    """Refuse a method whose batches cannot be divided, or whose weights cannot be in parts; raises MethodError."""
-    able = IN_PARTS if division.sharded else DIVISIBLE
-    if division.divides and method.name not in able:
-        asked = "parallel='fsdp'" if division.sharded else "parallel='ddp' and accumulate="
-        names = ", ".join(sorted(able))
+    """Refuse a method whose batches cannot be divided, or whose weights cannot be in parts; raises MethodError.
+
+    A method of another package is taken if it says `divisible = True` (docs/methods/README.md).
+    """
+    if not division.divides:
+        return
+    asked = "parallel='fsdp'" if division.sharded else "parallel='ddp' and accumulate="
+    reason = WHOLE.get(method.name) or (NOT_IN_PARTS.get(method.name) if division.sharded else None)
+    if reason is None and method.name not in DIVISIBLE and not getattr(method, "divisible", False):
+        reason = "does not say that it can; see `divisible` in docs/methods/README.md"
+    if reason is not None:
+        names = ", ".join(sorted(DIVISIBLE.difference(NOT_IN_PARTS) if division.sharded else DIVISIBLE))
         raise MethodError(
-            f"expected a method for {asked} of {names}, got {method.name}, which is not known to give the weights of "
-            "one process; leave them out, or take one of these"
+            f"expected a method for {asked} of {names}, got {method.name}, which {reason}; leave them out, or take one "
+            "of these"
         )

@@ -71,11 +71,16 @@ class LoTUS:
         bound = accuracy(teacher, split.holdout) if known_classes else 0.0
         temperature = 1.0
 
-        def loss(model: nn.Module, batch: Batch) -> Tensor:
+        @torch.no_grad()
+        def taught(batch: Batch) -> tuple[Batch, Tensor]:
             forget = run.place(torch.from_numpy(np.isin(batch.ids, split.forget.ids)))
-            logits = teacher(batch.x).float()
+            with run.precision.autocast():
+                logits = teacher(batch.x).float()
             soft, hard = F.gumbel_softmax(logits, tau=temperature), F.gumbel_softmax(logits, hard=True)
-            return F.cross_entropy(model(batch.x).float(), torch.where(forget[:, None], soft, hard))
+            return batch, torch.where(forget[:, None], soft, hard)
+
+        def loss(model: nn.Module, batch: Batch, target: Tensor) -> Tensor:
+            return F.cross_entropy(model(batch.x).float(), target)
 
         data = run.augmented(split.forget.joined(split.kept))
         optimizer = run.optimizer(model, self)
@@ -86,7 +91,8 @@ class LoTUS:
                 break
             temperature = math.exp(self.alpha * ahead)
             run.notes["temperature"] = temperature
-            run.fit(model, run.batches(data, size, epoch), loss, optimizer, scheduler=scheduler)
+            batches = run.batches(data, size, epoch)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=taught)
         return model
 
 

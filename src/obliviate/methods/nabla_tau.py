@@ -147,11 +147,15 @@ class NablaTau:
         alpha, target = me.alpha, {"tau": self._given_tau(run.task)}
         weights = iter(())
 
-        def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
-            reached = run.task.loss(model, forget)
+        def prepare(forget: Batch, retain: Batch) -> tuple[Batch, Batch, float]:
+            return forget, retain, next(weights)
+
+        def loss(model: nn.Module, forget: Batch, retain: Batch, weight: float) -> Tensor:
+            losses = run.task.loss(model, forget), run.task.loss(model, retain)
+            reached, kept = run.batch_means((losses[0], forget), (losses[1], retain))
             if float(reached.detach()) >= target["tau"]:
                 reached = reached.detach()  # the gradient is 0: spares the backward pass through the forget batch
-            return objective(reached, run.task.loss(model, retain), target["tau"], next(weights))
+            return objective(reached, kept, target["tau"], weight)
 
         optimizer = run.optimizer(model, self)
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs)
@@ -161,8 +165,8 @@ class NablaTau:
                 target["tau"] = mean_loss(model, split.holdout, run.task)
             batches = run.paired(split.forget, split.kept, size, epoch)
             weights = iter(decay(alpha, epoch, epochs, len(batches)))
-            update = Update(clip_norm=self.clip_norm)
-            run.fit(model, batches, loss, optimizer, training=self.train_mode, update=update)
+            options: dict[str, Any] = {"update": Update(clip_norm=self.clip_norm), "prepare": prepare, "uneven": True}
+            run.fit(model, batches, loss, optimizer, training=self.train_mode, **options)
             scheduler.step()
         run.notes |= {"tau": target["tau"], "forget_epochs": float(epochs)}
         return model

@@ -66,10 +66,13 @@ class ReGUn:
         unseen = run.place(outputs(model, split.holdout).softmax(1))
         labels = targets(split.holdout)
 
-        def loss(model: nn.Module, forget: Batch, retain: Batch) -> Tensor:
+        def prepare(forget: Batch, retain: Batch) -> tuple[Batch, Batch, Tensor]:
             aim = unseen[run.place(drawn(labels, forget.y.cpu()))].mean(0)
+            return forget, retain, aim.expand(len(forget), -1)
+
+        def loss(model: nn.Module, forget: Batch, retain: Batch, aims: Tensor) -> Tensor:
             log_probabilities = F.log_softmax(model(forget.x).float(), dim=1)
-            distilled = F.kl_div(log_probabilities, aim.expand_as(log_probabilities), reduction="batchmean")
+            distilled = F.kl_div(log_probabilities, aims, reduction="batchmean")
             return self.forget_weight * distilled + (1 - self.forget_weight) * run.task.loss(model, retain)
 
         forget, retain = run.augmented(split.forget), run.augmented(split.kept)
@@ -78,7 +81,7 @@ class ReGUn:
         scheduler = run.schedule(self.schedule, optimizer, steps=steps)
         for epoch in run.epochs("regun", epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = run.paired(forget, retain, size, epoch, steps="longest")
-            run.fit(model, batches, loss, optimizer, scheduler=scheduler)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare)
         return model
 
 

@@ -71,7 +71,8 @@ class SFRon:
         steps, step = epochs * per_epoch, iter(range(0))
 
         def climb(model: nn.Module, batch: Batch, alpha: float) -> Tensor:
-            return -alpha * adaptive(run.task.losses(model, batch), self.lambda_)
+            (losses,) = run.whole_batch(run.task.losses(model, batch))
+            return -alpha * adaptive(losses, self.lambda_)
 
         def prepare(forget: Batch, retain: Batch) -> tuple[Batch]:
             done = next(step)

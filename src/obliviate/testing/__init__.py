@@ -33,6 +33,7 @@ from obliviate.testing.samples import (
 )
 from obliviate.testing.weights import (
     changes_the_weights_of_its_copy_alone,
+    divides_its_batches_if_it_says_so,
     does_not_collapse_under_its_defaults,
     same_seed_gives_the_same_weights,
 )
@@ -43,6 +44,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     same_seed_gives_the_same_weights,
     changes_the_weights_of_its_copy_alone,
     does_not_collapse_under_its_defaults,
+    divides_its_batches_if_it_says_so,
     killed_and_resumed_is_bit_equal,
     killed_between_epochs_is_bit_equal,
     a_finished_run_is_not_done_again,

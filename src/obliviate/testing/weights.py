@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor, nn
 
+from obliviate._util.modes import FROZEN
 from obliviate.testing.bench import Bench
 from obliviate.testing.check import expect
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.compute import computing
+from obliviate.training.division import norms
 
 COLLAPSE: Final = 15.0  # points of test accuracy
+ROUNDING: Final = 0.01  # of what a method changes
 
 
 def same_seed_gives_the_same_weights(method: Any, bench: Bench, folder: Path) -> None:
@@ -40,3 +47,37 @@ def does_not_collapse_under_its_defaults(method: Any, bench: Bench, folder: Path
     """Test accuracy stays within 15 points of the original's."""
     now, least = bench.accuracy(bench.outcome(method).trained.model), bench.before - COLLAPSE
     expect(now > least, method, f"test accuracy above {least:.1f} %", f"{now:.1f} %")
+
+
+def divides_its_batches_if_it_says_so(method: Any, bench: Bench, folder: Path) -> None:
+    """Of a class with `divisible = True`: batches in pieces give the weights of whole ones, but for rounding."""
+    if not getattr(method, "divisible", False):
+        return
+    bench = replace(bench, original=_with_frozen_norms(bench.original))
+    whole, *divided = (_weights_after(method, bench, pieces) for pieces in (1, 2, 3))
+    change = _distance(whole, _weights(bench.original))
+    away = max(_distance(whole, other) for other in divided) / change
+    wanted = "pieces of batches to give the weights of whole ones, as `divisible` says,"
+    got = f"others, {away:.1%} of the change away; ask for `run.batch_means` or `run.whole_batch` in the loss"
+    expect(away <= ROUNDING, method, wanted, got)
+
+
+def _weights_after(method: Any, bench: Bench, pieces: int) -> Tensor:
+    with computing(precision="float32", accumulate=pieces):
+        return _weights(bench.forget(method))
+
+
+def _weights(model: nn.Module) -> Tensor:
+    return torch.cat([weight.detach().flatten().cpu() for weight in model.parameters()])
+
+
+def _distance(weights: Tensor, others: Tensor) -> float:
+    return float((weights - others).abs().max())
+
+
+def _with_frozen_norms(model: nn.Module) -> nn.Module:
+    """A copy that answers each sample by itself, as a model must whose batches are divided."""
+    model = copy.deepcopy(model)
+    for norm in norms(model):
+        setattr(norm, FROZEN, True)
+    return model

@@ -67,8 +67,10 @@ class Division:
             return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         return device
 
-    def of(self, parts: tuple[Any, ...]) -> list[tuple[tuple[Any, ...], float]]:
+    def of(self, parts: tuple[Any, ...], *, uneven: bool = False) -> list[tuple[tuple[Any, ...], float]]:
         """What this process computes of the parts of a step, each piece with the weight of its loss.
+
+        Batches, tensors with rows and tuples of such are cut; whatever else is in the parts goes with every piece.
 
         >>> pieces = Division(pieces=2).of((torch.arange(4), torch.arange(4)))
         >>> [(first.tolist(), weight) for (first, _), weight in pieces]
@@ -76,19 +78,51 @@ class Division:
         """
         if not self.divides:
             return [(parts, 1.0)]
-        count, lengths = self.processes * self.pieces, {len(part) for part in parts if _is_rows(part)}
+        shares = self.shares(parts, uneven=uneven)
         # Gradients of sharded weights are averaged by torch where others are added up here.
         average = self.processes if self.sharded else 1
-        whole = not lengths or min(lengths) < count or (len(lengths) > 1 and any(n % count for n in lengths))
-        if whole:
+        if shares is None:
             return [(parts, average / self.processes)]
-        cut = [
-            part.tensor_split(count) if isinstance(part, Tensor) and part.ndim else _cut(part, count) for part in parts
-        ]
-        first = next(position for position, part in enumerate(parts) if _is_rows(part))
         own = range(self.rank * self.pieces, (self.rank + 1) * self.pieces)
-        total = len(parts[first])
-        return [(tuple(part[at] for part in cut), average * len(cut[first][at]) / total) for at in own]
+        pieces = list(zip(*(_cut(part, len(shares)) for part in parts), strict=True))
+        return [(pieces[at], average * shares[at]) for at in own]
+
+    def shares(self, parts: tuple[Any, ...], *, uneven: bool = False) -> list[float] | None:
+        """Which share of the loss each piece has, of those of all processes; None where nobody cuts the parts.
+
+        It is that of the samples, which several batches of other lengths must have in common; of an `uneven` loss,
+        which is made of what the whole batch says, each piece has as much.
+
+        >>> Division(processes=2).shares((torch.arange(3), "note")), Division(processes=2).shares(("note",))
+        ([0.6666666666666666, 0.3333333333333333], None)
+        """
+        count, lengths = self.processes * self.pieces, [length for part in parts for length in _lengths(part)]
+        if count == 1 or not lengths or min(lengths) < count:
+            return None
+        if uneven:
+            return [1 / count] * count
+        if len(set(lengths)) > 1 and any(length % count for length in lengths):
+            return None
+        total = lengths[0]
+        return [len(piece) / total for piece in torch.arange(total).tensor_split(count)]
+
+    def gathered(self, own: Sequence[Tensor]) -> list[Tensor]:
+        """The tensors of all pieces, in their order, of which this process has `own`; they may differ in length."""
+        if self.processes == 1:
+            return list(own)
+        lengths = torch.tensor([len(value) for value in own], device=own[0].device)
+        of_all = [torch.empty_like(lengths) for _ in range(self.processes)]
+        distributed.all_gather(of_all, lengths)
+        rows = torch.cat(list(own))
+        padded = rows.new_zeros(max(1, *(int(each.sum()) for each in of_all)), *rows.shape[1:])
+        padded[: len(rows)] = rows
+        held = [torch.empty_like(padded) for _ in range(self.processes)]
+        distributed.all_gather(held, padded)
+        return [
+            piece
+            for values, each in zip(held, of_all, strict=True)
+            for piece in values[: int(each.sum())].split(each.tolist())
+        ]
 
     def add_up(self, weights: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
         """Add up the gradients of all processes, and return the sum of their losses."""
@@ -111,7 +145,7 @@ class Division:
         """
         if not self.sharded:
             return None
-        from torch.distributed.fsdp import FSDPModule, fully_shard
+        from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 
         if isinstance(model, FSDPModule):
             return None
@@ -119,6 +153,8 @@ class Division:
         for block in blocks(model):
             fully_shard(block)
         fully_shard(model)
+        if hasattr(model, "embed"):  # the other way into a model of tokens (`task.InputSpace.live`)
+            register_fsdp_forward_method(model, "embed")
         return plain
 
 
@@ -223,14 +259,21 @@ def check_divisible(model: nn.Module, *, weighted: bool) -> None:
         )
 
 
-def _is_rows(part: Any) -> bool:
-    return isinstance(part, Batch) or (isinstance(part, Tensor) and part.ndim > 0)
+def _lengths(part: Any) -> list[int]:
+    """How many rows a part has, of a tuple each of its members; none where it is no rows."""
+    if isinstance(part, tuple):
+        return [length for member in part for length in _lengths(member)]
+    return [len(part)] if isinstance(part, Batch) or (isinstance(part, Tensor) and part.ndim > 0) else []
 
 
 def _cut(part: Any, count: int) -> Sequence[Any]:
-    """A batch in pieces; what is no rows goes with each of them."""
-    if not isinstance(part, Batch):
+    """A part in pieces; what is no rows goes with each of them."""
+    if isinstance(part, tuple):
+        return list(zip(*(_cut(member, count) for member in part), strict=True)) if part else [part] * count
+    if not _lengths(part):
         return [part] * count
+    if isinstance(part, Tensor):
+        return part.tensor_split(count)
     names = [part.ids[rows.numpy()] for rows in torch.arange(len(part)).tensor_split(count)]
     return [
         Batch(x, y, ids)

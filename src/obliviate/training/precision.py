@@ -39,9 +39,10 @@ class Precision:
             name = "bfloat16" if _has_fast_bfloat16(device) else "float32"
         return cls(device, getattr(torch, name))
 
-    def autocast(self) -> AbstractContextManager[object]:
-        """The context in which forward passes run."""
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16)
+    def autocast(self, *, cached: bool = True) -> AbstractContextManager[object]:
+        """The context in which forward passes run; where not `cached`, each of them casts the weights anew."""
+        enabled = self.dtype is torch.bfloat16
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled, cache_enabled=cached)
 
     def laid_out_for(self, model: nn.Module, samples: Samples) -> Precision:
         """The same without the channels-last order, if a model needs that of the axes: one that flattens by `view`.

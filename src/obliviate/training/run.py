@@ -43,6 +43,7 @@ from obliviate.training.scale import Scale, found_scale
 from obliviate.training.teachers import Teachers
 from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.training.warmup import warm_up
+from obliviate.training.whole_batch import WholeBatch
 from obliviate.types import Batch
 
 Mask = Mapping[str, Bool[Tensor, "..."]]
@@ -107,8 +108,9 @@ class Run:
     *Where*: `place` puts a model, a split, samples, a batch or a tensor on the device, samples once. *Which*: `batches`
     and `paired` are shuffled passes, `in_order` plain ones for looking at samples; `augmented` reads them through the
     recipe's augmentation. *How*: `optimizer` and `schedule` are made here; `fit` takes the steps of a pass, `step` a
-    single one, in the right precision, with gradient masks, scales, clipping and accumulation. *What*: `epochs` and
-    `once` keep the state and resume. No method calls `backward` or `to`, or makes an optimiser.
+    single one, in the right precision, with gradient masks, scales, clipping and accumulation; where batches are
+    divided, `batch_means` and `whole_batch` tell a loss what the whole batch says. *What*: `epochs` and `once` keep the
+    state and resume. No method calls `backward` or `to`, or makes an optimiser.
 
     With a `folder`, a killed run resumes there and ends with the same weights, bit for bit, as an uninterrupted
     one: batch order and all other randomness are functions of (seed, epoch), so only models and optimisers are stored.
@@ -176,6 +178,8 @@ class Run:
         self._plain: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
         self._recomputes = compute.gradient_checkpointing
         self._stage: tuple[str, int, int] = ("", 0, 1)
+        self._whole_batch: WholeBatch | None = None
+        self._batches_divided = 0
         self._began = self._saved = time.monotonic()
         self._before = 0.0
         self._stopped = False
@@ -367,7 +371,7 @@ class Run:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
                 seed_generators(derive(self.seed, name, epoch))
-                self._stage = (name, epoch, n)
+                self._stage, self._batches_divided = (name, epoch, n), 0
                 yield epoch
                 if path is not None and time.monotonic() - self._saved >= self.save_every:
                     self._save(path, epoch + 1, state)
@@ -384,6 +388,7 @@ class Run:
         update: Update = PLAIN,
         training: bool = True,
         prepare: Callable[..., tuple[Any, ...]] | None = None,
+        uneven: bool = False,
     ) -> float:
         """Take one optimiser step per batch and return the mean loss.
 
@@ -391,7 +396,8 @@ class Run:
         frozen, as they always are in modules of which all weights are (`requires_grad_(False)`). A batch of a single
         sample is normalised by the statistics so far where it has none of its own. `prepare` turns the batches of each
         step into what the loss receives besides the model; a method that alternates between two models takes the other
-        one's `step` there.
+        one's `step` there. `uneven` says that the loss is made of `batch_means` and `whole_batch` alone, so that
+        batches of several sizes can be divided however they are cut.
 
         Raises TrainingError when the loss is not finite.
         """
@@ -404,7 +410,7 @@ class Run:
             with _normalising(model, *group):
                 if prepare is not None:
                     group = [prepare(*parts) for parts in group]
-                total += len(group) * self._step(model, group, sizes, loss, optimizer, update)
+                total += len(group) * self._step(model, group, sizes, loss, optimizer, update, uneven)
             if scheduler is not None:
                 scheduler.step()
             count += len(group)
@@ -430,13 +436,14 @@ class Run:
         optimizer: Optimizer,
         *,
         update: Update = PLAIN,
+        uneven: bool = False,
     ) -> Tensor:
         """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
 
         It is what `fit` does with every batch; the parts are on the device, and nothing is accumulated.
         """
         with _normalising(model, parts):
-            return self._step(model, [parts], [1], loss, optimizer, update)
+            return self._step(model, [parts], [1], loss, optimizer, update, uneven)
 
     def _step(
         self,
@@ -446,6 +453,7 @@ class Run:
         loss: Loss,
         optimizer: Optimizer,
         update: Update,
+        uneven: bool,
     ) -> Tensor:
         """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
         mask, gradient_scale = update.mask, update.gradient_scale
@@ -457,9 +465,9 @@ class Run:
             )
         optimizer.zero_grad(set_to_none=True)
         values = [
-            self._descend(model, piece, loss, size / sum(sizes) * weight)
+            value
             for parts, size in zip(group, sizes, strict=True)
-            for piece, weight in self.division.of(parts)
+            for value in self._descended(model, parts, loss, size / sum(sizes), uneven)
         ]
         value = values[0] if len(values) == 1 else torch.stack(values).sum()
         # The walk takes a tenth of a small network's step.
@@ -483,10 +491,32 @@ class Run:
                     parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
         return value
 
+    def _descended(
+        self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float, uneven: bool
+    ) -> list[Tensor]:
+        """Add the gradient of a batch's weighted loss, and return the weighted loss of each piece that is done here."""
+        if not self.division.divides:
+            return [self._descend(model, parts, loss, weight)]
+        self._batches_divided += 1
+        seed = derive(self.seed, "pieces", *self._stage[:2], self._batches_divided)
+
+        def look(piece: tuple[Any, ...]) -> None:
+            with torch.no_grad(), differentiable(model), self.precision.autocast():
+                loss(model, *piece)
+
+        self._whole_batch = WholeBatch(self.division, parts, uneven=uneven, seed=seed, device=self.device)
+        try:
+            return self._whole_batch.computed(
+                lambda piece, share: self._descend(model, piece, loss, weight * share), look
+            )
+        finally:
+            self._whole_batch = None
+
     def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
         """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
         with differentiable(model), recomputing(model, self._recomputes):
-            with self.precision.autocast():
+            # A cast that two passes share reaches weights in parts after the second has given its gradient away.
+            with self.precision.autocast(cached=not self.division.sharded):
                 value = loss(model, *parts)
             if weight != 1:
                 value = weight * value
@@ -497,6 +527,43 @@ class Run:
                 )
             value.backward()
         return value.detach()
+
+    def batch_means(self, *means: tuple[Float[Tensor, ""], Sized]) -> tuple[Float[Tensor, ""], ...]:
+        """Return means over whole batches, of what a loss has computed as means over the samples that stand beside.
+
+        They are the same tensors where one process computes whole batches. Where batches are divided
+        (`training.division`), a loss sees a part of each, and by itself only a mean over samples comes out right:
+        whatever else it does with a mean (a bound, a square, a choice), it does with these. See `whole_batch`.
+
+        >>> from obliviate.task import Classification
+        >>> run = Run(Classification(classes=2), device="cpu")
+        >>> def bounded(model: nn.Module, batch: Batch) -> Tensor:
+        ...     (reached,) = run.batch_means((run.task.loss(model, batch), batch))
+        ...     return (2.5 - reached).relu() ** 2
+        >>> samples = Samples.from_tensors(torch.rand(6, 4), torch.arange(6) % 2)
+        >>> bounded(nn.Linear(4, 2), samples.everything()).shape
+        torch.Size([])
+        """
+        return tuple(mean for mean, _ in means) if self._whole_batch is None else self._whole_batch.means(*means)
+
+    def whole_batch(self, *values: Float[Tensor, "_ ..."]) -> tuple[Float[Tensor, "_ ..."], ...]:
+        """Return the rows of the whole batch, with their gradients, of which a loss has computed those of its part.
+
+        They are the same tensors where one process computes whole batches. Where batches are divided, a loss that
+        compares samples with each other takes the outputs of all of them, and goes on as if nothing were divided:
+        with targets that go along whole, as whatever `prepare` returns in an object that is no batch, tensor or tuple.
+
+        A loss is then a sum of means over the samples of a part and of what is made of whole batches alone. Where all
+        of it is the latter, `fit(uneven=True)` cuts batches of any sizes. What every part asks for is the same, and all
+        at once, since each question costs another computation of the parts where `accumulate` makes several.
+
+        >>> from obliviate.task import Classification
+        >>> run = Run(Classification(classes=2), device="cpu")
+        >>> (losses,) = run.whole_batch(torch.tensor([1.0, 3.0]))
+        >>> losses.max()
+        tensor(3.)
+        """
+        return values if self._whole_batch is None else self._whole_batch.rows(*values)
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Compute an artefact once, for example adversarial examples or a mask; a resumed run reads it back."""

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar, Final, Literal, get_args
+from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -185,14 +185,18 @@ class MixUnlearn:
         per_epoch = len(run.paired(forget, retain, size, 0, steps=self.steps))
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
 
-        def loss(model: nn.Module, pairs: _Pairs, mixed: Tensor | None, lam: float) -> Tensor:
-            parts: list[Tensor] = []
-            if mixed is not None:
-                parts.append(mixed_contrast(model(mixed), *pairs.targets, lam, self.tau_mix, pairs.kept, pairs.level))
-            if self.real:
-                logits = model(torch.cat([pairs.forget, pairs.retain]))
-                losses = sim_loss(logits, torch.cat([pairs.forget_target, pairs.retain_target]))
-                forget, retain = losses.split([len(pairs.forget), len(pairs.retain)])
+        def loss(model: nn.Module, pairs: _Pairs, mixture: _Mixture | None, real: _Both | None, lam: float) -> Tensor:
+            outputs: list[Tensor] = []
+            if mixture is not None:
+                outputs.append(model(mixing.mixed(model, *mixture)))
+            if real is not None:
+                outputs += model(torch.cat(real)).split([len(x) for x in real])
+            logits, parts = run.whole_batch(*outputs), list[Tensor]()
+            if mixture is not None:
+                parts.append(mixed_contrast(logits[0], *pairs.targets, lam, self.tau_mix, pairs.kept, pairs.level))
+            if real is not None:
+                losses = sim_loss(torch.cat(logits[-2:]), torch.cat([pairs.forget_target, pairs.retain_target]))
+                forget, retain = losses.split([len(pairs.forget_target), len(pairs.retain_target)])
                 parts.append(self.omega * contrast(retain, forget.minimum(pairs.level), self.tau_real))
             return torch.stack(parts).sum()
 
@@ -200,7 +204,7 @@ class MixUnlearn:
         for epoch in run.epochs("mixunlearn", epochs, **state):
             batches = run.paired(forget, retain, size, epoch, steps=self.steps)
             prepare = partial(mixing.prepare, model)
-            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare, uneven=True)
         run.notes |= mixing.notes
         return model
 
@@ -224,22 +228,25 @@ class MixUnlearn:
         return input_space(self, task, model)
 
 
+_Both: TypeAlias = tuple[Shaped[Tensor, " f ..."], Shaped[Tensor, " r ..."]]
+"""Something of the forget samples of a step, and of its retained ones."""
+_Pair: TypeAlias = tuple[Shaped[Tensor, " n ..."], Shaped[Tensor, " n ..."]]
+"""Something of the two samples of each pair."""
+_Mixture: TypeAlias = tuple[Shaped[Tensor, " n ..."], Shaped[Tensor, " n ..."], Float[Tensor, " n ..."] | float]
+"""The inputs of each pair, and the share of the first."""
+
+
 @dataclass(frozen=True)
 class _Pairs:
-    """What one step works on: inputs, their targets p(x), and which retained one is mixed with which forgotten one.
+    """What is known of the samples of one step: targets p(x), levels, and which of them are mixed with each other.
 
-    `points` and `features` are what the original makes of the forget samples and of their partners. Where samples are
-    paired by position and there are more to forget than to retain, the last have no partner.
+    Where samples are paired by position and there are more to forget than to retain, the last have no partner.
     """
 
-    forget: Shaped[Tensor, " f ..."]
-    retain: Shaped[Tensor, " r ..."]
     forget_target: Float[Tensor, "f classes"]
     retain_target: Float[Tensor, "r classes"]
     level: Float[Tensor, " f"]
     partner: Int[Tensor, " n"]
-    points: tuple[Float[Tensor, " n ..."], Float[Tensor, " n ..."]]
-    features: tuple[Tensor, Tensor]
     kept: Bool[Tensor, " n"] | None
 
     @property
@@ -247,10 +254,9 @@ class _Pairs:
         """Those of the forget and of the retain sample of each pair."""
         return self.forget_target[: len(self.partner)], self.retain_target[self.partner]
 
-    @property
-    def inputs(self) -> tuple[Shaped[Tensor, " n ..."], Shaped[Tensor, " n ..."]]:
-        """The forget and the retain sample of each pair."""
-        return self.forget[: len(self.partner)], self.retain[self.partner]
+    def of(self, forget: Shaped[Tensor, " f ..."], retain: Shaped[Tensor, " r ..."]) -> _Pair:
+        """What the two samples of each pair have of something that is there for all."""
+        return forget[: len(self.partner)], retain[self.partner]
 
 
 class _Mixing:
@@ -289,39 +295,45 @@ class _Mixing:
         masks = {key: float(self.watch[key]) / self.watch["steps"] for key in (GAP, SPREAD)} if self.generates else {}
         return {LEVEL: float(self.level.mean()), **masks}
 
-    def prepare(self, model: nn.Module, forget: Batch, retain: Batch) -> tuple[_Pairs, Tensor | None, float]:
-        """Take the generator's step if it is its turn, and mix the pairs for the step of the model, with a new λ."""
-        pairs = self._pairs(forget, retain)
+    def prepare(
+        self, model: nn.Module, forget: Batch, retain: Batch
+    ) -> tuple[_Pairs, _Mixture | None, _Both | None, float]:
+        """Take the generator's step if it is its turn, and say what the model's is to mix, with a new λ."""
+        pairs, points, maps = self._pairs(forget, retain)
+        real, inputs = (forget.x, retain.x) if self.method.real else None, pairs.of(forget.x, retain.x)
         if not self.method.mix:
-            return pairs, None, 0.0
+            return pairs, None, real, 0.0
         if not self.generates:
             lam = self._lambda()
-            return pairs, self._mixed(model, pairs, lam), lam
-        _follow(self.adversary, model, self.method.adversary_momentum)
+            return pairs, (*inputs, lam), real, lam
+        _follow(self.adversary, self.run.whole(model), self.method.adversary_momentum)
         if self.watch["steps"] % self.method.generator_every == 0:
-            self.run.step(self.generator, (pairs, self._lambda()), self._generator_loss, self.optimizer)
+            parts = (pairs, inputs, points, maps, self._lambda())
+            self.run.step(self.generator, parts, self._generator_loss, self.optimizer, uneven=True)
         lam = self._lambda()
         with torch.no_grad(), self.run.precision.autocast():
-            mask = self._mask(self.generator, pairs, lam)
+            mask = self._mask(self.generator, points, maps, lam)
         self.watch["steps"] += 1
         self.watch |= {GAP: self.watch[GAP] + mask.mean() - lam, SPREAD: self.watch[SPREAD] + mask.std()}
-        return pairs, self._mixed(model, pairs, self.view.share(mask)), lam
+        return pairs, (*inputs, self.view.share(mask)), real, lam
 
-    def _generator_loss(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Tensor:
-        mask = self._mask(generator, pairs, lam)
-        logits = self.adversary(self._mixed(self.adversary, pairs, self.view.share(mask)))
+    def mixed(self, model: nn.Module, first: Tensor, second: Tensor, share: Tensor | float) -> Float[Tensor, "n ..."]:
+        """Mix the inputs of pairs as a model has them; its gradients go into embeddings, if it has such."""
+        return self.space.mixed(self.space.live(model, first), self.space.live(model, second), share)
+
+    def _generator_loss(
+        self, generator: nn.Module, pairs: _Pairs, inputs: _Pair, points: _Pair, maps: _Pair, lam: float
+    ) -> Tensor:
+        mask = self._mask(generator, points, maps, lam)
+        logits = self.adversary(self.mixed(self.adversary, *inputs, self.view.share(mask)))
+        logits, gap = self.run.whole_batch(logits, mask.mean((1, 2, 3)) - lam)
         value = -mixed_contrast(logits, *pairs.targets, lam, self.method.tau_gen, pairs.kept)
-        return value + self.method.mask_penalty * (mask.mean((1, 2, 3)) - lam).square().sum()
+        return value + self.method.mask_penalty * gap.square().sum()
 
-    def _mixed(self, model: nn.Module, pairs: _Pairs, share: Tensor | float) -> Float[Tensor, "n ..."]:
-        """Mix the samples of each pair as a model has them; its gradients go into embeddings, if it has such."""
-        first, second = (self.space.live(model, inputs) for inputs in pairs.inputs)
-        return self.space.mixed(first, second, share)
-
-    def _mask(self, generator: nn.Module, pairs: _Pairs, lam: float) -> Float[Tensor, "n 1 height width"]:
-        first, second = (self.view.present(points) for points in pairs.points)
+    def _mask(self, generator: nn.Module, points: _Pair, maps: _Pair, lam: float) -> Float[Tensor, "n 1 height width"]:
+        first, second = (self.view.present(x) for x in points)
         present = None if first is None or second is None else (first, second)
-        return generator(*pairs.features, lam, self.view.size(pairs.points[0]), present)
+        return generator(*maps, lam, self.view.size(points[0]), present)
 
     def _lambda(self) -> float:
         return float(torch.distributions.Beta(self.method.alpha, self.method.alpha).sample())
@@ -352,7 +364,8 @@ class _Mixing:
             logits, layer_output = with_features(self.original, x, layer)
             return layer_output, logits
 
-    def _pairs(self, forget: Batch, retain: Batch) -> _Pairs:
+    def _pairs(self, forget: Batch, retain: Batch) -> tuple[_Pairs, _Pair, _Pair]:
+        """What is known of two batches, and of each pair what the original makes of its samples: points and maps."""
         points = self.space.points(forget.x), self.space.points(retain.x)
         x, y, ids = torch.cat(points), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
         seen, logits = self._look(x, self.view.layer if self.method.mix else None)
@@ -364,9 +377,8 @@ class _Mixing:
             partner = (self.view.vector(*first) @ self.view.vector(*second).T).argmax(1)
         kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
         level = self.level[self.run.place(self.samples.places(forget.ids))]
-        maps = self.view.map(*first)[: len(partner)], self.view.map(*second)[partner]
-        points = points[0][: len(partner)], points[1][partner]
-        return _Pairs(forget.x, retain.x, p, q, level, partner, points, maps, kept)
+        pairs = _Pairs(p, q, level, partner, kept)
+        return pairs, pairs.of(*points), pairs.of(self.view.map(*first), self.view.map(*second))
 
     def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
         labelled = F.one_hot(batch.y, self.classes).float()
