@@ -45,6 +45,7 @@ release: $(VENV)/.installed-release
 # Pairs timed in one run: ours beside the straightforward way, and the limits of the machine (docs/performance.md).
 bench: $(VENV)/.installed
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/passes.py
 
 bench-demo: $(VENV)/.installed
 	$(BIN)/python benchmarks/demo.py

@@ -443,14 +443,20 @@ def growing(bench: Bench) -> Iterator[Row]:
 # ------------------------------------------------------------------------------------------- methods
 
 
+def request(size: Size, passes: int) -> tuple[TrainedModel, Split]:
+    """A model of the shipped images by a recipe of so many passes, and a split of which a tenth is to be forgotten."""
+    data = sources.embedded()
+    count = size.images if passes < 100 else size.images // 2
+    train = data.train.select(data.train.ids[:count])
+    original = workflow.train(Experiment(Classification(classes=10), Recipe(epochs=passes), train))
+    return original, Split.of(train, forget=random_ids(train, 0.1, seed=1), holdout=data.holdout)
+
+
 def systems(bench: Bench) -> Iterator[Row]:
     """AMUN, MixUnlearn and ∇τ at their defaults, beside one retraining; a tenth is forgotten."""
-    size, data = bench.size, bench.data
-    train = data.train.select(data.train.ids[: size.images])
+    size = bench.size
     for passes in size.passes:
-        few = train if passes < 100 else train.select(train.ids[: size.images // 2])
-        original = workflow.train(Experiment(bench.task, Recipe(epochs=passes), few))
-        split = Split.of(few, forget=random_ids(few, 0.1, seed=1), holdout=data.holdout)
+        original, split = request(size, passes)
 
         def by(method: Method, seed: int, split: Split = split, original: TrainedModel = original) -> TrainedModel:
             return workflow.unlearn(original, split, method, seed=seed, measure=None)

@@ -3,7 +3,9 @@ import torch
 from torch import nn
 
 from obliviate.data.samples import Samples
-from obliviate.training.inference import outputs
+from obliviate.task import Classification
+from obliviate.training.compute import computing
+from obliviate.training.inference import mean_loss, outputs
 
 
 def network() -> nn.Sequential:
@@ -39,3 +41,16 @@ def test_the_mode_is_restored_when_the_model_fails(tiny: Samples):
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         outputs(model, tiny)
     assert model.training
+
+
+@pytest.mark.parametrize(("asked", "sizes"), [(500, [100, 100, 100]), (40, [38] * 7 + [34]), (1, [1] * 300)])
+def test_a_mean_is_taken_in_equal_batches_that_are_small_on_a_processor(asked: int, sizes: list[int]):
+    torch.manual_seed(0)
+    model, seen = nn.Linear(6, 3), list[int]()
+    samples = Samples.from_tensors(torch.rand(300, 6), torch.arange(300) % 3)
+    task, batch = Classification(classes=3), samples.everything()
+    expected = float(task.per_sample(model(batch.x), batch.y).detach().double().mean())
+    model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    with computing(evaluation_batch=asked):
+        assert mean_loss(model, samples, task) == pytest.approx(expected, rel=1e-6)
+    assert seen == sizes

@@ -8,6 +8,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.task import Classification
+from obliviate.training import run as module
 from obliviate.training.optimizers import SGD
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run, Update
@@ -48,6 +49,20 @@ def test_a_step_keeps_what_the_mask_keeps(run: Run):
     )
     assert model.weight[0, 0].item() == pytest.approx(1 - 0.5 * (2 + 0.1))
     assert model.weight[0, 1].item() == 1.0
+
+
+@pytest.mark.parametrize(
+    ("update", "walks"),
+    [(Update(), 0), (Update(accumulate=2), 0), (Update(clip_norm=1.0), 1), (Update(gradient_scale={}), 1)],
+)
+def test_only_steps_that_change_gradients_or_weights_walk_the_weights(
+    run: Run, monkeypatch: pytest.MonkeyPatch, update: Update, walks: int
+):
+    walked = list[nn.Module]()
+    monkeypatch.setattr(module, "_trained", lambda model: walked.append(model) or list(model.named_parameters()))
+    model = linear(1.0)
+    run.step(model, (torch.ones(1, 1),), square, torch.optim.SGD(model.parameters(), lr=0.1), update=update)
+    assert len(walked) == walks
 
 
 def test_a_step_leaves_the_mode_of_the_model_alone(run: Run):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import torch
 from jaxtyping import Float
@@ -17,6 +18,10 @@ from obliviate.data.samples import Samples
 from obliviate.models.answers import ask
 from obliviate.task import Task
 from obliviate.training.compute import Compute
+
+ON_PROCESSOR: Final = 128
+"""Samples that a processor is asked about at once for a mean, at most: what it computes of more leaves its caches, and
+takes memory from the system and gives it back at every batch. Only losses in batches of one or two have other bits."""
 
 
 @torch.no_grad()
@@ -59,7 +64,7 @@ def observed(model: nn.Module, samples: Samples, task: Task, *, batch_size: int 
 
 @torch.no_grad()
 def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int | None = None) -> float:
-    """Return the mean of the task's per-sample losses over all samples.
+    """Return the mean of the task's per-sample losses over all samples, on a processor in equal batches.
 
     >>> from obliviate.models import ARCHITECTURES
     >>> from obliviate.task import Classification
@@ -71,6 +76,9 @@ def mean_loss(model: nn.Module, samples: Samples, task: Task, *, batch_size: int
     0.6931
     """
     device = next(model.parameters()).device
+    if batch_size is None and device.type == "cpu":
+        most = min(Compute.current().evaluation_batch, ON_PROCESSOR)
+        batch_size = math.ceil(len(samples) / math.ceil(len(samples) / most))
     with evaluating(model):
         losses = [task.losses(model, batch.to(device)) for batch in _batches(model, samples, batch_size)]
     return float(torch.cat(losses).double().mean())

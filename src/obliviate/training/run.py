@@ -98,6 +98,11 @@ class Update:
     gradient_scale: GradientScale | None = None
     accumulate: int = 1
 
+    @property
+    def changes_steps(self) -> bool:
+        """Whether a step differs from the optimiser's own on the gradient as it is."""
+        return not (self.clip_norm is None and self.mask is None and self.gradient_scale is None)
+
 
 PLAIN: Final = Update()
 
@@ -471,7 +476,7 @@ class Run:
         ]
         value = values[0] if len(values) == 1 else torch.stack(values).sum()
         # The walk takes a tenth of a small network's step.
-        parameters = _trained(model) if update is not PLAIN or self.division.processes > 1 else []
+        parameters = _trained(model) if update.changes_steps or self.division.processes > 1 else []
         value = self.division.add_up([parameter for _, parameter in parameters], value)
         for name, parameter in parameters:
             if gradient_scale is not None and name in gradient_scale and parameter.grad is not None:

@@ -89,18 +89,9 @@ def test_it_has_as_many_weights_as_published_for_the_third_stage_of_a_resnet_18(
     assert sum(one.numel() for one in MixBlock(256).parameters()) == 66_306
 
 
-@pytest.mark.parametrize(("side", "factor"), [(8, 1), (9, 2), (14, 2), (16, 2), (17, 3)])
-def test_maps_that_are_too_large_are_averaged_down(side: int, factor: int):
-    first, second = maps(2, 4, side, side)
-    block = strong(4)
-    small = [F.avg_pool2d(one, factor, ceil_mode=True) for one in (first, second)]
-    assert max(small[0].shape[2:]) <= 8
-    assert block(first, second, 0.4, (28, 28)).equal(block(*small, 0.4, (28, 28)))
-
-
 def test_padding_has_no_part_in_the_masks_of_what_is_there():
     first, second = maps(2, 4, 5, 1)
-    block = MixBlock(4, side=None)
+    block = MixBlock(4)
     block.load_state_dict(strong(4).state_dict())
     alone = block(first, second, 0.3, (5, 1))
     there = torch.arange(9)[None, :, None].expand(2, 9, 1) < 5
@@ -111,9 +102,9 @@ def test_padding_has_no_part_in_the_masks_of_what_is_there():
     assert block(first, second, 0.3, (5, 1), (there[:, :5], torch.zeros(2, 5, 1).bool())).isfinite().all()
 
 
-def test_maps_of_one_row_are_not_averaged_where_there_is_no_greatest_side():
+def test_maps_of_one_row_are_taken_as_they_are():
     first, second = maps(2, 4, 20, 1)
-    block = MixBlock(4, side=None)
+    block = MixBlock(4)
     block.load_state_dict(strong(4).state_dict())
     mask = block(first, second, 0.4, (20, 1))
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))  # columns have no order

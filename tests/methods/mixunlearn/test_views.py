@@ -1,9 +1,10 @@
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from obliviate.data.samples import Samples
-from obliviate.methods.mixunlearn.views import CODES, TableView, TextView, view_of
+from obliviate.methods.mixunlearn.views import CODES, ImageView, TableView, TextView, view_of
 from obliviate.task import Classification, InputSpace
 from obliviate.training.run import Run
 
@@ -89,3 +90,11 @@ def test_rows_are_compared_in_units_of_their_columns_ranges() -> None:
     x = torch.tensor([[0.25, 200.0, 1.0]])
     view = view_of(nn.Linear(3, 2), space, x, [], name=None, maps=False, run=Run(TASK))
     torch.testing.assert_close(view.vector(x, x), F.normalize(torch.tensor([[-0.5, 0.5, 1.0]])))
+
+
+@pytest.mark.parametrize(("side", "factor"), [(8, 1), (9, 2), (14, 2), (16, 2), (17, 3)])
+def test_maps_that_are_too_large_are_averaged_down(side: int, factor: int) -> None:
+    view, seen = ImageView("conv", "conv"), torch.randn(2, 4, side, side, generator=torch.Generator().manual_seed(0))
+    small = view.map(seen, torch.zeros(2, 1, 28, 28))
+    assert max(small.shape[2:]) <= 8
+    assert small.equal(F.avg_pool2d(seen, factor, ceil_mode=True))

@@ -5,9 +5,7 @@ Peng, Tang, Yang, "Adversarial Mixup Unlearning", ICLR 2025, arXiv 2502.10288.
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
@@ -20,7 +18,6 @@ from torch import Tensor, nn
 
 from obliviate._util.seeds import derive
 from obliviate.data.ids import shown
-from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import (
@@ -33,6 +30,7 @@ from obliviate.methods.base import (
 )
 from obliviate.methods.mixunlearn.mix_block import MixBlock
 from obliviate.methods.mixunlearn.neighbours import nearest
+from obliviate.methods.mixunlearn.original import Original, Targets, frozen
 from obliviate.methods.mixunlearn.views import view_of
 from obliviate.methods.relative import (
     BatchSize,
@@ -47,8 +45,7 @@ from obliviate.methods.relative import (
     whole,
 )
 from obliviate.task import InputSpace
-from obliviate.training.features import features, with_features
-from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, sim_loss
+from obliviate.training.mixup_losses import contrast, mixed_contrast, sim_loss
 from obliviate.training.optimizers import Adam
 from obliviate.training.randomness import seeded
 from obliviate.training.run import Run, Stateful
@@ -184,6 +181,8 @@ class MixUnlearn:
         forget, retain = (run.augmented(samples) for samples in (split.forget, split.kept))
         per_epoch = len(run.paired(forget, retain, size, 0, steps=self.steps))
         scheduler = run.schedule(self.schedule, optimizer, steps=epochs * per_epoch)
+        pair = sum(min(size, len(samples)) for samples in (forget, retain))
+        mixing.original.remember(forget, retain, visits=epochs * per_epoch * pair)
 
         def loss(model: nn.Module, pairs: _Pairs, mixture: _Mixture | None, real: _Both | None, lam: float) -> Tensor:
             outputs: list[Tensor] = []
@@ -264,22 +263,27 @@ class _Mixing:
 
     def __init__(self, method: MixUnlearn, model: nn.Module, split: Split, space: InputSpace, run: Run) -> None:
         self.method, self.run, self.samples, self.space = method, run, split.forget, space
-        self.classes = check_classification(method, run.task).classes
-        self.original = copy.deepcopy(model).eval().requires_grad_(False)
-        self.labels_suffice = method.labels == "aware" and not method.unlabelled  # then nothing need be predicted
+        unchanged = frozen(model)
         self.watch: dict[str, Any] = {"steps": 0} | dict.fromkeys((GAP, SPREAD), torch.zeros((), device=run.device))
         x = run.place(space.lifted(split.forget).take(torch.arange(min(2, len(split.forget))))).x
         maps = method.generator or method.layer is not None
         compared = (split.forget, split.kept)
-        self.view = view_of(self.original, space, x, compared, name=method.layer, maps=maps, run=run)
+        self.view = view_of(unchanged, space, x, compared, name=method.layer, maps=maps, run=run)
+        targets = Targets(
+            classes=check_classification(method, run.task).classes,
+            aware=method.labels == "aware",
+            unlabelled=method.unlabelled or (),
+            temperature=method.temperature if method.sharpen else None,
+        )
+        self.original = Original(unchanged, self.view, targets, space, run, paired=method.mix)
         self.level = run.once("levels", lambda: {"level": self._levels(split)})["level"]
         self.generates = method.mix and method.generator
         if self.generates:
-            channels = self.view.map(self._look(x, self.view.layer)[0], x).shape[1]
+            channels = self.view.map(self.original.look(x, self.view.layer)[0], x).shape[1]
             with seeded(derive(run.seed, "generator")):
-                self.generator = run.place(MixBlock(channels, side=self.view.side))
+                self.generator = run.place(MixBlock(channels))
             self.optimizer = run.optimizer(self.generator, Adam(learning_rate=method.generator_learning_rate))
-            self.adversary = copy.deepcopy(self.original)
+            self.adversary = frozen(model)
 
     @property
     def state(self) -> dict[str, Stateful | dict[str, Any]]:
@@ -306,8 +310,10 @@ class _Mixing:
         if not self.generates:
             lam = self._lambda()
             return pairs, (*inputs, lam), real, lam
-        _follow(self.adversary, self.run.whole(model), self.method.adversary_momentum)
-        if self.watch["steps"] % self.method.generator_every == 0:
+        its_turn = self.watch["steps"] % self.method.generator_every == 0
+        if its_turn or self.method.adversary_momentum:
+            _follow(self.adversary, self.run.whole(model), self.method.adversary_momentum)
+        if its_turn:
             parts = (pairs, inputs, points, maps, self._lambda())
             self.run.step(self.generator, parts, self._generator_loss, self.optimizer, uneven=True)
         lam = self._lambda()
@@ -342,55 +348,23 @@ class _Mixing:
         """How far each forget sample's target is from what the retained ones beside it say; 1 is the most."""
         if self.method.neighbours is None:
             return torch.ones(len(split.forget), device=self.run.device)
-        forget, targets = (torch.cat(parts) for parts in zip(*self._looked_at(split.forget), strict=True))
-        neighbouring = nearest(forget, self._looked_at(split.kept), self.method.neighbours).mean(1)
+        forget, targets = (torch.cat(parts) for parts in zip(*self.original.likeness(split.forget), strict=True))
+        neighbouring = nearest(forget, self.original.likeness(split.kept), self.method.neighbours).mean(1)
         return 1 - F.cosine_similarity(neighbouring, targets)
-
-    def _looked_at(self, samples: Samples) -> Iterator[tuple[Float[Tensor, "n d"], Float[Tensor, "n classes"]]]:
-        """What all samples are compared by, and their targets, chunk by chunk."""
-        for batch in map(self.run.place, self.run.in_order(samples)):
-            x = self.space.points(batch.x)
-            seen, logits = self._look(x, self.view.likeness)
-            yield self.view.likeness_of(seen, x, batch.x), self._targets(batch, logits)
-
-    @torch.no_grad()
-    def _look(self, x: Tensor, layer: str | None) -> tuple[Tensor, Tensor | None]:
-        """What a layer of the original shows of points (without one, these), and the logits if they are needed."""
-        with self.run.precision.autocast():
-            if layer is None:
-                return x, None if self.labels_suffice else self.original(x)
-            if self.labels_suffice:
-                return features(self.original, x, layer), None
-            logits, layer_output = with_features(self.original, x, layer)
-            return layer_output, logits
 
     def _pairs(self, forget: Batch, retain: Batch) -> tuple[_Pairs, _Pair, _Pair]:
         """What is known of two batches, and of each pair what the original makes of its samples: points and maps."""
-        points = self.space.points(forget.x), self.space.points(retain.x)
-        x, y, ids = torch.cat(points), torch.cat([forget.y, retain.y]), (forget.ids, retain.ids)
-        seen, logits = self._look(x, self.view.layer if self.method.mix else None)
-        sizes = [len(forget), len(retain)]
-        p, q = self._targets(Batch(x, y, np.concatenate(ids)), logits).split(sizes)
-        first, second = zip(seen.split(sizes), x.split(sizes), strict=True)
-        partner = torch.arange(min(sizes), device=x.device)
+        first, second = self.original.shown(forget, retain)
+        partner = torch.arange(min(len(forget), len(retain)), device=first.targets.device)
         if self.method.mix and self.method.pairing == "nearest":
-            partner = (self.view.vector(*first) @ self.view.vector(*second).T).argmax(1)
-        kept = p[: len(partner)].argmax(1) != q[partner].argmax(1) if self.method.exclude_same_class else None
+            partner = (first.vectors @ second.vectors.T).argmax(1)
+        kept = None
+        if self.method.exclude_same_class:
+            kept = first.targets[: len(partner)].argmax(1) != second.targets[partner].argmax(1)
         level = self.level[self.run.place(self.samples.places(forget.ids))]
-        pairs = _Pairs(p, q, level, partner, kept)
-        return pairs, pairs.of(*points), pairs.of(self.view.map(*first), self.view.map(*second))
-
-    def _targets(self, batch: Batch, logits: Tensor | None) -> Float[Tensor, "n classes"]:
-        labelled = F.one_hot(batch.y, self.classes).float()
-        if logits is None:
-            return labelled
-        predicted = logits.float().softmax(1)
-        if self.method.sharpen:
-            predicted = sharpen(predicted, self.method.temperature)
-        if self.method.labels == "agnostic":
-            return predicted
-        hidden = np.isin(batch.ids, np.array(self.method.unlabelled or (), dtype=str))
-        return torch.where(self.run.place(torch.from_numpy(hidden))[:, None], predicted, labelled)
+        pairs = _Pairs(first.targets, second.targets, level, partner, kept)
+        inputs = pairs.of(forget.x, retain.x)
+        return pairs, (self.space.points(inputs[0]), self.space.points(inputs[1])), pairs.of(first.maps, second.maps)
 
 
 @torch.no_grad()

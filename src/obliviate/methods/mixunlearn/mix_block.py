@@ -16,18 +16,16 @@ class MixBlock(nn.Module):
     1×1 convolutions shared by both give query and key (C → C/2) and value (C → 1). A position's value is the mean of
     its image's values, weighted by how its query fits the other image's keys, softmax(q kᵀ / √(C/2)); both value maps
     are enlarged to the image and put through a softmax over the two images. 66,306 weights for C = 256. The weights
-    begin small, so that the first masks are near ½. Maps larger than `side` are averaged down first, since attention
-    grows with the fourth power of the side; the published maps have 8×8 positions. Maps of one row of positions, such
-    as the tokens of a text or the columns of a table, are taken as they are with `side` None.
+    begin small, so that the first masks are near ½. Attention grows with the fourth power of the maps' side; the
+    published maps have 8×8 positions.
 
     >>> a, b = torch.rand(2, 3, 8, 4, 4)
     >>> MixBlock(8)(a, b, 0.3, (28, 28)).shape
     torch.Size([3, 1, 28, 28])
     """
 
-    def __init__(self, channels: int, *, side: int | None = 8) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.side = side
         inner = max(channels // 2, 1)
         self.query = nn.Conv2d(channels + 1, inner, kernel_size=1)
         self.key = nn.Conv2d(channels + 1, inner, kernel_size=1)
@@ -47,10 +45,10 @@ class MixBlock(nn.Module):
     ) -> Float[Tensor, "n 1 height width"]:
         """Return the first image's share of every pixel, in (0, 1); the second image's is the rest.
 
-        `present` says which positions of either map are more than padding, of maps that are not averaged down; the
-        others have no part in any mean. Where nothing is present, everything is.
+        `present` says which positions of either map are more than padding; the others have no part in any mean. Where
+        nothing is present, everything is.
         """
-        maps = [_with_channel(self._small(first), lam), _with_channel(self._small(second), 1 - lam)]
+        maps = [_with_channel(first, lam), _with_channel(second, 1 - lam)]
         queries, keys, values = (
             [layer(features).flatten(2) for features in maps] for layer in (self.query, self.key, self.value)
         )
@@ -64,10 +62,6 @@ class MixBlock(nn.Module):
         # A softmax over two is the sigmoid of their difference, and enlarging is linear: one map instead of two.
         difference = (logits[0] - logits[1]).transpose(1, 2).unflatten(2, maps[0].shape[2:])
         return F.interpolate(difference, size, mode="bilinear").sigmoid()
-
-    def _small(self, features: Tensor) -> Tensor:
-        factor = 1 if self.side is None else -(-max(features.shape[2:]) // self.side)
-        return features if factor == 1 else F.avg_pool2d(features, factor, ceil_mode=True)
 
 
 def _with_channel(features: Tensor, value: float) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +20,7 @@ from obliviate.training.features import feature_layer, sequence_layer, with_feat
 from obliviate.training.run import Run
 
 CHUNK: Final = 500  # texts whose tokens are counted together
+SIDE: Final = 8  # positions that the generator sees of an image in either direction, as in the paper
 CODES: Final = 32  # channels of a table's map; up to so many columns, each has one of its own
 
 
@@ -27,12 +28,9 @@ CODES: Final = 32  # channels of a table's map; up to so many columns, each has 
 class View(Protocol):
     """How inputs of one kind are seen; `seen` is the output of a layer, or the points `x` where the layer is None.
 
-    The generator of masks sees maps of `layer`, none larger than `side`. The samples of one batch are compared by
-    `vector`, with `layer`, and all samples by `likeness_of`, with the layer `likeness`, which must not know them by
-    heart.
+    The generator of masks sees maps of `layer`. The samples of one batch are compared by `vector`, with `layer`, and
+    all samples by `likeness_of`, with the layer `likeness`, which must not know them by heart.
     """
-
-    side: ClassVar[int | None]
 
     @property
     def layer(self) -> str | None: ...
@@ -69,11 +67,10 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class ImageView:
-    """Feature maps of a layer; images are compared by coarser maps of one less deep, or as they are."""
+    """Feature maps of a layer, averaged down to `SIDE`; images are compared by coarser ones of a layer less deep."""
 
     layer: str | None
     likeness: str | None
-    side: ClassVar[int | None] = 8
 
     @classmethod
     def of(cls, model: nn.Module, x: Float[Tensor, "n channels height width"], name: str | None) -> ImageView:
@@ -82,7 +79,8 @@ class ImageView:
         return cls(layer, feature_layer(model, x, least=2 * side))  # deeper ones know the forget set by heart
 
     def map(self, seen: Tensor, x: Tensor) -> Tensor:
-        return seen
+        factor = -(-max(seen.shape[2:]) // SIDE)
+        return seen if factor == 1 else F.avg_pool2d(seen, factor, ceil_mode=True)
 
     def vector(self, seen: Tensor, x: Tensor) -> Tensor:
         return direction(seen)
@@ -112,7 +110,6 @@ class TableView:
     codes: Float[Tensor, "codes d"]
     layer: None = None
     likeness: None = None
-    side: ClassVar[int | None] = None
 
     @classmethod
     def of(cls, space: InputSpace, x: Float[Tensor, "n d"], run: Run) -> TableView:
@@ -153,7 +150,6 @@ class TextView:
     layer: str | None
     weight: Float[Tensor, " vocabulary"]
     likeness: None = None
-    side: ClassVar[int | None] = None
 
     @classmethod
     def of(
