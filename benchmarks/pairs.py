@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -141,9 +142,10 @@ def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 def hottest(work: Callable[[], object], count: int = 5) -> list[tuple[str, float]]:
     """The operators of torch that take most of the processor time of a piece of work, with their shares of it."""
-    with profile(activities=[ProfilerActivity.CPU], acc_events=True) as found:
+    known = "acc_events" in signature(profile).parameters  # torch 2.4 does not know it, later ones warn without
+    with profile(activities=[ProfilerActivity.CPU], **({"acc_events": True} if known else {})) as measured:
         work()
-    rows = [row for row in found.key_averages() if not row.key.startswith("ProfilerStep")]
+    rows = [row for row in measured.key_averages() if not row.key.startswith("ProfilerStep")]
     total = sum(row.self_cpu_time_total for row in rows)
     rows.sort(key=lambda row: row.self_cpu_time_total, reverse=True)
     return [(row.key.removeprefix("aten::"), row.self_cpu_time_total / total) for row in rows[:count]]

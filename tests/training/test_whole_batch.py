@@ -15,7 +15,7 @@ from obliviate.task import Classification
 from obliviate.training.compute import computing
 from obliviate.training.division import Division
 from obliviate.training.optimizers import SGD
-from obliviate.training.run import Run
+from obliviate.training.run import Run, Update
 from obliviate.types import Batch
 from processes import largest_difference, together
 
@@ -110,7 +110,7 @@ def trained(
         parts = samples.select(samples.ids[:first]), samples.select(samples.ids[first:])
         optimizer = run.optimizer(model, SGD(learning_rate=0.05))
         for epoch in run.epochs("pairs", 1):
-            run.fit(model, run.paired(*parts, 9, epoch), loss(run), optimizer, uneven=uneven)
+            run.fit(model, run.paired(*parts, 9, epoch), loss(run), optimizer, update=Update(uneven=uneven))
     return {name: value.clone() for name, value in run.whole(model).state_dict().items()}
 
 

@@ -165,7 +165,7 @@ class NablaTau:
                 target["tau"] = mean_loss(model, split.holdout, run.task)
             batches = run.paired(split.forget, split.kept, size, epoch)
             weights = iter(decay(alpha, epoch, epochs, len(batches)))
-            options: dict[str, Any] = {"update": Update(clip_norm=self.clip_norm), "prepare": prepare, "uneven": True}
+            options: dict[str, Any] = {"update": Update(clip_norm=self.clip_norm, uneven=True), "prepare": prepare}
             run.fit(model, batches, loss, optimizer, training=self.train_mode, **options)
             scheduler.step()
         run.notes |= {"tau": target["tau"], "forget_epochs": float(epochs)}

@@ -82,12 +82,13 @@ def silent(stage: str, done: float, total: float) -> None:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Update:
-    """What becomes of gradients before the optimiser takes a step.
+    """How a step is taken: how its batches may be cut, and what becomes of gradients before the optimiser moves.
 
     `clip_norm` bounds the gradient's L2 norm, after `gradient_scale` has multiplied it. Where `mask` is false, weights
     stay bit-identical, whatever momentum and weight decay say. `accumulate` is how many batches in a row make one step,
     by the mean of their gradients, each in proportion to its samples: for a loss that is a mean over samples, a step on
-    all of them, with the memory of one.
+    all of them, with the memory of one. `uneven` says that the loss is made of `Run.batch_means` and `Run.whole_batch`
+    alone, so that batches of several sizes can be divided however they are cut.
 
     >>> Update(clip_norm=1.0).accumulate
     1
@@ -97,6 +98,7 @@ class Update:
     mask: Mask | None = None
     gradient_scale: GradientScale | None = None
     accumulate: int = 1
+    uneven: bool = False
 
     @property
     def changes_steps(self) -> bool:
@@ -393,16 +395,14 @@ class Run:
         update: Update = PLAIN,
         training: bool = True,
         prepare: Callable[..., tuple[Any, ...]] | None = None,
-        uneven: bool = False,
     ) -> float:
         """Take one optimiser step per batch and return the mean loss.
 
-        `update` says what becomes of gradients first. `training=False` keeps batch-norm statistics and dropout
-        frozen, as they always are in modules of which all weights are (`requires_grad_(False)`). A batch of a single
-        sample is normalised by the statistics so far where it has none of its own. `prepare` turns the batches of each
-        step into what the loss receives besides the model; a method that alternates between two models takes the other
-        one's `step` there. `uneven` says that the loss is made of `batch_means` and `whole_batch` alone, so that
-        batches of several sizes can be divided however they are cut.
+        `update` says how batches may be cut and what becomes of gradients. `training=False` keeps batch-norm statistics
+        and dropout frozen, as they always are in modules of which all weights are (`requires_grad_(False)`). A batch of
+        a single sample is normalised by the statistics so far where it has none of its own. `prepare` turns the batches
+        of each step into what the loss receives besides the model; a method that alternates between two models takes
+        the other one's `step` there.
 
         Raises TrainingError when the loss is not finite.
         """
@@ -415,7 +415,7 @@ class Run:
             with _normalising(model, *group):
                 if prepare is not None:
                     group = [prepare(*parts) for parts in group]
-                total += len(group) * self._step(model, group, sizes, loss, optimizer, update, uneven)
+                total += len(group) * self._step(model, group, sizes, loss, optimizer, update)
             if scheduler is not None:
                 scheduler.step()
             count += len(group)
@@ -441,14 +441,13 @@ class Run:
         optimizer: Optimizer,
         *,
         update: Update = PLAIN,
-        uneven: bool = False,
     ) -> Tensor:
         """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
 
         It is what `fit` does with every batch; the parts are on the device, and nothing is accumulated.
         """
         with _normalising(model, parts):
-            return self._step(model, [parts], [1], loss, optimizer, update, uneven)
+            return self._step(model, [parts], [1], loss, optimizer, update)
 
     def _step(
         self,
@@ -458,7 +457,6 @@ class Run:
         loss: Loss,
         optimizer: Optimizer,
         update: Update,
-        uneven: bool,
     ) -> Tensor:
         """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
         mask, gradient_scale = update.mask, update.gradient_scale
@@ -472,7 +470,7 @@ class Run:
         values = [
             value
             for parts, size in zip(group, sizes, strict=True)
-            for value in self._descended(model, parts, loss, size / sum(sizes), uneven)
+            for value in self._descended(model, parts, loss, size / sum(sizes), update.uneven)
         ]
         value = values[0] if len(values) == 1 else torch.stack(values).sum()
         # The walk takes a tenth of a small network's step.

@@ -48,7 +48,7 @@ from obliviate.task import InputSpace
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sim_loss
 from obliviate.training.optimizers import Adam
 from obliviate.training.randomness import seeded
-from obliviate.training.run import Run, Stateful
+from obliviate.training.run import Run, Stateful, Update
 from obliviate.types import Batch
 
 Labels = Literal["aware", "agnostic"]
@@ -56,6 +56,7 @@ Steps = Literal["forget", "longest"]
 Pairing = Literal["nearest", "position"]
 
 LEAST_STEPS: Final = 24
+UNEVEN: Final = Update(uneven=True)  # its losses are of whole batches alone
 LEVEL: Final = "forget_level"  # where forgetting stops, on average; 0: D_R knows the forgotten answers; 1: it does not
 GAP: Final = "mask_mean_minus_lambda"  # towards +½: all masks show the forget sample, the generator no longer mixes
 SPREAD: Final = "mask_spread"  # standard deviation over positions and pairs; 0: the masks are flat
@@ -203,7 +204,7 @@ class MixUnlearn:
         for epoch in run.epochs("mixunlearn", epochs, **state):
             batches = run.paired(forget, retain, size, epoch, steps=self.steps)
             prepare = partial(mixing.prepare, model)
-            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare, uneven=True)
+            run.fit(model, batches, loss, optimizer, scheduler=scheduler, prepare=prepare, update=UNEVEN)
         run.notes |= mixing.notes
         return model
 
@@ -315,7 +316,7 @@ class _Mixing:
             _follow(self.adversary, self.run.whole(model), self.method.adversary_momentum)
         if its_turn:
             parts = (pairs, inputs, points, maps, self._lambda())
-            self.run.step(self.generator, parts, self._generator_loss, self.optimizer, uneven=True)
+            self.run.step(self.generator, parts, self._generator_loss, self.optimizer, update=UNEVEN)
         lam = self._lambda()
         with torch.no_grad(), self.run.precision.autocast():
             mask = self._mask(self.generator, points, maps, lam)
