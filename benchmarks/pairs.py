@@ -143,7 +143,8 @@ def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 def hottest(work: Callable[[], object], count: int = 5) -> list[tuple[str, float]]:
     """The operators of torch that take most of the processor time of a piece of work, with their shares of it."""
     known = "acc_events" in signature(profile).parameters  # torch 2.4 does not know it, later ones warn without
-    with profile(activities=[ProfilerActivity.CPU], **({"acc_events": True} if known else {})) as measured:
+    options: dict[str, Any] = {"acc_events": True} if known else {}
+    with profile(activities=[ProfilerActivity.CPU], **options) as measured:
         work()
     rows = [row for row in measured.key_averages() if not row.key.startswith("ProfilerStep")]
     total = sum(row.self_cpu_time_total for row in rows)
