@@ -126,6 +126,23 @@ def test_fields_of_a_dataclass_are_checked_once_also_where_another_inherits_them
         Other(torch.zeros(2), torch.ones(3))
 
 
+def test_other_uses_of_the_decorator_by_other_packages_are_left_to_it() -> None:
+    vector: Any = Shaped[Tensor, " n"]
+
+    def alike(x: Tensor, y: Tensor) -> bool:
+        return isinstance(x, vector) and isinstance(y, vector)
+
+    two, three = torch.zeros(2), torch.zeros(3)
+    for decorated in (jaxtyping.jaxtyped(typechecker=None)(alike), jaxtyping.jaxtyped(alike, typechecker=None)):
+        assert decorated(two, two)
+        assert not decorated(two, three)
+    with pytest.warns(UserWarning, match="jaxtyping"):
+        assert jaxtyping.jaxtyped(alike)(two, two)
+    with jaxtyping.jaxtyped("context"):
+        assert isinstance(two, vector)
+        assert not isinstance(three, vector)
+
+
 def test_nothing_is_checked_where_a_test_asks_for_that(unchecked: None) -> None:
     assert product(torch.ones(4, 3), torch.ones(3), cut=True).tolist() == [3.0]
 

@@ -40,11 +40,15 @@ class Checks(NamedTuple):
 KNOWN: dict[int, Checks] = {}
 
 
-def checked(function: Any = None, *, typechecker: Typechecker) -> Any:
+def checked(function: Any = None, **options: Any) -> Any:
     """Check the arguments and the result of a function, or the fields of a dataclass, in every call.
 
-    Raises TypeCheckError then. What a coroutine or a generator gives later is not checked.
+    Raises TypeCheckError then. What a coroutine or a generator gives later is not checked. Whatever else other packages
+    use `jaxtyped` for is left to it.
     """
+    typechecker: Typechecker | None = options.get("typechecker")
+    if typechecker is None:
+        return jaxtyped(*[function] if function is not None else [], **options)
     if function is None:
         return partial(checked, typechecker=typechecker)
     if inspect.isclass(function):
@@ -53,8 +57,8 @@ def checked(function: Any = None, *, typechecker: Typechecker) -> Any:
         return function
     if inspect.iscoroutinefunction(function):
         return function
-    if any("{" in str(hint) for hint in function.__annotations__.values()):
-        return jaxtyped(function, typechecker=typechecker)  # a size that is computed from the arguments
+    if not isinstance(function, FunctionType) or any("{" in str(hint) for hint in function.__annotations__.values()):
+        return jaxtyped(function, typechecker=typechecker)  # where a size is computed from the arguments, or a property
     checks: Checks | None = None
 
     @wraps(function)
