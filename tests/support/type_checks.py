@@ -4,7 +4,7 @@ That binds the arguments of every call, checks them twice, and makes the checks 
 outer one is called. Here checks are made at the first call, once for each place in the source, and sizes are kept in
 mind where there are shapes. What is checked is the same, by the same two libraries.
 
-A plug-in of pytest, which puts `checked` in the place of `jaxtyped` before the package is imported.
+A plug-in of pytest (`-p type_checks`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from types import CodeType, FunctionType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 import jaxtyping
+import pytest
 from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import AbstractArray, TypeCheckError
 
@@ -25,6 +26,12 @@ Typechecker = Callable[[Check], Check]
 
 jaxtyped = jaxtyping.jaxtyped
 """The decorator of the library."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Put `checked` in the place of `jaxtyped`, before the package is imported."""
+    jaxtyping.jaxtyped = checked  # pyright: ignore[reportPrivateImportUsage]
 
 
 class Checks(NamedTuple):
@@ -146,6 +153,3 @@ def parts(hints: Any) -> Iterator[Any]:
     for hint in hints:
         yield hint
         yield from parts(get_args(hint))
-
-
-jaxtyping.jaxtyped = checked  # pyright: ignore[reportPrivateImportUsage]
