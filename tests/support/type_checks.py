@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import is_dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -40,11 +40,18 @@ class Checks(NamedTuple):
     arguments: Check | None
     result: Check | None
     has_shapes: bool
-    code: CodeType
-    """Of the function; kept so that no other takes its place in memory, by which the checks are known."""
 
 
-KNOWN: dict[int, Checks] = {}
+@dataclass(eq=False)
+class Place:
+    """A place in the source that defines a function: what its annotations stood for then, and their checks."""
+
+    code: CodeType  # kept so that no other takes its place in memory, by which it is known
+    hints: dict[str, Any]
+    checks: Checks | None = None  # made at the first call
+
+
+PLACES: dict[int, Place] = {}
 
 
 def checked(function: Any = None, **options: Any) -> Any:
@@ -66,15 +73,15 @@ def checked(function: Any = None, **options: Any) -> Any:
         return function
     if not isinstance(function, FunctionType) or any("{" in str(hint) for hint in function.__annotations__.values()):
         return jaxtyped(function, typechecker=typechecker)  # where a size is computed from the arguments, or a property
-    checks: Checks | None = None
+    place = place_of(function)
 
     @wraps(function)
     def wrapper(*arguments: Any, **options: Any) -> Any:
-        nonlocal checks
         if jaxtyping.config.jaxtyping_disable:
             return function(*arguments, **options)
+        checks = place.checks
         if checks is None:
-            checks = checks_of(function, typechecker)
+            checks = place.checks = checks_of(function, place.hints, typechecker)
         if checks.has_shapes:
             with jaxtyped("context"):
                 return call(function, checks, arguments, options)
@@ -99,21 +106,25 @@ def call(function: Check, checks: Checks, arguments: tuple[Any, ...], options: d
     return result
 
 
-def checks_of(function: FunctionType, typechecker: Typechecker) -> Checks:
-    """The checks of a function, made at the first call of any that the same line of the source defines."""
+def place_of(function: FunctionType) -> Place:
+    """The place of a function; what a name stands for later, once its class is there, is not looked at."""
     code = function.__code__
-    if id(code) not in KNOWN:
+    if id(code) not in PLACES:
         hints = {name: resolved(hint, function.__globals__) for name, hint in function.__annotations__.items()}
-        hints = {name: hint for name, hint in hints.items() if hint is not Any}
-        has_shapes = any(inspect.isclass(part) and issubclass(part, AbstractArray) for part in parts(hints.values()))
-        result = {"return": hints.pop("return")} if "return" in hints else {}
-        KNOWN[id(code)] = Checks(
-            typechecker(likeness(function, f"{bare_signature(function)}: pass", hints)) if hints else None,
-            typechecker(likeness(function, "(result): return result", result)) if result else None,
-            has_shapes,
-            code,
-        )
-    return KNOWN[id(code)]
+        PLACES[id(code)] = Place(code, {name: hint for name, hint in hints.items() if hint is not Any})
+    return PLACES[id(code)]
+
+
+def checks_of(function: FunctionType, hints: dict[str, Any], typechecker: Typechecker) -> Checks:
+    """The checks of a function by its annotations."""
+    has_shapes = any(inspect.isclass(part) and issubclass(part, AbstractArray) for part in parts(hints.values()))
+    arguments = {name: hint for name, hint in hints.items() if name != "return"}
+    result = {name: hint for name, hint in hints.items() if name == "return"}
+    return Checks(
+        typechecker(likeness(function, f"{bare_signature(function)}: pass", arguments)) if arguments else None,
+        typechecker(likeness(function, "(result): return result", result)) if result else None,
+        has_shapes,
+    )
 
 
 def likeness(function: FunctionType, source: str, hints: dict[str, Any]) -> Check:
