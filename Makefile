@@ -7,15 +7,11 @@ SUDO   := $(shell test `id -u` = 0 || echo sudo)
 demo: $(VENV)/.installed
 	$(BIN)/obliviate demo --out demo
 
-# A process per core, each with whole files, so that what a file's tests share is made once. One core is enough.
-# Types and shapes are checked at run time where tests call functions one by one. Tests of whole commands, folders and
-# services go through the same functions, and would take twice as long with it. `pytest` alone checks everywhere.
-PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
-WHOLE := $(addprefix tests/, cli comparison oracles plans project report service traces worker workspace) \
-	$(filter-out tests/test_types.py, $(wildcard tests/test_*.py))
+# A process per core, each with whole files, so that what a file's tests share is made once. One core is enough. What is
+# compiled once is read by all processes that tests start, also where the environment says not to keep it.
+test test-slow test-gpu: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest $(PARALLEL) $(addprefix --ignore=, $(WHOLE))
-	$(BIN)/pytest $(PARALLEL) --jaxtyping-packages= $(WHOLE)
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-slow: $(VENV)/.installed-dev
 	$(BIN)/pytest -m slow

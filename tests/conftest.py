@@ -1,5 +1,6 @@
 """What several test modules share: data, a model trained on a part of them, and ways to spoil what tests look at."""
 
+import gc
 import importlib
 import os
 import sys
@@ -21,6 +22,7 @@ from hypothesis import HealthCheck, settings
 from torch import nn
 
 from obliviate import workflow
+from obliviate.audit import two_sample
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.experiment import Experiment
@@ -40,6 +42,12 @@ torch.set_num_threads(1)
 # The same examples in every run, and no time limit that a busy machine could miss.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays to the end; nobody need look through it for garbage again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -127,6 +135,12 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.fixture
+def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without most of the time of an audit, for tests that look at no result of its two-sample tests."""
+    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
 
 
 @pytest.fixture

@@ -1,11 +1,16 @@
 import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
-from jaxtyping import TypeCheckError
+from beartype import beartype
+from jaxtyping import Float, Shaped, TypeCheckError
+from torch import Tensor
 
+import type_checks
 from obliviate.errors import DataError
 from obliviate.types import Batch, Layout, as_tensor
 
@@ -32,6 +37,114 @@ def test_types_and_shapes_are_checked_in_tests():
         Batch(torch.zeros(3, 2), torch.zeros(3), np.zeros((2, 2)))
     with pytest.raises(TypeCheckError):
         Batch([1.0, 2.0], torch.zeros(2), np.array(["a", "b"]))  # pyright: ignore[reportArgumentType]
+    assert jaxtyping.jaxtyped is type_checks.checked  # not at several times the cost
+
+
+def checked(function: Any) -> Any:
+    return type_checks.checked(function, typechecker=beartype)
+
+
+@checked
+def product(
+    x: Float[Tensor, "n m"], y: Float[Tensor, " m"], rows: int = 1, *, cut: bool = False
+) -> Float[Tensor, " n"]:
+    """Returns fewer rows than it promises where it is asked to."""
+    return (x @ y)[:rows] if cut else x @ y
+
+
+def test_sizes_of_one_name_are_equal_among_arguments_and_results() -> None:
+    x, y = torch.ones(4, 3), torch.ones(3)
+    assert product(x, y).tolist() == [3.0] * 4
+    assert product(torch.ones(2, 1), y=torch.ones(1)).tolist() == [1.0] * 2  # sizes are those of one call
+    for wrong in ((x, torch.ones(4)), (x.int(), y), (x, y, 2.5)):
+        with pytest.raises(TypeCheckError):
+            product(*wrong)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(TypeCheckError):
+        product(x, y, cut=True)
+    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+        product(x)  # pyright: ignore[reportCallIssue]
+
+
+def test_functions_that_one_line_defines_again_and_again_are_checked_and_keep_what_they_close_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[Any] = []
+
+    def making(check: Callable[..., Any]) -> Callable[..., Any]:
+        made.append(check)
+        return beartype(check)
+
+    def adder(number: int) -> Callable[[int], int]:
+        @type_checks.checked(typechecker=making)
+        def add(other: int) -> int:
+            return number + other
+
+        return add
+
+    assert [adder(number)(10) for number in range(3)] == [10, 11, 12]
+    with pytest.raises(TypeCheckError, match="add"):
+        adder(1)("10")  # pyright: ignore[reportArgumentType]
+    assert len(made) == 2  # one of the argument, one of the result
+
+
+def test_what_has_no_names_for_the_type_checker_is_not_checked_and_all_else_is() -> None:
+    @checked
+    def some(first: "Nowhere", second: int) -> Iterator[int]:  # noqa: F821 # pyright: ignore[reportUndefinedVariable]
+        yield from range(second)
+
+    assert list(some(None, 2)) == [0, 1]
+    with pytest.raises(TypeCheckError):
+        some(None, "2")
+
+
+def test_a_size_that_is_computed_from_the_arguments_is_checked() -> None:
+    @checked
+    def some(count: int, x: Shaped[Tensor, " {count}+1"]) -> int:
+        return len(x)
+
+    assert some(2, torch.zeros(3)) == 3
+    with pytest.raises(TypeCheckError):
+        some(2, torch.zeros(4))
+
+
+def test_fields_of_a_dataclass_are_checked_once_also_where_another_inherits_them() -> None:
+    @checked
+    @dataclasses.dataclass
+    class Pair:
+        x: Shaped[Tensor, " n"]
+        y: Shaped[Tensor, " n"]
+
+    initial = Pair.__init__
+
+    @checked
+    class Other(Pair):
+        pass
+
+    assert Other.__init__ is initial
+    assert len(Other(torch.zeros(2), torch.ones(2)).x) == 2
+    with pytest.raises(TypeCheckError):
+        Other(torch.zeros(2), torch.ones(3))
+
+
+def test_other_uses_of_the_decorator_by_other_packages_are_left_to_it() -> None:
+    vector: Any = Shaped[Tensor, " n"]
+
+    def alike(x: Tensor, y: Tensor) -> bool:
+        return isinstance(x, vector) and isinstance(y, vector)
+
+    two, three = torch.zeros(2), torch.zeros(3)
+    for decorated in (jaxtyping.jaxtyped(typechecker=None)(alike), jaxtyping.jaxtyped(alike, typechecker=None)):
+        assert decorated(two, two)
+        assert not decorated(two, three)
+    with pytest.warns(UserWarning, match="jaxtyping"):
+        assert jaxtyping.jaxtyped(alike)(two, two)
+    with jaxtyping.jaxtyped("context"):
+        assert isinstance(two, vector)
+        assert not isinstance(three, vector)
+
+
+def test_nothing_is_checked_where_a_test_asks_for_that(unchecked: None) -> None:
+    assert product(torch.ones(4, 3), torch.ones(3), cut=True).tolist() == [3.0]
 
 
 ROW = {"ids": [5, 3, 0], "mask": [1, 1, 0], "pixels": torch.rand(2, 2), "age": 40}

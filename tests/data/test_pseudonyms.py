@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.data.pseudonyms import Key, Pseudonyms
 from obliviate.data.rules import Chosen
@@ -54,10 +53,8 @@ def written(folder: Path) -> str:
     return "\n".join(texts)
 
 
-def test_nothing_that_is_written_tells_a_name(
-    rows: Path, key: Path, tiny_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+@pytest.mark.usefixtures("few_permutations")
+def test_nothing_that_is_written_tells_a_name(rows: Path, key: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     folders = {name: tmp_path / name for name in ("plain", "veiled")}
     (tmp_path / "people.csv").write_text(
         "owner\n" + "".join(f"walrus {n}\n" for n in (*range(3, 9), 99)), encoding="utf-8"

@@ -220,11 +220,6 @@ def test_a_rule_is_kept_sealed_and_what_it_chooses_is_entered_once(ledger: Ledge
     assert b"Ann Example" not in stored
 
 
-def processes(count: int, target: Any, *arguments: Any) -> list[Any]:
-    with multiprocessing.get_context("spawn").Pool(count) as pool:
-        return pool.starmap(target, [(number, *arguments) for number in range(count)])
-
-
 def test_several_workers_share_the_requests_and_none_is_done_twice(address: str) -> None:
     check_workers(address, workers=3, each=10)
 
@@ -241,9 +236,11 @@ def test_eight_workers_and_eight_thousand_requests(address: str, capsys: pytest.
 
 def check_workers(address: str, *, workers: int, each: int) -> float:
     Ledger.create(address).close()
-    times = processes(workers, submit_many, address, each)
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        times = pool.starmap(submit_many, [(number, address, each) for number in range(workers)])
+        shares = pool.starmap(take_all, [(number, address) for number in range(workers)])
     rate = workers * each / (max(end for _, end in times) - min(begin for begin, _ in times))
-    taken = [number for mine in processes(workers, take_all, address) for number in mine]
+    taken = [number for share in shares for number in share]
     ledger = Ledger.open(address)
     assert Counter(taken) == dict.fromkeys(range(1, workers * each + 1), 1)
     assert ledger.totals == {"pending": 0, "running": 0, "done": workers * each, "failed": 0}

@@ -43,7 +43,8 @@ def test_a_worker_runs_beside_the_service_and_ends_with_it(tmp_path: Path) -> No
     text = text.replace("# epochs = 20", "epochs = 1")
     path.write_text(text, encoding="utf-8")
     index(Project.open(project.folder))
-    with running(project.folder, "--with-worker"):
+    output: list[str] = []
+    with running(project.folder, "--with-worker", output=output):
         for _ in range(600):
             if Project.open(project.folder).served is not None:
                 break
@@ -52,6 +53,7 @@ def test_a_worker_runs_beside_the_service_and_ends_with_it(tmp_path: Path) -> No
         assert len(children) == 1
     assert Project.open(project.folder).served is not None
     assert not at_work(children[0], project.folder)
+    assert "interrupted; run the same command again" in output[0]  # by which it gives its batch back; not killed
 
 
 def at_work(command_line: Path, folder: Path) -> bool:

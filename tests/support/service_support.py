@@ -77,8 +77,11 @@ def bearing(text: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, *options: str) -> Iterator[Client]:
-    """`obliviate serve` in a process of its own, at a port that is free, ended by SIGTERM."""
+def running(folder: Path, *options: str, output: list[str] | None = None) -> Iterator[Client]:
+    """`obliviate serve` in a process of its own, at a port that is free, ended by SIGTERM.
+
+    It is begun as a background shell would; what it wrote in the end is added to `output`.
+    """
     import socket
 
     with socket.socket() as probe:
@@ -86,7 +89,8 @@ def running(folder: Path, *options: str) -> Iterator[Client]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "obliviate", "serve", "--project", str(folder), "--port", str(port), *options]
     source = str(Path(__file__).parents[2] / "src")
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": source}, stderr=subprocess.PIPE, text=True)
+    background = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", *command]
+    process = subprocess.Popen(background, env=os.environ | {"PYTHONPATH": source}, stderr=subprocess.PIPE, text=True)
     try:
         with Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             for _ in range(600):
@@ -105,3 +109,5 @@ def running(folder: Path, *options: str) -> Iterator[Client]:
         process.terminate()
         _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors, errors
+    if output is not None:
+        output.append(errors)

@@ -91,9 +91,9 @@ def test_after_a_purge_nothing_holds_or_knows_them(folder: Path) -> None:
     assert {trace.path for trace in inventory(folder)} == set(left)
 
 
-def test_the_model_that_serves_goes_on_after_a_purge(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("few_permutations")
+def test_the_model_that_serves_goes_on_after_a_purge(folder: Path) -> None:
     purge(folder, keep=["references"])
-    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
     work = Workspace.open(folder)
     third = work.unlearn(
         GradientAscent(learning_rate=0.01),

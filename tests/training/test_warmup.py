@@ -59,10 +59,15 @@ class Drawing(nn.Module):
 
 
 def test_the_first_call_of_a_process_takes_no_longer_than_the_second() -> None:
-    done = subprocess.run([sys.executable, "-c", TIMES], check=True, capture_output=True, text=True)
-    for line in done.stdout.splitlines():
-        first, second = map(float, line.split())
-        assert 0 < first <= 3 * second + 0.2, done.stdout
+    printed: list[str] = []
+    for _ in range(3):  # what another process takes of the machine just then is in few of them
+        done = subprocess.run([sys.executable, "-c", TIMES], check=True, capture_output=True, text=True)
+        printed.append(done.stdout)
+        times = [tuple(map(float, line.split())) for line in done.stdout.splitlines()]
+        assert len(times) == 2
+        if all(0 < first <= 3 * second + 0.2 for first, second in times):
+            return
+    pytest.fail(f"expected a first call as fast as the second, got {printed}")
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

@@ -70,6 +70,8 @@ def serve(folder: Path, *, host: str = "127.0.0.1", port: int = 8000, with_worke
     )  # fmt: skip
     # uvicorn ends by the signal that it was sent; what is left to do here is done before that.
     signal.signal(signal.SIGTERM, _end)
+    # The worker is ended by an interrupt, which a background shell makes its children ignore.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with _worker(folder) if with_worker else nullcontext():
         uvicorn.Server(config).run()
 

@@ -7,6 +7,8 @@ import pytest
 
 from obliviate.cli import main
 
+pytestmark = pytest.mark.usefixtures("few_permutations")
+
 WORDS = "but soft what light through yonder window breaks it is the east and juliet is the sun".split()  # noqa: SIM905
 
 
