@@ -64,7 +64,8 @@ def page() -> str:
         parts[ROOMS[value.__module__.split(".")[1]]].append(_row(name, value))
     tables = [_table(f"## {title}", rows) for title, rows in parts.items()]
     modules = [importlib.import_module(module) for module in EXTENSIONS]
-    return "\n".join([INTRODUCTION, *tables, "## Modules for other packages\n", *map(_module, modules)])
+    text = "\n".join([INTRODUCTION, *tables, "## Modules for other packages\n", *map(_module, modules)])
+    return text.replace("pathlib._local.", "pathlib.")  # where Python 3.13 says that it is
 
 
 def _module(module: Any) -> str:

@@ -106,7 +106,7 @@ def computed(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The package works on the other device, as it does on a GPU where there is one."""
     monkeypatch.setattr("obliviate.training.device.best", lambda: ELSEWHERE)
-    monkeypatch.setattr(Precision, "autocast", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(Precision, "autocast", lambda _, **options: contextlib.nullcontext())
     with monkeypatch.context() as patch, Imitation():
         tensor = torch.tensor  # which makes its result on the device itself, past the imitation
 

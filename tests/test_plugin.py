@@ -81,7 +81,7 @@ def test_its_own_tests_pass(site: Path) -> None:
         os.devnull,
         PLUGIN,
     )
-    assert re.search(r"\b17 passed\b", out), out
+    assert re.search(r"\b18 passed\b", out), out
 
 
 def test_the_tutorial_shows_the_files_as_they_are() -> None:

@@ -171,7 +171,11 @@ def functions(name: str) -> Iterator[tuple[str, Callable[..., Any]]]:
         return
     for attribute in [*(key for key in dir(value) if not key.startswith("_")), "__call__"]:
         method = getattr(value, attribute, None)
-        if inspect.isroutine(method) and (inspect.getmodule(method) or sys).__name__.startswith("obliviate"):
+        if (
+            inspect.isroutine(method)
+            and callable(method)
+            and (inspect.getmodule(method) or sys).__name__.startswith("obliviate")
+        ):
             yield f"{name}.{attribute}", method
 
 

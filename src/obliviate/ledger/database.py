@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,7 +39,9 @@ class Database:
                 engine = create_engine(url, poolclass=QueuePool, connect_args={"timeout": PATIENCE})
                 event.listen(engine, "connect", _prepare_sqlite)
                 event.listen(engine, "begin", _begin_sqlite)
-                return cls(engine, path)
+                database = cls(engine, path)
+                weakref.finalize(database, engine.dispose)  # whoever lets go of it without closing leaves no file open
+                return database
             if kind.partition("+")[0] == "postgresql":
                 return cls(create_engine(f"postgresql+psycopg://{rest}", poolclass=NullPool), None)
         except (ImportError, NoSuchModuleError) as error:

@@ -100,14 +100,15 @@ def test_all_samples_are_asked_about_once_where_that_is_less_work_and_fits(
 
 
 def test_targets_are_labels_or_sharpened_predictions(split: Split) -> None:
+    run = Run(Classification(classes=3), precision="float32")
     batch, logits = split.kept.take(torch.tensor([0, 3])), torch.tensor([[0.0, 1.0, 2.0], [1.0, 0.0, 0.0]])
     labels, p = torch.eye(3)[batch.y], logits.softmax(1)
     sharp = p ** (1 / 0.3) / (p ** (1 / 0.3)).sum(1, keepdim=True)
-    assert AWARE.of(batch, None).equal(labels)
+    assert AWARE.of(batch, None, run).equal(labels)
     hidden = Targets(classes=3, aware=True, unlabelled=(str(batch.ids[1]),), temperature=0.3)
-    torch.testing.assert_close(hidden.of(batch, logits), torch.stack([labels[0], sharp[1]]))
-    torch.testing.assert_close(Targets(3, False, (), 0.3).of(batch, logits), sharp)
-    torch.testing.assert_close(Targets(3, False, (), None).of(batch, logits), p)
+    torch.testing.assert_close(hidden.of(batch, logits, run), torch.stack([labels[0], sharp[1]]))
+    torch.testing.assert_close(Targets(3, False, (), 0.3).of(batch, logits, run), sharp)
+    torch.testing.assert_close(Targets(3, False, (), None).of(batch, logits, run), p)
     assert [each.predicted for each in (AWARE, hidden, Targets(3, False, (), None))] == [False, True, True]
 
 

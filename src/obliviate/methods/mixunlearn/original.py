@@ -44,7 +44,7 @@ class Targets:
         """Whether any of them are predictions."""
         return not self.aware or bool(self.unlabelled)
 
-    def of(self, batch: Batch, logits: Float[Tensor, "n classes"] | None) -> Float[Tensor, "n classes"]:
+    def of(self, batch: Batch, logits: Float[Tensor, "n classes"] | None, run: Run) -> Float[Tensor, "n classes"]:
         """Those of a batch, of which the original says the logits; None where nothing need be predicted."""
         labelled = F.one_hot(batch.y, self.classes).float()
         if logits is None:
@@ -54,8 +54,8 @@ class Targets:
             predicted = sharpen(predicted, self.temperature)
         if not self.aware:
             return predicted
-        hidden = torch.from_numpy(np.isin(batch.ids, np.array(self.unlabelled, dtype=str))).to(predicted.device)
-        return torch.where(hidden[:, None], predicted, labelled)
+        hidden = torch.from_numpy(np.isin(batch.ids, np.array(self.unlabelled, dtype=str)))
+        return torch.where(run.place(hidden)[:, None], predicted, labelled)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ class Original:
         for batch in map(self.run.place, self.run.in_order(samples)):
             x = self.space.points(batch.x)
             seen, logits = self.look(x, self.view.likeness)
-            yield self.view.likeness_of(seen, x, batch.x), self.targets.of(batch, logits)
+            yield self.view.likeness_of(seen, x, batch.x), self.targets.of(batch, logits, self.run)
 
     @torch.no_grad()
     def look(
@@ -138,7 +138,7 @@ class Original:
     def _ask(self, batch: Batch) -> Shown:
         x = self.space.points(batch.x)
         seen, logits = self.look(x, self.layer)
-        return Shown(self.view.map(seen, x), self.view.vector(seen, x), self.targets.of(batch, logits))
+        return Shown(self.view.map(seen, x), self.view.vector(seen, x), self.targets.of(batch, logits, self.run))
 
     def _all(self, samples: Samples) -> Shown:
         parts = [self._ask(batch) for batch in map(self.run.place, self.run.in_order(samples))]
