@@ -92,8 +92,9 @@ def test_a_request_goes_from_the_form_to_a_certificate_that_is_verified(page: Pa
         page.goto(f"{at}/requests/1/report")
         text = page.content()
         assert "What was not proven" in text
-        names = np.load(small.folder / "rows.npz")
-        assert not set(re.findall(r"[\w-]+", text)) & {*map(str, names["train_ids"]), *map(str, names["train_owner"])}
+        with np.load(small.folder / "rows.npz") as archive:
+            names = {*map(str, archive["train_ids"]), *map(str, archive["train_owner"])}
+        assert not set(re.findall(r"[\w-]+", text)) & names
         page.goto(f"{at}/integrity")
         page.get_by_role("link", name="Check now").click()
         page.get_by_text("All is as it was written").wait_for()
