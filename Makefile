@@ -20,7 +20,7 @@ test-slow: $(VENV)/.installed-dev
 test-gpu: $(VENV)/.installed-dev
 	OBLIVIATE_TEST_GPU=1 $(BIN)/pytest tests/methods/test_contract.py tests/workflow tests/cli/commands/test_device.py
 
-# Some of the fast tests in a fresh environment with the lowest versions that pyproject.toml allows; needs uv.
+# The fast tests in a fresh environment with the lowest versions that pyproject.toml allows; needs uv.
 test-lowest:
 	scripts/check_versions.sh lowest $(PYTHON)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ class Service:
     calls: RateLimit
     failures: RateLimit
     answered: Counter[tuple[str, str, int]] = field(default_factory=Counter)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    lock: AbstractContextManager[Any] = field(default_factory=threading.Lock)
 
     @classmethod
     def of(cls, project: Project) -> Service:
