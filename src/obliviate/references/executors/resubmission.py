@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +13,9 @@ from obliviate.references.executors.protocol import Pending
 LOG: Final = logging.getLogger("obliviate")
 MOST: Final = 3
 """Times that a call is submitted again."""
+PAUSE: Final = 2.0
+"""Seconds before it is submitted for the second time, and three times as many before the third: an engine may go on
+giving calls to a machine that has ended until it knows of that."""
 
 
 @dataclass
@@ -35,6 +39,7 @@ class Resubmitted:
     times: int = field(default=0, init=False)
     _pending: Pending = field(init=False, repr=False)
     _settled: bool = field(default=False, init=False, repr=False)
+    _due: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._pending = self.submit()
@@ -45,12 +50,17 @@ class Resubmitted:
             if self.times == MOST or (error := self._loss()) is None:
                 self._settled = True
                 break
-            self.times += 1
-            LOG.warning(
-                "what was made elsewhere was lost with its process or machine (%s); it is submitted again, %s of at "
-                "most %s times, and goes on where it was",
-                type(error).__name__, self.times, MOST,
-            )  # fmt: skip
+            due = self._due
+            if due is None:
+                due = self._due = time.monotonic() + PAUSE * (2**self.times - 1)
+                LOG.warning(
+                    "what was made elsewhere was lost with its process or machine (%s); it is submitted again, %s of "
+                    "at most %s times, and goes on where it was",
+                    type(error).__name__, self.times + 1, MOST,
+                )  # fmt: skip
+            if time.monotonic() < due:
+                return False
+            self.times, self._due = self.times + 1, None
             self._pending = self.submit()
         return self._settled and self._pending.done()
 
