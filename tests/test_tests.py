@@ -41,6 +41,8 @@ ELSEWHERE = {
     "data/ahead.py": "data/test_samples.py",
     "data/stores.py": "data/test_samples.py",
     # Types without a function of their own.
+    "training/saved_state.py": "training/test_run.py",
+    "training/update.py": "training/test_run_step.py",
     "results/canaries.py": "results/test_document.py",
     "results/facts.py": "results/test_document.py",
     # Parts of one thing that is tested as a whole, from the request to what is written.

@@ -19,7 +19,8 @@ from obliviate.task import Classification
 from obliviate.training import run as engine
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 

@@ -11,7 +11,8 @@ from obliviate.task import Classification
 from obliviate.training import run as module
 from obliviate.training.optimizers import SGD
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 
@@ -59,7 +60,7 @@ def test_only_steps_that_change_gradients_or_weights_walk_the_weights(
     run: Run, monkeypatch: pytest.MonkeyPatch, update: Update, walks: int
 ):
     walked = list[nn.Module]()
-    monkeypatch.setattr(module, "_trained", lambda model: walked.append(model) or list(model.named_parameters()))
+    monkeypatch.setattr(module, "_trained", lambda model: walked.append(model) or dict(model.named_parameters()))
     model = linear(1.0)
     run.step(model, (torch.ones(1, 1),), square, torch.optim.SGD(model.parameters(), lr=0.1), update=update)
     assert len(walked) == walks

@@ -16,7 +16,8 @@ from obliviate.task import Classification
 from obliviate.training.compute import computing
 from obliviate.training.division import Division
 from obliviate.training.optimizers import SGD
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
+from obliviate.training.update import Update
 from obliviate.types import Batch
 from processes import largest_difference, together
 

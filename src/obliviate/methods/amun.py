@@ -19,8 +19,9 @@ from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_inside, check_positive, check_schedule, input_space
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 WITH_RETAIN: Final = {"epochs": "20%", "learning_rate": "0.75x", "saliency": 1.0}

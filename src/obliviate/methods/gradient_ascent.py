@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 

@@ -27,7 +27,8 @@ from obliviate.training.features import head_layer, representation
 from obliviate.training.mixup_losses import contrast
 from obliviate.training.optimizers import Adam
 from obliviate.training.randomness import seeded
-from obliviate.training.run import Run, Stateful
+from obliviate.training.run import Run
+from obliviate.training.saved_state import Stateful
 from obliviate.types import Batch
 
 Labels = Literal["aware", "agnostic"]

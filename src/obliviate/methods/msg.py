@@ -18,7 +18,8 @@ from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.gradients import gradients
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
+from obliviate.training.update import Update
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 

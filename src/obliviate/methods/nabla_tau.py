@@ -32,7 +32,8 @@ from obliviate.methods.relative import (
 )
 from obliviate.task import Task
 from obliviate.training.inference import mean_loss
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 LOG_CLASSES: Final = "log_classes"  # τ = log K, the loss of a model that knows nothing

@@ -11,8 +11,9 @@ from obliviate.data.split import Split
 from obliviate.methods.base import check_classification, check_positive, check_schedule
 from obliviate.methods.relative import BatchSize, Length, Momentum, OptimizerName, Rate, WeightDecay, check, whole
 from obliviate.training.random_labels import with_random_labels
-from obliviate.training.run import Run, Update
+from obliviate.training.run import Run
 from obliviate.training.saliency import saliency_mask
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 

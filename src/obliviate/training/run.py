@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import copy
-import io
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeVar, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from obliviate._util.files import read_hashed, start_over, write_hashed
+from obliviate._util.files import start_over
 from obliviate._util.modes import differentiable, freeze_untrained, normalising_alone
 from obliviate._util.randomness import seed_generators
 from obliviate._util.seeds import derive
@@ -35,22 +33,18 @@ from obliviate.training import optimizers, own, schedules, shards
 from obliviate.training.compute import Compute
 from obliviate.training.determinism import repeatable
 from obliviate.training.device import chosen
-from obliviate.training.division import Division, alike, check_alone, check_divisible, recomputing, whole
+from obliviate.training.division import Division, check_alone, check_divisible, recomputing, whole
 from obliviate.training.form import Form, prepared, released
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
+from obliviate.training.saved_state import State, Stateful, restore_state, save_state
 from obliviate.training.scale import Scale, found_scale
 from obliviate.training.teachers import Teachers
 from obliviate.training.tensors import load_tensors, save_tensors
+from obliviate.training.update import PLAIN, Update
 from obliviate.training.warmup import warm_up
 from obliviate.training.whole_batch import WholeBatch
 from obliviate.types import Batch
-
-Mask = Mapping[str, Bool[Tensor, "..."]]
-"""For each parameter, by name, which weights may change."""
-
-GradientScale = Mapping[str, Float[Tensor, "..."]]
-"""For some parameters, by name, what each weight's gradient is multiplied by."""
 
 Loss = Callable[..., Tensor]
 """A scalar loss of (model, batch), or of (model, forget batch, retain batch) for paired batches."""
@@ -67,46 +61,8 @@ class Progress(Protocol):
     def __call__(self, stage: str, done: float, total: float) -> None: ...
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """Whatever can be saved and restored: models, optimisers, schedulers."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-
-    def load_state_dict(self, state_dict: dict[str, Any], /) -> object: ...
-
-
 def silent(stage: str, done: float, total: float) -> None:
     """Report no progress."""
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Update:
-    """How a step is taken: how its batches may be cut, and what becomes of gradients before the optimiser moves.
-
-    `clip_norm` bounds the gradient's L2 norm, after `gradient_scale` has multiplied it. Where `mask` is false, weights
-    stay bit-identical, whatever momentum and weight decay say. `accumulate` is how many batches in a row make one step,
-    by the mean of their gradients, each in proportion to its samples: for a loss that is a mean over samples, a step on
-    all of them, with the memory of one. `uneven` says that the loss is made of `Run.batch_means` and `Run.whole_batch`
-    alone, so that batches of several sizes can be divided however they are cut.
-
-    >>> Update(clip_norm=1.0).accumulate
-    1
-    """
-
-    clip_norm: float | None = None
-    mask: Mask | None = None
-    gradient_scale: GradientScale | None = None
-    accumulate: int = 1
-    uneven: bool = False
-
-    @property
-    def changes_steps(self) -> bool:
-        """Whether a step differs from the optimiser's own on the gradient as it is."""
-        return not (self.clip_norm is None and self.mask is None and self.gradient_scale is None)
-
-
-PLAIN: Final = Update()
 
 
 class Run:
@@ -374,15 +330,26 @@ class Run:
         is given back at the end.
         """
         path = None if self.folder is None else self.folder / f"{name}.pt"
-        first = 0 if path is None or not path.exists() else self._restore(path, state)
+        first = 0 if path is None or not path.exists() else self._restored(path, state)
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
                 seed_generators(derive(self.seed, name, epoch))
                 self._stage, self._batches_divided = (name, epoch, n), 0
                 yield epoch
                 if path is not None and time.monotonic() - self._saved >= self.save_every:
-                    self._save(path, epoch + 1, state)
+                    save_state(path, state, done=epoch + 1, seconds=self.seconds)
+                    self._saved = time.monotonic()
                 self.progress(name, epoch + 1, n)
+
+    def _restored(self, path: Path, state: State) -> int:
+        """How many epochs are done; none where what was saved is damaged."""
+        try:
+            done, seconds = restore_state(path, state, device=self.device)
+        except WorkspaceError as error:
+            start_over(path, error)
+            return 0
+        self.spent(seconds)
+        return done
 
     def fit(
         self,
@@ -459,13 +426,6 @@ class Run:
         update: Update,
     ) -> Tensor:
         """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
-        mask, gradient_scale = update.mask, update.gradient_scale
-        if self.division.sharded:
-            held = dict(model.named_parameters())
-            mask, gradient_scale = (
-                None if given is None else {name: alike(values, held[name]) for name, values in given.items()}
-                for given in (mask, gradient_scale)
-            )
         optimizer.zero_grad(set_to_none=True)
         values = [
             value
@@ -474,24 +434,9 @@ class Run:
         ]
         value = values[0] if len(values) == 1 else torch.stack(values).sum()
         # The walk takes a tenth of a small network's step.
-        parameters = _trained(model) if update.changes_steps or self.division.processes > 1 else []
-        value = self.division.add_up([parameter for _, parameter in parameters], value)
-        for name, parameter in parameters:
-            if gradient_scale is not None and name in gradient_scale and parameter.grad is not None:
-                parameter.grad.mul_(gradient_scale[name])
-        frozen: dict[str, Tensor] = {}
-        if mask is not None:
-            frozen = {name: parameter.detach().clone() for name, parameter in parameters}
-            for name, parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(mask[name])
-        if update.clip_norm is not None:
-            nn.utils.clip_grad_norm_([parameter for _, parameter in parameters], update.clip_norm)
-        optimizer.step()
-        if mask is not None:
-            with torch.no_grad():
-                for name, parameter in parameters:
-                    parameter.copy_(torch.where(mask[name], parameter, frozen[name]))
+        weights = _trained(model) if update.changes_steps or self.division.processes > 1 else {}
+        value = self.division.add_up(list(weights.values()), value)
+        update.take(optimizer, weights, sharded=self.division.sharded)
         return value
 
     def _descended(
@@ -557,8 +502,8 @@ class Run:
         with targets that go along whole, as whatever `prepare` returns in an object that is no batch, tensor or tuple.
 
         A loss is then a sum of means over the samples of a part and of what is made of whole batches alone. Where all
-        of it is the latter, `fit(uneven=True)` cuts batches of any sizes. What every part asks for is the same, and all
-        at once, since each question costs another computation of the parts where `accumulate` makes several.
+        of it is the latter, `Update(uneven=True)` cuts batches of any sizes. What every part asks for is the same, and
+        all at once, since each question costs another computation of the parts where `accumulate` makes several.
 
         >>> from obliviate.task import Classification
         >>> run = Run(Classification(classes=2), device="cpu")
@@ -664,38 +609,10 @@ class Run:
                 self._on_device[samples] = moved
         return moved
 
-    def _save(self, path: Path, done: int, state: Mapping[str, Stateful | dict[str, Any]]) -> None:
-        content = {
-            "done": done,
-            "seconds": self.seconds,
-            "state": {key: dict(part) if isinstance(part, dict) else part.state_dict() for key, part in state.items()},
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        buffer = io.BytesIO()
-        torch.save(content, buffer)
-        write_hashed(path, buffer.getvalue())
-        self._saved = time.monotonic()
 
-    def _restore(self, path: Path, state: Mapping[str, Stateful | dict[str, Any]]) -> int:
-        try:
-            whole = read_hashed(path)
-        except WorkspaceError as error:
-            start_over(path, error)
-            return 0
-        content = torch.load(io.BytesIO(whole), map_location=self.device, weights_only=True)
-        for key, part in state.items():
-            if isinstance(part, dict):
-                part.clear()
-                part.update(content["state"][key])
-            else:
-                part.load_state_dict(content["state"][key])
-        self.spent(float(content["seconds"]))
-        return int(content["done"])
-
-
-def _trained(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
     """The weights of a model that train, by name."""
-    return [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def _normalising(model: nn.Module, *group: tuple[Any, ...]) -> AbstractContextManager[None]:

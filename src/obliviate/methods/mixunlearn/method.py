@@ -48,7 +48,9 @@ from obliviate.task import InputSpace
 from obliviate.training.mixup_losses import contrast, mixed_contrast, sim_loss
 from obliviate.training.optimizers import Adam
 from obliviate.training.randomness import seeded
-from obliviate.training.run import Run, Stateful, Update
+from obliviate.training.run import Run
+from obliviate.training.saved_state import Stateful
+from obliviate.training.update import Update
 from obliviate.types import Batch
 
 Labels = Literal["aware", "agnostic"]
