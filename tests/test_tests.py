@@ -41,6 +41,7 @@ ELSEWHERE = {
     "data/ahead.py": "data/test_samples.py",
     "data/stores.py": "data/test_samples.py",
     # Types without a function of their own.
+    "project/names.py": "project/test_project.py",
     "training/saved_state.py": "training/test_run.py",
     "training/update.py": "training/test_run_step.py",
     "results/canaries.py": "results/test_document.py",

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from obliviate._util.files import check_sha256, read_sealed_json, sha256_of, write_atomically, write_sealed_json
-from obliviate._util.words import shown
 from obliviate.data.lists import read_names
-from obliviate.data.lookup import HEADINGS, WORDS, Unknown, check_unknown, spelling
-from obliviate.errors import DataError, LedgerError, ProjectError
+from obliviate.data.lookup import HEADINGS, Unknown, check_unknown, spelling
+from obliviate.errors import LedgerError, ProjectError
 from obliviate.ledger.names import Match, Name, counted
 from obliviate.ledger.pseudonyms import Pseudonyms
 from obliviate.project.config import FILE, Config, inside, template
+from obliviate.project.names import check_names, is_rule, moment
 
 if TYPE_CHECKING:
     from obliviate.ledger import Ledger, Promotion, Receipt
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 SERVED: Final = "obliviate.served/1"
 WORKSPACE: Final = "run"
-RULES: Final = ("random:", "class:", "where:", "mislabelled:", "memorised:")
-PLAIN_RULES: Final = ("coins", "noise")
 DAY: Final = 86_400
 
 
@@ -198,7 +195,7 @@ class Project:
         check_unknown(unknown)
         if key is not None and not 0 < len(key) <= 1000:
             raise ProjectError(f"expected a key of 1 to 1,000 letters, got {len(key)}; choose another --key")
-        if _is_rule(what):
+        if is_rule(what):
             digest = self.pseudonyms.of("key", key if key is not None else f"rule {what}")
             sealed = self._sealed_before(digest, what)
             submission = Submission("rule", digest, sealed=sealed or self.pseudonyms.seal(what))
@@ -238,7 +235,7 @@ class Project:
         check_unknown(unknown)
         if what is None:
             return costs_of(self, None, {}, None)
-        if _is_rule(what):
+        if is_rule(what):
             return costs_of(self, "rule", {}, None)
         kind, names, matches = self._looked_up(what, unknown, listed)
         left = sorted({sample for match in matches if match.status == "found" for sample in match.samples})
@@ -254,7 +251,7 @@ class Project:
             )
         kind, names, of_file = self._named(what) if isinstance(what, str) else (listed, [*map(str, what)], False)
         matches = self._matches(kind, names, listed=of_file)
-        _check_names(((name, match.status) for name, match in zip(names, matches, strict=True)), kind, unknown)
+        check_names(((name, match.status) for name, match in zip(names, matches, strict=True)), kind, unknown)
         return kind, names, matches
 
     def _sealed_before(self, digest: str, what: str) -> str | None:
@@ -472,34 +469,3 @@ class _Known:
 
     def __contains__(self, text: object) -> bool:
         return self.project._matches(self.kind, [str(text)])[0].status not in {"unknown", "ambiguous"}
-
-
-def _is_rule(what: str | Sequence[str]) -> TypeGuard[str]:
-    """Whether a request is put as a rule, which the worker follows."""
-    return isinstance(what, str) and (what.startswith(RULES) or what in PLAIN_RULES)
-
-
-def _check_names(pairs: Iterable[tuple[str, str]], kind: str, unknown: Unknown) -> None:
-    """Refuse names that the data do not have, unless they are to be skipped; raises DataError."""
-    pairs = list(pairs)
-    missing = {word: [name for name, status in pairs if status == word] for word in WORDS if word != "forgotten"}
-    missing = {word: names for word, names in missing.items() if names}
-    usable = sum(status in {"found", "forgotten"} for _, status in pairs)
-    if usable and (unknown == "skip" or not missing):
-        return
-    reasons = "; ".join(f"{len(names):,} {WORDS[word]} ({shown(names)})" for word, names in missing.items())
-    count = sum(map(len, missing.values()))
-    remedy = ", or go on without them by --unknown skip" if usable else ""
-    raise DataError(
-        f"expected {kind} of the data, got {count:,} of {count + usable:,} that are none: {reasons or 'no name'}; "
-        f"correct them{remedy}"
-    )
-
-
-def moment(seconds: float) -> str:
-    """A time in seconds since 1970 as people read it (ISO 8601, UTC).
-
-    >>> moment(0.0)
-    '1970-01-01T00:00:00+00:00'
-    """
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 import obliviate
 from obliviate.project import Project
-from obliviate.project.project import moment
+from obliviate.project.names import moment
 from obliviate.project.webhooks import INCOMING, Secret
 from obliviate.service import schemas
 from obliviate.service.calls import API, DOCUMENT_POLICY, Service, TooOften, caller, described, require, service_of

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from obliviate.errors import ObliviateError
 from obliviate.project import Project, progress
-from obliviate.project.project import moment
+from obliviate.project.names import moment
 
 FRESH: Final = 900.0  # seconds after which a stage that nobody reports any more is not shown
 CHECKED: Final = 30.0  # seconds for which one check of the ledger serves all who ask

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from obliviate.project.project import PLAIN_RULES, RULES
+from obliviate.project.names import PLAIN_RULES, RULES
 
 State = Literal["pending", "running", "done", "failed"]
 Name = Annotated[str, Field(min_length=1, max_length=1000)]

@@ -18,7 +18,7 @@ from obliviate.ledger.chain import Event
 from obliviate.ledger.records import Queued
 from obliviate.methods.base import Method
 from obliviate.project import Project
-from obliviate.project.project import moment
+from obliviate.project.names import moment
 from obliviate.requests import KeptModel
 from obliviate.worker.judgement import Audited, judgement
 from obliviate.workspace import Workspace

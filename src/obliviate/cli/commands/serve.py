@@ -51,7 +51,7 @@ def tokens(
 ) -> None:
     """List the tokens that open the service, make one, or revoke one."""
     from obliviate.project import Project
-    from obliviate.project.project import moment
+    from obliviate.project.names import moment
     from obliviate.service.tokens import Tokens
 
     if create is not None and revoke is not None:
