@@ -8,15 +8,20 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from forks import die, forked, forks
 from obliviate._util.locks import LOCK, Holder, held, locked
 from obliviate.errors import WorkspaceError
 
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+def die_in(folder: AbstractContextManager[object]) -> None:
+    with folder:
+        die()
 
 
 def test_a_folder_is_held_by_one_at_a_time(tmp_path: Path) -> None:
@@ -61,16 +66,13 @@ def test_a_lock_that_is_just_being_written_names_nobody(tmp_path: Path, content:
 
 @forks
 def test_the_lock_of_a_killed_process_ends_with_it_and_the_next_is_told(tmp_path: Path) -> None:
-    child = os.fork()
-    if child == 0:
-        with locked(tmp_path):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    child = forked(lambda: die_in(locked(tmp_path)))
+    assert child.code == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
     told: list[Holder] = []
     with locked(tmp_path, patience=0, on_takeover=told.append):
         pass
-    assert [holder.pid for holder in told] == [child]
+    assert [holder.pid for holder in told] == [child.pid]
     assert told[0].alive is False
     with locked(tmp_path, patience=0, on_takeover=told.append):
         pass
@@ -80,15 +82,12 @@ def test_the_lock_of_a_killed_process_ends_with_it_and_the_next_is_told(tmp_path
 
 @forks
 def test_a_lock_that_is_taken_over_is_told_in_the_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    child = os.fork()
-    if child == 0:
-        with held(tmp_path):
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.waitpid(child, 0)
+    child = forked(lambda: die_in(held(tmp_path)))
+    assert child.code == -signal.SIGKILL
     with held(tmp_path):
         pass
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith(f"the lock of process {child} (")
+    assert told.startswith(f"the lock of process {child.pid} (")
     assert told.endswith(") was taken over: it ended without giving it back")
 
 

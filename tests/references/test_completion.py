@@ -1,6 +1,5 @@
 """The models of a pool that are missing are made: whatever was killed goes on, and nobody interferes."""
 
-import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -12,20 +11,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from forks import die, forked, forks
 from obliviate._util.locks import locked
 from obliviate.errors import AuditError, WorkspaceError
 from obliviate.references import completion, jobs, logits
 from obliviate.references.executors.protocol import Executor
 from obliviate.references.pool import ReferencePool
-from obliviate.training import run as runs
+from obliviate.training import saved_state
 from obliviate.training.run import Run
 from pools import Make, names_in, same
-
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
-
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_at_second(function: Callable[..., Any], before: Callable[..., None] = lambda *_: None) -> Callable[..., Any]:
@@ -54,7 +48,7 @@ def half_a_state(path: Path, content: bytes) -> None:
 
 MOMENTS: dict[str, tuple[Any, str, Callable[..., None]]] = {
     "in the middle of a training": (Run, "fit", lambda *_: None),
-    "while the state is written": (runs, "write_hashed", half_a_state),
+    "while the state is written": (saved_state, "write_hashed", half_a_state),
     "while weights are written": (jobs, "save_file", half),
     "between weights and outputs": (jobs, "write_logits", lambda *_: None),
     "while outputs are written": (logits, "save_file", half),
@@ -69,8 +63,7 @@ MOMENTS: dict[str, tuple[Any, str, Callable[..., None]]] = {
 def test_killed_at_any_moment_it_goes_on_to_the_same_pool(
     moment: str, make_pool: Make, tmp_path: Path, whole: ReferencePool
 ) -> None:
-    child = os.fork()
-    if child == 0:  # this process is killed, so nothing of it needs to be undone
+    def killed() -> None:  # so that nothing of it needs to be undone
         module, name, before = MOMENTS[moment]
         init = Run.__init__
 
@@ -79,11 +72,9 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_pool(
 
         setattr(Run, "__init__", saving)  # noqa: B010
         setattr(module, name, die_at_second(getattr(module, name), before))
-        try:
-            make_pool(tmp_path)
-        finally:
-            os._exit(1)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+        make_pool(tmp_path)
+
+    assert forked(killed).code == -signal.SIGKILL
     folder = tmp_path / whole.fingerprint
     assert "lock" in names_in(folder)
     done = {path: path.stat().st_mtime_ns for path in folder.glob("member-*.json")}

@@ -1,6 +1,5 @@
 """Local processes that make models: they stop with whoever began them, and their failures are reported."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forks import die, forked, forks
 from obliviate._util.files import WORK
 from obliviate._util.locks import locked
 from obliviate.errors import TrainingError
@@ -19,26 +19,18 @@ from obliviate.references.pool import ReferencePool
 from obliviate.training.recipe import Recipe
 from pools import Make, same
 
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
-
 
 @forks
 def test_workers_of_a_killed_process_stop_and_the_pool_goes_on(
     make_pool: Make, tmp_path: Path, whole: ReferencePool, tiny_recipe: Recipe
 ) -> None:
     long = replace(tiny_recipe, epochs=30_000)
-    child = os.fork()
-    if child == 0:
 
-        def dying(stage: str, done: float, total: float) -> None:
-            if list(tmp_path.glob(f"*/{WORK}/member-*")):  # the worker is at work
-                os.kill(os.getpid(), signal.SIGKILL)
+    def dying(stage: str, done: float, total: float) -> None:
+        if list(tmp_path.glob(f"*/{WORK}/member-*")):  # the worker is at work
+            die()
 
-        try:
-            make_pool(tmp_path, recipe=long, workers=1, progress=dying)
-        finally:
-            os._exit(1)
-    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    assert forked(lambda: make_pool(tmp_path, recipe=long, workers=1, progress=dying)).code == -signal.SIGKILL
     (folder,) = tmp_path.iterdir()
     began = time.monotonic()
     with locked(folder, patience=30):  # the worker held it until it stopped

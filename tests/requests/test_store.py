@@ -1,22 +1,23 @@
 """The life of requests, without a model in it: order, addresses, refusals, and kills at any time."""
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forks import die, forked, forks
 from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.errors import DataError, MethodError, WorkspaceError
 from obliviate.requests import Request, Requests
 
 Keep = Callable[..., str]
-
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 def served_once(folder: Path, keep: Keep) -> Requests:
@@ -210,7 +211,7 @@ def die_at(change: int) -> None:
         if event in CHANGES or writes:
             seen += 1
             if seen == change:
-                os._exit(9)
+                die()
 
     sys.addaudithook(hook)
 
@@ -223,6 +224,11 @@ def life(folder: Path, keep: Keep) -> None:
             number, parent = requests.begins("1-amun")
             requests.ask(Request(number, "ids", ["b"], parent))
             raise DataError("expected a method, got none")
+
+
+def dying_life(change: int, folder: Path, keep: Keep) -> None:
+    die_at(change)
+    life(folder, keep)
 
 
 def state(folder: Path) -> dict[str, bytes]:
@@ -239,15 +245,7 @@ def test_killed_before_any_change_to_a_file_the_next_command_ends_the_same(
     for change in range(1, 1000):
         folder = tmp_path / str(change)
         folder.mkdir()
-        child = os.fork()
-        if child == 0:
-            try:
-                die_at(change)
-                life(folder, keep)
-                os._exit(0)
-            finally:
-                os._exit(1)
-        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        code = forked(partial(dying_life, change, folder, keep)).code
         requests = Requests(folder)
         assert [asked.ids for asked in requests.all] in ([], [["a"]], [["a"], ["b"]])
         assert len(requests.models()) <= 2  # nothing that is there is half-written
@@ -265,8 +263,8 @@ def test_killed_before_any_change_to_a_file_the_next_command_ends_the_same(
         assert events["asked", 1] == 1
         assert not list(folder.rglob("work"))
         assert not list(folder.rglob(".*"))
-        if status == 0:
+        if code == 0:
             break
-        assert status == 9
+        assert code == -signal.SIGKILL
         kills += 1
     assert kills > 40, kills
