@@ -99,6 +99,7 @@ class Ground:
 
 GROUNDS: Final = {
     "fashion": Ground(source=EMBEDDED, shipped=True, recipe={}, test_size=2500),
+    "fashion_small": Ground(source=EMBEDDED, shipped=True, train_size=1000, recipe={}, references=8, test_size=2500),
     "fashion_long": Ground(source=EMBEDDED, shipped=True, recipe={"epochs": 100}, test_size=2500, tuned=False),
     "resnet8_small": Ground(
         source="cifar10",

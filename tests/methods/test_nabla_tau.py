@@ -32,6 +32,7 @@ NUMBERS: dict[str, Any] = {
     "train_mode": False,
     "clip_norm": None,
     "retain_passes": 1.0,
+    "least_steps": 0,
 }
 
 
@@ -202,9 +203,23 @@ def test_alpha_starts_at_two_and_a_half_times_the_forgotten_share(forget: int, r
 def test_forget_epochs_make_so_many_passes_over_the_retain_set(
     forget: int, retain: int, passes: float, epochs: int
 ) -> None:
-    method = NablaTau(tau=1.0, batch_size=10, retain_passes=passes)
+    method = NablaTau(tau=1.0, batch_size=10, retain_passes=passes, least_steps=0)
     assert method.settled(sized(forget, retain)).epochs == epochs
     assert NablaTau(tau=1.0, epochs=6).settled(sized(forget, retain)).epochs == 6
+
+
+@pytest.mark.parametrize(
+    ("forget", "least", "epochs"),
+    [
+        (30, 60, 20),  # of 3 steps each, where 3 passes over 7 retain batches are 7 of them
+        (30, 61, 21),  # never fewer
+        (30, 15, 7),  # which are 21 steps already
+        (5, 200, 80),  # within the cap
+    ],
+)
+def test_forget_epochs_make_so_many_steps_at_least(forget: int, least: int, epochs: int) -> None:
+    method = NablaTau(tau=1.0, batch_size=10, retain_passes=3.0, least_steps=least)
+    assert method.settled(sized(forget, 70)).epochs == epochs
 
 
 def test_defaults_are_relative_to_the_recipe() -> None:

@@ -100,12 +100,12 @@ def test_every_rate_and_length_of_a_method_is_resolved(split: Split) -> None:
 
 def test_what_a_method_works_out_itself_rests_on_resolved_numbers(split: Split) -> None:
     scale = replace(SCALE, batch_size=30, epochs=8)
-    settled: Any = settle(NablaTau(batch_size=None, retain_passes="12.5%"), split, scale)
-    assert settled.epochs == NablaTau(batch_size=30, retain_passes=1.0).settled(split).epochs == 9
-    more: Any = settle(NablaTau(batch_size=None, retain_passes="18.75%"), split, scale)
+    settled: Any = settle(NablaTau(least_steps=0, batch_size=None, retain_passes="12.5%"), split, scale)
+    assert settled.epochs == NablaTau(least_steps=0, batch_size=30, retain_passes=1.0).settled(split).epochs == 9
+    more: Any = settle(NablaTau(least_steps=0, batch_size=None, retain_passes="18.75%"), split, scale)
     assert (more.retain_passes, more.epochs) == (1.5, 13)  # passes may be a part of one
-    least: Any = settle(NablaTau(batch_size=None, retain_passes="1%"), split, scale)
-    assert (least.retain_passes, least.epochs) == (1.0, 9)  # but all retained samples are seen
+    fewest: Any = settle(NablaTau(least_steps=0, batch_size=None, retain_passes="1%"), split, scale)
+    assert (fewest.retain_passes, fewest.epochs) == (1.0, 9)  # but all retained samples are seen
 
 
 def test_what_a_method_chooses_for_none_goes_before_the_recipe(split: Split) -> None:
@@ -359,7 +359,7 @@ def test_the_papers_settings_can_be_had_and_changed(split: Split) -> None:
         tau_real=5.0,
     )
     both: dict[str, Any] = {"optimizer": "adamw", "momentum": 0.9, "weight_decay": 0.01, "clip_norm": None}
-    both["alpha_per_share"] = 5 / 3
+    both |= {"alpha_per_share": 5 / 3, "least_steps": 0}
     images: dict[str, Any] = {"schedule": "linear_to_tenth", "batch_size": 256, "retain_passes": 3.0, "refresh": 5}
     assert NablaTau.paper() == NablaTau(learning_rate=1e-3, train_mode=False, **images, **both)
     assert NablaTau.paper(text=True, refresh=1) == NablaTau(

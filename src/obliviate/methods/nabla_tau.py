@@ -20,6 +20,7 @@ from obliviate.errors import MethodError
 from obliviate.methods.base import WhenNone, check_classification, check_positive, check_schedule, needs_less
 from obliviate.methods.relative import (
     BatchSize,
+    LeastSteps,
     Length,
     Momentum,
     OptimizerName,
@@ -53,7 +54,7 @@ class NablaTau:
     holdout is needed. `alpha` is α_0, which falls linearly to 0 over the run; None is
     min(`alpha_per_share` · |D_F|/|D|, 0.9).
     `epochs` counts forget-epochs: passes over D_F, each batch beside the next batch of D_R. None makes
-    `retain_passes` passes over D_R of them, at least one and at most `most_epochs`.
+    `retain_passes` passes over D_R of them, as many more as `least_steps` steps take, and at most `most_epochs`.
     In `train_mode` batch-norm statistics follow the weights, which move far; the paper keeps the model in evaluation
     mode. `clip_norm` bounds the gradient's L2 norm: the squared gap makes the ascent of a few batches explosive.
 
@@ -74,7 +75,7 @@ class NablaTau:
         "always": {
             "tau": "the loss of the holdout set",
             "alpha": f"alpha_per_share times the forgotten share, at most {MOST_ALPHA}",
-            "epochs": "retain_passes passes over the retain set, at most most_epochs",
+            "epochs": "retain_passes passes over the retain set, least_steps steps or more, at most most_epochs",
         }
     }
 
@@ -83,6 +84,7 @@ class NablaTau:
     alpha_per_share: float = 2.5
     epochs: Length | None = None
     retain_passes: Passes = "15%"
+    least_steps: LeastSteps = 60
     most_epochs: int = 80
     refresh: int = 1
     optimizer: OptimizerName = "recipe"
@@ -102,7 +104,7 @@ class NablaTau:
         (3.0, 0.3)
         """
         published: dict[str, Any] = {"optimizer": "adamw", "momentum": 0.9, "weight_decay": 0.01, "refresh": 5}
-        published |= {"clip_norm": None, "alpha_per_share": 5 / 3}
+        published |= {"clip_norm": None, "alpha_per_share": 5 / 3, "least_steps": 0}
         if text:
             published |= {"alpha": 0.5, "learning_rate": 3e-4, "schedule": "constant", "batch_size": 128}
             published |= {"retain_passes": 0.5, "train_mode": True}
@@ -136,9 +138,10 @@ class NablaTau:
         if alpha is None:
             alpha = min(self.alpha_per_share * len(split.forget) / (len(split.forget) + len(split.kept)), MOST_ALPHA)
         if epochs is None:
-            (size,) = whole(self, "batch_size")
+            size, least = whole(self, "batch_size", "least_steps")
             forget, retain = (len(Batches(samples, size)) for samples in (split.forget, split.kept))
-            epochs = min(max(int(passes(self) * retain / forget), 1), self.most_epochs)
+            epochs = max(int(passes(self) * retain / forget), math.ceil(least / forget), 1)
+            epochs = min(epochs, self.most_epochs)
         return replace(self, alpha=alpha, epochs=epochs)
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
