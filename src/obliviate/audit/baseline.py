@@ -3,7 +3,7 @@
 Two kinds of them. Retrained models are scored on the same samples, so that differences are paired and the samples'
 part in the noise cancels. References never saw half of the samples each, and are attacked on that half. In both cases
 models differ by their seeds as well as by sampling; the excess over sampling is estimated by moments (DerSimonian &
-Laird 1986), from all models that are there.
+Laird 1986), from all models that are there: where retrained models differ far more than references do, from them alone.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.stats import f
 
 from obliviate.audit.inputs import LEAST_REFERENCES
 from obliviate.audit.verdict import Evidence
@@ -25,7 +26,12 @@ from obliviate.metrics.intervals import placement_variance, placements
 Pair = tuple[np.ndarray, np.ndarray]
 """Scores of members and of non-members."""
 
+UNLIKE: Final = 0.05  # how often retrained models that differ as references do are taken for others
 LEAST_OUT_OF_SAMPLE: Final = 2  # samples of a kind that a reference must not have seen, to be a baseline
+
+
+Group = tuple[np.ndarray, float]
+"""AUCs of models, and the mean sampling variance of one."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Spread:
     df: int
 
     @classmethod
-    def of(cls, *groups: tuple[np.ndarray, float]) -> Spread:
+    def of(cls, *groups: Group) -> Spread:
         """Estimate from groups of AUCs, each with the mean sampling variance of its members; never below 0.
 
         Groups may have means of their own. Raises AuditError when no group has 2 models.
@@ -52,10 +58,38 @@ class Spread:
         sampling = sum((len(values) - 1) * within for values, within in groups if len(values) > 1) / df
         return cls(max(0.0, variance - sampling), df)
 
+    @classmethod
+    def between(cls, references: Group, retrained: Group) -> Spread:
+        """Of references and retrained models together; of the retrained alone where these are certainly further apart.
+
+        A request may take away a class, or what steadied the training: then retrained models differ more than
+        references do, which know a half of it (an F test at 5 %). Of few models little is known then, which the
+        degrees of freedom say. Raises AuditError as `of` does.
+
+        >>> alike, apart = np.array([0.48, 0.50, 0.52]), np.array([0.30, 0.60])
+        >>> Spread.between((alike, 0.0001), (alike, 0.0001)).df, Spread.between((alike, 0.0001), (apart, 0.0001)).df
+        (4, 1)
+        """
+        expected, own = cls.of(references).variance + retrained[1], cls.of(retrained)
+        models, values = len(references[0]), retrained[0]
+        if exceeds(values.var(ddof=1), expected, own.df, models - 1):
+            return own
+        return cls.of(references, retrained)
+
     def degrees(self, total: float, weight: float) -> float:
         """Degrees of freedom of a total variance that holds `weight` times this one (Satterthwaite 1946)."""
         part = weight * self.variance
         return self.df * max(1.0, total / part) ** 2 if part > 0 else math.inf
+
+
+def exceeds(variance: Any, expected: Any, df: Any, df_expected: Any) -> np.ndarray:
+    """Whether variances are certainly larger than those expected, at 5 %, by the degrees of freedom of both (F test).
+
+    >>> bool(exceeds(4.0, 1.0, 2, 15)), bool(exceeds(3.0, 1.0, 2, 15))
+    (True, False)
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(f.sf(np.divide(variance, expected), df, df_expected) < UNLIKE)
 
 
 @dataclass(frozen=True, eq=False)

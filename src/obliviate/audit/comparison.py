@@ -177,6 +177,6 @@ def _mostly_forgotten(samples: AuditSamples) -> list[int]:
 
 
 def _spread(references: References, retrained: Retrained | None) -> Spread:
-    """How far models that never saw the forget set lie apart beyond sampling, from all of them."""
-    groups = [(references.values, references.sampling)]
-    return Spread.of(*groups, *([] if retrained is None else [(retrained.values, retrained.noise)]))
+    """How far models that never saw the forget set lie apart beyond sampling."""
+    group = references.values, references.sampling
+    return Spread.of(group) if retrained is None else Spread.between(group, (retrained.values, retrained.noise))

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import t
 
+from obliviate.audit.baseline import exceeds
 from obliviate.audit.figures import BALANCED, View
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
 from obliviate.membership.outputs import Outputs
@@ -333,24 +334,49 @@ def _least(view: View) -> Float[np.ndarray, " strata"]:
     return 0.5 / (count + 1) if view.bounded else np.zeros(len(count))
 
 
+@dataclass(frozen=True, eq=False)
+class _Squares:
+    """Squared deviations of some models' figures from their means, degrees of freedom, and sampling variances."""
+
+    squares: Float[np.ndarray, " figures"]
+    df: Float[np.ndarray, " figures"]
+    sampling: Float[np.ndarray, " figures"]
+
+    @classmethod
+    def of(cls, values: Float[np.ndarray, "models figures"], sampling: Float[np.ndarray, "models figures"]) -> _Squares:
+        """Of figures, and of the sampling variance of each; of those that there are."""
+        present = ~(np.isnan(values) | np.isnan(sampling))
+        models = np.maximum(present.sum(axis=0), 1)
+        mean = np.where(present, values, 0.0).sum(axis=0) / models
+        squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
+        return cls(squares, models - 1.0, np.where(present, sampling, 0.0).sum(axis=0) / models)
+
+    @property
+    def variance(self) -> Float[np.ndarray, " figures"]:
+        return self.squares / np.maximum(self.df, 1)
+
+    @property
+    def excess(self) -> Float[np.ndarray, " figures"]:
+        return self.variance - self.sampling
+
+
 def _spread(
     groups: Sequence[tuple[np.ndarray, np.ndarray]], classwise: np.ndarray | None
 ) -> tuple[Float[np.ndarray, " figures"], Float[np.ndarray, " figures"]]:
     """Variance of figures between models beyond sampling (DerSimonian & Laird 1986), and its degrees of freedom.
 
-    That of a single class is no less than the mean over classes: few models tell little of each.
+    Where retrained models, the second group, are certainly further apart than the references, theirs alone counts
+    (`baseline.exceeds`). That of a single class is no less than the mean over classes: few models tell little of each.
     """
-    size = groups[0][0].shape[1]
-    total, df = np.zeros(size), np.zeros(size)
-    for values, sampling in groups:
-        present = ~(np.isnan(values) | np.isnan(sampling))
-        models = present.sum(axis=0)
-        few = np.maximum(models, 1)
-        mean = np.where(present, values, 0.0).sum(axis=0) / few
-        squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
-        expected = np.where(present, sampling, 0.0).sum(axis=0) / few * np.maximum(models - 1, 0)
-        total, df = total + squares - expected, df + np.maximum(models - 1, 0)
-    excess = total / np.maximum(df, 1)
+    parts = [_Squares.of(*group) for group in groups]
+    df = np.sum([part.df for part in parts], axis=0)
+    excess = np.sum([part.squares - part.df * part.sampling for part in parts], axis=0) / np.maximum(df, 1)
+    if len(parts) > 1:
+        references, retrained = parts
+        alone = exceeds(
+            retrained.variance, np.maximum(references.excess, 0.0) + retrained.sampling, retrained.df, references.df
+        )
+        excess, df = np.where(alone, retrained.excess, excess), np.where(alone, retrained.df, df)
     if classwise is not None and classwise.any():
         excess = np.where(classwise, np.maximum(excess, excess[classwise].mean()), excess)
         df = np.where(classwise, df[classwise].max(), df)
