@@ -9,23 +9,13 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
+from same_weights import assert_same_weights
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -48,8 +38,7 @@ def test_training_is_that_of_the_formula_written_out(
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-2, msg=name)
+    assert_same_weights(made, expected, atol=1e-3, rtol=1e-2)
 
 
 def test_predictions_go_to_the_ignorant_teachers_on_the_forget_set_and_stay_elsewhere(

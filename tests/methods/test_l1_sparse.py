@@ -7,26 +7,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from obliviate import workflow
-from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.l1_sparse import L1Sparse, l1_norm
 from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from same_weights import assert_same_weights
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 5e-4, "schedule": "constant"}
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -46,8 +34,7 @@ def test_training_is_that_of_the_formula_written_out(
                 assert one.grad is not None
                 one.grad += gamma * one.detach().sign()
             optimizer.step()
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4, msg=name)
+    assert_same_weights(made, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_larger_gamma_leaves_smaller_weights(model: nn.Module, split: Split, three_classes: Classification) -> None:

@@ -5,14 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.msg import MSG, differences, layer_weights, redraw, smallest
 from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 SETTINGS = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
@@ -21,11 +18,6 @@ SETTINGS = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule"
 @pytest.fixture(scope="module")
 def split(tiny: Samples) -> Split:
     return Split.of(tiny, forget=tiny.ids[:30])  # as many as are retained, so that all of these are compared
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_the_differences_are_those_of_the_mean_gradients(

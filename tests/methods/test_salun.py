@@ -6,15 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from obliviate import workflow
-from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.random_label import RandomLabel
 from obliviate.methods.salun import SalUn
 from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 SAME: dict[str, Any] = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.05, "batch_size": 8, "weight_decay": 5e-4}
@@ -22,16 +18,6 @@ SAME: dict[str, Any] = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.05, 
 
 def with_changes(**settings: Any) -> dict[str, Any]:
     return SAME | settings
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def flat(model: nn.Module) -> Tensor:

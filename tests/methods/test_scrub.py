@@ -10,22 +10,11 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.scrub import Scrub
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
+from same_weights import assert_same_weights
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -56,8 +45,7 @@ def test_training_is_that_of_the_formula_written_out(
                 (away if phase == "max" else near).backward()
                 optimizer.step()
     assert phases == ["max", "min", "max", "min", "min"]
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-5, msg=name)
+    assert_same_weights(made, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_teacher_is_a_copy_that_never_changes_and_the_student_leaves_it(
