@@ -15,6 +15,9 @@ ELSEWHERE = {
     # Held to one contract, or to one another, by one list of parameters.
     "methods/base.py": "methods/test_contract.py",
     "methods/__init__.py": "methods/test_contract.py",
+    "testing/interruptions.py": "testing/test_init.py",
+    "testing/presentation.py": "testing/test_init.py",
+    "testing/samples.py": "testing/test_init.py",
     "models/attention.py": "models/test_text_models.py",
     "models/causal_transformer.py": "models/test_text_models.py",
     "models/text_transformer.py": "models/test_text_models.py",
