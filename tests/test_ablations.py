@@ -1,8 +1,6 @@
 """AMUN on other examples than its own, as its paper's ablations have it."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,17 +14,14 @@ from obliviate.models import ARCHITECTURES
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from repository_scripts import benchmark
 
 
 @pytest.fixture(scope="module")
 def ablated() -> Iterator[Any]:
     """The method that plans name as "ablations:AblatedAMUN"."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-    from ablations import AblatedAMUN
-
-    yield AblatedAMUN
-    sys.path.pop(0)
-    del sys.modules["ablations"]
+    with benchmark("ablations") as module:
+        yield module.AblatedAMUN
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,20 @@
 """The benchmark suite at toy size: what it times is done right, its figures add up, and its page is that of them."""
 
-import importlib.util
 import json
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+from pages import DOCS
+from repository_scripts import BENCHMARKS, benchmark
+from type_checks import unchecked
+
+PAGE = DOCS / "performance.md"
 DEAR = ("systems", "without-retain", "commands")
 """Parts that train many models or start many processes."""
 
@@ -23,21 +22,8 @@ DEAR = ("systems", "without-retain", "commands")
 @pytest.fixture(scope="module")
 def bench() -> Iterator[ModuleType]:
     """The benchmark; run-time checks of types are off, which would be timed too."""
-    before = set(sys.modules)
-    jaxtyping.config.update("jaxtyping_disable", True)
-    sys.path.insert(0, str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("bench", BENCHMARKS / "bench.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench"] = module
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(BENCHMARKS))
-    for name in ("bench", "common", "pairs", "pool", "rmia_speed", "search"):
-        if name not in before:
-            del sys.modules[name]
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked(), benchmark("bench") as module:
+        yield module
 
 
 def sound(row: Any) -> None:

@@ -1,35 +1,23 @@
 """Every kind of file that is read back is damaged, bit by bit and as a whole; `benchmarks/bit_flips.py` is longer."""
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from repository_scripts import benchmark
+from type_checks import unchecked
+
 SOUND = {"found", "started over", "no effect"}
 
 
 @pytest.fixture(scope="module")
 def bit_flips() -> Iterator[ModuleType]:
     """The benchmark; run-time checks of types are off, which look into files on their own."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    sys.path.insert(0, str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("bit_flips", BENCHMARKS / "bit_flips.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bit_flips"] = module
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(BENCHMARKS))
-    del sys.modules["bit_flips"]
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked(), benchmark("bit_flips") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

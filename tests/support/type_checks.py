@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
 from types import CodeType, FunctionType
@@ -88,6 +89,16 @@ def checked(function: Any = None, **options: Any) -> Any:
         return call(function, checks, arguments, options)
 
     return wrapper
+
+
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """No checks meanwhile, as for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
 
 
 def call(function: Check, checks: Checks, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
