@@ -21,6 +21,7 @@ from obliviate.metrics.intervals import auc
 from obliviate.requests import RequestFolder, Requests
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import ReportSettings, Workspace, auditing, scores
+from user_files import write_rows
 
 SETS = ([f"s{i:02d}" for i in range(0, 20)], [f"s{i:02d}" for i in range(15, 35)])
 
@@ -29,10 +30,7 @@ SETS = ([f"s{i:02d}" for i in range(0, 20)], [f"s{i:02d}" for i in range(15, 35)
 def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two training seeds, with the same two forget sets each."""
     root = tmp_path_factory.mktemp("audits")
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    data = root / "rows.npz"
-    np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
+    data = write_rows(root / "rows.npz", tiny)
     folders = []
     with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
         patch.setattr(two_sample, "PERMUTATIONS", (1, 1))

@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from obliviate.audit import two_sample
@@ -17,6 +16,7 @@ from obliviate.traces import inventory, purge, purgeable
 from obliviate.traces.inventory import Trace
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
+from user_files import write_rows
 
 FIRST, SECOND = [f"s{i:02d}" for i in range(12)], [f"s{i:02d}" for i in range(12, 20)]
 THIRD = [f"s{i:02d}" for i in range(20, 30)]
@@ -26,10 +26,7 @@ THIRD = [f"s{i:02d}" for i in range(20, 30)]
 def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two requests, the first of which was audited."""
     root = tmp_path_factory.mktemp("traces")
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    data = root / "rows.npz"
-    np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
+    data = write_rows(root / "rows.npz", tiny)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
         work = Workspace.create(root / "run", source=str(data), recipe=tiny_recipe, seed=0)

@@ -13,6 +13,7 @@ from obliviate.errors import AuditError
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -24,19 +25,15 @@ def begin(tiny: Samples, tiny_recipe: Recipe, tmp_path: Path) -> Callable[..., W
     """40 rows of ten people a0 … a9; s10 and s20 are copies of s00; of the 20 test rows 3 are a1's and 1 is a2's."""
 
     def begin(**changed: np.ndarray) -> Workspace:
-        batch = tiny.everything()
-        x, y, ids = batch.x.numpy().copy(), batch.y.numpy(), batch.ids
+        x = tiny.everything().x.numpy()[:40].copy()
         x[[10, 20]] = x[0]
         x[31] = x[2]
-        arrays = {
-            **{"train_x": x[:40], "train_y": y[:40], "train_ids": ids[:40]},
-            **{"test_x": x[40:], "test_y": y[40:], "test_ids": ids[40:]},
+        owners = {
             "train_owner": np.array([f"a{i % 10}" for i in range(40)]),
             "test_owner": np.array(["a1", "a1", "b", "a1", "a2", *["b"] * 15]),
-        } | changed
-        np.savez(tmp_path / "rows.npz", **arrays)  # pyright: ignore[reportArgumentType]
-        recipe = tiny_recipe
-        return Workspace.create(tmp_path / "run", source=str(tmp_path / "rows.npz"), recipe=recipe, seed=0)
+        }
+        rows = write_rows(tmp_path / "rows.npz", tiny, **{"train_x": x} | owners | changed)
+        return Workspace.create(tmp_path / "run", source=str(rows), recipe=tiny_recipe, seed=0)
 
     return begin
 

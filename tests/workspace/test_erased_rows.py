@@ -18,6 +18,7 @@ from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import TrainedModel
 from obliviate.workspace import Canaries, NewRequest, Portion, Workspace
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -27,12 +28,7 @@ GONE = ["s03", "s17"]
 @pytest.fixture
 def source(tiny: Samples, tmp_path: Path) -> Path:
     """Rows of numbers with names and owners: 40 to train on, 20 to test on."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    arrays: dict[str, Any] = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
-    path = tmp_path / "rows.npz"
-    np.savez(path, **arrays, train_ids=ids[:40], test_ids=ids[40:])
-    return path
+    return write_rows(tmp_path / "rows.npz", tiny)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
 from obliviate.workspace import Canaries, NewRequest, ReportSettings, Workspace, auditing, forget
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -49,11 +50,7 @@ Open = Callable[..., Workspace]
 @pytest.fixture
 def source(tiny: Samples, tmp_path: Path) -> Path:
     """Rows of numbers in a user's file: 40 to train on, 20 to test on."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    path = tmp_path / "rows.npz"
-    np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
-    return path
+    return write_rows(tmp_path / "rows.npz", tiny)
 
 
 @pytest.fixture
