@@ -43,6 +43,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from common import RESULTS, insert, provenance, ranged, save, spread, table
+from extract import Extract, most
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
@@ -51,7 +52,7 @@ from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
 from obliviate.data.rules import random_ids, targets
 from obliviate.data.samples import Samples
-from obliviate.data.sources import EMBEDDED, Data, load_data
+from obliviate.data.sources import EMBEDDED, Data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.experiment import Experiment
@@ -81,16 +82,10 @@ TRIALS: Final = "search.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
-    """A network on data: `source` is a folder of FOLDER or a shipped set."""
+class Ground(Extract):
+    """A network on data."""
 
-    source: str
     recipe: dict[str, Any]
-    shipped: bool = False
-    train_size: int | None = None
-    holdout_size: int | None = None
-    test_size: int = 2000
-    owners: int | None = None
     requests: tuple[str, ...] = ("random:0.1",)
     references: int = 16
     teachers: int = 8
@@ -147,18 +142,6 @@ GROUNDS: Final = {
 }
 
 
-def owners(data: Data) -> np.ndarray:
-    """Whose each training sample is."""
-    assert data.owner is not None
-    return np.asarray(data.metadata[data.owner]).astype(str)
-
-
-def most(data: Data) -> np.ndarray:
-    """The owners, those with the most samples first."""
-    names, counts = np.unique(owners(data), return_counts=True)
-    return names[np.lexsort((names, -counts))]
-
-
 @dataclass(frozen=True, eq=False)
 class Field:
     """A ground with its data and its models, which are kept in `folder`."""
@@ -172,14 +155,7 @@ class Field:
     @classmethod
     def of(cls, name: str, files: Path, out: Path, workers: int = 0) -> Field:
         ground = GROUNDS[name]
-        data = load_data(
-            ground.source if ground.shipped else files / ground.source,
-            train_size=ground.train_size,
-            holdout_size=ground.holdout_size,
-        )
-        if ground.owners is not None:
-            data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: ground.owners])])
-        return cls(name, ground, data, out / name, workers)
+        return cls(name, ground, ground.load(files), out / name, workers)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -196,8 +172,7 @@ class Field:
 
     @cached_property
     def test(self) -> Samples:
-        ids = self.data.test.ids
-        return self.data.test.select(ids[:: max(len(ids) // self.ground.test_size, 1)][: self.ground.test_size])
+        return self.ground.tested(self.data)
 
     @cached_property
     def pool(self) -> ReferencePool:

@@ -19,15 +19,14 @@ import itertools
 import json
 import math
 import statistics
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from common import RESULTS, insert, mean, provenance, ranged, save, spread, table
+from extract import Extract, most
 from ground import Bench, Log, Rows, figures, key_of, markdown, scaled
 from torch import nn
 
@@ -35,7 +34,7 @@ from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import Data, load_data
+from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.experiment import Experiment
@@ -74,21 +73,15 @@ NEAR: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(Extract):
     """A data set, its training, what is forgotten, and the methods that are compared on it.
 
-    `owners` keeps the training samples of as many owners, those with the most samples, and one of them is forgotten;
-    otherwise the share `share` at random is. `references` 0 measures losses instead of an audit.
+    One of the `owners` is forgotten where there are any, otherwise the share `share` at random. `references` 0 measures
+    losses instead of an audit.
     """
 
-    source: str
     recipe: dict[str, Any]
     methods: tuple[str, ...]
-    shipped: bool = False
-    train_size: int | None = None
-    holdout_size: int | None = None
-    test_size: int
-    owners: int | None = None
     share: float = 0.1
     references: int = 16
     retrained: int = 2
@@ -173,14 +166,7 @@ class Field:
     def of(cls, name: str, files: Path, out: Path) -> Field:
         """Load the data of a setting, and what was found before."""
         setting = SETTINGS[name]
-        data = load_data(
-            setting.source if setting.shipped else files / setting.source,
-            train_size=setting.train_size,
-            holdout_size=setting.holdout_size,
-        )
-        if setting.owners is not None:
-            data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: setting.owners])])
-        return cls(name, setting, data, out / name, Log(out / name / "figures.jsonl"))
+        return cls(name, setting, setting.load(files), out / name, Log(out / name / "figures.jsonl"))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -196,9 +182,7 @@ class Field:
 
     @cached_property
     def test(self) -> Samples:
-        """Test samples evenly over the file, which may be sorted."""
-        ids = self.data.test.ids
-        return self.data.test.select(ids[:: max(len(ids) // self.setting.test_size, 1)][: self.setting.test_size])
+        return self.setting.tested(self.data)
 
     @cached_property
     def pool(self) -> ReferencePool:
@@ -311,17 +295,6 @@ class Field:
             loss, _, right = observed(model, samples, self.bench.task).mean(0).tolist()
             found |= {part: 100 * right, f"{part}_loss": loss}
         return found
-
-
-def owners(data: Data) -> np.ndarray:
-    """The owner of every training sample."""
-    assert data.owner is not None
-    return data.metadata[data.owner]
-
-
-def most(data: Data) -> list[str]:
-    """The owners by how many training samples they have, the most first."""
-    return [one for one, _ in sorted(Counter(owners(data).tolist()).items(), key=lambda one: (-one[1], one[0])) if one]
 
 
 def _accuracy_gap(row: Mapping[str, Any], peers: Rows) -> dict[str, float]:
