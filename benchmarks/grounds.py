@@ -390,8 +390,8 @@ def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
 def made_of(name: str, settings: Mapping[str, Any]) -> Method:
     """The method with these settings, those of `COMMON` as far as it has them."""
     cls = registry()[name.removesuffix(NO_RETAIN)]
-    known = {one.name for one in fields(cls)}
-    return cls(**{key: value for key, value in settings.items() if key in known or key not in COMMON})
+    names = {setting.name for setting in fields(cls)}
+    return cls(**{key: value for key, value in settings.items() if key in names or key not in COMMON})
 
 
 def run(field: Field, name: str, method: Method, kind: str, seed: int, original: int) -> TrainedModel:
@@ -626,8 +626,8 @@ def keep(key: str, cell: Mapping[str, Any]) -> None:
     """Add a cell to the results, whoever else is writing there; it takes the place of that of earlier defaults."""
     with (RESULTS / ".grounds.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = {name: other for name, other in cells().items() if not _same_place(other, cell)} | {key: cell}
-        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
+        kept = {name: other for name, other in cells().items() if not _same_place(other, cell)} | {key: cell}
+        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(kept[name])}" for name in sorted(kept))
         temporary = RESULTS_FILE.with_suffix(".tmp")
         temporary.write_text('{"cells": {\n' + text + "\n}}\n", encoding="utf-8")
         temporary.replace(RESULTS_FILE)
@@ -721,18 +721,18 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
         if row["request"] == GROUNDS[ground].requests[0] and "failed" not in row:
             gaps.setdefault(row["method"], {}).setdefault(ground, []).append(row["gap"])
             floors.setdefault(ground, []).append(row["floor"])
-    known = [ground for ground in GROUNDS if ground in floors]
-    floor = {ground: statistics.fmean(floors[ground]) for ground in known}
+    grounds = [ground for ground in GROUNDS if ground in floors]
+    floor = {ground: statistics.fmean(floors[ground]) for ground in grounds}
 
     def far(name: str) -> tuple[int, float]:
         means = {ground: statistics.fmean(values) for ground, values in gaps[name].items()}
         return -len(means), statistics.fmean(math.log(max(mean / floor[ground], 1)) for ground, mean in means.items())
 
-    lines = [["floor", *(f"{floor[ground]:.2f}" for ground in known)]]
+    lines = [["floor", *(f"{floor[ground]:.2f}" for ground in grounds)]]
     for name in sorted(set(gaps) - {"retrained"}, key=far):
-        means = [statistics.fmean(gaps[name][ground]) if ground in gaps[name] else None for ground in known]
+        means = [statistics.fmean(gaps[name][ground]) if ground in gaps[name] else None for ground in grounds]
         lines.append([f"`{name}`", *("" if mean is None else f"{mean:.2f}" for mean in means)])
-    heads = [f"{ground}, {len(gaps['original'][ground])}" for ground in known]
+    heads = [f"{ground}, {len(gaps['original'][ground])}" for ground in grounds]
     return table(["method", *heads], lines)
 
 
@@ -816,7 +816,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
     for name in names:
         ranking = ranked(out, grounds, name)
         for reached, settings, tried in ranking:
-            print(f"{name}: {reached:.2f} {told(settings)}")
+            print(f"{name}: {reached:.2f} {spelled(settings)}")
             for trial in tried:
                 figures = [trial.get(figure) for figure in ("gap", "floor", "margin_ratio", "cost", "retain_accuracy")]
                 print("     ", trial["ground"], *(figures if "failed" not in trial else [trial["failed"]]))
@@ -833,7 +833,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
             costs = [trial["cost"] for trial in tried if "cost" in trial]
             cost = f"{min(costs):.0f}–{max(costs):.0f}"
             cells = [f"{gaps[ground]:.2f}" if ground in gaps else "" for ground in grounds]
-            lines.append([f"`{name}`", told(settings), *cells, f"{reached:.2f}", cost])
+            lines.append([f"`{name}`", spelled(settings), *cells, f"{reached:.2f}", cost])
     lines.insert(0, ["retrained models", "", *(f"{floors[ground]:.2f}" for ground in grounds), "", ""])
     insert(METHODS_PAGE, "search", table(["method", "best settings", *grounds, "score", "cost, %"], lines))
     command = "python benchmarks/grounds.py --data FOLDER --stage search"
@@ -843,7 +843,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
 KEPT_OF_TRIALS: Final = ("settings", "gap", "floor", "margin_ratio", "retain_accuracy", "cost", "failed")
 
 
-def told(settings: Mapping[str, Any]) -> str:
+def spelled(settings: Mapping[str, Any]) -> str:
     """Settings in words, without those that all trials shared."""
     chosen = {key: value for key, value in settings.items() if COMMON.get(key) != [value]}
     return ", ".join(f"{key} {value}" for key, value in chosen.items()) or "as they were"

@@ -112,7 +112,7 @@ def test_ways_take_turns_and_ratios_are_of_neighbours(bench: ModuleType) -> None
     assert turns == [("fast", 0), ("slow", 0)] * 2 + [("fast", 1), ("slow", 1)]  # the first two are not counted
     assert timed.seconds == {"fast": [1, 2], "slow": [3, 6]}
     assert timed.times("slow", "fast") == bench.Range(3, 3, 3)
-    assert timed.made == {"fast": "fast", "slow": "slow"}
+    assert timed.results == {"fast": "fast", "slow": "slow"}
 
 
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2])
@@ -134,7 +134,7 @@ def test_the_plain_search_stops_right_behind_a_linear_boundary(bench: ModuleType
         layer.weight.copy_(weight)
     model = nn.Sequential(nn.Flatten(), layer)
     x[0, 0, 0, 0] = 0.7
-    found = bench.pgd_l2(model, x, torch.tensor([0]))
+    stopped = bench.pgd_l2(model, x, torch.tensor([0]))
     exact, step = 0.4 / math.sqrt(2), 0.32 / 10
-    assert exact < float((found - x).norm()) <= exact + step
-    assert int(model(found).argmax(1)) == 1
+    assert exact < float((stopped - x).norm()) <= exact + step
+    assert int(model(stopped).argmax(1)) == 1

@@ -111,10 +111,10 @@ def test_a_folder_is_opened_with_its_key_alone(
 
 def test_a_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    made = Key.create(path)
+    created = Key.create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Key.create(path) == Key.read(path) == made
-    assert made.secret.hex() not in repr(made)
+    assert Key.create(path) == Key.read(path) == created
+    assert created.secret.hex() not in repr(created)
     path.chmod(0o640)
     with pytest.raises(DataError, match="expected a key that only its owner may read, got mode 640"):
         Key.read(path)

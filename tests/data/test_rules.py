@@ -40,8 +40,8 @@ COLUMNS: dict[str, Any] = {
 
 
 def forgotten(forget: Forget, **changed: Any) -> list[str]:
-    given: dict[str, Any] = {"metadata": COLUMNS, "owner": "person"} | changed
-    return Split.of(train(), forget=forget, **given).forget.ids.tolist()
+    options: dict[str, Any] = {"metadata": COLUMNS, "owner": "person"} | changed
+    return Split.of(train(), forget=forget, **options).forget.ids.tolist()
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_an_owner_without_a_name_is_refused(make: Callable[[], Rule]):
 
 
 def test_an_amount_is_a_share_or_a_number():
-    assert [count_of(one, 40, rule="memorised") for one in (0.1, 0.001, 1, 39)] == [4, 1, 1, 39]
-    assert [read_amount(one, rule="memorised") for one in ("0.1", "1e-2", "12", " 3")] == [0.1, 0.01, 12, 3]
+    assert [count_of(amount, 40, rule="memorised") for amount in (0.1, 0.001, 1, 39)] == [4, 1, 1, 39]
+    assert [read_amount(amount, rule="memorised") for amount in ("0.1", "1e-2", "12", " 3")] == [0.1, 0.01, 12, 3]
     for amount in (40, 0, -3, 0.0, 1.0, 2.5, float("nan"), True):
         with pytest.raises(DataError, match=r"^expected memorised with a .*, got .*; "):
             count_of(amount, 40, rule="memorised")
@@ -151,7 +151,7 @@ def test_random_ids_depend_on_the_seed_and_leave_global_random_states_alone():
     drawn = {tuple(random_ids(samples, 0.2, seed=seed)) for seed in range(20)}
     assert len(drawn) == 20
     # With 240 draws of 60 ids, one that is never drawn has probability 0.8²⁰ = 1 %; all but a few must appear.
-    assert len({name for one in drawn for name in one}) > 50
+    assert len({name for names in drawn for name in names}) > 50
     assert str(np.random.get_state()) == before  # pyright: ignore
     assert torch.equal(torch.get_rng_state(), kept)
 

@@ -29,7 +29,7 @@ def test_training_is_that_of_the_formula_written_out(
 ) -> None:
     run = Run(three_classes, seed=3, precision="float32")
     method = NegGradPlus(beta=0.7, epochs=2, learning_rate=0.05, batch_size=16, **SGD)
-    made = method(copy.deepcopy(model), split, run)
+    unlearned = method(copy.deepcopy(model), split, run)
 
     expected, steps = copy.deepcopy(model), 0
     optimizer = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9, weight_decay=5e-4)
@@ -41,7 +41,7 @@ def test_training_is_that_of_the_formula_written_out(
             optimizer.step()
             steps += 1
     assert steps == 2 * 4  # 50 retained samples are 4 batches of 16; the one forget batch cycles
-    assert_same_weights(made, expected, atol=1e-6, rtol=1e-5)
+    assert_same_weights(unlearned, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_smaller_beta_the_less_is_left_of_the_forget_set(

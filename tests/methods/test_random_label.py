@@ -69,7 +69,7 @@ def test_training_is_that_of_the_formula_written_out(
     run = Run(three_classes, seed=3, precision="float32")
     steps: dict[str, Any] = {"optimizer": "sgd", "learning_rate": 0.1, "momentum": 0.5, "weight_decay": 5e-4}
     method = RandomLabel(epochs=2, schedule="linear", batch_size=16, **steps)
-    made = method(copy.deepcopy(model), split, run)
+    unlearned = method(copy.deepcopy(model), split, run)
 
     expected, step = copy.deepcopy(model), 0
     optimizer = torch.optim.SGD(expected.parameters(), lr=0.1, momentum=0.5, weight_decay=5e-4)
@@ -84,7 +84,7 @@ def test_training_is_that_of_the_formula_written_out(
                 F.cross_entropy(expected(batch.x), y).backward()
                 optimizer.step()
                 step += 1
-    assert_same_weights(made, expected, atol=1e-6, rtol=1e-5)
+    assert_same_weights(unlearned, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_tasks_without_classes_are_refused_before_any_work(

@@ -165,13 +165,13 @@ def test_the_outcome_is_that_of_the_numbers(
         epochs=1,
         batch_size=scale.batch_size,
     )
-    made = [
+    unlearned = [
         workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, method)
         for method in (relative, numbers)
     ]
-    assert made[0].method == made[1].method == repr(numbers)
-    assert weights_sha256(made[0].model) == weights_sha256(made[1].model)
-    assert "found_learning_rate" not in made[0].notes
+    assert unlearned[0].method == unlearned[1].method == repr(numbers)
+    assert weights_sha256(unlearned[0].model) == weights_sha256(unlearned[1].model)
+    assert "found_learning_rate" not in unlearned[0].notes
 
 
 def test_without_a_recipe_the_scale_is_found_and_told(original: nn.Module, split: Split, task: Classification) -> None:
@@ -324,10 +324,10 @@ def test_a_method_of_ones_own_takes_them_by_the_types_of_its_fields(
     )
     with pytest.raises(MethodError, match=r"expected speed as a number above 0 or .* got 'fast'; .* of mine"):
         Mine(speed="fast")
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(Mine(), speed="0.01x")
     )
-    assert f"batch_size={recipe.batch_size}, " in made.method
+    assert f"batch_size={recipe.batch_size}, " in unlearned.method
     of_recipe = dict.fromkeys(("momentum", "weight_decay", "batch_size"), "the recipe's")
     assert base.describe(Mine)["when_none"] == {"always": of_recipe}
 

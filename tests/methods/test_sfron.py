@@ -35,7 +35,7 @@ def test_training_is_that_of_the_formula_written_out(
         batch_size=16,
         **SETTINGS,
     )
-    made = method(copy.deepcopy(model), split, run)
+    unlearned = method(copy.deepcopy(model), split, run)
 
     expected, done, climbs = copy.deepcopy(model), 0, 0
     optimizer = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9)
@@ -55,7 +55,7 @@ def test_training_is_that_of_the_formula_written_out(
             optimizer.step()
             done += 1
     assert (done, climbs) == (6, 3)
-    assert_same_weights(made, expected, atol=1e-5, rtol=1e-4)
+    assert_same_weights(unlearned, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_only_weights_that_matter_more_to_the_forget_set_climb(
@@ -82,8 +82,8 @@ def test_only_weights_that_matter_more_to_the_forget_set_climb(
     )
     settings: dict[str, Any] = SETTINGS | {"momentum": 0.0}
     method = SFRon(epochs=1, every=100, gamma=1.5, clip_norm=1e6, learning_rate=0.05, batch_size=12, **settings)
-    made = method(copy.deepcopy(model), split, run)
-    for (name, after), before in zip(made.named_parameters(), model.parameters(), strict=True):
+    unlearned = method(copy.deepcopy(model), split, run)
+    for (name, after), before in zip(unlearned.named_parameters(), model.parameters(), strict=True):
         salient = forget[name] >= 1.5 * retain[name]
         assert not (after != before)[~salient].any(), name
         assert ((after != before) == salient)[forget[name] > 0].all(), name

@@ -152,8 +152,10 @@ def bare_signature(function: FunctionType) -> inspect.Signature:
     """The signature without annotations; what has a default has some other one, which is not checked."""
     signature = inspect.signature(function)
     kept = [
-        one.replace(annotation=one.empty, default=one.empty if one.default is one.empty else None)
-        for one in signature.parameters.values()
+        parameter.replace(
+            annotation=parameter.empty, default=parameter.empty if parameter.default is parameter.empty else None
+        )
+        for parameter in signature.parameters.values()
     ]
     return signature.replace(parameters=kept, return_annotation=signature.empty)
 

@@ -40,16 +40,16 @@ def begin(tiny: Samples, tiny_recipe: Recipe, tmp_path: Path) -> Callable[..., W
 
 def test_copies_under_other_names_are_told_and_taken_along(begin: Callable[..., Workspace]):
     work = begin(train_x=distinct(40, copies={10: 0}))  # one pair in 40: no more than chance may be
-    told = work.preview(ASCENT, request=NewRequest(forget=["s00", "s01"]))
-    assert told["copies"] == ["s10"]
-    assert told["notes"] == [
+    outline = work.preview(ASCENT, request=NewRequest(forget=["s00", "s01"]))
+    assert outline["copies"] == ["s10"]
+    assert outline["notes"] == [
         "1 copy of these samples stays trained on under another name; --with-copies takes it along"
     ]
     taken = work.preview(ASCENT, request=NewRequest(forget=["s00", "s01"], with_copies=True))
     assert (taken["ids"], taken["copies"], taken["notes"]) == (["s00", "s01", "s10"], [], [])
     assert taken["rule"] == "ids, with 1 copy"
-    made = work.unlearn(ASCENT, request=NewRequest(forget=["s00", "s01"]))
-    assert made.notes["copies_retained"] == 1
+    unlearned = work.unlearn(ASCENT, request=NewRequest(forget=["s00", "s01"]))
+    assert unlearned.notes["copies_retained"] == 1
     assert work.models()[1].notes["copies_retained"] == 1  # the manifest has it
     assert work.elsewhere().copies.tolist() == ["s10"]
 
@@ -78,10 +78,10 @@ def test_equal_inputs_are_no_sign_of_copies_where_they_are_common(begin: Callabl
 
 def test_unseen_rows_of_forgotten_people_are_told_and_left_out_of_the_audit(begin: Callable[..., Workspace]):
     work = begin(train_x=distinct(40, copies={}))
-    told = work.preview(ASCENT, request=NewRequest(forget="owner:a1"))
-    assert told["unseen"] == {"test": 3, "holdout": 0}
+    outline = work.preview(ASCENT, request=NewRequest(forget="owner:a1"))
+    assert outline["unseen"] == {"test": 3, "holdout": 0}
     expected = "4 samples to forget; 3 more of the same owners' lie in the test set, never trained on, and left out of "
-    assert told["notes"] == [expected + "the audit"]
+    assert outline["notes"] == [expected + "the audit"]
     assert (
         work.preview(ASCENT, request=NewRequest(forget=["s01", "s11", "s21"]))["unseen"]["test"] == 0
     )  # one of a1's rows stays

@@ -139,9 +139,9 @@ def test_a_model_goes_out_under_plain_names(cli: Cli, place: Path, name: str) ->
     assert cli(*ADOPT, "--out", "run")[0] == 0
     assert cli("export", "run", "original", name, "--trust")[0] == 0
     state = load_file(name) if name.endswith("safetensors") else torch.load(name, weights_only=True)
-    given = torch.load("theirs.pth", weights_only=True)["state_dict"]
+    tensors = torch.load("theirs.pth", weights_only=True)["state_dict"]
     assert {f"module.{key}": value.tolist() for key, value in state.items()} == {
-        key: value.tolist() for key, value in given.items()
+        key: value.tolist() for key, value in tensors.items()
     }
     refused(cli("export", "run", "original", name, "--trust"), "a new file", name)
     refused(cli("export", "run", "nothing", "other.pt", "--trust"), "the id of a model", "original", "'nothing'")
