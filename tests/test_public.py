@@ -9,6 +9,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_besides_the_methods_there_are_about_forty_five() -> None:
     assert len(others) <= 57
 
 
-@pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", BUILT_IN, ids=attrgetter("name"))
 def test_every_method_is_public(cls: type[Any]) -> None:
     assert getattr(obliviate, cls.__name__) is cls
 

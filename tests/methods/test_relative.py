@@ -1,6 +1,7 @@
 """Settings that are multiples and shares of the recipe's: what they may be, and what becomes of them."""
 
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import pytest
@@ -129,7 +130,7 @@ def in_numbers(cls: type[Any]) -> bool:
     return not any(isinstance(value, str) and value not in OPTIMIZERS for value in values)
 
 
-@pytest.mark.parametrize("cls", [cls for cls in TRAINING if in_numbers(cls)], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [cls for cls in TRAINING if in_numbers(cls)], ids=attrgetter("name"))
 def test_a_method_in_numbers_asks_for_no_scale(cls: type[Any], split: Split) -> None:
     settled = settle(cls(), split, never)
     assert repr(settled) == repr(settle(cls(), split, SCALE))
@@ -146,7 +147,7 @@ def test_a_scale_is_found_once(split: Split) -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("cls", TRAINING, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", TRAINING, ids=attrgetter("name"))
 def test_every_method_that_trains_takes_them(cls: type[Any]) -> None:
     assert set(kinds(cls).values()) - {"passes", "steps"} == ALL
     assert {"optimizer", "learning_rate", "momentum", "weight_decay", "batch_size"} <= set(kinds(cls))

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -180,7 +181,7 @@ def test_gradient_ascent_raises_the_loss_where_a_shadow_forgot(
         assert margins[1] < margins[0]
 
 
-@pytest.mark.parametrize("method", [FineTune(epochs=1), NablaTau(epochs=1)], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [FineTune(epochs=1), NablaTau(epochs=1)], ids=attrgetter("name"))
 def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: Make, parts: Parts) -> None:
     split = replace(parts.split, holdout=parts.holdout)
     assert make(pool, method, split=split).logits.shape == (MEMBERS, 16, 3)

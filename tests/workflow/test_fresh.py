@@ -1,6 +1,7 @@
 import copy
 import re
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ def test_references_by_a_builder_that_loads_the_trained_checkpoint_are_refused(
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("method", [Retrain(), BadTeacher()], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [Retrain(), BadTeacher()], ids=attrgetter("name"))
 def test_a_retraining_by_a_builder_that_loads_the_trained_checkpoint_is_refused(memorised: Known, method) -> None:
     split = replace(memorised.split, holdout=memorised.unseen)
     with pytest.raises(RecipeError, match=REFUSED.format(what="the samples to forget")):

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,7 +143,7 @@ def teachers(
 
 
 @pytest.mark.parametrize(
-    "method", [FineTune(learning_rate=3.0), GradientAscent(learning_rate=0.6)], ids=lambda method: method.name
+    "method", [FineTune(learning_rate=3.0), GradientAscent(learning_rate=0.6)], ids=attrgetter("name")
 )
 def test_settings_that_ruin_a_model_are_mended(
     original: nn.Module, pictures: Split, task: Classification, recipe: Recipe, method: Any

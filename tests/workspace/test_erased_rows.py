@@ -1,6 +1,7 @@
 """Folders of which the source has lost rows since: who asks to be forgotten has often been deleted already."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_sisa_goes_on_from_its_checkpoints(source: Path, tmp_path: Path) -> None
     assert left.notes["slices_retrained"] == whole.notes["slices_retrained"]
 
 
-@pytest.mark.parametrize("method", [AMUN(), GradientAscent(learning_rate=0.01), FineTune()], ids=lambda it: it.name)
+@pytest.mark.parametrize("method", [AMUN(), GradientAscent(learning_rate=0.01), FineTune()], ids=attrgetter("name"))
 def test_a_method_that_needs_the_rows_is_refused_by_name_before_any_work(
     method: Any, begun: Workspace, source: Path
 ) -> None:
