@@ -50,7 +50,7 @@ from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
-from obliviate.data.rules import random_ids, targets
+from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
 from obliviate.data.sources import EMBEDDED, Data
 from obliviate.data.split import Split
@@ -531,7 +531,7 @@ def strongest(field: Field, names: Sequence[str], requests: Sequence[tuple[str, 
                 folder=field.folder / "shadows",
                 workers=0,
             )
-            labels = targets(field.data.train.joined(field.test).select(shadows.ids)).numpy()
+            labels = field.data.train.joined(field.test).select(shadows.ids).targets.numpy()
             figures = attacked(np.stack([margin(logits, labels) for logits in shadows.logits]), shadows.included)
         row = {"stage": "strong", "ground": field.name, "method": name, "settings": repr(method)}
         row |= {"request": kind, "seed": seed, **figures, "commit": provenance("")["commit"]}
@@ -544,7 +544,7 @@ def before(field: Field, pool: ReferencePool, split: Split) -> tuple[np.ndarray,
     unseen = hold_out(field.test.ids, len(split.forget), seed=0)
     samples = field.data.train.joined(field.test)
     places = samples.places(np.concatenate([np.sort(split.forget.ids), unseen]))
-    labels = targets(samples).numpy()[places.numpy()]
+    labels = samples.targets.numpy()[places.numpy()]
     margins = np.stack([margin(logits[places.numpy()], labels) for logits in pool.logits])
     return margins, pool.included[:, places.numpy()]
 

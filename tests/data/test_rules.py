@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +16,8 @@ from obliviate.data.rules import (
     Rule,
     choose,
     class_ids,
-    count_of,
     owner,
     random_ids,
-    read_amount,
     where,
 )
 from obliviate.data.samples import Samples
@@ -122,17 +119,6 @@ def test_owners_may_be_numbers():
 def test_an_owner_without_a_name_is_refused(make: Callable[[], Rule]):
     with pytest.raises(DataError, match=r"^expected the name of an owner, got none; "):
         make()
-
-
-def test_an_amount_is_a_share_or_a_number():
-    assert [count_of(amount, 40, rule="memorised") for amount in (0.1, 0.001, 1, 39)] == [4, 1, 1, 39]
-    assert [read_amount(amount, rule="memorised") for amount in ("0.1", "1e-2", "12", " 3")] == [0.1, 0.01, 12, 3]
-    for amount in (40, 0, -3, 0.0, 1.0, 2.5, float("nan"), True):
-        with pytest.raises(DataError, match=r"^expected memorised with a .*, got .*; "):
-            count_of(amount, 40, rule="memorised")
-    for text in ("0", "-2", "1.0", "nan", "1.5", "", "half"):
-        with pytest.raises(DataError, match=re.compile(r"^expected memorised.*, got .*; try memorised:0.1$")):
-            read_amount(text, rule="memorised")
 
 
 @settings(max_examples=50)
