@@ -54,6 +54,7 @@ ELSEWHERE = {
     "comparison/plot.py": "comparison/test_folders.py",
     "project/simulation_plot.py": "project/test_simulation.py",
     "plans/document.py": "plans/test_plan.py",
+    "plans/trials.py": "plans/test_plan.py",
     "plans/ground.py": "plans/test_run.py",
     "plans/results.py": "plans/test_run.py",
     "plans/work.py": "plans/test_run.py",

@@ -23,7 +23,8 @@ from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.sisa import SISA
 from obliviate.plans.labels import mislabelled, of_classes
-from obliviate.plans.plan import CHOSEN_BY_REFERENCES, RANDOM, WRONG, ForgetSets, Plan, Trial
+from obliviate.plans.plan import CHOSEN_BY_REFERENCES, RANDOM, WRONG, ForgetSets, Plan
+from obliviate.plans.trials import Trial
 from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
 from obliviate.training.class_weights import balanced_weights
