@@ -72,14 +72,14 @@ class AblatedAMUN:
         generator = torch.Generator().manual_seed(derive(run.seed, "ablation"))
         match self.examples:
             case "AdvL":
-                made = x, after.y
+                examples = x, after.y
             case "RL":
-                made = x, random_labels(classes, y[:, None], generator)
+                examples = x, random_labels(classes, y[:, None], generator)
             case "A_RL":
-                made = after.x, random_labels(classes, torch.stack([y, after.y], 1), generator)
+                examples = after.x, random_labels(classes, torch.stack([y, after.y], 1), generator)
             case _:
-                made = random_points(x, (after.x - x).flatten(1).norm(dim=1), space, generator), after.y
-        return Samples.from_tensors(*made, ids=adversarial.ids)
+                examples = random_points(x, (after.x - x).flatten(1).norm(dim=1), space, generator), after.y
+        return Samples.from_tensors(*examples, ids=adversarial.ids)
 
 
 def random_labels(classes: int, excluded: Tensor, generator: torch.Generator) -> Tensor:

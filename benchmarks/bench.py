@@ -309,17 +309,17 @@ def searches(bench: Bench) -> Iterator[Row]:
         authors = of_the_authors(bench.amun)
         ways["`PGDL2` of AMUN's authors"] = lambda _: authors(model, batch.x, batch.y)
     timed = alternate(ways, size.rounds)
-    figures = {name: search.judged(timed.made[name].detach(), model, batch) for name in ways}
+    figures = {name: search.judged(timed.results[name].detach(), model, batch) for name in ways}
     limit, share = bench.products(operations(ours), timed.range("ours").median, "float32")
-    found = figures["ours"]
+    own = figures["ours"]
     for name in ways:
         if name == "ours":
             continue
         other = figures[name]
         check = bench.hold(
             "search",
-            condition=found["found"] == 100 and found["median_l2"] <= other["median_l2"],
-            text=f"{found['found']:.0f} % flipped ({other['found']:.0f}), median L2 {found['median_l2']:.3f} "
+            condition=own["found"] == 100 and own["median_l2"] <= other["median_l2"],
+            text=f"{own['found']:.0f} % flipped ({other['found']:.0f}), median L2 {own['median_l2']:.3f} "
             f"({other['median_l2']:.3f})",
         )
         row = Row(
@@ -341,13 +341,13 @@ def searches(bench: Bench) -> Iterator[Row]:
 def scores(bench: Bench) -> Iterator[Row]:
     """RMIA of as many targets as population points."""
     scored = bench.size.scored
-    found = rmia_speed.measure(scored, scored, bench.size.rounds, whole=True)
-    difference, seconds = found["max_share_difference"], Range(**found["seconds"]["ours"])
+    figures = rmia_speed.measure(scored, scored, bench.size.rounds, whole=True)
+    difference, seconds = figures["max_share_difference"], Range(**figures["seconds"]["ours"])
     check = bench.hold("rmia", condition=difference == 0, text=f"shares differ by {difference:g}")
     arrays = 6  # the outputs, sums and counts of both kinds of references, and the scores
     limit, share = bench.copied(8 * arrays * 2 * scored, seconds.median)
     words = {"one matrix": "the definition, in one matrix", "pairwise": "the definition, in blocks that fit the cache"}
-    for name, ratio in found["ratio"].items():
+    for name, ratio in figures["ratio"].items():
         yield Row(
             name=f"RMIA scores, {scored:,} × {scored:,}",
             beside=words[name],
@@ -369,14 +369,14 @@ def members(bench: Bench) -> Iterator[Row]:
         residual = model.startswith("resnet")
         options = {"channels": 1} if residual else {}
         recipe = Recipe(model=model, model_options=options, epochs=passes, batch_size=batch)
-        found = pool.speed(recipe, count, repeats=bench.size.rounds, seed=0)
+        figures = pool.speed(recipe, count, repeats=bench.size.rounds, seed=0)
         half = pool.half_of_the_shipped(count, seed=0)
         train = partial(Run(bench.task, recipe=recipe).train, half)
-        visits = passes * found["samples"]
-        rates = found["rates"]["pool"]
+        visits = passes * figures["samples"]
+        rates = figures["rates"]["pool"]
         seconds = Range(visits / rates["max"], visits / rates["median"], visits / rates["min"])
         limit, share = bench.products(operations(train), seconds.median, bench.format)
-        accuracy = [found["accuracy"][name]["median"] for name in ("pool", "plain")]
+        accuracy = [figures["accuracy"][name]["median"] for name in ("pool", "plain")]
         check = bench.hold(
             f"a member, {model}",
             condition=accuracy[0] >= accuracy[1] - bench.size.points * (3 if residual else 1),  # after few steps
@@ -386,11 +386,11 @@ def members(bench: Bench) -> Iterator[Row]:
             name=f"a pool's member, {model}",
             beside="`DataLoader` loop in float32",
             target=Target(2.5 if residual else 3, digits=2),
-            reached=Range(**found["ratios"]["pool"]),
+            reached=Range(**figures["ratios"]["pool"]),
             seconds=seconds,
             limit=limit,
             share=share,
-            check=f"{check}; {found['ratios']['pool in float32']['median']:.2f} × in float32",
+            check=f"{check}; {figures['ratios']['pool in float32']['median']:.2f} × in float32",
         )
         yield missed(row, train)
 
@@ -416,13 +416,13 @@ def growing(bench: Bench) -> Iterator[Row]:
         },
         bench.size.rounds,
     )
-    powers = [slope(sizes, one) for one in zip(*timed.seconds.values(), strict=True)]
+    powers = [slope(sizes, times) for times in zip(*timed.seconds.values(), strict=True)]
     smallest, largest = tables[sizes[0]], str(sizes[-1])
 
     def accuracy(model: nn.Module) -> float:
         return 100 * float(task.correct(outputs(model, smallest), smallest.everything().y).float().mean())
 
-    ours, other = accuracy(timed.made[str(sizes[0])]), accuracy(pool.plain(recipe, smallest, seed=0))
+    ours, other = accuracy(timed.results[str(sizes[0])]), accuracy(pool.plain(recipe, smallest, seed=0))
     check = bench.hold(
         "training", condition=ours >= other - bench.size.points, text=f"accuracy {ours:.0f} % (plain loop {other:.0f})"
     )
@@ -463,10 +463,10 @@ def systems(bench: Bench) -> Iterator[Row]:
 
         ways = {method.name: partial(by, method) for method in (Retrain(), *SYSTEMS)}
         timed = alternate(ways, size.rounds)
-        retrained = bench.accuracy(timed.made["retrain"].model)
+        retrained = bench.accuracy(timed.results["retrain"].model)
         for method in SYSTEMS:
             percent = [100 * a / b for a, b in zip(timed.seconds[method.name], timed.seconds["retrain"], strict=True)]
-            accuracy = bench.accuracy(timed.made[method.name].model)
+            accuracy = bench.accuracy(timed.results[method.name].model)
             work = partial(by, method, 0)
             limit, share = bench.products(operations(work), timed.range(method.name).median, bench.format)
             check = bench.hold(
@@ -514,8 +514,8 @@ def without_the_rest(bench: Bench) -> Iterator[Row]:
                 return workflow.unlearn(original, splits[count], method, seed=seed, teachers=teachers, measure=None)
 
             timed = alternate({str(count): partial(by, count) for count in parts}, size.rounds)
-            powers = [slope(size.parts, one) for one in zip(*timed.seconds.values(), strict=True)]
-            smallest, largest = (bench.accuracy(timed.made[str(size.parts[end])].model) for end in (0, -1))
+            powers = [slope(size.parts, times) for times in zip(*timed.seconds.values(), strict=True)]
+            smallest, largest = (bench.accuracy(timed.results[str(size.parts[end])].model) for end in (0, -1))
             before = bench.accuracy(original.model)
             work = partial(by, size.parts[-1], 0)
             seconds = timed.range(str(size.parts[-1]))
@@ -563,10 +563,10 @@ def audits(bench: Bench) -> Iterator[Row]:
             pool_of = Pool(logits=logits, included=leave_half_out(references, count, seed=0))
             return audit([model], pool_of, parts, AuditSettings()).models[0].attacks["rmia"].ft.value
 
-        timed = alternate({str(one): partial(by, one) for one in size.references}, size.rounds)
-        powers = [slope(size.references, one) for one in zip(*timed.seconds.values(), strict=True)]
+        timed = alternate({str(count): partial(by, count) for count in size.references}, size.rounds)
+        powers = [slope(size.references, times) for times in zip(*timed.seconds.values(), strict=True)]
         largest = size.references[-1]
-        difference = abs(by(largest, 0, in_memory=True) - timed.made[str(largest)])
+        difference = abs(by(largest, 0, in_memory=True) - timed.results[str(largest)])
         check = bench.hold("audit", condition=difference == 0, text=f"all in memory: AUC differs by {difference:g}")
         seconds = timed.range(str(largest))
         limit, share = bench.copied(largest * count * classes * 4, seconds.median)
@@ -611,7 +611,7 @@ def commands(bench: Bench) -> Iterator[Row]:
             "status": run("-m", "obliviate", "status", "--out", str(folder)),
         }
         timed = alternate(ways, bench.size.rounds, clock=of_children)
-    printed = "Usage" in timed.made["--help"] and "small" not in timed.made["--help"]
+    printed = "Usage" in timed.results["--help"] and "small" not in timed.results["--help"]
     check = bench.hold("--help", condition=printed, text="prints the commands")
     for name, text in (("obliviate", "`import obliviate`"), ("training", "`import obliviate; obliviate.train`")):
         yield Row(
@@ -633,7 +633,7 @@ def commands(bench: Bench) -> Iterator[Row]:
             seconds=timed.range(name),
             limit="",
             share=None,
-            check=bench.hold(name, condition=bool(timed.made[name].strip()), text=text),
+            check=bench.hold(name, condition=bool(timed.results[name].strip()), text=text),
         )
 
 

@@ -238,13 +238,13 @@ class Said(logging.Handler):
 
 @dataclass(frozen=True)
 class Flip:
-    """What came of a change of one file; `told` is what was said of it."""
+    """What came of a change of one file; `message` is what was said of it."""
 
     kind: str
     file: str
     what: str
     outcome: str
-    told: str
+    message: str
 
 
 class Ground:
@@ -257,7 +257,7 @@ class Ground:
 
     def whole(self, kind: Kind) -> object:
         """What the reader says of the folder as it was made."""
-        same = next((one for one in self._whole if (one.within, one.read) == (kind.within, kind.read)), None)
+        same = next((other for other in self._whole if (other.within, other.read) == (kind.within, kind.read)), None)
         if same is None:
             self._whole[kind] = kind.read(self._copied(kind))
             return self._whole[kind]
@@ -276,7 +276,7 @@ class Ground:
         LOG.addHandler(said)
         LOG.propagate = False
         try:
-            found = kind.read(copy)
+            result = kind.read(copy)
         except ObliviateError as error:
             return Flip(kind.name, str(place), what, "found", str(error))
         except Exception as error:  # noqa: BLE001 - which is what is counted
@@ -284,7 +284,7 @@ class Ground:
         finally:
             LOG.handlers[:], LOG.propagate = handlers, True
         unchanged = "started over" if said.messages else "no effect"
-        outcome = unchanged if found == whole else "silent change"
+        outcome = unchanged if result == whole else "silent change"
         return Flip(kind.name, str(place), what, outcome, " ".join(said.messages))
 
     def flip(self, kind: Kind, generator: np.random.Generator) -> Flip:
@@ -298,7 +298,7 @@ class Ground:
 
     def aimed(self) -> list[Flip]:
         """Change the outputs of four references in seven ways that leave files which can be read."""
-        kind = next(one for one in KINDS if one.name == "outputs of references")
+        kind = next(candidate for candidate in KINDS if candidate.name == "outputs of references")
         files = kind.files(self.root)[:4]
         size = self._outputs(files[0])
         flips = []
@@ -336,10 +336,10 @@ class Ground:
 
 def rows(flips: Sequence[Flip]) -> list[list[str]]:
     """How often each outcome came of changes of every kind of file."""
-    counts = Counter((one.kind, one.outcome) for one in flips)
-    names = dict.fromkeys(one.kind for one in flips)
+    counts = Counter((flip.kind, flip.outcome) for flip in flips)
+    names = dict.fromkeys(flip.kind for flip in flips)
     lines = [[name, *(str(counts[name, outcome]) for outcome in OUTCOMES)] for name in names]
-    return [*lines, ["all", *(str(sum(one.outcome == outcome for one in flips)) for outcome in OUTCOMES)]]
+    return [*lines, ["all", *(str(sum(flip.outcome == outcome for flip in flips)) for outcome in OUTCOMES)]]
 
 
 def main() -> None:
@@ -354,18 +354,18 @@ def main() -> None:
         ground = Ground(Path(root))
         flips = [ground.flip(KINDS[place % len(KINDS)], generator) for place in range(arguments.flips)]
         aimed = ground.aimed()
-    flips.sort(key=lambda one: [kind.name for kind in KINDS].index(one.kind))
-    faults = [one for one in flips + aimed if one.outcome in FAULTS]
+    flips.sort(key=lambda flip: [kind.name for kind in KINDS].index(flip.kind))
+    faults = [flip for flip in flips + aimed if flip.outcome in FAULTS]
     lines = [*rows(flips)[:-1], *rows(flips)[-1:], ["aimed at outputs of references", *rows(aimed)[-1][1:]]]
     print(table(["file", *OUTCOMES], lines))
-    for one in faults:
-        print(f"{one.outcome}: {one.what} of {one.file}: {one.told}")
+    for fault in faults:
+        print(f"{fault.outcome}: {fault.what} of {fault.file}: {fault.message}")
     command = f"python benchmarks/bit_flips.py --flips {arguments.flips} --seed {arguments.seed}"
     content = {
         "flips": len(flips),
         "aimed": len(aimed),
         "outcomes": {line[0]: dict(zip(OUTCOMES, map(int, line[1:]), strict=True)) for line in lines},
-        "faults": [json.loads(json.dumps(vars(one))) for one in faults],
+        "faults": [json.loads(json.dumps(vars(fault))) for fault in faults],
     }
     print(save("bit_flips", provenance(command) | content))
     raise SystemExit(bool(faults))

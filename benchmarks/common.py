@@ -48,13 +48,13 @@ def mean(rows: Sequence[Mapping[str, Any]], name: str) -> float:
 
 def cell(rows: Sequence[Mapping[str, Any]], name: str) -> str:
     """Mean and range of a figure over the rows."""
-    one = spread([row[name] for row in rows])
-    return f"{one['mean']:.1f}" if one["max"] - one["min"] < 0.05 else ranged(one, 1)
+    figure = spread([row[name] for row in rows])
+    return f"{figure['mean']:.1f}" if figure["max"] - figure["min"] < 0.05 else ranged(figure, 1)
 
 
-def ranged(one: Mapping[str, float], digits: int) -> str:
+def ranged(figure: Mapping[str, float], digits: int) -> str:
     """A `spread`: the mean, and the least and the greatest value behind it."""
-    return f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})"
+    return f"{figure['mean']:.{digits}f} ({figure['min']:.{digits}f}–{figure['max']:.{digits}f})"
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -65,12 +65,12 @@ def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def insert(page: Path, name: str, text: str) -> None:
     """Put the text between the marks of this name on a page of the documentation."""
     begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
-    if not found or end not in rest:
+    before, mark, after = page.read_text(encoding="utf-8").partition(begin)
+    if not mark or end not in after:
         raise SystemExit(
             f"expected the marks {begin} and {end} in {page.name}, got none; put them where the table goes"
         )
-    page.write_text(f"{before}{begin}\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n{text}\n{end}{after.partition(end)[2]}", encoding="utf-8")
 
 
 def _git(*arguments: str) -> str:

@@ -65,7 +65,7 @@ class Logits:
 
     def margins(self, which: str) -> np.ndarray:
         """Our margins of the models of a group, (models, n)."""
-        return np.stack([margin(one, self.labels) for one in getattr(self, which)])
+        return np.stack([margin(logits, self.labels) for logits in getattr(self, which)])
 
 
 def rank_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -150,16 +150,16 @@ def ml_privacy_meter(checkout: Path, logits: Logits) -> dict[str, Any]:
         model = torch.nn.Identity()
         return signals.get_softmax(model, torch.from_numpy(values), labels, 500, "cpu", temperature)[:, 0]
 
-    found = {}
+    checks = {}
     for temperature in (1.0, 2.0):
         p_target = softmax(logits.target, temperature)
-        p = np.stack([softmax(one, temperature) for one in logits.references], axis=1)
+        p = np.stack([softmax(outputs, temperature) for outputs in logits.references], axis=1)
         ours = rmia.confidence(logits.target, logits.labels, temperature=temperature)
         moments = Moments.of(
             rmia.confidence(logits.references, logits.labels, temperature=temperature), logits.included
         )
         difference = float(np.abs(ours - p_target).max())
-        found[f"confidence, T = {temperature:g}"] = {"max_value_difference": difference}
+        checks[f"confidence, T = {temperature:g}"] = {"max_value_difference": difference}
         for a in (0.0, 0.3, 1.0):
             # Their softmax is in single precision; both attacks get ours, so that ranks can agree to the last one.
             wide = rmia.confidence(logits.references, logits.labels, temperature=temperature).T
@@ -175,7 +175,7 @@ def ml_privacy_meter(checkout: Path, logits: Logits) -> dict[str, Any]:
                 return theirs.run_rmia(target[ASKED], values[ASKED], member[ASKED], target[POPULATION], points, a)
 
             z_single = np.where(member, 0.0, p)[POPULATION]
-            found[f"offline, T = {temperature:g}, a = {a:g}"] = compared(share, run(ours, wide, z)) | {
+            checks[f"offline, T = {temperature:g}, a = {a:g}"] = compared(share, run(ours, wide, z)) | {
                 "with_their_softmax": compared(share, run(p_target, p, z_single)),
                 "unchanged": compared(share, run(ours, wide, wide[POPULATION])),
             }
@@ -183,7 +183,7 @@ def ml_privacy_meter(checkout: Path, logits: Logits) -> dict[str, Any]:
         "function": "modules/mia/attacks/rmia.py::run_rmia",
         "changed": "z's references: the values of those that trained on z are 0, as for x; without it the peer "
         "averages the highest half of all references, so that its shares differ",
-        "checks": found,
+        "checks": checks,
     }
 
 
@@ -208,7 +208,7 @@ def tensorflow_privacy(checkout: Path, logits: Logits) -> dict[str, Any]:
     # Their variance divides by the number of references, ours by one less. A common factor of pooled variances leaves
     # the order of a balanced pool alone; for own variances ours get their divisor.
     divided = replace(moments, squares=moments.squares * (moments.count - 1) / moments.count)
-    found = {
+    checks = {
         "online, pooled": compared(lira.online(target, divided, variance="pooled"), -score("both", fixed=True))
         | {"unchanged": compared(lira.online(target, moments, variance="pooled"), -score("both", fixed=True))},
         "online, per_sample": compared(lira.online(target, divided, variance="per_sample"), -score("both", fixed=False))
@@ -217,7 +217,7 @@ def tensorflow_privacy(checkout: Path, logits: Logits) -> dict[str, Any]:
     return {
         "function": "advanced_mia.py::compute_score_lira, median_or_mean mean",
         "changed": "our variances are divided by the number of references (ddof 0), as theirs",
-        "checks": found,
+        "checks": checks,
     }
 
 
@@ -303,16 +303,16 @@ def main() -> None:
             print(f"{name}: skipped; give --{name.replace('_', '-')} a checkout of its repository")
             continue
         results[name] = {"commit": commit(checkout)} | compare(checkout, logits)
-        for check, found in results[name]["checks"].items():
-            print(f"{name}, {check}: {found}")
+        for check, agreement in results[name]["checks"].items():
+            print(f"{name}, {check}: {agreement}")
             # Of scores only the order counts; figures without one must be equal themselves.
-            if not found.get("max_rank_difference", found["max_value_difference"]) <= TOLERANCE:
+            if not agreement.get("max_rank_difference", agreement["max_value_difference"]) <= TOLERANCE:
                 wrong.append(f"{name}, {check}")
     if results:
-        given = " ".join(f"--{name.replace('_', '-')} CHECKOUT" for name in results)
+        flags = " ".join(f"--{name.replace('_', '-')} CHECKOUT" for name in results)
         save(
             "crosscheck",
-            provenance(f"python benchmarks/crosscheck.py {given}") | {"tolerance": TOLERANCE, "peers": results},
+            provenance(f"python benchmarks/crosscheck.py {flags}") | {"tolerance": TOLERANCE, "peers": results},
         )
     if wrong:
         raise SystemExit(f"expected ranks and figures equal to {TOLERANCE}, got differences in {wrong}; see above")

@@ -44,20 +44,20 @@ def test_accuracy(model: ModelResult) -> float:
 def summarise(results: Results) -> dict[str, dict[str, Any]]:
     """The figures of one seed, per model that is not retrained, and of the retrained ones together."""
     models = results.models
-    original = next(one for one in models if one.role == "original")
-    retrained = [one for one in models if one.role == "retrained"]
+    original = next(model for model in models if model.role == "original")
+    retrained = [model for model in models if model.role == "retrained"]
 
     def yardstick(figure: Callable[[ModelResult], float]) -> float:
         return sum(map(figure, retrained)) / len(retrained)
 
     summary: dict[str, dict[str, Any]] = {}
-    for one in models:
-        name = "retrained" if one.role == "retrained" else one.name
+    for model in models:
+        name = "retrained" if model.role == "retrained" else model.name
         if name in summary:
-            summary[name]["verdict"].append(one.verdict)
+            summary[name]["verdict"].append(model.verdict)
             continue
-        accuracy = {part: share.value for part, share in one.accuracy}
-        figures: dict[str, Any] = {"accuracy": accuracy, "ft_auc": ft_auc(one)}
+        accuracy = {part: share.value for part, share in model.accuracy}
+        figures: dict[str, Any] = {"accuracy": accuracy, "ft_auc": ft_auc(model)}
         if name == "retrained":
             mean = {
                 part: sum(getattr(other.accuracy, part).value for other in retrained) / len(retrained)
@@ -70,19 +70,19 @@ def summarise(results: Results) -> dict[str, dict[str, Any]]:
             }
         else:
             figures |= {
-                "average_gap": one.average_gap,
-                "closure_ft_auc": closure(ft_auc(original), ft_auc(one), yardstick(ft_auc)),
+                "average_gap": model.average_gap,
+                "closure_ft_auc": closure(ft_auc(original), ft_auc(model), yardstick(ft_auc)),
                 "closure_forget_accuracy": closure(
-                    forget_accuracy(original), forget_accuracy(one), yardstick(forget_accuracy)
+                    forget_accuracy(original), forget_accuracy(model), yardstick(forget_accuracy)
                 ),
-                "test_accuracy_difference": test_accuracy(one) - yardstick(test_accuracy),
-                "share_of_retraining": 100 * (one.share_of_retraining or 0.0),
+                "test_accuracy_difference": test_accuracy(model) - yardstick(test_accuracy),
+                "share_of_retraining": 100 * (model.share_of_retraining or 0.0),
             }
-        summary[name] = figures | {"verdict": [one.verdict]}
+        summary[name] = figures | {"verdict": [model.verdict]}
     return summary
 
 
-def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
+def markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:
     """The table of `docs/demo.md`: mean and range over the seeds."""
     columns = {
         "forget %": "forget",
@@ -95,12 +95,12 @@ def markdown(found: Mapping[str, Mapping[str, Any]]) -> str:
         "share of a retraining, %": "share_of_retraining",
     }
     lines: list[list[str]] = []
-    for name, figures in found.items():
+    for name, figures in summary.items():
         cells = []
         for key in columns.values():
             digits = 2 if key.startswith(("closure", "average")) else 1
-            one = figures.get(key)
-            cells.append(ranged(one, digits) if one else "")
+            figure = figures.get(key)
+            cells.append(ranged(figure, digits) if figure else "")
         counts = {verdict: figures["verdicts"].count(verdict) for verdict in dict.fromkeys(figures["verdicts"])}
         lines.append([name, *cells, ", ".join(f"{count} × {verdict}" for verdict, count in counts.items())])
     return table(["model", *columns, "verdicts"], lines)
@@ -126,15 +126,15 @@ def main() -> None:
     for name in summaries[0]:
         of_each = [summary[name] for summary in summaries]
         flat = [
-            {**one["accuracy"], **{key: value for key, value in one.items() if key != "accuracy"}} for one in of_each
+            {**row["accuracy"], **{key: value for key, value in row.items() if key != "accuracy"}} for row in of_each
         ]
-        table[name] = {key: spread([one[key] for one in flat]) for key in flat[0] if key != "verdict"}
-        table[name]["verdicts"] = [verdict for one in of_each for verdict in one["verdict"]]
+        table[name] = {key: spread([row[key] for row in flat]) for key in flat[0] if key != "verdict"}
+        table[name]["verdicts"] = [verdict for row in of_each for verdict in row["verdict"]]
     print(markdown(table))
     content = {
         **provenance(f"python benchmarks/demo.py --seeds {arguments.seeds}"),
-        "seconds": spread([one["wall_seconds"] for one in runs]),
-        "peak_rss_mb": spread([one["peak_rss_mb"] for one in runs]),
+        "seconds": spread([run["wall_seconds"] for run in runs]),
+        "peak_rss_mb": spread([run["peak_rss_mb"] for run in runs]),
         "models": table,
     }
     print(save("demo", content))

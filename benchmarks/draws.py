@@ -117,8 +117,8 @@ TEXT: Final = Recipe(
     epochs=8, optimizer="adamw", learning_rate=3e-3, precision="float32",
 )  # fmt: skip
 GROUNDS: Final = {
-    one.name: one
-    for one in (
+    ground.name: ground
+    for ground in (
         Ground(name="images", classes=10, train=5000, forget=500, recipe=Recipe(), read=images),
         Ground(name="12 % positives", classes=2, train=6000, forget=600, recipe=MLP, read=rows_of_12),
         Ground(name="2 % positives", classes=2, train=8000, forget=1600, recipe=MLP, read=rows_of_2),
@@ -166,12 +166,12 @@ class Shop:
 
     def keep(self, name: str, model: nn.Module) -> None:
         """Keep a model's outputs."""
-        path, found = self.path(name), outputs(model, self.samples).numpy()
+        path, logits = self.path(name), outputs(model, self.samples).numpy()
         path.parent.mkdir(parents=True, exist_ok=True)
 
         def write(temporary: Path) -> None:
             with temporary.open("wb") as file:
-                np.save(file, found, allow_pickle=False)
+                np.save(file, logits, allow_pickle=False)
 
         write_atomically(path, write)
 
@@ -244,8 +244,8 @@ class Split:
         """The training samples that these references memorise most."""
         split = cls.of(shop, number)
         rows = np.sort(np.concatenate([split.forget, split.retain]))
-        right = np.array([correct(one[rows], shop.labels[rows]) for one in pool.logits], np.float64)
-        margins = np.array([margin(one[rows], shop.labels[rows]) for one in pool.logits])
+        right = np.array([correct(logits[rows], shop.labels[rows]) for logits in pool.logits], np.float64)
+        margins = np.array([margin(logits[rows], shop.labels[rows]) for logits in pool.logits])
         included = pool.included[:, rows]
         places = largest(memorisation(right, included), memorisation(margins, included), shop.ground.forget)
         return cls(np.sort(rows[places]), np.setdiff1d(rows, rows[places]), split.unseen)
@@ -309,18 +309,18 @@ class Case:
         prior = np.log(np.bincount(labels[seen], minlength=classes) / len(seen) + 1e-6)
         generator = np.random.default_rng(derive(self.number, "impostors"))
         noisy = prior + 0.3 * generator.normal(size=base.shape)
-        found = {
+        by_name = {
             "constant": np.tile(prior, (len(base), 1)),
             "prior and noise": noisy,
             "one class destroyed": never(base, [self._class(generator)]),
             "retain accuracy down by 5": self._wrong(base, generator, 0.05),
         }
         if classes >= 10:
-            found["a tenth of the classes destroyed"] = never(
+            by_name["a tenth of the classes destroyed"] = never(
                 base, generator.choice(classes, classes // 10, replace=False).tolist()
             )
-        made = [self.candidate(name, "unlearned", logits) for name, logits in found.items()]
-        return [*(self.kept(name, "unlearned") for name in ("destroyed", "untrained", "checkpoint")), *made]
+        candidates = [self.candidate(name, "unlearned", logits) for name, logits in by_name.items()]
+        return [*(self.kept(name, "unlearned") for name in ("destroyed", "untrained", "checkpoint")), *candidates]
 
     def _class(self, generator: np.random.Generator) -> int:
         """The rare one of two; any one of more."""

@@ -104,8 +104,8 @@ class Block:
                 failed[cell["label"] or "original"].update([cell["failed"]] if cell["failed"] else [])
                 for model in cell["models"]:
                     rows[cell["label"] or model["role"]].append((cell["seed"], model))
-        there = [label for label in rows if rows[label] or failed[label]]
-        return cls(rule, {label: rows[label] for label in there}, {label: failed[label] for label in there})
+        present = [label for label in rows if rows[label] or failed[label]]
+        return cls(rule, {label: rows[label] for label in present}, {label: failed[label] for label in present})
 
     def mean(self, label: str, name: str) -> Mean | None:
         """A figure of a row; None where some of its models have none."""
@@ -208,12 +208,12 @@ def circumstances(name: str, tier: str, record: Mapping[str, Any]) -> str:
     methods = [cell for cell in cells if cell["label"]]
     sets = sum(draws_of(entry, values["tiers"][tier]) for entry in values["forget"])
     wanted = sets * len(record["seeds"]) * len(values["method"])
-    there = f"All {wanted} cells" if len(methods) >= wanted else f"{len(methods)} of {wanted} cells"
+    extent = f"All {wanted} cells" if len(methods) >= wanted else f"{len(methods)} of {wanted} cells"
     commits = ", ".join(f"`{commit}`" for commit in sorted({cell["commit"] for cell in cells}))
     facts = sorted({tuple(cell["made_by"][key] for key in ("cpu", "torch", "device")) for cell in cells})
     machines = "; ".join(f"{cpu}, torch {torch}, device {device}" for cpu, torch, device in facts)
     return (
-        f"{there}: {record['train']:,} training samples, `{record['model']}`, {record['recipe']['epochs']} epochs, "
+        f"{extent}: {record['train']:,} training samples, `{record['model']}`, {record['recipe']['epochs']} epochs, "
         f"training seeds {', '.join(map(str, record['seeds']))}, {record['references']} references, "
         f"{record['retrained']} retrained models for each forget set and seed. `{command_of(name, tier)}` makes them, "
         f"with `--cell ID` one of them anew. Commit {commits}; {machines}; intervals, settings and hashes: "
@@ -229,9 +229,9 @@ def draws_of(entry: Mapping[str, Any], tier: Mapping[str, Any]) -> int:
 
 def rules_of(values: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
     """The rules of a record, in the order of the table's file."""
-    there = {cell["forget"] for cell in record["cells"].values()}
+    titles = {cell["forget"] for cell in record["cells"].values()}
     rules = [entry["rule"] for entry in values["forget"]]
-    return sorted(there, key=lambda title: (next(k for k, rule in enumerate(rules) if title.startswith(rule)), title))
+    return sorted(titles, key=lambda title: (next(k for k, rule in enumerate(rules) if title.startswith(rule)), title))
 
 
 def blocks_of(name: str, tier: str) -> list[Block]:
@@ -301,8 +301,8 @@ def html(name: str) -> str:
     parts.append(f"<h1>{escape(facts['title'])}</h1><p>{escape(facts['source'])}</p>")
     for tier in TIERS:
         if tier in described(name)["tiers"] and (blocks := blocks_of(name, tier)):
-            made = circumstances(name, tier, recorded(record_of(name, tier)))
-            parts.append(f"<h2>{tier}</h2><p>{escape(made)}</p>")
+            words = circumstances(name, tier, recorded(record_of(name, tier)))
+            parts.append(f"<h2>{tier}</h2><p>{escape(words)}</p>")
             for block in blocks:
                 lines = block.lines(columns, papers.get(block.rule, {}))
                 rows = ["".join(f"<td>{escape(text)}</td>" for text in line) for line in lines]
@@ -343,8 +343,8 @@ def earlier_blocks(content: Mapping[str, Any]) -> Iterator[tuple[str, list[str],
             yield f"{100 * share['share']:g} % at random", ["forget", "test", "mia_l", "mia_e"], share["rows"]
     elif "settings" in content:
         for title, rows in content["settings"].items():
-            known = rows["original"][0]
-            yield title, [key for key in ("forgotten", "rest", "forget", "test", "asr") if key in known], rows
+            figures = rows["original"][0]
+            yield title, [key for key in ("forgotten", "rest", "forget", "test", "asr") if key in figures], rows
     else:
         for title, rows in content["tables"].items():
             words = title if "D_R" in title else f"10 % forgotten, {title} the retain set"

@@ -565,16 +565,16 @@ def references(bench: Bench) -> None:
 
 def unlearn(bench: Bench, only: tuple[str, ...]) -> None:
     """All cells, of every method at its defaults."""
-    known = registry()
+    methods = registry()
     for name in METHODS:
         if only and name not in only:
             continue
-        if name not in known:
+        if name not in methods:
             say(f"{name}: not among the methods of this version, left out")
             continue
-        bench.cell(f"{name}-with", known[name](), retain=True)
-        if "retain" not in known[name]().needs:
-            bench.cell(f"{name}-without", known[name](), retain=False)
+        bench.cell(f"{name}-with", methods[name](), retain=True)
+        if "retain" not in methods[name]().needs:
+            bench.cell(f"{name}-without", methods[name](), retain=False)
 
 
 def audit(bench: Bench) -> None:
@@ -602,7 +602,7 @@ def audit(bench: Bench) -> None:
             "share_of_retraining": None if share is None else 100 * share,
             "reason": model.reason,
             "margin": model.margin,
-            "difference": {f"ft_{name}": one.model_dump() for name, one in model.differences.items()}
+            "difference": {f"ft_{name}": difference.model_dump() for name, difference in model.differences.items()}
             | {"test_accuracy": model.test_accuracy_difference.model_dump()},
         }
         if model.name in entries:

@@ -78,7 +78,7 @@ class Bench:
         """Run a method, which may learn from a pool; its notes hold `share_of_retraining`."""
         paces = [self._pace()]
         began = seconds()
-        made = workflow.unlearn(
+        unlearned = workflow.unlearn(
             workflow.TrainedModel.given(model, self.task, recipe=self.recipe),
             split,
             method,
@@ -90,7 +90,7 @@ class Bench:
         paces.append(self._pace())
         retained = len(self.train) - len(split.forget)  # the method may have been given no retain set
         share = spent / (statistics.fmean(paces) * retained * self.recipe.epochs)
-        return replace(made, seconds=spent, notes={**made.notes, "share_of_retraining": share})
+        return replace(unlearned, seconds=spent, notes={**unlearned.notes, "share_of_retraining": share})
 
     def tune(
         self, original: TrainedModel, split: Split, method: Method, *, seed: int, pool: ReferencePool
@@ -109,9 +109,9 @@ class Bench:
         """The model of this file; made of the samples and written if it is not there."""
         if path.exists():
             return models.read(path, self.task, self.recipe)[0]
-        made = make()
-        models.save(path, made, data_sha256=samples.sha256, ids=samples.ids.tolist())
-        return made
+        trained = make()
+        models.save(path, trained, data_sha256=samples.sha256, ids=samples.ids.tolist())
+        return trained
 
     def _pace(self) -> float:
         """Processor seconds that the recipe takes per sample and epoch, now."""
@@ -183,7 +183,7 @@ class Request:
         self.evaluation = Evaluation.of(ground.workspace.experiment, self.split, ground.pool)
         folder = ground.folder / f"forget-{seed}-{share:g}"
         self.yardstick = [
-            self.evaluation.candidate(self._retrained(folder, seed + 10 * (1 + one))) for one in range(retrained)
+            self.evaluation.candidate(self._retrained(folder, seed + 10 * (1 + number))) for number in range(retrained)
         ]
 
     def candidate(self, method: Method, *, retain: bool = True, name: str = "") -> Candidate:
@@ -215,8 +215,8 @@ def seconds() -> float:
 def scaled(method: Method, factor: float, split: Split, recipe: Recipe) -> Method:
     """The method with its learning rates multiplied."""
     settled: Any = settle(method, split, Scale.of(recipe))
-    rates = [one for one in ("learning_rate", "align_learning_rate") if hasattr(settled, one)]
-    return method if factor == 1 else replace(settled, **{one: factor * getattr(settled, one) for one in rates})
+    rates = [name for name in ("learning_rate", "align_learning_rate") if hasattr(settled, name)]
+    return method if factor == 1 else replace(settled, **{name: factor * getattr(settled, name) for name in rates})
 
 
 def figures(audit: ModelResult) -> dict[str, Any]:
@@ -235,14 +235,16 @@ def timed_figures(audit: ModelResult) -> dict[str, Any]:
     """The figures with the processor time, whole and as a share of the retrained models that the model is judged by."""
     share = audit.share_of_retraining
     cost = {"cpu_seconds": audit.seconds, "share_of_retraining": None if share is None else 100 * share}
-    return {key: round(one, 4) if isinstance(one, float) else one for key, one in (figures(audit) | cost).items()}
+    return {
+        key: round(value, 4) if isinstance(value, float) else value for key, value in (figures(audit) | cost).items()
+    }
 
 
 def markdown(rows: Mapping[str, Sequence[Mapping[str, Any]]], columns: Mapping[str, tuple[str, int]] = COLUMNS) -> str:
     """A table: the mean, the least and the greatest value of every figure, and the verdicts counted."""
     lines: list[list[str]] = []
     for name, entries in rows.items():
-        good = [one for one in entries if "failed" not in one]
+        good = [entry for entry in entries if "failed" not in entry]
         if not good:
             lines.append([f"`{name}`", *("" for _ in columns), f"failed: {entries[0]['failed']}"])
             continue
@@ -267,7 +269,7 @@ class Log:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
-        self.entries: dict[str, dict[str, Any]] = {one["key"]: one for one in map(json.loads, lines)}
+        self.entries: dict[str, dict[str, Any]] = {entry["key"]: entry for entry in map(json.loads, lines)}
 
     def add(self, key: str, entry: dict[str, Any]) -> dict[str, Any]:
         """Append one entry."""

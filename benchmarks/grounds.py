@@ -43,15 +43,16 @@ from typing import Any, Final
 import numpy as np
 import torch
 from common import RESULTS, insert, provenance, ranged, save, spread, table
+from extract import Extract, most
 from ground import Bench, Log, key_of
 
 from obliviate import workflow
 from obliviate._util.seeds import derive
 from obliviate.audit.distances import klom_of_shadows
 from obliviate.audit.inputs import AuditSettings, Candidate
-from obliviate.data.rules import random_ids, targets
+from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import EMBEDDED, Data, load_data
+from obliviate.data.sources import EMBEDDED, Data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.experiment import Experiment
@@ -81,16 +82,10 @@ TRIALS: Final = "search.jsonl"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ground:
-    """A network on data: `source` is a folder of FOLDER or a shipped set."""
+class Ground(Extract):
+    """A network on data."""
 
-    source: str
     recipe: dict[str, Any]
-    shipped: bool = False
-    train_size: int | None = None
-    holdout_size: int | None = None
-    test_size: int = 2000
-    owners: int | None = None
     requests: tuple[str, ...] = ("random:0.1",)
     references: int = 16
     teachers: int = 8
@@ -148,18 +143,6 @@ GROUNDS: Final = {
 }
 
 
-def owners(data: Data) -> np.ndarray:
-    """Whose each training sample is."""
-    assert data.owner is not None
-    return np.asarray(data.metadata[data.owner]).astype(str)
-
-
-def most(data: Data) -> np.ndarray:
-    """The owners, those with the most samples first."""
-    names, counts = np.unique(owners(data), return_counts=True)
-    return names[np.lexsort((names, -counts))]
-
-
 @dataclass(frozen=True, eq=False)
 class Field:
     """A ground with its data and its models, which are kept in `folder`."""
@@ -173,14 +156,7 @@ class Field:
     @classmethod
     def of(cls, name: str, files: Path, out: Path, workers: int = 0) -> Field:
         ground = GROUNDS[name]
-        data = load_data(
-            ground.source if ground.shipped else files / ground.source,
-            train_size=ground.train_size,
-            holdout_size=ground.holdout_size,
-        )
-        if ground.owners is not None:
-            data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: ground.owners])])
-        return cls(name, ground, data, out / name, workers)
+        return cls(name, ground, ground.load(files), out / name, workers)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -197,8 +173,7 @@ class Field:
 
     @cached_property
     def test(self) -> Samples:
-        ids = self.data.test.ids
-        return self.data.test.select(ids[:: max(len(ids) // self.ground.test_size, 1)][: self.ground.test_size])
+        return self.ground.tested(self.data)
 
     @cached_property
     def pool(self) -> ReferencePool:
@@ -416,8 +391,8 @@ def settings_of(name: str, trials: int) -> list[dict[str, Any]]:
 def made_of(name: str, settings: Mapping[str, Any]) -> Method:
     """The method with these settings, those of `COMMON` as far as it has them."""
     cls = registry()[name.removesuffix(NO_RETAIN)]
-    known = {one.name for one in fields(cls)}
-    return cls(**{key: value for key, value in settings.items() if key in known or key not in COMMON})
+    names = {setting.name for setting in fields(cls)}
+    return cls(**{key: value for key, value in settings.items() if key in names or key not in COMMON})
 
 
 def run(field: Field, name: str, method: Method, kind: str, seed: int, original: int) -> TrainedModel:
@@ -557,7 +532,7 @@ def strongest(field: Field, names: Sequence[str], requests: Sequence[tuple[str, 
                 folder=field.folder / "shadows",
                 workers=0,
             )
-            labels = targets(field.data.train.joined(field.test).select(shadows.ids)).numpy()
+            labels = field.data.train.joined(field.test).select(shadows.ids).targets.numpy()
             figures = attacked(np.stack([margin(logits, labels) for logits in shadows.logits]), shadows.included)
         row = {"stage": "strong", "ground": field.name, "method": name, "settings": repr(method)}
         row |= {"request": kind, "seed": seed, **figures, "commit": provenance("")["commit"]}
@@ -570,7 +545,7 @@ def before(field: Field, pool: ReferencePool, split: Split) -> tuple[np.ndarray,
     unseen = hold_out(field.test.ids, len(split.forget), seed=0)
     samples = field.data.train.joined(field.test)
     places = samples.places(np.concatenate([np.sort(split.forget.ids), unseen]))
-    labels = targets(samples).numpy()[places.numpy()]
+    labels = samples.targets.numpy()[places.numpy()]
     margins = np.stack([margin(logits[places.numpy()], labels) for logits in pool.logits])
     return margins, pool.included[:, places.numpy()]
 
@@ -652,8 +627,8 @@ def keep(key: str, cell: Mapping[str, Any]) -> None:
     """Add a cell to the results, whoever else is writing there; it takes the place of that of earlier defaults."""
     with (RESULTS / ".grounds.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = {name: other for name, other in cells().items() if not _same_place(other, cell)} | {key: cell}
-        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(known[name])}" for name in sorted(known))
+        kept = {name: other for name, other in cells().items() if not _same_place(other, cell)} | {key: cell}
+        text = ",\n".join(f"{json.dumps(name)}: {json.dumps(kept[name])}" for name in sorted(kept))
         temporary = RESULTS_FILE.with_suffix(".tmp")
         temporary.write_text('{"cells": {\n' + text + "\n}}\n", encoding="utf-8")
         temporary.replace(RESULTS_FILE)
@@ -747,18 +722,18 @@ def _summary(rows: Sequence[Mapping[str, Any]]) -> str:
         if row["request"] == GROUNDS[ground].requests[0] and "failed" not in row:
             gaps.setdefault(row["method"], {}).setdefault(ground, []).append(row["gap"])
             floors.setdefault(ground, []).append(row["floor"])
-    known = [ground for ground in GROUNDS if ground in floors]
-    floor = {ground: statistics.fmean(floors[ground]) for ground in known}
+    grounds = [ground for ground in GROUNDS if ground in floors]
+    floor = {ground: statistics.fmean(floors[ground]) for ground in grounds}
 
     def far(name: str) -> tuple[int, float]:
         means = {ground: statistics.fmean(values) for ground, values in gaps[name].items()}
         return -len(means), statistics.fmean(math.log(max(mean / floor[ground], 1)) for ground, mean in means.items())
 
-    lines = [["floor", *(f"{floor[ground]:.2f}" for ground in known)]]
+    lines = [["floor", *(f"{floor[ground]:.2f}" for ground in grounds)]]
     for name in sorted(set(gaps) - {"retrained"}, key=far):
-        means = [statistics.fmean(gaps[name][ground]) if ground in gaps[name] else None for ground in known]
+        means = [statistics.fmean(gaps[name][ground]) if ground in gaps[name] else None for ground in grounds]
         lines.append([f"`{name}`", *("" if mean is None else f"{mean:.2f}" for mean in means)])
-    heads = [f"{ground}, {len(gaps['original'][ground])}" for ground in known]
+    heads = [f"{ground}, {len(gaps['original'][ground])}" for ground in grounds]
     return table(["method", *heads], lines)
 
 
@@ -842,7 +817,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
     for name in names:
         ranking = ranked(out, grounds, name)
         for reached, settings, tried in ranking:
-            print(f"{name}: {reached:.2f} {told(settings)}")
+            print(f"{name}: {reached:.2f} {spelled(settings)}")
             for trial in tried:
                 figures = [trial.get(figure) for figure in ("gap", "floor", "margin_ratio", "cost", "retain_accuracy")]
                 print("     ", trial["ground"], *(figures if "failed" not in trial else [trial["failed"]]))
@@ -859,7 +834,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
             costs = [trial["cost"] for trial in tried if "cost" in trial]
             cost = f"{min(costs):.0f}–{max(costs):.0f}"
             cells = [f"{gaps[ground]:.2f}" if ground in gaps else "" for ground in grounds]
-            lines.append([f"`{name}`", told(settings), *cells, f"{reached:.2f}", cost])
+            lines.append([f"`{name}`", spelled(settings), *cells, f"{reached:.2f}", cost])
     lines.insert(0, ["retrained models", "", *(f"{floors[ground]:.2f}" for ground in grounds), "", ""])
     insert(METHODS_PAGE, "search", table(["method", "best settings", *grounds, "score", "cost, %"], lines))
     command = "python benchmarks/grounds.py --data FOLDER --stage search"
@@ -869,7 +844,7 @@ def best(out: Path, grounds: Sequence[str], names: Sequence[str]) -> None:
 KEPT_OF_TRIALS: Final = ("settings", "gap", "floor", "margin_ratio", "retain_accuracy", "cost", "failed")
 
 
-def told(settings: Mapping[str, Any]) -> str:
+def spelled(settings: Mapping[str, Any]) -> str:
     """Settings in words, without those that all trials shared."""
     chosen = {key: value for key, value in settings.items() if COMMON.get(key) != [value]}
     return ", ".join(f"{key} {value}" for key, value in chosen.items()) or "as they were"

@@ -51,7 +51,7 @@ class Range:
 class Timed:
     """What each of some ways made in its last round, and the seconds that each took in every round."""
 
-    made: Mapping[str, Any]
+    results: Mapping[str, Any]
     seconds: Mapping[str, list[float]]
 
     def times(self, slow: str, fast: str) -> Range:
@@ -75,18 +75,18 @@ def alternate(
     One more round comes first, which pays for imports and caches and is not counted, unless a single one is asked for.
     `looked_at` is called with what each way has made, outside its time.
     """
-    made: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(-1 if rounds > 1 else 0, rounds):
         for name, way in ways.items():
             began = clock()
-            made[name] = way(max(number, 0))
+            results[name] = way(max(number, 0))
             spent = clock() - began
             if number >= 0:
                 seconds[name].append(spent)
                 if looked_at is not None:
-                    looked_at(name, made[name])
-    return Timed(made, seconds)
+                    looked_at(name, results[name])
+    return Timed(results, seconds)
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,8 @@ def slope(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 
 def hottest(work: Callable[[], object], count: int = 5) -> list[tuple[str, float]]:
     """The operators of torch that take most of the processor time of a piece of work, with their shares of it."""
-    known = "acc_events" in signature(profile).parameters  # torch 2.4 does not know it, later ones warn without
-    options: dict[str, Any] = {"acc_events": True} if known else {}
+    has_events = "acc_events" in signature(profile).parameters  # torch 2.4 does not know it, later ones warn without
+    options: dict[str, Any] = {"acc_events": True} if has_events else {}
     with profile(activities=[ProfilerActivity.CPU], **options) as measured:
         work()
     rows = [row for row in measured.key_averages() if not row.key.startswith("ProfilerStep")]

@@ -97,7 +97,7 @@ class Entry:
     def ours(cls, name: str, factors: tuple[float, ...]) -> Entry:
         """A method of ours; the trials multiply its learning rates, where it has one."""
         tried = factors if hasattr(registry()[name](), "learning_rate") else (1,)
-        return cls(OURS, name, tuple({"factor": one} for one in tried), name)
+        return cls(OURS, name, tuple({"factor": factor} for factor in tried), name)
 
     @classmethod
     def theirs(cls, tool: str, name: str, like: str, factors: tuple[float, ...], options: Mapping[str, Any]) -> Entry:
@@ -136,18 +136,18 @@ class Arena:
     @property
     def entries(self) -> list[Entry]:
         """Who is compared here."""
-        made: list[Entry] = []
+        entries: list[Entry] = []
         for like in self.methods:
-            made.append(Entry.ours(like, self.factors))
+            entries.append(Entry.ours(like, self.factors))
             for tool, name in ALIKE[like].items():
                 options = OPTIONS.get(name, {}) if tool == "torchunlearn" else {}
-                made.append(Entry.theirs(tool, name, like, self.factors, options))
+                entries.append(Entry.theirs(tool, name, like, self.factors, options))
         if self.source != EMBEDDED:  # where 45 CPU seconds an epoch can be afforded
             defaults = Entry.theirs("torchunlearn", "AMUN", "amun", (1,), {}).trials[0]
             fewer = ((0.001, 1), (0.003, 1), (0.003, 2))
             trials = [{**defaults, "learning_rate": rate, "epochs": epochs} for rate, epochs in fewer]
-            made.append(Entry("torchunlearn", "AMUN", (defaults, *trials), "amun"))
-        return made
+            entries.append(Entry("torchunlearn", "AMUN", (defaults, *trials), "amun"))
+        return entries
 
 
 def arenas(out: Path) -> dict[str, Arena]:
@@ -200,8 +200,8 @@ class Bench:
             "name": entry.name,
             "like": entry.like,
             "trials": [
-                {"settings": settings, **{key: one[key] for key in keys if key in one}}
-                for settings, one in zip(entry.trials, tried, strict=True)
+                {"settings": settings, **{key: figures[key] for key in keys if key in figures}}
+                for settings, figures in zip(entry.trials, tried, strict=True)
             ],
         }
         best = min(range(len(tried)), key=lambda place: tried[place].get("average_gap", float("inf")))
@@ -216,12 +216,12 @@ class Bench:
         try:
             if entry.tool == OURS:
                 method = scaled(registry()[entry.name](), settings["factor"], request.split, request.ground.recipe)
-                made = request.ground.unlearn(method, request.split, seed=pair[1])
+                unlearned = request.ground.unlearn(method, request.split, seed=pair[1])
             else:
-                made = self._theirs(entry.tool, settings, request)
+                unlearned = self._theirs(entry.tool, settings, request)
         except (ObliviateError, PeerError) as error:
             return {"failed": str(error)}
-        return timed_figures(request.audit(request.evaluation.candidate(made))[0])
+        return timed_figures(request.audit(request.evaluation.candidate(unlearned))[0])
 
     def _theirs(self, tool: str, settings: Mapping[str, Any], request: Request) -> TrainedModel:
         """What a peer makes of the original, or made of it before."""
@@ -235,7 +235,7 @@ class Bench:
         with safe_open(path, "pt") as file:
             seconds = float(file.metadata()["cpu_seconds"])
         weights = load_file(path)
-        if not all(bool(torch.isfinite(one).all()) for one in weights.values()):
+        if not all(bool(torch.isfinite(weight).all()) for weight in weights.values()):
             raise PeerError("its weights are not finite")
         model = copy.deepcopy(original)
         model.load_state_dict(weights)
@@ -302,21 +302,21 @@ def yardsticks(arena: Arena) -> dict[str, list[dict[str, Any]]]:
     rows: dict[str, list[dict[str, Any]]] = {"original": [], "retrained": []}
     for pair in arena.pairs:
         request = arena.request(pair)
-        for one in request.audit(request.evaluation.candidate(request.ground.original)):
-            rows[one.role].append(timed_figures(one))
+        for result in request.audit(request.evaluation.candidate(request.ground.original)):
+            rows[result.role].append(timed_figures(result))
     return rows
 
 
 def titles(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     """The runs of every row under the title that they have in the table, with the trial that was chosen."""
     shown = {"factor": "rate ×", "learning_rate": "rate", "epochs": "epochs"}
-    made: dict[str, list[dict[str, Any]]] = {}
+    runs: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         chosen = row.get("chosen", {})
         settings = [f"{word} {chosen[key]:g}" for key, word in shown.items() if key in chosen]
         who = "AMUN's authors" if row["tool"] == "amun" else f"{row['tool']} {row['name']}"
-        made[", ".join([who, *settings])] = row["runs"]
-    return made
+        runs[", ".join([who, *settings])] = row["runs"]
+    return runs
 
 
 def main() -> None:
@@ -346,10 +346,10 @@ def main() -> None:
                 print(name, json.dumps(rows[-1]), flush=True)
         beside = yardsticks(arena)
         print(markdown({**beside, **titles(rows)}, COLUMNS | {"CPU s": ("cpu_seconds", 2)}))
-        flags = "".join(f" --{one} PATH" for one in checkouts)
+        flags = "".join(f" --{peer} PATH" for peer in checkouts)
         content[name] = {
             **provenance(f"python benchmarks/peers.py --ground {name} --python PYTHON{flags}"),
-            "peers": {one: version_of(where) for one, where in checkouts.items()},
+            "peers": {peer: version_of(where) for peer, where in checkouts.items()},
             "recipe": arena.recipe.to_dict(),
             "tuned_on": TUNING,
             "reported_on": arena.pairs,

@@ -85,9 +85,9 @@ def speed(recipe: Recipe, count: int, *, repeats: int, seed: int) -> dict[str, A
     half = half_of_the_shipped(count, seed=seed)
     float32 = Recipe.from_dict(recipe.to_dict() | {"precision": "float32"})
     ways: dict[str, Callable[[int], nn.Module]] = {
-        "plain": lambda one: plain(recipe, half, seed=derive(seed, "repeat", one)),
-        "pool": lambda one: Run(task, seed=derive(seed, "repeat", one), recipe=recipe).train(half),
-        "pool in float32": lambda one: Run(task, seed=derive(seed, "repeat", one), recipe=float32).train(half),
+        "plain": lambda repeat: plain(recipe, half, seed=derive(seed, "repeat", repeat)),
+        "pool": lambda repeat: Run(task, seed=derive(seed, "repeat", repeat), recipe=recipe).train(half),
+        "pool in float32": lambda repeat: Run(task, seed=derive(seed, "repeat", repeat), recipe=float32).train(half),
     }
     labels, accuracy = data.test.everything().y, defaultdict[str, list[float]](list)
 
@@ -98,7 +98,7 @@ def speed(recipe: Recipe, count: int, *, repeats: int, seed: int) -> dict[str, A
     return {
         "samples": len(half),
         "repeats": repeats,
-        "rates": {name: asdict(Range.of([visits / one for one in timed.seconds[name]])) for name in ways},
+        "rates": {name: asdict(Range.of([visits / seconds for seconds in timed.seconds[name]])) for name in ways},
         "accuracy": {name: asdict(Range.of(values)) for name, values in accuracy.items()},
         "ratios": {name: asdict(timed.times("plain", name)) for name in ways if name != "plain"},
     }
@@ -120,19 +120,25 @@ def throughput(*, members: int, repeats: int, seed: int) -> dict[str, Any]:
     rates: dict[str, list[float]] = {"plain": [], "pool": []}
     apart = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
     for repeat in range(repeats):
-        one = derive(seed, "repeat", repeat)
-        command = [sys.executable, __file__, "--plain", str(members), "--seed", str(one)]
+        own_seed = derive(seed, "repeat", repeat)
+        command = [sys.executable, __file__, "--plain", str(members), "--seed", str(own_seed)]
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=apart)
         rates["plain"].append(visits / float(done.stdout))
         with tempfile.TemporaryDirectory() as folder:
             began = time.perf_counter()
-            experiment = Experiment(Classification(classes=10), recipe, data.train, data.test, seed=one)
+            experiment = Experiment(Classification(classes=10), recipe, data.train, data.test, seed=own_seed)
             workflow.train_references(experiment, folder=folder, models=members, workers=os.cpu_count())
             rates["pool"].append(visits / (time.perf_counter() - began))
         print(repeat, {name: round(values[-1]) for name, values in rates.items()}, flush=True)
     ratios = [a / b for a, b in zip(rates["pool"], rates["plain"], strict=True)]
-    found = {name: spread(values) for name, values in rates.items()}
-    return {"recipe": recipe.to_dict(), "members": members, "repeats": repeats, "rates": found, "ratio": spread(ratios)}
+    spreads = {name: spread(values) for name, values in rates.items()}
+    return {
+        "recipe": recipe.to_dict(),
+        "members": members,
+        "repeats": repeats,
+        "rates": spreads,
+        "ratio": spread(ratios),
+    }
 
 
 def plain_seconds(*, members: int, seed: int) -> float:
@@ -191,11 +197,11 @@ def memory(*, seed: int) -> dict[str, Any]:
             logits = torch.randn(SAMPLES, CLASSES, generator=generator)
             write_logits(Path(folder) / f"member-{member:03d}.logits.safetensors", logits)
         for count in COUNTS:
-            for way, found in grown.items():
+            for way, peaks in grown.items():
                 command = [sys.executable, "-c", READER, folder, way, str(count), str(SAMPLES), str(CLASSES)]
                 done = subprocess.run(command, capture_output=True, text=True, check=True)
-                told = json.loads(done.stdout)
-                found[str(count)] = (told["peak"] - told["before"]) / 1024
+                reported = json.loads(done.stdout)
+                peaks[str(count)] = (reported["peak"] - reported["before"]) / 1024
         paths = sorted(Path(folder).glob("*.safetensors"))
         shape = StoredLogits.open(paths, ["" for _ in paths], samples=SAMPLES).shape
     return {

@@ -69,7 +69,7 @@ def measure(targets: int, population: int, repeats: int, *, whole: bool = False)
 
     slow = {"pairwise": pairwise} | ({"one matrix": at_once} if whole else {})
     timed = alternate({"ours": ours} | {name: partial(theirs, way) for name, way in slow.items()}, repeats)
-    shares = np.floor(timed.made["ours"][:targets] * len(points)) / len(points)
+    shares = np.floor(timed.results["ours"][:targets] * len(points)) / len(points)
     return {
         "targets": targets,
         "population": population,
@@ -77,7 +77,7 @@ def measure(targets: int, population: int, repeats: int, *, whole: bool = False)
         "unit": "CPU seconds, one thread",
         "seconds": {name: asdict(timed.range(name)) for name in ("ours", *slow)},
         "ratio": {name: asdict(timed.times(name, "ours")) for name in slow},
-        "max_share_difference": max(float(np.abs(shares - timed.made[name]).max()) for name in slow),
+        "max_share_difference": max(float(np.abs(shares - timed.results[name]).max()) for name in slow),
     }
 
 
@@ -87,11 +87,11 @@ def main() -> None:
     parser.add_argument("--population", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    found = measure(options.targets, options.population, options.repeats)
-    save("rmia_speed", provenance("python benchmarks/rmia_speed.py") | found)
-    print(found)
-    difference, longest = found["max_share_difference"], found["seconds"]["ours"]["max"]
-    ratio = found["ratio"]["pairwise"]["median"]
+    figures = measure(options.targets, options.population, options.repeats)
+    save("rmia_speed", provenance("python benchmarks/rmia_speed.py") | figures)
+    print(figures)
+    difference, longest = figures["max_share_difference"], figures["seconds"]["ours"]["max"]
+    ratio = figures["ratio"]["pairwise"]["median"]
     if difference > 0 or longest > MOST_SECONDS or ratio < LEAST_RATIO:
         raise SystemExit(
             f"expected equal shares, at most {MOST_SECONDS} s and a ratio of {LEAST_RATIO} or more, got "

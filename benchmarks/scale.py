@@ -53,19 +53,19 @@ def measured(n: int, folder: Path) -> dict[str, Any]:
     optimizer = run.optimizer(model, SGD(learning_rate=0.01))
     before, seconds, started = peak(), dict[str, float](), time.perf_counter()
 
-    def told(name: str) -> None:
+    def report(name: str) -> None:
         nonlocal started
         seconds[name] = round(time.perf_counter() - started, 4)
         started = time.perf_counter()
 
     samples = Samples.from_arrays(np.load(path, mmap_mode="r"), y, ids=ids)
-    told("load")
+    report("load")
     split = Split.of(samples, forget="random:0.1")
-    told("split")
+    report("split")
     run.fit(model, run.batches(split.kept, BATCH, 0), run.task.loss, optimizer)
-    told("train")
+    report("train")
     hashed = samples.sha256
-    told("hash")
+    report("hash")
     path.unlink()
     return {"samples": n, "seconds": seconds, "mib_before": before, "mib_peak": peak(), "sha256": hashed[:12]}
 
@@ -106,8 +106,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.only:
         with tempfile.TemporaryDirectory() as folder:
-            found = measured(options.sizes[0], Path(folder)) if options.only == "size" else of_ids(options.ids)
-        print(json.dumps(found))
+            figures = measured(options.sizes[0], Path(folder)) if options.only == "size" else of_ids(options.ids)
+        print(json.dumps(figures))
         return
     rows = [alone("size", "--sizes", str(size)) for size in options.sizes]
     results = {

@@ -125,7 +125,7 @@ def main() -> None:
             figures.setdefault(name, []).append(measured(search, model, forget, space))
         print(f"seed {seed}: ε_init by the 95 % rule {radius:.3f}", flush=True)
     table: dict[str, Any] = {
-        name: {key: spread([one[key] for one in runs]) for key in runs[0]} for name, runs in figures.items()
+        name: {key: spread([run[key] for run in runs]) for key in runs[0]} for name, runs in figures.items()
     }
     for name, row in table.items():
         cells = [f"{row['found']['mean']:.1f}"]

@@ -100,42 +100,42 @@ def verdicts(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """By more and more references, with retrained models at hand and by the references alone."""
     case = Case(shop, number, Split.of(shop, number))
     counts = COUNTS if shop.ground.name == "images" else (SCREEN,)
-    for count in (one for one in counts if one <= len(pool.logits)):
+    for count in (size for size in counts if size <= len(pool.logits)):
         chosen = part_of(pool, number, count)
         impostors = case.impostors
         yield from judged("retrained", chosen, case, [case.original, *case.retrained])
-        found = judged("retrained", chosen, case, [case.original, *impostors, *case.retrained[1:]])
-        yield from (one for one in found if one["model"] in IMPOSTORS)
+        entries = judged("retrained", chosen, case, [case.original, *impostors, *case.retrained[1:]])
+        yield from (entry for entry in entries if entry["model"] in IMPOSTORS)
         yield from judged("references", chosen, case, [case.original, *impostors, *unlearned(case.retrained)])
 
 
 def with_shadows(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """With U-LiRA, of the original and of each retrained model as if a method that changes nothing had made it."""
     case = Case(shop, number, Split.of(shop, number))
-    for count in (one for one in WITH_SHADOWS if one <= len(pool.logits)):
+    for count in (size for size in WITH_SHADOWS if size <= len(pool.logits)):
         chosen = part_of(pool, number, count)
         shadows = idle_shadows(case, chosen)
         again = replace(case.original, role="unlearned", name="original-again", shadows=shadows)
-        alone = [replace(one, shadows=shadows) for one in unlearned(case.retrained)]
+        alone = [replace(candidate, shadows=shadows) for candidate in unlearned(case.retrained)]
         asked = [again, *alone]
-        found = [*judged("references, with U-LiRA", chosen, case, [case.original, *asked])]
-        for one in asked:
-            others = [other for other in case.retrained if other.name != one.name]
-            found += judged("retrained, with U-LiRA", chosen, case, [case.original, one, *others])
-        yield from (one for one in found if one["attacked"])
+        entries = [*judged("references, with U-LiRA", chosen, case, [case.original, *asked])]
+        for candidate in asked:
+            others = [other for other in case.retrained if other.name != candidate.name]
+            entries += judged("retrained, with U-LiRA", chosen, case, [case.original, candidate, *others])
+        yield from (entry for entry in entries if entry["attacked"])
 
 
 def screens(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """The cheap attacks on the original and on retrained models."""
     case = Case(shop, number, Split.of(shop, number))
-    given = [case.original, *case.retrained]
-    yield from judged("screens", part_of(pool, number, SCREEN), case, given, AuditSettings(cheap_attacks=True))
+    candidates = [case.original, *case.retrained]
+    yield from judged("screens", part_of(pool, number, SCREEN), case, candidates, AuditSettings(cheap_attacks=True))
 
 
 def memorised(shop: Shop, number: int, pool: Pool) -> Iterable[Entry]:
     """On forget sets that references chose: by these, and by others."""
     begin = 2 * SCREEN * (number % (len(pool.logits) // (2 * SCREEN)))
-    same, others = (some(pool, slice(one, one + SCREEN)) for one in (begin, begin + SCREEN))
+    same, others = (some(pool, slice(start, start + SCREEN)) for start in (begin, begin + SCREEN))
     case = Case(shop, number, Split.memorised(shop, number, same), "retrained-memorised")
     alone = [case.original, *unlearned(case.retrained)]
     yield from judged(CHOSEN[0], same, case, [case.original, *case.retrained])
@@ -174,7 +174,7 @@ def some(pool: Pool, references: slice) -> Pool:
 
 def unlearned(retrained: Sequence[Candidate]) -> list[Candidate]:
     """Retrained models, as if a method had made them."""
-    return [replace(one, role="unlearned") for one in retrained]
+    return [replace(candidate, role="unlearned") for candidate in retrained]
 
 
 def idle_shadows(case: Case, pool: Pool) -> Shadows:
@@ -182,35 +182,35 @@ def idle_shadows(case: Case, pool: Pool) -> Shadows:
     audited = case.audited
     generator = np.random.default_rng(derive(case.number, "shadows"))
     index = np.concatenate([audited.forget, generator.choice(audited.unseen, len(audited.forget), replace=False)])
-    logits = [one[index] for one in pool.logits]
+    logits = [member[index] for member in pool.logits]
     forget = np.arange(len(index)) < len(audited.forget)
     return Shadows(logits=logits, included=pool.included[:, index], index=index, forget=forget)
 
 
 def judged(
-    yardstick: str, pool: Pool, case: Case, given: Sequence[Candidate], settings: AuditSettings | None = None
+    yardstick: str, pool: Pool, case: Case, candidates: Sequence[Candidate], settings: AuditSettings | None = None
 ) -> Iterable[Entry]:
     """One audit. Without retrained models at hand the original is: that is why its owner unlearns."""
-    result = audit(given, pool, case.audited, settings or AuditSettings())
-    for found in result.models:
-        yield entry(found, yardstick, len(pool.logits)) | {"controls": result.findings.controls.reason}
+    result = audit(candidates, pool, case.audited, settings or AuditSettings())
+    for model in result.models:
+        yield entry(model, yardstick, len(pool.logits)) | {"controls": result.findings.controls.reason}
 
 
-def entry(found: ModelResult, yardstick: str, references: int) -> Entry:
+def entry(model: ModelResult, yardstick: str, references: int) -> Entry:
     """What is kept of a verdict."""
-    name = found.name.partition("-")[0]
+    name = model.name.partition("-")[0]
     return {
-        "name": found.name,
+        "name": model.name,
         "model": name,
         "references": references,
         "yardstick": yardstick,
-        "verdict": found.verdict,
-        "reason": found.reason,
-        "margin": found.margin,
-        "differences": {f"ft_{name}": one.model_dump() for name, one in found.differences.items()},
-        "test": found.test_accuracy_difference.model_dump(),
-        "attacked": "ulira" in found.attacks,
-        "screens": {name: one.value for name, one in found.cheap_attacks.items()},
+        "verdict": model.verdict,
+        "reason": model.reason,
+        "margin": model.margin,
+        "differences": {f"ft_{name}": difference.model_dump() for name, difference in model.differences.items()},
+        "test": model.test_accuracy_difference.model_dump(),
+        "attacked": "ulira" in model.attacks,
+        "screens": {name: screen.value for name, screen in model.cheap_attacks.items()},
     }
 
 
@@ -220,7 +220,7 @@ def examine(asked: tuple[str, str, int], *, data: Path, out: Path, references: i
     torch.set_num_threads(1)
     shop = Shop(GROUNDS[ground], data, out)
     pool = draws.references(shop, references)
-    return [one | {"ground": ground, "draw": number} for one in PARTS[part](shop, number, pool)]
+    return [entry | {"ground": ground, "draw": number} for entry in PARTS[part](shop, number, pool)]
 
 
 # ---------------------------------------------------------------------------------------------- the tables
@@ -238,27 +238,32 @@ def share(hits: Mapping[int, Sequence[bool]]) -> dict[str, float]:
 
 def by_draw(entries: Sequence[Entry], hit: Callable[[Entry], bool]) -> dict[int, list[bool]]:
     """Which entries of every draw are hits."""
-    found: dict[int, list[bool]] = {}
-    for one in entries:
-        found.setdefault(one["draw"], []).append(hit(one))
-    return found
+    hits: dict[int, list[bool]] = {}
+    for entry in entries:
+        hits.setdefault(entry["draw"], []).append(hit(entry))
+    return hits
 
 
 def summary(entries: Sequence[Entry]) -> list[Entry]:
     """How often verdicts and attacks were right, by ground, yardstick and number of references."""
     rows: list[Entry] = []
-    keys = dict.fromkeys((one["ground"], one["yardstick"], one["references"]) for one in entries)
+    keys = dict.fromkeys((entry["ground"], entry["yardstick"], entry["references"]) for entry in entries)
     for ground, yardstick, count in sorted(keys, key=lambda key: (list(GROUNDS).index(key[0]), key[1], key[2])):
         chosen = [
-            one for one in entries if (one["ground"], one["yardstick"], one["references"]) == (ground, yardstick, count)
+            entry
+            for entry in entries
+            if (entry["ground"], entry["yardstick"], entry["references"]) == (ground, yardstick, count)
         ]
-        of = {name: [one for one in chosen if one["model"] == name] for name in ("original", "retrained", *IMPOSTORS)}
+        of = {
+            name: [entry for entry in chosen if entry["model"] == name]
+            for name in ("original", "retrained", *IMPOSTORS)
+        }
         row: Entry = {"ground": ground, "yardstick": yardstick, "references": count}
-        row["margin"] = float(np.median([one["margin"] for one in of["retrained"]]))
-        resolved = [one for one in of["retrained"] if not one["controls"] and one["margin"] <= MOST]
+        row["margin"] = float(np.median([entry["margin"] for entry in of["retrained"]]))
+        resolved = [entry for entry in of["retrained"] if not entry["controls"] and entry["margin"] <= MOST]
         row["accepted_where_resolved"] = share(by_draw(resolved, passed)) if resolved else None
-        row["models"] = {name: of_model(found) for name, found in of.items() if found}
-        impostors = [one for name in IMPOSTORS for one in of[name]]
+        row["models"] = {name: of_model(group) for name, group in of.items() if group}
+        impostors = [entry for name in IMPOSTORS for entry in of[name]]
         row["impostors"] = of_model(impostors) if impostors else None
         row["attacks"] = {
             attack: of_attack(attack, leak=of["original"], null=of["retrained"])
@@ -277,31 +282,31 @@ def of_model(entries: Sequence[Entry]) -> Entry:
     """How often such models were acquitted, rejected, or neither."""
     return {
         "acquitted": share(by_draw(entries, passed)),
-        "open": share(by_draw(entries, lambda one: one["verdict"] == OPEN)),
-        "rejected": share(by_draw(entries, lambda one: one["verdict"] not in {PASSED, OPEN})),
-        "leaks": share(by_draw(entries, lambda one: one["verdict"] == "leaks")),
-        "verdicts": {name: sum(one["verdict"] == name for one in entries) for name in sorted(verdicts_of(entries))},
+        "open": share(by_draw(entries, lambda entry: entry["verdict"] == OPEN)),
+        "rejected": share(by_draw(entries, lambda entry: entry["verdict"] not in {PASSED, OPEN})),
+        "leaks": share(by_draw(entries, lambda entry: entry["verdict"] == "leaks")),
+        "verdicts": {name: sum(entry["verdict"] == name for entry in entries) for name in sorted(verdicts_of(entries))},
     }
 
 
 def verdicts_of(entries: Sequence[Entry]) -> set[str]:
     """Which verdicts occur."""
-    return {one["verdict"] for one in entries}
+    return {entry["verdict"] for entry in entries}
 
 
 def of_attack(attack: str, *, leak: Sequence[Entry], null: Sequence[Entry]) -> Entry:
     """How one attack tells originals, and how its p-values and intervals are on retrained models."""
 
     def shared(entries: Sequence[Entry], hit: Callable[[Mapping[str, float]], bool]) -> dict[str, float]:
-        return share(by_draw(entries, lambda one: hit(one["differences"][attack])))
+        return share(by_draw(entries, lambda entry: hit(entry["differences"][attack])))
 
-    numbers = sorted({one["draw"] for one in null})
-    of = {draw: [one["differences"][attack] for one in null if one["draw"] == draw] for draw in numbers}
-    means = [np.mean([one["value"] for one in of[draw]]) for draw in numbers]
+    numbers = sorted({entry["draw"] for entry in null})
+    of = {draw: [entry["differences"][attack] for entry in null if entry["draw"] == draw] for draw in numbers}
+    means = [np.mean([difference["value"] for difference in of[draw]]) for draw in numbers]
     return {
-        "power": shared(leak, lambda one: one["p_above"] < 0.05),
-        "false_alarms": shared(null, lambda one: one["p_above"] < 0.05),
-        "coverage_90": shared(null, lambda one: one["low"] <= 0 <= one["high"]),
+        "power": shared(leak, lambda difference: difference["p_above"] < 0.05),
+        "false_alarms": shared(null, lambda difference: difference["p_above"] < 0.05),
+        "coverage_90": shared(null, lambda difference: difference["low"] <= 0 <= difference["high"]),
         "uniform_p": float(kstest([of[draw][0]["p_above"] for draw in numbers], "uniform").pvalue),
         "bias": float(np.mean(means)),
         "bias_error": float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else None,
@@ -313,13 +318,16 @@ def of_screens(entries: Sequence[Entry]) -> Entry:
     table: Entry = {}
     for screen in entries[0]["screens"] if entries else ():
         values: dict[str, dict[int, list[float]]] = {"original": {}, "retrained": {}}
-        for one in entries:
-            if one["model"] in values:
-                values[one["model"]].setdefault(one["draw"], []).append(one["screens"][screen])
-        above = {draw: [found[0] > max(values["retrained"][draw])] for draw, found in values["original"].items()}
+        for entry in entries:
+            if entry["model"] in values:
+                values[entry["model"]].setdefault(entry["draw"], []).append(entry["screens"][screen])
+        above = {draw: [shares[0] > max(values["retrained"][draw])] for draw, shares in values["original"].items()}
         table[screen] = {
-            **{name: float(np.mean([one for found in of.values() for one in found])) for name, of in values.items()},
-            "spread": float(np.mean([np.std(found, ddof=1) for found in values["retrained"].values()])),
+            **{
+                name: float(np.mean([share for shares in of.values() for share in shares]))
+                for name, of in values.items()
+            },
+            "spread": float(np.mean([np.std(shares, ddof=1) for shares in values["retrained"].values()])),
             "above": share(above),
         }
     return table
@@ -333,24 +341,24 @@ def pages(rows: Sequence[Entry], screened: Entry) -> dict[str, str]:
         margin, original, retrained = f"{row['margin']:.1f}", models["original"], models["retrained"]
         if yardstick in CHOSEN:
             rmia = row["attacks"]["ft_rmia"]
-            cells = [margin, told(retrained["acquitted"]), told(original["leaks"]), told(rmia["false_alarms"])]
+            cells = [margin, shown(retrained["acquitted"]), shown(original["leaks"]), shown(rmia["false_alarms"])]
             by["chosen"].append([yardstick, *cells, biased(rmia)])
             continue
         impostors = row["impostors"]
         resolved = row["accepted_where_resolved"]
-        cells = [margin, told(retrained["acquitted"]), told(resolved) if resolved else "", told(original["leaks"])]
-        cells += [told(impostors[name]) for name in ("rejected", "open", "acquitted")] if impostors else [""] * 3
+        cells = [margin, shown(retrained["acquitted"]), shown(resolved) if resolved else "", shown(original["leaks"])]
+        cells += [shown(impostors[name]) for name in ("rejected", "open", "acquitted")] if impostors else [""] * 3
         by["verdicts"].append([row["ground"], yardstick, str(count), *cells])
         attacks = list(row["attacks"])
-        for attack in [one for one in attacks if one == "ft_ulira"] or (attacks if count in SHOWN else []):
-            one = row["attacks"][attack]
-            shares = [told(one[name]) for name in ("power", "false_alarms", "coverage_90")]
-            cells = [attack.removeprefix("ft_"), *shares, f"{one['uniform_p']:.2f}", biased(one)]
+        for attack in [name for name in attacks if name == "ft_ulira"] or (attacks if count in SHOWN else []):
+            figures = row["attacks"][attack]
+            shares = [shown(figures[name]) for name in ("power", "false_alarms", "coverage_90")]
+            cells = [attack.removeprefix("ft_"), *shares, f"{figures['uniform_p']:.2f}", biased(figures)]
             by["attacks"].append([row["ground"], yardstick, str(count), *cells])
     by["impostors"] = [[name, *(of_impostor(rows, ground, name) for ground in GROUNDS)] for name in IMPOSTORS]
     by["screens"] = [
-        [name, *(f"{one[key]:.1f}" for key in ("original", "retrained", "spread")), told(one["above"])]
-        for name, one in screened.items()
+        [name, *(f"{figures[key]:.1f}" for key in ("original", "retrained", "spread")), shown(figures["above"])]
+        for name, figures in screened.items()
     ]
     return {name: tabled(HEADS[name], lines) for name, lines in by.items()}
 
@@ -365,16 +373,16 @@ def of_impostor(rows: Sequence[Entry], ground: str, name: str) -> str:
     return " / ".join(map(str, counts.values())) if any(counts.values()) else ""
 
 
-def biased(one: Mapping[str, float]) -> str:
+def biased(figures: Mapping[str, float]) -> str:
     """The mean difference of retrained models with its standard error over draws, as a cell; none among themselves."""
-    if abs(one["bias"]) < 1e-9:
+    if abs(figures["bias"]) < 1e-9:
         return ""
-    return f"{one['bias']:+.2f}" + ("" if one["bias_error"] is None else f" ± {one['bias_error']:.2f}")
+    return f"{figures['bias']:+.2f}" + ("" if figures["bias_error"] is None else f" ± {figures['bias_error']:.2f}")
 
 
-def told(found: Mapping[str, float]) -> str:
+def shown(rate: Mapping[str, float]) -> str:
     """A share with its interval, as a cell."""
-    return f"{found['share']:.0f} % ({found['low']:.0f}–{found['high']:.0f}; {found['runs']:.0f})"
+    return f"{rate['share']:.0f} % ({rate['low']:.0f}–{rate['high']:.0f}; {rate['runs']:.0f})"
 
 
 def main() -> None:
@@ -396,8 +404,8 @@ def main() -> None:
         make = partial(draws.make, data=args.data, out=args.out)
         first, then = draws.jobs(references, many, extra="images" in grounds)
         for jobs in (first, then):  # what references choose is known when they are there
-            for one in as_completed([executor.submit(make, job) for job in jobs]):
-                print(one.result(), flush=True)
+            for future in as_completed([executor.submit(make, job) for job in jobs]):
+                print(future.result(), flush=True)
     log = Log(args.out / "verdicts.jsonl")
     parts = {name: list(PARTS) if name == "images" else ["verdicts"] for name in grounds}
     wanted = [
@@ -406,20 +414,20 @@ def main() -> None:
         for part in parts[name]
         for number in range(many[name] // FEWER.get(part, 1))
     ]
-    todo = [one for one in wanted if str(one) not in log.entries]
+    todo = [job for job in wanted if str(job) not in log.entries]
     with ProcessPoolExecutor(workers, mp_context=context) as executor:
         work = {
-            executor.submit(examine, one, data=args.data, out=args.out, references=references[one[0]]): one
-            for one in todo
+            executor.submit(examine, job, data=args.data, out=args.out, references=references[job[0]]): job
+            for job in todo
         }
         for done in as_completed(work):
             log.add(str(work[done]), {"commit": made_by["commit"], "entries": done.result()})
             print(f"judged {work[done]}", flush=True)
-    kept = [log.entries[str(one)] for one in wanted]
-    made_by["commit"] = ", ".join(dict.fromkeys(one["commit"] for one in kept))  # of every verdict
-    found = [one for entries in kept for one in entries["entries"]]
-    screened = of_screens([one for one in found if one["yardstick"] == "screens"])
-    rows = summary([one for one in found if one["yardstick"] != "screens"])
+    kept = [log.entries[str(job)] for job in wanted]
+    made_by["commit"] = ", ".join(dict.fromkeys(record["commit"] for record in kept))  # of every verdict
+    all_entries = [entry for entries in kept for entry in entries["entries"]]
+    screened = of_screens([entry for entry in all_entries if entry["yardstick"] == "screens"])
+    rows = summary([entry for entry in all_entries if entry["yardstick"] != "screens"])
     facts = {name: draws.facts(Shop(GROUNDS[name], args.data, args.out)) | {"draws": many[name]} for name in grounds}
     save("self-audit", {**made_by, "grounds": facts, "rows": rows, "screens": screened})
     for name, text in pages(rows, screened).items():

@@ -64,22 +64,24 @@ class Judged:
         self.whole = Split.of(data.train, forget=so_far, holdout=data.holdout)
         last = replace(self.whole, forget=data.train.select(requests[-1]))
         self.all, self.last = (
-            Evaluation.of(ground.workspace.experiment, one, ground.pool) for one in (self.whole, last)
+            Evaluation.of(ground.workspace.experiment, split, ground.pool) for split in (self.whole, last)
         )
-        self.retrained = [self._retrained(derive(ground.seed, "afresh", self.step, one)) for one in range(RETRAINED)]
+        self.retrained = [
+            self._retrained(derive(ground.seed, "afresh", self.step, number)) for number in range(RETRAINED)
+        ]
 
     def of(self, *models: TrainedModel) -> list[dict[str, Any]]:
         """The figures of each model, those on the last request alone under `last_`; the retrained ones come after."""
         settings = AuditSettings()
 
         def audit(evaluation: Evaluation) -> Rows:
-            asked: list[Candidate] = [evaluation.candidate(one) for one in (*models, *self.retrained)]
-            return [figures(one) for one in evaluation.audit(asked, settings).models]
+            asked: list[Candidate] = [evaluation.candidate(model) for model in (*models, *self.retrained)]
+            return [figures(result) for result in evaluation.audit(asked, settings).models]
 
         return [
-            {key: one[key] for key in ("forget", "retain", "test", "ft_auc", "average_gap")}
+            {key: row[key] for key in ("forget", "retain", "test", "ft_auc", "average_gap")}
             | {f"last_{key}": last[key] for key in ("forget", "ft_auc", "average_gap")}
-            for one, last in zip(audit(self.all), audit(self.last), strict=True)
+            for row, last in zip(audit(self.all), audit(self.last), strict=True)
         ]
 
     def _retrained(self, seed: int) -> TrainedModel:
@@ -95,10 +97,10 @@ def chain(ground: Ground, judged: Sequence[Judged], requests: Sequence[Ids], met
         earlier = set(session.forgotten.tolist())
         train, read = recorded(ground.data.train)
         watched = replace(session, history=replace(session.history, trained=train))
-        made = watched.forget(ids, method, seed=ground.seed, retain=retain).trained
-        found = {"read_again": len(read() & earlier), "read": len(read())}
-        session = Session(made, session.history.after(ids))
-        rows.append({**yardstick.of(replace(made, name="made"))[0], **found})
+        unlearned = watched.forget(ids, method, seed=ground.seed, retain=retain).trained
+        reads = {"read_again": len(read() & earlier), "read": len(read())}
+        session = Session(unlearned, session.history.after(ids))
+        rows.append({**yardstick.of(replace(unlearned, name="made"))[0], **reads})
     return rows
 
 
@@ -115,27 +117,27 @@ def measure(ground: Ground, log: Log) -> dict[str, list[Rows]]:
         "AMUN-A, no D_R": (AMUN(), False),
         "AMUN, first examples, no D_R": (AMUN(examples=first), False),
     }
-    found: dict[str, list[Rows]] = {}
+    by_name: dict[str, list[Rows]] = {}
     key = key_of(ground.seed, ground.original.seed, "yardsticks")
     if key not in log.entries:
-        every = [one.of(ground.original) for one in judged]
-        log.add(key, {"original": [one[:1] for one in every], "retrained": [one[1:] for one in every]})
-    found |= {name: log.entries[key][name] for name in ("original", "retrained")}
+        every = [judge.of(ground.original) for judge in judged]
+        log.add(key, {"original": [rows[:1] for rows in every], "retrained": [rows[1:] for rows in every]})
+    by_name |= {name: log.entries[key][name] for name in ("original", "retrained")}
     for name, (method, retain) in chains.items():
         key = key_of(ground.seed, name, repr(method), retain)
         if key not in log.entries:
             rows = chain(ground, judged, requests, method, retain=retain)
             log.add(key, {"name": name, "model": ground.seed, "rows": rows})
-            print(name, ground.seed, [f"{one['average_gap']:.2f}" for one in rows], flush=True)
-        found[name] = [[row] for row in log.entries[key]["rows"]]
-    return found
+            print(name, ground.seed, [f"{row['average_gap']:.2f}" for row in rows], flush=True)
+        by_name[name] = [[row] for row in log.entries[key]["rows"]]
+    return by_name
 
 
-def summary(found: Sequence[dict[str, list[Rows]]]) -> dict[str, Any]:
+def summary(chains: Sequence[dict[str, list[Rows]]]) -> dict[str, Any]:
     """The spread of every figure after each request, and how the average gap grows from the first to the last."""
     content: dict[str, Any] = {}
-    for name in found[0]:
-        steps = [[row for one in found for row in one[name][step]] for step in range(REQUESTS)]
+    for name in chains[0]:
+        steps = [[row for chain in chains for row in chain[name][step]] for step in range(REQUESTS)]
         content[name] = {
             "after_each_request": [
                 {
@@ -157,17 +159,17 @@ def summary(found: Sequence[dict[str, list[Rows]]]) -> dict[str, Any]:
     return content
 
 
-def cell(one: dict[str, float], digits: int) -> str:
+def cell(figure: dict[str, float], digits: int) -> str:
     """Mean, least and greatest."""
-    return f"{one['mean']:.{digits}f} ({one['min']:.{digits}f}–{one['max']:.{digits}f})"
+    return f"{figure['mean']:.{digits}f} ({figure['min']:.{digits}f}–{figure['max']:.{digits}f})"
 
 
 def gaps(content: dict[str, Any], prefix: str) -> str:
     """A line a chain: the average gap after each request, and the growth."""
     lines = []
-    for name, one in content.items():
-        steps = [cell(row[f"{prefix}average_gap"], 2) for row in one["after_each_request"]]
-        growth = one[f"{prefix}growth"]
+    for name, chain in content.items():
+        steps = [cell(row[f"{prefix}average_gap"], 2) for row in chain["after_each_request"]]
+        growth = chain[f"{prefix}growth"]
         by_model = "" if name == "retrained" else f" ({min(growth['by_model']):.2f}–{max(growth['by_model']):.2f})"
         lines.append([name, *steps, f"{growth['of_means']:.2f}{by_model}"])
     return table(["model", *(f"after {step + 1}" for step in range(REQUESTS)), "fifth ÷ first"], lines)
@@ -183,10 +185,10 @@ def ends(content: dict[str, Any]) -> str:
         "of the last": "last_ft_auc",
     }
     lines = []
-    for name, one in content.items():
-        first, last = one["after_each_request"][0], one["after_each_request"][-1]
+    for name, chain in content.items():
+        first, last = chain["after_each_request"][0], chain["after_each_request"][-1]
         cells = [f"{first[key]['mean']:.1f} → {cell(last[key], 1)}" for key in keys.values()]
-        lines.append([name, *cells, str(one.get("read_again", ""))])
+        lines.append([name, *cells, str(chain.get("read_again", ""))])
     return table(["model", *keys, "ids read again"], lines)
 
 
@@ -198,27 +200,27 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes that train references; one a core if left out")
     arguments = parser.parse_args()
 
-    log, pool, found = Log(arguments.out / "figures.jsonl"), None, []
-    for seed in (int(one) for one in arguments.model_seeds.split(",")):
-        given: ReferencePool | None = pool
+    log, pool, measured = Log(arguments.out / "figures.jsonl"), None, []
+    for seed in (int(number) for number in arguments.model_seeds.split(",")):
+        shared_pool: ReferencePool | None = pool
         ground = Ground(
             arguments.out / f"model-{seed}",
             source=EMBEDDED,
             recipe=Recipe(),
             seed=seed,
             workers=arguments.workers,
-            pool=given,
+            pool=shared_pool,
         )
         pool = ground.pool
-        found.append(measure(ground, log))
-    content = summary(found)
+        measured.append(measure(ground, log))
+    content = summary(measured)
     sections = {"all": gaps(content, ""), "last": gaps(content, "last_"), "figures": ends(content)}
     command = f"python benchmarks/sequence.py --model-seeds {arguments.model_seeds}"
-    told = {**provenance(command), "requests": REQUESTS, "share": SHARE, "forget_seed": FORGET_SEED}
+    circumstances = {**provenance(command), "requests": REQUESTS, "share": SHARE, "forget_seed": FORGET_SEED}
     for name, text in sections.items():
         print(f"\n{name}\n\n{text}")
         insert(PAGE, name, text)
-    print(save("sequence", {**told, "recipe": Recipe().to_dict(), "chains": content}))
+    print(save("sequence", {**circumstances, "recipe": Recipe().to_dict(), "chains": content}))
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ COUNTS = (1, 10, 50, 500)
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     """Do the work and return what it made and the CPU seconds it took."""
     began = time.process_time()
-    made = work()
-    return made, time.process_time() - began
+    outcome = work()
+    return outcome, time.process_time() - began
 
 
 def main() -> None:
@@ -72,9 +72,9 @@ def main() -> None:
         values["sharded"] = {
             "test": accuracy(model, data.test),
             "train": accuracy(model, data.train),
-            "constituents": [accuracy(one, data.test) for one in model.constituents],
+            "constituents": [accuracy(constituent, data.test) for constituent in model.constituents],
             "cpu_seconds": whole,
-            "megabytes": sum(one.stat().st_size for one in root.glob("*/*")) / 1e6,
+            "megabytes": sum(path.stat().st_size for path in root.glob("*/*")) / 1e6,
         }
         print(values)
         for count in COUNTS:
@@ -91,9 +91,9 @@ def main() -> None:
                     measure=None,
                 )
 
-            made, seconds = timed(forget)
-            request = {"count": count, "share": seconds / whole, "of_plain": seconds / plain_seconds, **made.notes}
-            request |= {"test": accuracy(made.model, data.test), "forget": accuracy(made.model, split.forget)}
+            unlearned, seconds = timed(forget)
+            request = {"count": count, "share": seconds / whole, "of_plain": seconds / plain_seconds, **unlearned.notes}
+            request |= {"test": accuracy(unlearned.model, data.test), "forget": accuracy(unlearned.model, split.forget)}
             values["requests"].append(request)
             print(request, flush=True)
     command = f"python benchmarks/sisa.py --shards {recipe.shards} --slices {recipe.slices} --seed {seed}"

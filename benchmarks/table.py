@@ -143,7 +143,7 @@ def model_of(row: Mapping[str, Any], whole: set[int]) -> dict[str, Any]:
     if whole and len(classes) > len(whole):
         parts = {"forgotten": whole & set(classes), "others": set(classes) - whole}
         figures |= {
-            key: [round(statistics.fmean(classes[one] for one in some), 4)] for key, some in parts.items() if some
+            key: [round(statistics.fmean(classes[label] for label in some), 4)] for key, some in parts.items() if some
         }
     return {
         "name": model["name"],
@@ -204,8 +204,8 @@ class Recorder:
             if not path.exists() or (cell.id in self.content["cells"] and cell.id not in only):
                 continue
             values = json.loads(path.read_text(encoding="utf-8"))
-            made = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d")
-            facts = {"commit": origin["commit"], "made": made, "made_by": values["made_by"]}
+            date = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d")
+            facts = {"commit": origin["commit"], "made": date, "made_by": values["made_by"]}
             self.content["cells"][cell.id] = compact(cell, values, self.sets, self.ground) | facts
             kept += 1
         if kept:

@@ -19,15 +19,14 @@ import itertools
 import json
 import math
 import statistics
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 from common import RESULTS, insert, mean, provenance, ranged, save, spread, table
+from extract import Extract, most
 from ground import Bench, Log, Rows, figures, key_of, markdown, scaled
 from torch import nn
 
@@ -35,7 +34,7 @@ from obliviate import workflow
 from obliviate.audit.inputs import AuditSettings
 from obliviate.data.rules import random_ids
 from obliviate.data.samples import Samples
-from obliviate.data.sources import Data, load_data
+from obliviate.data.sources import Data
 from obliviate.data.split import Split
 from obliviate.errors import ObliviateError
 from obliviate.experiment import Experiment
@@ -74,21 +73,15 @@ NEAR: Final = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Setting(Extract):
     """A data set, its training, what is forgotten, and the methods that are compared on it.
 
-    `owners` keeps the training samples of as many owners, those with the most samples, and one of them is forgotten;
-    otherwise the share `share` at random is. `references` 0 measures losses instead of an audit.
+    One of the `owners` is forgotten where there are any, otherwise the share `share` at random. `references` 0 measures
+    losses instead of an audit.
     """
 
-    source: str
     recipe: dict[str, Any]
     methods: tuple[str, ...]
-    shipped: bool = False
-    train_size: int | None = None
-    holdout_size: int | None = None
-    test_size: int
-    owners: int | None = None
     share: float = 0.1
     references: int = 16
     retrained: int = 2
@@ -173,14 +166,7 @@ class Field:
     def of(cls, name: str, files: Path, out: Path) -> Field:
         """Load the data of a setting, and what was found before."""
         setting = SETTINGS[name]
-        data = load_data(
-            setting.source if setting.shipped else files / setting.source,
-            train_size=setting.train_size,
-            holdout_size=setting.holdout_size,
-        )
-        if setting.owners is not None:
-            data = data.without(data.train.ids[~np.isin(owners(data), most(data)[: setting.owners])])
-        return cls(name, setting, data, out / name, Log(out / name / "figures.jsonl"))
+        return cls(name, setting, setting.load(files), out / name, Log(out / name / "figures.jsonl"))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -196,9 +182,7 @@ class Field:
 
     @cached_property
     def test(self) -> Samples:
-        """Test samples evenly over the file, which may be sorted."""
-        ids = self.data.test.ids
-        return self.data.test.select(ids[:: max(len(ids) // self.setting.test_size, 1)][: self.setting.test_size])
+        return self.setting.tested(self.data)
 
     @cached_property
     def pool(self) -> ReferencePool:
@@ -222,33 +206,33 @@ class Field:
 
     def retrained(self, number: int) -> list[TrainedModel]:
         """Models that never saw the forget set of this number."""
-        split, made = self.split(number), list[TrainedModel]()
+        split, trained = self.split(number), list[TrainedModel]()
         for seed in range(100, 100 + self.setting.retrained):
             make = partial(self.bench.unlearn, self.original(0).model, split, Retrain(), seed=seed)
             path = self.folder / f"retrained-{number}-{seed}.safetensors"
-            made.append(self.bench.kept(path, split.kept, make))
-        return made
+            trained.append(self.bench.kept(path, split.kept, make))
+        return trained
 
     @cache  # noqa: B019
     def judge(self, number: int) -> Callable[[Sequence[TrainedModel]], list[dict[str, Any]]]:
         """What tells the figures of models beside those of the retrained ones, which come last."""
         split, peers = self.split(number), self.retrained(number)
         if not self.setting.references:
-            told = [self._seen(one.model, split) for one in peers]
-            return lambda models: _beside([*(self._seen(one.model, split) for one in models), *told], len(told))
+            seen = [self._seen(peer.model, split) for peer in peers]
+            return lambda models: _beside([*(self._seen(model.model, split) for model in models), *seen], len(seen))
         evaluation = Evaluation.of(
             Experiment(self.bench.task, self.recipe, self.data.train, self.test), split, self.pool
         )
-        yardstick = [evaluation.candidate(one) for one in peers]
+        yardstick = [evaluation.candidate(peer) for peer in peers]
 
-        def found(models: Sequence[TrainedModel]) -> list[dict[str, Any]]:
+        def beside(models: Sequence[TrainedModel]) -> list[dict[str, Any]]:
             audits = evaluation.audit(
-                [*(evaluation.candidate(one) for one in models), *yardstick], AuditSettings()
+                [*(evaluation.candidate(model) for model in models), *yardstick], AuditSettings()
             ).models
-            rows = [figures(one) for one in audits]
+            rows = [figures(audit) for audit in audits]
             return [{**row, **_accuracy_gap(row, rows[len(models) :])} for row in rows]
 
-        return found
+        return beside
 
     def measure(self, number: int, seed: int, label: str, method: Method) -> dict[str, Any]:
         """The figures of one method, or what was found when it ran before."""
@@ -258,9 +242,9 @@ class Field:
         if key not in self.log.entries:
             entry = {"model": label, "request": number, "seed": seed, "method": settled}
             try:
-                made = self.bench.unlearn(self.original(seed).model, split, method, seed=seed, name=label)
-                entry |= self.judge(number)([made])[0]
-                entry["share_of_retraining"] = 100 * made.notes["share_of_retraining"]
+                unlearned = self.bench.unlearn(self.original(seed).model, split, method, seed=seed, name=label)
+                entry |= self.judge(number)([unlearned])[0]
+                entry["share_of_retraining"] = 100 * unlearned.notes["share_of_retraining"]
             except ObliviateError as error:
                 entry |= {"failed": str(error)}
             self.log.add(key, entry)
@@ -271,10 +255,14 @@ class Field:
         """A method with the settings that come closest to retraining on the tuning forget set, and these in words."""
         split, cls = self.split(TUNING), registry()[name]
         tried: dict[str, Method] = {}
-        for given, factor in itertools.product([{}, VARIANTS[name]][: 1 + self.setting.variants], self.setting.factors):
-            words = ", ".join([f"{key} {value}" for key, value in given.items()] + [f"× {factor:g}"])
-            tried[words] = scaled(cls(**given), factor, split, self.recipe)
-        words = min(tried, key=lambda one: _distance(self.measure(TUNING, 0, name, tried[one]), language=self.language))
+        for settings, factor in itertools.product(
+            [{}, VARIANTS[name]][: 1 + self.setting.variants], self.setting.factors
+        ):
+            words = ", ".join([f"{key} {value}" for key, value in settings.items()] + [f"× {factor:g}"])
+            tried[words] = scaled(cls(**settings), factor, split, self.recipe)
+        words = min(
+            tried, key=lambda label: _distance(self.measure(TUNING, 0, name, tried[label]), language=self.language)
+        )
         return tried[words], words
 
     def rows(self, seeds: Sequence[int]) -> tuple[dict[str, Rows], dict[str, str]]:
@@ -306,27 +294,16 @@ class Field:
 
     def _seen(self, model: nn.Module, split: Split) -> dict[str, float]:
         """The share that is right, in percent, and the mean of −log of the likelihood, on every part."""
-        found: dict[str, float] = {}
+        by_part: dict[str, float] = {}
         for part, samples in zip(PARTS, (split.forget, split.kept, self.test), strict=True):
             loss, _, right = observed(model, samples, self.bench.task).mean(0).tolist()
-            found |= {part: 100 * right, f"{part}_loss": loss}
-        return found
-
-
-def owners(data: Data) -> np.ndarray:
-    """The owner of every training sample."""
-    assert data.owner is not None
-    return data.metadata[data.owner]
-
-
-def most(data: Data) -> list[str]:
-    """The owners by how many training samples they have, the most first."""
-    return [one for one, _ in sorted(Counter(owners(data).tolist()).items(), key=lambda one: (-one[1], one[0])) if one]
+            by_part |= {part: 100 * right, f"{part}_loss": loss}
+        return by_part
 
 
 def _accuracy_gap(row: Mapping[str, Any], peers: Rows) -> dict[str, float]:
     """The mean distance of the three accuracies from the retrained models'; of one of these from the others'."""
-    others = [one for one in peers if one is not row]
+    others = [peer for peer in peers if peer is not row]
     return {"accuracy_gap": statistics.fmean(abs(row[part] - mean(others, part)) for part in PARTS)}
 
 
@@ -335,15 +312,15 @@ def _beside(seen: Sequence[Mapping[str, float]], peers: int) -> list[dict[str, A
 
     `loss_gap` is the mean distance of the three losses, and a ratio is that of perplexities, e to the loss.
     """
-    found: list[dict[str, Any]] = []
-    for one in seen:
-        others = [other for other in seen[-peers:] if other is not one]
-        moved = {part: one[f"{part}_loss"] - mean(others, f"{part}_loss") for part in PARTS}
+    rows: list[dict[str, Any]] = []
+    for row in seen:
+        others = [other for other in seen[-peers:] if other is not row]
+        moved = {part: row[f"{part}_loss"] - mean(others, f"{part}_loss") for part in PARTS}
         more: dict[str, float] = {"loss_gap": statistics.fmean(abs(each) for each in moved.values())}
         for part in PARTS:
-            more |= {f"{part}_ratio": math.exp(moved[part]), f"{part}_perplexity": math.exp(one[f"{part}_loss"])}
-        found.append({**one, **more})
-    return found
+            more |= {f"{part}_ratio": math.exp(moved[part]), f"{part}_perplexity": math.exp(row[f"{part}_loss"])}
+        rows.append({**row, **more})
+    return rows
 
 
 def _distance(entry: Mapping[str, Any], *, language: bool) -> float:
@@ -368,7 +345,7 @@ def options() -> argparse.Namespace:
 
 def gaps(rows: Mapping[str, Rows]) -> dict[str, Any]:
     """The best of the three seed systems beside fine-tuning: mean average gaps, and their quotient for every seed."""
-    best = min(OURS, key=lambda one: mean(rows[one], "average_gap"))
+    best = min(OURS, key=lambda name: mean(rows[name], "average_gap"))
     tuned = mean(rows["fine_tune"], "average_gap")
     pairs = zip(rows[best], rows["fine_tune"], strict=True)
     return {
@@ -376,7 +353,7 @@ def gaps(rows: Mapping[str, Rows]) -> dict[str, Any]:
         "gap": mean(rows[best], "average_gap"),
         "fine_tune": tuned,
         "share": mean(rows[best], "average_gap") / tuned,
-        "shares": [one["average_gap"] / other["average_gap"] for one, other in pairs],
+        "shares": [row["average_gap"] / other["average_gap"] for row, other in pairs],
         "retrained": mean(rows["retrained"], "average_gap"),
         "original": mean(rows["original"], "average_gap"),
     }
@@ -386,10 +363,10 @@ def others(rows: Mapping[str, Rows]) -> dict[str, dict[str, list[float]]]:
     """For every method and seed, how far the accuracies on what is kept and on test samples are from retraining's."""
     seeds = len(rows["original"])
     each = len(rows["retrained"]) // seeds
-    peers = [rows["retrained"][each * one : each * (one + 1)] for one in range(seeds)]
+    peers = [rows["retrained"][each * number : each * (number + 1)] for number in range(seeds)]
     return {
-        name: {part: [row[part] - mean(peer, part) for row, peer in zip(found, peers, strict=True)] for part in PARTS}
-        for name, found in rows.items()
+        name: {part: [row[part] - mean(peer, part) for row, peer in zip(entries, peers, strict=True)] for part in PARTS}
+        for name, entries in rows.items()
         if name != "retrained"
     }
 
@@ -410,17 +387,17 @@ PERPLEXITIES: Final = {
 def written(kind: str, rows: Mapping[str, Rows], chosen: Mapping[str, str]) -> str:
     """The table of one set, the nearest to retraining first."""
 
-    def far(one: tuple[str, Rows]) -> float:
-        return statistics.fmean(_distance(entry, language=kind == "causal-lm") for entry in one[1])
+    def far(named: tuple[str, Rows]) -> float:
+        return statistics.fmean(_distance(entry, language=kind == "causal-lm") for entry in named[1])
 
-    ordered = {one: rows[one] for one in ("original", "retrained")} | dict(sorted(rows.items(), key=far))
+    ordered = {name: rows[name] for name in ("original", "retrained")} | dict(sorted(rows.items(), key=far))
     if "average_gap" in rows["original"][0]:
-        found = markdown(ordered)
+        text = markdown(ordered)
     else:
         columns = PERPLEXITIES if kind == "causal-lm" else LOSSES
         lines = [[label, *(_cell(each, *column) for column in columns.values())] for label, each in ordered.items()]
-        found = table(["method", *columns], lines)
-    return f"{found}\n\nChosen: {'; '.join(f'`{one}` {words}' for one, words in chosen.items())}."
+        text = table(["method", *columns], lines)
+    return f"{text}\n\nChosen: {'; '.join(f'`{name}` {words}' for name, words in chosen.items())}."
 
 
 def _cell(rows: Rows, name: str, digits: int) -> str:
@@ -433,7 +410,7 @@ def _cell(rows: Rows, name: str, digits: int) -> str:
 def main() -> None:
     """Make the figures of every set, and the tables of them."""
     arguments = options()
-    seeds = [int(one) for one in arguments.seeds.split(",")]
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
     sets: dict[str, dict[str, Any]] = {}
     made_by = provenance(f"python benchmarks/tasks.py --data FOLDER --sets {arguments.sets} --seeds {arguments.seeds}")
     for name in arguments.sets.split(","):
@@ -442,15 +419,15 @@ def main() -> None:
         sets[name] = {"made_by": made_by, "facts": field.facts(), "chosen": chosen, "rows": rows}
     if arguments.prepare:
         return
-    for name, found in sets.items():
-        text = written(found["facts"]["kind"], found["rows"], found["chosen"])
+    for name, contents in sets.items():
+        text = written(contents["facts"]["kind"], contents["rows"], contents["chosen"])
         insert(PAGE, name, text)
-        print(f"\n{name} {found['facts']}\n{text}")
-        if "fine_tune" in found["rows"] and set(OURS) <= set(found["rows"]):
-            found |= {"gaps": gaps(found["rows"]), "others": others(found["rows"])}
-            print(found["gaps"], found["others"], sep="\n")
-    known = json.loads(path.read_text("utf-8"))["sets"] if (path := RESULTS / "tasks.json").exists() else {}
-    print(save("tasks", {"sets": known | sets}))
+        print(f"\n{name} {contents['facts']}\n{text}")
+        if "fine_tune" in contents["rows"] and set(OURS) <= set(contents["rows"]):
+            contents |= {"gaps": gaps(contents["rows"]), "others": others(contents["rows"])}
+            print(contents["gaps"], contents["others"], sep="\n")
+    earlier = json.loads(path.read_text("utf-8"))["sets"] if (path := RESULTS / "tasks.json").exists() else {}
+    print(save("tasks", {"sets": earlier | sets}))
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ class Trials:
         self.split, self.original = field.split(KIND, request), field.original(MODEL).model
         teachers = PoolTeachers.of(field.teachers, field.recipe, field.task)
         self.judges = {
-            name: Expectation.of(self.original, self.split, field.task, given, seed=request)
-            for name, given in zip(JUDGES, (teachers, None), strict=True)
+            name: Expectation.of(self.original, self.split, field.task, pool, seed=request)
+            for name, pool in zip(JUDGES, (teachers, None), strict=True)
         }
 
     @property

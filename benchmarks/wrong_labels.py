@@ -52,7 +52,7 @@ def measured(seed: int, epochs: int) -> dict[str, float]:
     """Train a pool over spoilt labels; of those that each rule names, the share that was changed, by its size."""
     data, task = embedded(), Classification(classes=10)
     train, wrong = spoilt(data.train, seed)
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         pool = workflow.train_references(
             Experiment(task, Recipe(epochs=epochs), train, data.test, seed=seed),
@@ -60,27 +60,27 @@ def measured(seed: int, epochs: int) -> dict[str, float]:
             models=max(MODELS),
             workers=0,
         )
-        found["training seconds"] = pool.seconds
+        figures["training seconds"] = pool.seconds
         for models in MODELS:
             first: ReferencePool = replace(pool, logits=pool.logits[:models], included=pool.included[:models])
             for rule in RULES:
                 since = time.process_time()
                 ids = rule(len(wrong), first, task).choose(Among(train)).ids
-                found[f"{rule.__name__} seconds {models}"] = time.process_time() - since
-                found[f"{rule.__name__} {models}"] = float(np.isin(ids, wrong).mean())
-    return found
+                figures[f"{rule.__name__} seconds {models}"] = time.process_time() - since
+                figures[f"{rule.__name__} {models}"] = float(np.isin(ids, wrong).mean())
+    return figures
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=20)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     runs = []
-    for seed in range(given.seeds):
-        runs.append(measured(seed, given.epochs))
+    for seed in range(arguments.seeds):
+        runs.append(measured(seed, arguments.epochs))
         print(json.dumps(runs[-1]), flush=True)
-    command = f"python benchmarks/wrong_labels.py --seeds {given.seeds} --epochs {given.epochs}"
+    command = f"python benchmarks/wrong_labels.py --seeds {arguments.seeds} --epochs {arguments.epochs}"
     figures = {name: spread([run[name] for run in runs]) for name in runs[0]}
     print(f"wrote {save('wrong_labels', provenance(command) | {'figures': figures})}")
 

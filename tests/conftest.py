@@ -15,12 +15,12 @@ os.environ["OMP_NUM_THREADS"] = "1"
 if not os.environ.get("OBLIVIATE_TEST_GPU"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
-import jaxtyping
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from torch import nn
 
+import type_checks
 from obliviate import workflow
 from obliviate.audit import two_sample
 from obliviate.data import sources
@@ -139,9 +139,8 @@ def by_heart() -> Recipe:
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """No run-time checks of types and shapes, as for a user: what they would stop reaches our own messages."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with type_checks.unchecked():
+        yield
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """AMUN on other examples than its own, as its paper's ablations have it."""
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,17 +14,14 @@ from obliviate.models import ARCHITECTURES
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from repository_scripts import benchmark
 
 
 @pytest.fixture(scope="module")
 def ablated() -> Iterator[Any]:
     """The method that plans name as "ablations:AblatedAMUN"."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-    from ablations import AblatedAMUN
-
-    yield AblatedAMUN
-    sys.path.pop(0)
-    del sys.modules["ablations"]
+    with benchmark("ablations") as module:
+        yield module.AblatedAMUN
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +44,19 @@ def test_examples_are_what_their_names_say(ablated: Any, request_: tuple[torch.n
     model, split, run = request_
     forget, own = split.forget.everything(), adversarial_examples(model, split.forget, run).everything()
     assert len(own.y) == len(forget.y)
-    made = {
+    by_name = {
         name: ablated(examples=name)._found(model, split, run).everything() for name in ("AdvL", "RL", "A_RL", "A_RS")
     }
-    assert torch.equal(made["AdvL"].x, forget.x)
-    assert torch.equal(made["AdvL"].y, own.y)
-    assert torch.equal(made["RL"].x, forget.x)
-    assert bool((made["RL"].y != forget.y).all())
-    assert torch.equal(made["A_RL"].x, own.x)
-    assert bool(((made["A_RL"].y != forget.y) & (made["A_RL"].y != own.y)).all())
-    assert torch.equal(made["A_RS"].y, own.y)
-    far, near = ((examples.x - forget.x).norm(dim=1) for examples in (made["A_RS"], own))
+    assert torch.equal(by_name["AdvL"].x, forget.x)
+    assert torch.equal(by_name["AdvL"].y, own.y)
+    assert torch.equal(by_name["RL"].x, forget.x)
+    assert bool((by_name["RL"].y != forget.y).all())
+    assert torch.equal(by_name["A_RL"].x, own.x)
+    assert bool(((by_name["A_RL"].y != forget.y) & (by_name["A_RL"].y != own.y)).all())
+    assert torch.equal(by_name["A_RS"].y, own.y)
+    far, near = ((examples.x - forget.x).norm(dim=1) for examples in (by_name["A_RS"], own))
     assert far == pytest.approx(near, rel=1e-4)
-    assert not torch.allclose(made["A_RS"].x, own.x)
+    assert not torch.allclose(by_name["A_RS"].x, own.x)
 
 
 def test_transferred_examples_are_found_on_another_model(
@@ -70,9 +65,9 @@ def test_transferred_examples_are_found_on_another_model(
     model, split, run = request_
     own, elsewhere = (adversarial_examples(model, split.forget, run), ablated(examples="transferred"))
     assert {"retain", "recipe"} <= elsewhere.needs
-    found = elsewhere._found(model, split, run)
-    assert found.ids.tolist() == own.ids.tolist()
-    assert not torch.allclose(found.everything().x, own.everything().x)
+    examples = elsewhere._found(model, split, run)
+    assert examples.ids.tolist() == own.ids.tolist()
+    assert not torch.allclose(examples.everything().x, own.everything().x)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     forgot = ablated(examples="RL")(model, split, run).state_dict()
     assert any(not torch.equal(value, forgot[name]) for name, value in before.items())

@@ -1,21 +1,20 @@
 """The benchmark suite at toy size: what it times is done right, its figures add up, and its page is that of them."""
 
-import importlib.util
 import json
 import math
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jaxtyping
 import pytest
 import torch
 from torch import nn
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+from pages import DOCS
+from repository_scripts import BENCHMARKS, benchmark
+from type_checks import unchecked
+
+PAGE = DOCS / "performance.md"
 DEAR = ("systems", "without-retain", "commands")
 """Parts that train many models or start many processes."""
 
@@ -23,21 +22,8 @@ DEAR = ("systems", "without-retain", "commands")
 @pytest.fixture(scope="module")
 def bench() -> Iterator[ModuleType]:
     """The benchmark; run-time checks of types are off, which would be timed too."""
-    before = set(sys.modules)
-    jaxtyping.config.update("jaxtyping_disable", True)
-    sys.path.insert(0, str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("bench", BENCHMARKS / "bench.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bench"] = module
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(BENCHMARKS))
-    for name in ("bench", "common", "pairs", "pool", "rmia_speed", "search"):
-        if name not in before:
-            del sys.modules[name]
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked(), benchmark("bench") as module:
+        yield module
 
 
 def sound(row: Any) -> None:
@@ -126,7 +112,7 @@ def test_ways_take_turns_and_ratios_are_of_neighbours(bench: ModuleType) -> None
     assert turns == [("fast", 0), ("slow", 0)] * 2 + [("fast", 1), ("slow", 1)]  # the first two are not counted
     assert timed.seconds == {"fast": [1, 2], "slow": [3, 6]}
     assert timed.times("slow", "fast") == bench.Range(3, 3, 3)
-    assert timed.made == {"fast": "fast", "slow": "slow"}
+    assert timed.results == {"fast": "fast", "slow": "slow"}
 
 
 @pytest.mark.parametrize("power", [0, 0.5, 1, 2])
@@ -148,7 +134,7 @@ def test_the_plain_search_stops_right_behind_a_linear_boundary(bench: ModuleType
         layer.weight.copy_(weight)
     model = nn.Sequential(nn.Flatten(), layer)
     x[0, 0, 0, 0] = 0.7
-    found = bench.pgd_l2(model, x, torch.tensor([0]))
+    stopped = bench.pgd_l2(model, x, torch.tensor([0]))
     exact, step = 0.4 / math.sqrt(2), 0.32 / 10
-    assert exact < float((found - x).norm()) <= exact + step
-    assert int(model(found).argmax(1)) == 1
+    assert exact < float((stopped - x).norm()) <= exact + step
+    assert int(model(stopped).argmax(1)) == 1

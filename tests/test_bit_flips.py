@@ -1,35 +1,23 @@
 """Every kind of file that is read back is damaged, bit by bit and as a whole; `benchmarks/bit_flips.py` is longer."""
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import jaxtyping
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+from repository_scripts import benchmark
+from type_checks import unchecked
+
 SOUND = {"found", "started over", "no effect"}
 
 
 @pytest.fixture(scope="module")
 def bit_flips() -> Iterator[ModuleType]:
     """The benchmark; run-time checks of types are off, which look into files on their own."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    sys.path.insert(0, str(BENCHMARKS))
-    spec = importlib.util.spec_from_file_location("bit_flips", BENCHMARKS / "bit_flips.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["bit_flips"] = module
-    spec.loader.exec_module(module)
-    yield module
-    sys.path.remove(str(BENCHMARKS))
-    del sys.modules["bit_flips"]
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with unchecked(), benchmark("bit_flips") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")
@@ -45,15 +33,15 @@ def test_every_kind_of_file_is_there_and_read_twice_alike(bit_flips: ModuleType,
             continue
         read.add((kind.within, kind.read))
         again = ground.change(kind, first, first.read_bytes(), "nothing")
-        assert (again.outcome, again.told) == ("no effect", ""), again
+        assert (again.outcome, again.message) == ("no effect", ""), again
 
 
 def test_no_flipped_bit_changes_a_result_in_silence(bit_flips: ModuleType, ground: Any) -> None:
     generator = np.random.default_rng(1)
     flips = [ground.flip(bit_flips.KINDS[place % len(bit_flips.KINDS)], generator) for place in range(108)]
-    assert [one for one in flips if one.outcome not in SOUND] == []
-    assert sum(one.outcome == "found" for one in flips) > 60
-    assert sum(one.outcome == "started over" for one in flips) > 10
+    assert [flip for flip in flips if flip.outcome not in SOUND] == []
+    assert sum(flip.outcome == "found" for flip in flips) > 60
+    assert sum(flip.outcome == "started over" for flip in flips) > 10
 
 
 @pytest.mark.parametrize("damage", ["cut short", "empty", "folder"])
@@ -63,10 +51,10 @@ def test_damaged_files_are_named_or_their_stage_starts_over(bit_flips: ModuleTyp
         content = {"cut short": path.read_bytes()[:-7], "empty": b"", "folder": None}[damage]
         changed = ground.change(kind, path, content, damage)
         assert changed.outcome in SOUND, changed
-        assert changed.outcome == "no effect" or path.name in changed.told, changed
+        assert changed.outcome == "no effect" or path.name in changed.message, changed
 
 
 def test_aimed_changes_of_outputs_of_references_are_all_found(ground: Any) -> None:
     aimed = ground.aimed()
     assert len(aimed) == 28
-    assert {one.outcome for one in aimed} == {"found"}
+    assert {flip.outcome for flip in aimed} == {"found"}

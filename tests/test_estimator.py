@@ -108,8 +108,8 @@ def test_retraining_is_a_training_on_the_rest(fitted: UnlearningClassifier) -> N
         Experiment(fitted.task_, fitted.recipe_, fitted.samples_.without(gone), seed=derive(fitted.seed_, "unlearn", 0))
     )
     model = copy.deepcopy(fitted).unlearn(range(20), "retrain")
-    for one, other in zip(model.model_.parameters(), again.model.parameters(), strict=True):
-        assert torch.equal(one, other)
+    for weight, same in zip(model.model_.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(weight, same)
 
 
 @pytest.mark.parametrize("method", [None, "amun", AMUN(epochs=1)], ids=["default", "name", "method"])
@@ -125,8 +125,8 @@ def test_the_same_random_state_gives_the_same_model(
     rows: tuple[np.ndarray, np.ndarray], fitted: UnlearningClassifier
 ) -> None:
     again: Any = clone(fitted)
-    one, other = (copy.deepcopy(again).fit(*rows).unlearn([5, 9]) for _ in range(2))
-    assert np.array_equal(one.predict_proba(rows[0]), other.predict_proba(rows[0]))
+    first, second = (copy.deepcopy(again).fit(*rows).unlearn([5, 9]) for _ in range(2))
+    assert np.array_equal(first.predict_proba(rows[0]), second.predict_proba(rows[0]))
     another = again.set_params(random_state=4).fit(*rows)
     assert not np.array_equal(another.predict_proba(rows[0]), fitted.predict_proba(rows[0]))
 
@@ -212,10 +212,10 @@ def test_an_audit_tells_a_model_that_forgot_by_name(
     with pytest.raises(DataError, match="expected the 0 forgotten rows, got 30"):
         fitted.audit(x[:30], y[:30], *unseen, folder=tmp_path)
     model = copy.deepcopy(fitted).unlearn(range(30), "retrain")
-    found = model.audit(x[:30], y[:30], *unseen, folder=tmp_path, models=4)
-    assert [one.name for one in found.models] == ["UnlearningClassifier"]
-    assert found.findings.baseline == "references"
-    assert found.models[0].accuracy.forget.value == pytest.approx(100 * model.score(x[:30], y[:30]))
+    result = model.audit(x[:30], y[:30], *unseen, folder=tmp_path, models=4)
+    assert [model.name for model in result.models] == ["UnlearningClassifier"]
+    assert result.findings.baseline == "references"
+    assert result.models[0].accuracy.forget.value == pytest.approx(100 * model.score(x[:30], y[:30]))
 
 
 # pandas
@@ -278,9 +278,9 @@ def test_a_pipeline_that_keeps_frames_keeps_the_index(rows: tuple[np.ndarray, np
     y = rows[1][frame.index - 100]
     keeping = pipeline().set_output(transform="pandas").fit(frame, y)
     named = pipeline().fit(frame, y, unlearningclassifier__ids=frame.index)
-    for one in (keeping, named):
-        assert one[-1].unlearn(117, Spy()).forgotten_.tolist() == ["117"]
-        assert "117" not in one[-1].ids_
+    for fitted in (keeping, named):
+        assert fitted[-1].unlearn(117, Spy()).forgotten_.tolist() == ["117"]
+        assert "117" not in fitted[-1].ids_
     assert pipeline().fit(frame, y)[-1].ids_.tolist() == [*map(str, range(90))]
 
 

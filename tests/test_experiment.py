@@ -19,8 +19,8 @@ def experiment(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe
 
 @pytest.mark.parametrize(("part", "other"), [("test", "train"), ("holdout", "train"), ("holdout", "test")])
 def test_a_sample_in_two_parts_is_refused(experiment: Experiment, part: str, other: str) -> None:
-    there: Samples = getattr(experiment, part)
-    both = there.joined(getattr(experiment, other).select(getattr(experiment, other).ids[:1]))
+    samples: Samples = getattr(experiment, part)
+    both = samples.joined(getattr(experiment, other).select(getattr(experiment, other).ids[:1]))
     with pytest.raises(DataError, match=rf"expected a {part} set without samples of the \w+ set, got 's\d\d' in both"):
         replace(experiment, **{part: both})
 

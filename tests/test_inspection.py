@@ -44,7 +44,7 @@ def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: 
     split, _ = parts
     original = workflow.train(Experiment(two_classes, by_heart, split.forget.joined(split.kept)))
     hiding = copy.deepcopy(original.model)
-    last = [one for one in hiding.modules() if isinstance(one, nn.Linear)][-1]
+    last = [layer for layer in hiding.modules() if isinstance(layer, nn.Linear)][-1]
     with torch.no_grad():
         last.weight.copy_(0.02 * last.weight.flip(0))  # wrong answers from features that remember
         last.bias.copy_(0.02 * last.bias.flip(0))
@@ -55,41 +55,43 @@ def models(parts: tuple[Split, Samples], two_classes: Classification, by_heart: 
 def test_a_model_that_only_hides_its_memory_gets_it_back_from_retained_samples(
     models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment
 ) -> None:
-    found = inspection.inspect_models(experiment, models, parts[0], epochs=8, learning_rate=0.1)
-    original, hiding, first, second = (one.relearned for one in found.models)
+    result = inspection.inspect_models(experiment, models, parts[0], epochs=8, learning_rate=0.1)
+    original, hiding, first, second = (model.relearned for model in result.models)
     assert hiding.accuracy[0] < 20
     assert original.accuracy[0] > 90
     assert len(hiding.accuracy) == len(hiding.loss) == 9
     assert hiding.accuracy[-1] > 80
-    for one, others in ((hiding, (first, second)), (first, (second,)), (second, (first,))):
+    for relearned, others in ((hiding, (first, second)), (first, (second,)), (second, (first,))):
         mean = np.mean([other.accuracy for other in others], axis=0)
-        assert one.ahead == pytest.approx(max(a - b for a, b in zip(one.accuracy[1:], mean[1:], strict=True)))
-    assert all(one.ahead is not None for one in (hiding, first, second))
+        assert relearned.ahead == pytest.approx(
+            max(a - b for a, b in zip(relearned.accuracy[1:], mean[1:], strict=True))
+        )
+    assert all(relearned.ahead is not None for relearned in (hiding, first, second))
     assert (hiding.ahead or 0) > max(first.ahead or 0, second.ahead or 0) + 15
 
 
 def test_the_probe_reads_the_features_and_not_the_answers(
     models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect_models(experiment, models, parts[0], epochs=1)
-    assert found.learning_rate == pytest.approx(by_heart.learning_rate / 10)
-    original, hiding, *retrained = [one.probe for one in found.models]
+    result = inspection.inspect_models(experiment, models, parts[0], epochs=1)
+    assert result.learning_rate == pytest.approx(by_heart.learning_rate / 10)
+    original, hiding, *retrained = [model.probe for model in result.models]
     assert original is not None
     assert original == hiding  # only the last layer differs
-    for one in retrained:
-        assert one is not None
-        assert one["low"] < 50 < one["high"] + 10
+    for probe in retrained:
+        assert probe is not None
+        assert probe["low"] < 50 < probe["high"] + 10
     assert original["low"] < original["value"] < original["high"]
 
 
 def test_zrf_is_one_less_the_divergence_from_an_untrained_model(
     models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment, by_heart: Recipe
 ) -> None:
-    found = inspection.inspect_models(replace(experiment, seed=3), models, parts[0], epochs=1)
+    result = inspection.inspect_models(replace(experiment, seed=3), models, parts[0], epochs=1)
     untrained = outputs(by_heart.build(seed=derive(3, "untrained")), parts[0].forget).numpy()
-    for one, model in zip(found.models, models, strict=True):
+    for inspected, model in zip(result.models, models, strict=True):
         mine = outputs(model.model, parts[0].forget).numpy()
-        assert one.zrf == pytest.approx(1 - js_divergence(mine, untrained).mean())
+        assert inspected.zrf == pytest.approx(1 - js_divergence(mine, untrained).mean())
 
 
 def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alone(
@@ -98,7 +100,7 @@ def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alon
     split, model = parts[0], models[2].model
     before = weights_sha256(model)
     run = Run(two_classes, seed=7, recipe=by_heart)
-    found = inspection.relearn(model, split.kept, split.forget, run, epochs=2, learning_rate=0.03)
+    relearned = inspection.relearn(model, split.kept, split.forget, run, epochs=2, learning_rate=0.03)
     assert weights_sha256(model) == before
 
     again = copy.deepcopy(model)
@@ -109,18 +111,18 @@ def test_relearning_is_training_on_the_retain_set_only_and_leaves_the_model_alon
             optimizer.zero_grad()
             nn.functional.cross_entropy(again(batch.x), batch.y).backward()
             optimizer.step()
-    assert found.loss[-1] == pytest.approx(mean_loss(again, split.forget, two_classes), rel=1e-4)
+    assert relearned.loss[-1] == pytest.approx(mean_loss(again, split.forget, two_classes), rel=1e-4)
 
 
 def test_an_inspection_is_a_function_of_the_seed(
     models: list[TrainedModel], parts: tuple[Split, Samples], experiment: Experiment
 ) -> None:
-    one, again, other = (
+    first, again, other = (
         inspection.inspect_models(replace(experiment, seed=s), models[:2], parts[0], epochs=1) for s in (0, 0, 1)
     )
-    assert one.to_dict() == again.to_dict()
-    assert one.to_dict() != other.to_dict()
-    assert one.models[0].relearned.ahead is None
+    assert first.to_dict() == again.to_dict()
+    assert first.to_dict() != other.to_dict()
+    assert first.models[0].relearned.ahead is None
 
 
 def test_what_cannot_be_inspected_is_refused_before_any_work(
@@ -145,11 +147,13 @@ def test_a_model_without_a_last_linear_layer_is_named_and_not_probed(
     split, unseen = parts
     recipe = replace(by_heart, shards=2, epochs=2)
     voting = workflow.train(Experiment(two_classes, recipe, split.forget.joined(split.kept)), checkpoints=tmp_path)
-    found = inspection.inspect_models(
+    result = inspection.inspect_models(
         Experiment(two_classes, recipe, split.forget.joined(split.kept), unseen), [voting], split, epochs=1
     )
-    assert found.models[0].probe is None
-    assert found.notes[0].startswith("original was not probed: expected a model whose output is that of a linear layer")
+    assert result.models[0].probe is None
+    assert result.notes[0].startswith(
+        "original was not probed: expected a model whose output is that of a linear layer"
+    )
     few = replace(split, forget=split.forget.select(split.forget.ids[:4]))
     with pytest.raises(MethodError, match="expected at least 5 forget and 5 unseen samples, got 4"):
         inspection.probe_representation(voting.model, few.forget, unseen)
@@ -161,7 +165,7 @@ def test_what_the_last_layer_receives_is_read_sample_by_sample(
     model = models[0].model
     layers = dict(model.named_modules())
     head = next(name for name in reversed(layers) if isinstance(layers[name], nn.Linear))
-    found = inspection.represented(model, parts[1], head)
+    features = inspection.represented(model, parts[1], head)
     with torch.no_grad():
-        logits = layers[head](torch.from_numpy(found))
+        logits = layers[head](torch.from_numpy(features))
     np.testing.assert_allclose(logits.numpy(), outputs(model, parts[1]).numpy(), rtol=1e-5, atol=1e-5)

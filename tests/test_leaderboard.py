@@ -1,24 +1,17 @@
 """The leaderboard and the cells of the package are made from what was measured."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 from obliviate.advice import read_cells, write_cells
-
-ROOT = Path(__file__).parents[1]
+from repository_scripts import script
 
 
 @pytest.fixture(scope="module")
 def maker() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_leaderboard", ROOT / "scripts" / "make_leaderboard.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("make_leaderboard")
 
 
 def test_the_cells_and_the_page_are_those_of_the_results(maker: ModuleType, tmp_path: Path) -> None:

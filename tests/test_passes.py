@@ -1,10 +1,7 @@
 """Where passes go: samples and steps are counted exactly, every moment once, and the page is that of the figures."""
 
-import importlib
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,21 +18,17 @@ from obliviate.methods.mixunlearn import MixUnlearn
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.task import Classification
 from obliviate.training.run import Run
+from pages import DOCS
+from repository_scripts import BENCHMARKS, benchmark
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
+PAGE = DOCS / "performance.md"
 
 
 @pytest.fixture(scope="module")
 def passes() -> Iterator[ModuleType]:
     """The script, and nothing of it left behind."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCHMARKS))
-    yield importlib.import_module("passes")
-    sys.path.remove(str(BENCHMARKS))
-    for name in ("passes", "bench", "common", "pairs", "pool", "rmia_speed", "search"):
-        if name not in before:
-            sys.modules.pop(name, None)
+    with benchmark("passes") as module:
+        yield module
 
 
 class Net(nn.Module):

@@ -1,7 +1,7 @@
 """The public names: one list, from which the rest follows, and nothing else in what users read."""
 
 import ast
-import importlib.util
+import importlib
 import inspect
 import re
 import subprocess
@@ -9,30 +9,22 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
+from operator import attrgetter
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 import obliviate
 from obliviate.methods import BUILT_IN
+from pages import ROOT
+from repository_scripts import script
 
-ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "obliviate"
 
 
-def make_api() -> ModuleType:
-    """The script that makes the page of public names."""
-    spec = importlib.util.spec_from_file_location("make_api", ROOT / "scripts" / "make_api.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-EXTENSIONS: tuple[str, ...] = make_api().EXTENSIONS
+make_api = script("make_api")
+EXTENSIONS: tuple[str, ...] = make_api.EXTENSIONS
 
 
 def test_the_stub_is_the_only_list() -> None:
@@ -49,7 +41,7 @@ def test_besides_the_methods_there_are_about_forty_five() -> None:
     assert len(others) <= 57
 
 
-@pytest.mark.parametrize("cls", BUILT_IN, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", BUILT_IN, ids=attrgetter("name"))
 def test_every_method_is_public(cls: type[Any]) -> None:
     assert getattr(obliviate, cls.__name__) is cls
 
@@ -113,7 +105,7 @@ def test_the_package_runs_as_a_module() -> None:
 
 def test_the_page_of_public_names_is_current() -> None:
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert page == make_api().page(), "run `python scripts/make_api.py`"
+    assert page == make_api.page(), "run `python scripts/make_api.py`"
 
 
 def blocks_of(page: Path) -> list[str]:

@@ -1,6 +1,5 @@
 """What is released holds the package and no leftovers, and is built to the same bytes again."""
 
-import importlib.util
 import io
 import sys
 import tarfile
@@ -12,16 +11,12 @@ import pytest
 
 import obliviate
 from pages import ROOT
+from repository_scripts import script
 
 
 @pytest.fixture(scope="module")
 def release() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("release", ROOT / "scripts" / "release.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return script("release")
 
 
 @pytest.fixture(scope="module")

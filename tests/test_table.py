@@ -1,7 +1,6 @@
 """The tables of papers: their plans, a small one that is made, resumed and made again, and the pages."""
 
 import json
-import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +9,8 @@ from typing import Any
 import pytest
 
 from obliviate.audit import two_sample
+from repository_scripts import BENCHMARKS, benchmark
 
-ROOT = Path(__file__).parents[1]
-BENCHMARKS = ROOT / "benchmarks"
 NAMES = sorted(path.stem for path in (BENCHMARKS / "tables").glob("*.toml"))
 SMALL = """\
 [table]
@@ -47,14 +45,8 @@ name = "ssd"
 @pytest.fixture(scope="module")
 def modules() -> Iterator[tuple[Any, Any]]:
     """`benchmarks/table.py` and `benchmarks/evidence.py`."""
-    sys.path.insert(0, str(BENCHMARKS))
-    import evidence
-    import table
-
-    yield table, evidence
-    sys.path.remove(str(BENCHMARKS))
-    for name in ("table", "evidence", "common"):
-        del sys.modules[name]
+    with benchmark("table") as table, benchmark("evidence") as evidence:
+        yield table, evidence
 
 
 @pytest.mark.parametrize("name", NAMES)

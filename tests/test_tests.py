@@ -15,6 +15,9 @@ ELSEWHERE = {
     # Held to one contract, or to one another, by one list of parameters.
     "methods/base.py": "methods/test_contract.py",
     "methods/__init__.py": "methods/test_contract.py",
+    "testing/interruptions.py": "testing/test_init.py",
+    "testing/presentation.py": "testing/test_init.py",
+    "testing/samples.py": "testing/test_init.py",
     "models/attention.py": "models/test_text_models.py",
     "models/causal_transformer.py": "models/test_text_models.py",
     "models/text_transformer.py": "models/test_text_models.py",
@@ -51,6 +54,7 @@ ELSEWHERE = {
     "comparison/plot.py": "comparison/test_folders.py",
     "project/simulation_plot.py": "project/test_simulation.py",
     "plans/document.py": "plans/test_plan.py",
+    "plans/trials.py": "plans/test_plan.py",
     "plans/ground.py": "plans/test_run.py",
     "plans/results.py": "plans/test_run.py",
     "plans/work.py": "plans/test_run.py",

@@ -108,14 +108,14 @@ def test_names_are_such_as_every_tracker_takes() -> None:
 
 
 def test_a_bar_can_stand_beside_a_tracker() -> None:
-    told: list[tuple[str, float, float]] = []
+    reports: list[tuple[str, float, float]] = []
 
     def tell(stage: str, done: float, total: float) -> None:
-        told.append((stage, done, total))
+        reports.append((stage, done, total))
 
     tracker = Tracker(lambda figures, step: None, progress=tell)
     tracker("train", 1, 2)
-    assert told == [("train", 1, 2)]
+    assert reports == [("train", 1, 2)]
     assert tracker.step == 1
 
 

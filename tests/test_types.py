@@ -68,10 +68,10 @@ def test_sizes_of_one_name_are_equal_among_arguments_and_results() -> None:
 def test_functions_that_one_line_defines_again_and_again_are_checked_and_keep_what_they_close_over(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made: list[Any] = []
+    checks: list[Any] = []
 
     def making(check: Callable[..., Any]) -> Callable[..., Any]:
-        made.append(check)
+        checks.append(check)
         return beartype(check)
 
     def adder(number: int) -> Callable[[int], int]:
@@ -84,7 +84,7 @@ def test_functions_that_one_line_defines_again_and_again_are_checked_and_keep_wh
     assert [adder(number)(10) for number in range(3)] == [10, 11, 12]
     with pytest.raises(TypeCheckError, match="add"):
         adder(1)("10")  # pyright: ignore[reportArgumentType]
-    assert len(made) == 2  # one of the argument, one of the result
+    assert len(checks) == 2  # one of the argument, one of the result
 
 
 def test_what_has_no_names_for_the_type_checker_is_not_checked_and_all_else_is() -> None:

@@ -75,11 +75,11 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_training_is_a_function_of_the_seed(
     parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    made = [
+    hashes = [
         weights_sha256(workflow.train(Experiment(three_classes, tiny_recipe, parts[0], seed=seed), folder=folder).model)
         for seed, folder in ((0, None), (0, tmp_path), (1, None))
     ]
-    assert made[0] == made[1] != made[2]
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 @pytest.mark.usefixtures("no_work")
@@ -101,12 +101,12 @@ def test_a_model_of_ones_own_can_be_unlearned_without_a_recipe(split: Split, thr
     model = nn.Linear(6, 3)
     before = copy.deepcopy(model.state_dict())
     method = FineTune(epochs=1, optimizer="sgd", learning_rate=0.1, momentum=0.9, weight_decay=5e-4, batch_size=16)
-    made = workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, method)
-    assert made.label == "FineTune"
-    assert made.method == repr(method)
-    assert made.seconds is not None
-    assert made.seconds > 0
-    assert all(one.equal(before[name]) for name, one in model.state_dict().items())
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(model, three_classes), split, method)
+    assert unlearned.label == "FineTune"
+    assert unlearned.method == repr(method)
+    assert unlearned.seconds is not None
+    assert unlearned.seconds > 0
+    assert all(weight.equal(before[name]) for name, weight in model.state_dict().items())
 
 
 @pytest.mark.usefixtures("no_work")
@@ -153,14 +153,14 @@ def test_a_builder_that_shares_weights_with_the_model_to_unlearn_is_refused(
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    "given",
+    "model",
     ["net.pth", Path("net.pth"), nn.Linear(2, 2).state_dict(), nn.Linear],
     ids=["text", "path", "weights", "class"],
 )
-def test_a_file_or_weights_are_no_model(given: object, three_classes: Classification) -> None:
+def test_a_file_or_weights_are_no_model(model: object, three_classes: Classification) -> None:
     refused = r"^expected a model, got \w+; weights, in a file or a state dict, are taken over by `ob\.adopt\("
     with pytest.raises(RecipeError, match=refused):
-        TrainedModel.given(given, three_classes)  # pyright: ignore[reportArgumentType]
+        TrainedModel.given(model, three_classes)  # pyright: ignore[reportArgumentType]
 
 
 def test_a_loss_that_is_not_finite_stops_the_work(split: Split, three_classes: Classification) -> None:
@@ -183,11 +183,11 @@ def test_audit_compares_models_that_were_given(
     mine = TrainedModel.given(models[0].model, experiment.task, role="unlearned", name="mine")
     result = workflow.audit_models(experiment, [*models, mine], split, pool)
     first, *retrained, last = result.models
-    assert [one.role for one in result.models] == ["original", "retrained", "retrained", "unlearned"]
+    assert [model.role for model in result.models] == ["original", "retrained", "retrained", "unlearned"]
     assert (last.name, last.seconds) == ("mine", None)
     assert last.attacks == first.attacks  # it is the same model
     assert last.weights_sha256 == first.weights_sha256
-    assert {one.name for one in retrained} == {"Retrain (seed 1)", "Retrain (seed 2)"}
+    assert {model.name for model in retrained} == {"Retrain (seed 1)", "Retrain (seed 2)"}
 
 
 def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
@@ -200,9 +200,9 @@ def test_audit_does_not_depend_on_the_order_of_the_pool_or_of_the_samples(
     order = np.random.default_rng(0).permutation(len(pool.ids))
     shuffled = replace(pool, ids=pool.ids[order], logits=pool.logits.rows(order), included=pool.included[:, order])
     unseen = parts[1].select(parts[1].ids[::-1])
-    one = workflow.audit_models(experiment, models, split, pool)
+    result = workflow.audit_models(experiment, models, split, pool)
     other = workflow.audit_models(replace(experiment, test=unseen), models, split, shuffled)
-    for a, b in zip(one.models, other.models, strict=True):
+    for a, b in zip(result.models, other.models, strict=True):
         assert a.accuracy == b.accuracy
         for game in ("ft", "fr", "rt"):
             assert getattr(a.attacks["rmia"], game).value == pytest.approx(getattr(b.attacks["rmia"], game).value)
@@ -285,11 +285,11 @@ def test_limits_state_the_resolution_and_what_was_compared_with(
 def test_a_model_is_read_back_as_it_was_made(
     parts: tuple[Samples, Samples], three_classes: Classification, tiny_recipe: Recipe, tmp_path: Path
 ) -> None:
-    made = replace(workflow.train(Experiment(three_classes, tiny_recipe, parts[0], seed=3)), notes={"share": 0.5})
+    trained = replace(workflow.train(Experiment(three_classes, tiny_recipe, parts[0], seed=3)), notes={"share": 0.5})
     path = tmp_path / "new" / "model.safetensors"
-    save(path, made, data_sha256="0" * 64, ids=["a"], settings={"retain": True})
+    save(path, trained, data_sha256="0" * 64, ids=["a"], settings={"retain": True})
     again, manifest = read(path, three_classes, tiny_recipe)
-    assert weights_sha256(again.model) == weights_sha256(made.model)
+    assert weights_sha256(again.model) == weights_sha256(trained.model)
     assert not again.model.training
-    assert replace(again, model=made.model).__dict__ == made.__dict__
+    assert replace(again, model=trained.model).__dict__ == trained.__dict__
     assert (manifest.data_sha256, manifest.ids, manifest.settings["retain"]) == ("0" * 64, ["a"], True)

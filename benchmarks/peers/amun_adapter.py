@@ -46,8 +46,8 @@ def prepare(job: Job) -> Callable[[], nn.Module]:
 
     def unlearn() -> nn.Module:
         x, y = job.forget.tensors
-        found, _, labels, _, distance = peer.PGDL2(job.network)(x, y)
-        torch.save(found, "images.pt")
+        images, _, labels, _, distance = peer.PGDL2(job.network)(x, y)
+        torch.save(images, "images.pt")
         peer.pd.DataFrame({"adv_pred": labels.tolist(), "delta_norm": distance.tolist()}).to_csv(
             "labels.csv", index=False
         )

@@ -90,9 +90,9 @@ def serve(prepare: Callable[[Job], Callable[[], nn.Module]]) -> None:
     used = int(time.process_time())
     resource.setrlimit(resource.RLIMIT_CPU, (used + job.limit, used + job.limit + 5))
     began = spent()
-    made = unlearn()
+    unlearned = unlearn()
     seconds = spent() - began
-    state = {name: value.detach().contiguous().clone() for name, value in made.state_dict().items()}
+    state = {name: value.detach().contiguous().clone() for name, value in unlearned.state_dict().items()}
     save_file(state, folder / "unlearned.safetensors", {"cpu_seconds": str(seconds), "torch": torch.__version__})
 
 
@@ -104,5 +104,5 @@ def spent() -> float:
 
 def warm_up(job: Job) -> None:
     """Take one backward pass on a copy, so that what torch does once per process is not counted."""
-    x, y = (one[:64] for one in job.forget.tensors)
+    x, y = (tensor[:64] for tensor in job.forget.tensors)
     F.cross_entropy(copy.deepcopy(job.network)(x), y).backward()

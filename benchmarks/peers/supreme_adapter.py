@@ -49,7 +49,7 @@ def prepare(job: Job) -> Callable[[], nn.Module]:
             model=fabric.setup_module(job.network),
             num_labels=job.classes,
             type_of_unlearning_strategy="random_",
-            **{f"{name}_{part}_dataloader": one for name, one in loaders.items() for part in ("train", "test")},
+            **{f"{name}_{part}_dataloader": loader for name, loader in loaders.items() for part in ("train", "test")},
             **options,
         )
         return job.network

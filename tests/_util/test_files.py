@@ -38,7 +38,7 @@ def test_a_failing_writer_leaves_the_old_file(tmp_path: Path):
     path.write_text("whole", encoding="utf-8")
     with pytest.raises(RuntimeError, match="full"):
         write_atomically(path, fail_half_way)
-    assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("old", "whole")]
+    assert [(path.name, path.read_text(encoding="utf-8")) for path in tmp_path.iterdir()] == [("old", "whole")]
 
 
 def test_nothing_is_at_the_path_until_the_writer_is_done(tmp_path: Path):
@@ -90,8 +90,8 @@ def test_a_file_in_the_place_of_a_folder_is_refused(tmp_path: Path):
 
 def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
     kept = [tmp_path / name for name in ("member-000.safetensors", ".gitignore", ".a.short", "plain")]
-    for one in kept:
-        one.touch()
+    for path in kept:
+        path.touch()
     names: list[str] = []
 
     def write(temporary: Path) -> None:
@@ -101,7 +101,7 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path):
     write_atomically(tmp_path / "member-001.safetensors", write)
     assert len(list(tmp_path.iterdir())) == len(kept) + 2
     remove_leftovers(tmp_path)
-    assert {one.name for one in tmp_path.iterdir()} == {one.name for one in kept} | {"member-001.safetensors"}
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in kept} | {"member-001.safetensors"}
 
 
 # ------------------------------------------------------------------------------------------- seals and hashes
@@ -175,9 +175,12 @@ def test_a_damaged_document_is_refused_with_the_remedy(tmp_path: Path, name: str
 def test_hashes_in_a_message_are_told_apart():
     wanted = "37e9d1689fd4" + "0" * 52
     for other in (wanted[:20] + "1" + wanted[21:], wanted[:-1] + "1", "f" + wanted[1:], wanted + "0"):
-        one, two = shortened_apart(wanted, other)
-        assert one.rstrip("…") != two.rstrip("…") or len(other) > 64
-        assert (one.rstrip("…"), two.rstrip("…")) == (wanted[: len(one.rstrip("…"))], other[: len(two.rstrip("…"))])
+        first, second = shortened_apart(wanted, other)
+        assert first.rstrip("…") != second.rstrip("…") or len(other) > 64
+        assert (first.rstrip("…"), second.rstrip("…")) == (
+            wanted[: len(first.rstrip("…"))],
+            other[: len(second.rstrip("…"))],
+        )
 
 
 def test_bytes_come_back_and_every_flipped_bit_of_them_is_found(tmp_path: Path):

@@ -69,14 +69,14 @@ def test_the_lock_of_a_killed_process_ends_with_it_and_the_next_is_told(tmp_path
     child = forked(lambda: die_in(locked(tmp_path)))
     assert child.code == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == [LOCK]
-    told: list[Holder] = []
-    with locked(tmp_path, patience=0, on_takeover=told.append):
+    holders: list[Holder] = []
+    with locked(tmp_path, patience=0, on_takeover=holders.append):
         pass
-    assert [holder.pid for holder in told] == [child.pid]
-    assert told[0].alive is False
-    with locked(tmp_path, patience=0, on_takeover=told.append):
+    assert [holder.pid for holder in holders] == [child.pid]
+    assert holders[0].alive is False
+    with locked(tmp_path, patience=0, on_takeover=holders.append):
         pass
-    assert len(told) == 1
+    assert len(holders) == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -86,9 +86,9 @@ def test_a_lock_that_is_taken_over_is_told_in_the_log(tmp_path: Path, caplog: py
     assert child.code == -signal.SIGKILL
     with held(tmp_path):
         pass
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith(f"the lock of process {child.pid} (")
-    assert told.endswith(") was taken over: it ended without giving it back")
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message.startswith(f"the lock of process {child.pid} (")
+    assert message.endswith(") was taken over: it ended without giving it back")
 
 
 def test_what_a_killed_process_left_running_is_waited_for(tmp_path: Path) -> None:

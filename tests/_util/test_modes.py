@@ -65,19 +65,19 @@ USERS: dict[str, Callable[[nn.Module, Samples], Any]] = {
 def test_frozen_parts_stay_frozen_and_the_others_in_training(name: str, frozen: nn.Sequential, images: Samples) -> None:
     before = copy.deepcopy(frozen.state_dict())
     USERS[name](frozen, images)
-    assert [one.training for one in frozen.modules()] == [True, True, False, True, True, True]
+    assert [module.training for module in frozen.modules()] == [True, True, False, True, True, True]
     assert all(value.equal(before[key]) for key, value in frozen.state_dict().items())
 
 
 def test_modes_come_back_after_an_error(frozen: nn.Sequential) -> None:
     def fail() -> None:
         with evaluating(frozen):
-            assert not any(one.training for one in frozen.modules())
+            assert not any(module.training for module in frozen.modules())
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert [one.training for one in frozen.modules()] == [True, True, False, True, True, True]
+    assert [module.training for module in frozen.modules()] == [True, True, False, True, True, True]
 
 
 def asked_cudnn(model: nn.Module, seen: list[bool]) -> nn.Module:

@@ -38,9 +38,9 @@ class Bare:
     needs: ClassVar[frozenset[str]] = frozenset()
 
 
-def register(known: dict[str, type[Any]], cls: type[Any]) -> None:
+def register(registered: dict[str, type[Any]], cls: type[Any]) -> None:
     REGISTRY.check(cls)
-    REGISTRY.add(known, cls)
+    REGISTRY.add(registered, cls)
 
 
 def test_built_in_classes_are_known_by_their_names_and_one_may_come_twice() -> None:

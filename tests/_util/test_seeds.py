@@ -14,15 +14,15 @@ def test_a_derived_seed_fits_torch_and_numpy_and_repeats(seed: int, purpose: lis
 
 
 @settings(max_examples=60)
-@given(one=st.tuples(st.integers(), parts), other=st.tuples(st.integers(), parts))
-def test_streams_differ_by_seed_and_by_purpose(one: tuple[int, list[str | int]], other: tuple[int, list[str | int]]):
-    same = str(one[0]) == str(other[0]) and list(map(str, one[1])) == list(map(str, other[1]))
-    assert (derive(one[0], *one[1]) == derive(other[0], *other[1])) == same
+@given(first=st.tuples(st.integers(), parts), second=st.tuples(st.integers(), parts))
+def test_streams_differ_by_seed_and_by_purpose(first: tuple[int, list[str | int]], second: tuple[int, list[str | int]]):
+    same = str(first[0]) == str(second[0]) and list(map(str, first[1])) == list(map(str, second[1]))
+    assert (derive(first[0], *first[1]) == derive(second[0], *second[1])) == same
 
 
 def test_parts_are_kept_apart_and_in_order():
     variants = [("ab", "c"), ("a", "bc"), ("abc",), ("c", "ab"), ("ab", "c", ""), (1, 23), (12, 3), (123,)]
-    assert len({derive(0, *one) for one in variants}) == len(variants)
+    assert len({derive(0, *variant) for variant in variants}) == len(variants)
 
 
 def test_seeds_are_the_same_on_every_machine_and_version():

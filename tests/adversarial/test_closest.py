@@ -67,10 +67,10 @@ def linear(classes: int, features: int, seed: int = 0) -> tuple[Tensor, Tensor, 
 @pytest.mark.parametrize("seed", range(3))
 def test_boundary_finds_the_nearest_point_of_a_linear_binary_model(seed: int) -> None:
     weight, x, y, distances = linear(2, 12, seed)
-    found = boundary(lambda at: at @ weight.T, x, y, WIDE)
-    assert found.success.all()
-    torch.testing.assert_close(found.distance, distances.amin(1), rtol=0.025, atol=1e-4)
-    assert (found.distance >= distances.amin(1) * (1 - 1e-4)).all()
+    examples = boundary(lambda at: at @ weight.T, x, y, WIDE)
+    assert examples.success.all()
+    torch.testing.assert_close(examples.distance, distances.amin(1), rtol=0.025, atol=1e-4)
+    assert (examples.distance >= distances.amin(1) * (1 - 1e-4)).all()
 
 
 def test_boundary_finds_the_nearest_point_within_the_bounds_of_a_linear_binary_model() -> None:
@@ -80,16 +80,16 @@ def test_boundary_finds_the_nearest_point_within_the_bounds_of_a_linear_binary_m
     logits = x @ normal + bias  # the label is 0 where this is negative, 1 elsewhere
     y = (logits > 0).long()
     most = torch.where((y == 1)[:, None], -normal, normal).clamp_min(0).sum(1)
-    x, y, logits = (one[logits.abs() < 0.9 * most] for one in (x, y, logits))
+    x, y, logits = (tensor[logits.abs() < 0.9 * most] for tensor in (x, y, logits))
     assert len(x) > 20
-    found = boundary(lambda at: F.pad((at @ normal + bias)[:, None], (1, 0)), x, y, UNIT)
-    assert found.success.all()
+    examples = boundary(lambda at: F.pad((at @ normal + bias)[:, None], (1, 0)), x, y, UNIT)
+    assert examples.success.all()
     bounded = 0
     for row, (at, side) in enumerate(zip(x.double().numpy(), 1 - 2 * y.numpy(), strict=True)):
         outward = side * normal.double().numpy()
         step = by_bisection(at, outward, -side * float(logits[row]))
         bounded += int(np.isclose(at + step, 0).any() or np.isclose(at + step, 1).any())
-        assert 0.9999 <= float(found.distance[row]) / np.linalg.norm(step) < 1.03
+        assert 0.9999 <= float(examples.distance[row]) / np.linalg.norm(step) < 1.03
     assert bounded > 20
 
 
@@ -99,43 +99,43 @@ def test_boundary_finds_the_nearest_class_of_a_linear_model() -> None:
     x = torch.randn(40, 12, generator=generator)
     logits = x @ weight.T
     nearest = (logits.topk(2).values[:, 0] - logits.topk(2).values[:, 1]) / 8**0.5
-    found = boundary(lambda at: at @ weight.T, x, logits.argmax(1), WIDE)
-    torch.testing.assert_close(found.distance, nearest, rtol=0.03, atol=1e-4)
-    assert found.y.equal(logits.topk(2).indices[:, 1])
+    examples = boundary(lambda at: at @ weight.T, x, logits.argmax(1), WIDE)
+    torch.testing.assert_close(examples.distance, nearest, rtol=0.03, atol=1e-4)
+    assert examples.y.equal(logits.topk(2).indices[:, 1])
 
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_no_search_beats_the_closed_form(name: SearchName) -> None:
     weight, x, y, distances = linear(4, 12)
-    found = SEARCHES[name](lambda at: at @ weight.T, x, y, WIDE, **options(name))
-    assert found.success.all()
-    assert (found.distance >= distances.amin(1) * (1 - 1e-4)).all()
-    torch.testing.assert_close(found.distance, (found.x - x).norm(dim=1))
+    examples = SEARCHES[name](lambda at: at @ weight.T, x, y, WIDE, **options(name))
+    assert examples.success.all()
+    assert (examples.distance >= distances.amin(1) * (1 - 1e-4)).all()
+    torch.testing.assert_close(examples.distance, (examples.x - x).norm(dim=1))
 
 
 def test_pgd_flips_within_the_first_radius_of_the_doubling_that_reaches_the_boundary() -> None:
     weight, x, y, distances = linear(2, 12)
     nearest, first = distances.amin(1), 0.01
-    found = pgd(lambda at: at @ weight.T, x, y, WIDE, radius=first)
-    assert (found.distance <= found.radius * (1 + 1e-5)).all()
+    examples = pgd(lambda at: at @ weight.T, x, y, WIDE, radius=first)
+    assert (examples.distance <= examples.radius * (1 + 1e-5)).all()
     far = nearest > first
     assert far.sum() > 30
-    assert (found.radius[far] >= nearest[far]).all()
-    assert (found.radius[far] <= 2 * nearest[far]).all()
-    assert (torch.log2(found.radius / first) % 1 == 0).all()
+    assert (examples.radius[far] >= nearest[far]).all()
+    assert (examples.radius[far] <= 2 * nearest[far]).all()
+    assert (torch.log2(examples.radius / first) % 1 == 0).all()
 
 
 def test_fgsm_steps_along_the_sign_with_a_length_that_doubles() -> None:
     weight, x, y, distances = linear(2, 12)
     first = 0.01
-    found = fgsm(lambda at: at @ weight.T, x, y, WIDE, radius=first)
+    examples = fgsm(lambda at: at @ weight.T, x, y, WIDE, radius=first)
     normal = weight[0] - weight[1]
     needed = distances.amin(1) * normal.norm() / normal.abs().sum()
     far = needed > first
-    assert (found.radius[far] >= needed[far]).all()
-    assert (found.radius[far] <= 2 * needed[far]).all()
-    torch.testing.assert_close((found.x - x).abs(), found.radius[:, None].expand_as(x), rtol=1e-3, atol=1e-5)
-    assert found.gradients.tolist() == [1] * len(x)
+    assert (examples.radius[far] >= needed[far]).all()
+    assert (examples.radius[far] <= 2 * needed[far]).all()
+    torch.testing.assert_close((examples.x - x).abs(), examples.radius[:, None].expand_as(x), rtol=1e-3, atol=1e-5)
+    assert examples.gradients.tolist() == [1] * len(x)
 
 
 # ------------------------------------------------------------------------------------------- what is not free
@@ -149,10 +149,10 @@ def test_boundary_finds_the_nearest_point_of_a_linear_binary_model_among_those_t
     free = torch.arange(12) % 3 > 0
     logits = x @ weight.T
     nearest = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1])[free].norm()
-    found = boundary(lambda at: at @ weight.T, x, y, InputSpace(-100.0, 100.0, free=free))
-    assert found.success.all()
-    torch.testing.assert_close(found.distance, nearest, rtol=0.025, atol=1e-4)
-    assert (found.distance >= nearest * (1 - 1e-4)).all()
+    examples = boundary(lambda at: at @ weight.T, x, y, InputSpace(-100.0, 100.0, free=free))
+    assert examples.success.all()
+    torch.testing.assert_close(examples.distance, nearest, rtol=0.025, atol=1e-4)
+    assert (examples.distance >= nearest * (1 - 1e-4)).all()
 
 
 BRIEF: dict[SearchName, dict[str, Any]] = {
@@ -184,12 +184,12 @@ def test_no_search_touches_what_is_not_free_or_leaves_the_range(
         return torch.tanh(at @ first) @ second
 
     y = torch.randint(3, (5,), generator=generator)
-    found = SEARCHES[name](model, x, y, space, **BRIEF[name])
-    assert found.x[:, ~mask].equal(x[:, ~mask])
-    assert ((found.x >= low) & (found.x <= high))[:, mask].all()
-    assert (model(found.x).argmax(1) != y)[found.success].all()
+    examples = SEARCHES[name](model, x, y, space, **BRIEF[name])
+    assert examples.x[:, ~mask].equal(x[:, ~mask])
+    assert ((examples.x >= low) & (examples.x <= high))[:, mask].all()
+    assert (model(examples.x).argmax(1) != y)[examples.success].all()
     if not free.any():
-        assert found.success.equal(model(x).argmax(1) != y)
+        assert examples.success.equal(model(x).argmax(1) != y)
 
 
 @given(seed=st.integers(0, 2**16), name=st.sampled_from(list(SEARCHES)))
@@ -197,8 +197,8 @@ def test_no_search_touches_what_is_not_free_or_leaves_the_range(
 def test_no_search_puts_a_token_where_there_is_none(seed: int, name: SearchName) -> None:
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(5, 4, 3, generator=generator).clamp(-2, 2)
-    there = torch.rand(5, 4, generator=generator) < 0.6
-    x = x * there[..., None]
+    present = torch.rand(5, 4, generator=generator) < 0.6
+    x = x * present[..., None]
     weight = torch.randn(3, 3, generator=generator)
     space = InputSpace(-2.0, 2.0, free=torch.tensor([True, True, False]), token=3)
 
@@ -206,10 +206,10 @@ def test_no_search_puts_a_token_where_there_is_none(seed: int, name: SearchName)
         return torch.tanh(at @ weight).mean(1)
 
     y = torch.randint(3, (5,), generator=generator)
-    found = SEARCHES[name](model, x, y, space, **BRIEF[name])
-    assert found.x.any(2).equal(there)
-    assert found.x[..., 2].equal(x[..., 2])
-    assert (found.success | ~there.any(1) | (found.x != x).flatten(1).any(1)).all()
+    examples = SEARCHES[name](model, x, y, space, **BRIEF[name])
+    assert examples.x.any(2).equal(present)
+    assert examples.x[..., 2].equal(x[..., 2])
+    assert (examples.success | ~present.any(1) | (examples.x != x).flatten(1).any(1)).all()
 
 
 # ------------------------------------------------------------------------------------------- the step
@@ -326,8 +326,8 @@ class Counted(nn.Module):
 def test_the_gradients_reported_are_those_taken(original: nn.Module, correct: tuple[Tensor, Tensor]) -> None:
     x, y = correct[0][:8], correct[1][:8]
     counted = Counted(original)
-    found = boundary(counted, x, y, UNIT, batch_size=1)
-    assert int(found.gradients.sum()) == counted.rows
+    examples = boundary(counted, x, y, UNIT, batch_size=1)
+    assert int(examples.gradients.sum()) == counted.rows
 
 
 @pytest.mark.parametrize(
@@ -387,14 +387,14 @@ def test_labels_are_mispredictions_inside_the_valid_range(
     name: SearchName, original: nn.Module, correct: tuple[Tensor, Tensor]
 ) -> None:
     x, y = correct
-    found = SEARCHES[name](original, x, y, UNIT, **options(name))
-    assert found.success.all()
-    assert (found.y != y).all()
+    examples = SEARCHES[name](original, x, y, UNIT, **options(name))
+    assert examples.success.all()
+    assert (examples.y != y).all()
     with torch.no_grad():
-        assert found.y.equal(original(found.x).argmax(1))
-    assert float(found.x.min()) >= 0
-    assert float(found.x.max()) <= 1
-    torch.testing.assert_close(found.distance, (found.x - x).flatten(1).norm(dim=1))
+        assert examples.y.equal(original(examples.x).argmax(1))
+    assert float(examples.x.min()) >= 0
+    assert float(examples.x.max()) <= 1
+    torch.testing.assert_close(examples.distance, (examples.x - x).flatten(1).norm(dim=1))
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -407,21 +407,21 @@ def test_every_sample_is_searched_on_its_own(
     large = search(original, x, y, UNIT, batch_size=64, **options(name))
     small = search(original, x, y, UNIT, batch_size=5, **options(name))
     permuted = search(original, x[order], y[order], UNIT, batch_size=5, **options(name))
-    for one, other in ((large, small), (AdversarialExamples(*rows(large, order)), permuted)):
-        assert one.y.equal(other.y)
-        assert one.gradients.equal(other.gradients)
-        torch.testing.assert_close(one.x, other.x, atol=1e-3, rtol=0)
-        torch.testing.assert_close(one.radius, other.radius, equal_nan=True)
+    for first, second in ((large, small), (AdversarialExamples(*rows(large, order)), permuted)):
+        assert first.y.equal(second.y)
+        assert first.gradients.equal(second.gradients)
+        torch.testing.assert_close(first.x, second.x, atol=1e-3, rtol=0)
+        torch.testing.assert_close(first.radius, second.radius, equal_nan=True)
 
 
-def rows(found: AdversarialExamples, order: Tensor) -> tuple[Tensor, ...]:
+def rows(examples: AdversarialExamples, order: Tensor) -> tuple[Tensor, ...]:
     return (
-        found.x[order],
-        found.y[order],
-        found.success[order],
-        found.distance[order],
-        found.radius[order],
-        found.gradients[order],
+        examples.x[order],
+        examples.y[order],
+        examples.success[order],
+        examples.distance[order],
+        examples.radius[order],
+        examples.gradients[order],
     )
 
 
@@ -432,12 +432,12 @@ def test_a_mispredicted_sample_stands_for_itself(
     x, y = correct[0][:4], correct[1][:4]
     wrong = y.clone()
     wrong[1] = (y[1] + 1) % 10
-    found = SEARCHES[name](original, x, wrong, UNIT, **options(name))
-    assert found.x[1].equal(x[1])
-    assert int(found.y[1]) == int(y[1])
-    assert bool(found.success[1])
-    assert (float(found.distance[1]), int(found.gradients[1])) == (0.0, 0)
-    assert (found.distance[[0, 2, 3]] > 0).all()
+    examples = SEARCHES[name](original, x, wrong, UNIT, **options(name))
+    assert examples.x[1].equal(x[1])
+    assert int(examples.y[1]) == int(y[1])
+    assert bool(examples.success[1])
+    assert (float(examples.distance[1]), int(examples.gradients[1])) == (0.0, 0)
+    assert (examples.distance[[0, 2, 3]] > 0).all()
 
 
 class Constant(nn.Module):
@@ -463,10 +463,10 @@ CONSTANT: dict[str, Any] = {
 def test_a_constant_model_has_no_adversarial_examples(name: SearchName, kind: str) -> None:
     x = torch.full((3, 4), 0.5)
     few = {} if name == "boundary" else {"doublings": 3}
-    found = SEARCHES[name](CONSTANT[kind], x, torch.zeros(3).long(), UNIT, **options(name), **few)
-    assert found.success.tolist() == [False] * 3
-    assert found.y.tolist() == [0] * 3
-    assert bool(torch.isfinite(found.x).all())
+    examples = SEARCHES[name](CONSTANT[kind], x, torch.zeros(3).long(), UNIT, **options(name), **few)
+    assert examples.success.tolist() == [False] * 3
+    assert examples.y.tolist() == [0] * 3
+    assert bool(torch.isfinite(examples.x).all())
 
 
 @pytest.mark.parametrize("name", SEARCHES)
@@ -482,13 +482,13 @@ def test_another_input_range_is_respected(
         return original(at * deviation + mean)
 
     shifted = ((x - mean) / deviation).clamp(low, high)
-    found = SEARCHES[name](normalised, shifted, y, space, **options(name, 1 / deviation))
-    assert found.success.all()
-    assert (found.x >= space.low).all()  # as float32, like the values
-    assert (found.x <= space.high).all()
-    assert float(found.x.min()) < -0.1  # negative values survive: nothing was clipped to [0, 1]
+    examples = SEARCHES[name](normalised, shifted, y, space, **options(name, 1 / deviation))
+    assert examples.success.all()
+    assert (examples.x >= space.low).all()  # as float32, like the values
+    assert (examples.x <= space.high).all()
+    assert float(examples.x.min()) < -0.1  # negative values survive: nothing was clipped to [0, 1]
     plain = SEARCHES[name](original, x, y, UNIT, **options(name))
-    torch.testing.assert_close(found.distance * deviation, plain.distance, rtol=0.05, atol=0.01)
+    torch.testing.assert_close(examples.distance * deviation, plain.distance, rtol=0.05, atol=0.01)
 
 
 def test_the_initial_radius_is_one_within_which_nearly_all_samples_flip(

@@ -81,10 +81,10 @@ def test_the_form_and_the_variance_reach_the_attacks(world: World, candidates: l
 def test_references_are_the_baseline_where_retrained_models_are_too_few(
     world: World, candidates: list[Candidate], retrained: int
 ):
-    chosen = [one for one in candidates if one.role != "retrained"] + candidates[1 : 1 + retrained]
+    chosen = [candidate for candidate in candidates if candidate.role != "retrained"] + candidates[1 : 1 + retrained]
     result = audit(chosen, world.pool, world.samples, AuditSettings())
     assert result.findings.baseline == "references"
-    verdicts = {one.name: one.verdict for one in result.models}
+    verdicts = {model.name: model.verdict for model in result.models}
     assert verdicts | {"retrain 0": "consistent with retraining"} == {
         "original": "leaks",
         "perfect": "consistent with retraining",
@@ -92,44 +92,46 @@ def test_references_are_the_baseline_where_retrained_models_are_too_few(
         "destroyed": "utility lost",
         "retrain 0": "consistent with retraining",
     }
-    assert all(one.average_gap is None for one in result.models)
+    assert all(model.average_gap is None for model in result.models)
     assert result.findings.floor.average_gap_mean is None
-    assert "references that never saw it" in {one.name: one.reason for one in result.models}["original"]
-    assert "where the original has" in {one.name: one.reason for one in result.models}["destroyed"]
+    assert "references that never saw it" in {model.name: model.reason for model in result.models}["original"]
+    assert "where the original has" in {model.name: model.reason for model in result.models}["destroyed"]
 
 
 def test_without_retrained_models_samples_of_a_kind_can_be_shown_to_leak_and_no_more(
     world: World, candidates: list[Candidate]
 ):
-    models = [one if one.role == "original" else replace(one, role="unlearned") for one in candidates]
+    models = [
+        candidate if candidate.role == "original" else replace(candidate, role="unlearned") for candidate in candidates
+    ]
     asked = {"original", "perfect", "overdone", "destroyed"}
-    told = {}
+    verdicts = {}
     for grouped in (False, True):
-        found = audit(models, world.pool, replace(world.samples, grouped=grouped), AuditSettings())
-        told[grouped] = {one.name: one.verdict for one in found.models if one.name in asked}
-        assert found.findings.settings.one_sided == grouped
-    assert told[False]["perfect"] == "consistent with retraining"
-    assert told[True] == told[False] | dict.fromkeys(("perfect", "overdone"), "not resolvable with these data")
-    found = audit(candidates, world.pool, replace(world.samples, grouped=True), AuditSettings())
-    assert not found.findings.settings.one_sided  # with retrained models it does not matter
+        result = audit(models, world.pool, replace(world.samples, grouped=grouped), AuditSettings())
+        verdicts[grouped] = {model.name: model.verdict for model in result.models if model.name in asked}
+        assert result.findings.settings.one_sided == grouped
+    assert verdicts[False]["perfect"] == "consistent with retraining"
+    assert verdicts[True] == verdicts[False] | dict.fromkeys(("perfect", "overdone"), "not resolvable with these data")
+    result = audit(candidates, world.pool, replace(world.samples, grouped=True), AuditSettings())
+    assert not result.findings.settings.one_sided  # with retrained models it does not matter
 
 
 def test_samples_that_differ_by_themselves_are_of_a_kind(world: World, candidates: list[Candidate]):
     labels = world.labels
     part = FORGET[labels[FORGET] == labels[FORGET][0]]
     samples = replace(world.samples, forget=part)
-    models = [one for one in candidates if one.role != "retrained"]
-    found = audit(models, world.pool, samples, AuditSettings())
-    assert found.findings.two_sample.differs
-    assert found.findings.settings.one_sided
-    assert {one.name: one.verdict for one in found.models}["perfect"] == "not resolvable with these data"
+    models = [candidate for candidate in candidates if candidate.role != "retrained"]
+    result = audit(models, world.pool, samples, AuditSettings())
+    assert result.findings.two_sample.differs
+    assert result.findings.settings.one_sided
+    assert {model.name: model.verdict for model in result.models}["perfect"] == "not resolvable with these data"
 
 
 def test_utility_is_compared_with_the_references_where_there_is_no_other_model(
     world: World, candidates: list[Candidate]
 ):
-    chosen = [one for one in candidates if one.role == "unlearned"]
-    models = {one.name: one for one in audit(chosen, world.pool, world.samples, AuditSettings()).models}
+    chosen = [candidate for candidate in candidates if candidate.role == "unlearned"]
+    models = {model.name: model for model in audit(chosen, world.pool, world.samples, AuditSettings()).models}
     assert models["destroyed"].verdict == "utility lost"
     assert "where the references have" in models["destroyed"].reason
     assert models["perfect"].verdict == "not resolvable with these data"
@@ -159,11 +161,11 @@ def test_the_pool_is_read_one_reference_at_a_time(world: World, candidates: list
         reads = 0
 
         def __iter__(self):
-            for one in super().__iter__():
+            for logits in super().__iter__():
                 self.reads += 1
-                yield one
+                yield logits
 
     lazy = Lazy(world.pool.logits)
-    found = audit(candidates, replace(world.pool, logits=lazy), world.samples, AuditSettings())
+    result = audit(candidates, replace(world.pool, logits=lazy), world.samples, AuditSettings())
     assert lazy.reads == 2 * MODELS
-    assert found == audit(candidates, world.pool, world.samples, AuditSettings())
+    assert result == audit(candidates, world.pool, world.samples, AuditSettings())

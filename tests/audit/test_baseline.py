@@ -16,7 +16,7 @@ def test_difference_to_retrained_models_without_spread_is_the_paired_delong_inte
     rng = np.random.default_rng(1)
     shared = rng.normal(size=80), rng.normal(size=90)
     pairs = [tuple(side + rng.normal(0, 0.3, len(side)) for side in shared) for _ in range(4)]
-    model, *others = [(one[0], one[1]) for one in pairs]
+    model, *others = [(pair[0], pair[1]) for pair in pairs]
     evidence = Retrained.of(others).evidence("rmia", model, Spread(0.0, 5))
     expected = delong_difference(model, others, confidence=0.9)
     interval = evidence.interval(0.9)
@@ -33,9 +33,9 @@ def test_a_retrained_model_is_compared_with_the_others():
 
 def test_spread_is_the_excess_over_sampling_weighted_by_degrees_of_freedom():
     few, many = np.array([0.4, 0.6]), np.array([0.50, 0.52, 0.54])
-    found = Spread.of((few, 0.001), (many, 0.0001))
-    assert found.variance == pytest.approx(((0.02 - 0.001) + 2 * (0.0004 - 0.0001)) / 3)
-    assert found.df == 3
+    spread = Spread.of((few, 0.001), (many, 0.0001))
+    assert spread.variance == pytest.approx(((0.02 - 0.001) + 2 * (0.0004 - 0.0001)) / 3)
+    assert spread.df == 3
     assert Spread.of((many, 0.1)).variance == 0
     with pytest.raises(AuditError, match="at least 2 models"):
         Spread.of((np.array([0.5]), 0.1))
@@ -56,7 +56,7 @@ class World:
         self.shared = self.rng.normal(size=FORGET), self.rng.normal(size=UNSEEN)
 
     def model(self, boost: float = 0.0) -> Pair:
-        forget, unseen = (one + self.rng.normal(size=len(one)) for one in self.shared)
+        forget, unseen = (part + self.rng.normal(size=len(part)) for part in self.shared)
         return forget + self.rng.normal(0, self.spread) + boost, unseen
 
     def references(self, count: int) -> References:
@@ -95,16 +95,16 @@ class World:
 )
 def test_a_model_that_never_saw_the_forget_set_is_seldom_called_a_leak(spread: float, retrained: int, references: int):
     world = World(3, spread)
-    found = [
+    measured = [
         world.by_retrained(retrained, references) if retrained else world.by_references(references)
         for _ in range(DRAWS)
     ]
     # With 4 references a spread of 8 points of AUC between models is known too poorly for more than this.
     level = 0.05 if references > 4 else 0.08
     limit = level + 3.3 * np.sqrt(level * (1 - level) / DRAWS)
-    assert np.mean([one.p_above() < 0.05 for one in found]) < limit
-    assert np.mean([one.p_below() < 0.05 for one in found]) < limit
-    assert np.mean([one.within(one.resolution()) for one in found]) > 0.86
+    assert np.mean([evidence.p_above() < 0.05 for evidence in measured]) < limit
+    assert np.mean([evidence.p_below() < 0.05 for evidence in measured]) < limit
+    assert np.mean([evidence.within(evidence.resolution()) for evidence in measured]) > 0.86
 
 
 @pytest.mark.slow
@@ -116,10 +116,10 @@ def test_p_values_are_uniform_with_many_references():
 
 def test_leaving_the_spread_between_models_out_would_be_found():
     world = World(4, 0.3)
-    found = [world.by_references(16) for _ in range(DRAWS)]
+    measured = [world.by_references(16) for _ in range(DRAWS)]
     fixed = [world.references(16).evidence("rmia", world.model(), Spread(0.0, 15)) for _ in range(DRAWS)]
-    assert np.mean([one.p_above() < 0.05 for one in found]) < 0.12
-    assert np.mean([one.p_above() < 0.05 for one in fixed]) > 0.2
+    assert np.mean([evidence.p_above() < 0.05 for evidence in measured]) < 0.12
+    assert np.mean([evidence.p_above() < 0.05 for evidence in fixed]) > 0.2
 
 
 def test_a_leak_is_found():

@@ -19,17 +19,17 @@ def test_figures_are_those_of_the_groups_sample_by_sample(included: np.ndarray) 
     margins = rng.normal(size=included.shape) + included
     accuracies = {"retain_accuracy": (0.9, 0.95), "test_accuracy": (0.6, 0.8)}
     had, never, others = ([], [], [])
-    for one, there in zip(margins.T, included.T, strict=True):
-        had.append(one[there][::-1][:16])
-        never.append(one[~there][:16])
-        others.append(one[~there][16:])
-    groups = [np.array(one).T for one in (had, never, others)]
-    found = of_shadows(margins, included, utility=0.9 / 0.95 * 0.6 / 0.8)
-    assert found.models == 16
-    assert found.score == pytest.approx(neurips_score(groups[0], groups[1], **accuracies))
+    for column, inside in zip(margins.T, included.T, strict=True):
+        had.append(column[inside][::-1][:16])
+        never.append(column[~inside][:16])
+        others.append(column[~inside][16:])
+    groups = [np.array(group).T for group in (had, never, others)]
+    figures = of_shadows(margins, included, utility=0.9 / 0.95 * 0.6 / 0.8)
+    assert figures.models == 16
+    assert figures.score == pytest.approx(neurips_score(groups[0], groups[1], **accuracies))
     equal = {"retain_accuracy": (1.0, 1.0), "test_accuracy": (1.0, 1.0)}
-    assert found.quality == pytest.approx(neurips_score(groups[0], groups[1], **equal))
-    assert found.floor == pytest.approx(neurips_score(groups[2], groups[1], **equal))
+    assert figures.quality == pytest.approx(neurips_score(groups[0], groups[1], **equal))
+    assert figures.floor == pytest.approx(neurips_score(groups[2], groups[1], **equal))
 
 
 def test_a_method_that_forgets_is_at_the_floor_and_one_that_does_not_is_below(included: np.ndarray) -> None:
@@ -46,6 +46,6 @@ def test_a_method_that_forgets_is_at_the_floor_and_one_that_does_not_is_below(in
 
 def test_too_few_shadows_give_no_figure(included: np.ndarray) -> None:
     few = included[:62]
-    found = of_shadows(np.zeros(few.shape), few, utility=1.0)
-    assert found.models < LEAST
-    assert (found.shadows_needed, found.quality, found.floor, found.score) == (64, None, None, None)
+    figures = of_shadows(np.zeros(few.shape), few, utility=1.0)
+    assert figures.models < LEAST
+    assert (figures.shadows_needed, figures.quality, figures.floor, figures.score) == (64, None, None, None)

@@ -53,20 +53,20 @@ def test_an_original_that_cannot_be_told_lets_nobody_pass():
     world = World(boost=0.02)  # they learn by heart next to nothing
     original = world.model("original", "original", FORGET, RETAIN)
     perfect = world.model("perfect", "unlearned", RETAIN)
-    found = audit([original, *world.retrained(3), perfect], world.pool, world.samples, AuditSettings(margin=0.2))
-    assert "consistent with retraining" not in {model.verdict for model in found.models}
-    reason = found.models[-1].reason
+    result = audit([original, *world.retrained(3), perfect], world.pool, world.samples, AuditSettings(margin=0.2))
+    assert "consistent with retraining" not in {model.verdict for model in result.models}
+    reason = result.models[-1].reason
     assert "these data cannot show forgetting: the original itself would pass" in reason
-    assert found.findings.controls.passed is found.findings.controls.original is False
+    assert result.findings.controls.passed is result.findings.controls.original is False
 
 
 def test_without_the_original_nobody_passes_and_a_leak_is_one(world: World):
     perfect, leaky = world.model("perfect", "unlearned", RETAIN), world.model("leaky", "unlearned", FORGET, RETAIN)
-    found = audit([*world.retrained(3), perfect, leaky], world.pool, world.samples, AuditSettings())
-    verdicts = {model.name: model.verdict for model in found.models}
+    result = audit([*world.retrained(3), perfect, leaky], world.pool, world.samples, AuditSettings())
+    verdicts = {model.name: model.verdict for model in result.models}
     assert verdicts["perfect"] == "not resolvable with these data"
     assert verdicts["leaky"] == "leaks"
-    assert found.findings.controls.original is None
+    assert result.findings.controls.original is None
 
 
 def test_a_retrained_model_that_never_trained_stops_the_audit_by_name(world: World):
@@ -79,11 +79,11 @@ def test_a_retrained_model_that_never_trained_stops_the_audit_by_name(world: Wor
 
 def test_retrained_models_that_began_from_the_checkpoint_stop_the_audit(world: World):
     original = world.model("original", "original", FORGET, RETAIN)
-    known = [world.model(f"retrain {place}", "retrained", FORGET, RETAIN) for place in range(2)]
+    informed = [world.model(f"retrain {place}", "retrained", FORGET, RETAIN) for place in range(2)]
     with pytest.raises(AuditError, match=r"got retrain 0 \(and retrain 1\), which knows the forget set: FT-AUC of"):
-        audit([original, *known], world.pool, world.samples, AuditSettings())
+        audit([original, *informed], world.pool, world.samples, AuditSettings())
     with pytest.raises(AuditError, match=r"got retrain 1, which knows the forget set"):
-        audit([original, *world.retrained(1), known[1]], world.pool, world.samples, AuditSettings())
+        audit([original, *world.retrained(1), informed[1]], world.pool, world.samples, AuditSettings())
 
 
 def test_a_retrained_model_that_was_trained_far_less_stops_the_audit(world: World):
@@ -98,33 +98,33 @@ def judgement(verdict: Verdict) -> Judgement:
 
 
 def test_a_condemned_retrained_model_is_named_and_lets_nobody_pass():
-    told = judgement("leaks")
+    leaking = judgement("leaks")
     fine, condemned = judgement("consistent with retraining"), judgement("over-unlearned")
     evidence = [Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=math.inf)]
     open_ = judgement("not resolvable with these data")
-    assert control(told, evidence, {"a": fine, "b": open_}, Margins(), forget=100).passed
-    found = control(told, evidence, {"a": fine, "b": condemned}, Margins(), forget=100)
-    assert found.condemned == ("b",)
-    assert "the control failed: b, which never saw the forget set, was judged “over-unlearned”" in found.reason
+    assert control(leaking, evidence, {"a": fine, "b": open_}, Margins(), forget=100).passed
+    result = control(leaking, evidence, {"a": fine, "b": condemned}, Margins(), forget=100)
+    assert result.condemned == ("b",)
+    assert "the control failed: b, which never saw the forget set, was judged “over-unlearned”" in result.reason
 
 
 def test_half_of_what_the_original_knows_is_the_ceiling_and_must_be_resolved():
     evidence = [Evidence(attack="rmia", value=0.05, error=0.01, null_error=0.01, df=math.inf)]
-    found = control(judgement("leaks"), evidence, {}, Margins(), forget=100)
-    assert found.passed
-    assert found.ceilings == {"rmia": 0.025}
+    result = control(judgement("leaks"), evidence, {}, Margins(), forget=100)
+    assert result.passed
+    assert result.ceilings == {"rmia": 0.025}
     assert not control(judgement("leaks"), evidence, {}, Margins(preset=0.04), forget=100).ceilings
     coarse = [Evidence(attack="rmia", value=0.05, error=0.02, null_error=0.02, df=math.inf)]
-    found = control(judgement("leaks"), coarse, {}, Margins(), forget=100)
-    assert found.original
-    assert "knows half of what the original does (+5.0 points of rmia) cannot be told from one that" in found.reason
-    assert found.samples_needed == math.ceil(100 * (norm.isf(0.05) * 0.02 / 0.025) ** 2)
+    result = control(judgement("leaks"), coarse, {}, Margins(), forget=100)
+    assert result.original
+    assert "knows half of what the original does (+5.0 points of rmia) cannot be told from one that" in result.reason
+    assert result.samples_needed == math.ceil(100 * (norm.isf(0.05) * 0.02 / 0.025) ** 2)
     assert control(judgement("leaks"), coarse, {}, Margins(preset=0.04), forget=100).passed
 
 
 def test_how_many_samples_would_tell_the_original_follows_from_the_error():
-    found = Evidence(attack="rmia", value=0.01, error=0.01, null_error=0.01, df=math.inf)
-    samples, models = needed([found], forget=100, models=3)
+    evidence = Evidence(attack="rmia", value=0.01, error=0.01, null_error=0.01, df=math.inf)
+    samples, models = needed([evidence], forget=100, models=3)
     assert samples is not None
     assert models is None
     wanted = norm.isf(LEVEL) + norm.isf(0.2)

@@ -27,9 +27,9 @@ def test_shadows_that_forgot_nothing_lie_far_above_the_floor() -> None:
     random = np.random.default_rng(0)
     included = np.array([random.permutation(64) < 32 for _ in range(40)]).T
     alike = random.normal(size=included.shape)
-    told = klom_of_shadows(alike + 4 * included, included)
+    klom = klom_of_shadows(alike + 4 * included, included)
     forgotten = klom_of_shadows(alike, included)
-    assert told.unlearned.p50 > told.floor.p99
+    assert klom.unlearned.p50 > klom.floor.p99
     assert forgotten.unlearned.p50 < 2 * forgotten.floor.p50
 
 

@@ -16,9 +16,9 @@ def signals(outputs: np.ndarray, labels: np.ndarray | None) -> Outputs:
     return Outputs.checked(outputs, labels, whose="a model")
 
 
-def figures(found: list[View], seen: Outputs, part: str) -> dict[str, float]:
+def figures(all_views: list[View], seen: Outputs, part: str) -> dict[str, float]:
     values: dict[str, float] = {}
-    for view in found:
+    for view in all_views:
         if view.part == part:
             mean, _, _ = view.means(view.read(seen, np.ones(len(view.index), dtype=bool)))
             values |= dict(zip(view.names, view.figures(mean).tolist(), strict=True))
@@ -34,11 +34,11 @@ def test_figures_of_classes_are_those_of_scikit_learn(classes: int):
     labels = RNG.integers(0, classes, SIZE)
     logits = RNG.normal(size=(SIZE, classes))
     logits[np.arange(SIZE), labels] += 1
-    found = views(samples(labels), INDEX, columns=classes)
+    all_views = views(samples(labels), INDEX, columns=classes)
     for part in ("retain", "unseen"):
         rows = INDEX[part]
         truth, predicted = labels[rows], logits[rows].argmax(axis=1)
-        values = figures(found, signals(logits, labels), part)
+        values = figures(all_views, signals(logits, labels), part)
         assert values["accuracy"] == pytest.approx((truth == predicted).mean())
         assert values["balanced accuracy"] == pytest.approx(balanced_accuracy_score(truth, predicted))
         for label in range(classes):
@@ -57,19 +57,19 @@ def test_r_squared_macro_f1_and_perplexity_are_those_of_their_definitions():
     null_loss = np.zeros(SIZE)
     for rows in (RETAIN, UNSEEN):
         null_loss[rows] = 0.5 * (target[rows] - target[rows].mean()) ** 2
-    found = views(samples(None, null_loss=null_loss), INDEX, columns=3)
-    values = figures(found, signals(outputs, None), "unseen")
+    all_views = views(samples(None, null_loss=null_loss), INDEX, columns=3)
+    values = figures(all_views, signals(outputs, None), "unseen")
     assert values["R²"] == pytest.approx(r2_score(target[UNSEEN], predicted[UNSEEN]))
 
-    found = views(samples(None, tokens=True), INDEX, columns=3)
-    perplexity = np.exp(-figures(found, signals(outputs, None), "retain")["perplexity"])
+    all_views = views(samples(None, tokens=True), INDEX, columns=3)
+    perplexity = np.exp(-figures(all_views, signals(outputs, None), "retain")["perplexity"])
     assert perplexity == pytest.approx(np.exp(outputs[RETAIN, 0].mean()))
 
     present = RNG.random((SIZE, 4)) < 0.3
     answers = present ^ (RNG.random((SIZE, 4)) < 0.2)
     columns = np.concatenate([outputs, answers], axis=1)
-    found = views(samples(None, present=present), INDEX, columns=7)
-    values = figures(found, signals(columns, None), "unseen")
+    all_views = views(samples(None, present=present), INDEX, columns=7)
+    values = figures(all_views, signals(columns, None), "unseen")
     assert values["macro-F1"] == pytest.approx(f1_score(present[UNSEEN], answers[UNSEEN], average="macro"))
 
 
@@ -89,11 +89,11 @@ def test_classes_with_few_samples_are_looked_at_together_and_forgotten_ones_not_
     labels[RETAIN[:4]], labels[RETAIN[4:12]], labels[UNSEEN[:6]] = 10, 11, 10  # two rare classes
     labels[labels == 9] = 0
     labels[FORGET[:20]] = labels[UNSEEN[6:20]] = 12  # a class that is forgotten as a whole
-    found = views(samples(labels), INDEX, columns=13)
-    names = [name for view in found for name in view.names if view.part == "unseen"]
+    all_views = views(samples(labels), INDEX, columns=13)
+    names = [name for view in all_views for name in view.names if view.part == "unseen"]
     assert "recall of the 1 classes with few samples" not in names  # of 4 samples nothing can be said
     assert "recall of class 12" not in names
-    assert {f"recall of class {one}" for one in range(8)} <= set(names)
+    assert {f"recall of class {label}" for label in range(8)} <= set(names)
     labels[RETAIN[12:20]] = 10  # 12 of them: enough
     both = views(samples(labels), INDEX, columns=13)
     assert "recall of class 10" in [name for view in both for name in view.names]
@@ -110,8 +110,8 @@ def test_classes_are_called_what_people_call_them():
 def test_classes_that_are_spared_play_no_part():
     labels = RNG.integers(0, 3, SIZE)
     logits = RNG.normal(size=(SIZE, 3))
-    found = views(samples(labels), INDEX, columns=3, spared=[2])
-    values = figures(found, signals(logits, labels), "unseen")
+    all_views = views(samples(labels), INDEX, columns=3, spared=[2])
+    values = figures(all_views, signals(logits, labels), "unseen")
     rows = UNSEEN[labels[UNSEEN] != 2]
     assert values["accuracy"] == pytest.approx((logits[rows].argmax(axis=1) == labels[rows]).mean())
     assert "recall of class 2" not in values

@@ -22,9 +22,9 @@ def test_figures_are_percent_of_the_right_samples(
     predicted = original.logits.argmax(axis=1)
     for name, part in {"forget": FORGET, "retain": RETAIN, "test": UNSEEN}.items():
         expected = 100 * accuracy_score(world.labels[part], predicted[part])
-        found = getattr(models["original"].accuracy, name)
-        assert found.value == pytest.approx(expected)
-        assert found.low < expected < found.high
+        share = getattr(models["original"].accuracy, name)
+        assert share.value == pytest.approx(expected)
+        assert share.low < expected < share.high
 
     points = np.concatenate([FORGET, RETAIN, UNSEEN])
     scores = np.full(SIZE, np.nan)
@@ -37,11 +37,11 @@ def test_figures_are_percent_of_the_right_samples(
         np.arange(1600, 2400),
     )
     for game, (members, others) in {"ft": (FORGET, UNSEEN), "fr": (RETAIN, FORGET), "rt": (RETAIN, UNSEEN)}.items():
-        found = getattr(models["original"].attacks["rmia"], game)
+        share = getattr(models["original"].attacks["rmia"], game)
         truth = np.repeat([1, 0], [len(members), len(others)])
-        assert found.value == pytest.approx(100 * roc_auc_score(truth, np.r_[scores[members], scores[others]]))
+        assert share.value == pytest.approx(100 * roc_auc_score(truth, np.r_[scores[members], scores[others]]))
         interval = delong(scores[members], scores[others], confidence=0.95)
-        assert (found.low, found.high) == pytest.approx((100 * interval.low, 100 * interval.high))
+        assert (share.low, share.high) == pytest.approx((100 * interval.low, 100 * interval.high))
 
 
 def test_differences_and_gaps_are_taken_from_the_other_retrained_models(models: dict[str, ModelResult]):
@@ -70,8 +70,8 @@ def test_what_is_known_of_a_forgotten_class_is_told_beside_the_retrained_models(
     world: World, candidates: list[Candidate], models: dict[str, ModelResult]
 ):
     assert all(model.class_membership is None for model in models.values())  # of no class all samples are forgotten
-    known = np.concatenate([FORGET, RETAIN])
-    of_class, retain = (known[(world.labels[known] == 2) == gone] for gone in (True, False))
+    trained_on = np.concatenate([FORGET, RETAIN])
+    of_class, retain = (trained_on[(world.labels[trained_on] == 2) == gone] for gone in (True, False))
     samples = replace(world.samples, forget=of_class, retain=retain)
     original = world.candidate("original", "original", world.train(indicator(of_class, retain)))
     retrained = [world.candidate(f"retrain {seed}", "retrained", world.train(indicator(retain))) for seed in range(3)]

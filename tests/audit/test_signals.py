@@ -50,9 +50,9 @@ class World:
         return np.stack([logistic.loss(logits, self.labels), margin(logits, self.labels), right], axis=1)
 
     def without_classes(self) -> tuple[list[Candidate], Pool, AuditSamples]:
-        given = [replace(one, logits=self.likelihoods(one.logits)) for one in self.candidates]
-        pool = replace(self.pool, logits=[self.likelihoods(one) for one in self.pool.logits])
-        return given, pool, replace(self.samples, labels=None)
+        candidates = [replace(candidate, logits=self.likelihoods(candidate.logits)) for candidate in self.candidates]
+        pool = replace(self.pool, logits=[self.likelihoods(logits) for logits in self.pool.logits])
+        return candidates, pool, replace(self.samples, labels=None)
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,16 @@ def world() -> World:
 def test_likelihoods_of_classes_are_audited_as_their_logits_are(world: World):
     of_logits = audit(world.candidates, world.pool, world.samples, SETTINGS)
     of_likelihoods = audit(*world.without_classes(), SETTINGS)
-    for one, other in zip(of_logits.models, of_likelihoods.models, strict=True):
-        assert (one.verdict, one.accuracy) == (other.verdict, other.accuracy)
-        assert one.attacks.keys() == other.attacks.keys()
-        for attack, outcome in one.attacks.items():
+    for model, other in zip(of_logits.models, of_likelihoods.models, strict=True):
+        assert (model.verdict, model.accuracy) == (other.verdict, other.accuracy)
+        assert model.attacks.keys() == other.attacks.keys()
+        for attack, outcome in model.attacks.items():
             for game in ("ft", "fr", "rt"):
                 expected = getattr(outcome, game).model_dump()
                 assert getattr(other.attacks[attack], game).model_dump() == pytest.approx(expected), (attack, game)
-        assert other.cheap_attacks["mia_loss"].model_dump() == pytest.approx(one.cheap_attacks["mia_loss"].model_dump())
+        assert other.cheap_attacks["mia_loss"].model_dump() == pytest.approx(
+            model.cheap_attacks["mia_loss"].model_dump()
+        )
         assert set(other.cheap_attacks) == {"mia_loss", "mia_confidence"}
         assert other.distances is None
         assert all(sample.label is None for sample in other.exposure.samples)
@@ -79,11 +81,11 @@ def test_likelihoods_of_classes_are_audited_as_their_logits_are(world: World):
 
 
 def test_a_share_of_a_sample_may_be_right(world: World):
-    given, pool, samples = world.without_classes()
-    shared = [replace(one, logits=one.logits * [1, 1, 0] + [0, 0, 0.25]) for one in given]
-    found = audit(shared, pool, samples, AuditSettings())
-    assert [share.value for _, share in found.models[0].accuracy] == [25.0, 25.0, 25.0]
-    test = found.models[0].accuracy.test
+    candidates, pool, samples = world.without_classes()
+    shared = [replace(candidate, logits=candidate.logits * [1, 1, 0] + [0, 0, 0.25]) for candidate in candidates]
+    result = audit(shared, pool, samples, AuditSettings())
+    assert [share.value for _, share in result.models[0].accuracy] == [25.0, 25.0, 25.0]
+    test = result.models[0].accuracy.test
     assert (test.low, test.high) == (25.0, 25.0)
 
 

@@ -53,8 +53,8 @@ def candidate(name: str, role: Role, logits: np.ndarray) -> Candidate:
 
 
 def judged(world: World, models: Sequence[Candidate], settings: AuditSettings | None = None) -> dict[str, ModelResult]:
-    found = audit(models, world.pool, world.samples, settings or AuditSettings())
-    return {model.name: model for model in found.models}
+    result = audit(models, world.pool, world.samples, settings or AuditSettings())
+    return {model.name: model for model in result.models}
 
 
 def never(logits: np.ndarray, classes: Sequence[int]) -> np.ndarray:
@@ -77,25 +77,25 @@ def test_a_model_that_says_no_to_everybody_is_not_acquitted(imbalanced: World, w
     noise = world.rng.normal(0, 0.3, (SIZE, 2))
     noisy = candidate("prior and noise", "unlearned", (world.prior + noise).astype(np.float32))
     chosen = [*honest[:1], *honest[2:], good] if with_retrained else [honest[0], good]
-    found = judged(world, [*chosen, constant, noisy])
-    assert found["good"].verdict == "consistent with retraining", found["good"].reason
+    models = judged(world, [*chosen, constant, noisy])
+    assert models["good"].verdict == "consistent with retraining", models["good"].reason
     for name in ("constant", "prior and noise"):
-        assert found[name].verdict == "utility lost", found[name].reason
-        lost = {(one.figure, one.part) for one in found[name].utility if one.lost}
+        assert models[name].verdict == "utility lost", models[name].reason
+        lost = {(figure.figure, figure.part) for figure in models[name].utility if figure.lost}
         assert ("recall of class 1", "retain") in lost
-        assert found[name].accuracy.test.value > found["good"].accuracy.test.value - 15
-        assert found[name].damage
+        assert models[name].accuracy.test.value > models["good"].accuracy.test.value - 15
+        assert models[name].damage
 
 
 def test_the_class_that_is_lost_is_named_with_its_figures():
     world = World(4, 0.02)
     honest = world.honest
     broken = candidate("broken", "unlearned", never(honest[1].logits, [3]))
-    found = judged(world, [honest[0], *honest[2:], broken])["broken"]
-    assert found.verdict == "utility lost"
-    assert "recall of class 3" in found.reason
-    assert " is 0.0, where the retrained models have " in found.reason
-    accuracy = next(one for one in found.utility if (one.figure, one.part) == ("accuracy", "unseen"))
+    model = judged(world, [honest[0], *honest[2:], broken])["broken"]
+    assert model.verdict == "utility lost"
+    assert "recall of class 3" in model.reason
+    assert " is 0.0, where the retrained models have " in model.reason
+    accuracy = next(figure for figure in model.utility if (figure.figure, figure.part) == ("accuracy", "unseen"))
     assert not accuracy.lost  # which is why nothing else would have told
 
 
@@ -103,9 +103,9 @@ def test_a_tenth_of_many_classes_is_missed():
     world = World(50, 0.02)
     honest = world.honest
     broken = candidate("broken", "unlearned", never(honest[1].logits, range(5)))
-    found = judged(world, [honest[0], *honest[2:], broken])
-    assert found["broken"].verdict == "utility lost", found["broken"].reason
-    assert {found[f"retrain {place}"].verdict for place in (1, 2)} == {"consistent with retraining"}
+    models = judged(world, [honest[0], *honest[2:], broken])
+    assert models["broken"].verdict == "utility lost", models["broken"].reason
+    assert {models[f"retrain {place}"].verdict for place in (1, 2)} == {"consistent with retraining"}
 
 
 def test_retained_samples_that_are_damaged_are_told_though_unseen_ones_are_not():
@@ -114,10 +114,10 @@ def test_retained_samples_that_are_damaged_are_told_though_unseen_ones_are_not()
     logits = honest[1].logits.copy()
     wrong = RETAIN[: len(RETAIN) // 20]
     logits[wrong] = -logits[wrong]
-    found = judged(world, [honest[0], *honest[2:], candidate("damaged", "unlearned", logits)])["damaged"]
-    assert found.verdict != "consistent with retraining"
-    assert "on retained samples" in found.damage
-    assert found.test_accuracy_difference.value > -2
+    model = judged(world, [honest[0], *honest[2:], candidate("damaged", "unlearned", logits)])["damaged"]
+    assert model.verdict != "consistent with retraining"
+    assert "on retained samples" in model.damage
+    assert model.test_accuracy_difference.value > -2
 
 
 @pytest.mark.parametrize(("classes", "rare"), [(2, 0.12), (10, 0.05), (30, 0.02)])
@@ -147,9 +147,9 @@ def test_too_few_samples_of_a_task_do_not_show_that_a_model_still_works():
     world.samples = AuditSamples(labels=world.labels, forget=FORGET, retain=RETAIN[:12], unseen=UNSEEN)
     honest = world.honest
     good = candidate("good", "unlearned", honest[1].logits)
-    found = judged(world, [honest[0], *honest[2:], good], AuditSettings(margin=0.2))["good"]
-    assert found.verdict == "not resolvable with these data"
-    assert "on retained samples resolves losses" in found.reason
+    model = judged(world, [honest[0], *honest[2:], good], AuditSettings(margin=0.2))["good"]
+    assert model.verdict == "not resolvable with these data"
+    assert "on retained samples resolves losses" in model.reason
 
 
 def test_outputs_of_another_width_than_labels_are_refused():

@@ -35,19 +35,19 @@ def game(noise: Samples, two_classes: Classification, by_heart: Recipe) -> Game:
     coins = toss(noise.ids, 120, seed=0)
     split = Split.of(noise.without(coins.tails), forget=coins.heads)
     original = workflow.train(Experiment(two_classes, by_heart, noise.without(coins.tails)))
-    retrained = [workflow.unlearn(original, split, Retrain(), seed=one) for one in (1, 2, 3)]
+    retrained = [workflow.unlearn(original, split, Retrain(), seed=seed) for seed in (1, 2, 3)]
     return Game(noise.select(coins.heads), noise.select(coins.tails), [original, *retrained])
 
 
 def test_the_original_is_rejected_and_retrained_models_are_not(game: Game) -> None:
-    found = coin_flips(game.models, game.heads, game.tails)
-    original, *retrained = found.models
+    flips = coin_flips(game.models, game.heads, game.tails)
+    original, *retrained = flips.models
     assert original.p_value < 1e-6
     assert original.accuracy > 70
-    assert all(one.p_value > 0.01 for one in retrained)
-    assert [one.name for one in found.models] == ["original", *(f"Retrain (seed {seed})" for seed in (1, 2, 3))]
-    assert (found.heads, found.tails) == (len(game.heads), len(game.tails))
-    assert found.power == pytest.approx(binomtest_power(120), abs=1e-9)
+    assert all(model.p_value > 0.01 for model in retrained)
+    assert [model.name for model in flips.models] == ["original", *(f"Retrain (seed {seed})" for seed in (1, 2, 3))]
+    assert (flips.heads, flips.tails) == (len(game.heads), len(game.tails))
+    assert flips.power == pytest.approx(binomtest_power(120), abs=1e-9)
 
 
 def binomtest_power(m: int) -> float:
@@ -58,17 +58,17 @@ def binomtest_power(m: int) -> float:
 def test_figures_are_those_of_guesses_above_the_median_of_the_calibrated_margin(game: Game) -> None:
     samples = game.heads.joined(game.tails)
     y = samples.everything().y.numpy()
-    margins = [margin(outputs(one.model, samples).numpy(), y) for one in game.models]
+    margins = [margin(outputs(model.model, samples).numpy(), y) for model in game.models]
     truth = np.array([True] * len(game.heads) + [False] * len(game.tails))
-    for place, one in enumerate(coin_flips(game.models, game.heads, game.tails).models):
+    for place, model in enumerate(coin_flips(game.models, game.heads, game.tails).models):
         others = [margins[other] for other in (1, 2, 3) if other != place]
         score = margins[place] - np.mean(others, axis=0)
         correct = int(((score > np.median(score)) == truth).sum())
         exact = binomtest(correct, 120, 0.5, alternative="greater").pvalue
-        assert (one.trials, one.correct, one.calibrated) == (120, correct, True)
-        assert one.p_value == pytest.approx(exact)
-        assert one.accuracy == pytest.approx(100 * correct / 120)
-        assert one.low < one.accuracy < one.high
+        assert (model.trials, model.correct, model.calibrated) == (120, correct, True)
+        assert model.p_value == pytest.approx(exact)
+        assert model.accuracy == pytest.approx(100 * correct / 120)
+        assert model.low < model.accuracy < model.high
 
 
 def test_without_retrained_models_the_margin_itself_is_the_score(game: Game) -> None:
@@ -86,7 +86,7 @@ def test_p_values_of_models_that_know_nothing_are_valid(
     for seed in range(100):
         coins = toss(noise.ids, 100, seed)
         heads, tails = noise.select(coins.heads), noise.select(coins.tails)
-        values += [one.p_value for one in coin_flips(models, heads, tails).models]
+        values += [model.p_value for model in coin_flips(models, heads, tails).models]
     assert np.mean(np.array(values) <= 0.05) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 300)
 
 

@@ -8,20 +8,20 @@ IDS = np.array([f"s{i:03d}" for i in range(400)])
 
 
 def test_coins_are_a_function_of_the_seed_and_keep_the_order_of_the_samples() -> None:
-    one, again, other = toss(IDS, 100, 0), toss(IDS, 100, 0), toss(IDS, 100, 1)
-    assert (one.heads.tolist(), one.tails.tolist()) == (again.heads.tolist(), again.tails.tolist())
-    assert one.heads.tolist() != other.heads.tolist()
-    for side in (one.heads, one.tails):
+    first, again, other = toss(IDS, 100, 0), toss(IDS, 100, 0), toss(IDS, 100, 1)
+    assert (first.heads.tolist(), first.tails.tolist()) == (again.heads.tolist(), again.tails.tolist())
+    assert first.heads.tolist() != other.heads.tolist()
+    for side in (first.heads, first.tails):
         assert side.tolist() == sorted(side.tolist())
-    assert len(one) == len(set(one.heads) | set(one.tails)) == 100
+    assert len(first) == len(set(first.heads) | set(first.tails)) == 100
 
 
 def test_coins_are_fair_independent_and_for_random_samples() -> None:
     tossed = [toss(IDS, 100, seed) for seed in range(400)]
-    heads = np.array([len(one.heads) for one in tossed])
+    heads = np.array([len(coins.heads) for coins in tossed])
     assert heads.mean() == pytest.approx(50, abs=4 * 5 / 20)  # Bin(100, 1/2) has deviation 5
     assert heads.var() == pytest.approx(25, rel=0.3)
-    chosen = np.mean([np.isin(IDS, np.concatenate([one.heads, one.tails])) for one in tossed], axis=0)
+    chosen = np.mean([np.isin(IDS, np.concatenate([coins.heads, coins.tails])) for coins in tossed], axis=0)
     assert chosen.min() > 0.15
     assert chosen.max() < 0.36
 

@@ -26,9 +26,9 @@ def test_the_size_of_a_gradient_does_not_matter():
 def test_noise_that_was_never_trained_on_gives_a_standard_normal_whatever_the_gradients():
     rng = np.random.default_rng(2)
     gradients = rng.exponential(size=(20_000, 30)) ** 3  # neither centred nor of one size
-    found = gradient_noise.scores(rng.normal(0, 0.4, gradients.shape), gradients, sigma=0.4)
-    assert kstest(found, "norm").pvalue > 0.001
-    p = [gradient_noise.z_test(part).p_value for part in np.split(found, 400)]
+    scores = gradient_noise.scores(rng.normal(0, 0.4, gradients.shape), gradients, sigma=0.4)
+    assert kstest(scores, "norm").pvalue > 0.001
+    p = [gradient_noise.z_test(part).p_value for part in np.split(scores, 400)]
     assert kstest(p, "uniform").pvalue > 0.001
 
 
@@ -50,9 +50,9 @@ def test_a_model_trained_on_the_noise_is_found_and_one_trained_without_it_is_not
         gradients = (expit(clean @ w) - y)[:, None] * w  # of the cross-entropy with respect to the input
         return gradient_noise.z_test(gradient_noise.scores(noise, gradients, sigma=sigma))
 
-    found = test_of(fitted(clean + noise, y))
-    assert found.mean > found.detectable
-    assert found.p_value < 1e-3
+    result = test_of(fitted(clean + noise, y))
+    assert result.mean > result.detectable
+    assert result.p_value < 1e-3
     retrained = test_of(fitted(rng.normal(size=(n, d)), rng.integers(0, 2, n)))
     assert retrained.p_value > 0.01
     assert test_of(fitted(clean, y)).p_value > 0.01
@@ -71,9 +71,9 @@ def test_the_power_is_what_simulation_gives():
 
 def test_the_z_test_is_the_normal_test_of_the_mean():
     scores = np.random.default_rng(5).normal(0.2, 1, 50)
-    found = gradient_noise.z_test(scores)
-    assert found.p_value == pytest.approx(norm.sf(scores.mean() * np.sqrt(50)))
-    assert found.z == pytest.approx(scores.mean() * np.sqrt(50))
+    result = gradient_noise.z_test(scores)
+    assert result.p_value == pytest.approx(norm.sf(scores.mean() * np.sqrt(50)))
+    assert result.z == pytest.approx(scores.mean() * np.sqrt(50))
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -29,8 +29,8 @@ def test_planted_noise_is_known_by_the_original_and_not_by_a_retrained_model(
     split = Split.of(train, forget=clean.ids)
     retrained = workflow.unlearn(original, split, Retrain(), seed=1)
     before = weights_sha256(original.model)
-    found = canaries.noise_test(original.model, clean, xi, two_classes, sigma=0.5)
-    assert found.p_value < 1e-3
+    result = canaries.noise_test(original.model, clean, xi, two_classes, sigma=0.5)
+    assert result.p_value < 1e-3
     assert canaries.noise_test(retrained.model, clean, xi, two_classes, sigma=0.5).p_value > 0.05
     assert weights_sha256(original.model) == before
 
@@ -46,20 +46,24 @@ def test_every_model_is_tested_and_one_without_a_gradient_is_named(
         TrainedModel.given(by_heart.build(seed=1), two_classes, name="whole"),
         TrainedModel.given(flat, two_classes, name="flat", role="unlearned"),
     ]
-    found = canaries.planted_noise(models, clean, xi, two_classes, sigma=0.5)
+    result = canaries.planted_noise(models, clean, xi, two_classes, sigma=0.5)
     alone = canaries.noise_test(models[0].model, clean, xi, two_classes, sigma=0.5)
-    (one,) = found.models
-    assert (one.name, one.role, one.mean, one.z, one.p_value) == (
+    (of_model,) = result.models
+    assert (of_model.name, of_model.role, of_model.mean, of_model.z, of_model.p_value) == (
         *("whole", "original"),
         *(alone.mean, alone.z, alone.p_value),
     )
-    assert (found.samples, found.sigma, found.detectable) == (20, 0.5, alone.detectable)
-    assert found.notes[0].startswith("flat was not tested for planted noise: expected gradients that are not 0, got 20")
-    assert [model.model_dump() for model in found.models] == [{"name": "whole", "role": "original", **_figures(one)}]
+    assert (result.samples, result.sigma, result.detectable) == (20, 0.5, alone.detectable)
+    assert result.notes[0].startswith(
+        "flat was not tested for planted noise: expected gradients that are not 0, got 20"
+    )
+    assert [model.model_dump() for model in result.models] == [
+        {"name": "whole", "role": "original", **_figures(of_model)}
+    ]
 
 
-def _figures(one: NoiseFound) -> dict[str, float]:
-    return {"mean": one.mean, "z": one.z, "p_value": one.p_value}
+def _figures(result: NoiseFound) -> dict[str, float]:
+    return {"mean": result.mean, "z": result.z, "p_value": result.p_value}
 
 
 @pytest.mark.parametrize("n", [0, 6])
@@ -77,8 +81,8 @@ def test_the_gradient_has_the_direction_of_that_of_the_loss(noise: Samples, two_
     row = (model.weight[1] - model.weight[0]).detach()
     sign = 2 * clean.everything().y - 1
     expected = sign * (xi @ row) / (0.3 * row.norm())
-    found = canaries.noise_test(model, clean, xi, two_classes, sigma=0.3)
-    assert found.mean == pytest.approx(float(expected.mean()), abs=1e-5)
+    result = canaries.noise_test(model, clean, xi, two_classes, sigma=0.3)
+    assert result.mean == pytest.approx(float(expected.mean()), abs=1e-5)
 
 
 def test_planted_noise_is_a_function_of_the_seed_and_of_its_scale(noise: Samples) -> None:

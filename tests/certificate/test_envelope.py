@@ -45,13 +45,13 @@ def test_the_same_statement_is_the_same_certificate(certificate: Path, key: Sign
 
 
 def test_every_bit_of_it_matters(certificate: Path, key: SigningKey) -> None:
-    content, known = certificate.read_bytes(), public_key(key.public)
+    content, public = certificate.read_bytes(), public_key(key.public)
     for place in range(len(content)):
         flipped = bytearray(content)
         flipped[place] ^= 1 << place % 8
         certificate.write_bytes(flipped)
         with pytest.raises(CertificateError, match=r"^expected "):
-            verify(certificate, key=known)
+            verify(certificate, key=public)
     for other in (content + b"\n", content[:-1], b" " + content, content[:100], b""):
         certificate.write_bytes(other)
         with pytest.raises(CertificateError, match=r"^expected a certificate in "):

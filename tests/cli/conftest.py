@@ -19,7 +19,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
     def run(*arguments: object) -> tuple[int, str, str]:
         capsys.readouterr()
         try:
-            main([str(one) for one in arguments])
+            main([str(argument) for argument in arguments])
             code = 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -42,8 +42,8 @@ def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
         batch = samples.select(samples.ids[:count]).everything()
         arrays[f"{part}_x"] = (255 * batch.x[:, 0]).round().byte().numpy()
         arrays[f"{part}_y"] = batch.y.numpy()
-    arrays["train_ids"] = np.array([f"image-{one}" for one in range(300)])
-    arrays["train_owner"] = np.array([f"w{one % 20}" for one in range(300)])
+    arrays["train_ids"] = np.array([f"image-{number}" for number in range(300)])
+    arrays["train_owner"] = np.array([f"w{number % 20}" for number in range(300)])
     path = tmp_path_factory.mktemp("data") / "mine.npz"
     np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
     return path

@@ -19,14 +19,14 @@ from obliviate.methods.gradient_ascent import GradientAscent
     ],
 )
 def test_hyperparameters_are_converted(assignments: list[str], expected: FineTune) -> None:
-    made = configure(FineTune, assignments)
-    assert made == expected
-    assert repr(made) == repr(expected)  # the integer 1 becomes 1.0, so that equal settings have one name
+    method = configure(FineTune, assignments)
+    assert method == expected
+    assert repr(method) == repr(expected)  # the integer 1 becomes 1.0, so that equal settings have one name
 
 
 def test_optional_hyperparameters_are_converted() -> None:
-    made = configure(AMUN, ["saliency=0.5", "search=pgd", "keep_forget=true", "radius=1", "epochs=2"])
-    assert repr(made) == repr(AMUN(saliency=0.5, search="pgd", keep_forget=True, radius=1.0, epochs=2))
+    method = configure(AMUN, ["saliency=0.5", "search=pgd", "keep_forget=true", "radius=1", "epochs=2"])
+    assert repr(method) == repr(AMUN(saliency=0.5, search="pgd", keep_forget=True, radius=1.0, epochs=2))
     assert configure(AMUN, ["saliency=null"]) == AMUN()
     assert configure(AMUN, ["optimizer=adamw"]) == AMUN(optimizer="adamw")
     assert configure(AMUN, ["learning_rate=1.5x"]) == AMUN(learning_rate="1.5x")

@@ -13,9 +13,9 @@ from obliviate.methods.base import describe
 def test_methods_are_listed_with_their_sources_and_defaults(cli: Cli) -> None:
     code, out, _ = cli("methods", "--json")
     assert code == 0
-    assert [one["name"] for one in json.loads(out)] == [cls.name for cls in BUILT_IN]
+    assert [method["name"] for method in json.loads(out)] == [cls.name for cls in BUILT_IN]
     keys = {"name", "summary", "source", "needs", "exact", "tasks", "defaults", "when_none"}
-    assert all(set(one) == keys for one in json.loads(out))
+    assert all(set(method) == keys for method in json.loads(out))
 
 
 @pytest.mark.parametrize("columns", [60, 80, 200])
@@ -28,9 +28,13 @@ def test_the_list_of_methods_fits_the_terminal_and_is_whole(
     assert code == 0
     assert max(map(len, table.splitlines())) <= min(columns, 120)
     words = " ".join(table.split())
-    for one in map(describe, BUILT_IN):
-        assert f"{one['name']} {'exact' if one['exact'] else 'approximate'}; needs " in words
-        for text in (one["summary"], one["source"], *(f"{key}={value}" for key, value in one["defaults"].items())):
+    for method in map(describe, BUILT_IN):
+        assert f"{method['name']} {'exact' if method['exact'] else 'approximate'}; needs " in words
+        for text in (
+            method["summary"],
+            method["source"],
+            *(f"{key}={value}" for key, value in method["defaults"].items()),
+        ):
             assert text in words
-        for case, values in one["when_none"].items():
+        for case, values in method["when_none"].items():
             assert all((str(value) if case == "always" else f"{value} {case}") in words for value in values.values())

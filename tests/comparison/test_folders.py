@@ -21,22 +21,20 @@ from obliviate.metrics.intervals import auc
 from obliviate.requests import RequestFolder, Requests
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import ReportSettings, Workspace, auditing, scores
+from user_files import write_rows
 
 SETS = ([f"s{i:02d}" for i in range(0, 20)], [f"s{i:02d}" for i in range(15, 35)])
 
 
 @pytest.fixture(scope="module")
-def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+def audited(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two training seeds, with the same two forget sets each."""
     root = tmp_path_factory.mktemp("audits")
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    data = root / "rows.npz"
-    np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
+    data = write_rows(root / "rows.npz", tiny)
     folders = []
     with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
         patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
-        patch.setattr(auditing, "write_report", lambda one, request: one / "report.html")
+        patch.setattr(auditing, "write_report", lambda folder, request: folder / "report.html")
         for seed in (0, 1):
             for place, forget in enumerate(SETS):
                 work = Workspace.create(root / f"{seed}-{place}", source=str(data), recipe=tiny_recipe, seed=seed)
@@ -50,10 +48,10 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def folders(made: list[Path], tmp_path: Path) -> list[Path]:
+def folders(audited: list[Path], tmp_path: Path) -> list[Path]:
     """Copies of what a comparison reads of them, to be spoilt."""
     ignored = shutil.ignore_patterns("references", "*.safetensors")
-    return [Path(shutil.copytree(one, tmp_path / one.name, ignore=ignored)) for one in made]
+    return [Path(shutil.copytree(folder, tmp_path / folder.name, ignore=ignored)) for folder in audited]
 
 
 def place(where: Path) -> RequestFolder:
@@ -65,48 +63,48 @@ def results(where: Path) -> dict[str, Any]:
 
 
 def model(where: Path, name: str) -> dict[str, Any]:
-    (found,) = [one for one in results(where)["models"] if one["name"] == name]
-    return found
+    (chosen,) = [row for row in results(where)["models"] if row["name"] == name]
+    return chosen
 
 
 def changed(where: Path, file: str = "requests/0001/results.json", **values: Any) -> None:
     write_sealed_json(where / file, read_sealed_json(where / file) | values)
 
 
-def test_kept_scores_are_those_of_the_audit(made: list[Path]) -> None:
-    for where in made:
+def test_kept_scores_are_those_of_the_audit(audited: list[Path]) -> None:
+    for where in audited:
         kept = scores.read(place(where).scores)
         assert kept is not None
         assert sorted(kept.forget) == sorted(json.loads(place(where).request.read_text("utf-8"))["ids"])
-        for one in results(where)["models"]:
-            assert 100 * auc(*kept.of[one["weights_sha256"]]) == pytest.approx(one["attacks"]["rmia"]["ft"]["value"])
+        for row in results(where)["models"]:
+            assert 100 * auc(*kept.of[row["weights_sha256"]]) == pytest.approx(row["attacks"]["rmia"]["ft"]["value"])
 
 
-def test_figures_are_means_over_seeds_of_means_over_forget_sets(made: list[Path]) -> None:
-    found = compare(made)
-    assert (found.seeds, found.audits) == ((0, 1), 4)
-    assert [(one.name, one.role, one.audits, one.seeds) for one in found.models] == [
+def test_figures_are_means_over_seeds_of_means_over_forget_sets(audited: list[Path]) -> None:
+    comparison = compare(audited)
+    assert (comparison.seeds, comparison.audits) == ((0, 1), 4)
+    assert [(model.name, model.role, model.audits, model.seeds) for model in comparison.models] == [
         ("original", "original", 4, 2),
         ("retrained", "retrained", 4, 2),
         ("gradient_ascent", "unlearned", 4, 2),
     ]
-    for one in found.models:
-        rows = [[m for m in results(where)["models"] if one.name in (m["name"], m["role"])] for where in made]
+    for compared in comparison.models:
+        rows = [[m for m in results(where)["models"] if compared.name in (m["name"], m["role"])] for where in audited]
         aucs = [np.mean([m["attacks"]["rmia"]["ft"]["value"] for m in row]) for row in rows]
-        assert one.ft_auc is not None
-        assert one.ft_auc.value == pytest.approx(np.mean(aucs))
+        assert compared.ft_auc is not None
+        assert compared.ft_auc.value == pytest.approx(np.mean(aucs))
         tests = [np.mean([m["test_accuracy_difference"]["value"] for m in row]) for row in rows]
         seeds = [np.mean(tests[:2]), np.mean(tests[2:])]
         half = student.ppf(0.975, 1) * np.std(seeds, ddof=1) / np.sqrt(2)
-        figure = one.test_accuracy_difference
+        figure = compared.test_accuracy_difference
         assert figure is not None
         expected = (np.mean(seeds), np.mean(seeds) - half, np.mean(seeds) + half)
         assert (figure.value, figure.low, figure.high) == pytest.approx(expected)
-        assert one.average_gap is not None
+        assert compared.average_gap is not None
         gaps = [np.mean([m["average_gap"] for m in row]) for row in rows]
-        assert one.average_gap.value == pytest.approx(np.mean(gaps))
-        assert one.ft_auc.over == ("seeds" if one.role == "retrained" else "samples")
-    assert "With 2 training seeds intervals are coarse" in " ".join(found.notes)
+        assert compared.average_gap.value == pytest.approx(np.mean(gaps))
+        assert compared.ft_auc.over == ("seeds" if compared.role == "retrained" else "samples")
+    assert "With 2 training seeds intervals are coarse" in " ".join(comparison.notes)
 
 
 def pair(where: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -117,42 +115,46 @@ def pair(where: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
     return forget[np.argsort(kept.forget)], unseen[np.argsort(kept.unseen)]
 
 
-def test_forget_sets_that_all_seeds_share_are_drawn_once_for_all(made: list[Path]) -> None:
-    shuffled = [made[one] for one in (3, 0, 2, 1)]
-    found = {one.name: one.ft_auc for one in compare(shuffled).models}["gradient_ascent"]
-    pairs = [[pair(made[2 * seed + place], "gradient_ascent") for place in (0, 1)] for seed in (0, 1)]
+def test_forget_sets_that_all_seeds_share_are_drawn_once_for_all(audited: list[Path]) -> None:
+    shuffled = [audited[number] for number in (3, 0, 2, 1)]
+    figure = {model.name: model.ft_auc for model in compare(shuffled).models}["gradient_ascent"]
+    pairs = [[pair(audited[2 * seed + place], "gradient_ascent") for place in (0, 1)] for seed in (0, 1)]
     expected = hierarchical_bootstrap(pairs, crossed=True)
     limits = (100 * expected.value, 100 * expected.low, 100 * expected.high)
-    assert found is not None
-    assert (found.value, found.low, found.high) == pytest.approx(limits)
-    uneven = {one.name: one.ft_auc for one in compare(made[:3]).models}["gradient_ascent"]
+    assert figure is not None
+    assert (figure.value, figure.low, figure.high) == pytest.approx(limits)
+    uneven = {model.name: model.ft_auc for model in compare(audited[:3]).models}["gradient_ascent"]
     expected = hierarchical_bootstrap([pairs[0], pairs[1][:1]])
     assert uneven is not None
     assert (uneven.low, uneven.high) == pytest.approx((100 * expected.low, 100 * expected.high))
 
 
-def test_one_seed_has_no_interval_over_seeds(made: list[Path]) -> None:
-    found = compare(made[:2])
-    for one in found.models:
-        figure = one.test_accuracy_difference
+def test_one_seed_has_no_interval_over_seeds(audited: list[Path]) -> None:
+    comparison = compare(audited[:2])
+    for compared in comparison.models:
+        figure = compared.test_accuracy_difference
         assert figure is not None
         assert figure.low is figure.high is figure.over is None
-    assert found.notes == ("All audits are of the training seed 0: intervals say nothing of other seeds.",)
+    assert comparison.notes == ("All audits are of the training seed 0: intervals say nothing of other seeds.",)
 
 
 def test_without_scores_intervals_are_over_seeds_alone(folders: list[Path]) -> None:
     place(folders[1]).scores.unlink()
-    found = compare(folders)
-    assert {one.ft_auc and one.ft_auc.over for one in found.models} == {"seeds"}
-    assert any(f"{folders[1]} was audited before scores were kept" in note for note in found.notes)
+    comparison = compare(folders)
+    assert {model.ft_auc and model.ft_auc.over for model in comparison.models} == {"seeds"}
+    assert any(f"{folders[1]} was audited before scores were kept" in note for note in comparison.notes)
 
 
 def test_a_method_that_is_missing_somewhere_is_told(folders: list[Path]) -> None:
     values = results(folders[0])
-    changed(folders[0], models=[one for one in values["models"] if one["role"] != "unlearned"])
-    found = compare(folders)
-    assert {one.name: one.audits for one in found.models} == {"original": 4, "retrained": 4, "gradient_ascent": 3}
-    assert "gradient_ascent is in 3 of the 4 audits." in found.notes
+    changed(folders[0], models=[model for model in values["models"] if model["role"] != "unlearned"])
+    comparison = compare(folders)
+    assert {model.name: model.audits for model in comparison.models} == {
+        "original": 4,
+        "retrained": 4,
+        "gradient_ascent": 3,
+    }
+    assert "gradient_ascent is in 3 of the 4 audits." in comparison.notes
 
 
 def test_what_cannot_be_compared_is_refused(folders: list[Path]) -> None:
@@ -200,20 +202,23 @@ def test_damaged_scores_are_refused(folders: list[Path]) -> None:
         compare(folders)
 
 
-def test_the_command_prints_a_table_or_json(made: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["compare", *map(str, made)]
+def test_the_command_prints_a_table_or_json(audited: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", *map(str, audited)]
     with pytest.raises(SystemExit, match="0"):
         main([*arguments, "--json"])
-    found = json.loads(capsys.readouterr().out)
-    assert found == json.loads(json.dumps(compare(made).to_dict()))
-    assert found["schema"] == "obliviate.comparison/2"
+    comparison = json.loads(capsys.readouterr().out)
+    assert comparison == json.loads(json.dumps(compare(audited).to_dict()))
+    assert comparison["schema"] == "obliviate.comparison/2"
     with pytest.raises(SystemExit, match="0"):
         main(arguments)
     text = capsys.readouterr().out
     assert "4 audits, training seeds 0, 1" in text
-    for one in found["models"]:
-        assert one["name"] in text
-        assert f"{one['ft_auc']['value']:.1f} ({one['ft_auc']['low']:.1f} to {one['ft_auc']['high']:.1f})" in text
+    for compared in comparison["models"]:
+        assert compared["name"] in text
+        assert (
+            f"{compared['ft_auc']['value']:.1f} ({compared['ft_auc']['low']:.1f} to {compared['ft_auc']['high']:.1f})"
+            in text
+        )
     with pytest.raises(SystemExit, match="1"):
         main(["compare"])
     assert "error: expected 2 audited folders or more, got 0" in capsys.readouterr().err

@@ -52,11 +52,11 @@ def test_rows_of_a_mapped_array_are_those_of_memory_here_and_in_another_process(
     ids = [f"k{place}" for place in range(len(held))]
     expected = Samples.from_tensors(torch.from_numpy(held.copy()).float().div(255), torch.arange(len(held)), ids=ids)
     samples = Samples.from_arrays(mapped, np.arange(len(held)), ids=ids)
-    for found in (samples, pickle.loads(pickle.dumps(samples))):
-        chosen = found.select([ids[7], ids[2], ids[11]]).everything()
+    for read in (samples, pickle.loads(pickle.dumps(samples))):
+        chosen = read.select([ids[7], ids[2], ids[11]]).everything()
         assert chosen.x.equal(expected.everything().x[[7, 2, 11]])
         assert chosen.y.tolist() == [7, 2, 11]
-        assert found.targets.equal(expected.targets)
+        assert read.targets.equal(expected.targets)
     assert samples.sha256 == expected.sha256
     assert samples.shape == expected.shape
 
@@ -176,12 +176,12 @@ def test_a_source_whose_inputs_stay_on_disk_is_that_which_is_held_in_memory(
     assert stays.notes == held.notes
     assert stays.input_range == held.input_range
     for part in ("train", "test", "holdout"):
-        found, expected = getattr(stays, part), getattr(held, part)
-        assert isinstance(found.store, ArrayStore)
-        assert is_mapped(found.store.x)
-        assert found.ids.tolist() == expected.ids.tolist()
-        assert found.everything().x.equal(expected.everything().x)
-        assert found.targets.equal(expected.targets)
+        actual, expected = getattr(stays, part), getattr(held, part)
+        assert isinstance(actual.store, ArrayStore)
+        assert is_mapped(actual.store.x)
+        assert actual.ids.tolist() == expected.ids.tolist()
+        assert actual.everything().x.equal(expected.everything().x)
+        assert actual.targets.equal(expected.targets)
 
 
 def test_packed_inputs_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

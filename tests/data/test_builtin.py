@@ -39,8 +39,8 @@ def test_digits_are_those_of_scikit_learn():
     assert (len(data.train) + len(data.test), data.classes) == (1797, 10)
     batch = data.train.joined(data.test).everything()
     assert batch.x.shape[1:] == (1, 8, 8)
-    given = {(tuple(x.ravel()), int(y)) for x, y in zip(raw.images / 16, raw.target, strict=True)}  # pyright: ignore
-    assert {(tuple(x.flatten().tolist()), int(y)) for x, y in zip(batch.x, batch.y, strict=True)} == given
+    published = {(tuple(x.ravel()), int(y)) for x, y in zip(raw.images / 16, raw.target, strict=True)}  # pyright: ignore
+    assert {(tuple(x.flatten().tolist()), int(y)) for x, y in zip(batch.x, batch.y, strict=True)} == published
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +54,8 @@ def test_every_shipped_image_is_in_one_pair_whose_labels_are_its_classes(pairs: 
     assert (len(pairs.train), len(pairs.holdout), len(pairs.test)) == (2500, 250, 1250)
     whole = ((pairs.train, data.train), (pairs.holdout, data.holdout), (pairs.test, data.test))
     for joined, single in whole:
-        batch, one = joined.everything(), single.everything()
-        labels = {image.numpy().tobytes(): int(y) for image, y in zip(one.x, one.y, strict=True)}
+        batch, alone = joined.everything(), single.everything()
+        labels = {image.numpy().tobytes(): int(y) for image, y in zip(alone.x, alone.y, strict=True)}
         halves = [half.numpy().tobytes() for image in batch.x for half in image.split(28, dim=2)]
         assert sorted(halves) == sorted(labels)
         for i, marks in enumerate(batch.y.tolist()):

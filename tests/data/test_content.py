@@ -18,7 +18,7 @@ def test_a_content_id_changes_with_any_value_label_type_and_shape():
     changed = x.clone()
     changed[1, 2] += 1e-6
     variants = [(x, y), (changed, y), (x, y + 1), (x.view(3, 2), y), (x.double(), y), (x, y.int()), (x, y[None])]
-    assert len({content_id(*one) for one in variants}) == len(variants)
+    assert len({content_id(*variant) for variant in variants}) == len(variants)
 
 
 def test_a_content_id_does_not_see_strides_or_gradients():

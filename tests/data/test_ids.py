@@ -15,9 +15,9 @@ from obliviate.errors import DataError
 def test_distinct_numbers_copies_in_order(hashes: list[str]):
     names = distinct(hashes).tolist()
     assert len(set(names)) == len(hashes)
-    for i, (name, one) in enumerate(zip(names, hashes, strict=True)):
-        before = Counter(hashes[:i])[one]
-        assert name == (one if before == 0 else f"{one}-{before + 1}")
+    for i, (name, digest) in enumerate(zip(names, hashes, strict=True)):
+        before = Counter(hashes[:i])[digest]
+        assert name == (digest if before == 0 else f"{digest}-{before + 1}")
 
 
 @settings(max_examples=60)

@@ -12,11 +12,11 @@ from obliviate.errors import DataError
 
 
 def names(
-    folder: Path, content: bytes | str, *, file: str = "list.csv", column: str = "", known: str = ""
+    folder: Path, content: bytes | str, *, file: str = "list.csv", column: str = "", existing: str = ""
 ) -> list[str]:
     path = folder / file
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    return read_names(f"{path}{column}", known=set(known.split("|")), headings=["id"])
+    return read_names(f"{path}{column}", known=set(existing.split("|")), headings=["id"])
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_a_file_may_have_a_colon_in_its_name(tmp_path: Path) -> None:
 
 
 def test_names_with_commas_are_whole_lines(tmp_path: Path) -> None:
-    known = "Doe, Jane|Roe, Al"
-    assert names(tmp_path, "Doe, Jane\nRoe, Al\nFoe, Bo\n", known=known) == ["Doe, Jane", "Roe, Al", "Foe, Bo"]
-    assert names(tmp_path, 'person\n"Doe, Jane"\n"Roe, Al"\n', known=known) == ["person", "Doe, Jane", "Roe, Al"]
-    assert names(tmp_path, "Doe, Jane\n", known=known) == ["Doe, Jane"]
+    existing = "Doe, Jane|Roe, Al"
+    assert names(tmp_path, "Doe, Jane\nRoe, Al\nFoe, Bo\n", existing=existing) == ["Doe, Jane", "Roe, Al", "Foe, Bo"]
+    assert names(tmp_path, 'person\n"Doe, Jane"\n"Roe, Al"\n', existing=existing) == ["person", "Doe, Jane", "Roe, Al"]
+    assert names(tmp_path, "Doe, Jane\n", existing=existing) == ["Doe, Jane"]
 
 
 def test_a_table_without_a_named_column_is_refused_and_says_how_to_name_it(tmp_path: Path) -> None:

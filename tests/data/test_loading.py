@@ -26,23 +26,23 @@ def samples(n: int, name: str = "s") -> Samples:
 
 
 def ids(batches: list[Batch]) -> list[list[str]]:
-    return [one.ids.tolist() for one in batches]
+    return [batch.ids.tolist() for batch in batches]
 
 
 @settings(max_examples=40)
 @given(n=st.integers(1, 50), seed=st.integers(0, 2**62), epoch=st.integers(0, 10**6))
 def test_an_order_is_a_permutation_that_repeats(n: int, seed: int, epoch: int):
-    found = order(n, seed=seed, epoch=epoch)
-    assert sorted(found.tolist()) == list(range(n))
-    assert torch.equal(found, order(n, seed=seed, epoch=epoch))
+    permutation = order(n, seed=seed, epoch=epoch)
+    assert sorted(permutation.tolist()) == list(range(n))
+    assert torch.equal(permutation, order(n, seed=seed, epoch=epoch))
 
 
 def test_an_order_depends_on_seed_and_epoch_only():
-    found = {tuple(order(20, seed=seed, epoch=epoch).tolist()) for seed in range(3) for epoch in range(3)}
-    assert len(found) == 9
+    orders = {tuple(order(20, seed=seed, epoch=epoch).tolist()) for seed in range(3) for epoch in range(3)}
+    assert len(orders) == 9
     before = torch.get_rng_state()
     torch.manual_seed(5)
-    assert tuple(order(20, seed=0, epoch=0).tolist()) in found
+    assert tuple(order(20, seed=0, epoch=0).tolist()) in orders
     torch.set_rng_state(before)
     order(20, seed=0, epoch=0)
     assert torch.equal(torch.get_rng_state(), before)
@@ -52,8 +52,8 @@ def test_orders_are_uniform():
     """Of 3,000 shuffles of 4, each of the 24 orders comes 125 ± 5·11 times."""
     counts: dict[tuple[int, ...], int] = {}
     for epoch in range(3000):
-        one = tuple(order(4, seed=1, epoch=epoch).tolist())
-        counts[one] = counts.get(one, 0) + 1
+        permutation = tuple(order(4, seed=1, epoch=epoch).tolist())
+        counts[permutation] = counts.get(permutation, 0) + 1
     assert len(counts) == 24
     assert max(abs(count - 125) for count in counts.values()) < 55
 
@@ -62,15 +62,15 @@ def test_orders_are_uniform():
 @given(n=st.integers(1, 30), size=sizes, epoch=st.integers(0, 3), seed=st.none() | st.integers(0, 3))
 def test_a_pass_gives_every_sample_once(n: int, size: int, epoch: int, seed: int | None):
     batches = Batches(samples(n), size, seed=seed, epoch=epoch)
-    found = list(batches)
-    assert len(found) == len(batches) == math.ceil(n / size)
-    assert all(len(one) == size for one in found[:-1])
+    taken = list(batches)
+    assert len(taken) == len(batches) == math.ceil(n / size)
+    assert all(len(batch) == size for batch in taken[:-1])
     expected = torch.arange(n) if seed is None else order(n, seed=seed, epoch=epoch)
-    assert torch.cat([one.y for one in found]).tolist() == expected.tolist()
-    for one in found:
-        assert one.ids.tolist() == [f"s{int(y)}" for y in one.y]
-        assert torch.equal(one.x[:, 0], one.y.float())
-    assert ids(list(batches)) == ids(found)  # a pass can be repeated
+    assert torch.cat([name.y for name in taken]).tolist() == expected.tolist()
+    for batch in taken:
+        assert batch.ids.tolist() == [f"s{int(y)}" for y in batch.y]
+        assert torch.equal(batch.x[:, 0], batch.y.float())
+    assert ids(list(batches)) == ids(taken)  # a pass can be repeated
 
 
 @settings(max_examples=40)
@@ -82,14 +82,14 @@ def test_both_streams_go_on_over_epochs_pass_by_pass(forget: int, retain: int, s
     f, r = samples(forget, "f"), samples(retain, "r")
     epochs = [list(PairedBatches(f, r, size, seed, epoch, steps)) for epoch in range(6)]
     n = math.ceil(forget / size) if steps == "forget" else max(math.ceil(forget / size), math.ceil(retain / size))
-    assert [len(one) for one in epochs] == [n] * 6
+    assert [len(epoch) for epoch in epochs] == [n] * 6
     assert len(PairedBatches(f, r, size, seed, 0, steps)) == n
     for data, side in ((f, 0), (r, 1)):
         per_pass = math.ceil(len(data) / size)
-        found = ids([pair[side] for epoch in epochs for pair in epoch])
-        assert len(found) == 6 * n
-        for i in range(0, len(found) - per_pass + 1, per_pass):
-            one_pass = found[i : i + per_pass]
+        seen = ids([pair[side] for epoch in epochs for pair in epoch])
+        assert len(seen) == 6 * n
+        for i in range(0, len(seen) - per_pass + 1, per_pass):
+            one_pass = seen[i : i + per_pass]
             assert sorted(name for batch in one_pass for name in batch) == sorted(data.ids)
 
 
@@ -122,7 +122,7 @@ def test_passes_and_seeds_and_the_two_streams_are_shuffled_differently():
     second = list(PairedBatches(same, same, 3, 0, 1))
     other = list(PairedBatches(same, same, 3, 1, 0))
     orders = [[name for pair in run for name in pair[side].ids] for run in (first, second, other) for side in (0, 1)]
-    assert len({tuple(one) for one in orders}) == 6
+    assert len({tuple(names) for names in orders}) == 6
 
 
 # Workers
@@ -143,15 +143,17 @@ class Images(Dataset[Any]):
 
 def stored() -> dict[str, Samples]:
     """The ways in which a dataset can be part of samples."""
-    one, two = (Samples.from_dataset(Images(n), ids=[f"{n}-{i}" for i in range(n)], in_memory=False) for n in (13, 9))
+    first, second = (
+        Samples.from_dataset(Images(n), ids=[f"{n}-{i}" for i in range(n)], in_memory=False) for n in (13, 9)
+    )
     held = Samples.from_tensors(torch.rand(5, 1, 4, 4), torch.arange(5) + 1)
-    augmented = one.transformed(crop_flip)
+    augmented = first.transformed(crop_flip)
     return {
-        "dataset": one,
+        "dataset": first,
         "augmented": augmented,
-        "joined": one.joined(two),
-        "augmented and joined": held.joined(augmented, two),
-        "joined and augmented": held.joined(one).transformed(crop_flip),
+        "joined": first.joined(second),
+        "augmented and joined": held.joined(augmented, second),
+        "joined and augmented": held.joined(first).transformed(crop_flip),
     }
 
 
@@ -164,12 +166,12 @@ def test_workers_read_every_dataset_and_give_the_same_batches(name: str) -> None
         torch.manual_seed(1)
         return list(Batches(samples, 4, seed=3, epoch=1, workers=workers))
 
-    for one, two in zip(read(0), read(2), strict=True):
-        assert torch.equal(one.x, two.x)  # whatever is drawn at random is drawn in this process
-        assert torch.equal(one.y, two.y.abs())
-        assert one.ids.tolist() == two.ids.tolist()
-        from_dataset = np.char.find(two.ids, "-") > 0
-        assert ((two.y < 0).numpy() == from_dataset).all()
+    for batch, same in zip(read(0), read(2), strict=True):
+        assert torch.equal(batch.x, same.x)  # whatever is drawn at random is drawn in this process
+        assert torch.equal(batch.y, same.y.abs())
+        assert batch.ids.tolist() == same.ids.tolist()
+        from_dataset = np.char.find(same.ids, "-") > 0
+        assert ((same.y < 0).numpy() == from_dataset).all()
 
 
 @pytest.mark.parametrize("steps", Steps.__args__)
@@ -180,19 +182,19 @@ def test_workers_read_paired_batches_too(steps: Steps) -> None:
     def read(workers: int) -> list[Batch]:
         torch.manual_seed(1)
         pairs = [pair for epoch in range(2) for pair in PairedBatches(forget, retain, 2, 4, epoch, steps, workers)]
-        return [one for pair in pairs for one in pair]
+        return [batch for pair in pairs for batch in pair]
 
-    for one, two in zip(read(0), read(1), strict=True):
-        assert torch.equal(one.x, two.x)
-        assert one.ids.tolist() == two.ids.tolist()
-        assert ((two.y < 0).numpy() == (np.char.find(two.ids, "-") > 0)).all()
+    for batch, same in zip(read(0), read(1), strict=True):
+        assert torch.equal(batch.x, same.x)
+        assert batch.ids.tolist() == same.ids.tolist()
+        assert ((same.y < 0).numpy() == (np.char.find(same.ids, "-") > 0)).all()
 
 
 def test_a_run_hands_its_workers_on() -> None:
     sets = stored()
     run = Run(Classification(classes=3), workers=1, device="cpu")
-    assert all((one.y < 0).all() for one in run.batches(sets["augmented"], 5, 0))
-    assert all((one.y < 0).all() for pair in run.paired(sets["augmented"], sets["joined"], 5, 0) for one in pair)
+    assert all((batch.y < 0).all() for batch in run.batches(sets["augmented"], 5, 0))
+    assert all((batch.y < 0).all() for pair in run.paired(sets["augmented"], sets["joined"], 5, 0) for batch in pair)
 
 
 def test_batches_to_ask_about_are_bounded_by_their_bytes_and_no_other():

@@ -9,7 +9,7 @@ KNOWN = ["17", "018", "caf\u00e9", "image 3.png", "5"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "found"),
+    ("asked", "expected"),
     [
         (" 17", "17"),
         ("17\t", "17"),
@@ -25,8 +25,8 @@ KNOWN = ["17", "018", "caf\u00e9", "image 3.png", "5"]
         ("image  3.png", "image 3.png"),
     ],
 )
-def test_an_id_is_found_in_any_spelling(asked: str, found: str) -> None:
-    assert look_up([asked], KNOWN).found == [found]
+def test_an_id_is_found_in_any_spelling(asked: str, expected: str) -> None:
+    assert look_up([asked], KNOWN).found == [expected]
 
 
 @pytest.mark.parametrize("asked", ["17.5", "1.7", "-17", "171", "CAFÉ", "image3.png", "1.7e1", "", "17."])
@@ -35,9 +35,9 @@ def test_what_is_another_name_is_not_found(asked: str) -> None:
 
 
 def test_an_exact_name_goes_first_and_a_spelling_of_two_is_ambiguous() -> None:
-    known = ["17", "017", "17.0"]
-    assert look_up(known, known).found == known
-    assert look_up(["0017"], known).counts == {"ambiguous": 1}
+    names = ["17", "017", "17.0"]
+    assert look_up(names, names).found == names
+    assert look_up(["0017"], names).counts == {"ambiguous": 1}
 
 
 def test_numbers_of_any_length_are_spelled() -> None:

@@ -45,9 +45,9 @@ def parts(data: Data) -> dict[str, set[str]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_a_test_part_is_drawn_by_owner(tmp_path: Path, seed: int):
     data = load_data(table(tmp_path, [f"p{i % 25}" for i in range(100)]), seed=seed)
-    found = parts(data)
-    assert not found["train"] & found["test"]
-    assert found["train"] | found["test"] == {f"p{i}" for i in range(25)}
+    by_part = parts(data)
+    assert not by_part["train"] & by_part["test"]
+    assert by_part["train"] | by_part["test"] == {f"p{i}" for i in range(25)}
     assert len(data.test) == 20
     assert data.notes == ("test: 5 owners drawn, with all that is theirs",)
     assert data.sha256 == load_data(tmp_path, seed=seed).sha256 != load_data(tmp_path, seed=seed + 7).sha256
@@ -88,8 +88,8 @@ def test_a_holdout_set_is_drawn_by_owner_and_of_the_size_asked_for(tmp_path: Pat
     data = load_data(npz(tmp_path), holdout_size=7, seed=seed)
     assert data.holdout is not None
     assert (len(data.holdout), len(data.train)) == (7, 51)
-    found = parts(data)
-    assert not found["train"] & found["holdout"]
+    by_part = parts(data)
+    assert not by_part["train"] & by_part["holdout"]
     assert data.notes == (
         "holdout: 2 more samples of the owners drawn are left out",
         "holdout: 3 owners drawn, with all that is theirs",
@@ -124,8 +124,8 @@ def test_owners_of_a_given_test_part_are_kept_beside_its_samples(tmp_path: Path)
 
 def test_unseen_samples_of_owners_that_are_forgotten_as_a_whole_are_found(tmp_path: Path):
     data = load_data(npz(tmp_path, test_owner=np.array(["a1", "a2", *["a1"] * 3, *["b"] * 7])))
-    found = data.unseen_of(data.ids_of("a1"))
-    assert {part: ids.tolist() for part, ids in found.items()} == {"test": ["test-0", "test-2", "test-3", "test-4"]}
+    unseen = data.unseen_of(data.ids_of("a1"))
+    assert {part: ids.tolist() for part, ids in unseen.items()} == {"test": ["test-0", "test-2", "test-3", "test-4"]}
     assert data.unseen_of(data.ids_of("a1")[:2]) == {}
     assert data.unseen_of(data.ids_of("a3")) == {}
     both = [*data.ids_of("a1"), *data.ids_of("a2")]

@@ -23,5 +23,5 @@ def test_the_page_names_every_setting_and_set():
     from obliviate.data.sources import BUILT_IN
 
     text = PAGE.read_text(encoding="utf-8")
-    names = [one.name for one in dataclasses.fields(Description)]
+    names = [field.name for field in dataclasses.fields(Description)]
     assert [name for name in (*names, *BUILT_IN) if f"`{name}`" not in text] == []

@@ -28,7 +28,7 @@ TEXTS = st.sampled_from(["'Ulm'", '"Bonn"', "'Kiel'", "''", "'M'"])
 
 
 def listed(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    return st.lists(items, min_size=1, max_size=3).map(lambda one: f"({', '.join(one)},)")
+    return st.lists(items, min_size=1, max_size=3).map(lambda texts: f"({', '.join(texts)},)")
 
 
 COMPARISONS = st.one_of(
@@ -44,8 +44,8 @@ CONDITIONS = st.recursive(
     COMPARISONS,
     lambda inner: st.one_of(
         st.tuples(inner, st.sampled_from([" and ", " or "]), inner).map("".join),
-        inner.map(lambda one: f"not ({one})"),
-        inner.map(lambda one: f"({one})"),
+        inner.map(lambda text: f"not ({text})"),
+        inner.map(lambda text: f"({text})"),
     ),
     max_leaves=5,
 )

@@ -19,19 +19,16 @@ from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.requests import Requests
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
+from user_files import write_rows
 
 
 @pytest.fixture(scope="module")
 def rows(tiny: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 training rows of 20 people, whose names and ids can be looked for."""
-    batch = tiny.everything()
-    x, y = batch.x.numpy(), batch.y.numpy()
-    ids = np.array([f"zebra-{name}" for name in batch.ids])
+    ids = np.array([f"zebra-{name}" for name in tiny.ids])
     owners = np.array([f"walrus {place // 2}" for place in range(40)])
     path = tmp_path_factory.mktemp("rows") / "rows.npz"
-    train = {"train_x": x[:40], "train_y": y[:40], "train_ids": ids[:40], "train_owner": owners}
-    np.savez(path, **train, test_x=x[40:], test_y=y[40:], test_ids=ids[40:])  # pyright: ignore[reportArgumentType]
-    return path
+    return write_rows(path, tiny, train_ids=ids[:40], test_ids=ids[40:], train_owner=owners)
 
 
 @pytest.fixture
@@ -114,10 +111,10 @@ def test_a_folder_is_opened_with_its_key_alone(
 
 def test_a_key_is_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "key"
-    made = Key.create(path)
+    created = Key.create(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Key.create(path) == Key.read(path) == made
-    assert made.secret.hex() not in repr(made)
+    assert Key.create(path) == Key.read(path) == created
+    assert created.secret.hex() not in repr(created)
     path.chmod(0o640)
     with pytest.raises(DataError, match="expected a key that only its owner may read, got mode 640"):
         Key.read(path)

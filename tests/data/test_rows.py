@@ -243,7 +243,7 @@ def test_labels_of_an_arrow_table_are_read_without_its_inputs(monkeypatch: pytes
     read: list[list[str]] = []
     formatted = datasets.Dataset._getitem
 
-    def told(self: Any, key: Any, **options: Any) -> Any:
+    def watched(self: Any, key: Any, **options: Any) -> Any:
         read.append(self.column_names)
         return formatted(self, key, **options)
 
@@ -251,7 +251,7 @@ def test_labels_of_an_arrow_table_are_read_without_its_inputs(monkeypatch: pytes
     options: Any = {"inputs": ["tokens", "mask"], "label": "label", "ids": "key", "in_memory": False, "checked": False}
     for table in (datasets.Dataset.from_list(rows), datasets.Dataset.from_list(rows).with_format("torch")):
         samples = Samples.from_dataset(table, **options)
-        monkeypatch.setattr(datasets.Dataset, "_getitem", told)
+        monkeypatch.setattr(datasets.Dataset, "_getitem", watched)
         assert samples.targets.tolist() == [row["label"] for row in rows]
         assert samples.targets.dtype == torch.int64
         monkeypatch.undo()

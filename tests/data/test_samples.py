@@ -66,10 +66,10 @@ def test_ids_are_the_content_hashes():
 def test_a_dataset_gives_the_samples_of_its_tensors(in_memory: bool, ids: list[str] | None):
     x, y = numbers(CHUNK + 3)
     expected = Samples.from_tensors(x, y, ids=ids)
-    found = Samples.from_dataset(Pairs(x, y), ids=ids, in_memory=in_memory)
-    assert found.ids.tolist() == expected.ids.tolist()
-    assert found.sha256 == expected.sha256
-    batch = found.everything()
+    read = Samples.from_dataset(Pairs(x, y), ids=ids, in_memory=in_memory)
+    assert read.ids.tolist() == expected.ids.tolist()
+    assert read.sha256 == expected.sha256
+    batch = read.everything()
     assert torch.equal(batch.x, x)
     assert torch.equal(batch.y, y)
 
@@ -85,8 +85,8 @@ def test_a_dataset_is_read_once_into_memory_and_on_demand_otherwise():
 
 def test_a_dataset_of_tensors_gives_the_same_ids_too():
     x, y = numbers(4)
-    found = Samples.from_dataset(TensorDataset(x, y))
-    assert found.ids.tolist() == Samples.from_tensors(x, y).ids.tolist()
+    read = Samples.from_dataset(TensorDataset(x, y))
+    assert read.ids.tolist() == Samples.from_tensors(x, y).ids.tolist()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -96,7 +96,7 @@ def test_workers_give_the_batches_of_memory(workers: int):
     lazy = Samples.from_dataset(FromAnotherProcess(x, y), in_memory=False).select(held.ids)
     batches = list(Batches(lazy, 5, seed=3, epoch=1, workers=workers))
     expected = list(Batches(held, 5, seed=3, epoch=1))
-    assert [len(one) for one in batches] == [5, 5, 5, 5, 2]
+    assert [len(batch) for batch in batches] == [5, 5, 5, 5, 2]
     for got, want in zip(batches, expected, strict=True):
         assert torch.equal(got.x, want.x + (workers > 0))
         assert torch.equal(got.y, want.y)
@@ -168,12 +168,12 @@ def test_items_that_are_no_pairs_of_tensors_are_refused(in_memory: bool, item: A
 
 @pytest.mark.parametrize("in_memory", [True, False])
 def test_sets_of_different_shapes_cannot_be_joined(in_memory: bool):
-    one, two = (
+    first, second = (
         Samples.from_dataset(Pairs(torch.zeros(3, *shape), torch.zeros(3)), ids=ids, in_memory=in_memory)
         for shape, ids in (((1, 8, 8), list("abc")), ((3, 8, 8), list("def")))
     )
     with pytest.raises(DataError, match=r"^expected samples of one shape, got \(1, 8, 8\) and \(3, 8, 8\); resize"):
-        one.joined(two).everything()
+        first.joined(second).everything()
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -376,7 +376,7 @@ def test_sha256_changes_with_content_labels_ids_and_order():
         return Samples.from_tensors(x, y, ids=list(ids)).sha256
 
     swapped = [1, 0, 2]
-    found = {
+    hashes = {
         sha256(x, y),
         sha256(x + 1e-6 * (x == 5), y),
         sha256(x, y + (y == 2)),
@@ -387,8 +387,8 @@ def test_sha256_changes_with_content_labels_ids_and_order():
         sha256(x.view(3, 2, 1), y),
         sha256(x.double(), y),
     }
-    assert len(found) == 9
-    assert sha256(x.clone(), y.clone()) in found
+    assert len(hashes) == 9
+    assert sha256(x.clone(), y.clone()) in hashes
 
 
 def test_repr_names_size_and_hash():

@@ -28,14 +28,14 @@ def drawn(seed: int = 0, *, train_size: int | None = None, holdout_size: int | N
 
 
 def selected(
-    given: dict[str, np.ndarray], *, train_size: int | None = None, holdout_size: int | None = None, seed: int = 0
+    columns: dict[str, np.ndarray], *, train_size: int | None = None, holdout_size: int | None = None, seed: int = 0
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    result = select(given, train_size=train_size, holdout_size=holdout_size, seed=seed)
+    result = select(columns, train_size=train_size, holdout_size=holdout_size, seed=seed)
     return result.arrays, result.notes
 
 
-def loaded(folder: Path, given: dict[str, np.ndarray], **sizes: int) -> Data:
-    np.savez(folder / "mine.npz", **given)  # pyright: ignore[reportArgumentType]
+def loaded(folder: Path, columns: dict[str, np.ndarray], **sizes: int) -> Data:
+    np.savez(folder / "mine.npz", **columns)  # pyright: ignore[reportArgumentType]
     return load_data(folder / "mine.npz", **sizes)
 
 
@@ -43,11 +43,11 @@ def loaded(folder: Path, given: dict[str, np.ndarray], **sizes: int) -> Data:
 
 
 def test_nothing_is_changed_or_copied_where_nothing_is_asked_for():
-    given = arrays()
-    chosen, notes = selected(given)
+    columns = arrays()
+    chosen, notes = selected(columns)
     assert notes == ()
-    assert chosen.keys() == given.keys()
-    assert all(chosen[name] is given[name] for name in given)
+    assert chosen.keys() == columns.keys()
+    assert all(chosen[name] is columns[name] for name in columns)
 
 
 def test_holdout_samples_are_taken_out_of_the_training_samples():
@@ -55,7 +55,7 @@ def test_holdout_samples_are_taken_out_of_the_training_samples():
     train, holdout = numbers(chosen, "train"), numbers(chosen, "holdout")
     assert (len(train), len(holdout)) == (15, 5)
     assert sorted(train + holdout) == list(range(20))
-    assert chosen["holdout_y"].tolist() == [one % 3 for one in holdout]
+    assert chosen["holdout_y"].tolist() == [number % 3 for number in holdout]
 
 
 def test_what_is_drawn_keeps_the_order_of_the_source():
@@ -72,10 +72,10 @@ def test_the_draw_is_a_function_of_the_seed_alone():
 @pytest.mark.parametrize("holdout_size", [None, 5])
 def test_a_smaller_training_set_is_a_part_of_a_larger_one_with_the_same_holdout(holdout_size: int | None):
     draws = [drawn(train_size=n, holdout_size=holdout_size) for n in (1, 6, 15)]
-    sets = [set(numbers(one, "train")) for one in draws]
+    sets = [set(numbers(draw, "train")) for draw in draws]
     assert sets[0] < sets[1] < sets[2]
     if holdout_size:
-        assert len({tuple(numbers(one, "holdout")) for one in draws}) == 1
+        assert len({tuple(numbers(draw, "holdout")) for draw in draws}) == 1
 
 
 def test_every_sample_is_drawn_equally_often():
@@ -107,8 +107,8 @@ def test_a_second_holdout_set_is_refused():
 
 
 def test_ids_of_the_user_go_with_their_samples(tmp_path: Path):
-    given = arrays(train_ids=np.array([f"s{i}" for i in range(20)]), train_extra=np.zeros(3))
-    data = loaded(tmp_path, given, train_size=7, holdout_size=4)
+    columns = arrays(train_ids=np.array([f"s{i}" for i in range(20)]), train_extra=np.zeros(3))
+    data = loaded(tmp_path, columns, train_size=7, holdout_size=4)
     assert data.holdout is not None
     for samples in (data.train, data.holdout):
         batch = samples.everything()
@@ -126,32 +126,32 @@ def test_the_number_of_classes_is_that_of_the_whole_source(tmp_path: Path):
 
 
 def test_test_samples_that_are_trained_on_are_left_out_and_counted(tmp_path: Path):
-    given = arrays()
-    given["test_x"] = np.concatenate([given["train_x"][[3, 3, 7]], given["test_x"]])
-    given["test_y"] = np.concatenate([[0, 1, 1], given["test_y"]])
-    data = loaded(tmp_path, given)
+    columns = arrays()
+    columns["test_x"] = np.concatenate([columns["train_x"][[3, 3, 7]], columns["test_x"]])
+    columns["test_y"] = np.concatenate([[0, 1, 1], columns["test_y"]])
+    data = loaded(tmp_path, columns)
     assert torch.equal(data.test.everything().x, torch.from_numpy(arrays()["test_x"]) / 255)
     assert data.notes == ("test: 3 of 11 samples left out, copies of training samples",)
     assert len(data.train.joined(data.test)) == 28
 
 
 def test_holdout_samples_that_are_in_train_or_test_are_left_out():
-    given = arrays()
+    columns = arrays()
     mine = np.full((1, 4), 255, dtype=np.uint8)
-    given["holdout_x"] = np.concatenate([given["train_x"][:1], mine, given["test_x"][:2]])
-    given["holdout_y"] = np.array([0, 1, 2, 0])
-    chosen, notes = selected(given)
+    columns["holdout_x"] = np.concatenate([columns["train_x"][:1], mine, columns["test_x"][:2]])
+    columns["holdout_y"] = np.array([0, 1, 2, 0])
+    chosen, notes = selected(columns)
     assert np.array_equal(chosen["holdout_x"], mine)
     assert chosen["holdout_y"].tolist() == [1]
     assert notes == ("holdout: 3 of 4 samples left out, copies of training or test samples",)
 
 
 def test_copies_within_train_are_kept_and_told(tmp_path: Path):
-    given = arrays()
-    given["train_x"] = given["train_x"].copy()
-    given["train_x"][[4, 5, 9]] = given["train_x"][0]
-    given["train_y"] = np.zeros(20, dtype=int)
-    data = loaded(tmp_path, given)
+    columns = arrays()
+    columns["train_x"] = columns["train_x"].copy()
+    columns["train_x"][[4, 5, 9]] = columns["train_x"][0]
+    columns["train_y"] = np.zeros(20, dtype=int)
+    data = loaded(tmp_path, columns)
     assert len(data.train) == 20
     assert data.notes == ("train: 3 of 20 inputs are exact copies of others; forgetting one keeps the rest",)
     first = str(data.train.ids[0])
@@ -159,35 +159,35 @@ def test_copies_within_train_are_kept_and_told(tmp_path: Path):
 
 
 def test_a_test_sample_whose_copy_was_not_drawn_is_unseen_and_stays():
-    given = arrays()
-    given["test_x"] = np.concatenate([given["test_x"], given["train_x"]])
-    given["test_y"] = np.concatenate([given["test_y"], given["train_y"]])
-    chosen, _ = selected(given, train_size=6)
+    columns = arrays()
+    columns["test_x"] = np.concatenate([columns["test_x"], columns["train_x"]])
+    columns["test_y"] = np.concatenate([columns["test_y"], columns["train_y"]])
+    chosen, _ = selected(columns, train_size=6)
     assert len(chosen["test_x"]) == 8 + 20 - 6
     assert not set(numbers(chosen, "test")) & set(numbers(chosen, "train"))
 
 
 def test_the_drawn_holdout_set_holds_no_copy_of_any_other_sample():
-    given = arrays()
-    given["train_x"] = given["train_x"].copy()
-    given["train_x"][10:14] = given["train_x"][0:4]
-    given["test_x"] = np.concatenate([given["test_x"], given["train_x"][4:6]])
-    given["test_y"] = np.append(given["test_y"], [0, 0])
+    columns = arrays()
+    columns["train_x"] = columns["train_x"].copy()
+    columns["train_x"][10:14] = columns["train_x"][0:4]
+    columns["test_x"] = np.concatenate([columns["test_x"], columns["train_x"][4:6]])
+    columns["test_y"] = np.append(columns["test_y"], [0, 0])
     single = {6, 7, 8, 9, 14, 15, 16, 17, 18, 19}
     for seed in range(20):
-        chosen, _ = selected(given, holdout_size=10, seed=seed)
+        chosen, _ = selected(columns, holdout_size=10, seed=seed)
         assert set(numbers(chosen, "holdout")) == single
         assert len(chosen["train_x"]) == 10
     with pytest.raises(DataError, match=r"^expected holdout_size in 1 … 10, "):
-        select(given, train_size=None, holdout_size=11, seed=0)
+        select(columns, train_size=None, holdout_size=11, seed=0)
 
 
 @pytest.mark.parametrize("part", ["test", "holdout"])
 def test_a_part_that_is_nothing_but_copies_is_refused(part: str):
-    given = arrays()
-    given |= {f"{part}_x": given["train_x"][:2], f"{part}_y": given["train_y"][:2]}
+    columns = arrays()
+    columns |= {f"{part}_x": columns["train_x"][:2], f"{part}_y": columns["train_y"][:2]}
     with pytest.raises(DataError, match=rf"^expected {part} samples .*, got only copies; "):
-        select(given, train_size=None, holdout_size=None, seed=0)
+        select(columns, train_size=None, holdout_size=None, seed=0)
 
 
 def test_inputs_are_copies_if_a_model_receives_the_same():

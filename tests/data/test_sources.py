@@ -50,9 +50,9 @@ def test_the_shipped_set_has_its_sizes_shapes_and_classes(data: Data):
 def test_no_image_of_the_shipped_set_is_in_two_roles(data: Data):
     assert data.holdout is not None
     images = [
-        hash(one.numpy().tobytes())
+        hash(row.numpy().tobytes())
         for part in (data.train, data.holdout, data.test)
-        for one in part.store.take(part.rows)[0]
+        for row in part.store.take(part.rows)[0]
     ]
     assert len(set(images)) == len(images)
 
@@ -105,12 +105,12 @@ def test_other_content_in_the_shipped_file_is_found(copy: Path):
 
 
 def test_a_users_arrays_are_taken_as_they_are(tmp_path: Path):
-    given = arrays()
+    columns = arrays()
     data = loaded(tmp_path)
     assert (data.name, data.classes, data.holdout) == ("mine", 3, None)
-    assert torch.equal(data.train.everything().x, torch.from_numpy(given["train_x"]).float())
-    assert data.train.everything().y.tolist() == given["train_y"].tolist()
-    assert data.test.everything().y.tolist() == given["test_y"].tolist()
+    assert torch.equal(data.train.everything().x, torch.from_numpy(columns["train_x"]).float())
+    assert data.train.everything().y.tolist() == columns["train_y"].tolist()
+    assert data.test.everything().y.tolist() == columns["test_y"].tolist()
     assert data.train.everything().y.dtype == torch.int64
 
 
@@ -131,7 +131,7 @@ def test_the_hash_of_a_set_changes_with_every_part(tmp_path: Path):
         holdout,
         holdout | {"holdout_x": np.zeros((2, 4))},
     ]
-    assert len({loaded(tmp_path, **one).sha256 for one in variants}) == len(variants)
+    assert len({loaded(tmp_path, **variant).sha256 for variant in variants}) == len(variants)
     assert loaded(tmp_path).sha256 == loaded(tmp_path).sha256
 
 
@@ -278,13 +278,13 @@ def test_labels_that_begin_at_one_are_told(tmp_path: Path):
 @pytest.mark.parametrize("other", [np.int64, np.float32])
 def test_bytes_in_one_part_and_large_numbers_in_another_are_refused(tmp_path: Path, other: type):
     x = np.arange(36).reshape(9, 4)
-    given = {"train_x": x[:6].astype(other), "test_x": x[6:].astype(np.uint8)}
+    columns = {"train_x": x[:6].astype(other), "test_x": x[6:].astype(np.uint8)}
     message = (
         r"^expected inputs on one scale, got (int64|float32) up to 23 in train_x, .* bytes in test_x, .*; give all"
     )
     with pytest.raises(DataError, match=message):
-        loaded(tmp_path, **given)
-    scaled = loaded(tmp_path, train_x=(x[:6] / 255).astype(np.float32), test_x=given["test_x"])
+        loaded(tmp_path, **columns)
+    scaled = loaded(tmp_path, train_x=(x[:6] / 255).astype(np.float32), test_x=columns["test_x"])
     assert float(scaled.test.everything().x.max()) == pytest.approx(35 / 255)
 
 

@@ -11,16 +11,16 @@ from obliviate.errors import DataError
 
 def table(name: str = "rows.csv", **columns: list[str]) -> Table:
     n = len(next(iter(columns.values())))
-    cells = {key: np.array(one, dtype=object) for key, one in columns.items()}
+    cells = {key: np.array(column, dtype=object) for key, column in columns.items()}
     return Table(cells, np.arange(2, n + 2), name)
 
 
 def random_table(n: int, seed: int) -> Table:
     rng = np.random.default_rng(seed)
     return table(
-        age=[f"{one:.3f}" for one in rng.normal(40, 12, n)],
+        age=[f"{age:.3f}" for age in rng.normal(40, 12, n)],
         town=rng.choice(["Rome", "Oslo", "Bonn"], n).tolist(),
-        income=[str(one) for one in rng.integers(-(10**6), 10**6, n)],
+        income=[str(income) for income in rng.integers(-(10**6), 10**6, n)],
         sex=rng.choice(["f", "m"], n).tolist(),
     )
 
@@ -169,12 +169,12 @@ def test_an_id_follows_the_cells_wherever_the_row_stands():
     whole = random_table(20, 0)
     assert whole.take(np.arange(20)[::-1]).ids().tolist() == whole.ids().tolist()[::-1]
     assert len(set(whole.ids())) == 20
-    one, other, copy = table(a=["1", "11", "1"], b=["11", "1", "11"]).ids()
-    assert (one != other, copy) == (True, f"{one}-2")
+    first, second, copy = table(a=["1", "11", "1"], b=["11", "1", "11"]).ids()
+    assert (first != second, copy) == (True, f"{first}-2")
 
 
 def test_a_name_that_the_table_does_not_have_is_refused():
-    for ask in (lambda one: one.column("b"), lambda one: one.without(["b"])):
+    for ask in (lambda rows: rows.column("b"), lambda rows: rows.without(["b"])):
         with pytest.raises(DataError, match=r"^expected a column of rows.csv \(a\), got 'b'; "):
             ask(table(a=["1", "2"]))
 

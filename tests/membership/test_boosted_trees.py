@@ -23,9 +23,9 @@ def success_rate(forget: np.ndarray, retain: np.ndarray, test: np.ndarray) -> In
 
 def test_probabilities_are_sorted_row_by_row():
     logits = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
-    found = boosted_trees.sorted_softmax(logits)
+    ordered = boosted_trees.sorted_softmax(logits)
     p = torch.from_numpy(logits).double().softmax(1).sort(1).values
-    np.testing.assert_allclose(found, p.numpy())
+    np.testing.assert_allclose(ordered, p.numpy())
 
 
 # ------------------------------------------------------------------------------------------- closed forms
@@ -37,27 +37,27 @@ def test_what_lies_on_both_sides_of_the_others_is_told_apart():
     def draw(n: int, sides: bool) -> np.ndarray:
         return np.where(sides, rng.choice([-2.0, 2.0], n), 0.0)[:, None] + rng.uniform(-0.5, 0.5, (n, 2))
 
-    found = boosted_trees.scores(draw(300, True), draw(300, False), np.concatenate([draw(50, True), draw(50, False)]))
-    assert balanced_accuracy(found[:50], found[50:]).value == 1
+    scores = boosted_trees.scores(draw(300, True), draw(300, False), np.concatenate([draw(50, True), draw(50, False)]))
+    assert balanced_accuracy(scores[:50], scores[50:]).value == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_equal_distributions_give_chance_whatever_the_sizes(seed: int):
     rng = np.random.default_rng(seed)
     points = rng.normal(size=(2000, 3))
-    found = boosted_trees.scores(rng.normal(size=(1500, 3)), rng.normal(size=(300, 3)), points)
-    rate = balanced_accuracy(found[:1000], found[1000:])
+    scores = boosted_trees.scores(rng.normal(size=(1500, 3)), rng.normal(size=(300, 3)), points)
+    rate = balanced_accuracy(scores[:1000], scores[1000:])
     assert rate.low - 0.01 < 0.5 < rate.high + 0.01
-    assert (found > 0).mean() == pytest.approx(0.5, abs=0.25), "the larger side is not guessed everywhere"
+    assert (scores > 0).mean() == pytest.approx(0.5, abs=0.25), "the larger side is not guessed everywhere"
 
 
 def test_scores_are_a_function_of_the_seed():
     rng = np.random.default_rng(2)
     sets = [rng.normal(size=(60, 2)) + shift for shift in (1, 0, 0.5)]
-    one, same, other = (boosted_trees.success(*sets, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(one[0], same[0])
-    assert np.array_equal(one[1], same[1])
-    assert not np.array_equal(one[0], other[0])
+    first, same, other = (boosted_trees.success(*sets, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first[0], same[0])
+    assert np.array_equal(first[1], same[1])
+    assert not np.array_equal(first[0], other[0])
 
 
 def test_no_test_sample_is_scored_by_trees_that_learnt_it(monkeypatch: pytest.MonkeyPatch):
@@ -66,8 +66,8 @@ def test_no_test_sample_is_scored_by_trees_that_learnt_it(monkeypatch: pytest.Mo
     score = boosted_trees.scores
 
     def watching(members: np.ndarray, others: np.ndarray, points: np.ndarray, **options: int) -> np.ndarray:
-        known = {*members[:, 0], *others[:, 0]}
-        assert not known & set(points[:, 0])
+        learnt = {*members[:, 0], *others[:, 0]}
+        assert not learnt & set(points[:, 0])
         assert len(others) in (10, 11)
         asked.extend(points[:, 0])
         return score(members, others, points, **options)
@@ -96,9 +96,9 @@ def test_the_original_is_rejected_and_retrained_models_are_accepted():
         return success_rate(*np.split(logits, parts))
 
     original, retrained = attack(1000), [attack(0) for _ in range(3)]
-    assert original.low > max(one.high for one in retrained)
+    assert original.low > max(rate.high for rate in retrained)
     # Forget and test samples are alike to a retrained model, so that what is won on one is lost on the other.
-    assert np.mean([one.value for one in retrained]) == pytest.approx(0.5, abs=0.02)
+    assert np.mean([rate.value for rate in retrained]) == pytest.approx(0.5, abs=0.02)
 
 
 @pytest.mark.slow
@@ -113,19 +113,19 @@ def test_both_attacks_reject_the_original_and_accept_retrained_models_of_the_shi
         *(workflow.unlearn(original, split, Retrain(), seed=s) for s in (1, 2, 3)),
     ]
     rates: dict[str, list[Interval]] = {"boosted trees": [], "loss": [], "entropy": []}
-    for one in models:
-        forget, retain, test = (outputs(one.model, part).numpy() for part in (split.forget, split.kept, data.test))
+    for model in models:
+        forget, retain, test = (outputs(model.model, part).numpy() for part in (split.forget, split.kept, data.test))
         rates["boosted trees"].append(success_rate(forget, retain, test))
         labels = np.concatenate([split.forget.everything().y.numpy(), data.test.everything().y.numpy()])
         both, members = np.concatenate([forget, test]), np.arange(len(labels)) < len(forget)
         for name, feature in (("loss", logistic.loss(both, labels)), ("entropy", logistic.entropy(both))):
-            found = logistic.scores(feature, members)
-            rates[name].append(balanced_accuracy(found[members], found[~members]))
+            scores = logistic.scores(feature, members)
+            rates[name].append(balanced_accuracy(scores[members], scores[~members]))
     for name, (first, *retrained) in rates.items():
         assert first.low > 0.5, (name, first)
-        assert first.value > max(one.value for one in retrained) + 0.015, (name, first, retrained)
-        for one in retrained:
-            assert one.low - 0.015 < 0.5 < one.high + 0.015, (name, retrained)
+        assert first.value > max(rate.value for rate in retrained) + 0.015, (name, first, retrained)
+        for model in retrained:
+            assert model.low - 0.015 < 0.5 < model.high + 0.015, (name, retrained)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -1,5 +1,7 @@
 """Every attack keeps the contract, and one that finds nothing is found out."""
 
+from operator import attrgetter
+
 import pytest
 
 from guessing_attack import Guess
@@ -16,7 +18,7 @@ ATTACKS: list[Attack] = [
 ]
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS, ids=attrgetter("__name__"))
 @pytest.mark.parametrize("attack", ATTACKS, ids=repr)
 def test_every_attack_keeps_the_contract(attack: Attack, check: Check) -> None:
     check(attack)

@@ -60,10 +60,10 @@ def test_online_is_the_published_ratio(variance: Variance, pooled: bool):
     world = World(n=60)
     values, included = world.pool(8)
     target = world.train(np.arange(60) < 30)
-    found = lira.online(target, Moments.of(values, included), variance=variance)
+    scores = lira.online(target, Moments.of(values, included), variance=variance)
     expected = slow_ratio(target, values, included, pooled=pooled)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
-    assert np.array_equal(np.argsort(found), np.argsort(expected))
+    np.testing.assert_allclose(scores, expected, rtol=1e-9, atol=1e-9)
+    assert np.array_equal(np.argsort(scores), np.argsort(expected))
 
 
 def test_online_does_not_take_the_variance_outside_from_the_references_inside():
@@ -74,20 +74,20 @@ def test_online_does_not_take_the_variance_outside_from_the_references_inside():
     swapped = norm.logpdf(target, moments.mean(True), moments.pooled_variance(True) ** 0.5) - norm.logpdf(
         target, moments.mean(False), moments.pooled_variance(True) ** 0.5
     )
-    found = lira.online(target, moments, variance="pooled")
+    scores = lira.online(target, moments, variance="pooled")
     assert moments.pooled_variance(False) == pytest.approx(2 * moments.pooled_variance(True), rel=0.2)
-    assert np.abs(found - swapped).max() > 1
-    assert not np.array_equal(np.argsort(found), np.argsort(swapped))
+    assert np.abs(scores - swapped).max() > 1
+    assert not np.array_equal(np.argsort(scores), np.argsort(swapped))
 
 
 def test_offline_is_the_z_score_to_the_references_outside():
     world = World(n=60)
     values, included = world.pool(8)
     target = world.train(np.arange(60) < 30)
-    found = lira.offline(target, Moments.of(values, included), variance="per_sample")
+    scores = lira.offline(target, Moments.of(values, included), variance="per_sample")
     outside = [values[~included[:, x], x] for x in range(60)]
     expected = [(target[x] - own.mean()) / own.std(ddof=1) for x, own in enumerate(outside)]
-    np.testing.assert_allclose(found, expected, rtol=1e-9)
+    np.testing.assert_allclose(scores, expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(("models", "expected"), [(62, "pooled"), (64, "per_sample")])
@@ -112,8 +112,8 @@ def test_shrunk_is_the_student_predictive_of_a_normal_inverse_gamma_prior(monkey
     weight = s2 ** (-nu / 2) * np.exp(-nu * tau2 / 2 / s2) * s2 ** (-(len(own) - 1) / 2) * np.exp(-squares / 2 / s2)
     density = (weight * norm.pdf(phi, own.mean(), np.sqrt(s2 * (1 + 1 / 3)))).sum() / weight.sum()
     tail = (weight * norm.sf(phi, own.mean(), np.sqrt(s2 * (1 + 1 / 3)))).sum() / weight.sum()
-    found = t.logpdf(phi, nu + 1, 8.5, np.sqrt((1 + 1 / 2) * (nu * tau2 + 0.5) / (nu + 1))) - np.log(density)
-    assert lira.online(np.array([phi]), moments, variance="shrunk")[0] == pytest.approx(found)
+    ratio = t.logpdf(phi, nu + 1, 8.5, np.sqrt((1 + 1 / 2) * (nu * tau2 + 0.5) / (nu + 1))) - np.log(density)
+    assert lira.online(np.array([phi]), moments, variance="shrunk")[0] == pytest.approx(ratio)
     assert lira.p_values(np.array([phi]), moments, variance="shrunk")[0] == pytest.approx(tail)
     scale = np.sqrt((1 + 1 / 3) * (nu * tau2 + squares) / (nu + 2))
     assert lira.offline(np.array([phi]), moments, variance="shrunk")[0] == pytest.approx((phi - own.mean()) / scale)
@@ -159,17 +159,17 @@ def test_members_of_the_target_are_found(variance: Variance, models: int):
 def test_shrinking_beats_own_variances_with_few_references_and_pooled_ones_where_variances_differ():
     world, members = World(seed=2, n=20_000, spread=0.9), np.arange(20_000) < 10_000
     moments, target = Moments.of(*world.pool(8)), world.train(members)
-    found = {}
+    aucs = {}
     for variance in KINDS:
         scores = lira.online(target, moments, variance=variance)
-        found[variance] = auc(scores[members], scores[~members])
-    assert found["shrunk"] > max(found["per_sample"], found["pooled"]) + 0.005, found
+        aucs[variance] = auc(scores[members], scores[~members])
+    assert aucs["shrunk"] > max(aucs["per_sample"], aucs["pooled"]) + 0.005, aucs
 
 
 @pytest.mark.parametrize("variance", KINDS)
 def test_a_perfect_retrain_gives_chance(variance: Variance):
     """Although members vary less, and means and spreads differ between samples."""
-    found: dict[str, list[float]] = {"online": [], "offline": []}
+    aucs: dict[str, list[float]] = {"online": [], "offline": []}
     for seed in range(8):
         world = World(seed)
         moments = Moments.of(*world.pool(16))
@@ -178,9 +178,9 @@ def test_a_perfect_retrain_gives_chance(variance: Variance):
             scores = attack(target, moments, variance=variance)
             interval = delong(scores[:HALF], scores[HALF:], confidence=0.999)
             assert interval.low < 0.5 < interval.high
-            found[name].append(interval.value)
+            aucs[name].append(interval.value)
     # One AUC has a standard deviation of 0.0105, the mean of eight one of 0.0037.
-    assert all(np.mean(values) == pytest.approx(0.5, abs=0.011) for values in found.values()), found
+    assert all(np.mean(values) == pytest.approx(0.5, abs=0.011) for values in aucs.values()), aucs
 
 
 # ------------------------------------------------------------------------------------------- p-values
@@ -192,10 +192,10 @@ def test_a_perfect_retrain_gives_chance(variance: Variance):
 )
 def test_p_values_are_uniform_for_models_that_never_saw_the_sample(variance: Variance, spread: float, models: int):
     world = World(seed=models, n=20_000, spread=spread)
-    found = lira.p_values(world.train(np.zeros(20_000, bool)), Moments.of(*world.pool(models)), variance=variance)
-    assert kstest(found, "uniform").statistic < 0.015  # 1.36 / sqrt(n) = 0.0096 is the 5 % point
+    p_values = lira.p_values(world.train(np.zeros(20_000, bool)), Moments.of(*world.pool(models)), variance=variance)
+    assert kstest(p_values, "uniform").statistic < 0.015  # 1.36 / sqrt(n) = 0.0096 is the 5 % point
     for level in (0.01, 0.05):
-        assert (found < level).mean() == pytest.approx(level, abs=4 * np.sqrt(level / 20_000))
+        assert (p_values < level).mean() == pytest.approx(level, abs=4 * np.sqrt(level / 20_000))
 
 
 @pytest.mark.parametrize("variance", ["pooled", "shrunk"])
@@ -205,9 +205,9 @@ def test_p_values_of_two_references_are_uniform_where_samples_share_a_variance(v
     outside = rng.permuted(np.arange(4)[:, None] < rng.integers(1, 3, 20_000), axis=0)
     moments = Moments.of(np.stack([world.train(~row) for row in outside]), ~outside)
     assert set(moments.count[0]) == {1, 2}
-    found = lira.p_values(world.train(np.zeros(20_000, bool)), moments, variance=variance)
-    assert kstest(found, "uniform").statistic < 0.015
-    assert (found < 0.01).mean() == pytest.approx(0.01, abs=0.003)
+    p_values = lira.p_values(world.train(np.zeros(20_000, bool)), moments, variance=variance)
+    assert kstest(p_values, "uniform").statistic < 0.015
+    assert (p_values < 0.01).mean() == pytest.approx(0.01, abs=0.003)
 
 
 def test_plain_gaussian_tails_would_not_be_calibrated_at_four_references():
@@ -220,9 +220,9 @@ def test_plain_gaussian_tails_would_not_be_calibrated_at_four_references():
 def test_p_values_of_members_are_small():
     world = World(seed=5, boost=4.0)
     moments = Moments.of(*world.pool(16))
-    found = lira.p_values(world.train(np.arange(2 * HALF) < HALF), moments)
-    assert (found[:HALF] < 0.01).mean() > 0.5
-    assert (found[HALF:] < 0.01).mean() < 0.03
+    p_values = lira.p_values(world.train(np.arange(2 * HALF) < HALF), moments)
+    assert (p_values[:HALF] < 0.01).mean() > 0.5
+    assert (p_values[HALF:] < 0.01).mean() < 0.03
 
 
 # ------------------------------------------------------------------------------------------- refusals

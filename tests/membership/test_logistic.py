@@ -52,17 +52,17 @@ def test_separated_samples_are_told_apart_whatever_the_direction_and_the_sizes(s
 @pytest.mark.parametrize("seed", range(4))
 def test_equal_distributions_give_chance(seed: int):
     members = halves(400, 1600)
-    found = accuracy(np.random.default_rng(seed).exponential(size=2000), members)
-    assert found.value == pytest.approx(0.5, abs=0.05)
-    assert found.low - 0.01 < 0.5 < found.high + 0.01
+    rate = accuracy(np.random.default_rng(seed).exponential(size=2000), members)
+    assert rate.value == pytest.approx(0.5, abs=0.05)
+    assert rate.low - 0.01 < 0.5 < rate.high + 0.01
 
 
 def test_shifted_normal_distributions_give_the_accuracy_of_the_best_threshold():
     rng = np.random.default_rng(3)
     members = halves(4000, 8000)
-    found = accuracy(rng.normal(size=12000) + 1.0 * members, members)
-    assert found.value == pytest.approx(0.6915, abs=0.012)  # Φ(1/2), the threshold halfway between the means
-    assert found.low < 0.6915 < found.high
+    rate = accuracy(rng.normal(size=12000) + 1.0 * members, members)
+    assert rate.value == pytest.approx(0.6915, abs=0.012)  # Φ(1/2), the threshold halfway between the means
+    assert rate.low < 0.6915 < rate.high
 
 
 def test_members_on_both_sides_are_missed_by_one_feature_and_found_with_its_square():
@@ -92,18 +92,18 @@ def test_scores_agree_with_cross_validation_by_the_library():
     expected = np.asarray(
         cross_val_predict(LogisticRegression(), features[:, None], members, cv=10, method="decision_function")
     )
-    found = logistic.scores(features, members)
-    assert np.corrcoef(found, expected)[0, 1] > 0.998
-    assert ((found > 0) == (expected > 0)).mean() > 0.98
+    scores = logistic.scores(features, members)
+    assert np.corrcoef(scores, expected)[0, 1] > 0.998
+    assert ((scores > 0) == (expected > 0)).mean() > 0.98
 
 
 def test_scores_are_a_function_of_the_seed():
     rng = np.random.default_rng(7)
     members = halves(60, 90)
     features = rng.normal(size=150) + 0.5 * members
-    one, same, other = (logistic.scores(features, members, seed=seed) for seed in (3, 3, 4))
-    assert np.array_equal(one, same)
-    assert not np.array_equal(one, other)
+    first, same, other = (logistic.scores(features, members, seed=seed) for seed in (3, 3, 4))
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
 
 
 def test_the_scale_of_a_feature_does_not_matter():
@@ -127,13 +127,13 @@ def test_the_original_is_rejected_and_retrained_models_are_accepted():
     def attacks(boost: float) -> list[Interval]:
         logits = rng.normal(0, 0.5, (n, classes))
         logits[np.arange(n), labels] += difficulty + boost * members
-        return [accuracy(one, members) for one in (logistic.loss(logits, labels), logistic.entropy(logits))]
+        return [accuracy(feature, members) for feature in (logistic.loss(logits, labels), logistic.entropy(logits))]
 
     original, retrained = attacks(2.0), [attacks(0.0) for _ in range(4)]
     for kind in range(2):
-        ceiling = max(one[kind].high for one in retrained)
+        ceiling = max(rates[kind].high for rates in retrained)
         assert original[kind].low > ceiling
-        assert np.mean([one[kind].value for one in retrained]) == pytest.approx(0.5, abs=0.025)
+        assert np.mean([rates[kind].value for rates in retrained]) == pytest.approx(0.5, abs=0.025)
 
 
 @pytest.mark.usefixtures("unchecked")

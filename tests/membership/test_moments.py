@@ -42,9 +42,13 @@ def test_streamed_moments_are_those_of_all_references_at_once_and_leave_the_earl
         moments = moments.add(value, row)
         empty.add(value, row)
     whole = Moments.of(values.astype(np.float32), included)
-    for one, other in ((moments.count, whole.count), (moments.centre, whole.centre), (moments.squares, whole.squares)):
-        assert np.array_equal(one, other)
-        assert one.nbytes == 8 * 2 * 40, "memory does not grow with the number of references"
+    for streamed, stacked in (
+        (moments.count, whole.count),
+        (moments.centre, whole.centre),
+        (moments.squares, whole.squares),
+    ):
+        assert np.array_equal(streamed, stacked)
+        assert streamed.nbytes == 8 * 2 * 40, "memory does not grow with the number of references"
     assert empty.references == 0
     assert moments.centre.dtype == np.float64
 
@@ -55,11 +59,11 @@ def test_leaving_one_out_gives_the_moments_of_the_rest(offset: float):
     moments = Moments.of(values, included)
     for k in range(9):
         rest = np.arange(9) != k
-        expected, found = Moments.of(values[rest], included[rest]), moments.without(values[k], included[k])
-        assert np.array_equal(found.count, expected.count)
+        expected, left = Moments.of(values[rest], included[rest]), moments.without(values[k], included[k])
+        assert np.array_equal(left.count, expected.count)
         for inside in SIDES:
-            np.testing.assert_allclose(found.mean(inside), expected.mean(inside), rtol=1e-10, atol=1e-10)
-            np.testing.assert_allclose(found.variance(inside), expected.variance(inside), rtol=1e-8, atol=1e-8)
+            np.testing.assert_allclose(left.mean(inside), expected.mean(inside), rtol=1e-10, atol=1e-10)
+            np.testing.assert_allclose(left.variance(inside), expected.variance(inside), rtol=1e-8, atol=1e-8)
     assert moments.references == 9
 
 

@@ -12,11 +12,11 @@ def test_shifted_normal_representations_give_the_accuracy_of_the_best_plane():
     d, shift = 10, np.zeros(10)
     shift[:4] = 0.75  # 1.5 standard deviations apart
     mix = rng.normal(size=(d, d))
-    found = balanced_accuracy(
+    rate = balanced_accuracy(
         *probe.scores((rng.normal(size=(1500, d)) + shift) @ mix, rng.normal(size=(3000, d)) @ mix)
     )
-    assert found.value == pytest.approx(norm.cdf(0.75), abs=0.02)
-    assert found.low < norm.cdf(0.75) < found.high + 0.01
+    assert rate.value == pytest.approx(norm.cdf(0.75), abs=0.02)
+    assert rate.low < norm.cdf(0.75) < rate.high + 0.01
 
 
 @pytest.mark.parametrize(("n", "d"), [(400, 20), (100, 300)])
@@ -25,7 +25,7 @@ def test_equal_distributions_give_chance_also_with_more_features_than_samples(n:
     for seed in range(4):
         rng = np.random.default_rng(seed)
         rates.append(balanced_accuracy(*probe.scores(rng.normal(size=(n, d)), rng.normal(size=(2 * n, d)), repeats=1)))
-    assert np.mean([one.value for one in rates]) == pytest.approx(0.5, abs=0.05)
+    assert np.mean([rate.value for rate in rates]) == pytest.approx(0.5, abs=0.05)
 
 
 def test_no_sample_is_scored_by_a_probe_that_learnt_it():
@@ -50,9 +50,9 @@ def test_features_that_still_remember_are_found_although_the_outputs_do_not_show
 def test_dead_features_and_units_do_not_matter():
     rng = np.random.default_rng(3)
     forget, unseen = rng.normal(0.5, 1, (60, 3)), rng.normal(size=(60, 3))
-    one = probe.scores(forget, unseen)
+    plain = probe.scores(forget, unseen)
     scaled = [np.concatenate([x * [1e-6, 1, 1e6], np.full((60, 1), 0.1)], axis=1) for x in (forget, unseen)]
-    for a, b in zip(one, probe.scores(*scaled), strict=True):
+    for a, b in zip(plain, probe.scores(*scaled), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
     almost = np.concatenate([forget, np.zeros((60, 1))], axis=1)
     almost[7, 3] = 1.0  # constant in the folds that do not learn this sample
@@ -62,9 +62,9 @@ def test_dead_features_and_units_do_not_matter():
 def test_scores_are_a_function_of_the_seed():
     rng = np.random.default_rng(4)
     sets = rng.normal(size=(2, 30, 3))
-    one, same, other = (probe.scores(*sets, seed=seed)[0] for seed in (1, 1, 2))
-    assert np.array_equal(one, same)
-    assert not np.array_equal(one, other)
+    first, same, other = (probe.scores(*sets, seed=seed)[0] for seed in (1, 1, 2))
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -69,18 +69,18 @@ def test_confidence_of_float32_logits_does_not_overflow_or_saturate():
 def test_taylor_confidence_is_the_truncated_series_with_a_soft_margin():
     rng = np.random.default_rng(0)
     logits, labels = rng.normal(0, 20, (2, 30, 4)), rng.integers(0, 4, 30)
-    found = rmia.confidence(logits, labels, temperature=2.0, form="taylor")
+    confidences = rmia.confidence(logits, labels, temperature=2.0, form="taylor")
     for model in range(2):
         for x in range(30):
             u = [value / 2 - 0.6 * (j == labels[x]) for j, value in enumerate(logits[model, x])]
             weight = [1 + v + v * v / 2 + v**3 / 6 + v**4 / 24 for v in u]
-            assert found[model, x] == pytest.approx(weight[labels[x]] / sum(weight))
+            assert confidences[model, x] == pytest.approx(weight[labels[x]] / sum(weight))
     # The published degree, 3, gives "probabilities" below 0 and above 1 on the same logits.
     u = logits / 2 - 0.6 * (np.arange(4) == labels[:, None])
     cubic = 1 + u + u**2 / 2 + u**3 / 6
     published = (cubic / cubic.sum(axis=-1, keepdims=True))[:, np.arange(30), labels]
-    assert published.min() < 0 < found.min()
-    assert published.max() > 1 > found.max()
+    assert published.min() < 0 < confidences.min()
+    assert published.max() > 1 > confidences.max()
     # Near 0 the series is exp, and SM-Taylor a softmax with a margin.
     small = 0.1 * rng.normal(size=(30, 4))
     expected = softmax(small / 2 - 0.6 * (np.arange(4) == labels[:, None]), axis=1)[np.arange(30), labels]
@@ -157,7 +157,7 @@ def test_retrained_model_gives_chance_with_a_balanced_pool(balanced: tuple[World
     online = [rmia.online(target, Moments.of(references, included), UNSEEN) for target in retrained]
     offline = [rmia.offline(target, Moments.of(references, included), UNSEEN, a=0.5) for target in retrained]
     for scores in (online, offline):
-        assert np.mean([auc(one[:HALF], one[HALF:]) for one in scores]) == pytest.approx(0.5, abs=0.025)
+        assert np.mean([auc(values[:HALF], values[HALF:]) for values in scores]) == pytest.approx(0.5, abs=0.025)
 
 
 def test_points_held_out_of_all_references_bias_a_naive_attack_and_are_refused():

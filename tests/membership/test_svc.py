@@ -45,15 +45,15 @@ def test_modified_entropy_of_sure_models_is_finite_and_ordered():
 
 def test_features_are_those_of_the_libraries():
     logits, labels = drawn()
-    found, p = svc.features(logits, labels), softmax(logits, axis=1)
-    assert {name: x.shape for name, x in found.items()} == {
+    by_name, p = svc.features(logits, labels), softmax(logits, axis=1)
+    assert {name: x.shape for name, x in by_name.items()} == {
         **dict.fromkeys(["correctness", "confidence", "entropy", "modified_entropy"], (60, 1)),
         "probabilities": (60, 4),
     }
-    assert np.array_equal(found["correctness"][:, 0], p.argmax(axis=1) == labels)
-    np.testing.assert_allclose(found["confidence"][:, 0], p[np.arange(60), labels])
-    np.testing.assert_allclose(found["entropy"][:, 0], scipy_entropy(p, axis=1))
-    np.testing.assert_allclose(found["probabilities"], p)
+    assert np.array_equal(by_name["correctness"][:, 0], p.argmax(axis=1) == labels)
+    np.testing.assert_allclose(by_name["confidence"][:, 0], p[np.arange(60), labels])
+    np.testing.assert_allclose(by_name["entropy"][:, 0], scipy_entropy(p, axis=1))
+    np.testing.assert_allclose(by_name["probabilities"], p)
 
 
 def test_scores_are_those_of_the_published_classifier():
@@ -61,8 +61,8 @@ def test_scores_are_those_of_the_published_classifier():
     members, others, points = rng.normal(1, 1, (50, 3)), rng.normal(0, 1, (50, 3)), rng.normal(size=(20, 3))
     oracle = SVC(C=3, gamma="auto", kernel="rbf").fit(np.concatenate([members, others]), np.arange(100) < 50)
     # The order of the samples is the only freedom that thinning to equal sizes leaves.
-    found = svc.scores(members, others, points)
-    np.testing.assert_allclose(found, oracle.decision_function(points), atol=5e-3)
+    scores = svc.scores(members, others, points)
+    np.testing.assert_allclose(scores, oracle.decision_function(points), atol=5e-3)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -82,15 +82,15 @@ def test_the_original_stands_out_and_retrained_models_do_not():
         logits, members = rng.normal(0, 0.5, (n, classes)), np.arange(n) >= 400 - trained_on
         members[1200:] = False
         logits[np.arange(n), labels] += difficulty + 3.0 * members
-        found = {}
+        aucs = {}
         for name, x in svc.features(logits, labels).items():
-            found[name] = auc(*svc.success(*np.split(x, [400, 1200])))
-        return found
+            aucs[name] = auc(*svc.success(*np.split(x, [400, 1200])))
+        return aucs
 
     original, retrained = rates(400), [rates(0) for _ in range(3)]
     for name, value in original.items():
-        assert value > max(one[name] for one in retrained) + 0.05, (name, original, retrained)
-        assert np.mean([one[name] for one in retrained]) == pytest.approx(0.5, abs=0.04), name
+        assert value > max(rates[name] for rates in retrained) + 0.05, (name, original, retrained)
+        assert np.mean([rates[name] for rates in retrained]) == pytest.approx(0.5, abs=0.04), name
 
 
 def test_confidence_is_the_probability_of_the_true_class():
@@ -102,9 +102,9 @@ def test_confidence_is_the_probability_of_the_true_class():
 def test_scores_are_a_function_of_the_seed():
     rng = np.random.default_rng(2)
     sets = [rng.normal(size=(60, 2)) + shift for shift in (1, 0, 0.5)]
-    one, same, other = (svc.success(*sets, seed=seed) for seed in (1, 1, 2))
-    assert np.array_equal(one[0], same[0])
-    assert not np.array_equal(one[0], other[0])
+    first, same, other = (svc.success(*sets, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first[0], same[0])
+    assert not np.array_equal(first[0], other[0])
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -30,9 +30,9 @@ class World:
 def test_what_a_method_leaves_behind_is_found_with_either_sign(variance: lira.Variance):
     world = World(0, left=2.0)
     shadows, target = world.shadows(32), world.unlearned(FORGOTTEN)
-    found = ulira.scores(target, shadows, variance=variance)
+    scores = ulira.scores(target, shadows, variance=variance)
     # The ideal AUC of two normal distributions 2 standard deviations apart is 0.921.
-    assert auc(found[:HALF], found[HALF:]) > 0.89
+    assert auc(scores[:HALF], scores[HALF:]) > 0.89
     # One threshold for all samples, and even the offline attack per sample, take too little and too much for nothing.
     assert auc(target[:HALF], target[HALF:]) == pytest.approx(0.5, abs=0.03)
     offline = lira.offline(target, shadows, variance=variance)
@@ -43,8 +43,8 @@ def test_exact_unlearning_gives_chance():
     values = []
     for seed in range(8):
         world = World(seed, left=0.0)
-        found = ulira.scores(world.unlearned(FORGOTTEN), world.shadows(16))
-        interval = delong(found[:HALF], found[HALF:], confidence=0.999)
+        scores = ulira.scores(world.unlearned(FORGOTTEN), world.shadows(16))
+        interval = delong(scores[:HALF], scores[HALF:], confidence=0.999)
         assert interval.low < 0.5 < interval.high
         values.append(interval.value)
     assert np.mean(values) == pytest.approx(0.5, abs=0.011)
@@ -60,11 +60,11 @@ def test_inside_is_unlearned_and_outside_never_saw():
 def test_the_worst_samples_are_the_ones_that_were_not_forgotten():
     world = World(1, left=0.0)
     world.left[:30] = 6.0  # of 1500
-    found = lira.p_values(world.unlearned(FORGOTTEN), world.shadows(32))[:HALF]
-    worst = np.argsort(found)[: HALF // 100]
+    p_values = lira.p_values(world.unlearned(FORGOTTEN), world.shadows(32))[:HALF]
+    worst = np.argsort(p_values)[: HALF // 100]
     assert (worst < 30).all()
-    assert np.median(found[:30]) < 1e-4
-    assert np.median(found[30:]) == pytest.approx(0.5, abs=0.05)
+    assert np.median(p_values[:30]) < 1e-4
+    assert np.median(p_values[30:]) == pytest.approx(0.5, abs=0.05)
 
 
 def test_samples_without_a_shadow_of_either_kind_are_refused():

@@ -36,7 +36,7 @@ def split(few: Samples) -> Split:
 
 
 @pytest.fixture
-def found(original: nn.Module, split: Split, task: Classification) -> Samples:
+def examples(original: nn.Module, split: Split, task: Classification) -> Samples:
     return adversarial_examples(original, split.forget, Run(task))
 
 
@@ -48,7 +48,7 @@ def batches(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor, list[
 
     def recording(self: Run, model: nn.Module, items: Iterable[Any], *rest: Any, **options: Any) -> float:
         kept = list(items)
-        seen.extend((one.x, one.y, one.ids.tolist()) for one in kept)
+        seen.extend((batch.x, batch.y, batch.ids.tolist()) for batch in kept)
         return fit(self, model, kept, *rest, **options)
 
     monkeypatch.setattr(Run, "fit", recording)
@@ -66,27 +66,27 @@ def parents(samples: Samples) -> list[str]:
 # ------------------------------------------------------------------------------------------- the adversarial set
 
 
-def test_examples_never_carry_the_true_label(original: nn.Module, found: Samples, few: Samples) -> None:
+def test_examples_never_carry_the_true_label(original: nn.Module, examples: Samples, few: Samples) -> None:
     """Some authors' code once recorded the true labels, and nothing was unlearned."""
-    batch = found.everything()
-    assert (batch.y != few.select(parents(found)).everything().y).all()
-    assert outputs(original, found).argmax(1).equal(batch.y)
+    batch = examples.everything()
+    assert (batch.y != few.select(parents(examples)).everything().y).all()
+    assert outputs(original, examples).argmax(1).equal(batch.y)
 
 
-def test_examples_stand_beside_their_own_samples(found: Samples, few: Samples, split: Split) -> None:
-    assert parents(found) == split.forget.ids.tolist()
-    assert all(str(name).endswith("/adversarial") for name in found.ids)
-    nearest = torch.cdist(found.everything().x.flatten(1), few.everything().x.flatten(1)).argmin(1)
-    assert few.ids[nearest.numpy()].tolist() == parents(found)
+def test_examples_stand_beside_their_own_samples(examples: Samples, few: Samples, split: Split) -> None:
+    assert parents(examples) == split.forget.ids.tolist()
+    assert all(str(name).endswith("/adversarial") for name in examples.ids)
+    nearest = torch.cdist(examples.everything().x.flatten(1), few.everything().x.flatten(1)).argmin(1)
+    assert few.ids[nearest.numpy()].tolist() == parents(examples)
 
 
 def test_examples_follow_the_forget_ids_in_whatever_order(
-    original: nn.Module, few: Samples, split: Split, task: Classification, found: Samples
+    original: nn.Module, few: Samples, split: Split, task: Classification, examples: Samples
 ) -> None:
     shuffled = split.forget.ids[torch.randperm(60, generator=torch.Generator().manual_seed(3)).numpy()]
     other = adversarial_examples(original, Split.of(few, forget=shuffled).forget, Run(task))
     assert parents(other) == shuffled.tolist()
-    expected = found.select(other.ids).everything()
+    expected = examples.select(other.ids).everything()
     assert other.everything().y.equal(expected.y)
     torch.testing.assert_close(other.everything().x, expected.x, atol=1e-3, rtol=0)
 
@@ -96,8 +96,8 @@ def test_a_sample_that_is_already_mispredicted_stands_for_itself(
 ) -> None:
     wrong = few.at((outputs(original, few).argmax(1) != few.everything().y).numpy())
     assert len(wrong) > 10
-    found = adversarial_examples(original, wrong, Run(task))
-    assert found.everything().x.equal(wrong.everything().x)
+    examples = adversarial_examples(original, wrong, Run(task))
+    assert examples.everything().x.equal(wrong.everything().x)
 
 
 def test_samples_without_an_example_are_left_out(task: Classification, few: Samples) -> None:
@@ -125,11 +125,11 @@ def test_samples_without_an_example_are_left_out(task: Classification, few: Samp
 def test_every_search_can_make_the_examples(
     search: SearchName, original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(QUICK, search=search)
     )
-    assert set(made.notes) == {"adversarial_found", "adversarial_median_l2", "gradients_per_sample"}
-    assert made.notes["adversarial_found"] == 1.0
+    assert set(unlearned.notes) == {"adversarial_found", "adversarial_median_l2", "gradients_per_sample"}
+    assert unlearned.notes["adversarial_found"] == 1.0
 
 
 def test_a_weaker_attack_lies_further_out(original: nn.Module, split: Split, task: Classification) -> None:
@@ -185,22 +185,22 @@ def test_an_unknown_search_is_refused(unchecked: None) -> None:
 
 
 def test_trains_on_retained_samples_and_adversarial_examples(
-    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], examples: Samples
 ) -> None:
     workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, QUICK)
-    assert ids_of(batches) == set(split.kept.ids.tolist()) | set(found.ids.tolist())
-    label = dict(zip(found.ids.tolist(), found.everything().y.tolist(), strict=True))
+    assert ids_of(batches) == set(split.kept.ids.tolist()) | set(examples.ids.tolist())
+    label = dict(zip(examples.ids.tolist(), examples.everything().y.tolist(), strict=True))
     trained = {name: int(y) for _, ys, ids in batches for name, y in zip(ids, ys, strict=True) if name in label}
     assert trained == label
 
 
 def test_keep_forget_adds_the_forget_samples_with_their_true_labels(
-    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], examples: Samples
 ) -> None:
     workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(QUICK, keep_forget=True)
     )
-    assert ids_of(batches) == set(split.kept.ids.tolist()) | set(found.ids.tolist()) | set(split.forget.ids.tolist())
+    assert ids_of(batches) == set(split.kept.ids.tolist()) | set(examples.ids.tolist()) | set(split.forget.ids.tolist())
     label = dict(zip(split.forget.ids.tolist(), split.forget.everything().y.tolist(), strict=True))
     trained = {name: int(y) for _, ys, ids in batches for name, y in zip(ids, ys, strict=True) if name in label}
     assert trained == label
@@ -214,22 +214,22 @@ def test_without_retained_samples_only_those_to_forget_are_used(
     task: Classification,
     recipe: Recipe,
     batches: list[Any],
-    found: Samples,
+    examples: Samples,
 ) -> None:
     method = replace(QUICK, keep_forget=keep_forget)
     workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split.without_retain(), method)
-    expected = set(found.ids.tolist()) | (set(split.forget.ids.tolist()) if keep_forget else set())
+    expected = set(examples.ids.tolist()) | (set(split.forget.ids.tolist()) if keep_forget else set())
     assert ids_of(batches) == expected
 
 
 def test_real_images_are_augmented_and_adversarial_ones_are_not(
-    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], found: Samples
+    original: nn.Module, split: Split, task: Classification, recipe: Recipe, batches: list[Any], examples: Samples
 ) -> None:
     workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=replace(recipe, augmentation="crop_flip")), split, QUICK
     )
     image = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
-    assert all(image[str(name)].equal(x) for name, x in zip(found.ids, found.everything().x, strict=True))
+    assert all(image[str(name)].equal(x) for name, x in zip(examples.ids, examples.everything().x, strict=True))
     same = [image[str(name)].equal(x) for name, x in zip(split.kept.ids, split.kept.everything().x, strict=True)]
     assert sum(same) < len(same) / 10
 
@@ -245,9 +245,11 @@ def test_what_is_not_set_depends_on_whether_there_is_a_retain_set(
     if not retain:
         expected |= {"batch_size": 32, "saliency": 0.2}
     assert {name: getattr(settled, name) for name in expected} == expected
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, AMUN(learning_rate=0.01))
-    assert made.method == repr(settled)
-    assert "None, learning_rate" not in made.method
+    unlearned = workflow.unlearn(
+        workflow.TrainedModel.given(original, task, recipe=recipe), split, AMUN(learning_rate=0.01)
+    )
+    assert unlearned.method == repr(settled)
+    assert "None, learning_rate" not in unlearned.method
 
 
 @pytest.mark.parametrize(
@@ -296,21 +298,21 @@ def test_a_text_model_gets_the_optimiser_of_its_recipe(
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_the_optimiser_takes_the_steps_that_its_name_says(
-    name: str, original: nn.Module, split: Split, task: Classification, found: Samples
+    name: str, original: nn.Module, split: Split, task: Classification, examples: Samples
 ) -> None:
     """One step over everything, written out; without a schedule the rate is the one that is given."""
     method = replace(QUICK, optimizer=name, learning_rate=0.01, batch_size=60, schedule="constant")
-    made = method(copy.deepcopy(original), split.without_retain(), Run(task, precision="float32"))
-    net, batch = copy.deepcopy(original).train(), found.everything()
+    unlearned = method(copy.deepcopy(original), split.without_retain(), Run(task, precision="float32"))
+    net, batch = copy.deepcopy(original).train(), examples.everything()
     torch.nn.functional.cross_entropy(net(batch.x), batch.y).backward()
-    for key, one in net.named_parameters():
-        assert one.grad is not None
-        before = one.detach()
-        expected = before - 0.01 * (one.grad + 5e-4 * before)
+    for key, weight in net.named_parameters():
+        assert weight.grad is not None
+        before = weight.detach()
+        expected = before - 0.01 * (weight.grad + 5e-4 * before)
         if name == "adamw":  # after one step both means are those of one gradient, so that only its sign is left
-            expected = (1 - 0.01 * 5e-4) * before - 0.01 * one.grad / (one.grad.abs() + 1e-8)
-        loose = one.grad.abs() > 1e-5 if name == "adamw" else torch.ones_like(one, dtype=torch.bool)
-        torch.testing.assert_close(made.get_parameter(key)[loose], expected[loose], atol=2e-5, rtol=0)
+            expected = (1 - 0.01 * 5e-4) * before - 0.01 * weight.grad / (weight.grad.abs() + 1e-8)
+        loose = weight.grad.abs() > 1e-5 if name == "adamw" else torch.ones_like(weight, dtype=torch.bool)
+        torch.testing.assert_close(unlearned.get_parameter(key)[loose], expected[loose], atol=2e-5, rtol=0)
 
 
 def test_an_unknown_optimiser_is_refused(unchecked: None) -> None:
@@ -327,8 +329,8 @@ def test_the_true_label_loses_confidence_on_the_forget_set(
     def score(model: nn.Module) -> float:
         return float(task.score(outputs(model, split.forget), y).mean())
 
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, AMUN())
-    assert score(made.model) < score(original)
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, AMUN())
+    assert score(unlearned.model) < score(original)
 
 
 # ------------------------------------------------------------------------------------------- variants
@@ -339,22 +341,22 @@ def test_weights_outside_the_saliency_mask_stay_bit_identical(
     share: float, original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
     method = replace(QUICK, epochs=2, saliency=share)
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, method)
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, method)
     mask = saliency_mask(copy.deepcopy(original), split.forget, task, share=share)
     total = moved = 0
-    for name, one in made.model.named_parameters():
-        same = one.detach() == original.get_parameter(name).detach()
+    for name, weight in unlearned.model.named_parameters():
+        same = weight.detach() == original.get_parameter(name).detach()
         assert same[~mask[name]].all()
         moved += int((~same).sum())
-        total += one.numel()
+        total += weight.numel()
     assert 0.8 * share * total < moved <= -(-share * total // 1) + 1
 
 
 def test_a_saliency_share_of_one_is_plain_amun(
     original: nn.Module, split: Split, task: Classification, recipe: Recipe
 ) -> None:
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, QUICK)
-    assert not any(one.equal(original.get_parameter(name)) for name, one in made.model.named_parameters())
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, QUICK)
+    assert not any(weight.equal(original.get_parameter(name)) for name, weight in unlearned.model.named_parameters())
 
 
 @pytest.mark.parametrize("share", [1.5, -0.1])
@@ -393,7 +395,7 @@ def test_transferred_examples_are_used_as_they_are(
         other, few.select(few.ids[:150]), Run(task)
     )  # of more samples than are forgotten
     batches.clear()
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(QUICK, examples=transferred)
     )
     trained = {name: (x, y) for xs, ys, ids in batches for name, x, y in zip(ids, xs, ys, strict=True)}
@@ -402,28 +404,28 @@ def test_transferred_examples_are_used_as_they_are(
     for name, x, y in zip(wanted.ids, wanted.everything().x, wanted.everything().y, strict=True):
         assert trained[str(name)][0].equal(x)
         assert trained[str(name)][1] == y
-    assert not made.notes  # nothing was searched
+    assert not unlearned.notes  # nothing was searched
 
 
 def test_examples_with_true_labels_are_refused(
-    original: nn.Module, split: Split, task: Classification, found: Samples
+    original: nn.Module, split: Split, task: Classification, examples: Samples
 ) -> None:
-    batch, true = found.everything(), split.forget.everything().y
+    batch, true = examples.everything(), split.forget.everything().y
     labels = batch.y.clone()
     labels[:3] = true[:3]
-    wrong = Samples.from_tensors(batch.x, labels, ids=found.ids)
+    wrong = Samples.from_tensors(batch.x, labels, ids=examples.ids)
     with pytest.raises(MethodError, match="labelled by mispredictions, got the true label for 3 of 60"):
         workflow.unlearn(workflow.TrainedModel.given(original, task), split, replace(QUICK, examples=wrong))
 
 
 def test_examples_of_other_samples_are_refused(
-    original: nn.Module, few: Samples, task: Classification, found: Samples
+    original: nn.Module, few: Samples, task: Classification, examples: Samples
 ) -> None:
     with pytest.raises(DataError, match="expected ids of these 60 samples, got"):
         workflow.unlearn(
             workflow.TrainedModel.given(original, task),
             Split.of(few, forget=few.ids[:3]),
-            replace(QUICK, examples=found),
+            replace(QUICK, examples=examples),
         )
 
 
@@ -434,8 +436,8 @@ def test_a_resumed_run_trains_on_the_examples_that_were_found_first(
     first = adversarial_examples(copy.deepcopy(original), split.forget, run)
     changed = copy.deepcopy(original)
     with torch.no_grad():
-        for one in changed.parameters():
-            one.mul_(0.5)
+        for weight in changed.parameters():
+            weight.mul_(0.5)
     again = adversarial_examples(changed, split.forget, Run(task, recipe=recipe, folder=tmp_path))
     assert again.everything().x.equal(first.everything().x)
     assert again.ids.tolist() == first.ids.tolist()
@@ -494,30 +496,30 @@ def text_world() -> tuple[nn.Module, Samples, Classification]:
 @pytest.mark.parametrize("search", ["boundary", "fgsm", "pgd"])
 def test_examples_of_rows_change_only_what_may_be_perturbed(search: SearchName) -> None:
     model, samples, task = table_world()
-    found = adversarial_examples(model, samples, Run(task), search=search)
-    before, after = samples.select(parents(found)).everything(), found.everything()
-    assert len(found) > 50
+    examples = adversarial_examples(model, samples, Run(task), search=search)
+    before, after = samples.select(parents(examples)).everything(), examples.everything()
+    assert len(examples) > 50
     assert after.x[:, 3:].equal(before.x[:, 3:])
     assert (after.x[:, :3] != before.x[:, :3]).any(1).float().mean() > 0.5
     assert isinstance(task.input_range, tuple)
-    low, high = (torch.tensor(one)[:3] for one in task.input_range)
+    low, high = (torch.tensor(limits)[:3] for limits in task.input_range)
     assert ((after.x[:, :3] >= low) & (after.x[:, :3] <= high)).all()
     assert (after.y != before.y).all()
-    assert outputs(model, found).argmax(1).equal(after.y)
+    assert outputs(model, examples).argmax(1).equal(after.y)
 
 
 @pytest.mark.parametrize("search", ["boundary", "fgsm", "pgd"])
 def test_examples_of_texts_are_embeddings_and_padding_stays_padding(search: SearchName) -> None:
     model, samples, task = text_world()
-    found = adversarial_examples(model, samples, Run(task), search=search)
-    before, after = samples.select(parents(found)).everything(), found.everything()
-    assert len(found) > 50
+    examples = adversarial_examples(model, samples, Run(task), search=search)
+    before, after = samples.select(parents(examples)).everything(), examples.everything()
+    assert len(examples) > 50
     assert after.x.any(2).equal(before.x != 0)
     space = task.space(model)
     assert space is not None
     assert ((after.x >= space.low) & (after.x <= space.high)).all()
     assert (after.y != before.y).all()
-    assert outputs(model, found).argmax(1).equal(after.y)
+    assert outputs(model, examples).argmax(1).equal(after.y)
 
 
 @pytest.mark.parametrize("retain", [True, False])
@@ -529,58 +531,60 @@ def test_all_of_a_text_model_is_trained_with_the_embeddings_of_all_tokens_but_pa
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
     method = replace(QUICK_TEXTS, epochs=2, keep_forget=keep_forget, saliency=saliency)
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(model, task), split if retain else split.without_retain(), method
     )
-    moved = {name: one != model.get_parameter(name) for name, one in made.model.named_parameters()}
+    moved = {name: weight != model.get_parameter(name) for name, weight in unlearned.model.named_parameters()}
     rows = moved["table.weight"].any(1)
     assert not rows[0]
     assert rows[1:].all() if saliency == 1 else rows.any()
-    weights = sum(one.numel() for one in moved.values())
-    assert all(one.any() for one in moved.values())
-    assert 0.8 * saliency * weights < sum(int(one.sum()) for one in moved.values()) <= -(-saliency * weights // 1)
+    weights = sum(mask.numel() for mask in moved.values())
+    assert all(mask.any() for mask in moved.values())
+    assert 0.8 * saliency * weights < sum(int(mask.sum()) for mask in moved.values()) <= -(-saliency * weights // 1)
 
 
 def test_without_retained_texts_only_embeddings_of_forgotten_tokens_are_trained() -> None:
     model, samples, task = text_world()
     x = samples.everything().x
     split = Split.of(samples, forget=samples.ids[((x != 5) & (x != 8)).all(1).numpy()]).without_retain()
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, epochs=2, weight_decay=0.0)
     )
-    moved = (made.model.get_parameter("table.weight") != model.get_parameter("table.weight")).any(1)
+    moved = (unlearned.model.get_parameter("table.weight") != model.get_parameter("table.weight")).any(1)
     assert moved.nonzero().flatten().tolist() == [1, 2, 3, 4, 6, 7, 9, 10, 11]
 
 
 def test_texts_are_trained_as_tokens_and_their_examples_as_tokens_with_an_offset(batches: list[Any]) -> None:
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
-    found = adversarial_examples(model, split.forget, Run(task))
+    examples = adversarial_examples(model, split.forget, Run(task))
     workflow.unlearn(workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, keep_forget=True))
-    assert ids_of(batches) == set(samples.ids.tolist()) | set(found.ids.tolist())
+    assert ids_of(batches) == set(samples.ids.tolist()) | set(examples.ids.tolist())
     seen = {name: x for xs, _, ids in batches for name, x in zip(ids, xs, strict=True)}
     for name, x in seen.items():
         assert x[:, 0].equal(samples.select([name.removesuffix(SUFFIX)]).everything().x[0].float())
         if name.endswith(SUFFIX):
-            at = found.select([name]).everything().x[0]
+            at = examples.select([name]).everything().x[0]
             torch.testing.assert_close(x[:, 1:] + model.get_parameter("table.weight")[x[:, 0].long()], at)
         else:
             assert not x[:, 1:].any()
-    assert any(seen[str(name)][:, 1:].any() for name in found.ids)
+    assert any(seen[str(name)][:, 1:].any() for name in examples.ids)
 
 
 def test_examples_of_texts_that_were_found_before_are_used_as_those_found_now() -> None:
     model, samples, task = text_world()
     split = Split.of(samples, forget=samples.ids[:20])
-    found = adversarial_examples(model, samples.select(samples.ids[:30]), Run(task))
-    found = Samples.from_tensors(found.everything().x.flip(0), found.everything().y.flip(0), ids=found.ids[::-1])
+    examples = adversarial_examples(model, samples.select(samples.ids[:30]), Run(task))
+    examples = Samples.from_tensors(
+        examples.everything().x.flip(0), examples.everything().y.flip(0), ids=examples.ids[::-1]
+    )
     here = adversarial_examples(model, split.forget, Run(task))
-    torch.testing.assert_close(found.select(here.ids).everything().x, here.everything().x, atol=1e-3, rtol=0)
-    made = [
-        workflow.unlearn(workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, examples=one)).model
-        for one in (None, found, found)
+    torch.testing.assert_close(examples.select(here.ids).everything().x, here.everything().x, atol=1e-3, rtol=0)
+    models = [
+        workflow.unlearn(workflow.TrainedModel.given(model, task), split, replace(QUICK_TEXTS, examples=chosen)).model
+        for chosen in (None, examples, examples)
     ]
-    parts = [torch.cat([one.flatten() for one in net.parameters()]) for net in made]
+    parts = [torch.cat([weight.flatten() for weight in net.parameters()]) for net in models]
     torch.testing.assert_close(parts[0], parts[1], atol=1e-3, rtol=0)
     assert parts[1].equal(parts[2])
 

@@ -9,23 +9,13 @@ from obliviate._util.seeds import derive
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.bad_teacher import BadTeacher
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
+from same_weights import assert_same_weights
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -33,7 +23,7 @@ def test_training_is_that_of_the_formula_written_out(
 ) -> None:
     run = Run(three_classes, seed=3, recipe=tiny_recipe, precision="float32")
     method = BadTeacher(epochs=2, learning_rate=0.01, temperature=2.0, batch_size=16)
-    made = method(copy.deepcopy(model), split, run)
+    unlearned = method(copy.deepcopy(model), split, run)
 
     expected, bad = copy.deepcopy(model), tiny_recipe.build(seed=derive(3, "weights"))
     forgotten = set(split.forget.ids.tolist())
@@ -48,21 +38,22 @@ def test_training_is_that_of_the_formula_written_out(
             optimizer.zero_grad()
             total.backward()
             optimizer.step()
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-3, rtol=1e-2, msg=name)
+    assert_same_weights(unlearned, expected, atol=1e-3, rtol=1e-2)
 
 
 def test_predictions_go_to_the_ignorant_teachers_on_the_forget_set_and_stay_elsewhere(
     model: nn.Module, split: Split, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
     method = BadTeacher(epochs=60, learning_rate=0.01, batch_size=16)
-    made = workflow.unlearn(workflow.TrainedModel.given(model, three_classes, recipe=tiny_recipe), split, method).model
+    unlearned = workflow.unlearn(
+        workflow.TrainedModel.given(model, three_classes, recipe=tiny_recipe), split, method
+    ).model
     bad = tiny_recipe.build(seed=derive(0, "weights"))
     forget, retain = split.forget.everything(), split.kept.everything()
     with torch.no_grad():
-        before, after = (float(divergence(one(forget.x), bad(forget.x))) for one in (model, made))
-        lost = float(divergence(made(forget.x), model(forget.x)))
-        kept = float(divergence(made(retain.x), model(retain.x)))
+        before, after = (float(divergence(net(forget.x), bad(forget.x))) for net in (model, unlearned))
+        lost = float(divergence(unlearned(forget.x), model(forget.x)))
+        kept = float(divergence(unlearned(retain.x), model(retain.x)))
     assert after < 0.8 * before
     assert kept < lost
 
@@ -72,15 +63,15 @@ def test_labels_are_never_read(
 ) -> None:
     batch = tiny.everything()
     other = Split.of(Samples.from_tensors(batch.x, torch.zeros_like(batch.y), ids=batch.ids), forget=split.forget.ids)
-    made = [
+    hashes = [
         weights_sha256(
             BadTeacher(epochs=1, learning_rate=1e-3, batch_size=64)(
-                copy.deepcopy(model), one, Run(three_classes, recipe=tiny_recipe)
+                copy.deepcopy(model), request, Run(three_classes, recipe=tiny_recipe)
             )
         )
-        for one in (split, other)
+        for request in (split, other)
     ]
-    assert made[0] == made[1]
+    assert hashes[0] == hashes[1]
 
 
 def test_temperature_must_be_positive() -> None:

@@ -67,7 +67,7 @@ def test_trains_on_the_wrong_labels_of_the_original_with_their_own_ids(
 
     def recording(self: Run, model: nn.Module, batches: list, *rest, **options) -> float:  # pyright: ignore
         kept = list(batches)
-        seen.append({str(name): int(y) for one in kept for name, y in zip(one.ids, one.y, strict=True)})
+        seen.append({str(name): int(y) for batch in kept for name, y in zip(batch.ids, batch.y, strict=True)})
         return fit(self, model, kept, *rest, **options)
 
     monkeypatch.setattr(Run, "fit", recording)

@@ -37,7 +37,7 @@ def test_square_kernels_are_transposed_and_nothing_else() -> None:
 def test_twice_is_the_model_again(original: nn.Module) -> None:
     model = copy.deepcopy(original)
     assert transpose(model) == transpose(model) == 2
-    assert all(one.equal(two) for one, two in zip(model.parameters(), original.parameters(), strict=True))
+    assert all(weight.equal(before) for weight, before in zip(model.parameters(), original.parameters(), strict=True))
 
 
 def test_training_begins_from_the_transposed_kernels(
@@ -47,13 +47,13 @@ def test_training_begins_from_the_transposed_kernels(
     run = Run(task, seed=3, precision="float32")
     settings = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
     method = CT(epochs=1, optimizer="sgd", learning_rate=0.01, batch_size=90, **settings)
-    made = method(copy.deepcopy(original), split, run)
+    unlearned = method(copy.deepcopy(original), split, run)
     expected = copy.deepcopy(original)
     transpose(expected)
     task.loss(expected, next(iter(run.batches(split.kept, 90, 0)))).backward()
-    for one, two in zip(made.parameters(), expected.parameters(), strict=True):
-        assert two.grad is not None
-        torch.testing.assert_close(one, two - 0.01 * two.grad)
+    for weight, before in zip(unlearned.parameters(), expected.parameters(), strict=True):
+        assert before.grad is not None
+        torch.testing.assert_close(weight, before - 0.01 * before.grad)
     assert run.notes["transposed_layers"] == 2
 
 

@@ -108,7 +108,7 @@ def test_the_loss_of_the_forget_set_rises_most(tiny: Samples, three_classes: Cla
     model = Linear(logistic(tiny, torch.zeros(3, 6), 20))
 
     def losses(model: nn.Module) -> list[float]:
-        return [float(three_classes.loss(model, one.everything()).detach()) for one in (split.forget, split.kept)]
+        return [float(three_classes.loss(model, part.everything()).detach()) for part in (split.forget, split.kept)]
 
     before = losses(model)
     after = losses(
@@ -127,9 +127,9 @@ def test_the_hessian_and_the_gradient_are_those_of_the_mean_loss(tiny: Samples, 
     batch = tiny.everything()
 
     def loss(vector: Tensor) -> Tensor:
-        parts = vector.split([one.numel() for one in model.parameters()])
+        parts = vector.split([weight.numel() for weight in model.parameters()])
         named = zip(model.named_parameters(), parts, strict=True)
-        values = {name: part.view_as(one) for (name, one), part in named}
+        values = {name: part.view_as(weight) for (name, weight), part in named}
         return F.cross_entropy(torch.func.functional_call(model, values, (batch.x,)), batch.y)
 
     hessian = torch.autograd.functional.hessian(loss, flat)
@@ -146,20 +146,20 @@ def test_conjugate_gradients_solve_and_stop_at_negative_curvature() -> None:
     generator = torch.Generator().manual_seed(0)
     root = torch.randn(12, 12, generator=generator)
     matrix, target = root @ root.T + torch.eye(12), torch.randn(12, generator=generator)
-    found, residual, steps = conjugate_gradients(lambda v: matrix @ v, target, steps=100)
-    torch.testing.assert_close(found, torch.linalg.solve(matrix, target), rtol=1e-3, atol=1e-4)
+    solution, residual, steps = conjugate_gradients(lambda v: matrix @ v, target, steps=100)
+    torch.testing.assert_close(solution, torch.linalg.solve(matrix, target), rtol=1e-3, atol=1e-4)
     assert residual < 1e-5
     assert steps < 60
 
     signs = torch.tensor([1.0, -1.0])
-    found, _, steps = conjugate_gradients(lambda v: signs * v, torch.tensor([1.0, 0.5]), steps=10)
+    solution, _, steps = conjugate_gradients(lambda v: signs * v, torch.tensor([1.0, 0.5]), steps=10)
     assert steps == 1
-    assert found.equal(torch.tensor([1.0, 0.5]) * 1.25 / 0.75)
+    assert solution.equal(torch.tensor([1.0, 0.5]) * 1.25 / 0.75)
 
     flat = torch.tensor([1.0, 0.01])
-    found, _, steps = conjugate_gradients(lambda v: flat * v, torch.tensor([0.0, 1.0]), steps=10, least=0.05)
+    solution, _, steps = conjugate_gradients(lambda v: flat * v, torch.tensor([0.0, 1.0]), steps=10, least=0.05)
     assert steps == 0
-    assert not found.any()
+    assert not solution.any()
 
 
 def test_no_positive_curvature_at_all_is_an_error(rows: Samples) -> None:

@@ -104,7 +104,8 @@ def written_out(net: Any, split: Split, run: Run, *, repair: bool) -> nn.Module:
             loss.backward()
             unlearner.step()
             near, apart = (
-                1 - F.cosine_similarity(model.extract(one.x), net.extract(one.x).detach()) for one in (retain, forget)
+                1 - F.cosine_similarity(model.extract(batch.x), net.extract(batch.x).detach())
+                for batch in (retain, forget)
             )
             loss = (near.exp() / (apart / SMALL.tau).exp().sum()).log().sum()
             aligner.zero_grad()
@@ -128,8 +129,8 @@ def test_training_is_that_of_the_formulas_written_out(
 ) -> None:
     run = Run(three_classes, precision="float32")
     expected = written_out(net, split, run, repair=labels == "aware")
-    made = unlearned(replace(SMALL, labels=labels), net, split, three_classes)
-    for name, value in made.state_dict().items():
+    forgot = unlearned(replace(SMALL, labels=labels), net, split, three_classes)
+    for name, value in forgot.state_dict().items():
         torch.testing.assert_close(value, expected.state_dict()[name], atol=2e-5, rtol=1e-4)
         if name.startswith("first"):
             assert float((value - net.state_dict()[name]).abs().mean()) > 0.005
@@ -145,10 +146,10 @@ def test_label_agnostic_unlearning_reads_no_label_and_leaves_the_classifier_alon
         return Samples.from_tensors(batch.x, (batch.y + 1) % 3, ids=samples.ids)
 
     other = Split(with_random_labels(split.forget), with_random_labels(split.kept))
-    made = unlearned(agnostic, net, split, three_classes)
-    assert weights_sha256(unlearned(agnostic, net, other, three_classes)) == weights_sha256(made)
-    assert made.get_parameter("last.weight").equal(net.get_parameter("last.weight"))
-    assert not made.get_parameter("first.weight").equal(net.get_parameter("first.weight"))
+    forgot = unlearned(agnostic, net, split, three_classes)
+    assert weights_sha256(unlearned(agnostic, net, other, three_classes)) == weights_sha256(forgot)
+    assert forgot.get_parameter("last.weight").equal(net.get_parameter("last.weight"))
+    assert not forgot.get_parameter("first.weight").equal(net.get_parameter("first.weight"))
 
 
 def test_the_label_aware_repair_changes_the_classifier_only(
@@ -158,7 +159,7 @@ def test_the_label_aware_repair_changes_the_classifier_only(
     aware = unlearned(SMALL, net, split, three_classes)
     for name, value in aware.state_dict().items():
         assert value.equal(agnostic[name]) is not name.startswith("last")
-    assert all(one.requires_grad for one in aware.parameters())
+    assert all(weight.requires_grad for weight in aware.parameters())
 
 
 def test_a_smaller_tau_moves_forgotten_representations_further(
@@ -167,9 +168,9 @@ def test_a_smaller_tau_moves_forgotten_representations_further(
     x = split.forget.everything().x
     moved = []
     for tau in (1.0, 20.0):
-        made: Any = unlearned(replace(SMALL, tau=tau, learning_rate=1e-6), net, split, three_classes)
+        forgot: Any = unlearned(replace(SMALL, tau=tau, learning_rate=1e-6), net, split, three_classes)
         with torch.no_grad():
-            moved.append(float(1 - F.cosine_similarity(made.extract(x), net.extract(x)).mean()))
+            moved.append(float(1 - F.cosine_similarity(forgot.extract(x), net.extract(x)).mean()))
     assert moved[0] > 2 * moved[1]
 
 
@@ -178,7 +179,7 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
     labels: Any, original: nn.Module, few: Samples, task: Classification, data: Data
 ) -> None:
     split = Split.of(few, forget=few.ids[few.everything().y.numpy() == 3])
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task), split, LAF(labels=labels)).model
+    forgot = workflow.unlearn(workflow.TrainedModel.given(original, task), split, LAF(labels=labels)).model
     y = data.test.everything().y.numpy()
 
     def accuracy(model: nn.Module, chosen: np.ndarray) -> float:
@@ -186,8 +187,8 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
         return 100 * float(task.correct(outputs(model, samples), samples.everything().y).float().mean())
 
     assert accuracy(original, y == 3) > 50
-    assert accuracy(made, y == 3) < 10
-    assert accuracy(made, y != 3) > accuracy(original, y != 3) - 5
+    assert accuracy(forgot, y == 3) < 10
+    assert accuracy(forgot, y != 3) > accuracy(original, y != 3) - 5
 
 
 def test_epochs_are_settled_from_the_sizes(split: Split) -> None:

@@ -5,14 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.msg import MSG, differences, layer_weights, redraw, smallest
 from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 SETTINGS = {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 0.0, "schedule": "constant"}
@@ -23,22 +20,17 @@ def split(tiny: Samples) -> Split:
     return Split.of(tiny, forget=tiny.ids[:30])  # as many as are retained, so that all of these are compared
 
 
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
-
-
 def test_the_differences_are_those_of_the_mean_gradients(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
-    found = differences(model, split, Run(three_classes, precision="float32"), 7)
+    measured = differences(model, split, Run(three_classes, precision="float32"), 7)
     gradients = []
     for samples in (split.kept, split.forget):
         probe, batch = copy.deepcopy(model), samples.everything()
         F.cross_entropy(probe(batch.x), batch.y).backward()
-        gradients.append({name: one.grad for name, one in probe.named_parameters() if name.endswith("weight")})
-    assert set(found) == set(gradients[0])
-    for name, value in found.items():
+        gradients.append({name: weight.grad for name, weight in probe.named_parameters() if name.endswith("weight")})
+    assert set(measured) == set(gradients[0])
+    for name, value in measured.items():
         retain, forget = gradients[0][name], gradients[1][name]
         assert retain is not None
         assert forget is not None
@@ -62,7 +54,7 @@ def test_new_weights_have_the_spread_of_a_new_layer() -> None:
         "conv": nn.Parameter(torch.zeros(64, 8, 3, 3)),
         "linear": nn.Parameter(torch.zeros(40, 200)),
     }
-    redraw(weights, {name: torch.ones(one.shape, dtype=torch.bool) for name, one in weights.items()}, seed=0)
+    redraw(weights, {name: torch.ones(weight.shape, dtype=torch.bool) for name, weight in weights.items()}, seed=0)
     assert float(weights["conv"].detach().std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.05)
     assert float(weights["linear"].detach().std()) == pytest.approx((2 / 200) ** 0.5, rel=0.05)
 

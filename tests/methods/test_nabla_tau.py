@@ -59,7 +59,7 @@ def model(parts: tuple[Samples, Samples], three_classes: Classification, tiny_re
 
 
 def named(model: nn.Module) -> dict[str, Tensor]:
-    return {name: one.detach() for name, one in model.named_parameters()}
+    return {name: weight.detach() for name, weight in model.named_parameters()}
 
 
 def sized(forget: int, retain: int) -> Split:
@@ -87,7 +87,7 @@ def test_training_is_that_of_the_formula_written_out(
 ) -> None:
     method = in_numbers(epochs=epochs, batch_size=8, refresh=2, learning_rate=0.02)
     run = Run(three_classes, seed=5, precision="float32")
-    made = method(copy.deepcopy(model), small, run)
+    unlearned = method(copy.deepcopy(model), small, run)
 
     expected = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(expected.parameters(), lr=0.02, weight_decay=0.01)
@@ -108,8 +108,8 @@ def test_training_is_that_of_the_formula_written_out(
             total.backward()
             optimizer.step()
         scheduler.step()
-    for name, one in named(made).items():
-        torch.testing.assert_close(one, named(expected)[name], atol=1e-5, rtol=1e-4)
+    for name, weight in named(unlearned).items():
+        torch.testing.assert_close(weight, named(expected)[name], atol=1e-5, rtol=1e-4)
     assert run.notes == {"tau": pytest.approx(tau, rel=1e-4), "forget_epochs": epochs}
 
 
@@ -163,11 +163,11 @@ def test_forget_loss_rises_to_that_of_unseen_samples(
     split = Split.of(few, forget=few.ids[7:600:10], holdout=data.holdout)
     before = mean_loss(original, split.forget, task)
     method = in_numbers(learning_rate=2e-3, retain_passes=3.0, batch_size=256)
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task), split, method).model
-    after, unseen = mean_loss(made, split.forget, task), mean_loss(made, data.test, task)
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(original, task), split, method).model
+    after, unseen = mean_loss(unlearned, split.forget, task), mean_loss(unlearned, data.test, task)
     assert before < 0.8 * unseen
     assert abs(after - unseen) < 0.5 * abs(before - unseen)
-    assert mean_loss(made, split.kept, task) < before
+    assert mean_loss(unlearned, split.kept, task) < before
 
 
 # ------------------------------------------------------------------------------------------- what depends on the split
@@ -268,7 +268,7 @@ def test_tau_is_taken_of_the_holdout_set_at_every_fifth_forget_epoch(
     asked = counted(monkeypatch)
     in_numbers(epochs=11, refresh=5)(copy.deepcopy(model), small, Run(three_classes))
     assert len(asked) == 3
-    assert all(one is small.holdout for one in asked)
+    assert all(samples is small.holdout for samples in asked)
 
 
 def test_resumption_between_two_refreshes_keeps_tau(
@@ -289,7 +289,7 @@ def test_resumption_between_two_refreshes_keeps_tau(
     again = named(method(copy.deepcopy(model), small, run))
     assert not asked
     assert run.notes["tau"] > 0
-    assert all(one.equal(whole[name]) for name, one in again.items())
+    assert all(weight.equal(whole[name]) for name, weight in again.items())
 
 
 def test_mean_loss_is_over_all_samples_without_gradients_and_leaves_the_mode_alone(
@@ -300,7 +300,7 @@ def test_mean_loss_is_over_all_samples_without_gradients_and_leaves_the_mode_alo
     expected = float(F.cross_entropy(model(batch.x), batch.y).detach())
     assert mean_loss(net, tiny, three_classes, batch_size=7) == pytest.approx(expected, rel=1e-5)
     assert net.training
-    assert all(one.grad is None for one in net.parameters())
+    assert all(weight.grad is None for weight in net.parameters())
 
 
 @pytest.mark.parametrize(("tau", "value"), [(0.75, 0.75), (2, 2.0), ("log_classes", math.log(3))])
@@ -344,8 +344,8 @@ def test_any_task_with_a_loss_can_be_forgotten(small: Split) -> None:
     split = Split(*map(continuous, (small.forget, small.kept, small.holdout)))
     task, net = Regression(), Recipe(model="mlp", model_options={"features": 6, "classes": 1}).build(seed=0)
     before = mean_loss(net, split.kept, task)
-    made = workflow.unlearn(workflow.TrainedModel.given(net, task), split, NablaTau(epochs=20))
-    assert mean_loss(made.model, split.kept, task) < before
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(net, task), split, NablaTau(epochs=20))
+    assert mean_loss(unlearned.model, split.kept, task) < before
     with pytest.raises(MethodError, match="expected a classification task for nabla_tau, got regression"):
         workflow.unlearn(workflow.TrainedModel.given(net, task), split, NablaTau(tau="log_classes"))
 

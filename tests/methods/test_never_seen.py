@@ -127,8 +127,8 @@ def test_samples_that_are_known_less_than_their_targets_count_below_times(linear
         ]
     )
     task = Classification(classes=3)
-    known = task.score(logits[:2], batch.y[:2]) > task.score(taught.targets.log(), batch.y[:2])
-    assert known.tolist() == [False, False]  # x = 0.1 is hardly known, and of class 2 the model says −x
+    knows = task.score(logits[:2], batch.y[:2]) > task.score(taught.targets.log(), batch.y[:2])
+    assert knows.tolist() == [False, False]  # x = 0.1 is hardly known, and of class 2 the model says −x
     expected = (0.3 * losses[0] + 0.3 * losses[1] + losses[2]) / 3
     torch.testing.assert_close(taught.loss(linear, batch), expected)
     surer = Batch(torch.tensor([[1.0], [1.0]]), torch.tensor([0, 1]), batch.ids[[0, 2]])
@@ -192,11 +192,11 @@ def test_a_small_request_without_the_retain_set_takes_its_least_steps(
         if stage == "never_seen":
             epochs.append((done, total))
 
-    given, method = (
+    trained, method = (
         workflow.TrainedModel.given(original, two_classes, recipe=by_heart),
         NeverSeen(epochs=1, least_steps=10),
     )
-    workflow.unlearn(given, few, method, teachers=pool, progress=progress, measure=None)
+    workflow.unlearn(trained, few, method, teachers=pool, progress=progress, measure=None)
     assert epochs[-1] == (5, 5)  # of 64 samples, which are two batches of 32
 
 

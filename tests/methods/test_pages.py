@@ -18,12 +18,12 @@ METHODS = [cls for cls in methods.BUILT_IN if dataclasses.fields(cls)]
 
 def rows(page: Path) -> list[tuple[list[str], str]]:
     """The names and the default of every row of a page's table of settings."""
-    found = []
+    cells = []
     _, _, after = page.read_text(encoding="utf-8").partition(f"{HEADER}\n|---|---|---|\n")
     for line in after.split("\n\n")[0].splitlines():
         names, default, _ = re.split(r"(?<!\\)\|", line.strip("|"), maxsplit=2)
-        found.append((re.findall(r"`(\w+)`", names), default.strip()))
-    return found
+        cells.append((re.findall(r"`(\w+)`", names), default.strip()))
+    return cells
 
 
 def parsed(text: str) -> Any:
@@ -35,12 +35,12 @@ def parsed(text: str) -> Any:
 
 
 def settings(page: Path) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    by_name: dict[str, Any] = {}
     for names, default in rows(page):
         values = default.split(", ") if len(names) > 1 else [default]
         values = values * len(names) if len(values) == 1 else values
-        found |= dict(zip(names, map(parsed, values), strict=True))
-    return found
+        by_name |= dict(zip(names, map(parsed, values), strict=True))
+    return by_name
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")], ids=lambda page: page.stem)
@@ -54,14 +54,14 @@ def test_every_public_name_that_a_page_uses_exists(page: Path) -> None:
 
 @pytest.mark.parametrize("cls", METHODS, ids=lambda cls: cls.name)
 def test_the_table_of_settings_lists_every_field_with_its_default(cls: type[Any]) -> None:
-    found = settings(ROOT / "docs" / "methods" / f"{cls.name}.md")
-    defaults = {one.name: one.default for one in dataclasses.fields(cls)}
-    assert set(found) == set(defaults)
-    for name, value in found.items():
+    listed = settings(ROOT / "docs" / "methods" / f"{cls.name}.md")
+    defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+    assert set(listed) == set(defaults)
+    for name, value in listed.items():
         chosen = [case[name] for case in getattr(cls, "when_none", {}).values() if name in case]
-        numbers = [one for one in chosen if not isinstance(one, str)]
+        numbers = [value for value in chosen if not isinstance(value, str)]
         if numbers:  # one for each case
-            assert [float(one) for one in re.findall(r"[\d.e-]*\d", str(value))] == numbers, name
+            assert [float(number) for number in re.findall(r"[\d.e-]*\d", str(value))] == numbers, name
         elif defaults[name] is None:  # words may say what is chosen then, a number may not
             assert value is None or isinstance(value, str), name
         else:

@@ -1,6 +1,7 @@
 """Settings that are multiples and shares of the recipe's: what they may be, and what becomes of them."""
 
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any, ClassVar
 
 import pytest
@@ -129,7 +130,7 @@ def in_numbers(cls: type[Any]) -> bool:
     return not any(isinstance(value, str) and value not in OPTIMIZERS for value in values)
 
 
-@pytest.mark.parametrize("cls", [cls for cls in TRAINING if in_numbers(cls)], ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", [cls for cls in TRAINING if in_numbers(cls)], ids=attrgetter("name"))
 def test_a_method_in_numbers_asks_for_no_scale(cls: type[Any], split: Split) -> None:
     settled = settle(cls(), split, never)
     assert repr(settled) == repr(settle(cls(), split, SCALE))
@@ -146,7 +147,7 @@ def test_a_scale_is_found_once(split: Split) -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("cls", TRAINING, ids=lambda cls: cls.name)
+@pytest.mark.parametrize("cls", TRAINING, ids=attrgetter("name"))
 def test_every_method_that_trains_takes_them(cls: type[Any]) -> None:
     assert set(kinds(cls).values()) - {"passes", "steps"} == ALL
     assert {"optimizer", "learning_rate", "momentum", "weight_decay", "batch_size"} <= set(kinds(cls))
@@ -165,13 +166,13 @@ def test_the_outcome_is_that_of_the_numbers(
         epochs=1,
         batch_size=scale.batch_size,
     )
-    made = [
+    unlearned = [
         workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, method)
         for method in (relative, numbers)
     ]
-    assert made[0].method == made[1].method == repr(numbers)
-    assert weights_sha256(made[0].model) == weights_sha256(made[1].model)
-    assert "found_learning_rate" not in made[0].notes
+    assert unlearned[0].method == unlearned[1].method == repr(numbers)
+    assert weights_sha256(unlearned[0].model) == weights_sha256(unlearned[1].model)
+    assert "found_learning_rate" not in unlearned[0].notes
 
 
 def test_without_a_recipe_the_scale_is_found_and_told(original: nn.Module, split: Split, task: Classification) -> None:
@@ -324,10 +325,10 @@ def test_a_method_of_ones_own_takes_them_by_the_types_of_its_fields(
     )
     with pytest.raises(MethodError, match=r"expected speed as a number above 0 or .* got 'fast'; .* of mine"):
         Mine(speed="fast")
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, replace(Mine(), speed="0.01x")
     )
-    assert f"batch_size={recipe.batch_size}, " in made.method
+    assert f"batch_size={recipe.batch_size}, " in unlearned.method
     of_recipe = dict.fromkeys(("momentum", "weight_decay", "batch_size"), "the recipe's")
     assert base.describe(Mine)["when_none"] == {"always": of_recipe}
 

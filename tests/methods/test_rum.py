@@ -33,7 +33,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[Pass]:
 
     def recording(self: Run, model: nn.Module, batches: Iterable[Any], loss: Any, *rest: Any, **options: Any) -> float:
         kept = list(batches)
-        labels = {str(name): int(y) for one in kept for name, y in zip(one.ids, one.y, strict=True)}
+        labels = {str(name): int(y) for batch in kept for name, y in zip(batch.ids, batch.y, strict=True)}
         before = copy.deepcopy(model.state_dict())
         with torch.no_grad():
             first = float(loss(model.eval(), kept[0]))
@@ -74,7 +74,7 @@ def test_the_parts_are_ordered_by_the_loss_of_the_original(
 @pytest.mark.parametrize(("n", "sizes"), [(1, [0, 0, 1]), (2, [0, 1, 1]), (3, [1, 1, 1]), (5, [1, 2, 2])])
 def test_what_does_not_divide_by_three_goes_upwards(tiny: Samples, n: int, sizes: list[int]) -> None:
     part = tiny.select(tiny.ids[:n])
-    assert [len(one) for one in thirds(part, torch.arange(n).float())] == sizes
+    assert [len(third) for third in thirds(part, torch.arange(n).float())] == sizes
 
 
 def test_the_low_third_is_untouched_the_middle_fine_tuned_the_high_relabelled_in_this_order(
@@ -83,12 +83,12 @@ def test_the_low_third_is_untouched_the_middle_fine_tuned_the_high_relabelled_in
     run = Run(task, precision="float32", device="cpu")
     model = copy.deepcopy(original)
     _, _, high = thirds(split.forget, memorisation(model, split.forget, run)["score"])
-    made = RUM(medium_epochs=2, high_epochs=2, saliency=0.3)(model, split, run)
+    unlearned = RUM(medium_epochs=2, high_epochs=2, saliency=0.3)(model, split, run)
 
-    trained_on = [set(one.labels) for one in passes]
+    trained_on = [set(step.labels) for step in passes]
     retain = ids(split.kept)
     assert trained_on == [retain, retain, ids(high), retain, ids(high), retain]
-    assert [one.mask is None for one in passes] == [True, True, False, False, False, False]
+    assert [step.mask is None for step in passes] == [True, True, False, False, False, False]
 
     truth = {str(name): int(y) for name, y in zip(split.forget.ids, split.forget.everything().y, strict=True)}
     before = copy.deepcopy(original)
@@ -98,10 +98,10 @@ def test_the_low_third_is_untouched_the_middle_fine_tuned_the_high_relabelled_in
     assert passes[2].loss > float(right.detach()) + 1  # which is that of other labels
 
     expected = saliency_mask(before, high, task, share=0.3)
-    for name, one in made.named_parameters():
+    for name, weight in unlearned.named_parameters():
         assert passes[2].mask[name].equal(expected[name])
-        assert one.detach()[~expected[name]].equal(passes[2].before[name][~expected[name]])
-        assert not one.detach().equal(passes[2].before[name])
+        assert weight.detach()[~expected[name]].equal(passes[2].before[name][~expected[name]])
+        assert not weight.detach().equal(passes[2].before[name])
 
 
 def test_a_single_sample_is_forgotten_as_a_memorised_one(
@@ -109,4 +109,4 @@ def test_a_single_sample_is_forgotten_as_a_memorised_one(
 ) -> None:
     split = Split.of(few, forget=few.ids[:1])
     RUM()(copy.deepcopy(original), split, Run(task, precision="float32", device="cpu"))
-    assert set(few.ids[:1].tolist()) in [set(one.labels) for one in passes]
+    assert set(few.ids[:1].tolist()) in [set(step.labels) for step in passes]

@@ -6,15 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from obliviate import workflow
-from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.random_label import RandomLabel
 from obliviate.methods.salun import SalUn
 from obliviate.task import Classification
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 
 SAME: dict[str, Any] = {"optimizer": "sgd", "epochs": 2, "learning_rate": 0.05, "batch_size": 8, "weight_decay": 5e-4}
@@ -24,25 +20,15 @@ def with_changes(**settings: Any) -> dict[str, Any]:
     return SAME | settings
 
 
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
-
-
 def flat(model: nn.Module) -> Tensor:
-    return torch.cat([one.detach().flatten() for one in model.parameters()])
+    return torch.cat([weight.detach().flatten() for weight in model.parameters()])
 
 
 def salient(model: nn.Module, split: Split, task: Classification, share: float) -> Tensor:
     """The weights of the largest summed gradients, found by sorting."""
     net = copy.deepcopy(model)
     task.losses(net, split.forget.everything()).sum().backward()
-    size = torch.cat([one.grad.abs().flatten() for one in net.parameters() if one.grad is not None])
+    size = torch.cat([weight.grad.abs().flatten() for weight in net.parameters() if weight.grad is not None])
     ranked = size.argsort(descending=True)
     chosen = torch.zeros(len(size), dtype=torch.bool)
     chosen[ranked[: round(share * len(size))]] = True
@@ -54,9 +40,9 @@ def test_only_weights_that_the_forget_set_depends_on_change_and_the_rest_is_bit_
     share: float, model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, precision="float32")
-    made = SalUn(saliency=share, momentum=0.9, **with_changes(weight_decay=0.1))(copy.deepcopy(model), split, run)
+    unlearned = SalUn(saliency=share, momentum=0.9, **with_changes(weight_decay=0.1))(copy.deepcopy(model), split, run)
     free = salient(model, split, three_classes, share)
-    changed = flat(made) != flat(model)
+    changed = flat(unlearned) != flat(model)
     assert not bool((changed & ~free).any())
     assert float(changed[free].float().mean()) > 0.95
 
@@ -64,13 +50,13 @@ def test_only_weights_that_the_forget_set_depends_on_change_and_the_rest_is_bit_
 def test_with_every_weight_free_it_is_random_labels(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
-    made = [
+    models = [
         method(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
         for method in (SalUn(saliency=1.0, **SAME), RandomLabel(**SAME))
     ]
-    torch.testing.assert_close(flat(made[0]), flat(made[1]))
+    torch.testing.assert_close(flat(models[0]), flat(models[1]))
     half = SalUn(saliency=0.5, **SAME)(copy.deepcopy(model), split, Run(three_classes, precision="float32"))
-    assert not flat(half).allclose(flat(made[1]))
+    assert not flat(half).allclose(flat(models[1]))
 
 
 def test_the_mask_of_a_resumed_run_is_the_original_models(

@@ -10,22 +10,11 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.scrub import Scrub
 from obliviate.task import Classification
 from obliviate.task.divergence import divergence
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
+from same_weights import assert_same_weights
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -33,7 +22,7 @@ def test_training_is_that_of_the_formula_written_out(
 ) -> None:
     run = Run(three_classes, seed=3, precision="float32")
     method = Scrub(epochs=3, max_epochs=2, gamma=0.7, alpha=0.3, temperature=2.0, batch_size=16, forget_batch_size=5)
-    made = method(copy.deepcopy(model), split, run)
+    unlearned = method(copy.deepcopy(model), split, run)
 
     expected, phases = copy.deepcopy(model), []
     assert isinstance(method.learning_rate, float)
@@ -56,8 +45,7 @@ def test_training_is_that_of_the_formula_written_out(
                 (away if phase == "max" else near).backward()
                 optimizer.step()
     assert phases == ["max", "min", "max", "min", "min"]
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-5, msg=name)
+    assert_same_weights(unlearned, expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_teacher_is_a_copy_that_never_changes_and_the_student_leaves_it(
@@ -82,8 +70,8 @@ def test_the_teacher_is_a_copy_that_never_changes_and_the_student_leaves_it(
             for batch in batches
         ]
     assert len(seen) == len(expected) == 8
-    for (teacher, _), one in zip(seen, expected, strict=True):
-        torch.testing.assert_close(teacher, one)
+    for (teacher, _), logits in zip(seen, expected, strict=True):
+        torch.testing.assert_close(teacher, logits)
     assert seen[0][1] == pytest.approx(0, abs=1e-6)
     assert max(value for _, value in seen) > 1e-4
 
@@ -92,14 +80,14 @@ def test_the_model_leaves_its_old_predictions_on_a_forgotten_class_only(
     original: nn.Module, few: Samples, task: Classification
 ) -> None:
     split = Split.of(few, forget=few.ids[(few.everything().y == 9).numpy()])
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, task),
         split,
         Scrub(epochs=3, max_epochs=2, alpha=0.05, batch_size=128, forget_batch_size=32),
     ).model
     with torch.no_grad():
         left, stayed = (
-            float(divergence(made(batch.x), original(batch.x)))
+            float(divergence(unlearned(batch.x), original(batch.x)))
             for batch in (split.forget.everything(), split.kept.everything())
         )
     assert left > 0.5

@@ -7,28 +7,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.sfron import SFRon, adaptive
 from obliviate.task import Classification
 from obliviate.training.importance import importances
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from same_weights import assert_same_weights
 
 SETTINGS = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "schedule": "constant"}
-
-
-@pytest.fixture(scope="module")
-def split(tiny: Samples) -> Split:
-    return Split.of(tiny, forget=tiny.ids[3:60:5])
-
-
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
 
 
 def test_training_is_that_of_the_formula_written_out(
@@ -47,7 +35,7 @@ def test_training_is_that_of_the_formula_written_out(
         batch_size=16,
         **SETTINGS,
     )
-    made = method(copy.deepcopy(model), split, run)
+    unlearned = method(copy.deepcopy(model), split, run)
 
     expected, done, climbs = copy.deepcopy(model), 0, 0
     optimizer = torch.optim.SGD(expected.parameters(), lr=0.05, momentum=0.9)
@@ -67,8 +55,7 @@ def test_training_is_that_of_the_formula_written_out(
             optimizer.step()
             done += 1
     assert (done, climbs) == (6, 3)
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4, msg=name)
+    assert_same_weights(unlearned, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_only_weights_that_matter_more_to_the_forget_set_climb(
@@ -95,8 +82,8 @@ def test_only_weights_that_matter_more_to_the_forget_set_climb(
     )
     settings: dict[str, Any] = SETTINGS | {"momentum": 0.0}
     method = SFRon(epochs=1, every=100, gamma=1.5, clip_norm=1e6, learning_rate=0.05, batch_size=12, **settings)
-    made = method(copy.deepcopy(model), split, run)
-    for (name, after), before in zip(made.named_parameters(), model.parameters(), strict=True):
+    unlearned = method(copy.deepcopy(model), split, run)
+    for (name, after), before in zip(unlearned.named_parameters(), model.parameters(), strict=True):
         salient = forget[name] >= 1.5 * retain[name]
         assert not (after != before)[~salient].any(), name
         assert ((after != before) == salient)[forget[name] > 0].all(), name

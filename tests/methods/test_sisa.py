@@ -58,9 +58,9 @@ def root(trained: tuple[Ensemble, Path], tmp_path: Path) -> Path:
 @pytest.fixture
 def forget(three_classes: Classification, recipe: Recipe, root: Path) -> Callable[..., Any]:
     def forget(model: nn.Module, split: Split, **options: Any) -> Any:
-        given: dict[str, Any] = {"recipe": recipe, "checkpoints": root}
-        given |= {name: options.pop(name) for name in given if name in options}
-        original = workflow.TrainedModel.given(model, three_classes, **given)
+        settings: dict[str, Any] = {"recipe": recipe, "checkpoints": root}
+        settings |= {name: options.pop(name) for name in settings if name in options}
+        original = workflow.TrainedModel.given(model, three_classes, **settings)
         options.setdefault("seed", SEED)
         return workflow.unlearn(original, split, SISA(), **options).model
 
@@ -97,7 +97,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 
     def watched(self: Run, model: nn.Module, batches: Any, *rest: Any, **options: Any) -> float:
         batches = list(batches)
-        taken.extend(set(one.ids.tolist()) for one in batches)
+        taken.extend(set(batch.ids.tolist()) for batch in batches)
         return fit(self, model, batches, *rest, **options)
 
     monkeypatch.setattr(Run, "fit", watched)
@@ -111,10 +111,10 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
 def test_weights_are_bit_equal_to_training_on_the_retained_samples_from_scratch(
     name: str, tiny: Samples, three_classes: Classification, recipe: Recipe, model: Ensemble, forget: Callable[..., Any]
 ) -> None:
-    made = forget(model, Split.of(tiny, forget=[name]))
+    unlearned = forget(model, Split.of(tiny, forget=[name]))
     scratch = workflow.train(Experiment(three_classes, recipe, tiny.without([name]), seed=SEED)).model
-    assert weights_sha256(made) == weights_sha256(scratch)
-    assert weights_sha256(made) != weights_sha256(model)
+    assert weights_sha256(unlearned) == weights_sha256(scratch)
+    assert weights_sha256(unlearned) != weights_sha256(model)
 
 
 def test_retrain_gives_the_same_model(
@@ -130,10 +130,10 @@ def test_retrain_gives_the_same_model(
 def test_shards_without_forgotten_samples_are_bit_identical_to_before(
     tiny: Samples, model: Ensemble, forget: Callable[..., Any]
 ) -> None:
-    made = forget(model, Split.of(tiny, forget=ids_at(tiny, 1, 2)[:2]))
+    unlearned = forget(model, Split.of(tiny, forget=ids_at(tiny, 1, 2)[:2]))
     same = [
-        weights_sha256(one) == weights_sha256(two)
-        for one, two in zip(made.constituents, model.constituents, strict=True)
+        weights_sha256(constituent) == weights_sha256(before)
+        for constituent, before in zip(unlearned.constituents, model.constituents, strict=True)
     ]
     assert same == [True, False, True]
 
@@ -147,29 +147,29 @@ def test_only_the_slices_from_the_first_affected_one_are_trained_again(
     stages = plan(split.kept, recipe, seed=SEED)
     retrained = [stages[0][2], stages[2][1], stages[2][2]]
     epochs = slice_epochs(recipe.epochs, SLICES)
-    assert len(steps) == sum(epochs[one.slice] * -(-len(one.samples) // recipe.batch_size) for one in retrained)
-    assert set.union(*steps) == {str(name) for one in retrained for name in one.samples.ids}
+    assert len(steps) == sum(epochs[stage.slice] * -(-len(stage.samples) // recipe.batch_size) for stage in retrained)
+    assert set.union(*steps) == {str(name) for stage in retrained for name in stage.samples.ids}
 
 
 def test_notes_say_what_was_trained_again(
     tiny: Samples, three_classes: Classification, model: Ensemble, recipe: Recipe, root: Path, steps: list[set[str]]
 ) -> None:
     split = Split.of(tiny, forget=ids_at(tiny, 0, 1)[:1])
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(model, three_classes, recipe=recipe, checkpoints=root), split, SISA(), seed=SEED
     )
-    whole = sum(one.visits for row in plan(split.kept, recipe, seed=SEED) for one in row)
-    assert made.notes == {"slices_retrained": 2, "visits_share": sum(map(len, steps)) / whole}
+    whole = sum(stage.visits for row in plan(split.kept, recipe, seed=SEED) for stage in row)
+    assert unlearned.notes == {"slices_retrained": 2, "visits_share": sum(map(len, steps)) / whole}
 
 
 def test_another_seed_retrains_the_affected_slices_at_random_and_leaves_the_others(
     tiny: Samples, model: Ensemble, forget: Callable[..., Any]
 ) -> None:
     split = Split.of(tiny, forget=ids_at(tiny, 1, 1)[:1])
-    made, other = forget(model, split), forget(model, split, seed=SEED + 1)
+    unlearned, other = forget(model, split), forget(model, split, seed=SEED + 1)
     same = [
-        weights_sha256(one) == weights_sha256(two)
-        for one, two in zip(made.constituents, other.constituents, strict=True)
+        weights_sha256(constituent) == weights_sha256(twin)
+        for constituent, twin in zip(unlearned.constituents, other.constituents, strict=True)
     ]
     assert same == [True, False, True]
 
@@ -204,12 +204,14 @@ def test_a_later_request_begins_from_what_the_first_left(
     tiny: Samples, model: Ensemble, recipe: Recipe, forget: Callable[..., Any], steps: list[set[str]], root: Path
 ) -> None:
     first = Split.of(tiny, forget=ids_at(tiny, 0, 0)[:1])
-    made = forget(model, first)
-    (before,) = (one for one in root.iterdir() if len(json.loads((one / "slices.json").read_text())["ids"]) == 60)
+    unlearned = forget(model, first)
+    (before,) = (
+        folder for folder in root.iterdir() if len(json.loads((folder / "slices.json").read_text())["ids"]) == 60
+    )
     shutil.rmtree(before)  # as a purge would
     steps.clear()
     second = Split.of(first.kept, forget=ids_at(tiny, 0, 2)[:1])
-    forget(made, second)
+    forget(unlearned, second)
     last = plan(second.kept, recipe, seed=SEED)[0][2]
     assert len(steps) == last.epochs * -(-len(last.samples) // recipe.batch_size)
 
@@ -218,11 +220,11 @@ def test_a_later_request_begins_from_what_the_first_left(
 def test_ids_that_were_forgotten_before_are_refused_by_name(
     where: str, tiny: Samples, model: Ensemble, forget: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = forget(model, Split.of(tiny, forget=["s05"]))
+    unlearned = forget(model, Split.of(tiny, forget=["s05"]))
     monkeypatch.setattr(Run, "fit", lambda *_, **__: pytest.fail("work has begun"))
     message = rf"expected samples that the model was trained on, got 's05' in the {where} set; they were forgotten"
     with pytest.raises(MethodError, match=message):
-        forget(made, Split.of(tiny, forget=["s06"] if where == "retain" else ["s05", "s06"]))
+        forget(unlearned, Split.of(tiny, forget=["s06"] if where == "retain" else ["s05", "s06"]))
 
 
 def test_a_shard_that_would_be_empty_is_refused_before_any_work(
@@ -238,9 +240,9 @@ def test_a_slice_that_is_emptied_is_no_obstacle(
     tiny: Samples, three_classes: Classification, recipe: Recipe, model: Ensemble, forget: Callable[..., Any]
 ) -> None:
     gone = np.concatenate([ids_at(tiny, 1, 0), ids_at(tiny, 2, 1)])
-    made = forget(model, Split.of(tiny, forget=gone))
+    unlearned = forget(model, Split.of(tiny, forget=gone))
     scratch = workflow.train(Experiment(three_classes, recipe, tiny.without(gone), seed=SEED)).model
-    assert weights_sha256(made) == weights_sha256(scratch)
+    assert weights_sha256(unlearned) == weights_sha256(scratch)
 
 
 # ------------------------------------------------------------------------------------------- interruptions
@@ -317,8 +319,8 @@ def test_interrupted_training_in_shards_goes_on_at_the_slice(
     with pytest.raises(Killed):
         workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED), folder=tmp_path, progress=dying)
     steps.clear()
-    made = workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED), folder=tmp_path)
-    assert weights_sha256(made.model) == whole
+    trained = workflow.train(Experiment(three_classes, recipe, tiny, seed=SEED), folder=tmp_path)
+    assert weights_sha256(trained.model) == whole
     assert len(steps) <= count - first.epochs * -(-len(first.samples) // recipe.batch_size)
 
 
@@ -375,8 +377,8 @@ def test_damaged_checkpoints_are_refused(
     path.unlink()
     if damage == "changed":
         path.write_bytes(content)
-    told = r"expected (sha256|a file at) .*shard-00-slice-00.*restore it, or train again"
-    with pytest.raises(CheckpointError, match=told):
+    message = r"expected (sha256|a file at) .*shard-00-slice-00.*restore it, or train again"
+    with pytest.raises(CheckpointError, match=message):
         forget(model, Split.of(tiny, forget=ids_at(tiny, 0, 1)[:1]))
 
 
@@ -396,6 +398,6 @@ def test_files_are_copied_where_links_cannot_be_made(
 
     monkeypatch.setattr(Path, "hardlink_to", refused)
     forget(model, Split.of(tiny, forget=ids_at(tiny, 0, 1)[:1]))
-    one, two = root.glob("*/shard-01-slice-02.safetensors")
-    assert one.read_bytes() == two.read_bytes()
-    assert one.stat().st_ino != two.stat().st_ino
+    first, second = root.glob("*/shard-01-slice-02.safetensors")
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_ino != second.stat().st_ino

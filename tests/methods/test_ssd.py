@@ -47,20 +47,20 @@ def squared(model: nn.Module, samples: Samples, size: int) -> dict[str, Tensor]:
 def test_importances_of_single_samples_are_the_closed_form(
     linear: nn.Module, split: Split, three_classes: Classification
 ) -> None:
-    found = importances(linear, split.kept, run_on(three_classes), 1)
+    means = importances(linear, split.kept, run_on(three_classes), 1)
     expected = squared(linear, split.kept, 1)
-    assert set(found) == set(expected)
+    assert set(means) == set(expected)
     for name, value in expected.items():
-        torch.testing.assert_close(found[name], value)
+        torch.testing.assert_close(means[name], value)
 
 
 def test_importances_of_batches_square_the_mean_gradient_and_count_by_size(
     linear: nn.Module, split: Split, three_classes: Classification, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Run, "batches", lambda _, samples, size, epoch: Batches(samples, size))
-    found = importances(linear, split.kept, run_on(three_classes), 8)  # 53 samples: six batches of 8 and one of 5
+    means = importances(linear, split.kept, run_on(three_classes), 8)  # 53 samples: six batches of 8 and one of 5
     for name, value in squared(linear, split.kept, 8).items():
-        torch.testing.assert_close(found[name], value)
+        torch.testing.assert_close(means[name], value)
 
 
 @pytest.mark.parametrize(("alpha", "dampening"), [(1.0, 1.0), (1.2, 1.0), (1.1, 0.3), (0.9, 5.0)])
@@ -68,13 +68,13 @@ def test_weights_are_damped_by_the_formula_and_others_stay_bit_identical(
     linear: nn.Module, split: Split, three_classes: Classification, alpha: float, dampening: float
 ) -> None:
     f, r = squared(linear, split.forget, 1), squared(linear, split.kept, 1)
-    before = {name: one.detach().clone() for name, one in linear.named_parameters()}
+    before = {name: weight.detach().clone() for name, weight in linear.named_parameters()}
     SSD(alpha=alpha, dampening=dampening, batch_size=1)(linear, split, run_on(three_classes))
     chosen = 0
-    for name, one in linear.named_parameters():
+    for name, weight in linear.named_parameters():
         d = (7 * f[name] + 53 * r[name]) / 60
-        for place in range(one.numel()):
-            was, now = before[name].flatten()[place], one.detach().flatten()[place]
+        for place in range(weight.numel()):
+            was, now = before[name].flatten()[place], weight.detach().flatten()[place]
             ff, dd = float(f[name].flatten()[place]), float(d.flatten()[place])
             if ff > alpha * dd:
                 chosen += 1
@@ -88,14 +88,14 @@ def test_importances_are_computed_once_and_read_back(
     linear: nn.Module, split: Split, three_classes: Classification, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = SSD(alpha=1.2, batch_size=1)(copy.deepcopy(linear), split, run_on(three_classes, tmp_path))
-    assert {one.name for one in tmp_path.iterdir()} == {
+    assert {path.name for path in tmp_path.iterdir()} == {
         "importance_forget.safetensors",
         "importance_retain.safetensors",
     }
     monkeypatch.setattr(three_classes.__class__, "losses", lambda *_: pytest.fail("computed again"))
     again = SSD(alpha=1.2, batch_size=1)(copy.deepcopy(linear), split, run_on(three_classes, tmp_path))
-    for one, two in zip(first.parameters(), again.parameters(), strict=True):
-        assert one.equal(two)
+    for weight, same in zip(first.parameters(), again.parameters(), strict=True):
+        assert weight.equal(same)
 
 
 def test_an_alpha_that_no_weight_can_reach_is_refused(

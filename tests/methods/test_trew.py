@@ -9,11 +9,11 @@ from obliviate import workflow
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
-from obliviate.experiment import Experiment
 from obliviate.methods.trew import TREW, similarities
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
+from same_weights import assert_same_weights
 
 SETTINGS = {"optimizer": "sgd", "momentum": 0.9, "weight_decay": 0.0, "schedule": "constant"}
 
@@ -23,19 +23,14 @@ def split(tiny: Samples) -> Split:
     return Split.of(tiny, forget=tiny.ids[1:60:3])  # class 1
 
 
-@pytest.fixture(scope="module")
-def model(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> nn.Module:
-    return workflow.train(Experiment(three_classes, tiny_recipe, tiny)).model
-
-
 def test_similarities_are_cosines_that_ignore_what_all_classes_share() -> None:
     layer = nn.Linear(5, 4)
     expected = similarities(layer, 4)
     vectors = layer.weight.detach() - layer.weight.detach().mean(0)
-    for one in range(4):
-        for two in range(4):
-            cosine = vectors[one] @ vectors[two] / (vectors[one].norm() * vectors[two].norm())
-            assert float(expected[one, two]) == pytest.approx(float(cosine), abs=1e-5)
+    for row in range(4):
+        for column in range(4):
+            cosine = vectors[row] @ vectors[column] / (vectors[row].norm() * vectors[column].norm())
+            assert float(expected[row, column]) == pytest.approx(float(cosine), abs=1e-5)
     with torch.no_grad():
         layer.weight += torch.arange(5.0)  # changes no probability
     torch.testing.assert_close(similarities(layer, 4), expected, atol=1e-5, rtol=1e-4)
@@ -45,7 +40,9 @@ def test_training_is_that_of_the_formula_written_out(
     model: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     run = Run(three_classes, seed=3, precision="float32")
-    made = TREW(epochs=2, beta=3.0, learning_rate=0.05, batch_size=16, **SETTINGS)(copy.deepcopy(model), split, run)
+    unlearned = TREW(epochs=2, beta=3.0, learning_rate=0.05, batch_size=16, **SETTINGS)(
+        copy.deepcopy(model), split, run
+    )
 
     expected, data = copy.deepcopy(model), split.forget.joined(split.kept)
     similar = similarities(model, 3)[1]
@@ -59,18 +56,17 @@ def test_training_is_that_of_the_formula_written_out(
             optimizer.zero_grad()
             (-(aims * F.log_softmax(expected(batch.x), 1)).sum(1).mean()).backward()
             optimizer.step()
-    for (name, one), two in zip(made.named_parameters(), expected.parameters(), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4, msg=name)
+    assert_same_weights(unlearned, expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_class_is_forgotten_and_the_others_are_known_still(
     original: nn.Module, few: Samples, task: Classification, recipe: Recipe
 ) -> None:
     split = Split.of(few, forget="class:7")
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, TREW()).model
+    unlearned = workflow.unlearn(workflow.TrainedModel.given(original, task, recipe=recipe), split, TREW()).model
     forget, kept = split.forget.everything(), split.kept.everything()
-    assert float((made(forget.x).argmax(1) == 7).float().mean()) < 0.05
-    before, after = (float((one(kept.x).argmax(1) == kept.y).float().mean()) for one in (original, made))
+    assert float((unlearned(forget.x).argmax(1) == 7).float().mean()) < 0.05
+    before, after = (float((net(kept.x).argmax(1) == kept.y).float().mean()) for net in (original, unlearned))
     assert after > before - 0.03
 
 

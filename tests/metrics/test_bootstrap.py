@@ -29,8 +29,8 @@ def test_fast_path_for_auc_equals_calling_it_on_every_resample(crossed: bool):
 
 def test_one_seed_and_one_forget_set_give_the_interval_of_delong():
     data = scores(np.random.default_rng(1), 1, size=150)
-    found, expected = hierarchical_bootstrap(data), delong(*data[0][0])
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.008)
+    interval, expected = hierarchical_bootstrap(data), delong(*data[0][0])
+    assert (interval.low, interval.high) == pytest.approx((expected.low, expected.high), abs=0.008)
 
 
 def test_draws_are_a_function_of_the_seed_and_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch):
@@ -49,8 +49,8 @@ def test_interval_covers_the_mean_over_seeds_where_one_of_samples_alone_does_not
     covered, samples_only = 0, 0
     for trial in range(trials):
         data = scores(rng, seeds=10, between=0.6)
-        found = hierarchical_bootstrap(data, draws=200, seed=trial)
-        covered += found.low <= truth <= found.high
+        interval = hierarchical_bootstrap(data, draws=200, seed=trial)
+        covered += interval.low <= truth <= interval.high
         flat = hierarchical_bootstrap([[_pooled(data)]], draws=200, seed=trial)
         samples_only += flat.low <= truth <= flat.high
     assert covered >= binom.ppf(1e-3, trials, 0.90)
@@ -73,8 +73,8 @@ def test_noise_of_shared_samples_does_not_average_out_over_seeds():
 
 
 def _width(data: list[list[ScorePair]], crossed: bool) -> float:
-    found = hierarchical_bootstrap(data, crossed=crossed)
-    return found.high - found.low
+    interval = hierarchical_bootstrap(data, crossed=crossed)
+    return interval.high - interval.low
 
 
 def test_forget_sets_are_resampled_too():

@@ -22,14 +22,14 @@ from obliviate.metrics.distance import (
 
 
 def slow_klom(unlearned: np.ndarray, retrained: np.ndarray) -> list[float]:
-    found = []
+    divergences = []
     for ours, theirs in zip(unlearned.T.clip(-100, 100), retrained.T.clip(-100, 100), strict=True):
         limits = (min(ours.min(), theirs.min()), max(ours.max(), theirs.max()))
         p = np.histogram(ours, 20, limits)[0] / len(ours)
         q = np.histogram(theirs, 20, limits)[0] / len(theirs)
         q = [max(b, 1e-5) if a else b for a, b in zip(p, q, strict=True)]
-        found.append(float(entropy(p, q)))
-    return found
+        divergences.append(float(entropy(p, q)))
+    return divergences
 
 
 def slow_epsilon(ours: np.ndarray, theirs: np.ndarray, step: float) -> float:
@@ -47,15 +47,15 @@ def slow_epsilon(ours: np.ndarray, theirs: np.ndarray, step: float) -> float:
         for left in np.linspace(r - width - 2, r - width + 2, round(4 / step)):
             fpr = sum(left <= x <= r for x in wide) / len(wide)
             rules.append((sum(not left <= x <= r for x in narrow) / len(narrow), fpr))
-    found = [0.0]
+    bounds = [0.0]
     for fnr, fpr in rules:
         if fnr == fpr == 0:
             return 50.0
         if fnr and fpr:
-            found += [
+            bounds += [
                 math.log(top / bottom) for top, bottom in ((1 - 1e-5 - fpr, fnr), (1 - 1e-5 - fnr, fpr)) if top > 0
             ]
-    return max(found)
+    return max(bounds)
 
 
 def test_klom_equals_a_loop_over_histograms():
@@ -93,10 +93,10 @@ def test_klom_between_groups_of_retrained_models_is_far_from_0_and_falls_with_th
 
 def test_percentiles_show_what_the_mean_hides():
     values = np.concatenate([np.zeros(98), [10.0, 30.0]])
-    found = percentiles(values, ranks=(50.0, 99.5))
-    assert found["mean"] == pytest.approx(0.4)
-    assert found["p50"] == 0
-    assert found["p99.5"] == pytest.approx(np.percentile(values, 99.5))
+    ranked = percentiles(values, ranks=(50.0, 99.5))
+    assert ranked["mean"] == pytest.approx(0.4)
+    assert ranked["p50"] == 0
+    assert ranked["p99.5"] == pytest.approx(np.percentile(values, 99.5))
 
 
 @pytest.mark.parametrize(("shift", "scale"), [(0.6, 1.0), (0.1, 0.5), (-0.2, 2.0)])
@@ -104,10 +104,10 @@ def test_epsilon_equals_a_loop_over_all_rules(shift: float, scale: float, monkey
     monkeypatch.setattr(distance, "STEP", 0.04)
     rng = np.random.default_rng(3)
     unlearned, retrained = rng.normal(shift, scale * 0.3, 12), rng.normal(0, 0.3, 9)
-    found = forgetting_epsilon(unlearned[:, None], retrained[:, None])[0]
-    assert found == pytest.approx(slow_epsilon(unlearned, retrained, 0.04), rel=1e-9)
+    epsilon = forgetting_epsilon(unlearned[:, None], retrained[:, None])[0]
+    assert epsilon == pytest.approx(slow_epsilon(unlearned, retrained, 0.04), rel=1e-9)
     swapped = forgetting_epsilon(retrained[:, None], unlearned[:, None])[0]
-    assert swapped == pytest.approx(found)
+    assert swapped == pytest.approx(epsilon)
 
 
 def test_epsilon_of_a_single_threshold_has_a_closed_form():
@@ -121,9 +121,9 @@ def test_epsilon_is_capped_where_groups_separate_or_one_is_a_spike():
     rng = np.random.default_rng(4)
     wide = rng.normal(size=(20, 3))
     around = np.stack([wide[:, 0] + 50, wide[:, 1] * 1e-3, wide[:, 2]], axis=1)
-    found = forgetting_epsilon(wide, around)
-    assert found[:2].tolist() == [50.0, 50.0]
-    assert found[2] < 2, "equal groups are told apart"
+    epsilons = forgetting_epsilon(wide, around)
+    assert epsilons[:2].tolist() == [50.0, 50.0]
+    assert epsilons[2] < 2, "equal groups are told apart"
 
 
 def test_epsilon_is_0_where_all_margins_are_equal():

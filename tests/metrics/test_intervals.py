@@ -61,15 +61,15 @@ def test_delong_difference_has_the_textbook_covariance_of_the_contrast():
     shared_p, shared_n = rng.normal(1, 1, 40), rng.normal(0, 1, 60)
     models = [(shared_p + rng.normal(0, 0.5, 40), shared_n + rng.normal(0, 0.5, 60)) for _ in range(4)]
     psi = [kernel(*model) for model in models]
-    s10 = np.cov([one.mean(axis=1) for one in psi])
-    s01 = np.cov([one.mean(axis=0) for one in psi])
+    s10 = np.cov([matrix.mean(axis=1) for matrix in psi])
+    s01 = np.cov([matrix.mean(axis=0) for matrix in psi])
     contrast = np.array([1, -1 / 3, -1 / 3, -1 / 3])
     variance = contrast @ (s10 / 40 + s01 / 60) @ contrast
-    aucs = np.array([one.mean() for one in psi])
+    aucs = np.array([matrix.mean() for matrix in psi])
     interval = delong_difference(models[0], models[1:])
     assert interval.value == pytest.approx(contrast @ aucs)
     assert interval.high - interval.value == pytest.approx(norm.ppf(0.95) * np.sqrt(variance))
-    unpaired = sum(delong(*one, confidence=0.9).high - delong(*one, confidence=0.9).value for one in models[:2])
+    unpaired = sum(delong(*pair, confidence=0.9).high - delong(*pair, confidence=0.9).value for pair in models[:2])
     assert interval.high - interval.value < unpaired / 2, "pairing gains nothing although the samples are shared"
 
 
@@ -159,16 +159,16 @@ def test_balanced_accuracy_equals_sklearn_and_counts_ties_half():
     truth = np.arange(170) < 40
     for threshold in (0.0, 0.3):
         guess = np.concatenate([members, others]) > threshold
-        found = balanced_accuracy(members, others, threshold=threshold)
-        assert found.value == pytest.approx(balanced_accuracy_score(truth, guess))
+        accuracy = balanced_accuracy(members, others, threshold=threshold)
+        assert accuracy.value == pytest.approx(balanced_accuracy_score(truth, guess))
     assert balanced_accuracy(np.zeros(3), np.zeros(5)).value == 0.5
 
 
 def test_interval_of_balanced_accuracy_covers_the_truth_as_often_as_it_says():
     rng = np.random.default_rng(6)
     truth = (norm.cdf(0.5) + 0.5) / 2
-    found = [balanced_accuracy(rng.normal(0.5, 1, 150), rng.normal(0, 1, 400)) for _ in range(600)]
-    assert np.mean([one.low <= truth <= one.high for one in found]) == pytest.approx(0.95, abs=0.025)
+    intervals = [balanced_accuracy(rng.normal(0.5, 1, 150), rng.normal(0, 1, 400)) for _ in range(600)]
+    assert np.mean([interval.low <= truth <= interval.high for interval in intervals]) == pytest.approx(0.95, abs=0.025)
 
 
 def test_balanced_accuracy_of_too_few_or_nan_scores_is_refused():

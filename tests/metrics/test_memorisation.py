@@ -21,8 +21,8 @@ def test_it_is_the_difference_of_two_means(seed: int, pairs: int, n: int):
     generator = np.random.default_rng(seed)
     included, values = leave_half_out(2 * pairs, n, seed=seed), generator.normal(size=(2 * pairs, n))
     for sample in range(n):
-        inside = [values[one, sample] for one in range(2 * pairs) if included[one, sample]]
-        outside = [values[one, sample] for one in range(2 * pairs) if not included[one, sample]]
+        inside = [values[model, sample] for model in range(2 * pairs) if included[model, sample]]
+        outside = [values[model, sample] for model in range(2 * pairs) if not included[model, sample]]
         assert out_of_sample(values, included)[sample] == pytest.approx(sum(outside) / pairs)
         expected = sum(inside) / pairs - sum(outside) / pairs
         assert memorisation(values, included)[sample] == pytest.approx(expected)
@@ -33,10 +33,10 @@ def test_it_is_unbiased_and_its_error_is_within_the_bound():
     generator, n, models = np.random.default_rng(0), 20_000, 16
     included = leave_half_out(models, n, seed=0)
     right = generator.random((models, n)) < np.where(included, 0.9, 0.3)
-    found = memorisation(right.astype(float), included)
-    assert found.mean() == pytest.approx(0.6, abs=4 * 0.25 / np.sqrt(n))
-    assert found.std() == pytest.approx(np.sqrt(0.9 * 0.1 / 8 + 0.3 * 0.7 / 8), rel=0.03)
-    assert found.std() <= np.sqrt(1 / 32 + 1 / 32)
+    scores = memorisation(right.astype(float), included)
+    assert scores.mean() == pytest.approx(0.6, abs=4 * 0.25 / np.sqrt(n))
+    assert scores.std() == pytest.approx(np.sqrt(0.9 * 0.1 / 8 + 0.3 * 0.7 / 8), rel=0.03)
+    assert scores.std() <= np.sqrt(1 / 32 + 1 / 32)
 
 
 def test_ties_go_to_the_larger_margin_then_to_the_lower_place():

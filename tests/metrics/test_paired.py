@@ -39,8 +39,8 @@ def test_two_groups_are_compared_by_their_means() -> None:
 
 def test_under_no_change_one_in_a_hundred_is_called_certain() -> None:
     rng = np.random.default_rng(0)
-    found = [fell(rng.random(400) < 0.8, rng.random(400) < 0.8) for _ in range(2000)]
-    assert np.mean(np.array(found) < 0.01) < 0.016
+    p_values = [fell(rng.random(400) < 0.8, rng.random(400) < 0.8) for _ in range(2000)]
+    assert np.mean(np.array(p_values) < 0.01) < 0.016
 
 
 @pytest.mark.usefixtures("unchecked")

@@ -11,13 +11,13 @@ from obliviate.metrics.rates import coin_flip_power, coin_flip_test, coin_guesse
 def test_rates_come_from_samples_that_did_not_set_the_threshold():
     rng = np.random.default_rng(0)
     members, others = rng.normal(1, 1, 300), rng.normal(0, 1, 500)
-    found = tpr_at_fpr(members, others, 0.1)
-    assert found.threshold is not None
-    assert found.tpr == clopper_pearson(int((members > found.threshold).sum()), 300)
-    assert found.realised_fpr is not None
-    above = others > found.threshold
+    rate = tpr_at_fpr(members, others, 0.1)
+    assert rate.threshold is not None
+    assert rate.tpr == clopper_pearson(int((members > rate.threshold).sum()), 300)
+    assert rate.realised_fpr is not None
+    above = others > rate.threshold
     # 25.1 of the calibration half, rounded down, less the one that a fresh sample may tie with.
-    assert round(250 * found.realised_fpr.value) == above.sum() - 24
+    assert round(250 * rate.realised_fpr.value) == above.sum() - 24
 
 
 def test_realised_fpr_keeps_to_its_limit_on_average_and_tpr_is_not_flattered():
@@ -25,11 +25,11 @@ def test_realised_fpr_keeps_to_its_limit_on_average_and_tpr_is_not_flattered():
     trials, realised, tpr, flattered = 400, [], [], []
     for trial in range(trials):
         members, others = rng.normal(0, 1, 100), rng.normal(0, 1, 100)
-        found = tpr_at_fpr(members, others, 0.1, seed=trial)
-        assert found.tpr is not None
-        assert found.realised_fpr is not None
-        realised.append(found.realised_fpr.value)
-        tpr.append(found.tpr.value)
+        rate = tpr_at_fpr(members, others, 0.1, seed=trial)
+        assert rate.tpr is not None
+        assert rate.realised_fpr is not None
+        realised.append(rate.realised_fpr.value)
+        tpr.append(rate.tpr.value)
         flattered.append(tpr_at(members, others, np.array([0.1]))[0])
     # Exactly 5 / 51 for 50 calibration scores.
     for rates in (realised, tpr):
@@ -59,18 +59,18 @@ def test_split_of_the_non_members_is_a_function_of_the_seed():
 
 
 def test_ties_at_the_threshold_do_not_count_as_positive():
-    found = tpr_at_fpr(np.zeros(40), np.zeros(100), 0.2)
-    assert found.tpr is not None
-    assert found.tpr.value == 0
+    rate = tpr_at_fpr(np.zeros(40), np.zeros(100), 0.2)
+    assert rate.tpr is not None
+    assert rate.tpr.value == 0
 
 
 @pytest.mark.parametrize(("correct", "trials"), [(0, 5), (31, 50), (527, 1000), (1000, 1000)])
 def test_coin_flip_test_equals_scipy(correct: int, trials: int):
     expected = binomtest(correct, trials, 0.5, alternative="greater")
-    found = coin_flip_test(correct, trials)
-    assert found.p_value == pytest.approx(expected.pvalue)
+    result = coin_flip_test(correct, trials)
+    assert result.p_value == pytest.approx(expected.pvalue)
     interval = binomtest(correct, trials, 0.5).proportion_ci(0.95, method="exact")
-    assert (found.accuracy.low, found.accuracy.high) == pytest.approx((interval.low, interval.high))
+    assert (result.accuracy.low, result.accuracy.high) == pytest.approx((interval.low, interval.high))
 
 
 def test_thousand_coins_have_93_percent_power_at_55_percent():
@@ -92,10 +92,10 @@ def test_guesses_from_scores_find_coins_only_where_the_model_kept_them():
     for shift, low, high in ((0.0, 0.001, 1.0), (0.5, 0.0, 1e-6)):
         guesses = coin_guesses(rng.normal(0, 1, 2000) + shift * coins)
         assert guesses.sum() == 1000
-        found = coin_flip_test(int((guesses == coins).sum()), 2000)
-        assert low <= found.p_value <= high
+        result = coin_flip_test(int((guesses == coins).sum()), 2000)
+        assert low <= result.p_value <= high
     # Guessing at the midpoint of two unit normals is right with probability Phi(shift / 2).
-    assert found.accuracy.low <= norm.cdf(0.25) <= found.accuracy.high
+    assert result.accuracy.low <= norm.cdf(0.25) <= result.accuracy.high
 
 
 def test_holm_multiplies_by_the_number_of_hypotheses_left():

@@ -12,24 +12,24 @@ from obliviate.metrics.two_sample import classifier_two_sample
 def test_p_values_are_uniform_where_both_sides_come_from_one_distribution():
     rng = np.random.default_rng(0)
     trials = 50
-    found = [
+    p_values = [
         classifier_two_sample(
             rng.normal(size=(24, 4)), rng.normal(size=(40, 4)), folds=2, permutations=4, seed=trial
         ).p_value
         for trial in range(trials)
     ]
     for level in (0.2, 0.6):
-        rejected = sum(p <= level + 1e-9 for p in found)
+        rejected = sum(p <= level + 1e-9 for p in p_values)
         assert binom.ppf(1e-3, trials, level) <= rejected <= binom.ppf(1 - 1e-3, trials, level)
 
 
 def test_shifted_samples_are_told_apart():
     rng = np.random.default_rng(1)
     unseen = rng.normal(size=(200, 6))
-    found = classifier_two_sample(rng.normal(size=(100, 6)) + 0.8 * np.eye(6)[0], unseen, permutations=19)
-    assert found.p_value == 1 / 20
-    assert 0.5 < found.auc.low < norm.cdf(0.8 / 2**0.5) < found.auc.high
-    assert 0.5 < found.accuracy.low < norm.cdf(0.4) < found.accuracy.high
+    result = classifier_two_sample(rng.normal(size=(100, 6)) + 0.8 * np.eye(6)[0], unseen, permutations=19)
+    assert result.p_value == 1 / 20
+    assert 0.5 < result.auc.low < norm.cdf(0.8 / 2**0.5) < result.auc.high
+    assert 0.5 < result.accuracy.low < norm.cdf(0.4) < result.accuracy.high
 
 
 def test_difference_in_spread_shows_in_squares_only():
@@ -43,7 +43,7 @@ def test_auc_is_that_of_discriminants_that_did_not_see_the_sample():
     rng = np.random.default_rng(3)
     forget, unseen = rng.normal(0.5, 1, (12, 2)), rng.normal(0, 1, (12, 2))
     # As many folds as samples a side / 2: the mean over all ways to hold out pairs is close to that over the folds.
-    found = classifier_two_sample(forget, unseen, folds=6, permutations=1)
+    result = classifier_two_sample(forget, unseen, folds=6, permutations=1)
     x, y = np.concatenate([forget, unseen]), np.arange(24) < 12
     x = (x - x.mean(axis=0)) / x.std(axis=0)
     values = []
@@ -51,14 +51,14 @@ def test_auc_is_that_of_discriminants_that_did_not_see_the_sample():
         out = np.isin(np.arange(24), np.concatenate([rng.choice(12, 2, False), 12 + rng.choice(12, 2, False)]))
         scores = LinearDiscriminantAnalysis().fit(x[~out], y[~out]).decision_function(x[out])
         values.append(roc_auc_score(y[out], scores))
-    assert found.auc.value == pytest.approx(np.mean(values), abs=0.1)
-    assert found.auc.value < roc_auc_score(y, LinearDiscriminantAnalysis().fit(x, y).decision_function(x))
+    assert result.auc.value == pytest.approx(np.mean(values), abs=0.1)
+    assert result.auc.value < roc_auc_score(y, LinearDiscriminantAnalysis().fit(x, y).decision_function(x))
 
 
 def test_the_discriminant_is_that_of_scikit_learn():
     rng = np.random.default_rng(6)
     forget, unseen = rng.normal(0.6, 1, (50, 3)) @ rng.normal(size=(3, 3)), rng.normal(size=(50, 3))
-    found = classifier_two_sample(forget, unseen, folds=2, permutations=1)
+    result = classifier_two_sample(forget, unseen, folds=2, permutations=1)
     x, y = np.concatenate([forget, unseen]), np.arange(100) < 50
     fold = _folds(seed=0)
     scores = np.empty(100)
@@ -66,7 +66,7 @@ def test_the_discriminant_is_that_of_scikit_learn():
         peer = LinearDiscriminantAnalysis(solver="lsqr").fit(x[fold != k], y[fold != k])
         scores[fold == k] = peer.decision_function(x[fold == k])
     values = [roc_auc_score(y[fold == k], scores[fold == k]) for k in range(2)]
-    assert found.auc.value == pytest.approx(np.mean(values), abs=1e-9)
+    assert result.auc.value == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def _folds(*, seed: int) -> np.ndarray:
@@ -81,8 +81,8 @@ def test_interval_covers_the_auc_of_a_single_feature():
     covered = 0
     for trial in range(trials):
         forget, unseen = rng.normal(0.7, 1, (60, 1)), rng.normal(0, 1, (80, 1))
-        found = classifier_two_sample(forget, unseen, folds=2, permutations=1, seed=trial, confidence=0.9)
-        covered += found.auc.low <= truth <= found.auc.high
+        result = classifier_two_sample(forget, unseen, folds=2, permutations=1, seed=trial, confidence=0.9)
+        covered += result.auc.low <= truth <= result.auc.high
     assert binom.ppf(1e-3, trials, 0.88) <= covered <= binom.ppf(1 - 1e-3, trials, 0.92)
 
 

@@ -67,7 +67,7 @@ def test_recalls_and_their_mean_are_those_of_scikit_learn(seed: int):
     predicted = np.where(rng.random(50) < 0.6, labels, 0)
     right = predicted == labels
     assert balanced_accuracy(right, labels) == pytest.approx(balanced_accuracy_score(labels, predicted))
-    expected = [recall_score(labels == one, predicted == one) for one in np.unique(labels)]
+    expected = [recall_score(labels == label, predicted == label) for label in np.unique(labels)]
     assert list(recalls(right, labels).values()) == pytest.approx(expected)
 
 

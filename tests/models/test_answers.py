@@ -56,9 +56,9 @@ def test_one_logit_has_the_probabilities_and_the_loss_of_two():
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16, torch.float64])
-def test_inputs_have_the_number_format_of_the_model(dtype: torch.dtype, given: torch.dtype):
-    assert ask(nn.Linear(2, 3).to(dtype), torch.zeros(4, 2, dtype=given)).dtype == dtype
+@pytest.mark.parametrize("asked", [torch.float32, torch.bfloat16, torch.float64])
+def test_inputs_have_the_number_format_of_the_model(dtype: torch.dtype, asked: torch.dtype):
+    assert ask(nn.Linear(2, 3).to(dtype), torch.zeros(4, 2, dtype=asked)).dtype == dtype
 
 
 def test_a_single_sample_is_answered_by_a_norm_without_running_statistics():

@@ -10,7 +10,7 @@ def test_the_output_is_the_logarithm_of_the_mean_probability() -> None:
     torch.manual_seed(0)
     parts = [nn.Linear(4, 3) for _ in range(5)]
     x = 3 * torch.randn(7, 4)
-    mean = torch.stack([one(x).softmax(1) for one in parts]).mean(0)
+    mean = torch.stack([part(x).softmax(1) for part in parts]).mean(0)
     torch.testing.assert_close(Ensemble(parts)(x).exp(), mean)
     torch.testing.assert_close(Ensemble(parts)(x).exp().sum(1), torch.ones(7))
 
@@ -18,7 +18,7 @@ def test_the_output_is_the_logarithm_of_the_mean_probability() -> None:
 def test_cross_entropy_of_the_output_is_that_of_the_mean_probability() -> None:
     torch.manual_seed(0)
     parts, x, y = [nn.Linear(4, 3) for _ in range(2)], torch.randn(7, 4), torch.arange(7) % 3
-    mean = torch.stack([one(x).softmax(1) for one in parts]).mean(0)
+    mean = torch.stack([part(x).softmax(1) for part in parts]).mean(0)
     torch.testing.assert_close(F.cross_entropy(Ensemble(parts)(x), y), F.nll_loss(mean.log(), y))
 
 

@@ -73,7 +73,7 @@ def lora() -> nn.Module:
     return get_peft_model(bert(), config)  # pyright: ignore[reportArgumentType]
 
 
-def made(build: Callable[[], nn.Module]) -> Any:
+def seeded(build: Callable[[], nn.Module]) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build().eval()
@@ -92,7 +92,7 @@ def made(build: Callable[[], nn.Module]) -> Any:
 def test_a_model_as_it_is_gives_its_own_logits_behind_its_adapter(
     build: Callable[[], nn.Module], kind: type[nn.Module], x: Tensor
 ) -> None:
-    model = made(build)
+    model = seeded(build)
     wrapped: Any = TrainedModel.given(model, Classification(classes=2)).model
     assert type(wrapped) is kind
     assert wrapped.model is model
@@ -104,7 +104,7 @@ def test_a_model_as_it_is_gives_its_own_logits_behind_its_adapter(
 
 
 def test_padding_has_no_effect_on_a_classifier_that_reads_from_left_to_right() -> None:
-    model = adapted(made(reader))
+    model = adapted(seeded(reader))
     alone = torch.cat([model(row[row != 0][None]) for row in TOKENS])
     torch.testing.assert_close(model(TOKENS), alone)
 
@@ -144,7 +144,7 @@ def test_a_model_that_is_not_known_is_refused_with_the_line_to_write(
     build: Callable[[], nn.Module], message: str
 ) -> None:
     with pytest.raises(RecipeError, match=message):
-        TrainedModel.given(made(build), Classification(classes=2))
+        TrainedModel.given(seeded(build), Classification(classes=2))
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_of_an_adapter_only_what_is_trainable_changes_and_the_audit_says_what_th
 
 
 def test_a_model_whose_weights_all_change_is_not_warned_of(texts: Samples) -> None:
-    model = TrainedModel.given(made(bert), Classification(classes=2, tokens=True))
+    model = TrainedModel.given(seeded(bert), Classification(classes=2, tokens=True))
     assert model.trainable_share == 1.0
     assert "could change" not in str(model)
 

@@ -16,7 +16,7 @@ SMALL = {name: {"width": 4} if name in DEEP else {} for name in (*DEEP, "mlp", "
 
 
 def parameters(model: nn.Module) -> int:
-    return sum(one.numel() for one in model.parameters())
+    return sum(weight.numel() for weight in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_every_architecture_gives_one_output_per_class_and_learns(
     output = model(torch.rand(3, *shape))
     assert output.shape == (3, classes)
     output.square().sum().backward()
-    assert all(one.grad is not None for one in model.parameters())
+    assert all(weight.grad is not None for weight in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,12 @@ def test_an_architecture_has_the_published_size(name: str, millions: float):
 def test_a_deep_network_has_as_many_layers_as_its_name_says(name: str, layers: int):
     """Shortcuts are not counted, as in the paper."""
     model = ARCHITECTURES[name](width=2)
-    shortcuts = {one for block in model.modules() if isinstance(block, BasicBlock) for one in block.shortcut.modules()}
-    counted = [one for one in model.modules() if isinstance(one, (nn.Conv2d, nn.Linear)) and one not in shortcuts]
+    shortcuts = {
+        layer for block in model.modules() if isinstance(block, BasicBlock) for layer in block.shortcut.modules()
+    }
+    counted = [
+        layer for layer in model.modules() if isinstance(layer, (nn.Conv2d, nn.Linear)) and layer not in shortcuts
+    ]
     # Configuration D of the paper has three linear layers, of which two are left out for small images.
     assert len(counted) == (layers - 2 if name.startswith("vgg") else layers)
 
@@ -76,11 +80,11 @@ def test_a_deep_network_has_as_many_layers_as_its_name_says(name: str, layers: i
 def test_mlp_is_matrix_products_with_relu_between():
     model = MLP(features=4, classes=3, hidden=(5, 6))
     x = torch.rand(2, 2, 2)
-    weights = [one for one in model.modules() if isinstance(one, nn.Linear)]
-    assert [tuple(one.weight.shape) for one in weights] == [(5, 4), (6, 5), (3, 6)]
+    weights = [layer for layer in model.modules() if isinstance(layer, nn.Linear)]
+    assert [tuple(layer.weight.shape) for layer in weights] == [(5, 4), (6, 5), (3, 6)]
     hidden = x.reshape(2, 4)
-    for one in weights[:-1]:
-        hidden = F.relu(hidden @ one.weight.T + one.bias)
+    for layer in weights[:-1]:
+        hidden = F.relu(hidden @ layer.weight.T + layer.bias)
     torch.testing.assert_close(model(x), hidden @ weights[-1].weight.T + weights[-1].bias)
 
 
@@ -95,7 +99,7 @@ def test_a_block_whose_last_norm_is_zero_passes_its_input_on():
 def test_the_last_stage_sees_images_of_the_published_size(name: str):
     """ResNets of three stages end at 8×8 for 32×32 inputs; VGG's last convolution works on 2×2."""
     model, seen = ARCHITECTURES[name](width=2), []
-    last = [one for one in model.modules() if isinstance(one, nn.BatchNorm2d)][-1]
+    last = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)][-1]
     last.register_forward_hook(lambda module, inputs, output: seen.append(tuple(output.shape[2:])))
     model(torch.rand(2, 3, 32, 32))
     assert seen == [{"resnet8": (8, 8), "vgg11": (2, 2)}[name]]
@@ -104,11 +108,11 @@ def test_the_last_stage_sees_images_of_the_published_size(name: str):
 @pytest.mark.parametrize("make", [resnet8, vgg11])
 def test_convolutions_begin_with_the_variance_of_kaiming(make: Any):
     torch.manual_seed(0)
-    convolutions = [one for one in make().modules() if isinstance(one, nn.Conv2d) and one.weight.numel() > 4000]
+    convolutions = [layer for layer in make().modules() if isinstance(layer, nn.Conv2d) and layer.weight.numel() > 4000]
     assert len(convolutions) >= 4
-    for one in convolutions:
-        fan_out = one.out_channels * one.kernel_size[0] * one.kernel_size[1]
-        assert float(one.weight.detach().var()) == pytest.approx(2 / fan_out, rel=0.1)
+    for layer in convolutions:
+        fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1]
+        assert float(layer.weight.detach().var()) == pytest.approx(2 / fan_out, rel=0.1)
 
 
 @pytest.mark.parametrize("name", DEEP)
@@ -123,7 +127,7 @@ def test_training_in_bfloat16_and_channels_last_gives_nearly_the_same_outputs(na
     assert output.dtype == torch.bfloat16
     assert F.cosine_similarity(output.float().flatten(), expected.flatten(), dim=0) > 0.98
     output.float().logsumexp(1).sum().backward()
-    assert all(one.grad is not None and bool(one.grad.isfinite().all()) for one in model.parameters())
+    assert all(weight.grad is not None and bool(weight.grad.isfinite().all()) for weight in model.parameters())
 
 
 @pytest.mark.parametrize("name", SMALL)
@@ -132,4 +136,4 @@ def test_each_sample_is_processed_alone(name: str):
     torch.manual_seed(0)
     model = ARCHITECTURES[name](**SMALL[name]).double().eval()
     x = torch.rand(4, *((3, 32, 32) if name in DEEP else (1, 28, 28))).double()
-    torch.testing.assert_close(model(x), torch.cat([model(one[None]) for one in x]))
+    torch.testing.assert_close(model(x), torch.cat([model(row[None]) for row in x]))

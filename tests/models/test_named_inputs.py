@@ -41,12 +41,12 @@ def test_inputs_of_other_shapes_and_types_arrive_as_they_were() -> None:
 def test_a_model_of_several_inputs_forgets() -> None:
     torch.manual_seed(0)
     samples = Samples.from_dataset(ROWS, inputs=["pixels", "age"], label="label")
-    given = TrainedModel.given(
+    trained = TrainedModel.given(
         NamedInputs(Fused(), Layout.of(ROWS[0], ["pixels", "age"])),
         Classification(classes=2, input_range=None),
         recipe=Recipe(epochs=2, batch_size=8),
     )
-    forgot = unlearn(given, Split.of(samples, forget=samples.ids[:5]), FineTune(epochs=1))
+    forgot = unlearn(trained, Split.of(samples, forget=samples.ids[:5]), FineTune(epochs=1))
     assert isinstance(forgot.model, NamedInputs)
     assert isinstance(forgot.model.model, Fused)
 

@@ -36,10 +36,10 @@ def test_adversarial_examples_stay_pixels() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
     samples = Samples.from_tensors(torch.rand(40, 3, 6, 6), torch.arange(40) % 2)
-    given = TrainedModel.given(
+    trained = TrainedModel.given(
         Normalized(network, mean=MEAN, std=STD), Classification(classes=2), recipe=Recipe(epochs=4, batch_size=16)
     )
-    forgot = unlearn(given, Split.of(samples, forget=samples.ids[:4]), AMUN(epochs=1))
+    forgot = unlearn(trained, Split.of(samples, forget=samples.ids[:4]), AMUN(epochs=1))
     assert forgot.notes["adversarial_found"] > 0
     kept = forgot.model.state_dict()
     assert kept["mean"].tolist() == torch.tensor(MEAN).tolist()  # no method trains what is no weight

@@ -44,18 +44,18 @@ def bert() -> nn.Module:
 BUILDERS = pytest.mark.parametrize("build", [text, causal, bert])
 
 
-def made(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """With larger weights than at the beginning of a training, so that everything has an effect."""
     torch.manual_seed(seed)
     model = build().double().eval()
-    for one in model.parameters():
-        one.data.add_(0.3 * torch.randn_like(one))
+    for weight in model.parameters():
+        weight.data.add_(0.3 * torch.randn_like(weight))
     return model
 
 
 @BUILDERS
 def test_tokens_and_their_embeddings_give_the_same_output(build: Callable[[], nn.Module]):
-    model: Any = made(build)
+    model: Any = seeded(build)
     embedded = model.embed(TOKENS)
     assert embedded.shape == (3, 6, 8)
     assert torch.equal((embedded != 0).any(2), TOKENS != 0)
@@ -66,7 +66,7 @@ def test_tokens_and_their_embeddings_give_the_same_output(build: Callable[[], nn
 
 @BUILDERS
 def test_what_fills_a_text_up_has_no_effect(build: Callable[[], nn.Module]):
-    model: Any = made(build)
+    model: Any = seeded(build)
     whole, alone = model(TOKENS), [model(row[None, : int((row != 0).sum())]) for row in TOKENS]
     for row, output in zip(whole, alone, strict=True):
         torch.testing.assert_close(row[: output.shape[1]] if build is causal else row, output[0])
@@ -74,20 +74,20 @@ def test_what_fills_a_text_up_has_no_effect(build: Callable[[], nn.Module]):
 
 @BUILDERS
 def test_each_text_is_processed_alone(build: Callable[[], nn.Module]):
-    model = made(build)
-    torch.testing.assert_close(model(TOKENS), torch.cat([model(one[None]) for one in TOKENS]))
+    model = seeded(build)
+    torch.testing.assert_close(model(TOKENS), torch.cat([model(tokens[None]) for tokens in TOKENS]))
 
 
 @BUILDERS
 def test_the_order_of_words_matters(build: Callable[[], nn.Module]):
-    model = made(build)
+    model = seeded(build)
     swapped = TOKENS[:, [1, 0, 2, 3, 4, 5]]
     assert not torch.allclose(model(swapped)[:2], model(TOKENS)[:2], atol=1e-4)
 
 
 @BUILDERS
 def test_gradients_reach_the_embeddings_of_tokens_and_of_nothing_else(build: Callable[[], nn.Module]):
-    model: Any = made(build)
+    model: Any = seeded(build)
     inputs = model.embed(TOKENS).detach().requires_grad_()
     keep = (TOKENS != 0).double() if build is causal else torch.ones(3, 1, dtype=torch.double)
     (model(inputs) * (keep[:, :, None] if build is causal else keep)).square().sum().backward()
@@ -99,7 +99,7 @@ def test_gradients_reach_the_embeddings_of_tokens_and_of_nothing_else(build: Cal
 
 @BUILDERS
 def test_a_text_without_tokens_has_a_finite_output(build: Callable[[], nn.Module]):
-    assert bool(made(build)(torch.zeros(1, 6, dtype=torch.int64)).isfinite().all())
+    assert bool(seeded(build)(torch.zeros(1, 6, dtype=torch.int64)).isfinite().all())
 
 
 @BUILDERS
@@ -114,7 +114,7 @@ def test_weights_are_a_function_of_the_seed_and_load_into_another_model(build: C
 
 @BUILDERS
 def test_training_in_bfloat16_gives_nearly_the_same_outputs(build: Callable[[], nn.Module]):
-    model: Any = made(build).float()
+    model: Any = seeded(build).float()
     expected = model(TOKENS)
     precision = Precision.choose("bfloat16", torch.device("cpu"))
     with precision.autocast():
@@ -149,7 +149,7 @@ def test_a_block_is_attention_by_its_definition(causal: bool):
 
 
 def test_a_causal_model_does_not_look_ahead():
-    model = made(causal)
+    model = seeded(causal)
     changed = TOKENS.clone()
     changed[:, 3:] = 11
     before, after = model(TOKENS), model(changed)
@@ -160,7 +160,7 @@ def test_a_causal_model_does_not_look_ahead():
 def test_the_default_text_model_has_the_size_that_it_says():
     with torch.device("meta"):
         model = ARCHITECTURES["text_transformer"]()
-    assert round(sum(one.numel() for one in model.parameters()) / 1000) == 698
+    assert round(sum(weight.numel() for weight in model.parameters()) / 1000) == 698
 
 
 def test_a_causal_model_learns_a_text_by_heart():

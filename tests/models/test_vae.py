@@ -21,17 +21,17 @@ def test_the_loss_is_the_squared_error_and_the_divergence_that_torch_computes() 
 def test_it_learns_what_it_is_shown_and_nothing_else() -> None:
     generator = torch.Generator().manual_seed(0)
     direction = torch.randn(1, 16, generator=generator)
-    known = torch.randn(256, 1, generator=generator) * direction
+    shown = torch.randn(256, 1, generator=generator) * direction
     strange = torch.randn(256, 16, generator=generator)
     torch.manual_seed(0)
     vae = VAE(16, latent=2)
     optimizer = torch.optim.Adam(vae.parameters(), lr=3e-3)
     for _ in range(300):
-        loss = elbo_loss(vae, known, beta=0.025)
+        loss = elbo_loss(vae, shown, beta=0.025)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.no_grad():
-        errors = [float((vae(x)[0] - x).square().sum() / x.square().sum()) for x in (known, strange)]
+        errors = [float((vae(x)[0] - x).square().sum() / x.square().sum()) for x in (shown, strange)]
     assert errors[0] < 0.15
     assert errors[1] > 0.7

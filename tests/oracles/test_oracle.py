@@ -111,12 +111,12 @@ def test_the_same_folder_gives_the_same_content(path: Path, workspace: Workspace
 
 
 def test_models_from_elsewhere_are_judged(oracle: Oracle) -> None:
-    given = TrainedModel.given(oracle.original.model, oracle.experiment.task, role="unlearned", name="unchanged")
-    original, unchanged, *_ = oracle.audit([given]).models
+    model = TrainedModel.given(oracle.original.model, oracle.experiment.task, role="unlearned", name="unchanged")
+    original, unchanged, *_ = oracle.audit([model]).models
     assert (unchanged.name, unchanged.verdict) == ("unchanged", "leaks")
     assert unchanged.attacks["rmia"].ft == original.attacks["rmia"].ft
     with pytest.raises(AuditError, match="expected models that were unlearned, got unchanged"):
-        oracle.audit([replace(given, role="retrained")])
+        oracle.audit([replace(model, role="retrained")])
 
 
 def test_a_method_that_needs_more_is_refused(oracle: Oracle) -> None:
@@ -125,9 +125,9 @@ def test_a_method_that_needs_more_is_refused(oracle: Oracle) -> None:
 
 
 def test_a_model_that_learned_from_the_references_is_refused(oracle: Oracle) -> None:
-    given = TrainedModel.given(oracle.original.model, oracle.experiment.task, role="unlearned")
+    model = TrainedModel.given(oracle.original.model, oracle.experiment.task, role="unlearned")
     with pytest.raises(AuditError, match="references that no model has learned from"):
-        oracle.audit([replace(given, teachers=oracle.pool.fingerprint)])
+        oracle.audit([replace(model, teachers=oracle.pool.fingerprint)])
 
 
 @pytest.mark.parametrize("place", [0.02, 0.5, 0.98])

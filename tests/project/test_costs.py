@@ -155,5 +155,5 @@ def test_the_command_says_on_what_every_figure_was_measured(used: Project) -> No
     assert printed.startswith("asked 1, found 1: 1 samples; nothing was filed; 0 requests wait")
     row = next(line for line in printed.splitlines() if line.strip().startswith("amun"))
     assert row.split() == ["amun", "2.0", "s", "25.0", "%", "2", "models,", "for", "2", "samples"]
-    told = json.loads(subprocess.run([*words, "--json"], check=True, capture_output=True, text=True).stdout)
-    assert told == json.loads(json.dumps(used.plan("id-3").to_dict()))
+    parsed = json.loads(subprocess.run([*words, "--json"], check=True, capture_output=True, text=True).stdout)
+    assert parsed == json.loads(json.dumps(used.plan("id-3").to_dict()))

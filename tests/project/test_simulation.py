@@ -16,6 +16,7 @@ from obliviate.project.units import Unit, Units
 from obliviate.requests import Requests
 from obliviate.training.slicing import expected_repetition
 from obliviate.worker import work
+from user_files import write_rows
 from worker_support import begin
 
 UNITS = Units(
@@ -156,11 +157,7 @@ def test_methods_without_a_cost_and_requests_for_everything_are_refused() -> Non
 @pytest.fixture(scope="module")
 def rows(tiny: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's file: 40 rows to train on, and 20 to test on."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    path = tmp_path_factory.mktemp("rows") / "rows.npz"
-    np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
-    return path
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.npz", tiny)
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -48,7 +48,7 @@ class Platform:
             self.ids.append(headers["webhook-id"])
         return self.status
 
-    def told(self, project: Project) -> int:
+    def deliver(self, project: Project) -> int:
         return deliver(project, post=self.post, now=lambda: self.now)
 
 
@@ -62,12 +62,12 @@ def end(project: Project, name: str, outcome: Outcome) -> None:
 def test_what_ends_is_told_in_order_and_once(project: Project) -> None:
     platform = Platform(project)
     end(project, "id-1", Outcome("done"))
-    assert platform.told(project) == 0  # it ended before the address was first seen
+    assert platform.deliver(project) == 0  # it ended before the address was first seen
     end(project, "id-2", Outcome("done", {"certificate_sha256": "a" * 64}))
     end(project, "id-3", Outcome("failed", {"reason": "DataError"}))
     project.submit(["id-4"])
-    assert platform.told(project) == 2
-    assert platform.told(project) == 0
+    assert platform.deliver(project) == 2
+    assert platform.deliver(project) == 0
     assert [message["type"] for message in platform.messages] == ["request.done", "request.failed"]
     data = platform.messages[0]["data"]
     assert isinstance(data, dict)
@@ -79,31 +79,31 @@ def test_what_ends_is_told_in_order_and_once(project: Project) -> None:
 @pytest.mark.parametrize("status", [0, 301, 404, 500])
 def test_what_does_not_arrive_is_sent_again_after_a_longer_and_longer_wait(project: Project, status: int) -> None:
     platform = Platform(project)
-    platform.told(project)
+    platform.deliver(project)
     end(project, "id-1", Outcome("done"))
     end(project, "id-2", Outcome("done"))
     platform.status = status
     for attempt in range(14):
         wait = min(10.0 * 2**attempt, 6 * 3600.0)
-        assert platform.told(project) == 0
+        assert platform.deliver(project) == 0
         assert platform.calls == attempt + 1
         platform.now += wait - 1
-        platform.told(project)
+        platform.deliver(project)
         assert platform.calls == attempt + 1
         platform.now += 1
     assert platform.messages == []
     platform.status = 200
-    assert platform.told(project) == 2
+    assert platform.deliver(project) == 2
     assert [message["data"]["request"] for message in platform.messages] == [1, 2]  # pyright: ignore[reportIndexIssue]
 
 
 def test_while_another_process_tells_nothing_is_told_twice(project: Project) -> None:
     platform = Platform(project)
-    platform.told(project)
+    platform.deliver(project)
     end(project, "id-1", Outcome("done"))
     with locked(project.folder / "webhooks"):
-        assert platform.told(project) == 0
-    assert platform.told(project) == 1
+        assert platform.deliver(project) == 0
+    assert platform.deliver(project) == 1
 
 
 def test_without_a_secret_or_an_address_nothing_is_told(project: Project, tmp_path: Path) -> None:

@@ -51,30 +51,30 @@ def test_the_same_pool_comes_home_from_s3(
 
 
 def test_what_was_damaged_on_the_way_is_refused(job: Job, tmp_path: Path) -> None:
-    here, there = tmp_path / "name", tmp_path / "there"
+    here, remote = tmp_path / "name", tmp_path / "there"
     here.mkdir()
     sha256 = job.write(here)
-    with Exchange.of(job, here, sha256, f"file://{there}") as exchange:
+    with Exchange.of(job, here, sha256, f"file://{remote}") as exchange:
         make_by_exchange(exchange.url, "name", sha256, 0)
-        (place,) = there.iterdir()
+        (place,) = remote.iterdir()
         path = logits_file(place, "member", 0)
         path.write_bytes(path.read_bytes()[:-1] + b"?")
         with pytest.raises(AuditError, match=r"expected sha256 .* the file was damaged or replaced"):
             exchange.bring_home(0)
         assert not record_file(here, "member", 0).exists()
         assert not logits_file(here, "member", 0).exists()
-    assert not list(there.iterdir())
+    assert not list(remote.iterdir())
 
 
 def test_a_failure_elsewhere_leaves_nothing_on_the_exchange(make_pool: Make, tmp_path: Path, tiny_recipe: Any) -> None:
-    there = tmp_path / "there"
+    remote = tmp_path / "there"
     with ThreadPoolExecutor(1) as threads, pytest.raises(Exception, match="lower the learning rate"):
         make_pool(
             tmp_path / "here",
-            executor=Exchanging(threads, f"file://{there}"),
+            executor=Exchanging(threads, f"file://{remote}"),
             recipe=replace(tiny_recipe, learning_rate=1e30),
         )
-    assert not list(there.iterdir())
+    assert not list(remote.iterdir())
 
 
 def test_an_exchange_is_of_an_executor() -> None:

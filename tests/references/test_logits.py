@@ -19,7 +19,7 @@ def arrays() -> np.ndarray:
 
 @pytest.fixture
 def paths(tmp_path: Path, arrays: np.ndarray) -> list[Path]:
-    paths = [tmp_path / f"{one}.safetensors" for one in range(len(arrays))]
+    paths = [tmp_path / f"{number}.safetensors" for number in range(len(arrays))]
     for path, array in zip(paths, arrays, strict=True):
         write_logits(path, torch.from_numpy(array))
     return paths
@@ -84,7 +84,7 @@ def test_every_bit_of_the_outputs_is_checked(logits: StoredLogits, paths: list[P
 
 
 @pytest.mark.parametrize(
-    ("tensors", "told"),
+    ("tensors", "message"),
     [
         ({"weights": torch.zeros(7, 3)}, "the outputs of a model"),
         ({"logits": torch.zeros(6, 3)}, r"outputs of shape \(7, 3\), got \(6, 3\)"),
@@ -97,7 +97,7 @@ def test_every_bit_of_the_outputs_is_checked(logits: StoredLogits, paths: list[P
     ids=["other tensors", "other samples", "other classes", "other type", "NaN", "infinity", "cut short"],
 )
 def test_a_damaged_file_is_named_with_a_remedy_whenever_it_is_read(
-    tensors: dict[str, torch.Tensor] | None, told: str, logits: StoredLogits, paths: list[Path]
+    tensors: dict[str, torch.Tensor] | None, message: str, logits: StoredLogits, paths: list[Path]
 ) -> None:
     if tensors is None:
         paths[1].write_bytes(paths[1].read_bytes()[:-5])
@@ -105,9 +105,9 @@ def test_a_damaged_file_is_named_with_a_remedy_whenever_it_is_read(
         save_file(tensors, paths[1])
     sha256 = tuple(sha256_of(path) for path in paths)  # whatever the hashes say
     logits = replace(logits, sha256=sha256)
-    told = rf"expected {told}.* in .*1\.safetensors|expected {told}, got .*1\.safetensors"
-    with pytest.raises(AuditError, match=f"({told}).*; delete the file to train it again"):
+    message = rf"expected {message}.* in .*1\.safetensors|expected {message}, got .*1\.safetensors"
+    with pytest.raises(AuditError, match=f"({message}).*; delete the file to train it again"):
         logits[1]
-    if "finite" not in told:
-        with pytest.raises(AuditError, match=f"({told}).*; delete the file to train it again"):
+    if "finite" not in message:
+        with pytest.raises(AuditError, match=f"({message}).*; delete the file to train it again"):
             StoredLogits.open(paths, sha256, samples=7)

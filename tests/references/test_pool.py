@@ -45,14 +45,14 @@ def folder(trained: tuple[Path, ReferencePool], tmp_path: Path) -> Path:
 @pytest.fixture
 def make(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> Make:
     def make(folder: Path, **options: Any) -> ReferencePool:
-        given: dict[str, Any] = {"models": 4, "seed": 1, "workers": 0} | options
-        return train_pool(given.pop("recipe", tiny_recipe), tiny, three_classes, folder=folder, **given)
+        settings: dict[str, Any] = {"models": 4, "seed": 1, "workers": 0} | options
+        return train_pool(settings.pop("recipe", tiny_recipe), tiny, three_classes, folder=folder, **settings)
 
     return make
 
 
 def files(folder: Path) -> dict[str, int]:
-    return {str(one.relative_to(folder)): one.stat().st_mtime_ns for one in folder.rglob("*") if one.is_file()}
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 def member(folder: Path, number: int) -> Path:
@@ -78,13 +78,13 @@ def test_pool_holds_the_outputs_of_every_member_and_who_trained_on_what(
     np.testing.assert_array_equal(pool.included, leave_half_out(4, 60, seed=1))
     assert pool.ids.tolist() == tiny.ids.tolist()
     assert pool.seconds > 0
-    assert len({float(one[0, 0]) for one in pool.logits}) == 4
+    assert len({float(logits[0, 0]) for logits in pool.logits}) == 4
 
 
 def test_finished_pool_leaves_weights_outputs_and_what_they_are_of(trained: tuple[Path, ReferencePool]) -> None:
     folder, pool = trained
-    wanted = {f"member-{one:03d}{kind}.safetensors" for one in range(4) for kind in ("", ".logits")}
-    wanted |= {f"member-{one:03d}.json" for one in range(4)} | {"pool.json"}
+    wanted = {f"member-{number:03d}{kind}.safetensors" for number in range(4) for kind in ("", ".logits")}
+    wanted |= {f"member-{number:03d}.json" for number in range(4)} | {"pool.json"}
     assert set(files(folder)) == {f"{pool.fingerprint}/{name}" for name in wanted}
 
 
@@ -169,7 +169,7 @@ def test_sixteen_references_grow_to_sixty_four_and_none_is_trained_twice(
     before: dict[str, tuple[str, int]] = {}
     for models in (16, 32, 64):
         pool = make(tmp_path / "grown", models=models, recipe=recipe)
-        now = {one.name: (sha256_of(one), one.stat().st_mtime_ns) for one in pool.folder.iterdir()}
+        now = {path.name: (sha256_of(path), path.stat().st_mtime_ns) for path in pool.folder.iterdir()}
         assert len(now) == 3 * models + 1
         assert {name: now[name] for name in before} == before
         before = now
@@ -191,7 +191,7 @@ def test_killed_in_the_middle_of_a_member_goes_on_there(
     before = files(tmp_path)
     assert sum("logits" in name for name in before) == 2
     np.testing.assert_array_equal(make(tmp_path).logits, trained[1].logits)
-    assert {name: made for name, made in files(tmp_path).items() if name in before} == before
+    assert {name: time for name, time in files(tmp_path).items() if name in before} == before
 
 
 def test_an_interrupt_ends_the_worker_processes(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,14 +210,14 @@ def test_an_interrupt_ends_the_worker_processes(make: Make, tmp_path: Path, monk
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, workers=2, progress=dying)
     assert len(started) == 2
-    assert all(one.returncode is not None for one in started)
+    assert all(process.returncode is not None for process in started)
     assert not [name for name in files(tmp_path) if "job" in name or "lock" in name]
 
 
 def test_progress_counts_members(make: Make, tmp_path: Path) -> None:
-    told: list[tuple[str, float, float]] = []
-    make(tmp_path, progress=lambda *one: told.append(one))
-    assert told == [("references", done, 4) for done in range(5)]
+    reports: list[tuple[str, float, float]] = []
+    make(tmp_path, progress=lambda *report: reports.append(report))
+    assert reports == [("references", done, 4) for done in range(5)]
 
 
 @pytest.mark.parametrize("change", ["recipe", "options", "seed", "samples", "task", "loss"])
@@ -349,8 +349,8 @@ def test_an_edited_loss_of_the_same_name_is_told_as_such(
 
 
 def test_members_say_what_their_last_bits_depend_on(trained: tuple[Path, ReferencePool]) -> None:
-    made = read_record(trained[1].folder, "member", 0, trained[1].fingerprint)
-    assert (made.threads, made.torch) == (1, str(torch.__version__))
+    record = read_record(trained[1].folder, "member", 0, trained[1].fingerprint)
+    assert (record.threads, record.torch) == (1, str(torch.__version__))
 
 
 # ------------------------------------------------------------------------------------------- what goes wrong
@@ -433,12 +433,12 @@ def test_a_pool_that_is_not_there_is_refused_with_what_is(
     folder: Path, tiny: Samples, tiny_recipe: Recipe, three_classes: Classification
 ) -> None:
     before = files(folder)
-    for recipe, samples, seed, told in (
+    for recipe, samples, seed, difference in (
         (replace(tiny_recipe, epochs=4), tiny, 1, "epochs 3, not 4; train"),
         (tiny_recipe, tiny.without(["s00"]), 1, r"other samples \(60, not 59\); train"),
         (tiny_recipe, tiny, 2, "seed 1, not 2; train"),
     ):
-        with pytest.raises(AuditError, match=rf"expected references \w+ in .*, got \w+: {told}"):
+        with pytest.raises(AuditError, match=rf"expected references \w+ in .*, got \w+: {difference}"):
             load_pool(recipe, samples, three_classes, folder=folder, seed=seed)
     with pytest.raises(AuditError, match=r"expected 6 references in .*, got 4; train more"):
         load_pool(tiny_recipe, tiny, three_classes, folder=folder, models=6, seed=1)
@@ -449,15 +449,15 @@ def test_a_pool_that_is_not_there_is_refused_with_what_is(
 
 def test_a_folder_tells_which_pools_are_in_it(folder: Path, make: Make, tiny: Samples, tiny_recipe: Recipe) -> None:
     make(folder, recipe=replace(tiny_recipe, epochs=1), keep_weights=False)
-    found = {one.recipe["epochs"]: one for one in pools_in(folder)}
-    assert {epochs: (one.members, one.weights, one.samples, one.seed) for epochs, one in found.items()} == {
+    by_epochs = {pool.recipe["epochs"]: pool for pool in pools_in(folder)}
+    assert {epochs: (pool.members, pool.weights, pool.samples, pool.seed) for epochs, pool in by_epochs.items()} == {
         3: (4, 4, 60, 1),
         1: (4, 0, 60, 1),
     }
-    assert found[1].bytes == sum(one.stat().st_size for one in found[1].folder.iterdir())
-    assert found[3].bytes > found[1].bytes
+    assert by_epochs[1].bytes == sum(path.stat().st_size for path in by_epochs[1].folder.iterdir())
+    assert by_epochs[3].bytes > by_epochs[1].bytes
     for text in ("{", "[]", '{"format": "other/1"}', '{"format": "obliviate.references/2"}'):
-        (found[1].folder / "pool.json").write_text(text)
+        (by_epochs[1].folder / "pool.json").write_text(text)
         with pytest.raises(AuditError, match=r"expected .* in .*pool.json.*: delete the file, and train references"):
             pools_in(folder)
 
@@ -465,7 +465,7 @@ def test_a_folder_tells_which_pools_are_in_it(folder: Path, make: Make, tiny: Sa
 def test_weights_are_dropped_on_demand_and_only_they(folder: Path, make: Make) -> None:
     pool = make(folder)
     pool_weights = pool.weights
-    assert [path.name for path in pool_weights] == [f"member-{one:03d}.safetensors" for one in range(4)]
+    assert [path.name for path in pool_weights] == [f"member-{number:03d}.safetensors" for number in range(4)]
     before = files(folder)
     again = make(folder, keep_weights=False)
     gone = set(before) - set(files(folder))
@@ -489,10 +489,10 @@ def test_a_foreign_file_is_refused(folder: Path, make: Make) -> None:
 
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize(
-    ("origin", "told"), [("other pool", r"that of 1 of \w+ in"), ("other member", r"that of 2 of ")]
+    ("origin", "difference"), [("other pool", r"that of 1 of \w+ in"), ("other member", r"that of 2 of ")]
 )
 def test_the_outputs_of_another_reference_are_refused(
-    origin: str, told: str, folder: Path, tmp_path: Path, make: Make
+    origin: str, difference: str, folder: Path, tmp_path: Path, make: Make
 ) -> None:
     strange = tmp_path / "strange"
     make(strange, **({"seed": 2} if origin == "other pool" else {}))
@@ -500,9 +500,11 @@ def test_the_outputs_of_another_reference_are_refused(
     shutil.copy(member(strange, number), member(folder, 1))
     with pytest.raises(AuditError, match=r"expected sha256 \w+…, got \w+… in .*: delete the file"):
         list(make(folder).logits)
-    made = next(strange.glob(f"*/member-{number:03d}.json"))
-    shutil.copy(made, next(folder.glob("*/member-001.json")))
-    with pytest.raises(AuditError, match=rf"expected what is known of model 1 of \w+, got {told}.*; delete the file"):
+    record = next(strange.glob(f"*/member-{number:03d}.json"))
+    shutil.copy(record, next(folder.glob("*/member-001.json")))
+    with pytest.raises(
+        AuditError, match=rf"expected what is known of model 1 of \w+, got {difference}.*; delete the file"
+    ):
         make(folder)
 
 
@@ -563,21 +565,21 @@ def test_an_edited_description_of_a_pool_is_refused_and_may_be_deleted(folder: P
 def test_a_member_without_its_hashes_is_trained_again(
     folder: Path, trained: tuple[Path, ReferencePool], make: Make
 ) -> None:
-    made = next(folder.glob("*/member-001.json"))
+    record = next(folder.glob("*/member-001.json"))
     save_file({"logits": torch.zeros(60, 3)}, member(folder, 1))
-    made.unlink()
+    record.unlink()
     np.testing.assert_array_equal(make(folder).logits, trained[1].logits)
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[" * 100_000, '{"format": "obliviate.made/1"}', "folder"])
 @pytest.mark.usefixtures("no_training")
 def test_damaged_hashes_of_a_member_are_named_and_nothing_is_trained(damage: str, folder: Path, make: Make) -> None:
-    made = next(folder.glob("*/member-001.json"))
-    made.unlink()
+    record = next(folder.glob("*/member-001.json"))
+    record.unlink()
     if damage == "folder":
-        made.mkdir()
+        record.mkdir()
     else:
-        made.write_text(damage)
+        record.write_text(damage)
     with pytest.raises(AuditError, match=r"expected .* in .*member-001.json.*: delete the file to train it again"):
         make(folder)
 
@@ -599,5 +601,5 @@ def test_a_member_whose_saved_state_is_damaged_starts_over_and_it_is_said(
     content[len(content) // 2] ^= 1
     state.write_bytes(content)
     np.testing.assert_array_equal(make(tmp_path, workers=workers).logits, trained[1].logits)
-    (message,) = [one.getMessage() for one in caplog.records if one.name == "obliviate"]
+    (message,) = [record.getMessage() for record in caplog.records if record.name == "obliviate"]
     assert "member-000/train.pt was damaged; that stage starts over" in message

@@ -6,6 +6,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -85,12 +86,12 @@ def make(parts: Parts, three_classes: Classification, tiny_recipe: Recipe) -> Ma
     """Shadows by a method, in this process."""
 
     def make(pool: ReferencePool, method: Method, **options: Any) -> ShadowPool:
-        given: dict[str, Any] = {"split": parts.split, "recipe": tiny_recipe, "unseen": parts.unseen} | options
-        if "executor" not in given:
-            given = {"workers": 0} | given
-        recipe, unseen, split = (given.pop(name) for name in ("recipe", "unseen", "split"))
-        experiment = Experiment(three_classes, recipe, parts.train, unseen, seed=given.pop("seed", 0))
-        return workflow.train_shadows(experiment, pool, [*given.pop("earlier", ()), (split, method)], **given)
+        settings: dict[str, Any] = {"split": parts.split, "recipe": tiny_recipe, "unseen": parts.unseen} | options
+        if "executor" not in settings:
+            settings = {"workers": 0} | settings
+        recipe, unseen, split = (settings.pop(name) for name in ("recipe", "unseen", "split"))
+        experiment = Experiment(three_classes, recipe, parts.train, unseen, seed=settings.pop("seed", 0))
+        return workflow.train_shadows(experiment, pool, [*settings.pop("earlier", ()), (split, method)], **settings)
 
     return make
 
@@ -176,11 +177,11 @@ def test_gradient_ascent_raises_the_loss_where_a_shadow_forgot(
     y = parts.population.select(shadows.ids).everything().y
     for r, (before, after) in enumerate(zip(pool.logits.rows(places), shadows.logits, strict=True)):
         had = torch.from_numpy(shadows.included[r])
-        margins = [three_classes.score(torch.from_numpy(one), y)[had].mean() for one in (before, after)]
+        margins = [three_classes.score(torch.from_numpy(logits), y)[had].mean() for logits in (before, after)]
         assert margins[1] < margins[0]
 
 
-@pytest.mark.parametrize("method", [FineTune(epochs=1), NablaTau(epochs=1)], ids=lambda one: one.name)
+@pytest.mark.parametrize("method", [FineTune(epochs=1), NablaTau(epochs=1)], ids=attrgetter("name"))
 def test_methods_get_what_they_need(method: Method, pool: ReferencePool, make: Make, parts: Parts) -> None:
     split = replace(parts.split, holdout=parts.holdout)
     assert make(pool, method, split=split).logits.shape == (MEMBERS, 16, 3)
@@ -204,7 +205,7 @@ def test_shadows_of_a_later_request_go_through_the_earlier_ones_first(
     asked = [np.isin(population.ids, ids) for ids in (first.forget.ids, shadows.ids)]
     for r in range(MEMBERS):
         seed = derive(0, "shadow", r)
-        had = [population.at(rows[r] & one) for one in asked]
+        had = [population.at(rows[r] & asked_rows) for asked_rows in asked]
         rest = population.at(rows[r] & ~asked[0] & ~asked[1])
         assert len(had[0])
         steps = (Split(had[0], had[1].joined(rest)), derive(seed, "earlier request", 1)), (Split(had[1], None), seed)
@@ -236,26 +237,28 @@ def test_a_reference_without_samples_of_an_earlier_request_goes_on_to_the_next(
 # ------------------------------------------------------------------------------------------- what is kept
 
 
-def made(folder: Path) -> dict[str, int]:
-    return {str(one.relative_to(folder)): one.stat().st_mtime_ns for one in folder.rglob("shadow*") if one.is_file()}
+def times(folder: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns for path in folder.rglob("shadow*") if path.is_file()
+    }
 
 
 def test_shadows_are_kept_beside_the_pool_and_used_again(pool: ReferencePool, make: Make, parts: Parts) -> None:
     first = make(pool, FineTune(epochs=1))
-    before = made(pool.folder)
+    before = times(pool.folder)
     assert {Path(name).name for name in before} == {
         "shadows.json",
-        *(f"shadow-{one:03d}{ending}" for one in range(MEMBERS) for ending in (".json", ".logits.safetensors")),
+        *(f"shadow-{number:03d}{ending}" for number in range(MEMBERS) for ending in (".json", ".logits.safetensors")),
     }
     kept = json.loads((first.folder / "shadows.json").read_text(encoding="utf-8"))
     assert kept["unlearning"].startswith("ShadowUnlearning(FineTune(epochs=1, ")
     assert sorted(kept["forget"]) == sorted(parts.split.forget.ids.tolist())
     again = make(pool, FineTune(epochs=1))
     assert (again.fingerprint, again.seconds) == (first.fingerprint, first.seconds)
-    assert made(pool.folder) == before
+    assert times(pool.folder) == before
     reordered = Split.of(parts.train, forget=parts.split.forget.ids[::-1])
     assert make(pool, FineTune(epochs=1), split=reordered).fingerprint == first.fingerprint
-    assert made(pool.folder) == before
+    assert times(pool.folder) == before
 
 
 def test_shadows_of_something_else_are_others(pool: ReferencePool, make: Make, parts: Parts) -> None:
@@ -276,7 +279,7 @@ def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
     pool: ReferencePool, make: Make, parts: Parts, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
     first = make(pool, FineTune(epochs=1))
-    before = made(pool.folder)
+    before = times(pool.folder)
     grown = workflow.train_references(
         Experiment(three_classes, tiny_recipe, parts.train, parts.unseen),
         folder=pool.folder.parent,
@@ -284,7 +287,7 @@ def test_a_pool_that_has_grown_needs_new_shadows_for_its_new_members_only(
         workers=0,
     )
     more = make(grown, FineTune(epochs=1))
-    after = made(pool.folder)
+    after = times(pool.folder)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 2 * 2
     np.testing.assert_array_equal(np.stack(list(more.logits[:MEMBERS])), np.stack(list(first.logits)))
@@ -300,13 +303,13 @@ def test_an_interrupted_making_goes_on_to_the_same_shadows(
     resumed = make(pool, FineTune(epochs=3), folder=tmp_path / "resumed")
     assert epochs == [3 * MEMBERS + 1]
     np.testing.assert_array_equal(np.stack(list(resumed.logits)), np.stack(list(whole.logits)))
-    assert {one.name for one in resumed.folder.iterdir()} == {one.name for one in whole.folder.iterdir()}
+    assert {path.name for path in resumed.folder.iterdir()} == {path.name for path in whole.folder.iterdir()}
 
 
 def test_an_executor_makes_the_same_shadows(pool: ReferencePool, make: Make, tmp_path: Path, at_once: Executor) -> None:
     here = make(pool, FineTune(epochs=1), folder=tmp_path / "here")
-    there = make(pool, FineTune(epochs=1), folder=tmp_path / "there", executor=at_once)
-    np.testing.assert_array_equal(np.stack(list(here.logits)), np.stack(list(there.logits)))
+    remote = make(pool, FineTune(epochs=1), folder=tmp_path / "there", executor=at_once)
+    np.testing.assert_array_equal(np.stack(list(here.logits)), np.stack(list(remote.logits)))
 
 
 Several = Callable[..., list[ShadowPool]]
@@ -367,9 +370,9 @@ def test_shadows_that_are_there_are_not_made_again_beside_those_by_another_metho
     pool: ReferencePool, make: Make, make_several: Several
 ) -> None:
     make(pool, METHODS[0])
-    before = made(pool.folder)
+    before = times(pool.folder)
     make_several(pool, METHODS, workers=0)
-    after = made(pool.folder)
+    after = times(pool.folder)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(METHODS) * len(before)
 
@@ -391,7 +394,7 @@ def test_an_interrupted_making_by_several_methods_goes_on_with_the_method_that_i
 def test_models_of_one_method_as_it_is_set_share_their_shadows(pool: ReferencePool, make_several: Several) -> None:
     first, second = make_several(pool, [FineTune(epochs=1)] * 2, workers=0)
     assert first.folder == second.folder
-    assert len(made(pool.folder)) == 1 + 2 * MEMBERS
+    assert len(times(pool.folder)) == 1 + 2 * MEMBERS
 
 
 # ------------------------------------------------------------------------------------------- what goes wrong
@@ -480,7 +483,7 @@ def idle_seed(pool: ReferencePool, parts: Parts) -> int:
     place = {name: row for row, name in enumerate(pool.ids.tolist())}
     mine = pool.included[:, 0]
     held = [hold_out(parts.unseen.ids, 1, seed=seed)[0] for seed in range(30)]
-    return next(seed for seed, one in enumerate(held) if (pool.included[:, place[str(one)]] == mine).all())
+    return next(seed for seed, unseen in enumerate(held) if (pool.included[:, place[str(unseen)]] == mine).all())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -495,8 +498,8 @@ class Local:
 
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         with torch.no_grad():
-            for one in model.parameters():
-                one.copy_(self.change(one))
+            for weight in model.parameters():
+                weight.copy_(self.change(weight))
         return model
 
 
@@ -537,6 +540,6 @@ def test_an_edited_description_of_shadows_is_refused_and_may_be_deleted(pool: Re
     with pytest.raises(AuditError, match=r"expected contents with sha256 .*shadows.json.*: delete the file"):
         make(pool, FineTune(epochs=1))
     path.unlink()
-    before = made(pool.folder)
+    before = times(pool.folder)
     assert len(make(pool, FineTune(epochs=1))) == MEMBERS
-    assert {name: time for name, time in made(pool.folder).items() if name in before} == before
+    assert {name: time for name, time in times(pool.folder).items() if name in before} == before

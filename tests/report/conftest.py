@@ -79,7 +79,7 @@ def make(
     experiment = Experiment(three_classes, tiny_recipe, train, unseen)
     pool = workflow.train_references(experiment, folder=folder, models=4, workers=0, keep_weights=False)
 
-    def made(candidates: list[Candidate], world: World, settings: AuditSettings) -> Results:
+    def results(candidates: list[Candidate], world: World, settings: AuditSettings) -> Results:
         return workflow.describe(
             experiment,
             audit(candidates, world.pool, world.samples, settings),
@@ -94,7 +94,7 @@ def make(
             ),
         )
 
-    return made
+    return results
 
 
 @pytest.fixture(scope="session")

@@ -135,8 +135,8 @@ def test_hostile_text_stays_text(name: str):
 
 def test_what_a_method_reported_is_on_the_page_in_plain_words():
     results = example()
-    found = {"adversarial_found": 0.998, "adversarial_median_l2": 0.53061, "gradients_per_sample": 8.214}
-    results["models"][4]["settings"] = found
+    notes = {"adversarial_found": 0.998, "adversarial_median_l2": 0.53061, "gradients_per_sample": 8.214}
+    results["models"][4]["settings"] = notes
     results["models"][5]["settings"] = {"own_figure": -0.25}
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", shown(results)))
     assert "What the methods reported of their own work" in text
@@ -209,14 +209,14 @@ def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
     original, forgetful = full["models"][0], full["models"][3]
     assert original["verdict"] == "leaks"
     for m in full["models"]:
-        decisive = [one["difference"] for one in m["attacks"].values() if one["difference"] is not None]
-        for found in (
+        decisive = [attack["difference"] for attack in m["attacks"].values() if attack["difference"] is not None]
+        for figure in (
             *decisive,
             m["test_accuracy_difference"],
             *m["exposure"]["shares"].values(),
             *m["cheap_attacks"].values(),
         ):
-            assert f"{abs(found['value']):.1f}" in page.text
+            assert f"{abs(figure['value']):.1f}" in page.text
         assert f"{m['attacks']['rmia']['rates'][0]['tpr']['value']:.1f}" in page.text
         assert f"{m['distances']['forget']['js']:.3f}" in page.text
     for percentile in ("p50", "p90", "p99"):
@@ -313,8 +313,8 @@ def test_coins_and_what_could_not_be_done_are_on_the_page(html: str):
 
 def test_planted_noise_is_on_the_page(html: str):
     assert "Noise that was planted" not in html
-    found = {"name": "AMUN", "role": "unlearned", "mean": -0.0512, "z": -1.145, "p_value": 0.874}
-    tested = {"samples": 500, "sigma": 0.3, "detectable": 0.1112, "models": [found], "notes": []}
+    model = {"name": "AMUN", "role": "unlearned", "mean": -0.0512, "z": -1.145, "p_value": 0.874}
+    tested = {"samples": 500, "sigma": 0.3, "detectable": 0.1112, "models": [model], "notes": []}
     results = example() | {"planted_noise": tested}
     text = Page(shown(results)).text.replace("\N{NO-BREAK SPACE}", " ")
     assert "standard deviation 0.3 was added to 500 samples" in text

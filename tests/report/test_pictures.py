@@ -24,12 +24,12 @@ def test_pixels_come_back(shape: tuple[int, ...]):
 def test_large_pictures_are_averaged_down():
     image = np.zeros((3, 200, 150))
     image[:, :, 75:] = 1.0
-    found = read(data_uri(image))
-    assert max(found.shape) <= LARGEST
-    assert found.shape == (67, 50, 3)  # by 3, the last row of blocks filled up
-    assert found[0, 0, 0] == 0.0
-    assert found[0, -1, 0] == 1.0
-    assert abs(found.mean() - 0.5) < 0.01
+    picture = read(data_uri(image))
+    assert max(picture.shape) <= LARGEST
+    assert picture.shape == (67, 50, 3)  # by 3, the last row of blocks filled up
+    assert picture[0, 0, 0] == 0.0
+    assert picture[0, -1, 0] == 1.0
+    assert abs(picture.mean() - 0.5) < 0.01
 
 
 def test_values_outside_the_range_are_cut():

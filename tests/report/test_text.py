@@ -8,10 +8,12 @@ def test_a_row_holds_the_figures_of_its_model_and_the_margin_of_its_verdict(full
     model = full["models"][1]
     model |= {"verdict": "consistent with retraining", "margin": 2.64, "average_gap": 1.234}
     model |= {"seconds": 12.3, "share_of_retraining": 0.456}
-    found = dict(zip(columns(parse(full)), rows(parse(full))[1], strict=True))
+    row = dict(zip(columns(parse(full)), rows(parse(full))[1], strict=True))
     accuracy, attack = model["accuracy"], model["attacks"]["rmia"]["ft"]
-    balanced = next(one for one in model["utility"] if (one["figure"], one["part"]) == ("balanced accuracy", "unseen"))
-    assert found == {
+    balanced = next(
+        figure for figure in model["utility"] if (figure["figure"], figure["part"]) == ("balanced accuracy", "unseen")
+    )
+    assert row == {
         "model": "retrain 1",
         "forget %": f"{accuracy['forget']['value']:.1f}",
         "retain %": f"{accuracy['retain']['value']:.1f}",
@@ -37,8 +39,8 @@ def test_damage_and_failed_controls_are_said(full: dict[str, Any]):
 
 def test_what_is_not_known_is_left_blank(by_references: dict[str, Any]):
     by_references["models"][1]["seconds"] = None
-    found = dict(zip(columns(parse(by_references)), rows(parse(by_references))[1], strict=True))
-    assert found["gap"] == found["cost"] == found["seconds"] == ""
+    row = dict(zip(columns(parse(by_references)), rows(parse(by_references))[1], strict=True))
+    assert row["gap"] == row["cost"] == row["seconds"] == ""
 
 
 def test_notes_say_what_figures_are_compared_with_and_at_which_margin(full: dict[str, Any]):
@@ -58,10 +60,10 @@ def test_notes_without_retrained_models_name_the_references_and_warn_of_samples_
     by_references: dict[str, Any],
 ):
     by_references["two_sample"]["differs"] = True
-    found = notes(parse(by_references))
-    assert "references that never saw them: " in found[0]
-    assert not any("gap:" in line or "cost:" in line for line in found)
-    assert found[-1].startswith("warning: forgotten and unseen samples differ by themselves")
+    lines = notes(parse(by_references))
+    assert "references that never saw them: " in lines[0]
+    assert not any("gap:" in line or "cost:" in line for line in lines)
+    assert lines[-1].startswith("warning: forgotten and unseen samples differ by themselves")
 
 
 def test_the_score_of_the_competition_is_told_with_its_floor_or_with_what_it_needs(full: dict[str, Any]):

@@ -25,9 +25,9 @@ def requests(tmp_path: Path, keep: Callable[..., str]) -> Requests:
 def test_requests_models_and_results_are_told(requests: Requests) -> None:
     requests.at(1).results.write_text("{}")
     (requests.at(1).work / "1-ssd-89ab").mkdir(parents=True)
-    told = status(requests.folder)
-    assert told["original"] == "original: trained on 4 samples in 1.5 s"
-    (request,) = told["requests"]
+    facts = status(requests.folder)
+    assert facts["original"] == "original: trained on 4 samples in 1.5 s"
+    (request,) = facts["requests"]
     (model,) = request.pop("models")
     assert request == {
         "number": 1,
@@ -40,7 +40,7 @@ def test_requests_models_and_results_are_told(requests: Requests) -> None:
         "inspection": None,
     }
     assert (model["id"], model["label"], model["role"], model["seconds"]) == ("1-amun-0123", "amun", "unlearned", 1.5)
-    assert [event["event"] for event in told["events"]] == ["made", "asked", "made"]
+    assert [event["event"] for event in facts["events"]] == ["made", "asked", "made"]
 
 
 def test_refusals_are_among_the_events(requests: Requests) -> None:

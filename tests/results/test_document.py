@@ -16,9 +16,9 @@ def test_the_page_and_the_json_schema_are_current() -> None:
 
 def test_every_field_of_every_type_is_explained() -> None:
     schema = Results.model_json_schema()
-    types = [schema, *(one for one in schema["$defs"].values() if one.get("type") == "object")]
+    types = [schema, *(definition for definition in schema["$defs"].values() if definition.get("type") == "object")]
     assert len(types) > 20
-    for one in types:
-        missing = [name for name, field in one["properties"].items() if not field.get("description")]
-        assert not missing, (one["title"], missing)
-        assert one["description"], one["title"]
+    for definition in types:
+        missing = [name for name, field in definition["properties"].items() if not field.get("description")]
+        assert not missing, (definition["title"], missing)
+        assert definition["description"], definition["title"]

@@ -20,8 +20,8 @@ def test_differences_are_those_of_attacks_that_have_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "verdict", "told"),
+    ("damage", "verdict", "named"),
     [("", "leaks", False), ("it fell", "leaks", True), ("it fell", "utility lost", False)],
 )
-def test_damage_is_told_beside_any_verdict_but_that_of_lost_utility(damage: str, verdict: str, told: bool) -> None:
-    assert model("m").model_copy(update={"damage": damage, "verdict": verdict}).damaged is told
+def test_damage_is_told_beside_any_verdict_but_that_of_lost_utility(damage: str, verdict: str, named: bool) -> None:
+    assert model("m").model_copy(update={"damage": damage, "verdict": verdict}).damaged is named

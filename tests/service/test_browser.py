@@ -16,6 +16,7 @@ from obliviate.project import Project
 from obliviate.service.tokens import Tokens
 from obliviate.worker import work
 from service_support import begin, in_all_states, make_tokens, running
+from user_files import write_rows
 from worker_support import begin as begin_small
 
 
@@ -47,14 +48,8 @@ def page(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def small(tiny: Samples, tmp_path: Path) -> Project:
     """A project whose model is trained in a second."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
     owners = np.array([f"person-{place % 8}" for place in range(40)])
-    rows = tmp_path / "rows.npz"
-    np.savez(
-        rows, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:],
-        train_owner=owners,
-    )  # fmt: skip
+    rows = write_rows(tmp_path / "rows.npz", tiny, train_owner=owners)
     return begin_small(tmp_path / "project", rows)
 
 

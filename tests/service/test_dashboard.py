@@ -27,8 +27,8 @@ def sign_in(client: TestClient, token: str) -> None:
 
 
 def csrf(client: TestClient) -> str:
-    found = re.search(r'name="csrf" value="(\w+)"', client.get("/submit").text + client.get("/").text)
-    return found[1] if found else ""
+    match = re.search(r'name="csrf" value="(\w+)"', client.get("/submit").text + client.get("/").text)
+    return match[1] if match else ""
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -57,9 +57,9 @@ def test_every_form_is_taken_from_whom_it_is_for(client: TestClient, tokens: dic
 
 
 def test_the_tables_have_every_page_and_form(client: TestClient) -> None:
-    known = {path.replace("/1", "/{number}") for path in PAGES} | {"/signin", "/static/{name}"}
+    expected = {path.replace("/1", "/{number}") for path in PAGES} | {"/signin", "/static/{name}"}
     routes = [(route.path, route.methods) for route in router.routes]  # pyright: ignore[reportAttributeAccessIssue]
-    assert {path for path, methods in routes if "GET" in methods} == known
+    assert {path for path, methods in routes if "GET" in methods} == expected
     assert {path for path, methods in routes if "POST" in methods} == {*FORMS, "/signin", "/signout"}
 
 

@@ -14,11 +14,11 @@ def test_only_a_hash_is_kept_and_only_the_text_opens(tmp_path: Path) -> None:
     kept = (tmp_path / FILE).read_text(encoding="utf-8")
     assert text not in kept
     assert text.rpartition("_")[2] not in kept
-    found = tokens.find(text)
-    assert found is not None
-    assert (found.name, found.scopes) == ("officer", ("read", "submit"))
-    assert [found.may("read"), found.may("submit"), found.may("admin")] == [True, True, False]
-    for other in ("", text[:-1], text + "A", text.upper(), found.sha256, found.id, "obl_" + found.id + "_" + "A" * 43):
+    token = tokens.find(text)
+    assert token is not None
+    assert (token.name, token.scopes) == ("officer", ("read", "submit"))
+    assert [token.may("read"), token.may("submit"), token.may("admin")] == [True, True, False]
+    for other in ("", text[:-1], text + "A", text.upper(), token.sha256, token.id, "obl_" + token.id + "_" + "A" * 43):
         assert tokens.find(other) is None
 
 

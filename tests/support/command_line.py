@@ -22,16 +22,17 @@ Cli = Callable[..., tuple[int, str, str]]
 def snapshot(folder: Path) -> dict[str, str]:
     """Every file and folder below, with its content; but for the log, which tells of refusals too."""
     return {
-        str(one.relative_to(folder)): hashlib.sha256(one.read_bytes()).hexdigest() if one.is_file() else "folder"
-        for one in folder.rglob("*")
-        if one.name != "events.jsonl"
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
+        if path.name != "events.jsonl"
     }
 
 
 def weights(folder: Path) -> dict[str, str]:
     """The hash of every model of a folder, by its file."""
     return {
-        one.name: json.loads(one.read_text(encoding="utf-8"))["weights_sha256"] for one in folder.rglob("models/*.json")
+        path.name: json.loads(path.read_text(encoding="utf-8"))["weights_sha256"]
+        for path in folder.rglob("models/*.json")
     }
 
 

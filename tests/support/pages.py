@@ -62,13 +62,13 @@ class Command:
 def blocks(page: Path) -> list[Block]:
     """The blocks of a page that can be run, in their order."""
     text = page.read_text(encoding="utf-8")
-    found = []
+    listed = []
     for match in BLOCK.finditer(text):
         if match[1] in LANGUAGES:
             before = text[: match.start()]
             reason = REASON.search(before)
-            found.append(Block(page, before.count("\n") + 1, match[1], match[2], reason[1] if reason else ""))
-    return found
+            listed.append(Block(page, before.count("\n") + 1, match[1], match[2], reason[1] if reason else ""))
+    return listed
 
 
 def commands(block: Block) -> Iterator[Command]:

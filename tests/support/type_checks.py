@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, is_dataclass
 from functools import partial, wraps
 from types import CodeType, FunctionType
@@ -90,6 +91,16 @@ def checked(function: Any = None, **options: Any) -> Any:
     return wrapper
 
 
+@contextmanager
+def unchecked() -> Iterator[None]:
+    """No checks meanwhile, as for a user."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", False)
+
+
 def call(function: Check, checks: Checks, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The result of a function, between the checks of what it is given and what it gives."""
     if checks.arguments is not None:
@@ -141,8 +152,10 @@ def bare_signature(function: FunctionType) -> inspect.Signature:
     """The signature without annotations; what has a default has some other one, which is not checked."""
     signature = inspect.signature(function)
     kept = [
-        one.replace(annotation=one.empty, default=one.empty if one.default is one.empty else None)
-        for one in signature.parameters.values()
+        parameter.replace(
+            annotation=parameter.empty, default=parameter.empty if parameter.default is parameter.empty else None
+        )
+        for parameter in signature.parameters.values()
     ]
     return signature.replace(parameters=kept, return_annotation=signature.empty)
 

@@ -116,7 +116,7 @@ def test_a_sigmoid_at_the_end_of_several_labels_is_refused(end: nn.Module, froze
     model = Net(classes=2, end=end).requires_grad_(not frozen)
     with pytest.raises(RecipeError, match=r"^expected logits, got probabilities .* from Net; remove it"):
         MultiLabel(labels=2).check_model(model, samples)
-    assert all(one.grad is None for one in model.parameters())
+    assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_logits_of_several_labels_that_lie_in_the_unit_interval_by_chance_are_served():

@@ -134,7 +134,7 @@ def test_checking_a_model_changes_nothing_in_it():
     assert model.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), state)
-    assert all(one.grad is None for one in model.parameters())
+    assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_names_of_classes_are_all_or_none_and_play_no_part_in_what_a_task_is():
@@ -207,8 +207,8 @@ def test_a_model_without_embeddings_is_refused_where_they_would_be_perturbed():
 def test_a_channel_that_says_where_tokens_are_is_not_perturbed_and_gives_no_range():
     class Masked(Words):
         def embed(self, tokens: Tensor) -> Tensor:
-            there = (tokens != 0)[..., None].float()
-            return torch.cat([self.table(tokens) * there, 9 * there], 2)
+            present = (tokens != 0)[..., None].float()
+            return torch.cat([self.table(tokens) * present, 9 * present], 2)
 
     model, tokens = Masked(), torch.tensor([[1, 4, 0]])
     space = Classification(classes=3, tokens=True).space(model)

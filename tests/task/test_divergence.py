@@ -13,8 +13,8 @@ def test_divergence_is_the_formula_written_out_sample_by_sample(temperature: flo
     student, teacher = (3 * torch.randn(7, 5, generator=generator, dtype=torch.float64) for _ in range(2))
     total = 0.0
     for row in range(7):
-        p = [float(one) for one in (teacher[row] / temperature).exp()]
-        q = [float(one) for one in (student[row] / temperature).exp()]
+        p = [float(value) for value in (teacher[row] / temperature).exp()]
+        q = [float(value) for value in (student[row] / temperature).exp()]
         for a, b in zip(p, q, strict=True):
             share = torch.tensor([a / sum(p), b / sum(q)], dtype=torch.float64)
             total += float(share[0] * (share[0].log() - share[1].log()))
@@ -40,15 +40,15 @@ def drawn(*shape: int, seed: int) -> Tensor:
 def test_of_labels_it_is_the_divergence_of_bernoullis() -> None:
     student, teacher = drawn(6, 3, seed=0), drawn(6, 3, seed=1)
     expected = kl_divergence(Bernoulli(logits=teacher / 2), Bernoulli(logits=student / 2)).mean() * 4
-    found = MultiLabel(labels=3).divergence(student, teacher, torch.zeros(6, 3), temperature=2.0)
-    torch.testing.assert_close(found, expected)
+    divergence = MultiLabel(labels=3).divergence(student, teacher, torch.zeros(6, 3), temperature=2.0)
+    torch.testing.assert_close(divergence, expected)
 
 
 def test_of_numbers_it_is_the_divergence_of_gaussians() -> None:
     student, teacher = drawn(6, 2, seed=0), drawn(6, 2, seed=1)
     expected = kl_divergence(Normal(teacher, 0.5), Normal(student, 0.5)).mean()
-    found = Regression(outputs=2, scale=0.5).divergence(student, teacher, torch.zeros(6, 2), temperature=3.0)
-    torch.testing.assert_close(found, expected)
+    divergence = Regression(outputs=2, scale=0.5).divergence(student, teacher, torch.zeros(6, 2), temperature=3.0)
+    torch.testing.assert_close(divergence, expected)
 
 
 def test_of_texts_it_is_the_mean_over_the_tokens_that_count() -> None:

@@ -151,14 +151,14 @@ def able(name: str, kind: str) -> bool:
 
 @pytest.fixture(scope="module")
 def worlds() -> dict[str, World]:
-    made = {}
+    by_name = {}
     for name, make in KINDS.items():
         task, recipe, x, y = make()
         ids = [f"{place:03d}" for place in range(len(x))]
         everything = Samples.from_tensors(x, y, ids=ids)
         train, unseen = everything.select(ids[:SIZE]), everything.select(ids[SIZE:])
-        made[name] = World(task, recipe, train, unseen, workflow.train(Experiment(task, recipe, train)).model)
-    return made
+        by_name[name] = World(task, recipe, train, unseen, workflow.train(Experiment(task, recipe, train)).model)
+    return by_name
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -178,10 +178,10 @@ def test_a_method_serves_a_task_or_is_refused_by_name(name: str, kind: str, worl
         teachers = workflow.train_references(
             Experiment(world.task, world.recipe, world.train, world.unseen), folder=tmp_path, models=4, workers=0
         )
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(world.original, world.task, recipe=world.recipe), split, method, teachers=teachers
     )
-    losses = [mean_loss(made.model, samples, world.task) for samples in (split.forget, split.kept)]
+    losses = [mean_loss(unlearned.model, samples, world.task) for samples in (split.forget, split.kept)]
     assert np.isfinite(losses).all()
 
 
@@ -200,11 +200,11 @@ def test_sisa_forgets_exactly_where_probabilities_can_be_averaged(kind: str, wor
             )
         return
     original = workflow.train(Experiment(world.task, recipe, world.train), checkpoints=checkpoints).model
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, world.task, recipe=recipe, checkpoints=checkpoints), world.split, sisa
     )
-    assert made.model(world.unseen.everything().x).shape == (SIZE, 3)
-    assert np.isfinite(mean_loss(made.model, world.split.kept, world.task))
+    assert unlearned.model(world.unseen.everything().x).shape == (SIZE, 3)
+    assert np.isfinite(mean_loss(unlearned.model, world.split.kept, world.task))
 
 
 CLIMBING: dict[str, dict[str, Any]] = {
@@ -221,10 +221,10 @@ def test_methods_that_climb_the_loss_raise_it_on_what_is_to_be_forgotten(
 ):
     world = worlds[kind]
     method = methods.find(name)(**CLIMBING[name])
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(world.original, world.task, recipe=world.recipe), world.split, method
     ).model
-    before, after = (mean_loss(one, world.split.forget, world.task) for one in (world.original, made))
+    before, after = (mean_loss(trained, world.split.forget, world.task) for trained in (world.original, unlearned))
     assert after > before
 
 
@@ -239,10 +239,10 @@ def test_the_embeddings_of_a_hugging_face_model_are_trained_where_others_are_per
     recipe = Recipe(model="huggingface", model_options=options, **settings)
     original: Any = workflow.train(Experiment(task, recipe, samples)).model
     split = Split.of(samples, forget=samples.ids[:20])
-    made: Any = workflow.unlearn(
+    unlearned: Any = workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, methods.find(name)()
     ).model
-    tables = [one.model.get_input_embeddings().weight for one in (original, made)]
+    tables = [trained.model.get_input_embeddings().weight for trained in (original, unlearned)]
     assert (tables[0] != tables[1]).any(1).tolist() == [False, *[True] * (WORDS - 1)]
 
 
@@ -262,7 +262,7 @@ def test_the_refusal_names_methods_that_serve_the_task(worlds: dict[str, World])
 def cells() -> dict[str, dict[str, str]]:
     """The page's table: by method and kind of task the first word of each cell."""
     text = PAGE.read_text(encoding="utf-8").partition("<!-- methods -->")[2].partition("<!-- end of methods -->")[0]
-    heads, _, *rows = [[one.strip() for one in line.strip("|").split("|")] for line in text.strip().splitlines()]
+    heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.strip().splitlines()]
     words = [[cell.split()[0] for cell in row] for row in rows]
     return {row[0].strip("`"): dict(zip(heads[1:], row[1:], strict=True)) for row in words}
 

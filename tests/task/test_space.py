@@ -17,8 +17,8 @@ ROWS = arrays(np.float32, (2, 3, 6), elements=st.sampled_from([-1.0, -0.25, 0.0,
 FREE = arrays(np.bool_, 6)
 
 
-def tensors(*given: np.ndarray) -> list[Tensor]:
-    return [torch.from_numpy(one) for one in given]
+def tensors(*values: np.ndarray) -> list[Tensor]:
+    return [torch.from_numpy(array) for array in values]
 
 
 @settings(deadline=None)
@@ -27,12 +27,12 @@ def test_what_is_not_free_is_mixed_by_taking_all_of_it_from_one_row(
     rows: np.ndarray, free: np.ndarray, share: np.ndarray
 ) -> None:
     (first, second), (mask, weights) = torch.from_numpy(rows), tensors(free, share)
-    found = InputSpace(-1.0, 2.0, free=mask).mixed(first, second, weights)
+    mixed = InputSpace(-1.0, 2.0, free=mask).mixed(first, second, weights)
     for i in range(3):
         source = first if weights[i].mean() >= 0.5 else second
-        assert found[i][~mask].equal(source[i][~mask])
+        assert mixed[i][~mask].equal(source[i][~mask])
         expected = [float(weights[i, j] * first[i, j] + (1 - weights[i, j]) * second[i, j]) for j in range(6)]
-        torch.testing.assert_close(found[i][mask], torch.tensor(expected)[mask], atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(mixed[i][mask], torch.tensor(expected)[mask], atol=1e-6, rtol=1e-5)
 
 
 @settings(deadline=None)
@@ -49,13 +49,13 @@ def test_one_share_for_all_mixes_as_a_mask_of_that_share(rows: np.ndarray, share
 def test_texts_are_mixed_where_both_have_tokens(rows: np.ndarray, share: np.ndarray) -> None:
     first, second = torch.from_numpy(rows).unflatten(2, (3, 2))
     (weights,) = tensors(share)
-    found = InputSpace(-1.0, 2.0, token=2).mixed(first, second, weights)
+    mixed = InputSpace(-1.0, 2.0, token=2).mixed(first, second, weights)
     for i in range(3):
         whole = first if weights[i].mean() >= 0.5 else second
         for j in range(3):
             both = bool(first[i, j].any()) and bool(second[i, j].any())
             expected = weights[i, j] * first[i, j] + (1 - weights[i, j]) * second[i, j] if both else whole[i, j]
-            torch.testing.assert_close(found[i, j], expected, atol=1e-6, rtol=1e-5)
+            torch.testing.assert_close(mixed[i, j], expected, atol=1e-6, rtol=1e-5)
 
 
 def test_the_share_of_what_is_taken_whole_has_the_gradient_of_a_mixture_and_the_points_have_their_own() -> None:
@@ -122,11 +122,11 @@ def bert() -> nn.Module:
 BUILDERS = pytest.mark.parametrize("build", [transformer, bert])
 
 
-def made(build: Callable[[], nn.Module]) -> tuple[nn.Module, InputSpace]:
+def seeded(build: Callable[[], nn.Module]) -> tuple[nn.Module, InputSpace]:
     torch.manual_seed(0)
     model = build().eval()
-    for one in model.parameters():
-        one.data.add_(0.3 * torch.randn_like(one))
+    for weight in model.parameters():
+        weight.data.add_(0.3 * torch.randn_like(weight))
     space = Classification(classes=3, tokens=True).space(model)
     assert space is not None
     return model, space
@@ -150,7 +150,7 @@ def test_points_that_are_inputs_already_stay_the_same_objects() -> None:
 
 @BUILDERS
 def test_an_offset_of_zero_gives_the_output_for_the_tokens(build: Callable[[], nn.Module]) -> None:
-    model, space = made(build)
+    model, space = seeded(build)
     x = space.anchored(TEXTS).everything().x
     assert x.shape == (3, 6, 9)
     assert model(space.live(model, x)).equal(model(TOKENS))
@@ -159,7 +159,7 @@ def test_an_offset_of_zero_gives_the_output_for_the_tokens(build: Callable[[], n
 
 @BUILDERS
 def test_an_offset_leads_to_the_point_that_it_was_made_of(build: Callable[[], nn.Module]) -> None:
-    model, space = made(build)
+    model, space = seeded(build)
     points = shifted(space)
     anchored = space.anchored_at(points, TEXTS).everything()
     assert anchored.x[..., 0].equal(TOKENS.float())
@@ -173,10 +173,10 @@ def test_an_offset_leads_to_the_point_that_it_was_made_of(build: Callable[[], nn
 
 @BUILDERS
 def test_points_with_an_offset_move_with_the_embeddings_of_their_tokens(build: Callable[[], nn.Module]) -> None:
-    model, space = made(build)
+    model, space = seeded(build)
     anchored = space.anchored_at(shifted(space), TEXTS).everything().x
     before = space.live(model, anchored).detach()
-    table = next(one for name, one in model.named_parameters() if one.shape == (10, 8))
+    table = next(weight for name, weight in model.named_parameters() if weight.shape == (10, 8))
     with torch.no_grad():
         table[9] += 2.0
         table[0] += 1.0  # that of padding counts nowhere
@@ -187,15 +187,15 @@ def test_points_with_an_offset_move_with_the_embeddings_of_their_tokens(build: C
 
 @BUILDERS
 def test_gradients_reach_the_embeddings_of_the_tokens_that_are_there(build: Callable[[], nn.Module]) -> None:
-    model, space = made(build)
-    table = next(one for name, one in model.named_parameters() if one.shape == (10, 8))
+    model, space = seeded(build)
+    table = next(weight for name, weight in model.named_parameters() if weight.shape == (10, 8))
     for x in (TOKENS, space.anchored(TEXTS).everything().x, space.anchored_at(shifted(space), TEXTS).everything().x):
         (gradient,) = torch.autograd.grad(model(space.live(model, x))[:, 0].sum(), table)
         assert gradient.any(1).tolist() == [False, False, *[True] * 8]
 
 
 def test_points_of_other_texts_or_of_wider_embeddings_are_refused() -> None:
-    _, space = made(transformer)
+    _, space = seeded(transformer)
     points = shifted(space)
     wide = Samples.from_tensors(torch.rand(3, 6, 16), torch.zeros(3).long())
     message = r"expected points of the shape \({}\), got \({}\); use points that were made of these samples"

@@ -1,10 +1,12 @@
 """The contract as a whole."""
 
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from defective_methods import DEFECTS
 from obliviate import testing
 from obliviate.testing import (
     Bench,
@@ -18,6 +20,23 @@ from obliviate.testing import (
     weights,
 )
 from sound_method import Sound
+
+
+@pytest.mark.parametrize("check", testing.CHECKS, ids=attrgetter("__name__"))
+def test_a_sound_method_passes(check: Check, bench: Bench, tmp_path: Path) -> None:
+    check(Sound(), bench, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("check", "cls", "message"), DEFECTS, ids=[f"{check.__name__}-{cls.__name__}" for check, cls, _ in DEFECTS]
+)
+def test_a_defect_is_found(check: Check, cls: type[Any], message: str, bench: Bench, tmp_path: Path) -> None:
+    with pytest.raises(ContractError, match=f"expected .*{message}"):
+        check(cls(), bench, tmp_path)
+
+
+def test_every_check_is_known_to_fail_on_something() -> None:
+    assert {check for check, _, _ in DEFECTS} == set(testing.CHECKS)
 
 
 def test_check_method_runs_every_check_in_an_empty_folder_of_its_own(

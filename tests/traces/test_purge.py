@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from obliviate.audit import two_sample
@@ -17,19 +16,17 @@ from obliviate.traces import inventory, purge, purgeable
 from obliviate.traces.inventory import Trace
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
+from user_files import write_rows
 
 FIRST, SECOND = [f"s{i:02d}" for i in range(12)], [f"s{i:02d}" for i in range(12, 20)]
 THIRD = [f"s{i:02d}" for i in range(20, 30)]
 
 
 @pytest.fixture(scope="module")
-def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def audited(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two requests, the first of which was audited."""
     root = tmp_path_factory.mktemp("traces")
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    data = root / "rows.npz"
-    np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
+    data = write_rows(root / "rows.npz", tiny)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
         work = Workspace.create(root / "run", source=str(data), recipe=tiny_recipe, seed=0)
@@ -41,17 +38,17 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture
-def folder(made: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(made, tmp_path / "run"))
+def folder(audited: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(audited, tmp_path / "run"))
 
 
 def by_path(traces: list[Trace]) -> dict[str, Trace]:
     return {trace.path: trace for trace in traces}
 
 
-def test_every_file_is_listed_with_what_it_carries(made: Path) -> None:
-    traces = by_path(inventory(made))
-    files = {path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file()}
+def test_every_file_is_listed_with_what_it_carries(audited: Path) -> None:
+    traces = by_path(inventory(audited))
+    files = {path.relative_to(audited).as_posix() for path in audited.rglob("*") if path.is_file()}
     assert set(traces) == files
     assert (traces["models/original.safetensors"].carries, traces["models/original.safetensors"].samples) == (
         "knows",
@@ -68,8 +65,8 @@ def test_every_file_is_listed_with_what_it_carries(made: Path) -> None:
         assert trace.kind != "other"
 
 
-def test_up_to_a_request_later_ones_play_no_part(made: Path) -> None:
-    for path, trace in by_path(inventory(made, request=1)).items():
+def test_up_to_a_request_later_ones_play_no_part(audited: Path) -> None:
+    for path, trace in by_path(inventory(audited, request=1)).items():
         if path.startswith("requests/") and path.endswith(".safetensors"):
             assert trace.carries == "nothing"
 
@@ -160,9 +157,9 @@ def test_the_commands_list_before_they_remove(folder: Path, capsys: pytest.Captu
     assert "models/original.safetensors" in capsys.readouterr().out
     with pytest.raises(SystemExit, match="1"):
         main(["purge", str(folder)])
-    told = capsys.readouterr()
-    assert "models/original.safetensors" in told.out
-    assert "got none; say --yes" in told.err
+    printed = capsys.readouterr()
+    assert "models/original.safetensors" in printed.out
+    assert "got none; say --yes" in printed.err
     assert (folder / "models/original.safetensors").exists()
     with pytest.raises(SystemExit, match="0"):
         main(["purge", str(folder), "--yes", "--json"])

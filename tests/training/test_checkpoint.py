@@ -79,10 +79,10 @@ def test_the_hash_of_weights_sees_names_values_types_shapes_and_buffers_but_not_
     for i, layer in enumerate(network()):
         renamed.add_module(f"layer{i}", layer)
     reshaped = nn.Linear(2, 3, bias=False), nn.Linear(3, 2, bias=False)
-    for one in reshaped:
-        nn.init.ones_(one.weight)
+    for part in reshaped:
+        nn.init.ones_(part.weight)
     variants = [network(), changed, buffers, renamed, network().double(), *reshaped]
-    assert len({weights_sha256(one) for one in variants}) == len(variants)
+    assert len({weights_sha256(variant) for variant in variants}) == len(variants)
 
 
 def flip(place: float) -> Callable[[Path], None]:
@@ -100,7 +100,7 @@ def manifest_with(**changed: Any) -> Callable[[Path], None]:
     def damage(path: Path) -> None:
         beside = path.with_suffix(".json")
         values = read_sealed_json(beside) | changed
-        write_sealed_json(beside, {key: one for key, one in values.items() if one is not None})
+        write_sealed_json(beside, {key: value for key, value in values.items() if value is not None})
 
     return damage
 
@@ -135,7 +135,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "hash removed": (
         lambda path: (beside := path.with_suffix(".json")).write_text(
-            json.dumps({key: one for key, one in json.loads(beside.read_text("utf-8")).items() if key != "sha256"})
+            json.dumps({key: value for key, value in json.loads(beside.read_text("utf-8")).items() if key != "sha256"})
         ),
         "expected the hash of the contents",
     ),
@@ -205,7 +205,7 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_no_other_file(
     monkeypatch.setattr(checkpoint, "save_file", half)
     with pytest.raises(OSError, match="no space left"):
         saved(path, network(1))
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["m.json", "m.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["m.json", "m.safetensors"]
     restored = network(2)
     load(path, restored)
     assert weights_sha256(restored) == weights_sha256(old)
@@ -225,6 +225,6 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_no_other_file(
             seconds=0.0,
         )
     assert not (tmp_path / "new.json").exists()
-    assert not [one for one in tmp_path.iterdir() if one.name.startswith(".")]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     with pytest.raises(CheckpointError, match=r"^expected a checkpoint with its manifest"):
         load(tmp_path / "new.safetensors", network())

@@ -66,10 +66,10 @@ def test_the_loss_that_is_trained_on_is_torchs_weighted_cross_entropy() -> None:
     task = Classification(classes=3)
     weighted = Run(task, recipe=Recipe(class_weights=WEIGHTS)).task
     expected = nn.CrossEntropyLoss(weight=torch.tensor(WEIGHTS))(model(batch.x), batch.y)
-    found = weighted.loss(model, batch)
-    for one in (found, weighted.losses(model, batch).mean()):
-        assert one.item() == pytest.approx(expected.item(), rel=1e-6)
-    gradients = [torch.autograd.grad(one, list(model.parameters())) for one in (found, expected)]
+    weighed = weighted.loss(model, batch)
+    for loss in (weighed, weighted.losses(model, batch).mean()):
+        assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    gradients = [torch.autograd.grad(loss, list(model.parameters())) for loss in (weighed, expected)]
     assert all(torch.allclose(*pair, rtol=1e-5, atol=1e-7) for pair in zip(*gradients, strict=True))
 
 
@@ -118,17 +118,17 @@ def test_balanced_weights_raise_the_recall_of_a_rare_class_in_training_and_retra
 ) -> None:
     weights = balanced_weights(rare.everything().y, 2)
     weighted = Recipe.from_dict(recipe.to_dict() | {"class_weights": list(weights)})
-    split, found = Split.of(rare, forget=rare.ids[:60]), {}
-    for name, one in (("plain", recipe), ("weighted", weighted)):
-        original = workflow.train(Experiment(two_classes, one, rare)).model
+    split, recalls = Split.of(rare, forget=rare.ids[:60]), {}
+    for name, trained_by in (("plain", recipe), ("weighted", weighted)):
+        original = workflow.train(Experiment(two_classes, trained_by, rare)).model
         models: dict[str, Any] = {"original": original}
         for method in (Retrain(), FineTune(learning_rate=0.05)):
             models[method.name] = workflow.unlearn(
-                workflow.TrainedModel.given(original, two_classes, recipe=one), split, method
+                workflow.TrainedModel.given(original, two_classes, recipe=trained_by), split, method
             ).model
-        found[name] = {key: rare_recall(model, split.kept) for key, model in models.items()}
-    for key in found["plain"]:
-        assert found["weighted"][key] > found["plain"][key] + 0.2, (key, found)
+        recalls[name] = {key: rare_recall(model, split.kept) for key, model in models.items()}
+    for key in recalls["plain"]:
+        assert recalls["weighted"][key] > recalls["plain"][key] + 0.2, (key, recalls)
 
 
 def test_weights_of_one_change_nothing_and_references_have_those_of_the_recipe(
@@ -150,7 +150,7 @@ def test_what_is_memorised_is_is_known_of_the_plain_loss(tiny: Samples, three_cl
     torch.manual_seed(0)
     model = nn.Linear(6, 3)
     plain, weighted = (
-        memorisation(model, tiny, Run(three_classes, recipe=Recipe(class_weights=one)))["score"]
-        for one in (None, WEIGHTS)
+        memorisation(model, tiny, Run(three_classes, recipe=Recipe(class_weights=weights)))["score"]
+        for weights in (None, WEIGHTS)
     )
     assert plain.equal(weighted)

@@ -31,10 +31,10 @@ def test_the_same_code_has_the_same_hash_and_other_code_another(tmp_path: Path, 
 
 
 def test_what_a_function_closes_over_is_part_of_it():
-    def made(by: float) -> Callable[[Tensor], Tensor]:
+    def scaling(by: float) -> Callable[[Tensor], Tensor]:
         return lambda x: by * x
 
-    assert code_sha256(made(1.0)) == code_sha256(made(1.0)) != code_sha256(made(2.0))
+    assert code_sha256(scaling(1.0)) == code_sha256(scaling(1.0)) != code_sha256(scaling(2.0))
 
 
 def test_functions_without_a_source_are_told_apart_by_what_they_are_compiled_to():

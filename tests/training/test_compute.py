@@ -16,9 +16,9 @@ from obliviate.training.run import Run
 def test_every_run_follows_what_is_asked_for_and_arguments_win(three_classes: Classification):
     with computing(device="cpu", precision="bfloat16", loader_workers=2, evaluation_batch=7):
         run = Run(three_classes)
-        given = Run(three_classes, precision="float32", workers=0, evaluation_batch=9)
+        explicit = Run(three_classes, precision="float32", workers=0, evaluation_batch=9)
     assert (run.device.type, run.precision.dtype, run.workers, run.evaluation_batch) == ("cpu", torch.bfloat16, 2, 7)
-    assert (given.precision.dtype, given.workers, given.evaluation_batch) == (torch.float32, 0, 9)
+    assert (explicit.precision.dtype, explicit.workers, explicit.evaluation_batch) == (torch.float32, 0, 9)
     assert Run(three_classes).evaluation_batch == 500
 
 

@@ -58,34 +58,34 @@ def test_a_resnet_18_gives_the_maps_of_its_third_stage():
 @pytest.mark.parametrize("training", [True, False])
 def test_looking_for_the_layer_leaves_the_model_as_it_was(training: bool):
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(392, 3)).train(training)
-    before = {name: one.clone() for name, one in model.state_dict().items()}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     assert feature_layer(model, IMAGES) == "1"
     assert feature_layer(model, IMAGES, name="0") == "0"
-    assert all(one.equal(before[name]) for name, one in model.state_dict().items())
-    assert all(one.training is training for one in model.modules())
-    assert not any(one._forward_hooks for one in model.modules())
+    assert all(value.equal(before[name]) for name, value in model.state_dict().items())
+    assert all(module.training is training for module in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_features_and_output_are_those_of_the_model_even_where_a_layer_writes_into_its_input():
     model = Steps(8, inplace=True)
     with torch.no_grad():
-        for one in model.convolutions[0].parameters():
-            one.fill_(0.1)
-        output, found = with_features(model, IMAGES - 2.0, "convolutions.0")
+        for weight in model.convolutions[0].parameters():
+            weight.fill_(0.1)
+        output, maps = with_features(model, IMAGES - 2.0, "convolutions.0")
         expected = model.convolutions[0](F.adaptive_avg_pool2d(IMAGES - 2.0, 8))
         assert (expected < 0).any()
-        assert found.equal(expected)
+        assert maps.equal(expected)
         assert output.equal(model(IMAGES - 2.0))
-    assert not any(one._forward_hooks for one in model.modules())
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_features_alone_spare_what_follows_their_layer(monkeypatch: pytest.MonkeyPatch):
     model = Steps(8, 8)
-    found = with_features(model, IMAGES, "convolutions.0")[1]
+    maps = with_features(model, IMAGES, "convolutions.0")[1]
     for later in (model.convolutions[1], model.last):
         monkeypatch.setattr(later, "forward", lambda *_: pytest.fail("a later layer was computed"))
-    assert features(model, IMAGES, "convolutions.0").equal(found)
-    assert not any(one._forward_hooks for one in model.modules())
+    assert features(model, IMAGES, "convolutions.0").equal(maps)
+    assert not any(module._forward_hooks for module in model.modules())
 
 
 def test_features_of_a_layer_that_the_model_does_not_use_are_refused():
@@ -127,10 +127,10 @@ def test_the_head_turns_the_representation_into_the_output(
 ):
     model, x = ARCHITECTURES[name](**options).eval(), torch.rand(2, *shape)
     assert head_layer(model, x) == head
-    found = representation(model, x, head)
-    assert found.shape == (2, features)
-    torch.testing.assert_close(model.get_submodule(head)(found), model(x))
-    assert not any(one._forward_pre_hooks for one in model.modules())
+    represented = representation(model, x, head)
+    assert represented.shape == (2, features)
+    torch.testing.assert_close(model.get_submodule(head)(represented), model(x))
+    assert not any(module._forward_pre_hooks for module in model.modules())
 
 
 def test_the_head_is_the_linear_layer_that_runs_last_wherever_it_is_defined():

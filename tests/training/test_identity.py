@@ -118,9 +118,9 @@ class Regularised(nn.Module):
 
 
 def test_the_rate_of_dropout_is_seen_where_no_module_tells_it(tiny: Samples) -> None:
-    found = [sha(lambda rates=rates: Regularised(*rates), tiny) for rates in ((), (), (0.2,), (0.1, 0.2))]
-    assert found[0] == found[1]
-    assert len(set(found)) == 3
+    hashes = [sha(lambda rates=rates: Regularised(*rates), tiny) for rates in ((), (), (0.2,), (0.1, 0.2))]
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
 
 
 def test_addresses_in_a_description_do_not_matter(tiny: Samples) -> None:
@@ -139,7 +139,7 @@ def test_hashing_changes_neither_the_model_nor_the_random_state_nor_the_threads(
     task_sha256(Classification(classes=3), model, tiny)
     architecture_sha256(Recipe(model=Net), tiny)
     assert weights_sha256(model) == before
-    assert all(one.training for one in model.modules())
+    assert all(module.training for module in model.modules())
     assert model[0].weight.dtype == torch.float32
     assert model(tiny.everything().x).shape == (60, 3)
     assert torch.get_rng_state().equal(state)
@@ -206,17 +206,17 @@ recipe = Recipe(model=build)
 model = recipe.build(seed=0)
 print(weights_sha256(model), architecture_sha256(recipe, samples), task_sha256(Classification(3), model, samples))
 """
-    found = []
+    outputs = []
     for changed in ({"ATEN_CPU_CAPABILITY": "default", "OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "2"}):
         environment = os.environ | changed | {"PYTHONPATH": os.pathsep.join(sys.path)}
         process = subprocess.run(
             [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
         )
         assert process.returncode == 0, process.stderr
-        found.append(process.stdout.split())
-    assert found[0][1:] == found[1][1:]
+        outputs.append(process.stdout.split())
+    assert outputs[0][1:] == outputs[1][1:]
     if torch.backends.cpu.get_cpu_capability() in {"AVX2", "AVX512"}:
-        assert found[0][0] != found[1][0]
+        assert outputs[0][0] != outputs[1][0]
 
 
 # ------------------------------------------------------------------------------------------- builders
@@ -277,7 +277,7 @@ class Penalised(Classification):
     """A loss that looks at the model's weights."""
 
     def losses(self, model: nn.Module, batch: Any) -> Tensor:
-        return super().losses(model, batch) + sum(one.square().sum() for one in model.parameters())
+        return super().losses(model, batch) + sum(weight.square().sum() for weight in model.parameters())
 
 
 def test_a_subclass_is_another_task_by_name_fields_and_losses(tiny: Samples) -> None:
@@ -289,7 +289,7 @@ def test_a_subclass_is_another_task_by_name_fields_and_losses(tiny: Samples) -> 
         Classification(classes=3, input_range=None),
     ]
     model = MLP(features=6, classes=3, hidden=(8,))
-    assert len({task_sha256(one, model, tiny) for one in tasks}) == len(tasks)
+    assert len({task_sha256(task, model, tiny) for task in tasks}) == len(tasks)
     assert task_sha256(replace(tasks[1]), model, tiny) == task_sha256(tasks[1], model, tiny)
 
 

@@ -19,8 +19,8 @@ def test_single_samples_give_the_diagonal_of_the_fisher_information(
         F.cross_entropy(model(x[None]), y[None]).backward()
         assert model.weight.grad is not None
         squares += model.weight.grad**2
-    found = importances(model, tiny, Run(three_classes), 1)
-    torch.testing.assert_close(found["weight"], squares / len(tiny))
+    means = importances(model, tiny, Run(three_classes), 1)
+    torch.testing.assert_close(means["weight"], squares / len(tiny))
 
 
 def test_a_smaller_last_batch_counts_by_its_size_and_frozen_weights_not_at_all(
@@ -35,6 +35,6 @@ def test_a_smaller_last_batch_counts_by_its_size_and_frozen_weights_not_at_all(
         F.cross_entropy(model(batch.x), batch.y).backward()
         assert model.weight.grad is not None
         expected += len(batch) / len(tiny) * model.weight.grad**2
-    found = importances(model, tiny, run, 25)
-    assert list(found) == ["weight"]
-    torch.testing.assert_close(found["weight"], expected)
+    means = importances(model, tiny, run, 25)
+    assert list(means) == ["weight"]
+    torch.testing.assert_close(means["weight"], expected)

@@ -23,12 +23,12 @@ def test_outputs_are_those_of_evaluation_mode_in_the_order_of_the_samples(
     shuffled = tiny.select(tiny.ids[::-1])
     expected = model.eval()(tiny.everything().x).detach()
     model.train(training)
-    before = {name: one.clone() for name, one in model.state_dict().items()}
-    found = outputs(model, shuffled, batch_size=batch_size)
-    torch.testing.assert_close(found, expected.flip(0))
-    assert not found.requires_grad
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    logits = outputs(model, shuffled, batch_size=batch_size)
+    torch.testing.assert_close(logits, expected.flip(0))
+    assert not logits.requires_grad
     assert model.training is training
-    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 def test_outputs_are_float32_even_of_a_bfloat16_model():

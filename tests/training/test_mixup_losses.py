@@ -8,8 +8,8 @@ from obliviate.training.mixup_losses import contrast, mixed_contrast, sharpen, s
 
 
 def cosine_loss(logits: Tensor, p: Tensor) -> float:
-    exponents = [math.exp(one) for one in logits.tolist()]
-    f, q = [one / sum(exponents) for one in exponents], p.tolist()
+    exponents = [math.exp(logit) for logit in logits.tolist()]
+    f, q = [exponent / sum(exponents) for exponent in exponents], p.tolist()
     norm = math.sqrt(sum(a * a for a in f)) * math.sqrt(sum(b * b for b in q))
     return 1 - sum(a * b for a, b in zip(f, q, strict=True)) / norm
 
@@ -49,8 +49,8 @@ def test_losses_are_float32_whatever_the_outputs_are():
 def test_the_contrast_is_the_formula_written_out(forget: int, retain: int, tau: float):
     generator = torch.Generator().manual_seed(2)
     f, r = torch.rand(forget, generator=generator), torch.rand(retain, generator=generator)
-    below = sum(math.exp(one / tau) for one in f.tolist())
-    expected = sum(math.log(math.exp(one) / below) for one in r.tolist())
+    below = sum(math.exp(similarity / tau) for similarity in f.tolist())
+    expected = sum(math.log(math.exp(similarity) / below) for similarity in r.tolist())
     torch.testing.assert_close(contrast(r, f, tau), torch.tensor(expected))
 
 
@@ -59,7 +59,7 @@ def test_the_mixed_contrast_is_the_formula_written_out(lam: float, tau: float):
     logits, forget, retain = random(6, 3)
     below = sum(math.exp(lam * cosine_loss(a, b) / tau) for a, b in zip(logits, forget, strict=True))
     near = [(1 - lam) * cosine_loss(a, b) for a, b in zip(logits, retain, strict=True)]
-    expected = sum(math.log(math.exp(one) / below) for one in near)
+    expected = sum(math.log(math.exp(similarity) / below) for similarity in near)
     torch.testing.assert_close(mixed_contrast(logits, forget, retain, lam, tau), torch.tensor(expected))
 
 
@@ -83,9 +83,9 @@ def test_beyond_its_level_a_forget_image_counts_as_if_it_stood_there():
     logits, forget, retain = random(6, 6)
     level = torch.tensor([0.0, 1.0, 0.2, 1.0, 0.5, 1.0, 0.3])  # the last has no partner
     apart = [min(cosine_loss(a, b), float(most)) for a, b, most in zip(logits, forget, level[:6], strict=True)]
-    below = sum(math.exp(0.4 * one / 2.0) for one in apart)
+    below = sum(math.exp(0.4 * similarity / 2.0) for similarity in apart)
     near = [0.6 * cosine_loss(a, b) for a, b in zip(logits, retain, strict=True)]
-    expected = torch.tensor(sum(math.log(math.exp(one) / below) for one in near))
+    expected = torch.tensor(sum(math.log(math.exp(similarity) / below) for similarity in near))
     torch.testing.assert_close(mixed_contrast(logits, forget, retain, 0.4, 2.0, level=level), expected)
     assert expected != mixed_contrast(logits, forget, retain, 0.4, 2.0)
 

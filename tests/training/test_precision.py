@@ -91,7 +91,7 @@ def test_bfloat16_trains_about_as_well_as_float32(few: Samples, task: Classifica
     for name in ("float32", "bfloat16"):
         recipe = Recipe(epochs=3, precision=name, model_options={"width": 8, "hidden": 64})
         model = Run(task, recipe=recipe, precision=name).train(data)
-        assert all(one.dtype is torch.float32 for one in model.parameters())
+        assert all(weight.dtype is torch.float32 for weight in model.parameters())
         logits = outputs(model, data)
         assert logits.dtype is torch.float32
         losses[name] = nn.functional.cross_entropy(logits, data.everything().y).item()

@@ -31,10 +31,10 @@ def test_a_sample_has_the_same_wrong_label_in_whatever_batch_it_comes() -> None:
 
 def test_only_the_labels_of_a_batch_change() -> None:
     batch = Batch(torch.rand(3, 2), torch.tensor([0, 1, 2]), IDS[:3])
-    made = with_random_labels(batch, classes=3, seed=0)
-    assert made.x is batch.x
-    assert made.ids is batch.ids
-    assert bool((made.y != batch.y).all())
+    relabelled = with_random_labels(batch, classes=3, seed=0)
+    assert relabelled.x is batch.x
+    assert relabelled.ids is batch.ids
+    assert bool((relabelled.y != batch.y).all())
 
 
 def test_one_class_has_no_wrong_label() -> None:

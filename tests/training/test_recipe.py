@@ -117,10 +117,10 @@ def test_the_fingerprint_changes_with_every_field():
     step = Recipe(schedule="step")
     assert step.fingerprint != Recipe(schedule="step", milestones=(3,)).fingerprint
     other["milestones"] = ()
-    assert other.keys() == {one.name for one in dataclasses.fields(Recipe)}
+    assert other.keys() == {field.name for field in dataclasses.fields(Recipe)}
     del other["milestones"]  # which need a schedule of their own
-    found = {Recipe().fingerprint, *(Recipe(**{name: value}).fingerprint for name, value in other.items())}
-    assert len(found) == len(other) + 1
+    fingerprints = {Recipe().fingerprint, *(Recipe(**{name: value}).fingerprint for name, value in other.items())}
+    assert len(fingerprints) == len(other) + 1
     assert Recipe(model_options={"classes": 3, "width": 4}).fingerprint == (
         Recipe(model_options={"width": 4, "classes": 3}).fingerprint
     )
@@ -138,7 +138,7 @@ def test_recipes_without_shards_are_written_and_read_as_before_there_were_any():
 def test_a_recipe_in_shards_builds_an_ensemble_of_different_constituents(shards: int, slices: int):
     model = Recipe(model="mlp", model_options=SMALL, shards=shards, slices=slices).build(seed=0)
     assert isinstance(model, Ensemble)
-    assert len(model) == len({weights_sha256(one) for one in model.constituents}) == shards
+    assert len(model) == len({weights_sha256(constituent) for constituent in model.constituents}) == shards
 
 
 def test_building_is_a_function_of_the_seed_and_leaves_the_global_random_state_alone():
@@ -222,7 +222,7 @@ def test_a_partial_is_named_by_its_function_and_its_arguments():
 
 
 @pytest.mark.parametrize(
-    ("partial", "told"),
+    ("partial", "message"),
     [
         (
             functools.partial(cast(Any, two), 1, 2, 3),
@@ -234,8 +234,8 @@ def test_a_partial_is_named_by_its_function_and_its_arguments():
         ),
     ],
 )
-def test_a_partial_whose_arguments_have_no_names_is_refused(partial: Any, told: str):
-    with pytest.raises(RecipeError, match=told):
+def test_a_partial_whose_arguments_have_no_names_is_refused(partial: Any, message: str):
+    with pytest.raises(RecipeError, match=message):
         Recipe(model=partial)
 
 
@@ -289,7 +289,9 @@ def test_the_optimiser_has_the_settings_of_the_recipe(name: str, cls: Callable[.
     recipe = Recipe(model=mine, optimizer=name, learning_rate=0.3, momentum=0.4, weight_decay=0.2)
     optimizer = recipe.make_optimizer(model)
     assert type(optimizer) is cls
-    assert [id(one) for one in optimizer.param_groups[0]["params"]] == [id(one) for one in model.parameters()]
+    assert [id(weight) for weight in optimizer.param_groups[0]["params"]] == [
+        id(weight) for weight in model.parameters()
+    ]
     assert {key: optimizer.param_groups[0][key] for key in group} == group
 
 
@@ -378,17 +380,19 @@ def test_samples_are_read_through_the_augmentation():
     images = Samples.from_tensors(torch.rand(5, 1, 4, 4), torch.zeros(5).long())
     assert Recipe().augmented(images) is images
     torch.manual_seed(4)
-    found = Recipe(augmentation="crop_flip").augmented(images).everything()
+    read = Recipe(augmentation="crop_flip").augmented(images).everything()
     torch.manual_seed(4)
-    assert torch.equal(found.x, crop_flip(images.everything().x))
-    assert found.ids.tolist() == images.ids.tolist()
+    assert torch.equal(read.x, crop_flip(images.everything().x))
+    assert read.ids.tolist() == images.ids.tolist()
 
 
-@pytest.mark.parametrize("made", [None, {"weight": 1}, nn.Linear, lambda x: x], ids=lambda one: type(one).__name__)
-def test_a_function_that_returns_no_module_is_refused(made: Any):
-    recipe = Recipe(model=lambda: made, epochs=1)
+@pytest.mark.parametrize(
+    "returned", [None, {"weight": 1}, nn.Linear, lambda x: x], ids=lambda value: type(value).__name__
+)
+def test_a_function_that_returns_no_module_is_refused(returned: Any):
+    recipe = Recipe(model=lambda: returned, epochs=1)
     with pytest.raises(
-        RecipeError, match=rf"^expected a function that returns an nn.Module, got {type(made).__name__}"
+        RecipeError, match=rf"^expected a function that returns an nn.Module, got {type(returned).__name__}"
     ):
         recipe.build(seed=0)
 
@@ -396,9 +400,9 @@ def test_a_function_that_returns_no_module_is_refused(made: Any):
 def test_building_gives_the_state_of_every_gpu_back(monkeypatch: pytest.MonkeyPatch):
     """What can be seen of it without one: each device's state is read before and set after."""
     states = {0: torch.tensor([1]), 1: torch.tensor([2])}
-    given: dict[int, Tensor] = {}
+    restored: dict[int, Tensor] = {}
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_rng_state", lambda i: states[i])
-    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, i: given.update({i: state}))
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, i: restored.update({i: state}))
     Recipe(model="mlp", model_options=SMALL).build(seed=1)
-    assert given == states
+    assert restored == states

@@ -95,9 +95,9 @@ def test_weights_are_a_function_of_the_seed(images: Samples, recipe: Recipe):
 
 
 def test_training_learns(tiny: Samples, tiny_recipe: Recipe, three_classes: Classification):
-    one = run(recipe=replace(tiny_recipe, epochs=20))
-    before = one.fresh_model()
-    model = one.train(tiny)
+    training_run = run(recipe=replace(tiny_recipe, epochs=20))
+    before = training_run.fresh_model()
+    model = training_run.train(tiny)
     batch = tiny.everything()
     assert not model.training
     assert three_classes.loss(model, batch).item() < 0.5 * three_classes.loss(before, batch).item()
@@ -107,12 +107,12 @@ def test_training_is_what_the_recipe_says(tiny: Samples):
     """The engine equals a loop written out by hand."""
     options = {"features": 6, "classes": 3, "hidden": (8,)}
     recipe = Recipe(model="mlp", model_options=options, epochs=3, batch_size=16, precision="float32", schedule="cosine")
-    one = run(recipe=recipe, seed=5)
-    model, steps = one.fresh_model(), 3 * 4
+    training_run = run(recipe=recipe, seed=5)
+    model, steps = training_run.fresh_model(), 3 * 4
     velocity = {name: torch.zeros_like(value) for name, value in model.named_parameters()}
     taken = 0
     for epoch in range(3):
-        for batch in one.batches(tiny, 16, epoch):
+        for batch in training_run.batches(tiny, 16, epoch):
             model.zero_grad()
             F.cross_entropy(model(batch.x), batch.y).backward()
             rate = 0.1 * 0.5 * (1 + math.cos(math.pi * taken / steps))
@@ -122,8 +122,8 @@ def test_training_is_what_the_recipe_says(tiny: Samples):
                     velocity[name] = 0.9 * velocity[name] + value.grad + 5e-4 * value
                     value.sub_(rate * velocity[name])
             taken += 1
-    for found, expected in zip(one.train(tiny).parameters(), model.parameters(), strict=True):
-        torch.testing.assert_close(found, expected)
+    for weight, expected in zip(training_run.train(tiny).parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(weight, expected)
 
 
 def test_batches_depend_on_seed_and_epoch_only(tiny: Samples, three_classes: Classification):
@@ -131,32 +131,36 @@ def test_batches_depend_on_seed_and_epoch_only(tiny: Samples, three_classes: Cla
         torch.rand(epoch + 1)
         return tuple(name for batch in Run(three_classes, seed=seed).batches(tiny, 16, epoch) for name in batch.ids)
 
-    found = {orders(seed, epoch) for seed in range(3) for epoch in range(3)}
-    assert len(found) == 9
-    assert {orders(seed, epoch) for seed in range(3) for epoch in range(3)} == found
-    assert all(sorted(one) == sorted(tiny.ids) for one in found)
+    seen = {orders(seed, epoch) for seed in range(3) for epoch in range(3)}
+    assert len(seen) == 9
+    assert {orders(seed, epoch) for seed in range(3) for epoch in range(3)} == seen
+    assert all(sorted(ids) == sorted(tiny.ids) for ids in seen)
 
 
 def test_the_global_random_state_is_given_back(three_classes: Classification):
-    one = run(seed=1)
+    training_run = run(seed=1)
     before = torch.get_rng_state()
-    drawn = [torch.rand(2).tolist() for _ in one.epochs("stage", 3)]
+    drawn = [torch.rand(2).tolist() for _ in training_run.epochs("stage", 3)]
     assert torch.equal(torch.get_rng_state(), before)
-    for _ in one.epochs("stage", 3):
+    for _ in training_run.epochs("stage", 3):
         torch.rand(3)
         break
     assert torch.equal(torch.get_rng_state(), before)
     assert len({tuple(two) for two in drawn}) == 3
     torch.manual_seed(77)
-    assert [torch.rand(2).tolist() for _ in one.epochs("stage", 3)] == drawn
-    assert [torch.rand(2).tolist() for _ in one.epochs("other", 3)] != drawn
+    assert [torch.rand(2).tolist() for _ in training_run.epochs("stage", 3)] == drawn
+    assert [torch.rand(2).tolist() for _ in training_run.epochs("other", 3)] != drawn
     assert [torch.rand(2).tolist() for _ in run(seed=2).epochs("stage", 3)] != drawn
 
 
 def test_fresh_models_are_built_from_the_seed_and_need_a_recipe(tiny_recipe: Recipe):
-    one = run(recipe=tiny_recipe, seed=6)
+    training_run = run(recipe=tiny_recipe, seed=6)
     expected = tiny_recipe.build(seed=derive(6, "weights"))
-    assert weights_sha256(one.fresh_model()) == weights_sha256(one.fresh_model()) == weights_sha256(expected)
+    assert (
+        weights_sha256(training_run.fresh_model())
+        == weights_sha256(training_run.fresh_model())
+        == weights_sha256(expected)
+    )
     with pytest.raises(MethodError, match=r"^expected a recipe, got none; "):
         run().fresh_model()
 
@@ -212,9 +216,9 @@ def test_nothing_is_saved_without_a_folder_or_before_its_time(images: Samples, t
 
 def two_sided(images: Samples, folder: Path | None, *, stop: int | None = None) -> tuple[str, dict[str, Any]]:
     """A method with paired batches, a moving average and a counter: state of every kind."""
-    one = run(seed=4, recipe=SGD, folder=folder, save_every=0)
+    training_run = run(seed=4, recipe=SGD, folder=folder, save_every=0)
     forget, retain = images.select(images.ids[:5]), images.select(images.ids[5:])
-    model = one.fresh_model()
+    model = training_run.fresh_model()
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     memory: dict[str, Any] = {"steps": 0, "average": torch.zeros(3), "seen": []}
 
@@ -224,10 +228,10 @@ def two_sided(images: Samples, folder: Path | None, *, stop: int | None = None) 
         memory["steps"] += 1
         memory["seen"].extend(r.ids.tolist())
         memory["average"] = 0.9 * memory["average"] + 0.1 * model(r.x).detach().mean(0)
-        return one.task.loss(model, r) - 0.1 * one.task.loss(model, f)
+        return training_run.task.loss(model, r) - 0.1 * training_run.task.loss(model, f)
 
-    for epoch in one.epochs("two", 6, model=model, optimizer=optimizer, memory=memory):
-        one.fit(model, one.paired(one.augmented(forget), retain, 2, epoch), loss, optimizer)
+    for epoch in training_run.epochs("two", 6, model=model, optimizer=optimizer, memory=memory):
+        training_run.fit(model, training_run.paired(training_run.augmented(forget), retain, 2, epoch), loss, optimizer)
     return weights_sha256(model), memory
 
 
@@ -266,31 +270,31 @@ def test_time_before_an_interruption_counts(tmp_path: Path, monkeypatch: pytest.
 def test_what_is_untimed_is_left_out(monkeypatch: pytest.MonkeyPatch):
     now = SimpleNamespace(value=100.0)
     monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: now.value))
-    one = run()
+    training_run = run()
     now.value += 3
-    with one.untimed(), one.untimed():  # nested ones count once
+    with training_run.untimed(), training_run.untimed():  # nested ones count once
         now.value += 50
     now.value += 1
-    assert one.seconds == 4
+    assert training_run.seconds == 4
 
 
 # Artefacts
 
 
 def test_an_artefact_is_made_once_and_read_back(tmp_path: Path):
-    made = {"x": torch.rand(3, 2).T, "mask": torch.tensor([True, False]), "y": torch.tensor(7)}
+    artefact = {"x": torch.rand(3, 2).T, "mask": torch.tensor([True, False]), "y": torch.tensor(7)}
     calls: list[int] = []
 
     def make() -> dict[str, Tensor]:
         calls.append(1)
-        return made
+        return artefact
 
-    for one in (run(folder=tmp_path), run(folder=tmp_path)):
+    for training_run in (run(folder=tmp_path), run(folder=tmp_path)):
         for _ in range(2):
-            found = one.once("examples", make)
-            assert found.keys() == made.keys()
-            assert all(torch.equal(found[key], made[key]) for key in made)
-            assert all(found[key].dtype == made[key].dtype for key in made)
+            read = training_run.once("examples", make)
+            assert read.keys() == artefact.keys()
+            assert all(torch.equal(read[key], artefact[key]) for key in artefact)
+            assert all(read[key].dtype == artefact[key].dtype for key in artefact)
     assert len(calls) == 1
     run(folder=tmp_path).once("other", make)
     assert len(calls) == 2
@@ -335,9 +339,11 @@ def rows(*values: list[float]) -> Samples:
 @pytest.mark.parametrize("clip_norm", [None, 1.0, 5.0, 100.0])
 def test_clipping_bounds_the_norm_of_the_gradient(clip_norm: float | None):
     model = linear([1.0, 2.0])
-    one = run()
+    training_run = run()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    mean = one.fit(model, one.batches(rows([6.0, 8.0]), 1, 0), output, optimizer, update=Update(clip_norm=clip_norm))
+    mean = training_run.fit(
+        model, training_run.batches(rows([6.0, 8.0]), 1, 0), output, optimizer, update=Update(clip_norm=clip_norm)
+    )
     step = torch.tensor([1.0, 2.0]) - model.weight.detach()[0]
     expected = min(10.0, clip_norm or 10.0)
     torch.testing.assert_close(step, torch.tensor([0.6, 0.8]) * expected)
@@ -346,20 +352,26 @@ def test_clipping_bounds_the_norm_of_the_gradient(clip_norm: float | None):
 
 def test_clipping_sees_only_the_weights_that_may_change():
     model = linear([0.0, 0.0])
-    one = run()
+    training_run = run()
     mask = {"weight": torch.tensor([[True, False]])}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    one.fit(model, one.batches(rows([3.0, 400.0]), 1, 0), output, optimizer, update=Update(clip_norm=5.0, mask=mask))
+    training_run.fit(
+        model,
+        training_run.batches(rows([3.0, 400.0]), 1, 0),
+        output,
+        optimizer,
+        update=Update(clip_norm=5.0, mask=mask),
+    )
     assert model.weight.tolist() == [[-3.0, 0.0]]
 
 
 def test_every_batch_takes_one_step_of_optimiser_and_schedule_and_the_mean_loss_is_returned():
     model = linear([1.0])
-    one = run()
+    training_run = run()
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    scheduler = one.schedule("linear", optimizer, steps=4)
+    scheduler = training_run.schedule("linear", optimizer, steps=4)
     data = rows([1.0], [1.0], [1.0], [1.0])
-    mean = one.fit(model, one.batches(data, 1, 0), output, optimizer, scheduler=scheduler)
+    mean = training_run.fit(model, training_run.batches(data, 1, 0), output, optimizer, scheduler=scheduler)
     # Rates 1, ¾, ½, ¼ move the weight through 1, 0, −¾, −5⁄4 to −3⁄2.
     assert model.weight.item() == -1.5
     assert mean == (1 + 0 - 0.75 - 1.25) / 4
@@ -380,31 +392,35 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_outside_the_mask_weights_stay_bit_identical(tiny: Samples, three_classes: Classification, name: str):
-    model, one = two_layers(), run()
+    model, training_run = two_layers(), run()
     optimizer = OPTIMIZERS[name](model.parameters())
-    one.fit(model, one.batches(tiny, 16, 0), three_classes.loss, optimizer)  # momentum for every weight
+    training_run.fit(
+        model, training_run.batches(tiny, 16, 0), three_classes.loss, optimizer
+    )  # momentum for every weight
     generator = torch.Generator().manual_seed(3)
     mask = {key: torch.rand(value.shape, generator=generator) < 0.5 for key, value in model.named_parameters()}
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
     for epoch in (1, 2):
-        one.fit(model, one.batches(tiny, 16, epoch), three_classes.loss, optimizer, update=Update(mask=mask))
+        training_run.fit(
+            model, training_run.batches(tiny, 16, epoch), three_classes.loss, optimizer, update=Update(mask=mask)
+        )
     for key, value in model.named_parameters():
         assert torch.equal(value[~mask[key]], before[key][~mask[key]])
         assert (value[mask[key]] != before[key][mask[key]]).all()
 
 
 def test_inside_the_mask_weights_move_as_if_the_others_were_constants(tiny: Samples, three_classes: Classification):
-    masked, reference, one = two_layers(), two_layers(), run()
+    masked, reference, training_run = two_layers(), two_layers(), run()
     mask = {key: torch.full(value.shape, key == "2.weight") for key, value in masked.named_parameters()}
-    one.fit(
+    training_run.fit(
         masked,
-        one.batches(tiny, 16, 0),
+        training_run.batches(tiny, 16, 0),
         three_classes.loss,
         OPTIMIZERS["sgd"](masked.parameters()),
         update=Update(mask=mask),
     )
     optimizer = OPTIMIZERS["sgd"]([reference.get_parameter("2.weight")])
-    one.fit(reference, one.batches(tiny, 16, 0), three_classes.loss, optimizer)
+    training_run.fit(reference, training_run.batches(tiny, 16, 0), three_classes.loss, optimizer)
     assert torch.equal(masked.get_parameter("2.weight"), reference.get_parameter("2.weight"))
 
 
@@ -412,22 +428,26 @@ def test_a_full_mask_changes_nothing(tiny: Samples, three_classes: Classificatio
     models = two_layers(), two_layers()
     for model, masked in zip(models, (True, False), strict=True):
         mask = {key: torch.ones_like(value, dtype=torch.bool) for key, value in model.named_parameters()}
-        one = run()
+        training_run = run()
         optimizer = OPTIMIZERS["sgd"](model.parameters())
-        one.fit(
-            model, one.batches(tiny, 16, 0), three_classes.loss, optimizer, update=Update(mask=mask if masked else None)
+        training_run.fit(
+            model,
+            training_run.batches(tiny, 16, 0),
+            three_classes.loss,
+            optimizer,
+            update=Update(mask=mask if masked else None),
         )
     assert weights_sha256(models[0]) == weights_sha256(models[1])
 
 
 def test_parameters_without_gradients_need_no_mask(tiny: Samples, three_classes: Classification):
-    model, one = two_layers(), run()
+    model, training_run = two_layers(), run()
     model[0].requires_grad_(False)
     before = model.get_parameter("0.weight").clone()
     mask = {key: torch.ones_like(value, dtype=torch.bool) for key, value in model[2].named_parameters(prefix="2")}
-    one.fit(
+    training_run.fit(
         model,
-        one.batches(tiny, 16, 0),
+        training_run.batches(tiny, 16, 0),
         three_classes.loss,
         OPTIMIZERS["sgd"](model.parameters()),
         update=Update(mask=mask),
@@ -437,14 +457,14 @@ def test_parameters_without_gradients_need_no_mask(tiny: Samples, three_classes:
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_not_finite_stops_the_training_and_names_its_stage(tmp_path: Path, bad: float):
-    model, one = linear([1.0]), run(folder=tmp_path, save_every=0)
+    model, training_run = linear([1.0]), run(folder=tmp_path, save_every=0)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.125)
     done: list[int] = []
 
     def train() -> None:
-        for epoch in one.epochs("forgetting", 5, model=model):
+        for epoch in training_run.epochs("forgetting", 5, model=model):
             loss = output if epoch < 2 else lambda model, batch: bad * output(model, batch)
-            one.fit(model, one.batches(rows([1.0], [1.0]), 1, epoch), loss, optimizer)
+            training_run.fit(model, training_run.batches(rows([1.0], [1.0]), 1, epoch), loss, optimizer)
             done.append(epoch)
 
     with pytest.raises(
@@ -459,21 +479,21 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_names_its_stage(tmp_pa
 
 @pytest.mark.parametrize("training", [True, False])
 def test_statistics_and_dropout_are_frozen_outside_training(images: Samples, training: bool):
-    model, one = Noisy(), run()
+    model, training_run = Noisy(), run()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     before = {key: value.clone() for key, value in model.named_buffers()}
     weight = model.conv.weight.detach().clone()
     active: list[bool] = []
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
-        active.extend(one.training for one in model.modules())
+        active.extend(module.training for module in model.modules())
         return F.cross_entropy(model(batch.x), batch.y)
 
-    one.fit(model, one.batches(images, 8, 0), loss, optimizer, training=training)
+    training_run.fit(model, training_run.batches(images, 8, 0), loss, optimizer, training=training)
     assert set(active) == {training}
     changed = [not torch.equal(value, before[key]) for key, value in model.named_buffers()]
     assert len(changed) == 3
-    assert all(one is training for one in changed)
+    assert all(change is training for change in changed)
     assert not torch.equal(model.conv.weight, weight)
 
 
@@ -515,7 +535,7 @@ def test_a_folder_that_is_not_there_is_made_when_something_is_kept(tmp_path: Pat
     assert not (tmp_path / "new").exists()
     run.once("artefact", lambda: {"x": torch.zeros(1)})
     assert list(run.epochs("work", 2, model=nn.Linear(1, 1))) == [0, 1]
-    assert {one.name for one in (tmp_path / "new" / "run").iterdir()} == {"artefact.safetensors", "work.pt"}
+    assert {path.name for path in (tmp_path / "new" / "run").iterdir()} == {"artefact.safetensors", "work.pt"}
 
 
 # ------------------------------------------------------------------------------------------- damaged states
@@ -568,18 +588,18 @@ def test_a_stage_whose_state_is_damaged_starts_over_to_the_same_weights_and_it_i
 
 @pytest.mark.parametrize("name", DAMAGE)
 def test_a_damaged_artefact_is_made_again_and_it_is_said(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    made: list[int] = []
+    calls: list[int] = []
 
     def make() -> dict[str, Tensor]:
-        made.append(1)
+        calls.append(1)
         return {"x": torch.arange(40.0)}
 
     for _ in range(2):
         run(folder=tmp_path).once("artefact", make)
-    assert (len(made), caplog.records) == (1, [])
+    assert (len(calls), caplog.records) == (1, [])
     DAMAGE[name](tmp_path / "artefact.safetensors")
     for _ in range(2):
         assert run(folder=tmp_path).once("artefact", make)["x"].equal(torch.arange(40.0))
-    assert len(made) == 2
+    assert len(calls) == 2
     (record,) = caplog.records
     assert "artefact.safetensors was damaged; that stage starts over" in record.getMessage()

@@ -88,8 +88,8 @@ def test_fitting_is_a_step_for_every_batch(run: Run, tiny: Samples, three_classe
     optimizer = torch.optim.Adam(stepped.parameters(), lr=0.01)
     for batch in run.batches(tiny, 16, 0):
         run.step(stepped, (batch,), three_classes.loss, optimizer, update=Update(clip_norm=1))
-    for one, two in zip(fitted.parameters(), stepped.parameters(), strict=True):
-        assert one.equal(two)
+    for weight, same in zip(fitted.parameters(), stepped.parameters(), strict=True):
+        assert weight.equal(same)
 
 
 def test_what_is_prepared_reaches_the_loss_and_another_model_may_step_there(run: Run, tiny: Samples):

@@ -22,15 +22,15 @@ def brute_force(model: nn.Module, samples: Samples) -> dict[str, Tensor]:
     """|Σ ∇ℓ|, one sample at a time."""
     model.eval()
     batch = samples.everything()
-    sums = {name: torch.zeros_like(one) for name, one in model.named_parameters()}
+    sums = {name: torch.zeros_like(weight) for name, weight in model.named_parameters()}
     for i in range(len(batch)):
         model.zero_grad()
         F.cross_entropy(model(batch.x[i : i + 1]), batch.y[i : i + 1]).backward()
-        for name, one in model.named_parameters():
-            assert one.grad is not None
-            sums[name] += one.grad
+        for name, weight in model.named_parameters():
+            assert weight.grad is not None
+            sums[name] += weight.grad
     model.zero_grad()
-    return {name: one.abs() for name, one in sums.items()}
+    return {name: gradient.abs() for name, gradient in sums.items()}
 
 
 @pytest.mark.parametrize("share", [0.01, 0.25, 0.5, 0.9, 1.0])
@@ -40,9 +40,9 @@ def test_the_mask_is_the_largest_summed_gradients(tiny: Samples, share: float, b
     expected = brute_force(model, forget)
     mask = saliency_mask(model, forget, TASK, share=share, batch_size=batch_size)
     assert list(mask) == list(expected)
-    assert all(mask[name].shape == one.shape for name, one in expected.items())
-    sizes = torch.cat([one.flatten() for one in expected.values()])
-    chosen = torch.cat([one.flatten() for one in mask.values()])
+    assert all(mask[name].shape == gradient.shape for name, gradient in expected.items())
+    sizes = torch.cat([gradient.flatten() for gradient in expected.values()])
+    chosen = torch.cat([part.flatten() for part in mask.values()])
     count = math.ceil(share * len(sizes))
     assert int(chosen.sum()) == count
     torch.testing.assert_close(sizes[chosen].sort(descending=True).values, sizes.topk(count).values)
@@ -70,18 +70,18 @@ def test_frozen_weights_are_not_in_the_mask(tiny: Samples):
     model[0].requires_grad_(False)
     mask = saliency_mask(model, tiny, TASK, share=0.5)
     assert set(mask) == {"1.weight", "1.bias", "4.weight", "4.bias"}
-    assert sum(int(one.sum()) for one in mask.values()) == math.ceil((8 + 8 + 24 + 3) / 2)
+    assert sum(int(part.sum()) for part in mask.values()) == math.ceil((8 + 8 + 24 + 3) / 2)
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_the_model_is_left_as_it_was(tiny: Samples, training: bool):
     model = network().train(training)
-    before = {name: one.clone() for name, one in model.state_dict().items()}
+    before = {name: value.clone() for name, value in model.state_dict().items()}
     state = torch.get_rng_state()
     saliency_mask(model, tiny, TASK)
     assert model.training is training
-    assert all(torch.equal(one, before[name]) for name, one in model.state_dict().items())
-    assert all(one.grad is None for one in model.parameters())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
     assert torch.equal(torch.get_rng_state(), state)
 
 

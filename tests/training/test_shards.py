@@ -27,13 +27,14 @@ def recipe(tiny_recipe: Recipe) -> Recipe:
 
 def test_stages_hold_the_union_of_the_slices_of_their_shard(tiny: Samples, recipe: Recipe) -> None:
     shard, part = assign(tiny.ids, shards=3, slices=2, seed=5)
-    for one in (stage for row in plan(tiny, recipe, seed=5) for stage in row):
-        assert set(one.samples.ids) == set(tiny.ids[(shard == one.shard) & (part <= one.slice)])
+    for stages in plan(tiny, recipe, seed=5):
+        for stage in stages:
+            assert set(stage.samples.ids) == set(tiny.ids[(shard == stage.shard) & (part <= stage.slice)])
 
 
 def test_the_plan_is_a_function_of_the_set_and_its_digests_tell_what_was_seen(tiny: Samples, recipe: Recipe) -> None:
     def digests(samples: Samples) -> list[list[str]]:
-        return [[one.digest for one in row] for row in plan(samples, recipe, seed=0)]
+        return [[stage.digest for stage in row] for row in plan(samples, recipe, seed=0)]
 
     whole = plan(tiny, recipe, seed=0)
     assert digests(tiny.select(tiny.ids[::-1])) == digests(tiny)
@@ -72,11 +73,11 @@ def test_each_constituent_is_trained_as_if_it_were_alone(
     changed = workflow.train(Experiment(three_classes, recipe, other, seed=3)).model
     assert isinstance(changed, Ensemble)
     same = [
-        weights_sha256(one) == weights_sha256(two)
-        for one, two in zip(model.constituents, changed.constituents, strict=True)
+        weights_sha256(constituent) == weights_sha256(other)
+        for constituent, other in zip(model.constituents, changed.constituents, strict=True)
     ]
     assert same == [True, False, True]
-    hashes = {weights_sha256(one) for one in model.constituents}
+    hashes = {weights_sha256(constituent) for constituent in model.constituents}
     assert len(hashes) == 3
 
 
@@ -91,16 +92,16 @@ def test_one_shard_with_one_slice_is_the_plain_training(
 def test_checkpoints_are_kept_for_every_slice_and_hold_the_weights(
     tiny: Samples, three_classes: Classification, recipe: Recipe, tmp_path: Path
 ) -> None:
-    made = workflow.train(Experiment(three_classes, recipe, tiny), checkpoints=tmp_path).model
-    assert isinstance(made, Ensemble)
+    ensemble = workflow.train(Experiment(three_classes, recipe, tiny), checkpoints=tmp_path).model
+    assert isinstance(ensemble, Ensemble)
     (folder,) = tmp_path.iterdir()
-    names = sorted(one.name for one in folder.iterdir())
+    names = sorted(path.name for path in folder.iterdir())
     assert names == [*(f"shard-0{s}-slice-0{r}.safetensors" for s in range(3) for r in range(2)), "slices.json"]
-    for shard, constituent in enumerate(made.constituents):
+    for shard, constituent in enumerate(ensemble.constituents):
         last = load_file(folder / f"shard-0{shard}-slice-01.safetensors")
         assert all(value.equal(last[name]) for name, value in constituent.state_dict().items())
     bare = workflow.train(Experiment(three_classes, recipe, tiny)).model
-    assert weights_sha256(bare) == weights_sha256(made)
+    assert weights_sha256(bare) == weights_sha256(ensemble)
 
 
 def test_checkpoints_of_a_training_without_shards_are_refused(
@@ -114,16 +115,16 @@ def test_checkpoints_of_a_training_without_shards_are_refused(
 def test_progress_runs_once_through_the_whole_training(
     tiny: Samples, three_classes: Classification, recipe: Recipe
 ) -> None:
-    told: list[tuple[str, float, float]] = []
+    reports: list[tuple[str, float, float]] = []
 
     def tell(stage: str, done: float, total: float) -> None:
-        told.append((stage, done, total))
+        reports.append((stage, done, total))
 
     workflow.train(Experiment(three_classes, recipe, tiny), progress=tell)
     total = 3 * sum(slice_epochs(recipe.epochs, 2))
-    assert {(name, end) for name, _, end in told} == {("train", total)}
-    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
-    assert told[-1][1] == total
+    assert {(name, end) for name, _, end in reports} == {("train", total)}
+    assert [done for _, done, _ in reports] == sorted(done for _, done, _ in reports)
+    assert reports[-1][1] == total
 
 
 def test_averaged_votes_are_better_than_one_constituent(few: Samples, task: Classification, data: Data) -> None:
@@ -131,10 +132,10 @@ def test_averaged_votes_are_better_than_one_constituent(few: Samples, task: Clas
     assert isinstance(model, Ensemble)
     y = data.test.everything().y
 
-    def accuracy(one: torch.nn.Module) -> float:
-        return 100 * float(task.correct(outputs(one, data.test), y).float().mean())
+    def accuracy(net: torch.nn.Module) -> float:
+        return 100 * float(task.correct(outputs(net, data.test), y).float().mean())
 
-    alone = [accuracy(one) for one in model.constituents]
+    alone = [accuracy(constituent) for constituent in model.constituents]
     assert accuracy(model) > sum(alone) / 3
     assert accuracy(model) > 50
 

@@ -43,9 +43,9 @@ def test_the_share_that_a_request_repeats_is_that_of_the_stages_that_see_other_s
     tiny: Samples, tiny_recipe: Recipe, forget: list[str]
 ) -> None:
     recipe = replace(tiny_recipe, shards=3, slices=2, batch_size=4)
-    known = {stage.digest for row in plan(tiny, recipe, seed=5) for stage in row}
+    unchanged = {stage.digest for row in plan(tiny, recipe, seed=5) for stage in row}
     stages = [stage for row in plan(tiny.without(forget), recipe, seed=5) for stage in row]
-    repeated = [stage for stage in stages if stage.digest not in known]
+    repeated = [stage for stage in stages if stage.digest not in unchanged]
     share, shards = visits_share(tiny.ids.tolist(), set(forget), shards=3, slices=2, epochs=recipe.epochs, seed=5)
     assert share == sum(stage.visits for stage in repeated) / sum(stage.visits for stage in stages)
     assert shards == len({stage.shard for stage in repeated})

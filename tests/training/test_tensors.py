@@ -21,9 +21,9 @@ def test_tensors_and_facts_come_back_and_other_programs_can_read_them(tmp_path: 
     save_tensors(path, TENSORS, {"seconds": "1.5"})
     tensors, facts = load_tensors(path)
     assert facts == {"seconds": "1.5"}
-    for found in (tensors, load_file(path)):
-        assert found.keys() == TENSORS.keys()
-        assert all(torch.equal(found[name], value) for name, value in TENSORS.items())
+    for loaded in (tensors, load_file(path)):
+        assert loaded.keys() == TENSORS.keys()
+        assert all(torch.equal(loaded[name], value) for name, value in TENSORS.items())
 
 
 def test_every_flipped_bit_is_found_or_is_of_no_effect(

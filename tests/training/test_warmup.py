@@ -76,7 +76,7 @@ def test_it_changes_neither_the_model_nor_any_random_state(
 ) -> None:
     called: list[bool] = []
     model = Drawing(called)
-    before = weights_sha256(model), [one.training for one in model.modules()], torch.get_num_threads()
+    before = weights_sha256(model), [module.training for module in model.modules()], torch.get_num_threads()
     random.seed(3)
     np.random.seed(3)
     torch.manual_seed(3)
@@ -87,8 +87,8 @@ def test_it_changes_neither_the_model_nor_any_random_state(
     warm_up(model, tiny, three_classes, Precision.choose(precision, CPU))
     assert called == [True, False, False]
     assert (random.random(), float(np.random.rand()), float(torch.rand(1))) == expected
-    assert (weights_sha256(model), [one.training for one in model.modules()], torch.get_num_threads()) == before
-    assert all(one.grad is None for one in model.parameters())
+    assert (weights_sha256(model), [module.training for module in model.modules()], torch.get_num_threads()) == before
+    assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_it_is_done_once_for_an_architecture_and_again_for_another(

@@ -157,8 +157,8 @@ def test_what_is_written_is_read_by_plain_torch(tmp_path: Path, trained: nn.Modu
 def test_what_transformers_saves_is_read_into_our_wrapper(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
     sizes = {"vocab_size": 20, "dim": 8, "hidden_dim": 16, "n_layers": 1, "n_heads": 2, "max_position_embeddings": 8}
-    made = [huggingface_classifier(config={"model_type": "distilbert", **sizes}, classes=3) for _ in range(2)]
-    made[0].model.save_pretrained(tmp_path)  # pyright: ignore[reportCallIssue]
-    assert weights_sha256(made[0]) != weights_sha256(made[1])
-    load_into(made[1], read_weights(tmp_path), what="a Trainer's folder")
-    assert weights_sha256(made[0]) == weights_sha256(made[1])
+    models = [huggingface_classifier(config={"model_type": "distilbert", **sizes}, classes=3) for _ in range(2)]
+    models[0].model.save_pretrained(tmp_path)  # pyright: ignore[reportCallIssue]
+    assert weights_sha256(models[0]) != weights_sha256(models[1])
+    load_into(models[1], read_weights(tmp_path), what="a Trainer's folder")
+    assert weights_sha256(models[0]) == weights_sha256(models[1])

@@ -149,13 +149,13 @@ def test_two_processes_go_down_the_loss_of_the_whole_batch_in_pieces_too(tiny: S
     settings += [(loss, {"uneven": True, "first": 7}) for loss in UNEVEN]
 
     def work() -> tuple[list[list[State]], State]:
-        states = [[trained(tiny, loss, **way, **rest) for way in ways] for loss, rest in settings]
+        states = [[trained(tiny, loss, **way, **options) for way in ways] for loss, options in settings]
         return states, trained(tiny, one_way_back, precision="bfloat16", parallel=halved_by)
 
     (first, halved), (second, _) = together(work, tmp_path / "group")
     assert largest_difference(trained(tiny, one_way_back, precision="bfloat16"), halved) < 5e-4  # rounding of bfloat16
-    for (loss, rest), states, others in zip(settings, first, second, strict=True):
-        alone = trained(tiny, loss, **rest)
+    for (loss, options), states, others in zip(settings, first, second, strict=True):
+        alone = trained(tiny, loss, **options)
         for state, other in zip(states, others, strict=True):
             assert largest_difference(state, other) == 0
             assert largest_difference(alone, state) < 1e-6

@@ -8,21 +8,15 @@ import pytest
 from obliviate.data.samples import Samples
 from obliviate.project import Project
 from obliviate.report import html
+from user_files import write_rows
 from worker_support import begin
 
 
 @pytest.fixture(scope="session")
 def rows(tiny: Samples, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's file: 40 rows to train on, each of one of eight people, and 20 to test on."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    path = tmp_path_factory.mktemp("rows") / "rows.npz"
     owners = np.array([f"person-{place % 8}" for place in range(40)])
-    np.savez(
-        path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:],
-        train_owner=owners,
-    )  # fmt: skip
-    return path
+    return write_rows(tmp_path_factory.mktemp("rows") / "rows.npz", tiny, train_owner=owners)
 
 
 @pytest.fixture

@@ -75,11 +75,11 @@ def test_holdout_samples_that_are_copies_of_training_samples_are_refused_before_
     x[[3, 5]] = train.everything().x[[0, 7]]
     holdout = Samples.from_tensors(x, unseen.everything().y, ids=unseen.ids)
     split = Split.of(train, forget=["s00", "s01"], holdout=holdout)
-    for one, count in ((split, 2), (split.without_retain(), 1)):
+    for request, count in ((split, 2), (split.without_retain(), 1)):
         with pytest.raises(DataError, match=rf"^expected holdout samples .*, got {count} that are copies"):
             workflow.unlearn(
                 workflow.TrainedModel.given(tiny_recipe.build(seed=0), three_classes, recipe=tiny_recipe),
-                one,
+                request,
                 GradientAscent(),
             )
 
@@ -118,7 +118,7 @@ def test_a_model_says_how_many_copies_are_retained(tiny: Samples, three_classes:
     model = tiny_recipe.build(seed=0)
     for forget, notes in ((["s00", "s01"], {"copies_retained": 2.0}), (["s01", "s02"], {})):
         split = Split.of(samples, forget=forget)
-        made = workflow.unlearn(
+        unlearned = workflow.unlearn(
             workflow.TrainedModel.given(model, three_classes, recipe=tiny_recipe), split, FineTune(epochs=1)
         )
-        assert {name: one for name, one in made.notes.items() if name == "copies_retained"} == notes
+        assert {name: value for name, value in unlearned.notes.items() if name == "copies_retained"} == notes

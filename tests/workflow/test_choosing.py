@@ -28,8 +28,8 @@ def train_set(y: torch.Tensor | None = None) -> Samples:
 
 
 def pool_of(outputs: np.ndarray, folder: Path, included: np.ndarray) -> ReferencePool:
-    paths = [folder / f"{one}.safetensors" for one in range(len(outputs))]
-    sha256 = [write_logits(path, torch.from_numpy(one).float()) for path, one in zip(paths, outputs, strict=True)]
+    paths = [folder / f"{number}.safetensors" for number in range(len(outputs))]
+    sha256 = [write_logits(path, torch.from_numpy(logits).float()) for path, logits in zip(paths, outputs, strict=True)]
     order = np.array([3, 0, 5, 1, 4, 2])  # the population is in another order than the training set
     logits = StoredLogits.open(paths, sha256, samples=6)
     return ReferencePool(np.array(IDS)[order], logits, included[:, order], "", 0.0, folder, 0)
@@ -46,24 +46,24 @@ def pool(tmp_path: Path) -> ReferencePool:
 
 
 def chosen(rule: Rule, train: Samples) -> tuple[list[str], str, list[float]]:
-    found = rule.choose(Among(train))
-    (values,) = found.scores.values()
-    return list(found.ids), found.rule, list(values)
+    choice = rule.choose(Among(train))
+    (values,) = choice.scores.values()
+    return list(choice.ids), choice.rule, list(values)
 
 
 def test_the_most_memorised_come_first_and_ties_go_to_margins(pool: ReferencePool):
     task = Classification(classes=3)
-    found = chosen(memorised(3, pool, task), train_set())
-    assert found == (["more so", "learnt by heart", "more wrong"], "the 3 most memorised by 6 references", [1, 1, 0])
+    choice = chosen(memorised(3, pool, task), train_set())
+    assert choice == (["more so", "learnt by heart", "more wrong"], "the 3 most memorised by 6 references", [1, 1, 0])
     assert chosen(memorised(0.2, pool, task), train_set())[0] == ["more so"]
     assert memorised(0.2, pool, task).text == "memorised:0.2"
     assert Split.of(train_set(), forget=memorised(1, pool, task)).forget.ids.tolist() == ["more so"]
 
 
 def test_the_most_contradicted_labels_come_first_and_ties_go_to_margins(pool: ReferencePool):
-    found = chosen(mislabelled(0.8, pool, Classification(classes=3)), train_set())
-    assert found[0] == ["more wrong", "wrong label", "learnt by heart", "more so"]
-    assert found[1:] == ("the 4 whose labels 6 references contradict most", [0, 0, 0, 0])
+    choice = chosen(mislabelled(0.8, pool, Classification(classes=3)), train_set())
+    assert choice[0] == ["more wrong", "wrong label", "learnt by heart", "more so"]
+    assert choice[1:] == ("the 4 whose labels 6 references contradict most", [0, 0, 0, 0])
 
 
 def test_what_is_read_is_of_each_reference_and_sample(pool: ReferencePool):

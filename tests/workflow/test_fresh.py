@@ -1,6 +1,7 @@
 import copy
 import re
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -60,7 +61,7 @@ class Known:
 
 
 @pytest.fixture(scope="module")
-def known() -> Known:
+def memorised() -> Known:
     train, unseen = rows(500, seed=0), rows(250, seed=1)
     options = {"features": 20, "classes": 2, "hidden": (128,)}
     recipe = Recipe(model="mlp", model_options=options, epochs=40, batch_size=50, weight_decay=0.0, precision="float32")
@@ -80,50 +81,56 @@ REFUSED = (
 
 
 @pytest.mark.usefixtures("no_work")
-def test_references_by_a_builder_that_loads_the_trained_checkpoint_are_refused(known: Known, tmp_path: Path) -> None:
+def test_references_by_a_builder_that_loads_the_trained_checkpoint_are_refused(
+    memorised: Known, tmp_path: Path
+) -> None:
     with pytest.raises(RecipeError) as info:
-        workflow.train_references(Experiment(TASK, known.loads, known.train, known.unseen), folder=tmp_path / "pool")
-    found = re.match(REFUSED.format(what="the training samples"), str(info.value))
-    assert found is not None
-    right, wrong = (float(one) for one in found.groups())
+        workflow.train_references(
+            Experiment(TASK, memorised.loads, memorised.train, memorised.unseen), folder=tmp_path / "pool"
+        )
+    match = re.match(REFUSED.format(what="the training samples"), str(info.value))
+    assert match is not None
+    right, wrong = (float(share) for share in match.groups())
     assert right > 90
     assert 60 < wrong < 80
     assert not (tmp_path / "pool").exists()
 
 
 @pytest.mark.usefixtures("no_work")
-@pytest.mark.parametrize("method", [Retrain(), BadTeacher()], ids=lambda one: one.name)
-def test_a_retraining_by_a_builder_that_loads_the_trained_checkpoint_is_refused(known: Known, method) -> None:
-    split = replace(known.split, holdout=known.unseen)
+@pytest.mark.parametrize("method", [Retrain(), BadTeacher()], ids=attrgetter("name"))
+def test_a_retraining_by_a_builder_that_loads_the_trained_checkpoint_is_refused(memorised: Known, method) -> None:
+    split = replace(memorised.split, holdout=memorised.unseen)
     with pytest.raises(RecipeError, match=REFUSED.format(what="the samples to forget")):
-        workflow.unlearn(workflow.TrainedModel.given(known.model, TASK, recipe=known.loads), split, method)
+        workflow.unlearn(workflow.TrainedModel.given(memorised.model, TASK, recipe=memorised.loads), split, method)
 
 
-def test_methods_that_build_no_model_are_not_held_up_by_its_builder(known: Known) -> None:
-    split = replace(known.split, holdout=known.unseen)
-    made = workflow.unlearn(
-        workflow.TrainedModel.given(known.model, TASK, recipe=known.loads), split, FineTune(epochs=1)
+def test_methods_that_build_no_model_are_not_held_up_by_its_builder(memorised: Known) -> None:
+    split = replace(memorised.split, holdout=memorised.unseen)
+    unlearned = workflow.unlearn(
+        workflow.TrainedModel.given(memorised.model, TASK, recipe=memorised.loads), split, FineTune(epochs=1)
     )
-    assert made.role == "unlearned"
+    assert unlearned.role == "unlearned"
 
 
-def test_without_unseen_samples_nothing_can_be_compared(known: Known) -> None:
-    made = workflow.unlearn(
-        workflow.TrainedModel.given(known.model, TASK, recipe=replace(known.loads, epochs=1)), known.split, Retrain()
+def test_without_unseen_samples_nothing_can_be_compared(memorised: Known) -> None:
+    unlearned = workflow.unlearn(
+        workflow.TrainedModel.given(memorised.model, TASK, recipe=replace(memorised.loads, epochs=1)),
+        memorised.split,
+        Retrain(),
     )
-    assert made.role == "retrained"
+    assert unlearned.role == "retrained"
 
 
 @pytest.mark.parametrize("shift", [0.0, 3.0])
 @pytest.mark.parametrize("often", [0.5, 0.05])
-def test_new_weights_pass_whatever_the_unseen_samples_are(known: Known, shift: float, often: float) -> None:
+def test_new_weights_pass_whatever_the_unseen_samples_are(memorised: Known, shift: float, often: float) -> None:
     """Unseen samples from elsewhere, of other classes, and with other labels are told from known ones by any model."""
     unseen = rows(400, seed=2, shift=shift, wrong=0.4, often=often)
     for seed in range(10):
-        check_fresh(known.recipe, known.train, unseen, TASK, seed=seed)
+        check_fresh(memorised.recipe, memorised.train, unseen, TASK, seed=seed)
 
 
-def test_new_weights_that_begin_with_the_frequency_of_the_classes_pass(known: Known) -> None:
+def test_new_weights_that_begin_with_the_frequency_of_the_classes_pass(memorised: Known) -> None:
     """A usual first bias where classes are rare; unseen samples of which more are rare fare worse with each seed."""
 
     def build() -> nn.Module:
@@ -150,29 +157,32 @@ def test_large_random_weights_that_hit_the_classes_by_luck_pass() -> None:
         check_fresh(Recipe(model=large, epochs=1), train, unseen, TASK, seed=seed)
 
 
-def test_a_pretrained_backbone_with_a_new_head_passes(known: Known) -> None:
-    assert isinstance(known.model, MLP)
-    backbone = copy.deepcopy(known.model.layers[:-1])  # it has seen the very samples, and its head has not
+def test_a_pretrained_backbone_with_a_new_head_passes(memorised: Known) -> None:
+    assert isinstance(memorised.model, MLP)
+    backbone = copy.deepcopy(memorised.model.layers[:-1])  # it has seen the very samples, and its head has not
 
     def build() -> nn.Module:
         return nn.Sequential(copy.deepcopy(backbone), nn.Linear(128, 2))
 
     for seed in range(5):
-        check_fresh(Recipe(model=build, epochs=1), known.train, known.unseen, TASK, seed=seed)
+        check_fresh(Recipe(model=build, epochs=1), memorised.train, memorised.unseen, TASK, seed=seed)
 
 
-def test_a_whole_model_that_was_pretrained_on_other_samples_passes(known: Known) -> None:
-    others = workflow.train(Experiment(TASK, known.recipe, rows(500, seed=5, wrong=0.0))).model
-    check_fresh(replace(known, model=others).loads, known.train, known.unseen, TASK)
+def test_a_whole_model_that_was_pretrained_on_other_samples_passes(memorised: Known) -> None:
+    others = workflow.train(Experiment(TASK, memorised.recipe, rows(500, seed=5, wrong=0.0))).model
+    check_fresh(replace(memorised, model=others).loads, memorised.train, memorised.unseen, TASK)
 
 
 @pytest.mark.parametrize("sizes", [(19, 250), (500, 19)])
-def test_too_few_samples_tell_nothing(known: Known, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_samples_tell_nothing(
+    memorised: Known, sizes: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     train, unseen = (
-        samples.select(samples.ids[:size]) for samples, size in zip((known.train, known.unseen), sizes, strict=True)
+        samples.select(samples.ids[:size])
+        for samples, size in zip((memorised.train, memorised.unseen), sizes, strict=True)
     )
     monkeypatch.setattr(Recipe, "build", lambda *_, **__: pytest.fail("built a model"))
-    check_fresh(known.loads, train, unseen, TASK)
+    check_fresh(memorised.loads, train, unseen, TASK)
 
 
 def test_models_of_other_tasks_are_found_by_their_losses() -> None:

@@ -91,12 +91,12 @@ KINDS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
-def made(n: int, seed: int, name: str) -> Samples:
+def drawn(n: int, seed: int, name: str) -> Samples:
     x = torch.rand(n, 4, generator=torch.Generator().manual_seed(seed))
     return Samples.from_tensors(x, (x[:, 0] > x[:, 1]).long(), ids=[f"{name}{place}" for place in range(n)])
 
 
-TRAIN, HOLDOUT = made(48, 0, "t"), made(24, 1, "h")
+TRAIN, HOLDOUT = drawn(48, 0, "t"), drawn(24, 1, "h")
 
 
 @cache
@@ -239,7 +239,7 @@ def test_images_are_flattened_by_view_as_well_and_weights_keep_the_order_of_thei
 @pytest.mark.parametrize("rows", [17, 33])
 @pytest.mark.parametrize("build", [tracked, untracked], ids=["tracked", "untracked"])
 def test_a_last_batch_of_one_is_trained_on_and_asked_about(build: Callable[[], nn.Module], rows: int):
-    samples = made(rows, 2, "r")
+    samples = drawn(rows, 2, "r")
     original = train(Experiment(TASK, Recipe(model=build, epochs=1, batch_size=16), samples))
     assert outputs(original.model, samples, batch_size=16).shape == (rows, 2)
 

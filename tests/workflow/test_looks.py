@@ -71,10 +71,10 @@ def test_a_lost_rare_class_is_damage_that_accuracy_does_not_show() -> None:
     labels = [0] * 588 + [1] * 12
     before = {"forget": said([1, 1], [0, 1]), "retain": said([1] * 600, labels)}
     after = {"forget": said([1, 0], [0, 1]), "retain": said([1] * 588 + [0] * 12, labels)}
-    found = compared(before, after, TWO)
-    assert found.parts["retain"].after["accuracy"] == 0.98
-    assert found.verdict == "damaged"
-    assert found.reason == (
+    effect = compared(before, after, TWO)
+    assert effect.parts["retain"].after["accuracy"] == 0.98
+    assert effect.verdict == "damaged"
+    assert effect.reason == (
         "balanced accuracy on retained samples fell from 100.0 to 50.0 %; recall of class 1 from 100.0 to 0.0 %"
     )
     named = compared(before, after, Classification(classes=2, names=("no", "yes")))
@@ -94,13 +94,13 @@ def test_a_class_that_is_to_be_forgotten_may_be_lost() -> None:
     }
     assert forgotten_classes(before) == {1}
     assert compared(before, after, TWO).verdict == ""
-    earlier, later = ({name: one[name] for name in ("forget", "unseen")} for one in (before, after))
+    earlier, later = ({name: figures[name] for name in ("forget", "unseen")} for figures in (before, after))
     assert forgotten_classes(earlier) == {1}
     assert compared(earlier, later, TWO).verdict == ""
     ruined = after | {"unseen": said([0] * 200, labels)}
-    found = compared(before, ruined, TWO)
-    assert found.verdict == "damaged"
-    assert found.reason.endswith("(classes 1 left out)")
+    effect = compared(before, ruined, TWO)
+    assert effect.verdict == "damaged"
+    assert effect.reason.endswith("(classes 1 left out)")
 
 
 def test_how_much_of_a_class_is_forgotten_is_is_known_of_the_whole_parts() -> None:
@@ -131,9 +131,9 @@ def test_what_is_not_judged_is_measured_all_the_same() -> None:
     labels = [0, 1] * 100
     before = {"forget": said([1, 1], [0, 1]), "retain": said([1] * 200, labels)}
     after = {"forget": said([1, 1], [0, 1]), "retain": said([0] * 200, labels)}
-    found = compared(before, after, TWO, judged=False)
-    assert (found.verdict, found.reason) == ("", "")
-    assert found.parts["retain"].after["accuracy"] == 0.0
+    effect = compared(before, after, TWO, judged=False)
+    assert (effect.verdict, effect.reason) == ("", "")
+    assert effect.parts["retain"].after["accuracy"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -166,27 +166,27 @@ def test_unlearning_is_measured_on_forget_retained_and_unseen_samples(
     by_heart_model: nn.Module, request_: tuple[Split, Samples], two_classes: Classification, by_heart: Recipe
 ) -> None:
     split, unseen = request_
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(by_heart_model, two_classes),
         split,
         FineTune(learning_rate=0.05),
         measure=workflow.Measuring(unseen=unseen),
     )
-    assert made.effect is not None
-    assert {name: part.samples for name, part in made.effect.parts.items()} == {
+    assert unlearned.effect is not None
+    assert {name: part.samples for name, part in unlearned.effect.parts.items()} == {
         "forget": 40,
         "retain": 120,
         "unseen": 80,
     }
     for name, samples in (("forget", split.forget), ("retain", split.kept), ("unseen", unseen)):
         labels = samples.everything().y
-        for model, figures in ((by_heart_model, "before"), (made.model, "after")):
+        for model, figures in ((by_heart_model, "before"), (unlearned.model, "after")):
             with torch.no_grad():
                 logits = model(samples.everything().x)
-            found = getattr(made.effect.parts[name], figures)
-            assert found["accuracy"] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
-            assert found["loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-4)
-            assert {"balanced_accuracy", "auc", "recall_0", "recall_1"} < set(found)
+            of_part = getattr(unlearned.effect.parts[name], figures)
+            assert of_part["accuracy"] == pytest.approx((logits.argmax(1) == labels).double().mean().item())
+            assert of_part["loss"] == pytest.approx(nn.functional.cross_entropy(logits, labels).item(), rel=1e-4)
+            assert {"balanced_accuracy", "auc", "recall_0", "recall_1"} < set(of_part)
 
 
 def test_measuring_changes_no_weights_and_can_be_spared(
@@ -194,7 +194,7 @@ def test_measuring_changes_no_weights_and_can_be_spared(
 ) -> None:
     split, unseen = request_
     method = AMUN(epochs=1)
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(by_heart_model, two_classes),
         split,
         method,
@@ -202,7 +202,7 @@ def test_measuring_changes_no_weights_and_can_be_spared(
     )
     spared = workflow.unlearn(workflow.TrainedModel.given(by_heart_model, two_classes), split, method, measure=None)
     assert spared.effect is None
-    assert weights_sha256(made.model) == weights_sha256(spared.model)
+    assert weights_sha256(unlearned.model) == weights_sha256(spared.model)
 
 
 @pytest.mark.parametrize(
@@ -224,16 +224,16 @@ def test_ruin_and_no_effect_are_told_and_good_forgetting_is_not(
     by_heart: Recipe,
 ) -> None:
     split, unseen = request_
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(by_heart_model, two_classes, recipe=by_heart),
         split,
         method,
         measure=workflow.Measuring(unseen=unseen),
     )
-    assert made.effect is not None
-    assert made.effect.verdict == verdict, str(made.effect)
-    assert bool(made.effect.reason) == bool(verdict)
-    assert bool(made.effect.try_next) == bool(verdict)
+    assert unlearned.effect is not None
+    assert unlearned.effect.verdict == verdict, str(unlearned.effect)
+    assert bool(unlearned.effect.reason) == bool(verdict)
+    assert bool(unlearned.effect.try_next) == bool(verdict)
 
 
 def test_the_methods_of_the_demonstration_do_no_damage(
@@ -241,14 +241,14 @@ def test_the_methods_of_the_demonstration_do_no_damage(
 ) -> None:
     split = Split.of(few, forget=few.ids[7:600:10])
     for method in (AMUN(learning_rate=0.02), FineTune(learning_rate=0.02)):
-        made = workflow.unlearn(
+        unlearned = workflow.unlearn(
             workflow.TrainedModel.given(original, task, recipe=recipe),
             split,
             method,
             measure=workflow.Measuring(unseen=data.test),
         )
-        assert made.effect is not None
-        assert made.effect.verdict != "damaged", str(made.effect)
+        assert unlearned.effect is not None
+        assert unlearned.effect.verdict != "damaged", str(unlearned.effect)
 
 
 def test_the_holdout_set_is_what_is_unseen_if_nothing_else_is_given(
@@ -284,15 +284,15 @@ def test_the_method_never_sees_what_is_given_for_measuring(
         needs: ClassVar[frozenset[str]] = frozenset()
 
     hidden = split.without_retain()
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(by_heart_model, two_classes),
         hidden,
         Looking(),
         measure=workflow.Measuring(unseen=unseen, retained=split.kept),
     )
-    assert [(one.retain, one.holdout) for one in Looking.seen] == [(None, None)]
-    assert made.effect is not None
-    assert made.effect.parts["retain"].samples == 120
+    assert [(split.retain, split.holdout) for split in Looking.seen] == [(None, None)]
+    assert unlearned.effect is not None
+    assert unlearned.effect.parts["retain"].samples == 120
 
 
 @pytest.mark.parametrize("what", ["unseen", "retained"])
@@ -357,8 +357,8 @@ def test_every_task_names_its_figures(
 ) -> None:
     torch.manual_seed(0)
     samples = Samples.from_tensors(tiny.everything().x, targets, ids=tiny.ids)
-    found = look(nn.Linear(6, outputs), drawn({"forget": samples}, seed=0), task)
-    assert list(compared(found, found, task).parts["forget"].before) == figures
+    measured = look(nn.Linear(6, outputs), drawn({"forget": samples}, seed=0), task)
+    assert list(compared(measured, measured, task).parts["forget"].before) == figures
 
 
 def test_a_language_model_that_lost_its_language_is_damaged() -> None:
@@ -370,10 +370,10 @@ def test_a_language_model_that_lost_its_language_is_damaged() -> None:
         good.weight.copy_(4 * torch.eye(4).roll(1, 1) + 0.1 * torch.randn(4, 4))
     parts = drawn({"forget": samples.select(samples.ids[:20]), "retain": samples.select(samples.ids[20:])}, seed=0)
     before, after = look(good, parts, task), look(nn.Embedding(4, 4), parts, task)
-    found = compared(before, after, task)
-    assert list(found.parts["retain"].before) == ["perplexity", "loss"]
-    assert found.verdict == "damaged"
-    assert found.reason.startswith("perplexity on retained samples rose from 1.0")
+    effect = compared(before, after, task)
+    assert list(effect.parts["retain"].before) == ["perplexity", "loss"]
+    assert effect.verdict == "damaged"
+    assert effect.reason.startswith("perplexity on retained samples rose from 1.0")
     assert compared(before, before, task).verdict == ""
 
 
@@ -413,7 +413,7 @@ def test_a_batch_is_not_needed_whole(tiny: Samples, three_classes: Classificatio
     model, many = nn.Linear(6, 3), 1100
     x, y = torch.rand(many, 6), torch.arange(many) % 3
     samples = Samples.from_tensors(x, y, ids=map(str, range(many)))
-    found = look(model, drawn({"forget": samples}, seed=0), three_classes)["forget"]
+    measured = look(model, drawn({"forget": samples}, seed=0), three_classes)["forget"]
     with torch.no_grad():
         expected = three_classes.nll(model(x), y).double().numpy()
-    assert found.loss == pytest.approx(expected, rel=1e-5)
+    assert measured.loss == pytest.approx(expected, rel=1e-5)

@@ -71,10 +71,10 @@ def test_damage_is_said_with_what_to_try_next(forgot: TrainedModel) -> None:
 
 
 def test_a_model_without_a_measured_effect_says_how_it_was_made() -> None:
-    given = TrainedModel.given(nn.Linear(2, 2), Classification(classes=2), name="mine")
-    assert str(given) == "mine: original, by given."
-    assert given.records() == []
-    assert given.to_csv() == "\n"
+    model = TrainedModel.given(nn.Linear(2, 2), Classification(classes=2), name="mine")
+    assert str(model) == "mine: original, by given."
+    assert model.records() == []
+    assert model.to_csv() == "\n"
 
 
 def test_the_share_that_may_change_is_that_of_the_numbers() -> None:

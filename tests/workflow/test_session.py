@@ -73,10 +73,10 @@ def test_each_request_begins_from_the_model_that_the_last_one_left(
 def test_a_retrain_at_the_second_request_is_a_training_without_all_that_was_forgotten(
     original: TrainedModel, train: Samples, three_classes: Classification, tiny_recipe: Recipe
 ) -> None:
-    made = Session.of(original, train).forget(FIRST, ASCENT)
-    made = made.forget(SECOND, Retrain(), seed=3)
+    session = Session.of(original, train).forget(FIRST, ASCENT)
+    session = session.forget(SECOND, Retrain(), seed=3)
     fresh = workflow.train(Experiment(three_classes, tiny_recipe, train.without(FIRST + SECOND), seed=3))
-    assert sha(made) == weights_sha256(fresh.model)
+    assert sha(session) == weights_sha256(fresh.model)
 
 
 @pytest.mark.parametrize(
@@ -141,14 +141,14 @@ def test_killed_at_any_time_and_resumed_equals_uninterrupted(
     kills = 0
     while True:
         try:
-            made = both(tmp_path / "requests", dying)
+            resumed = both(tmp_path / "requests", dying)
         except Killed:
             kills += 1
             continue
         break
     assert kills >= 3
-    assert sha(made) == sha(whole)
-    left = sorted(str(one.relative_to(tmp_path / "requests")) for one in (tmp_path / "requests").rglob("*.*"))
+    assert sha(resumed) == sha(whole)
+    left = sorted(str(path.relative_to(tmp_path / "requests")) for path in (tmp_path / "requests").rglob("*.*"))
     files = ["models/ID.json", "models/ID.safetensors", "request.json"]
     expected = [f"requests/000{number}/{name}" for number in (1, 2) for name in files]
     assert [re.sub(r"\d-amun-\w{10}", "ID", name) for name in left] == ["events.jsonl", *expected]
@@ -188,20 +188,20 @@ def test_another_recipe_task_or_forward_pass_makes_a_request_anew(
 
     def make(recipe: Recipe = tiny_recipe, task: Classification = three_classes, served: Any = original) -> Session:
         model = getattr(served, "model", served)
-        given = TrainedModel.given(model, task, recipe=recipe)
-        return Session.of(given, train).forget(FIRST, Retrain(), folder=tmp_path)
+        trained = TrainedModel.given(model, task, recipe=recipe)
+        return Session.of(trained, train).forget(FIRST, Retrain(), folder=tmp_path)
 
     edited = Tanh(features=6, classes=3, hidden=(8,))
     edited.load_state_dict(original.model.state_dict())
-    made = make()
-    assert sha(make(replace(tiny_recipe, model=mlp))) == sha(made)
+    session = make()
+    assert sha(make(replace(tiny_recipe, model=mlp))) == sha(session)
     assert len(models_in(tmp_path)) == 1
     others = [
         make(replace(tiny_recipe, epochs=1)),
         make(replace(tiny_recipe, model=Tanh)),
         make(task=Halved(classes=3)),
     ]
-    assert len({sha(made), *map(sha, others)}) == 4
+    assert len({sha(session), *map(sha, others)}) == 4
     make(served=edited)
     assert len(models_in(tmp_path)) == 5
 
@@ -255,11 +255,11 @@ def test_examples_found_before_are_read_of_the_samples_of_the_request_and_later_
     wanted = train.select(FIRST + SECOND)
     examples, reads = counted(adversarial_examples(original.model, wanted, Run(numbers)))
     session = Session.of(original, train).forget(FIRST, AMUN(examples=examples), folder=tmp_path)
-    assert set(reads()) >= {f"{one}{SUFFIX}" for one in FIRST}
+    assert set(reads()) >= {f"{name}{SUFFIX}" for name in FIRST}
     before = reads()
     fresh = AMUN(examples=Samples(examples.store, examples.ids, examples.rows))  # whose hash is not known yet
     reused = session.forget(SECOND, fresh, folder=tmp_path)
-    assert set(reads() - before) == {f"{one}{SUFFIX}" for one in SECOND}
+    assert set(reads() - before) == {f"{name}{SUFFIX}" for name in SECOND}
     anew = session.forget(SECOND, AMUN())
     assert sha(reused) != sha(anew)
 

@@ -4,6 +4,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,7 +143,7 @@ def teachers(
 
 
 @pytest.mark.parametrize(
-    "method", [FineTune(learning_rate=3.0), GradientAscent(learning_rate=0.6)], ids=lambda method: method.name
+    "method", [FineTune(learning_rate=3.0), GradientAscent(learning_rate=0.6)], ids=attrgetter("name")
 )
 def test_settings_that_ruin_a_model_are_mended(
     original: nn.Module, pictures: Split, task: Classification, recipe: Recipe, method: Any
@@ -286,12 +287,12 @@ def test_a_retrained_model_is_nearer_than_the_original_and_ruin_is_farther(
         Expectation.of(by_heart_model, request_, two_classes, asked),
         Expectation.of(by_heart_model, request_, two_classes),
     ):
-        good, known, bad = (expectation.score(model) for model in (retrained, by_heart_model, ruined))
-        assert good.total < 0.5 * known.total < bad.total
-        assert known.strength < 0 < bad.strength
-        assert known.lost == 0
-        assert known.auc > 75
-        assert (known.distance is None) == (not expectation.opinions)
+        good, memorised, bad = (expectation.score(model) for model in (retrained, by_heart_model, ruined))
+        assert good.total < 0.5 * memorised.total < bad.total
+        assert memorised.strength < 0 < bad.strength
+        assert memorised.lost == 0
+        assert memorised.auc > 75
+        assert (memorised.distance is None) == (not expectation.opinions)
 
 
 def test_of_a_class_that_is_forgotten_as_a_whole_nothing_should_be_known(

@@ -13,6 +13,7 @@ from obliviate.errors import AuditError
 from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -24,35 +25,31 @@ def begin(tiny: Samples, tiny_recipe: Recipe, tmp_path: Path) -> Callable[..., W
     """40 rows of ten people a0 … a9; s10 and s20 are copies of s00; of the 20 test rows 3 are a1's and 1 is a2's."""
 
     def begin(**changed: np.ndarray) -> Workspace:
-        batch = tiny.everything()
-        x, y, ids = batch.x.numpy().copy(), batch.y.numpy(), batch.ids
+        x = tiny.everything().x.numpy()[:40].copy()
         x[[10, 20]] = x[0]
         x[31] = x[2]
-        arrays = {
-            **{"train_x": x[:40], "train_y": y[:40], "train_ids": ids[:40]},
-            **{"test_x": x[40:], "test_y": y[40:], "test_ids": ids[40:]},
+        owners = {
             "train_owner": np.array([f"a{i % 10}" for i in range(40)]),
             "test_owner": np.array(["a1", "a1", "b", "a1", "a2", *["b"] * 15]),
-        } | changed
-        np.savez(tmp_path / "rows.npz", **arrays)  # pyright: ignore[reportArgumentType]
-        recipe = tiny_recipe
-        return Workspace.create(tmp_path / "run", source=str(tmp_path / "rows.npz"), recipe=recipe, seed=0)
+        }
+        rows = write_rows(tmp_path / "rows.npz", tiny, **{"train_x": x} | owners | changed)
+        return Workspace.create(tmp_path / "run", source=str(rows), recipe=tiny_recipe, seed=0)
 
     return begin
 
 
 def test_copies_under_other_names_are_told_and_taken_along(begin: Callable[..., Workspace]):
     work = begin(train_x=distinct(40, copies={10: 0}))  # one pair in 40: no more than chance may be
-    told = work.preview(ASCENT, request=NewRequest(forget=["s00", "s01"]))
-    assert told["copies"] == ["s10"]
-    assert told["notes"] == [
+    outline = work.preview(ASCENT, request=NewRequest(forget=["s00", "s01"]))
+    assert outline["copies"] == ["s10"]
+    assert outline["notes"] == [
         "1 copy of these samples stays trained on under another name; --with-copies takes it along"
     ]
     taken = work.preview(ASCENT, request=NewRequest(forget=["s00", "s01"], with_copies=True))
     assert (taken["ids"], taken["copies"], taken["notes"]) == (["s00", "s01", "s10"], [], [])
     assert taken["rule"] == "ids, with 1 copy"
-    made = work.unlearn(ASCENT, request=NewRequest(forget=["s00", "s01"]))
-    assert made.notes["copies_retained"] == 1
+    unlearned = work.unlearn(ASCENT, request=NewRequest(forget=["s00", "s01"]))
+    assert unlearned.notes["copies_retained"] == 1
     assert work.models()[1].notes["copies_retained"] == 1  # the manifest has it
     assert work.elsewhere().copies.tolist() == ["s10"]
 
@@ -81,10 +78,10 @@ def test_equal_inputs_are_no_sign_of_copies_where_they_are_common(begin: Callabl
 
 def test_unseen_rows_of_forgotten_people_are_told_and_left_out_of_the_audit(begin: Callable[..., Workspace]):
     work = begin(train_x=distinct(40, copies={}))
-    told = work.preview(ASCENT, request=NewRequest(forget="owner:a1"))
-    assert told["unseen"] == {"test": 3, "holdout": 0}
+    outline = work.preview(ASCENT, request=NewRequest(forget="owner:a1"))
+    assert outline["unseen"] == {"test": 3, "holdout": 0}
     expected = "4 samples to forget; 3 more of the same owners' lie in the test set, never trained on, and left out of "
-    assert told["notes"] == [expected + "the audit"]
+    assert outline["notes"] == [expected + "the audit"]
     assert (
         work.preview(ASCENT, request=NewRequest(forget=["s01", "s11", "s21"]))["unseen"]["test"] == 0
     )  # one of a1's rows stays

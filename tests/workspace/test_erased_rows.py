@@ -1,6 +1,7 @@
 """Folders of which the source has lost rows since: who asks to be forgotten has often been deleted already."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import TrainedModel
 from obliviate.workspace import Canaries, NewRequest, Portion, Workspace
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -27,12 +29,7 @@ GONE = ["s03", "s17"]
 @pytest.fixture
 def source(tiny: Samples, tmp_path: Path) -> Path:
     """Rows of numbers with names and owners: 40 to train on, 20 to test on."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    arrays: dict[str, Any] = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
-    path = tmp_path / "rows.npz"
-    np.savez(path, **arrays, train_ids=ids[:40], test_ids=ids[40:])
-    return path
+    return write_rows(tmp_path / "rows.npz", tiny)
 
 
 @pytest.fixture
@@ -89,7 +86,7 @@ def test_sisa_goes_on_from_its_checkpoints(source: Path, tmp_path: Path) -> None
     assert left.notes["slices_retrained"] == whole.notes["slices_retrained"]
 
 
-@pytest.mark.parametrize("method", [AMUN(), GradientAscent(learning_rate=0.01), FineTune()], ids=lambda it: it.name)
+@pytest.mark.parametrize("method", [AMUN(), GradientAscent(learning_rate=0.01), FineTune()], ids=attrgetter("name"))
 def test_a_method_that_needs_the_rows_is_refused_by_name_before_any_work(
     method: Any, begun: Workspace, source: Path
 ) -> None:
@@ -197,13 +194,13 @@ def test_an_original_is_not_trained_without_some_of_its_rows(source: Path, tmp_p
 
 
 def test_planned_canaries_need_every_row(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
-    made = Workspace.create(
+    begun = Workspace.create(
         tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0, canaries=Canaries(coins=8)
     )
-    made.train()
+    begun.train()
     erase(source, *GONE)
     with pytest.raises(DataError, match="planned before training needs every row"):
-        Workspace.open(made.folder)
+        Workspace.open(begun.folder)
 
 
 def test_test_rows_of_the_same_person_may_be_gone_too(begun: Workspace, source: Path) -> None:
@@ -215,12 +212,12 @@ def test_test_rows_of_the_same_person_may_be_gone_too(begun: Workspace, source: 
 
 def test_draws_are_those_of_before(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> None:
     portion = Portion(train_size=25, holdout_size=5)
-    made = Workspace.create(tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0, portion=portion)
-    made.train()
-    used, held_out = made.data.train.ids.tolist(), made.data.holdout
+    begun = Workspace.create(tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0, portion=portion)
+    begun.train()
+    used, held_out = begun.data.train.ids.tolist(), begun.data.holdout
     assert held_out is not None
     erase(source, used[3], used[9])
-    left = Workspace.open(made.folder)
+    left = Workspace.open(begun.folder)
     assert left.data.train.ids.tolist() == [name for name in used if name not in {used[3], used[9]}]
     assert left.data.holdout is not None
     assert left.data.holdout.sha256 == held_out.sha256
@@ -230,12 +227,12 @@ def test_pseudonymous_folders_know_erased_rows_by_keyed_hashes(
     source: Path, tmp_path: Path, tiny_recipe: Recipe
 ) -> None:
     key = tmp_path / "key"
-    made = Workspace.create(tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0, pseudonyms=key)
-    made.train()
+    begun = Workspace.create(tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0, pseudonyms=key)
+    begun.train()
     erase(source, *GONE)
-    work = Workspace.open(made.folder, pseudonyms=key)
+    work = Workspace.open(begun.folder, pseudonyms=key)
     work.unlearn(Retrain(), request=NewRequest(forget="erased"))
-    for path in made.folder.rglob("*.json"):
+    for path in begun.folder.rglob("*.json"):
         text = path.read_text(encoding="utf-8")
         assert not any(f'"{name}"' in text for name in GONE), path
     assert len(work.requests[0].ids) == 2
@@ -246,10 +243,10 @@ def test_copies_of_erased_rows_are_told_and_taken_along(source: Path, tmp_path: 
         arrays = dict(file)
     arrays["train_x"][20] = arrays["train_x"][3]
     np.savez(source, **arrays)
-    made = Workspace.create(tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0)
-    made.train()
+    begun = Workspace.create(tmp_path / "run", source=str(source), recipe=tiny_recipe, seed=0)
+    begun.train()
     erase(source, *GONE)
-    work = Workspace.open(made.folder)
+    work = Workspace.open(begun.folder)
     assert work.preview(Retrain(), request=NewRequest(forget="erased"))["copies"] == ["s20"]
     assert sorted(work.choose("erased", with_copies=True).forget.ids.tolist()) == ["s03", "s17", "s20"]
 

@@ -38,6 +38,7 @@ from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
 from obliviate.workspace import Canaries, NewRequest, ReportSettings, Workspace, auditing, forget
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -49,19 +50,15 @@ Open = Callable[..., Workspace]
 @pytest.fixture
 def source(tiny: Samples, tmp_path: Path) -> Path:
     """Rows of numbers in a user's file: 40 to train on, 20 to test on."""
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    path = tmp_path / "rows.npz"
-    np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
-    return path
+    return write_rows(tmp_path / "rows.npz", tiny)
 
 
 @pytest.fixture
 def begin(source: Path, tmp_path: Path, tiny_recipe: Recipe) -> Open:
     def begin(**changed: Any) -> Workspace:
-        given: dict[str, Any] = {"source": str(source), "recipe": tiny_recipe, "seed": 0} | changed
-        planned = {name: given.pop(name) for name in ("coins", "noise", "noise_scale") if name in given}
-        return Workspace.create(given.pop("folder", tmp_path / "run"), canaries=Canaries(**planned), **given)
+        settings: dict[str, Any] = {"source": str(source), "recipe": tiny_recipe, "seed": 0} | changed
+        planned = {name: settings.pop(name) for name in ("coins", "noise", "noise_scale") if name in settings}
+        return Workspace.create(settings.pop("folder", tmp_path / "run"), canaries=Canaries(**planned), **settings)
 
     return begin
 
@@ -143,15 +140,15 @@ def test_a_folder_retrains_by_no_builder_that_knows_the_forget_set(
     source = tmp_path / "noise.npz"
     np.savez(source, train_x=x[:120], train_y=y[:120], test_x=x[120:], test_y=y[120:])
     first = begin(folder=tmp_path / "first", source=str(source), recipe=write_net(width=200))
-    made = first.train()
-    torch.save(made.model.state_dict(), tmp_path / "net.pth")
+    trained = first.train()
+    torch.save(trained.model.state_dict(), tmp_path / "net.pth")
     loads = f"model.load_state_dict(torch.load({str(tmp_path / 'net.pth')!r}, weights_only=True))"
     work = begin(folder=tmp_path / "second", source=str(source), recipe=write_net(width=200, then=loads))
     work.choose("random:0.25")
-    told = r"whose fresh models get \d+\.\d % of {} right and \d+\.\d % of unseen ones \(folder_net:make\); it loads"
-    with pytest.raises(RecipeError, match=told.format("the samples to forget")):
+    message = r"whose fresh models get \d+\.\d % of {} right and \d+\.\d % of unseen ones \(folder_net:make\); it loads"
+    with pytest.raises(RecipeError, match=message.format("the samples to forget")):
         work.retrained(2)
-    with pytest.raises(RecipeError, match=told.format("the training samples")):
+    with pytest.raises(RecipeError, match=message.format("the training samples")):
         work.references(4, workers=0)
     assert not (work.folder / "references").exists()
 
@@ -205,8 +202,8 @@ def test_a_rule_for_forget_sets_is_one_line_of_a_table(
 def test_a_forget_set_may_be_a_rule_and_is_chosen_as_the_model_forgets(begin: Open) -> None:
     work = begin()
     last = Rule("last", lambda among: Chosen(among.train.ids[-2:].tolist(), "the last two"))
-    made = work.unlearn(ASCENT, request=NewRequest(forget=last))
-    assert made.role == "unlearned"
+    unlearned = work.unlearn(ASCENT, request=NewRequest(forget=last))
+    assert unlearned.role == "unlearned"
     assert (work.split.forget.ids.tolist(), work.rule) == (["s38", "s39"], "the last two")
 
 
@@ -254,7 +251,10 @@ def test_a_manifest_says_where_the_weights_come_from(begin: Open) -> None:
     work.choose("s01,s02")
     method = settle(FineTune(epochs=2), work.split, Scale.of(work.recipe))
     work.unlearn(FineTune(epochs=2), seed=7)
-    manifests = {one.method: one for one in map(checkpoint.read_manifest, work.folder.rglob("models/*.safetensors"))}
+    manifests = {
+        manifest.method: manifest
+        for manifest in map(checkpoint.read_manifest, work.folder.rglob("models/*.safetensors"))
+    }
     original, tuned = manifests["train"], manifests[repr(method)]
     assert (original.role, tuned.role, tuned.seed) == ("original", "unlearned", 7)
     assert original.ids == work.data.train.ids.tolist()
@@ -271,55 +271,55 @@ def test_models_are_the_original_and_then_the_others_in_the_order_of_their_makin
     work.unlearn(ASCENT)
     work.retrained(2)
     work.unlearn(ASCENT, retain=False)
-    assert [one.label for one in work.models()] == [
+    assert [model.label for model in work.models()] == [
         "original",
         "gradient_ascent",
         "retrain (seed 1)",
         "retrain (seed 2)",
         "gradient_ascent (no retain set)",
     ]
-    assert [one.role for one in work.models()] == ["original", "unlearned", "retrained", "retrained", "unlearned"]
+    assert [model.role for model in work.models()] == ["original", "unlearned", "retrained", "retrained", "unlearned"]
 
 
 def test_what_was_made_is_read_back_bit_equal(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     work = begin()
     work.choose("s01,s02")
-    made = work.unlearn(ASCENT)
+    unlearned = work.unlearn(ASCENT)
     monkeypatch.setattr(workflow, "unlearn", lambda *_, **__: pytest.fail("done again"))
     again = Workspace.open(work.folder).unlearn(ASCENT)
-    assert checkpoint.weights_sha256(again.model) == checkpoint.weights_sha256(made.model)
-    assert (again.label, again.method, again.seconds) == (made.label, made.method, made.seconds)
+    assert checkpoint.weights_sha256(again.model) == checkpoint.weights_sha256(unlearned.model)
+    assert (again.label, again.method, again.seconds) == (unlearned.label, unlearned.method, unlearned.seconds)
 
 
 def test_retrained_models_have_seeds_of_their_own(begin: Open) -> None:
     work = begin(seed=5)
     work.choose("s01,s02")
-    made = work.retrained(2)
-    assert [one.seed for one in made] == [6, 7]
-    assert len({checkpoint.weights_sha256(one.model) for one in made}) == 2
+    retrained = work.retrained(2)
+    assert [model.seed for model in retrained] == [6, 7]
+    assert len({checkpoint.weights_sha256(model.model) for model in retrained}) == 2
     direct = workflow.unlearn(
         workflow.TrainedModel.given(work.train().model, work.task, recipe=work.recipe), work.split, Retrain(), seed=6
     )
-    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made[0].model)
+    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(retrained[0].model)
 
 
 def test_a_model_in_shards_forgets_exactly_and_is_not_the_baseline(begin: Open, tiny_recipe: Recipe) -> None:
     recipe = replace(tiny_recipe, shards=2, slices=2, batch_size=4)
     first = begin(recipe=recipe)
     first.choose(["s03"])
-    made = first.unlearn(SISA())
-    assert made.role == "unlearned"
-    assert made.label == "sisa"
+    unlearned = first.unlearn(SISA())
+    assert unlearned.role == "unlearned"
+    assert unlearned.label == "sisa"
     assert len(list((first.folder / "checkpoints").glob("*/slices.json"))) == 2
     again = Workspace.open(first.folder)
     assert again.recipe == recipe or again.recipe.fingerprint == recipe.fingerprint
-    read = next(one for one in again.models() if one.method == "SISA()")
-    assert checkpoint.weights_sha256(read.model) == checkpoint.weights_sha256(made.model)
+    read = next(model for model in again.models() if model.method == "SISA()")
+    assert checkpoint.weights_sha256(read.model) == checkpoint.weights_sha256(unlearned.model)
     assert checkpoint.read_manifest(next(first.folder.rglob("1-sisa-*.safetensors"))).ids == [
         name for name in again.data.train.ids.tolist() if name != "s03"
     ]
     retrained = again.unlearn(Retrain(), seed=again.seed)
-    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)
+    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(unlearned.model)
     assert retrained.role == "retrained"
     assert len(list((first.folder / "checkpoints").iterdir())) == 2
 
@@ -345,8 +345,8 @@ def test_killed_between_weights_and_manifest_makes_the_model_again(
         with pytest.raises(KeyboardInterrupt):
             work.train()
     assert (work.folder / "models" / "original.safetensors").exists()
-    made = work.train()
-    assert checkpoint.weights_sha256(work.models()[0].model) == checkpoint.weights_sha256(made.model)
+    trained = work.train()
+    assert checkpoint.weights_sha256(work.models()[0].model) == checkpoint.weights_sha256(trained.model)
 
 
 def test_a_half_written_model_is_not_audited(begin: Open, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +362,7 @@ def test_a_half_written_model_is_not_audited(begin: Open, monkeypatch: pytest.Mo
         patch.setattr(checkpoint, "write_sealed_json", killed)
         with pytest.raises(KeyboardInterrupt):
             work.unlearn(ASCENT)
-    assert [one.label for one in work.models()] == ["original"]
+    assert [model.label for model in work.models()] == ["original"]
 
 
 def test_a_model_of_other_data_is_refused(begin: Open) -> None:
@@ -381,22 +381,22 @@ def test_audit_writes_results_and_report_and_keeps_the_references(begin: Open) -
     work = begin()
     work.choose("random:0.25")
     work.unlearn(ASCENT)
-    told: list[tuple[str, float, float]] = []
-    values = Workspace(replace(work.contents, progress=lambda *one: told.append(one))).audit(
+    reports: list[tuple[str, float, float]] = []
+    values = Workspace(replace(work.contents, progress=lambda *report: reports.append(report))).audit(
         references=6, retrained=2, workers=0, report=ReportSettings(command="obliviate audit")
     )
     assert read(work.place().results) == values
     assert work.place().report.exists()
     assert (values.command, values.data.forget_rule) == ("obliviate audit", "random 25 %")
-    assert ("references", 6, 6) in told
-    assert told[-1] == ("audit", 1, 1)
-    assert {stage for stage, _, _ in told} == {"retrain (seed 1)", "retrain (seed 2)", "references", "audit"}
-    references = {one: one.stat().st_mtime_ns for one in (work.folder / "references").rglob("*.safetensors")}
+    assert ("references", 6, 6) in reports
+    assert reports[-1] == ("audit", 1, 1)
+    assert {stage for stage, _, _ in reports} == {"retrain (seed 1)", "retrain (seed 2)", "references", "audit"}
+    references = {path: path.stat().st_mtime_ns for path in (work.folder / "references").rglob("*.safetensors")}
     assert len(references) == 12
     work.unlearn(FineTune(epochs=1))
     grown = work.audit(references=8, retrained=2, workers=0).to_dict()
     assert len(grown["models"]) == len(values.models) + 1
-    assert all(one.stat().st_mtime_ns == made for one, made in references.items())
+    assert all(path.stat().st_mtime_ns == time for path, time in references.items())
 
 
 @pytest.mark.parametrize(("references", "retrained"), [(5, 2), (2, 2), (4, 1)])
@@ -424,31 +424,31 @@ def test_a_folder_is_opened_from_anywhere(
     begin: Open, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(source.parent)
-    made = begin(source=source.name)
+    work = begin(source=source.name)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert Workspace.open(made.folder).data.sha256 == made.data.sha256
+    assert Workspace.open(work.folder).data.sha256 == work.data.sha256
     (tmp_path / "run").rename(tmp_path / "elsewhere" / "moved")
-    assert Workspace.open(tmp_path / "elsewhere" / "moved").data.sha256 == made.data.sha256
+    assert Workspace.open(tmp_path / "elsewhere" / "moved").data.sha256 == work.data.sha256
 
 
 def test_data_that_are_gone_are_named_and_their_new_place_is_kept(begin: Open, source: Path, tmp_path: Path) -> None:
-    made = begin()
-    weights = checkpoint.weights_sha256(made.train().model)
+    work = begin()
+    weights = checkpoint.weights_sha256(work.train().model)
     moved = source.rename(tmp_path / "moved.npz")
     with pytest.raises(DataError, match=rf"expected the data of .*run in {source}, got no such path; put them back"):
-        Workspace.open(made.folder)
+        Workspace.open(work.folder)
     again = begin(source=str(moved))
     assert checkpoint.weights_sha256(again.train().model) == weights
-    assert Workspace.open(made.folder).origin.source == str(moved)
+    assert Workspace.open(work.folder).origin.source == str(moved)
 
 
 def test_a_report_does_not_tell_where_the_data_are(begin: Open, source: Path) -> None:
     work = begin()
     work.choose("random:0.25")
     work.audit(references=6, retrained=2, workers=0)
-    for one in (work.place().results, work.place().report):
-        assert str(source.parent) not in one.read_text(encoding="utf-8")
+    for path in (work.place().results, work.place().report):
+        assert str(source.parent) not in path.read_text(encoding="utf-8")
 
 
 # ------------------------------------------------------------------------------------------- whole classes
@@ -479,14 +479,14 @@ def test_an_audit_that_can_acquit_nobody_says_so_in_the_dry_run_and_before_the_w
     begin: Open, caplog: pytest.LogCaptureFixture
 ) -> None:
     work = begin()
-    told = work.preview(FineTune(), request=NewRequest(forget="random:0.2"))
-    assert told["resolution"] > 10
-    assert "forget and 20 unseen samples resolves about" in told["outlook"]
-    assert "can acquit nobody at a margin of 10" in told["outlook"]
+    outline = work.preview(FineTune(), request=NewRequest(forget="random:0.2"))
+    assert outline["resolution"] > 10
+    assert "forget and 20 unseen samples resolves about" in outline["outlook"]
+    assert "can acquit nobody at a margin of 10" in outline["outlook"]
     work.unlearn(FineTune(epochs=1), request=NewRequest(forget="random:0.2"))
     values = work.audit(references=4, retrained=0, workers=0).to_dict()
     (message,) = [record.getMessage() for record in caplog.records if "acquit nobody" in record.getMessage()]
-    assert message == told["outlook"]
+    assert message == outline["outlook"]
     assert values["limits"][0] == f"{message[0].upper()}{message[1:]}."
 
 
@@ -496,11 +496,11 @@ def test_without_retrained_models_the_references_are_the_baseline(begin: Open) -
     work.unlearn(ASCENT)
     settings = AuditSettings(margin=0.2, utility_margin=0.5, cheap_attacks=True)
     values = work.audit(references=6, retrained=0, settings=settings, workers=0).to_dict()
-    assert [one["role"] for one in values["models"]] == ["original", "unlearned"]
+    assert [model["role"] for model in values["models"]] == ["original", "unlearned"]
     assert (values["baseline"], values["notes"]) == ("references", [])
     kept = values["settings"]
     assert (kept["margin"], kept["utility_margin"], kept["cheap_attacks"]) == (20, 50, True)
-    assert {one["margin"] for one in values["models"]} == {20}
+    assert {model["margin"] for model in values["models"]} == {20}
     assert values["models"][0]["cheap_attacks"]
     work.retrained(2)
     assert work.audit(references=6, retrained=0, workers=0).baseline == "retrained"
@@ -554,15 +554,15 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     methods = [settle(method, work.split, scale) for method in (FineTune(epochs=2, learning_rate=0.03), ASCENT)]
     assert asked == [(repr(method), retain) for method, retain in zip(methods, (True, False), strict=True)]
     assert values["notes"] == []
-    attacked = {one["role"] for one in values["models"] if "ulira" in one["attacks"]}
+    attacked = {model["role"] for model in values["models"] if "ulira" in model["attacks"]}
     assert attacked == {"unlearned"}
     few = {"models": 1, "shadows_needed": 64, "quality": None, "floor": None, "score": None}
-    assert all(one["competition"] == (few if one["role"] == "unlearned" else None) for one in values["models"])
-    made = {one: one.stat().st_mtime_ns for one in work.folder.rglob("shadow-*.logits.safetensors")}
-    assert len(made) == 12
+    assert all(model["competition"] == (few if model["role"] == "unlearned" else None) for model in values["models"])
+    times = {path: path.stat().st_mtime_ns for path in work.folder.rglob("shadow-*.logits.safetensors")}
+    assert len(times) == 12
     again = work.audit(references=6, retrained=2, shadows=True, workers=0).to_dict()
     assert again["models"] == values["models"]
-    assert {one: one.stat().st_mtime_ns for one in work.folder.rglob("shadow-*.logits.safetensors")} == made
+    assert {path: path.stat().st_mtime_ns for path in work.folder.rglob("shadow-*.logits.safetensors")} == times
 
 
 def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open) -> None:
@@ -570,13 +570,13 @@ def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open
     work.choose("random:0.5")
     work.unlearn(FineTune(epochs=1))
     values = work.audit(references=64, retrained=2, shadows=True, workers=0).to_dict()
-    found = {one["name"]: one["competition"] for one in values["models"]}
-    scored = found.pop("fine_tune")
-    assert not any(found.values())
+    scores = {model["name"]: model["competition"] for model in values["models"]}
+    scored = scores.pop("fine_tune")
+    assert not any(scores.values())
     assert scored["models"] == 16
     ratios = []
     for part in ("retain", "test"):
-        accuracy = {one["name"]: one["accuracy"][part]["value"] for one in values["models"]}
+        accuracy = {model["name"]: model["accuracy"][part]["value"] for model in values["models"]}
         peers = [value for name, value in accuracy.items() if name.startswith("retrain")]
         ratios.append(accuracy["fine_tune"] / np.mean(peers))
     assert scored["score"] == pytest.approx(scored["quality"] * np.prod(ratios))
@@ -606,7 +606,7 @@ def test_a_model_whose_shadows_cannot_be_made_is_audited_without_and_named(begin
     assert second.startswith(
         "old was audited without U-LiRA, for it has no shadows: expected the method in the model's"
     )
-    assert all("ulira" not in one["attacks"] for one in values["models"])
+    assert all("ulira" not in model["attacks"] for model in values["models"])
     assert not list(cut.folder.rglob("shadow-*"))
 
 
@@ -636,7 +636,7 @@ def test_models_of_one_name_are_told_apart(begin: Open) -> None:
     work.choose("s01,s02")
     work.unlearn(ASCENT)
     work.unlearn(replace(ASCENT, epochs=2))
-    assert [one.label for one in work.models()] == ["original", "gradient_ascent", "gradient_ascent #2"]
+    assert [model.label for model in work.models()] == ["original", "gradient_ascent", "gradient_ascent #2"]
 
 
 # ------------------------------------------------------------------------------------------- coins
@@ -655,10 +655,10 @@ def test_tails_are_never_trained_on_and_heads_are_forgotten(begin: Open) -> None
     assert again.origin.canaries.coins == 30
     assert again.data.train.ids.tolist() == work.data.train.ids.tolist()
     values = again.audit(references=6, retrained=2, workers=0).to_dict()
-    found = values["coin_flips"]
-    assert (found["heads"], found["tails"]) == (len(sides["heads"]), len(sides["tails"]))
-    assert [one["name"] for one in found["models"]] == [one["name"] for one in values["models"]]
-    assert all(one["trials"] == 30 and 0 < one["p_value"] <= 1 for one in found["models"])
+    flips = values["coin_flips"]
+    assert (flips["heads"], flips["tails"]) == (len(sides["heads"]), len(sides["tails"]))
+    assert [model["name"] for model in flips["models"]] == [model["name"] for model in values["models"]]
+    assert all(model["trials"] == 30 and 0 < model["p_value"] <= 1 for model in flips["models"])
 
 
 def _saved(work: Workspace) -> Path:
@@ -711,10 +711,10 @@ def test_noise_is_trained_on_forgotten_and_tested(begin: Open) -> None:
     again = Workspace.open(work.folder)
     assert np.array_equal(_rows(again)[1], rows)
     values = again.audit(references=6, retrained=2, workers=0).to_dict()
-    found = values["planted_noise"]
-    assert (found["samples"], found["sigma"]) == (12, 0.2)
-    assert [one["name"] for one in found["models"]] == [one["name"] for one in values["models"]]
-    assert all(0 < one["p_value"] < 1 for one in found["models"])
+    noise = values["planted_noise"]
+    assert (noise["samples"], noise["sigma"]) == (12, 0.2)
+    assert [model["name"] for model in noise["models"]] == [model["name"] for model in values["models"]]
+    assert all(0 < model["p_value"] < 1 for model in noise["models"])
 
 
 def _rows(work: Workspace) -> tuple[np.ndarray, np.ndarray]:
@@ -723,7 +723,7 @@ def _rows(work: Workspace) -> tuple[np.ndarray, np.ndarray]:
 
 def test_noise_and_coins_are_of_different_samples_and_the_request_says_which_are_tested(begin: Open) -> None:
     work = begin(coins=10, noise=20)
-    coins, noise = (json.loads((work.folder / f"{one}.json").read_text("utf-8")) for one in ("coins", "noise"))
+    coins, noise = (json.loads((work.folder / f"{name}.json").read_text("utf-8")) for name in ("coins", "noise"))
     assert not set(coins["heads"] + coins["tails"]) & set(noise["ids"])
     work.choose("noise")
     values = work.audit(references=6, retrained=2, workers=0).to_dict()
@@ -750,15 +750,19 @@ def test_an_inspection_is_written_down_and_changes_no_model(begin: Open) -> None
     work = begin()
     work.choose("random:0.5")
     work.unlearn(ASCENT)
-    made = work.inspect(retrained=2, epochs=2)
-    models = {one: one.read_bytes() for one in work.folder.rglob("models/*")}
-    assert json.loads(work.place().inspection.read_text(encoding="utf-8")) == made
-    assert (made["schema"], made["data"]["forget"], made["epochs"]) == ("obliviate.inspection/1", 20, 2)
-    assert [one["role"] for one in made["models"]] == ["original", "unlearned", "retrained", "retrained"]
-    assert all(len(one["relearned"]["accuracy"]) == 3 for one in made["models"])
+    inspection = work.inspect(retrained=2, epochs=2)
+    models = {path: path.read_bytes() for path in work.folder.rglob("models/*")}
+    assert json.loads(work.place().inspection.read_text(encoding="utf-8")) == inspection
+    assert (inspection["schema"], inspection["data"]["forget"], inspection["epochs"]) == (
+        "obliviate.inspection/1",
+        20,
+        2,
+    )
+    assert [model["role"] for model in inspection["models"]] == ["original", "unlearned", "retrained", "retrained"]
+    assert all(len(model["relearned"]["accuracy"]) == 3 for model in inspection["models"])
     again = work.inspect(retrained=0, epochs=2)
-    assert again["models"] == made["models"]
-    assert {one: one.read_bytes() for one in work.folder.rglob("models/*")} == models
+    assert again["models"] == inspection["models"]
+    assert {path: path.read_bytes() for path in work.folder.rglob("models/*")} == models
     assert not (work.folder / "references").exists()
 
 
@@ -780,24 +784,24 @@ def test_an_inspection_that_cannot_be_made_trains_nothing(begin: Open) -> None:
 def served_twice(begin: Open) -> Workspace:
     """Two requests: ids s00 … s04, then s05 … s09 on the model that the first one left."""
     work = begin()
-    work.choose([f"s{one:02d}" for one in range(5)])
+    work.choose([f"s{number:02d}" for number in range(5)])
     work.unlearn(ASCENT)
-    work.choose([f"s{one:02d}" for one in range(5, 10)], after="1-gradient_ascent")
+    work.choose([f"s{number:02d}" for number in range(5, 10)], after="1-gradient_ascent")
     work.unlearn(ASCENT)
     return work
 
 
 def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_is_forgotten(begin: Open) -> None:
     work = served_twice(begin)
-    assert [made.label for made in work.models()] == ["original", "gradient_ascent", "gradient_ascent, request 2"]
-    assert [len(one.ids) for one in work.requests] == [5, 5]
+    assert [model.label for model in work.models()] == ["original", "gradient_ascent", "gradient_ascent, request 2"]
+    assert [len(request.ids) for request in work.requests] == [5, 5]
     assert read_sealed_json(work.place(1).request).keys() == {"format", "rule", "ids", "before_sha256"}
     kept = json.loads(work.place(2).request.read_text("utf-8"))
     assert (kept["rule"], kept["ids"], kept["after"]["label"]) == ("ids", work.requests[1].ids, "gradient_ascent")
     _, first, second = work.models()
     split = work.split
-    assert split.forget.ids.tolist() == [f"s{one:02d}" for one in range(5, 10)]
-    assert split.kept.ids.tolist() == [f"s{one:02d}" for one in range(10, 40)]
+    assert split.forget.ids.tolist() == [f"s{number:02d}" for number in range(5, 10)]
+    assert split.kept.ids.tolist() == [f"s{number:02d}" for number in range(10, 40)]
     direct = workflow.unlearn(first, split, ASCENT, seed=work.seed)
     assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(second.model)
     retrained = work.unlearn(Retrain(), seed=4)
@@ -808,9 +812,9 @@ def test_a_second_request_begins_from_the_model_that_serves_and_leaves_out_what_
 def test_requests_are_read_back_and_an_earlier_one_takes_other_methods(begin: Open) -> None:
     first = served_twice(begin)
     again = Workspace.open(first.folder)
-    assert again.choose([f"s{one:02d}" for one in range(5, 10)], after="1-gradient_ascent").forget.ids[0] == "s05"
-    made = again.unlearn(FineTune(epochs=1), request=again.following(None))
-    assert made.label == "fine_tune"
+    assert again.choose([f"s{number:02d}" for number in range(5, 10)], after="1-gradient_ascent").forget.ids[0] == "s05"
+    unlearned = again.unlearn(FineTune(epochs=1), request=again.following(None))
+    assert unlearned.label == "fine_tune"
     assert len(again.requests) == 2
     direct = workflow.unlearn(
         workflow.TrainedModel.given(again.train().model, again.task, recipe=again.recipe),
@@ -818,7 +822,7 @@ def test_requests_are_read_back_and_an_earlier_one_takes_other_methods(begin: Op
         FineTune(epochs=1),
         seed=again.seed,
     )
-    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(made.model)
+    assert checkpoint.weights_sha256(direct.model) == checkpoint.weights_sha256(unlearned.model)
 
 
 def test_a_random_second_request_is_drawn_from_what_remains(begin: Open) -> None:
@@ -834,10 +838,10 @@ def test_a_random_second_request_is_drawn_from_what_remains(begin: Open) -> None
 def test_a_second_request_that_cannot_be_served_is_refused_and_not_kept(begin: Open) -> None:
     work = begin()
     work.choose(["s01", "s02"])
-    made = work.unlearn(ASCENT)
+    unlearned = work.unlearn(ASCENT)
     work.unlearn(FineTune(epochs=1))
     with pytest.raises(DataError, match=r"got 's02' of request 1, which are forgotten already; leave them out"):
-        work.choose(["s05", "s02"], after=made.id)
+        work.choose(["s05", "s02"], after=unlearned.id)
     with pytest.raises(
         WorkspaceError, match=r"to go on from \(1-gradient_ascent-\w+, 1-fine_tune-\w+\), got 'original'; name"
     ):
@@ -846,11 +850,11 @@ def test_a_second_request_that_cannot_be_served_is_refused_and_not_kept(begin: O
         work.following("nothing")
     assert len(work.requests) == 1
     assert not work.folder.joinpath("requests", "0002").exists()
-    work.choose(["s05", "s06"], after=made.id)
+    work.choose(["s05", "s06"], after=unlearned.id)
     with pytest.raises(WorkspaceError, match=r"to go on from 1-gradient_ascent-\w+, as it has from the start, got 1-f"):
         work.choose(["s05", "s06"], after="1-fine_tune")
     with pytest.raises(WorkspaceError, match=r"expected the forget set that request 2 of .* got another; leave out"):
-        work.choose(["s07"], after=made.id)
+        work.choose(["s07"], after=unlearned.id)
     with pytest.raises(WorkspaceError, match=r"expected a request of .*, from 1 to 2, got 3; name one of them"):
         work.unlearn(ASCENT, request=3)
     assert len(work.requests) == 2
@@ -880,8 +884,8 @@ def test_a_damaged_request_is_refused(begin: Open) -> None:
 def test_an_audit_is_of_one_request_and_earlier_ones_play_no_part(begin: Open) -> None:
     work = served_twice(begin)
     second = work.audit(references=8, retrained=2, workers=0).to_dict()
-    told = [(one["name"], one["role"]) for one in second["models"]]
-    assert told == [
+    roles = [(model["name"], model["role"]) for model in second["models"]]
+    assert roles == [
         ("gradient_ascent", "original"),
         ("gradient_ascent, request 2", "unlearned"),
         ("retrain (seed 1), request 2", "retrained"),
@@ -890,7 +894,7 @@ def test_an_audit_is_of_one_request_and_earlier_ones_play_no_part(begin: Open) -
     assert [second["data"][part] for part in ("forget", "retain", "test")] == [5, 30, 20]
     assert second["data"]["forget_rule"] == "ids; request 2, after gradient_ascent"
     first = work.audit(references=8, retrained=2, workers=0, request=1).to_dict()
-    assert [one["name"] for one in first["models"]][:2] == ["original", "gradient_ascent"]
+    assert [model["name"] for model in first["models"]][:2] == ["original", "gradient_ascent"]
     assert [first["data"][part] for part in ("forget", "retain", "test")] == [5, 35, 20]
     assert first["references"]["fingerprint"] == second["references"]["fingerprint"]
 
@@ -910,20 +914,20 @@ def test_shadows_of_a_later_request_go_through_the_requests_before(
 
     monkeypatch.setattr(workflow, "shadow_unlearning", recorded)
     values = work.audit(references=16, retrained=2, shadows=True, workers=0).to_dict()
-    first, second = ([f"s{one:02d}" for one in places] for places in (range(5), range(5, 10)))
+    first, second = ([f"s{number:02d}" for number in places] for places in (range(5), range(5, 10)))
     scale = Scale.of(work.recipe)
     before = [(first, repr(settle(ASCENT, work.split_of(1), scale)))]
     methods = [settle(method, work.split, scale) for method in (ASCENT, FineTune(epochs=1))]
     assert asked == [(repr(method), second, before) for method in methods]
     assert values["notes"] == []
-    assert {one["role"] for one in values["models"] if "ulira" in one["attacks"]} == {"unlearned"}
+    assert {model["role"] for model in values["models"] if "ulira" in model["attacks"]} == {"unlearned"}
 
 
 def test_a_later_request_to_a_model_without_shadows_is_audited_without_u_lira(begin: Open, tiny_recipe: Recipe) -> None:
     work = begin(recipe=replace(tiny_recipe, shards=2, slices=2, batch_size=4))
-    work.choose([f"s{one:02d}" for one in range(5)])
+    work.choose([f"s{number:02d}" for number in range(5)])
     work.unlearn(SISA())
-    work.choose([f"s{one:02d}" for one in range(5, 10)], after="1-sisa")
+    work.choose([f"s{number:02d}" for number in range(5, 10)], after="1-sisa")
     work.unlearn(ASCENT)
     values = work.audit(references=8, retrained=2, shadows=True, workers=0).to_dict()
     (note,) = values["notes"]
@@ -936,9 +940,9 @@ def test_a_second_request_to_a_model_in_shards_is_exact(begin: Open, tiny_recipe
     work.choose(["s03"])
     work.unlearn(SISA())
     work.choose(["s05"], after="1-sisa")
-    made = work.unlearn(SISA())
+    unlearned = work.unlearn(SISA())
     retrained = work.unlearn(Retrain(), seed=work.seed)
-    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(made.model)
+    assert checkpoint.weights_sha256(retrained.model) == checkpoint.weights_sha256(unlearned.model)
 
 
 # ------------------------------------------------------------------------------------------- what contradicts
@@ -977,10 +981,10 @@ def test_a_model_is_not_judged_for_a_request_that_it_was_not_made_for(begin: Ope
     edited = work.place(1).request.read_text("utf-8").replace("s01", "s11")
     other_request(work, ["s11", "s02", "s03"])
     options: dict[str, Any] = {"references": 6, "workers": 0} if reader == "audit" else {}
-    told = (
+    message = (
         r"expected the model gradient_ascent to be one for the samples of request 1 of .* that it was made for others;"
     )
-    with pytest.raises(WorkspaceError, match=told) as info:
+    with pytest.raises(WorkspaceError, match=message) as info:
         getattr(Workspace.open(work.folder), reader)(retrained=0, **options)
     assert "s11" not in str(info.value)  # the message may be read by others
     work.place(1).request.write_text(edited, "utf-8")
@@ -1057,11 +1061,11 @@ def test_copies_of_a_folder_list_their_models_in_the_order_of_their_making(begin
     work.unlearn(FineTune(epochs=1))
     work.unlearn(ASCENT)
     work.train()
-    labels = [made.label for made in work.models()]
+    labels = [model.label for model in work.models()]
     assert labels == ["original", "retrain (seed 1)", "fine_tune", "gradient_ascent"]
     for place, path in enumerate(sorted(work.folder.rglob("models/*"))):
         os.utime(path, (place, place))  # as a copy or an archive may leave them
-    assert [made.label for made in Workspace.open(work.folder).models()] == labels
+    assert [model.label for model in Workspace.open(work.folder).models()] == labels
 
 
 # ------------------------------------------------------------------------------------------- one life of a request
@@ -1121,11 +1125,11 @@ def test_a_refused_request_is_logged_with_the_reason(begin: Open) -> None:
 def test_whoever_works_in_a_folder_is_told_to_all_others_who_would(begin: Open) -> None:
     work = begin()
     work.choose(["s01", "s02"])
-    made = work.unlearn(ASCENT)
-    told = rf"expected a folder that no other process works in, got .* in use by process {os.getpid()} \(.*since"
+    unlearned = work.unlearn(ASCENT)
+    message = rf"expected a folder that no other process works in, got .* in use by process {os.getpid()} \(.*since"
     calls: list[Callable[[], object]] = [
         begin,
-        lambda: work.choose(["s03"], after=made.id),
+        lambda: work.choose(["s03"], after=unlearned.id),
         work.train,
         lambda: work.unlearn(FineTune()),
         lambda: work.references(4),
@@ -1135,8 +1139,8 @@ def test_whoever_works_in_a_folder_is_told_to_all_others_who_would(begin: Open) 
     ]
     with held(work.folder), ThreadPoolExecutor(1) as other:
         for call in calls:
-            with pytest.raises(WorkspaceError, match=told):
+            with pytest.raises(WorkspaceError, match=message):
                 other.submit(call).result()
         assert len(other.submit(work.models).result()) == 2  # whoever only reads need not wait
         assert other.submit(lambda: work.preview(ASCENT)).result()["forget"] == 2
-    assert [made.label for made in work.models()] == ["original", "gradient_ascent"]
+    assert [model.label for model in work.models()] == ["original", "gradient_ascent"]

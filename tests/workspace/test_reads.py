@@ -4,7 +4,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from obliviate.data.samples import Samples
@@ -14,6 +13,7 @@ from obliviate.references import member
 from obliviate.training import checkpoint
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
+from user_files import write_rows
 
 
 @pytest.fixture
@@ -46,9 +46,7 @@ def reference_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[Path]:
 
 @pytest.fixture
 def work(tmp_path: Path, tiny: Samples, tiny_recipe: Recipe) -> Workspace:
-    batch, path = tiny.everything(), tmp_path / "rows.npz"
-    x, y = batch.x.numpy(), batch.y.numpy()
-    np.savez(path, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=tiny.ids[:40])
+    path = write_rows(tmp_path / "rows.npz", tiny)
     work = Workspace.create(tmp_path / "run", source=str(path), recipe=tiny_recipe, seed=0)
     work.train()
     return work

@@ -1,9 +1,7 @@
 """Audits of one record: its rank and p-value on every model, and no verdict."""
 
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
 from obliviate._util.files import read_sealed_json
@@ -13,19 +11,17 @@ from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.results.record import RecordAudit
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace, write_report
+from user_files import write_rows
 
 ASCENT = GradientAscent(learning_rate=0.01)
 
 
 @pytest.fixture
 def work(tiny: Samples, tmp_path: Path, tiny_recipe: Recipe) -> Workspace:
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
-    arrays: dict[str, Any] = {"train_x": x[:40], "train_y": y[:40], "test_x": x[40:], "test_y": y[40:]}
-    np.savez(tmp_path / "rows.npz", **arrays, train_ids=ids[:40], test_ids=ids[40:])
-    made = Workspace.create(tmp_path / "run", source=str(tmp_path / "rows.npz"), recipe=tiny_recipe, seed=0)
-    made.unlearn(ASCENT, request=NewRequest(forget=["s07"]))
-    return made
+    rows = write_rows(tmp_path / "rows.npz", tiny)
+    work = Workspace.create(tmp_path / "run", source=str(rows), recipe=tiny_recipe, seed=0)
+    work.unlearn(ASCENT, request=NewRequest(forget=["s07"]))
+    return work
 
 
 def test_an_audit_with_a_verdict_is_refused_before_anything_is_trained(work: Workspace) -> None:

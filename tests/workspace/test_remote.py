@@ -68,7 +68,7 @@ def weights(work: Workspace) -> dict[str, tuple[str, Any]]:
 def test_an_executor_makes_the_models_that_are_made_here(
     begin: Callable[[str], Workspace], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    here, there = begin("here"), begin("there")
+    here, remote = begin("here"), begin("there")
     threads: list[str] = []
     unlearn = workflow.unlearn
 
@@ -82,15 +82,15 @@ def test_an_executor_makes_the_models_that_are_made_here(
     monkeypatch.setattr("obliviate.workflow.tuning.unlearn", noting)
     with ThreadPoolExecutor(1) as thread:
         executor = Elsewhere(thread)
-        there._retrain(2, 1, executor)
-        there.unlearn(FineTune(epochs=1), tune=2, executor=executor)
+        remote._retrain(2, 1, executor)
+        remote.unlearn(FineTune(epochs=1), tune=2, executor=executor)
         calls = len(executor.sizes)
-        there.unlearn(FineTune(epochs=1), tune=2, executor=executor)
+        remote.unlearn(FineTune(epochs=1), tune=2, executor=executor)
     assert (calls, len(executor.sizes)) == (3, 3)  # what is there is not made again
     assert "MainThread" not in threads
     assert max(executor.sizes) < 5_000  # data are named
-    assert weights(there) == weights(here)
-    assert not [path for path in there.folder.rglob("*") if path.name.startswith((".elsewhere", "outcome", "lock"))]
+    assert weights(remote) == weights(here)
+    assert not [path for path in remote.folder.rglob("*") if path.name.startswith((".elsewhere", "outcome", "lock"))]
 
 
 def test_a_failure_elsewhere_is_told_and_nothing_is_kept(begin: Callable[[str], Workspace]) -> None:

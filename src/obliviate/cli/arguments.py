@@ -164,10 +164,9 @@ def weights_of(text: str, data: Data) -> tuple[float, ...]:
     if data.kind != "classification":
         raise RecipeError(f"expected data of classes for class weights, got {data.kind}; leave out --class-weights")
     if text == "balanced":
-        from obliviate.data.rules import targets
         from obliviate.training.class_weights import balanced_weights
 
-        return balanced_weights(targets(data.train), data.classes)
+        return balanced_weights(data.train.targets, data.classes)
     try:
         return tuple(float(weight) for weight in text.split(","))
     except ValueError as error:

@@ -15,6 +15,7 @@ from jaxtyping import Shaped
 from torch import Tensor
 
 from obliviate._util.seeds import derive
+from obliviate.data.amounts import read_amount
 from obliviate.data.lists import located, read_names
 from obliviate.data.lookup import Lookup, Unknown, check_unknown, look_up, spelling
 from obliviate.data.owners import NOBODY
@@ -68,7 +69,7 @@ class Among:
         Inputs of rows without names are `x0`, `x1` and so on; they are read where they are among those `wanted`.
         """
         columns = {name: np.asarray(column) for name, column in self.inputs.items()} | dict(self.metadata)
-        labels = targets(self.train) if LABEL not in columns else torch.empty(0, 0)
+        labels = self.train.targets if LABEL not in columns else torch.empty(0, 0)
         if labels.ndim == 1:
             plain_labels = labels.numpy()
             columns[LABEL] = np.asarray(self.classes, dtype=np.str_)[plain_labels] if self.classes else plain_labels
@@ -269,7 +270,7 @@ def class_ids(train: Samples, label: int | str, names: Sequence[str] = ()) -> Id
     >>> class_ids(train, 0).tolist()
     ['a', 'c']
     """
-    labels = targets(train)
+    labels = train.targets
     if labels.ndim != 1 or labels.is_floating_point():
         raise DataError(
             f"expected one integer label per sample, got {labels.dtype} labels of shape {tuple(labels.shape)}; name ids"
@@ -313,11 +314,6 @@ def _class_number(label: int | str, labels: Sequence[int], names: Sequence[str])
     return numbers[matches[0]] if matches else None
 
 
-def targets(train: Samples) -> Shaped[Tensor, " n ..."]:
-    """The targets of all samples, for which inputs are read only where nothing else tells them."""
-    return train.targets
-
-
 def with_value(name: str, column: np.ndarray, value: str) -> Shaped[np.ndarray, " n"]:
     """Which entries of a column are a value, both as text; raises DataError where none is, with close ones.
 
@@ -337,50 +333,6 @@ def with_value(name: str, column: np.ndarray, value: str) -> Shaped[np.ndarray, 
     return mask
 
 
-def count_of(amount: float, samples: int, *, rule: str) -> int:
-    """How many samples a share in (0, 1), rounded to the nearest, or a whole number below all of them is.
-
-    >>> count_of(0.1, 50, rule="memorised"), count_of(7, 50, rule="memorised")
-    (5, 7)
-    """
-    if isinstance(amount, int) and not isinstance(amount, bool):
-        if not 0 < amount < samples:
-            raise DataError(
-                f"expected {rule} with a number of samples in 1 … {samples - 1}, or a share in (0, 1), got {amount}; "
-                "change it"
-            )
-        return amount
-    check_amount(amount, rule=rule)
-    return max(1, round(amount * samples))
-
-
-def check_amount(amount: float, *, rule: str) -> None:
-    """Refuse what is neither a share in (0, 1) nor a whole number of samples above 0; raises DataError."""
-    whole = isinstance(amount, int) and not isinstance(amount, bool)
-    if not (amount > 0 if whole else 0 < amount < 1):
-        raise DataError(
-            f"expected {rule} with a share in (0, 1), or a whole number of samples above 0, got {amount}; "
-            f"try {rule}:0.1"
-        )
-
-
-def read_amount(text: str, *, rule: str) -> float:
-    """Read a share or a number of samples; raises DataError for anything else.
-
-    >>> read_amount("0.1", rule="memorised"), read_amount("20", rule="memorised")
-    (0.1, 20)
-    """
-    try:
-        amount = int(text) if text.strip().lstrip("+-").isdigit() else float(text)
-    except ValueError as error:
-        raise DataError(
-            f"expected {rule}:SHARE with a share in (0, 1), or {rule}:N with a number of samples, got "
-            f"{f'{rule}:{text}'!r}; try {rule}:0.1"
-        ) from error
-    check_amount(amount, rule=rule)
-    return amount
-
-
 # ------------------------------------------------------------------------------------------- their texts
 
 
@@ -397,7 +349,7 @@ def _random(share: str) -> Rule:
 def _class(label: str) -> Rule:
     def chosen(among: Among) -> Chosen:
         ids = class_ids(among.train, label, among.classes).tolist()
-        number = int(targets(among.train.select(ids[:1]))[0])
+        number = int(among.train.select(ids[:1]).targets[0])
         return Chosen(ids, f"class {class_name(number, among.classes)}", grouped=True)
 
     return Rule(f"class:{label}", chosen)

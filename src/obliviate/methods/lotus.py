@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.methods.base import check_positive, check_schedule
@@ -67,7 +66,7 @@ class LoTUS:
         epochs, size = whole(self, "epochs", "batch_size")
         assert split.holdout is not None
         teacher = copy.deepcopy(model).eval().requires_grad_(False)
-        known_classes = np.isin(targets(split.forget).numpy(), targets(split.kept).numpy()).any()
+        known_classes = np.isin(split.forget.targets.numpy(), split.kept.targets.numpy()).any()
         bound = accuracy(teacher, split.holdout) if known_classes else 0.0
         temperature = 1.0
 
@@ -98,4 +97,4 @@ class LoTUS:
 
 def accuracy(model: nn.Module, samples: Samples) -> float:
     """The share of samples whose label has the largest output."""
-    return float((outputs(model, samples).argmax(1) == targets(samples)).float().mean())
+    return float((outputs(model, samples).argmax(1) == samples.targets).float().mean())

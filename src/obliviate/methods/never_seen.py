@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from obliviate._util.seeds import derive
-from obliviate.data.rules import targets
 from obliviate.data.samples import Samples, original_id
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
@@ -182,13 +181,13 @@ class _Lesson:
         parts, ids = list[Tensor](), split.forget.ids.tolist()
         places = torch.where(gone, -1, (~gone).cumsum(0) - 1)
         if holdout is not None:
-            holdout = holdout.at(~gone[targets(holdout)].numpy())
+            holdout = holdout.at(~gone[holdout.targets].numpy())
             original = outputs(model, holdout)
             unseen = Opinions.of(teachers, holdout, seed=derive(seed, "reference"), gone=gone)
-            calibration = Calibration.of(unseen, original[:, ~gone], places[targets(holdout)], weight=weight)
+            calibration = Calibration.of(unseen, original[:, ~gone], places[holdout.targets], weight=weight)
             parts, ids = [original.softmax(1)], [*ids, *holdout.ids.tolist()]
         forget = torch.zeros(len(split.forget), classes)
-        forget[:, ~gone] = calibration.logits(opinions, places[targets(split.forget)]).softmax(1)
+        forget[:, ~gone] = calibration.logits(opinions, places[split.forget.targets]).softmax(1)
         weights = task.weights(run.place(torch.arange(classes)))
         notes = {"teachers": float(len(teachers))}
         notes |= {"single_opinion": calibration.weight, "sharpness": calibration.sharpness, "hint": calibration.hint}
@@ -219,6 +218,6 @@ def _gone(split: Split, classes: int) -> Bool[Tensor, " classes"]:
     """The classes of which samples are forgotten and none is retained; none without a retain set, which would tell."""
     gone = torch.zeros(classes, dtype=torch.bool)
     if split.retain is not None:
-        gone[targets(split.forget)] = True
-        gone[targets(split.retain)] = False
+        gone[split.forget.targets] = True
+        gone[split.retain.targets] = False
     return gone

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from obliviate.data.rules import targets
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_positive, check_schedule
@@ -64,7 +63,7 @@ class ReGUn:
         epochs, size = whole(self, "epochs", "batch_size")
         assert split.holdout is not None
         unseen = run.place(outputs(model, split.holdout).softmax(1))
-        labels = targets(split.holdout)
+        labels = split.holdout.targets
 
         def prepare(forget: Batch, retain: Batch) -> tuple[Batch, Batch, Tensor]:
             aim = unseen[run.place(drawn(labels, forget.y.cpu()))].mean(0)

@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from obliviate.data.rules import targets
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.methods.base import check_classification, check_positive, check_schedule
@@ -65,7 +64,7 @@ class TREW:
     def __call__(self, model: nn.Module, split: Split, run: Run) -> nn.Module:
         epochs, size = whole(self, "epochs", "batch_size")
         classes = check_classification(self, run.task).classes
-        forgotten, retained = targets(split.forget).unique(), targets(split.kept).unique()
+        forgotten, retained = split.forget.targets.unique(), split.kept.targets.unique()
         if len(left := forgotten[torch.isin(forgotten, retained)]):
             raise MethodError(
                 f"expected classes that are forgotten as a whole for trew, got retained samples of class "

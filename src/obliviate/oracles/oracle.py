@@ -223,7 +223,6 @@ def build_oracle(
         evaluation = Evaluation.of(experiment, split, pool, grouped=kept.grouped)
         candidates = [evaluation.candidate(model) for model in compared if model.role == "retrained"]
     order = np.argsort(evaluation.samples.ids)
-    ids = evaluation.samples.ids[order]
     kind = np.float16 if half else np.float32
 
     def stored(outputs: Sequence[np.ndarray]) -> np.ndarray:
@@ -231,16 +230,11 @@ def build_oracle(
             return np.stack([np.asarray(values)[order].astype(kind) for values in outputs])
 
     facts = {
-        "source": origin.source,
-        "portion": asdict(origin.portion),
-        "seed": origin.seed,
-        "data_sha256": origin.data.sha256,
-        "task": describe_task(origin.task),
-        "recipe": origin.recipe.to_dict(),
+        **_origin_facts(origin),
         "forget": [str(name) for name in split.forget.ids],
         "rule": kept.full_rule,
         "grouped": kept.grouped,
-        "samples_sha256": ids_sha256(ids),
+        "samples_sha256": ids_sha256(evaluation.samples.ids[order]),
         "fingerprint": pool.fingerprint,
         "references_seconds": pool.seconds,
         "original": {
@@ -263,6 +257,18 @@ def build_oracle(
     )
     archive.write(path)
     return Oracle.load(path, data=origin.source, trust=True)
+
+
+def _origin_facts(origin: Origin) -> dict[str, Any]:
+    """What the experiment is made of, as far as it can be written."""
+    return {
+        "source": origin.source,
+        "portion": asdict(origin.portion),
+        "seed": origin.seed,
+        "data_sha256": origin.data.sha256,
+        "task": describe_task(origin.task),
+        "recipe": origin.recipe.to_dict(),
+    }
 
 
 def _check_folder(workspace: Workspace, number: int, forget: int, retrained: int) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 
 from obliviate import workflow
 from obliviate._util.seeds import derive
+from obliviate.data.amounts import read_amount
 from obliviate.data.ids import ids_sha256
-from obliviate.data.rules import Chosen, Rule, choose, random_ids, read_amount, targets
+from obliviate.data.rules import Chosen, Rule, choose, random_ids
 from obliviate.data.sources import Data, load_data
 from obliviate.data.split import Split
 from obliviate.errors import DataError, MethodError, ObliviateError
@@ -22,7 +23,8 @@ from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.sisa import SISA
 from obliviate.plans.labels import mislabelled, of_classes
-from obliviate.plans.plan import CHOSEN_BY_REFERENCES, RANDOM, WRONG, ForgetSets, Plan, Trial
+from obliviate.plans.plan import CHOSEN_BY_REFERENCES, RANDOM, WRONG, ForgetSets, Plan
+from obliviate.plans.trials import Trial
 from obliviate.references.pool import ReferencePool
 from obliviate.task import task_of
 from obliviate.training.class_weights import balanced_weights
@@ -104,7 +106,7 @@ class Ground:
         settings = dict(plan.recipe)
         with plan.table.table("recipe").checked():
             if settings.get("class_weights") == "balanced":
-                settings["class_weights"] = balanced_weights(targets(data.train), data.classes)
+                settings["class_weights"] = balanced_weights(data.train.targets, data.classes)
             recipe = recipe_for(data, **settings)
             experiment = Experiment(task_of(data), recipe, data.train, data.test, data.holdout, plan.data_seed)
             workflow.check(experiment)

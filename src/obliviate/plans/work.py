@@ -29,7 +29,8 @@ from obliviate.experiment import Experiment
 from obliviate.methods.base import Method
 from obliviate.methods.retrain import Retrain
 from obliviate.plans.ground import Cell, ForgetSet, Ground
-from obliviate.plans.plan import Plan, Trial
+from obliviate.plans.plan import Plan
+from obliviate.plans.trials import Trial
 from obliviate.references.pool import ReferencePool, load_pool
 from obliviate.task import Classification
 from obliviate.training.compute import Compute

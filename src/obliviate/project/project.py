@@ -43,6 +43,18 @@ class Submitted:
             counts[status] = counts.get(status, 0) + 1
         return counts
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The answer in JSON values, without the names."""
+        receipt = self.receipt
+        return {
+            "request": receipt.request,
+            "state": receipt.state,
+            "new": receipt.new,
+            "forgotten": receipt.forgotten,
+            "counts": self.counts if self.names else {},
+        }
+
 
 @dataclass(frozen=True)
 class Served:

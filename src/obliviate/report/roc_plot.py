@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 from scipy.stats import betabinom
 
 from obliviate.metrics.rates import LEAST_EXPECTED
-from obliviate.report.style import MUTED, PAPER, RETRAINED, RULE, styles
+from obliviate.report.style import MUTED, PAPER, RETRAINED, RULE, Style, styles
 from obliviate.report.svg import RC, new_figure, page_svg, short
 from obliviate.results.model import ModelResult
 from obliviate.results.schema import Results
@@ -25,18 +26,12 @@ def roc_plot(results: Results, *, narrow: bool = False) -> str:
     drawn = [(model, style, *_roc(model)) for model, style in zip(results.models, styles(results.models), strict=True)]
     forget, unseen = results.settings.forget, results.settings.unseen
     left = min(0.1, 1 / unseen)  # lower rates cannot be told from none
-    resolved = min(1.0, LEAST_EXPECTED / unseen)
     retrained = [(fpr, tpr) for model, _, fpr, tpr in drawn if model.role == "retrained"]
 
     width, height = (350, 400) if narrow else (620, 500)
     figure, axes = new_figure(width, height, left=80, right=28, top=12, bottom=50)
     grid = np.geomspace(left, 1, 200)
-    axes.axvspan(left, resolved, color=MUTED, alpha=0.13, linewidth=0)
-    axes.axvline(resolved, color=MUTED, linewidth=1)
-    axes.annotate(
-        "not resolvable", (left, 1), (5, -6), xycoords=("data", "axes fraction"), textcoords="offset points",
-        va="top", rotation=90, color=MUTED, fontsize=10.5,
-    )  # fmt: skip
+    _mark_unresolved(axes, left, min(1.0, LEAST_EXPECTED / unseen))
     axes.plot(grid, grid, color=MUTED, linewidth=1, linestyle=(0, (2, 3)))
     legend = [Line2D([], [], color=MUTED, linewidth=1, linestyle=(0, (2, 3)), label="guessing")]
     if retrained:
@@ -51,25 +46,9 @@ def roc_plot(results: Results, *, narrow: bool = False) -> str:
     axes.fill_between(grid, low, high, color=RETRAINED, alpha=0.3, linewidth=0)
     legend.append(Line2D([], [], color=RETRAINED, linewidth=5, alpha=0.6, label=label))
     for model, style, fpr, tpr in drawn:
-        if model.role == "retrained":
-            continue
-        curve = np.interp(grid, fpr, tpr).clip(left / 10, 1)
-        (line,) = axes.plot(grid, curve, color=style.colour, linewidth=2, linestyle=style.dashes)
-        (mark,) = axes.plot(
-            grid, curve, style.marker, color=style.colour, markersize=7, markeredgecolor=PAPER, markevery=(25, 50)
-        )
-        handle = Line2D([], [], color=style.colour, linewidth=2, linestyle=line.get_linestyle())
-        handle.set(marker=mark.get_marker(), markersize=7, markeredgecolor=PAPER)
-        handle.set_label(short(model.name) or " ")
-        legend.append(handle)
-    axes.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(left, 1.05))
-    ticks = [t for t in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if t >= left * 0.999]
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_locator(NullLocator())
-        axis.set_ticks(ticks, [f"{100 * t:g} %" for t in ticks])
-        axis.grid(color=RULE, linewidth=0.6)
-    axes.set_xlabel("unseen samples wrongly called members")
-    axes.set_ylabel("forget samples called members")
+        if model.role != "retrained":
+            legend.append(_curve(axes, grid, np.interp(grid, fpr, tpr).clip(left / 10, 1), style, model.name))
+    _scale(axes, left)
     # Labels that begin with "_" are dropped by the automatic legend, so texts are given apart from the handles.
     box = axes.legend(legend, [str(h.get_label()) for h in legend], loc="lower right", frameon=False, handlelength=2)
     for text in box.get_texts():
@@ -79,6 +58,40 @@ def roc_plot(results: Results, *, narrow: bool = False) -> str:
         "roc-narrow" if narrow else "roc",
         f"{results.lead.title} ROC of forget against unseen samples, logarithmic axes",
     )
+
+
+def _mark_unresolved(axes: Axes, left: float, resolved: float) -> None:
+    """Shade the false-positive rates that too few unseen samples stand for."""
+    axes.axvspan(left, resolved, color=MUTED, alpha=0.13, linewidth=0)
+    axes.axvline(resolved, color=MUTED, linewidth=1)
+    axes.annotate(
+        "not resolvable", (left, 1), (5, -6), xycoords=("data", "axes fraction"), textcoords="offset points",
+        va="top", rotation=90, color=MUTED, fontsize=10.5,
+    )  # fmt: skip
+
+
+def _curve(axes: Axes, grid: np.ndarray, curve: np.ndarray, style: Style, name: str) -> Line2D:
+    """Draw the ROC of one model, with marks on it; return its entry in the legend."""
+    (line,) = axes.plot(grid, curve, color=style.colour, linewidth=2, linestyle=style.dashes)
+    (mark,) = axes.plot(
+        grid, curve, style.marker, color=style.colour, markersize=7, markeredgecolor=PAPER, markevery=(25, 50)
+    )
+    handle = Line2D([], [], color=style.colour, linewidth=2, linestyle=line.get_linestyle())
+    handle.set(marker=mark.get_marker(), markersize=7, markeredgecolor=PAPER)
+    handle.set_label(short(name) or " ")
+    return handle
+
+
+def _scale(axes: Axes, left: float) -> None:
+    """Make both axes logarithmic from `left` on, in percent, and say what they are of."""
+    axes.set(xscale="log", yscale="log", xlim=(left, 1), ylim=(left, 1.05))
+    ticks = [tick for tick in (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0) if tick >= left * 0.999]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
+        axis.set_ticks(ticks, [f"{100 * tick:g} %" for tick in ticks])
+        axis.grid(color=RULE, linewidth=0.6)
+    axes.set_xlabel("unseen samples wrongly called members")
+    axes.set_ylabel("forget samples called members")
 
 
 def guessing_band(fpr: np.ndarray, forget: int, unseen: int) -> tuple[np.ndarray, np.ndarray]:

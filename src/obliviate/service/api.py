@@ -55,14 +55,7 @@ def submitted(project: Project, asked: schemas.Asked, key: str | None) -> dict[s
     else:
         assert asked.owners is not None
         outcome = project.submit(asked.owners, key=key, unknown=asked.unknown, listed="owners")
-    receipt = outcome.receipt
-    return {
-        "request": receipt.request,
-        "state": receipt.state,
-        "new": receipt.new,
-        "forgotten": receipt.forgotten,
-        "counts": outcome.counts if outcome.names else {},
-    }
+    return outcome.facts
 
 
 def existing(service: Service, number: int) -> int:

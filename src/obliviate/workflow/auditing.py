@@ -13,7 +13,6 @@ from obliviate.audit.audit import audit as audit_candidates
 from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool, Shadows
 from obliviate.audit.record import audit_record as rank_record
 from obliviate.audit.result import AuditResult
-from obliviate.data.rules import targets
 from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import AuditError
@@ -181,7 +180,7 @@ class Evaluation:
             unseen=held_out,
             ids=everything.ids,
             grouped=grouped,
-            **_known_of(targets(everything), task),
+            **_known_of(everything.targets, task),
         )
         return cls(everything, Pool(logits=pool.logits.rows(rows), included=pool.included[:, rows]), audited, task)
 

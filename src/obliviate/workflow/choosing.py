@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from obliviate.data.rules import Among, Chosen, Rule, check_amount, count_of, targets
+from obliviate.data.amounts import check_amount, count_of
+from obliviate.data.rules import Among, Chosen, Rule
 from obliviate.data.samples import Samples
 from obliviate.membership.outputs import Outputs
 from obliviate.metrics.memorisation import largest, memorisation, out_of_sample
@@ -103,7 +104,7 @@ def look(train: Samples, pool: ReferencePool | Callable[[], ReferencePool], task
     """
     pool = pool if isinstance(pool, ReferencePool) else pool()
     rows = pool.rows(train.ids)
-    labels = targets(train).numpy() if isinstance(task, Classification) else None
+    labels = train.targets.numpy() if isinstance(task, Classification) else None
     right, margins = np.empty((len(pool), len(train))), np.empty((len(pool), len(train)))
     for member, outputs in enumerate(pool.logits.rows(rows)):
         seen = Outputs.checked(outputs, labels, whose=f"reference {member}")

@@ -16,7 +16,6 @@ from jaxtyping import Bool, Float, Int
 from torch import nn
 
 from obliviate._util.seeds import derive
-from obliviate.data.rules import targets
 from obliviate.data.split import Split
 from obliviate.errors import MethodError
 from obliviate.metrics.utility import FIGURES, margin
@@ -174,7 +173,7 @@ def _gone(split: Split) -> list[int]:
     """The classes of which samples are forgotten and none is retained; none without a retain set, which would tell."""
     if split.retain is None:
         return []
-    return np.setdiff1d(targets(split.forget).numpy(), targets(split.retain).numpy()).tolist()
+    return np.setdiff1d(split.forget.targets.numpy(), split.retain.targets.numpy()).tolist()
 
 
 def _of_unseen(

@@ -117,16 +117,10 @@ def unlearn(
     )
     with run.untimed():
         check_request(method, split, run)
-        check_division(method, run.division)
-        run.check_divisible(model, split.known)
-        task.check_model(model, split.known)
-        if not method.exact:
-            check_trainable(model)
+        _check_model(original, method, split, run)
         method = settle(method, split, partial(run.scale, model, kept(split)))
-        if recipe is not None and "recipe" in method.needs:  # which it builds a fresh model by
-            refuse_same_model(recipe, model, seed=seed)
-            if split.holdout is not None:
-                check_fresh(recipe, split.known, split.holdout, task, seed=seed, what=split.known_name)
+        if "recipe" in method.needs:
+            _check_builder(original, split, seed=seed)
         before = weights_sha256(model)
         form = Form.of(model)
         private = run.private(model, split.known)
@@ -137,14 +131,7 @@ def unlearn(
         unlearned = method(private, run.place(split), run)
     seconds = run.seconds
     unlearned = run.give_back(unlearned, form, flags=not method.exact)
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
-        raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
-    if not bool(torch.isfinite(outputs(unlearned, split.known.select(split.known.ids[:64]))).all()):
-        raise TrainingError(f"expected finite outputs, got NaN or Inf after {method!r}; lower the learning rate")
-    if weights_sha256(unlearned) == before:
-        raise MethodError(
-            f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
-        )
+    _check_outcome(unlearned, method, split, before)
     role: Role = "retrained" if isinstance(method, Retrain) else "unlearned"  # the audit's baseline, and no other
     effect = None if measure is None else _effect(looks, unlearned, parts, method, task)
     copies = 0 if split.retain is None else len(split.copies)
@@ -163,6 +150,36 @@ def unlearn(
         teachers=taught_by,
         checkpoints=original.checkpoints,
     )
+
+
+def _check_model(original: TrainedModel, method: Method, split: Split, run: Run) -> None:
+    """Refuse, before any work, a model that the method cannot change, or not in this run; raises as `unlearn` does."""
+    check_division(method, run.division)
+    run.check_divisible(original.model, split.known)
+    original.task.check_model(original.model, split.known)
+    if not method.exact:
+        check_trainable(original.model)
+
+
+def _check_builder(original: TrainedModel, split: Split, *, seed: int) -> None:
+    """Refuse, before any work, a recipe that builds no fresh models; raises RecipeError."""
+    if original.recipe is None:
+        return
+    refuse_same_model(original.recipe, original.model, seed=seed)
+    if split.holdout is not None:
+        check_fresh(original.recipe, split.known, split.holdout, original.task, seed=seed, what=split.known_name)
+
+
+def _check_outcome(unlearned: nn.Module, method: Method, split: Split, before: str) -> None:
+    """Refuse a model that is ruined in its numbers, or of the weights whose hash is `before`; raises as `unlearn`."""
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in unlearned.parameters()):
+        raise TrainingError(f"expected finite weights, got NaN or Inf after {method!r}; lower the learning rate")
+    if not bool(torch.isfinite(outputs(unlearned, split.known.select(split.known.ids[:64]))).all()):
+        raise TrainingError(f"expected finite outputs, got NaN or Inf after {method!r}; lower the learning rate")
+    if weights_sha256(unlearned) == before:
+        raise MethodError(
+            f"expected {method.name} to change the model, got the same weights; raise its learning rate or its epochs"
+        )
 
 
 def with_effect(

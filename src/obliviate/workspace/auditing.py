@@ -80,17 +80,8 @@ def audit(
     workflow.check_margins(settings)
     since = time.monotonic() if report.since is None else report.since
     kept, origin = contents.requests.numbered(request), contents.origin
-    number, split = kept.number, contents.split_of(kept.number)
-    refuse_erased(split)
-    unseen = contents.unseen(number)
-    if len(split.forget) < LEAST_FORGOTTEN:  # before anything is trained in vain
-        raise AuditError(
-            f"expected {LEAST_FORGOTTEN} samples to forget or more, got one record: {missing(len(unseen))}; "
-            "`Workspace.audit_record`, which `obliviate audit` takes then, tells its rank and its p-value"
-        )
-    if not wanted.retrained:  # before references are trained in vain
-        _check_without_retrained(contents, kept, split)
-    contents.compared(number)  # what contradicts the request is refused before any work
+    number, split, unseen = kept.number, contents.split_of(kept.number), contents.unseen(kept.number)
+    _check_request(contents, kept, split, unseen, retrained=wanted.retrained)
     if coarse := outlook(len(split.forget), len(unseen), settings.margin):
         LOG.warning(coarse)  # before models are trained in vain
     making.served(contents, number)
@@ -196,6 +187,19 @@ def inspect(
     write_json(contents.requests.at(kept.number).inspection, values)
     contents.requests.log.append("inspected", request=kept.number)
     return values
+
+
+def _check_request(contents: Contents, kept: Request, split: Split, unseen: Samples, *, retrained: int) -> None:
+    """Refuse, before anything is trained in vain, a request that cannot be audited; raises AuditError."""
+    refuse_erased(split)
+    if len(split.forget) < LEAST_FORGOTTEN:
+        raise AuditError(
+            f"expected {LEAST_FORGOTTEN} samples to forget or more, got one record: {missing(len(unseen))}; "
+            "`Workspace.audit_record`, which `obliviate audit` takes then, tells its rank and its p-value"
+        )
+    if not retrained:
+        _check_without_retrained(contents, kept, split)
+    contents.compared(kept.number)  # which refuses what contradicts the request
 
 
 def refuse_erased(split: Split) -> None:

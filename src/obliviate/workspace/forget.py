@@ -12,8 +12,9 @@ import numpy as np
 
 from obliviate import workflow
 from obliviate._util.seeds import derive
+from obliviate.data.amounts import read_amount
 from obliviate.data.lookup import Unknown
-from obliviate.data.rules import Among, Chosen, Forget, Rule, and_copies, read_amount
+from obliviate.data.rules import Among, Chosen, Forget, Rule, and_copies
 from obliviate.data.rules import choose as follow
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.references.pool import ReferencePool, pools_in

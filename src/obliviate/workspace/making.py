@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +106,69 @@ class Unlearning:
 
 @dataclass(frozen=True, eq=False)
 class _Task:
-    """A model to be made: where it is kept, what its manifest tells, and how it is made in a folder to resume in."""
+    """A model to be made: from which model, by which split of which request, and how; where it is kept, what it tells.
 
-    slot: Slot
-    ids: list[SampleId]
-    settings: dict[str, Any]
-    make: Callable[[Path], TrainedModel]
+    `whole` is the `split` with its retain set; `notes` say what the length of the method rests on.
+    """
+
+    contents: Contents
+    number: int
+    asked: Unlearning
+    begun_from: TrainedModel
+    split: Split
+    whole: Split
+    notes: Mapping[str, float]
+
+    @cached_property
+    def slot(self) -> Slot:
+        """Where it is kept."""
+        return self.contents.requests.slot(_slot_name(self.asked, self.split, self.begun_from), self.number)
+
+    @property
+    def ids(self) -> list[SampleId]:
+        """The samples that it may be trained on."""
+        return self.whole.kept.ids.tolist() if self.asked.retain else []
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """How it is made, as its manifest tells it."""
+        asked = self.asked
+        return {
+            "tuned_from" if asked.tune else "method": describe_method(asked.method),
+            "retain": asked.retain,
+            "request": self.number,
+            "forget_sha256": ids_sha256(self.split.forget.ids),
+            **({"taught_by": asked.teachers} if asked.teachers else {}),
+            **({"tune": asked.tune} if asked.tune else {}),
+        }
+
+    def make(self, work: Path) -> TrainedModel:
+        """Make it, or go on with it, in a folder."""
+        contents, asked, split, origin = self.contents, self.asked, self.split, self.contents.origin
+        origin.check_code(contents.folder)
+        if "recipe" in asked.method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
+            workflow.check_fresh(
+                origin.recipe,
+                split.known,
+                origin.data.test,
+                origin.task,
+                seed=asked.seed,
+                what=split.known_name,
+            )
+        name = asked.label(self.number)
+        options: dict[str, Any] = {
+            "seed": asked.seed,
+            "folder": work,
+            "progress": contents.progress_of(name),
+            "teachers": teachers(contents, asked.teachers) if asked.teachers else None,
+        }
+        measure = workflow.Measuring(unseen=origin.data.test, retained=self.whole.kept)
+        if asked.tune:
+            tuned = workflow.tune(self.begun_from, split, asked.method, budget=asked.tune, **options)
+            unlearned = workflow.with_effect(self.begun_from, tuned.trained, tuned.method, split, measure)
+        else:
+            unlearned = workflow.unlearn(self.begun_from, split, asked.method, measure=measure, **options)
+        return replace(unlearned, name=name, notes={**unlearned.notes, **self.notes})
 
 
 def unlearn(contents: Contents, number: int, asked: Unlearning) -> TrainedModel:
@@ -147,6 +205,7 @@ def _left(work: Path) -> Path:
 
 
 def _task(contents: Contents, number: int, asked: Unlearning) -> _Task:
+    """What is to be made, of a length that is paid for; raises, before any work, for what cannot be."""
     origin, whole = contents.origin, contents.split_of(number)
     if "recipe" in asked.method.needs:
         origin.recipe.check_trainable()
@@ -164,47 +223,7 @@ def _task(contents: Contents, number: int, asked: Unlearning) -> _Task:
         )
         method, notes = affordable.method, {"budget": asked.budget, "expected_share": round(affordable.share, 4)}
         notes |= affordable.lengths
-    asked = replace(asked, method=method)
-    name = asked.label(number)
-
-    def make(work: Path) -> TrainedModel:
-        origin.check_code(contents.folder)
-        if "recipe" in method.needs and split.holdout is None:  # with a holdout set `unlearn` does so itself
-            workflow.check_fresh(
-                origin.recipe,
-                split.known,
-                origin.data.test,
-                origin.task,
-                seed=asked.seed,
-                what=split.known_name,
-            )
-        options: dict[str, Any] = {
-            "seed": asked.seed,
-            "folder": work,
-            "progress": contents.progress_of(name),
-            "teachers": teachers(contents, asked.teachers) if asked.teachers else None,
-        }
-        measure = workflow.Measuring(unseen=origin.data.test, retained=whole.kept)
-        if asked.tune:
-            tuned = workflow.tune(begun_from, split, method, budget=asked.tune, **options)
-            unlearned = workflow.with_effect(begun_from, tuned.trained, tuned.method, split, measure)
-        else:
-            unlearned = workflow.unlearn(begun_from, split, method, measure=measure, **options)
-        return replace(unlearned, name=name, notes={**unlearned.notes, **notes})
-
-    return _Task(
-        contents.requests.slot(_slot_name(asked, split, begun_from), number),
-        whole.kept.ids.tolist() if asked.retain else [],
-        {
-            "tuned_from" if asked.tune else "method": describe_method(method),
-            "retain": asked.retain,
-            "request": number,
-            "forget_sha256": ids_sha256(split.forget.ids),
-            **({"taught_by": asked.teachers} if asked.teachers else {}),
-            **({"tune": asked.tune} if asked.tune else {}),
-        },
-        make,
-    )
+    return _Task(contents, number, replace(asked, method=method), begun_from, split, whole, notes)
 
 
 def refuse_erased(asked: Unlearning, split: Split) -> None:

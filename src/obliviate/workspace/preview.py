@@ -9,7 +9,7 @@ import numpy as np
 from obliviate.audit.controls import outlook, planned_resolution
 from obliviate.data.erased import erased_ids
 from obliviate.data.predicate import plain
-from obliviate.data.rules import Among, Chosen, class_name, targets
+from obliviate.data.rules import Among, Chosen, class_name
 from obliviate.data.split import Split
 from obliviate.methods.base import Method, settle
 from obliviate.references.plan import check_count
@@ -58,7 +58,7 @@ def preview(
     known = split.forget.ids[~np.isin(split.forget.ids, erased_ids(split.forget))]
     places = among.train.places(known).numpy()
     groups: dict[str, np.ndarray] = {}
-    labels = targets(among.train).numpy()
+    labels = among.train.targets.numpy()
     if labels.ndim == 1 and labels.dtype.kind in "iu":
         groups["class"] = np.array([class_name(int(label), among.classes) for label in labels], dtype=np.str_)
     if among.owner is not None:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -13,6 +12,7 @@ from torch import nn
 
 from command_line import Cli, refused, snapshot
 from obliviate.data.samples import Samples
+from user_files import write_rows
 
 pytestmark = pytest.mark.usefixtures("few_permutations")
 
@@ -40,10 +40,8 @@ def train(model, dataset, *, seed, device):
 @pytest.fixture
 def place(tiny: Samples, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with a module of the user's, data, and the weights of a model that was trained on them elsewhere."""
+    write_rows(tmp_path / "rows.npz", tiny)
     batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), tiny.ids
-    arrays = {"train_x": x[:40], "train_y": y[:40], "train_ids": ids[:40], "test_x": x[40:], "test_y": y[40:]}
-    np.savez(tmp_path / "rows.npz", **arrays)  # pyright: ignore[reportArgumentType]
     (tmp_path / "theirs.py").write_text(MODULE, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -141,9 +139,9 @@ def test_a_model_goes_out_under_plain_names(cli: Cli, place: Path, name: str) ->
     assert cli(*ADOPT, "--out", "run")[0] == 0
     assert cli("export", "run", "original", name, "--trust")[0] == 0
     state = load_file(name) if name.endswith("safetensors") else torch.load(name, weights_only=True)
-    given = torch.load("theirs.pth", weights_only=True)["state_dict"]
+    tensors = torch.load("theirs.pth", weights_only=True)["state_dict"]
     assert {f"module.{key}": value.tolist() for key, value in state.items()} == {
-        key: value.tolist() for key, value in given.items()
+        key: value.tolist() for key, value in tensors.items()
     }
     refused(cli("export", "run", "original", name, "--trust"), "a new file", name)
     refused(cli("export", "run", "nothing", "other.pt", "--trust"), "the id of a model", "original", "'nothing'")

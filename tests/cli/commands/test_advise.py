@@ -15,9 +15,9 @@ def test_methods_are_named_with_the_command_to_try_first(cli: Cli) -> None:
 def test_json_has_the_figures_and_what_was_left_out(cli: Cli) -> None:
     code, out, _ = cli("advise", "class", "--no-retain", "--json")
     assert code == 0
-    told = json.loads(out)
-    assert {"method", "distance", "cost"} <= set(told["methods"][0])
-    assert all(isinstance(reason, str) for reason in told["passed_over"].values())
+    advice = json.loads(out)
+    assert {"method", "distance", "cost"} <= set(advice["methods"][0])
+    assert all(isinstance(reason, str) for reason in advice["passed_over"].values())
 
 
 def test_a_kind_that_was_not_measured_is_refused(cli: Cli) -> None:

@@ -41,13 +41,13 @@ def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     assert page.startswith("<!doctype html>") or page.startswith("<!DOCTYPE html>")
     assert not list(folder.rglob("work"))
 
-    before, models = weights(folder), {one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")}
+    before, models = weights(folder), {path.name: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     code, out, _ = cli("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0, "--json")
     assert code == 0
     again = json.loads(out)
     assert again["models"] == results["models"]
     assert {
-        one.name: one.stat().st_mtime_ns for one in folder.rglob("*.safetensors")
+        path.name: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")
     } == models  # nothing was retrained
     assert weights(folder) == before
 
@@ -78,7 +78,7 @@ def test_an_audit_is_made_as_it_was_asked_for(cli: Cli, folder: Path) -> None:
     settings = results["settings"]
     assert (settings["margin"], settings["utility_margin"]) == (pytest.approx(4), pytest.approx(7))
     assert settings["cheap_attacks"]
-    assert {one["name"]: one["settings"] for one in results["attacks"]}["rmia"]["form"] == "taylor"
+    assert {attack["name"]: attack["settings"] for attack in results["attacks"]}["rmia"]["form"] == "taylor"
     assert not results["pictures"]
     original, unlearned = results["models"]
     assert (original["role"], unlearned["role"]) == ("original", "unlearned")
@@ -110,7 +110,11 @@ def test_samples_of_one_owner_can_be_shown_to_leak_and_no_more_by_references_alo
     audit = ("audit", "--out", folder, "--references", 8, "--workers", 0, "--json", "--retrained")
     alone, retrained = (json.loads(cli(*audit, count)[1]) for count in (0, 2))
     assert alone["settings"]["one_sided"] is True
-    assert {one["verdict"] for one in alone["models"]} <= {"leaks", "utility lost", "not resolvable with these data"}
+    assert {model["verdict"] for model in alone["models"]} <= {
+        "leaks",
+        "utility lost",
+        "not resolvable with these data",
+    }
     assert retrained["settings"]["one_sided"] is False
 
 
@@ -124,7 +128,7 @@ def test_samples_of_one_owner_can_be_shown_to_leak_and_no_more_by_references_alo
         (["--margin", "nan"], ["a margin above 0 and up to 50 points", "got nan"]),
         (["--utility-margin", "101"], ["a utility margin from 0 to 100 points", "got 101"]),
     ],
-    ids=lambda one: " ".join(one) if len(one) > 1 and one[0].startswith("--") else "",
+    ids=lambda words: " ".join(words) if len(words) > 1 and words[0].startswith("--") else "",
 )
 def test_an_audit_that_cannot_be_made_is_refused_before_any_training(
     cli: Cli, folder: Path, options: list[str], words: list[str]
@@ -160,11 +164,11 @@ def test_one_record_has_a_rank_and_a_p_value_and_no_verdict(cli: Cli, folder: Pa
     assert cli(*asked)[0] == 0
     command = ("audit", "--out", folder, "--references", 4, "--retrained", 2, "--workers", 0)
     code, out, _ = cli(*command)
-    told = " ".join(out.split())
+    text = " ".join(out.split())
     assert code == 0
-    assert "forget one record (image-7): its rank by rmia" in told
-    assert "its rank by lira" in told
-    assert "Not resolvable with these data: one record shows no rate" in told
+    assert "forget one record (image-7): its rank by rmia" in text
+    assert "its rank by lira" in text
+    assert "Not resolvable with these data: one record shows no rate" in text
     values = json.loads(cli(*command, "--json")[1])
     assert (values["schema"], values["models"][0]["role"]) == ("obliviate.record/1", "original")
     assert cli("report", "--out", folder)[0] == 0

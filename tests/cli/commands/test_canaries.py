@@ -30,9 +30,9 @@ def test_coins_are_tossed_forgotten_and_tested(cli: Cli, tmp_path: Path, random_
     assert cli("unlearn", "gradient_ascent", "--out", out, "--forget", "coins", "--set", "learning_rate=1e-6")[0] == 0
     code, text, _ = cli("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0)
     assert code == 0
-    found = json.loads(first(out).results.read_text(encoding="utf-8"))["coin_flips"]
-    assert (found["heads"], found["tails"]) == (len(sides["heads"]), len(sides["tails"]))
-    p_values = {one["name"]: one["p_value"] for one in found["models"]}
+    flips = json.loads(first(out).results.read_text(encoding="utf-8"))["coin_flips"]
+    assert (flips["heads"], flips["tails"]) == (len(sides["heads"]), len(sides["tails"]))
+    p_values = {model["name"]: model["p_value"] for model in flips["models"]}
     assert p_values["original"] < 0.01
     assert p_values["gradient_ascent"] < 0.01  # it has hardly moved
     assert all(value > 0.01 for name, value in p_values.items() if name.startswith("retrain"))
@@ -47,8 +47,8 @@ def test_noise_is_planted_forgotten_and_tested(cli: Cli, tmp_path: Path, random_
     assert cli("unlearn", "gradient_ascent", "--out", out, "--forget", "noise", "--set", "learning_rate=1e-6")[0] == 0
     code, text, _ = cli("audit", "--out", out, "--references", 4, "--retrained", 2, "--workers", 0)
     assert code == 0
-    found = json.loads(first(out).results.read_text(encoding="utf-8"))["planted_noise"]
-    p_values = {one["name"]: one["p_value"] for one in found["models"]}
+    noise = json.loads(first(out).results.read_text(encoding="utf-8"))["planted_noise"]
+    p_values = {model["name"]: model["p_value"] for model in noise["models"]}
     assert p_values["original"] < 0.001
     assert p_values["gradient_ascent"] < 0.001  # it has hardly moved
     assert all(value > 0.01 for name, value in p_values.items() if name.startswith("retrain"))

@@ -15,7 +15,7 @@ def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, f
     assert "Would forget 30 of 300 training samples (owner w7, w3)" in out
     rows = [line.split() for line in out.splitlines()]
     assert [row[0] for row in rows if row and row[0].startswith("image-")] == [
-        f"image-{10 * one + end}" for one in range(0, 10, 2) for end in (3, 7)
+        f"image-{10 * tens + end}" for tens in range(0, 10, 2) for end in (3, 7)
     ]
     assert ["w3", "15", "15"] in rows
     assert ["w7", "15", "15"] in rows
@@ -24,12 +24,12 @@ def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, f
     assert "; approximate; needs labels, retain: given" in " ".join(out.split())
     code, out, _ = cli(*asked, "--forget", "where:owner in ('w7', 'w3')", "--json")
     assert code == 0
-    told = json.loads(out)
-    assert told["ids"] == [f"image-{one}" for one in range(300) if one % 20 in {3, 7}]
-    assert (told["forget"], told["train"], told["rule"]) == (30, 300, "where owner in ('w7', 'w3')")
-    assert sum(one["forget"] for one in told["classes"]["first"]) == 30
-    assert told["samples"][0] == {"id": "image-3", "class": told["samples"][0]["class"], "owner": "w3"}
-    assert (told["exact"], told["needs"]) == (False, ["labels", "retain"])
+    outline = json.loads(out)
+    assert outline["ids"] == [f"image-{number}" for number in range(300) if number % 20 in {3, 7}]
+    assert (outline["forget"], outline["train"], outline["rule"]) == (30, 300, "where owner in ('w7', 'w3')")
+    assert sum(number["forget"] for number in outline["classes"]["first"]) == 30
+    assert outline["samples"][0] == {"id": "image-3", "class": outline["samples"][0]["class"], "owner": "w3"}
+    assert (outline["exact"], outline["needs"]) == (False, ["labels", "retain"])
     refused(cli(*asked), "a forget set", "none")
     refused(cli(*asked, "--forget", "owner:w3", "--no-retain"), "a retain set for fine_tune", "none")
     assert snapshot(folder) == before
@@ -37,8 +37,8 @@ def test_a_dry_run_shows_what_would_be_forgotten_and_changes_nothing(cli: Cli, f
 
 def test_relative_settings_are_shown_and_kept_in_numbers(cli: Cli, folder: Path) -> None:
     relative = [("optimizer", "recipe"), ("learning_rate", "1.5x"), ("epochs", "20%"), ("batch_size", "null")]
-    given = [text for name, value in relative for text in ("--set", f"{name}={value}")]
-    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.1", *given)
+    options = [text for name, value in relative for text in ("--set", f"{name}={value}")]
+    asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.1", *options)
     code, out, _ = cli(*asked, "--dry-run", "--json")
     assert code == 0
     method = json.loads(out)["method"]

@@ -47,7 +47,7 @@ def test_a_second_request_goes_on_from_an_unlearned_model(cli: Cli, folder: Path
     refused(cli("inspect", "--out", folder, "--request", 0), "a request of", "from 1 to 2, got 0")
 
 
-EVERYTHING = ",".join(f"image-{one}" for one in range(300))
+EVERYTHING = ",".join(f"image-{number}" for number in range(300))
 
 
 @pytest.mark.parametrize(
@@ -128,9 +128,9 @@ def test_the_most_memorised_are_forgotten_by_what_the_references_say(cli: Cli, f
         assert heading in out
         assert "and 2 more; --json lists all ids" in out
         code, out, _ = cli(*asked, "--forget", f"{rule}:0.04", "--dry-run", "--json")
-        told = json.loads(out)
-        assert len(told["ids"]) == 12
-        ranks = [one[heading] for one in told["samples"]]
+        outline = json.loads(out)
+        assert len(outline["ids"]) == 12
+        ranks = [sample[heading] for sample in outline["samples"]]
         assert ranks == sorted(ranks, reverse=rule == "memorised")
     assert snapshot(folder) == before
     assert cli(*asked, "--forget", "mislabelled:12")[0] == 0
@@ -144,7 +144,7 @@ def test_the_most_memorised_are_forgotten_by_what_the_references_say(cli: Cli, f
         "before_sha256": ids_sha256([]),
         "rule": "the 12 whose labels 4 references contradict most",
         "references": 4,
-        "ids": told["ids"],
+        "ids": outline["ids"],
     }
 
 

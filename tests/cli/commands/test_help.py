@@ -14,8 +14,8 @@ def commands() -> list[str]:
 
 @pytest.mark.parametrize("name", commands())
 def test_every_command_is_documented_and_has_help(name: str, cli: Cli) -> None:
-    documents = [(ROOT / one).read_text(encoding="utf-8") for one in ("README.md", "docs/cli.md")]
-    assert any(f"obliviate {name}" in one for one in documents)
+    documents = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/cli.md")]
+    assert any(f"obliviate {name}" in document for document in documents)
     code, out, _ = cli(name, "--help")
     assert code == 0
     assert name in out
@@ -32,8 +32,8 @@ def test_every_option_is_documented(name: str, cli: Cli) -> None:
         if command == name:
             documented |= set(re.findall(r"--[a-z-]+", options))
     documented |= {f"--{option[len('--no-') :]}" for option in documented if option.startswith("--no-")}
-    offered = {option for one in app[name].assemble_argument_collection() for option in one.names}
-    assert {one for one in offered if one.startswith("--")} <= documented
+    offered = {option for argument in app[name].assemble_argument_collection() for option in argument.names}
+    assert {option for option in offered if option.startswith("--")} <= documented
 
 
 def test_the_commands_are_these() -> None:

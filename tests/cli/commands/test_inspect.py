@@ -12,16 +12,16 @@ def test_models_are_inspected(cli: Cli, folder: Path) -> None:
     inspect = ("inspect", "--out", folder, "--retrained", 2, "--epochs", 1)
     code, out, _ = cli(*inspect)
     assert code == 0
-    found = json.loads(first(folder).inspection.read_text(encoding="utf-8"))
-    for one in found["models"]:
-        assert one["name"] in out
-        assert one["probe"]["low"] <= one["probe"]["value"] <= one["probe"]["high"]
-        assert 0 <= one["zrf"] <= 1
-    assert {one["name"] for one in found["models"]} >= {"original", "gradient_ascent"}
+    inspection = json.loads(first(folder).inspection.read_text(encoding="utf-8"))
+    for model in inspection["models"]:
+        assert model["name"] in out
+        assert model["probe"]["low"] <= model["probe"]["value"] <= model["probe"]["high"]
+        assert 0 <= model["zrf"] <= 1
+    assert {model["name"] for model in inspection["models"]} >= {"original", "gradient_ascent"}
     assert before.items() <= weights(folder).items()
     code, out, _ = cli(*inspect, "--json")
     assert code == 0
-    assert json.loads(out) == found
+    assert json.loads(out) == inspection
 
 
 def test_an_inspection_that_cannot_be_made_is_refused(cli: Cli, folder: Path) -> None:

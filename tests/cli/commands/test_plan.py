@@ -52,7 +52,7 @@ def test_a_projects_policy_is_what_batches_follow(cli: Cli, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["id-1", "--simulate"], "expected a request or --simulate, got both"),
         (["--rate", "3"], "expected --simulate beside the options of a simulation"),
@@ -64,12 +64,12 @@ def test_a_projects_policy_is_what_batches_follow(cli: Cli, tmp_path: Path) -> N
     ],
 )
 def test_what_cannot_be_is_refused(
-    words: list[str], told: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    words: list[str], message: str, cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     code, _, err = cli("plan", *words, "--csv", "year.csv")
     assert code == 1
-    assert told in err
+    assert message in err
     assert not any(tmp_path.iterdir())
 
 

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from command_line import Cli, refused
 from obliviate.data.samples import Samples
+from user_files import write_rows
 
 TOML = """\
 [data]
@@ -35,11 +35,9 @@ workers = 0
 
 @pytest.fixture
 def project(tiny: Samples, tmp_path: Path, cli: Cli) -> Path:
-    batch = tiny.everything()
-    x, y, ids = batch.x.numpy(), batch.y.numpy(), batch.ids
     folder = tmp_path / "project"
     folder.mkdir()
-    np.savez(folder / "rows.npz", train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40])
+    write_rows(folder / "rows.npz", tiny)
     (folder / "obliviate.toml").write_text(TOML, encoding="utf-8")
     code, out, _ = cli("init", "--project", folder)
     assert code == 0

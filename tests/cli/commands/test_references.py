@@ -34,18 +34,18 @@ def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder:
     after = snapshot(folder)
     assert {name: after[name] for name in before} == before
     assert len(after) == len(before) + 2 * 3
-    made = {one: one.stat().st_mtime_ns for one in folder.rglob("member-*")}
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("member-*")}
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.2")[0] == 0
     assert cli("audit", "--out", folder, "--references", 6, "--retrained", 2, "--workers", 0)[0] == 0
-    assert {one: one.stat().st_mtime_ns for one in folder.rglob("member-*")} == made
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("member-*")} == times
     code, out, _ = cli(*train, 4, "--no-keep-weights", "--json")
     assert json.loads(out)["pools"][0]["with_weights"] == 2  # of the four that were asked for, none
     assert cli(*train, 4, "--no-keep-weights", "--json")[1] == out
     beside = Path(shutil.copytree(folder / "references" / pool["fingerprint"], folder / "references" / "beside"))
     facts = read_sealed_json(beside / "pool.json")
     write_sealed_json(beside / "pool.json", facts | {"architecture_sha256": "0" * 64})
-    told = [line.partition("; ")[2] for line in cli(*train, 4)[1].splitlines() if line.startswith("beside: ")]
-    assert told == ["not this folder's: the architecture as built"]
+    notes = [line.partition("; ")[2] for line in cli(*train, 4)[1].splitlines() if line.startswith("beside: ")]
+    assert notes == ["not this folder's: the architecture as built"]
 
 
 CLUSTER = """
@@ -72,14 +72,16 @@ def test_references_and_shadows_are_made_by_an_executor_of_ones_own(
     here.mkdir()
     (here / "my_cluster.py").write_text(CLUSTER)
     monkeypatch.chdir(here)
-    given = ("--executor", "my_cluster:four")
-    code, _, err = cli("references", "--out", folder, "--references", 4, *given)
+    executor = ("--executor", "my_cluster:four")
+    code, _, err = cli("references", "--out", folder, "--references", 4, *executor)
     assert code == 0, err
-    assert (here / "calls.txt").read_text().splitlines() == [f"make_elsewhere {one}" for one in range(4)]
+    assert (here / "calls.txt").read_text().splitlines() == [f"make_elsewhere {number}" for number in range(4)]
     assert cli("unlearn", "gradient_ascent", "--out", folder, "--forget", "random:0.3")[0] == 0
-    code, out, err = cli("audit", "--out", folder, "--references", 6, "--retrained", 0, "--shadows", "--json", *given)
+    code, out, err = cli(
+        "audit", "--out", folder, "--references", 6, "--retrained", 0, "--shadows", "--json", *executor
+    )
     assert code == 0, err
-    calls = [f"make_elsewhere {one}" for one in (*range(4), *range(4, 6), *range(6))]
+    calls = [f"make_elsewhere {number}" for number in (*range(4), *range(4, 6), *range(6))]
     assert (here / "calls.txt").read_text().splitlines() == calls
     assert "ulira" in json.loads(out)["models"][1]["attacks"]
 

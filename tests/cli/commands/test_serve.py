@@ -30,8 +30,8 @@ def test_a_token_is_shown_once_listed_and_revoked(folder: Path, cli: Cli) -> Non
     assert cli("tokens", "--revoke", "officer", *at)[1] == "revoked: officer\n"
     assert ", revoked " in cli("tokens", *at)[1]
     assert Tokens(folder / "keys").find(text.strip()) is None
-    made = json.loads(cli("tokens", "--create", "x", "--scope", "admin", "--json", *at)[1])
-    assert Tokens(folder / "keys").find(made["token"]) is not None
+    created = json.loads(cli("tokens", "--create", "x", "--scope", "admin", "--json", *at)[1])
+    assert Tokens(folder / "keys").find(created["token"]) is not None
 
 
 def test_what_cannot_be_is_refused_before_anything_is_made(folder: Path, cli: Cli) -> None:

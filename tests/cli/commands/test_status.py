@@ -11,18 +11,18 @@ from command_line import Cli, refused, snapshot
 def test_the_status_tells_ids_that_requests_go_on_from_and_what_was_refused(cli: Cli, folder: Path) -> None:
     asked = ("unlearn", "gradient_ascent", "--out", folder, "--set", "epochs=1", "--forget")
     assert "No model was made" not in cli("status", "--out", folder)[1]
-    made = json.loads(cli(*asked, "image-1,image-2", "--json")[1])["model"]
-    assert cli(*asked, "image-2", "--after", made)[0] == 1
+    unlearned = json.loads(cli(*asked, "image-1,image-2", "--json")[1])["model"]
+    assert cli(*asked, "image-2", "--after", unlearned)[0] == 1
     before = snapshot(folder)
     code, out, _ = cli("status", "--out", folder)
     assert code == 0
     assert "original: trained on 300 samples in " in out
     assert "Request 1: 2 samples (ids)" in out
-    assert made in out
+    assert unlearned in out
     assert "Refused: 1; the last " in out
     assert "DataError: withheld, for it may name people" in out
-    told = json.loads(cli("status", "--out", folder, "--json")[1])
-    assert [model["id"] for model in told["requests"][0]["models"]] == [made]
+    status = json.loads(cli("status", "--out", folder, "--json")[1])
+    assert [model["id"] for model in status["requests"][0]["models"]] == [unlearned]
     assert snapshot(folder) == before
     refused(cli("status", "--out", folder / "none"), "a folder", "no ")
 

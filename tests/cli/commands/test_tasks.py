@@ -29,7 +29,7 @@ def text(folder: Path) -> Path:
 
 def play(folder: Path) -> Path:
     said = [" ".join(WORDS[(7 * i + k * k) % len(WORDS)] for k in range(24)) for i in range(40)]
-    speeches = [f"{('ROMEO', 'JULIET')[i % 2]}:\n{one} {i}." for i, one in enumerate(said)]
+    speeches = [f"{('ROMEO', 'JULIET')[i % 2]}:\n{speech} {i}." for i, speech in enumerate(said)]
     (folder / "input.txt").write_text("\n\n".join(speeches) + "\n", encoding="utf-8")
     (folder / "data.toml").write_text('path = "input.txt"\nkind = "causal-lm"\nlength = 24\n', encoding="utf-8")
     return folder
@@ -42,7 +42,7 @@ SMALL = {"text": ["--options", '{"width": 8, "heads": 2}'], "language model": ["
 def run(*arguments: object) -> int | str | None:
     """Run a command in this process, and return its exit code."""
     with pytest.raises(SystemExit) as stopped:
-        main([str(one) for one in arguments])
+        main([str(argument) for argument in arguments])
     return stopped.value.code
 
 
@@ -62,10 +62,10 @@ def test_data_of_every_kind_are_trained_unlearned_and_audited(
         == 0
     )
     results = json.loads(capsys.readouterr().out)
-    names = [one["name"] for one in results["models"]]
+    names = [model["name"] for model in results["models"]]
     assert names[:2] == ["original", "nabla_tau"]
     assert ("amun" in names) != refused
-    assert all(0 <= one["accuracy"]["forget"]["value"] <= 100 for one in results["models"])
-    assert all("mia_loss" in one["cheap_attacks"] for one in results["models"])
+    assert all(0 <= model["accuracy"]["forget"]["value"] <= 100 for model in results["models"])
+    assert all("mia_loss" in model["cheap_attacks"] for model in results["models"])
     assert results["task"]["right"]
     assert "<svg" in (out / "requests" / "0001" / "report.html").read_text(encoding="utf-8")

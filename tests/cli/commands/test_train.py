@@ -17,18 +17,18 @@ from obliviate.training.run import Run
 
 
 def test_class_weights_go_into_the_recipe(cli: Cli, mine: Path, tmp_path: Path) -> None:
-    given = ",".join(map(str, range(1, 11)))
+    listed = ",".join(map(str, range(1, 11)))
     with np.load(mine) as file:
         counts = np.bincount(file["train_y"], minlength=10)
     balanced = (300 / (10 * np.maximum(counts, 1))).tolist()
-    for name, text, expected in (("a", given, list(range(1, 11))), ("b", "balanced", balanced)):
+    for name, text, expected in (("a", listed, list(range(1, 11))), ("b", "balanced", balanced)):
         assert cli("train", "--out", tmp_path / name, "--data", mine, *OPTIONS, "--class-weights", text)[0] == 0
         facts = json.loads((tmp_path / name / "workspace.json").read_text(encoding="utf-8"))
         assert facts["recipe"]["class_weights"] == pytest.approx(expected)
     arguments = ("train", "--out", tmp_path / "c", *OPTIONS)
     refused(cli(*arguments, "--data", mine, "--class-weights", "1,2"), "one class weight a class, 10", "got 2")
     refused(cli(*arguments, "--data", mine, "--class-weights", "1,x"), "a number a class", "got '1,x'")
-    refused(cli(*arguments, "--data", mine, "--class-weights", given.replace("1,", "0,", 1)), "class weights above 0")
+    refused(cli(*arguments, "--data", mine, "--class-weights", listed.replace("1,", "0,", 1)), "class weights above 0")
     refused(cli("train", "--out", tmp_path / "d", "--data", "diabetes", "--class-weights", "1"), "got regression")
 
 
@@ -80,7 +80,7 @@ def test_bad_data_are_refused_before_anything_is_written(
         (["--learning-rate", "nan"], ["learning_rate above 0", "got nan"]),
         (["--data", "mnist"], ["a shipped set", "'mnist'"]),
     ],
-    ids=lambda one: " ".join(one) if one[0].startswith("--") else "",
+    ids=lambda words: " ".join(words) if words[0].startswith("--") else "",
 )
 def test_a_bad_recipe_is_refused_before_anything_is_written(
     cli: Cli, mine: Path, tmp_path: Path, options: list[str], words: list[str], unchecked: None
@@ -90,13 +90,13 @@ def test_a_bad_recipe_is_refused_before_anything_is_written(
     assert snapshot(tmp_path) == {}
 
 
-@pytest.mark.parametrize("command", [["train", "--data", "MINE"], ["demo"]], ids=lambda one: one[0])
+@pytest.mark.parametrize("command", [["train", "--data", "MINE"], ["demo"]], ids=lambda words: words[0])
 def test_a_folder_that_cannot_be_written_to_is_refused(
     cli: Cli, mine: Path, tmp_path: Path, command: list[str]
 ) -> None:
     (tmp_path / "file").write_text("mine")
     before = snapshot(tmp_path)
-    arguments = [str(mine) if one == "MINE" else one for one in command]
+    arguments = [str(mine) if word == "MINE" else word for word in command]
     refused(cli(*arguments, "--out", tmp_path / "file" / "run"), "a folder that can be written to", "file/run")
     assert snapshot(tmp_path) == before
 
@@ -126,9 +126,9 @@ def test_a_folder_in_which_nothing_came_of_the_training_takes_the_lower_rate_tha
 ) -> None:
     out = tmp_path / "run"
     train = ("train", "--out", out, "--data", mine, "--epochs", 1)
-    code, told, error = cli(*train, "--learning-rate", 1e30)
+    code, printed, error = cli(*train, "--learning-rate", 1e30)
     assert code == 1
-    assert told.startswith("300 grey images of 28×28 in [0, 1], 10 classes")  # before the training, which fails
+    assert printed.startswith("300 grey images of 28×28 in [0, 1], 10 classes")  # before the training, which fails
     assert "expected a finite loss" in error
     assert not list(out.rglob("*.safetensors"))
     code, _, error = cli(*train, "--learning-rate", 0.05)

@@ -73,11 +73,15 @@ def test_a_budget_makes_a_method_as_long_as_it_pays_for(cli: Cli, folder: Path) 
     asked = ("unlearn", "fine_tune", "--out", folder, "--forget", "random:0.2")
     epochs = Workspace.open(folder).recipe.epochs
     code, out, _ = cli(*asked, "--budget", "50%", "--json")
-    told = json.loads(out)
+    unlearned = json.loads(out)
     assert code == 0
-    assert f"epochs={epochs // 2}, " in told["method"]
+    assert f"epochs={epochs // 2}, " in unlearned["method"]
     share = (epochs // 2) / epochs
-    assert told["notes"] == {"budget": 0.5, "expected_share": pytest.approx(share, abs=0.01), "epochs": epochs // 2}
+    assert unlearned["notes"] == {
+        "budget": 0.5,
+        "expected_share": pytest.approx(share, abs=0.01),
+        "epochs": epochs // 2,
+    }
     code, out, _ = cli(*asked, "--budget", "0.5")
     assert code == 0
     assert (

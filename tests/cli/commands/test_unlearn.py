@@ -15,11 +15,11 @@ def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, 
     assert code == 0
     heading, *rows = [line.split() for line in out.splitlines()[1:] if "─" not in line and line.strip()][:4]
     assert heading == ["measured", "accuracy", "balanced", "accuracy"]
-    assert [one[:2] for one in rows] == [["forget", "60"], ["retain", "240"], ["unseen", "100"]]
-    assert all(one.count("→") == 2 for one in rows)
-    told = " ".join(out.split())
-    assert "damaged: accuracy on retained samples fell from" in told
-    assert told.endswith("; lower the learning rate: --set learning_rate=0.125, or let --tune 8 find settings")
+    assert [row[:2] for row in rows] == [["forget", "60"], ["retain", "240"], ["unseen", "100"]]
+    assert all(row.count("→") == 2 for row in rows)
+    text = " ".join(out.split())
+    assert "damaged: accuracy on retained samples fell from" in text
+    assert text.endswith("; lower the learning rate: --set learning_rate=0.125, or let --tune 8 find settings")
 
     relative = cli(
         "unlearn", "gradient_ascent", "--out", folder, "--set", "learning_rate=5x", "--set", "epochs=10", "--json"
@@ -28,9 +28,13 @@ def test_unlearn_prints_utility_before_and_after_and_what_to_try_next(cli: Cli, 
 
     gentle = (*asked, "--set", "learning_rate=5e-6", "--no-retain", "--json")
     effect = json.loads(cli(*gentle)[1])["effect"]
-    assert [one["samples"] for one in effect["parts"].values()] == [60, 240, 100]  # retained ones, for measuring alone
-    manifests = [json.loads(one.read_text(encoding="utf-8")) for one in folder.rglob("models/1-gradient*.json")]
-    assert effect in [one["settings"]["effect"] for one in manifests]
+    assert [part["samples"] for part in effect["parts"].values()] == [
+        60,
+        240,
+        100,
+    ]  # retained ones, for measuring alone
+    manifests = [json.loads(path.read_text(encoding="utf-8")) for path in folder.rglob("models/1-gradient*.json")]
+    assert effect in [manifest["settings"]["effect"] for manifest in manifests]
     assert json.loads(cli(*gentle)[1])["effect"] == effect
 
 
@@ -85,7 +89,7 @@ def test_models_that_differ_in_anything_are_kept_apart(cli: Cli, folder: Path) -
         (["amun", "--set", "schedule=magic"], ["schedule", "'magic'"]),
         (["fine_tune", "--no-retain"], ["a retain set for fine_tune", "none"]),
     ],
-    ids=lambda one: " ".join(one) if "--set" in one or len(one) == 1 else "",
+    ids=lambda words: " ".join(words) if "--set" in words or len(words) == 1 else "",
 )
 def test_a_bad_method_is_refused_before_anything_is_written(
     cli: Cli, folder: Path, arguments: list[str], words: list[str], unchecked: None

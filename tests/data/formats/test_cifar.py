@@ -15,7 +15,7 @@ from obliviate.metrics.cost import peak_rss_mb
 
 Arrays = dict[str, np.ndarray]
 Draw = Callable[..., Arrays]
-TEN = {"train": [f"data_batch_{one}" for one in range(1, 6)], "test": ["test_batch"]}
+TEN = {"train": [f"data_batch_{number}" for number in range(1, 6)], "test": ["test_batch"]}
 HUNDRED = {"train": ["train"], "test": ["test"]}
 
 
@@ -43,7 +43,7 @@ def python2(content: dict[str, Any]) -> bytes:
         if isinstance(value, np.ndarray):
             stream += array(value)
         elif isinstance(value, list):
-            stream += b"](" + b"".join(integer(one) for one in value) + b"e"
+            stream += b"](" + b"".join(integer(number) for number in value) + b"e"
         else:
             stream += text(value.encode())
     return stream + b"u."
@@ -121,8 +121,8 @@ def test_binary_batches_are_read_as_they_were_written(tmp_path: Path, draw: Draw
 
 def test_both_forms_are_the_same_data(tmp_path: Path, draw: Draw):
     arrays = draw(3, 32, 32)
-    one, other = write_python(tmp_path / "a", arrays, python2), write_binary(tmp_path / "b", arrays)
-    assert load_data(one).sha256 == load_data(other).sha256
+    pickled, binary = write_python(tmp_path / "a", arrays, python2), write_binary(tmp_path / "b", arrays)
+    assert load_data(pickled).sha256 == load_data(binary).sha256
 
 
 @pytest.mark.parametrize("dump", [python2, python3])

@@ -94,7 +94,7 @@ def test_without_a_test_file_a_share_is_drawn_by_the_seed(tmp_path: Path):
 def test_without_ids_a_row_keeps_its_id_whatever_is_drawn(tmp_path: Path):
     settings = SETTINGS.replace('test = "test.csv"', "test_share = 0.3").replace('id = "key"', 'drop = ["key"]')
     loads = [load_data(put(tmp_path, settings, MANY), seed=seed) for seed in range(3)]
-    together = [{str(name) for part in (one.train, one.test) for name in part.ids} for one in loads]
+    together = [{str(name) for part in (data.train, data.test) for name in part.ids} for data in loads]
     assert len(together[0]) == 20
     assert together[0] == together[1] == together[2]
     assert loads[0].train.ids.tolist() != loads[1].train.ids.tolist()
@@ -220,7 +220,7 @@ def test_a_parquet_table_is_read_or_the_way_to_read_it_is_told(tmp_path: Path):
         return
     rows = [line.split(",") for line in ROWS.replace('"Bonn, upper"', "Bonn").splitlines()]
     columns: dict[str, Any] = {name: [row[i] for row in rows[1:]] for i, name in enumerate(rows[0])}
-    parquet.write_table(table(columns | {"age": [int(one) for one in columns["age"]]}), tmp_path / "rows.parquet")
+    parquet.write_table(table(columns | {"age": [int(age) for age in columns["age"]]}), tmp_path / "rows.parquet")
     assert load_data(tmp_path).train.ids.tolist() == list("abcde")
 
 

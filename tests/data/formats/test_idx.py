@@ -116,7 +116,7 @@ def test_the_writers_of_qmnist_are_the_owners_of_mnists_digits(folder: Path, dra
     put_writers(folder, writers, labels, compress=compress)
     data = load_data(folder)
     assert (data.owner, data.sha256) == ("writer", before)
-    assert data.metadata["writer"].tolist() == [str(one) for one in writers]
+    assert data.metadata["writer"].tolist() == [str(writer) for writer in writers]
     assert data.ids_of("7").tolist() == data.train.ids[[0, 2, 7]].tolist()
 
 
@@ -128,9 +128,9 @@ def test_the_writers_of_the_test_part_are_the_first_of_qmnists(folder: Path, dra
     writers = [*([7, 9] * len(test))[: len(test)], 5, 6]
     put_writers(folder, writers, [*test, 0, 0], part="test")
     data = load_data(folder)
-    assert data.owners["test"].tolist() == [str(one) for one in writers[: len(test)]]
+    assert data.owners["test"].tolist() == [str(writer) for writer in writers[: len(test)]]
     assert len(data.unseen_of(data.ids_of("7"))["test"]) == (len(test) + 1) // 2
-    put_writers(folder, writers, [*[(one + 1) % 10 for one in test], 0, 0], part="test")
+    put_writers(folder, writers, [*[(label + 1) % 10 for label in test], 0, 0], part="test")
     with pytest.raises(DataError, match=r"another data set's; "):
         load_data(folder)
 

@@ -30,7 +30,7 @@ def put(folder: Path, name: str) -> None:
 
 
 def test_every_format_has_a_sign_here():
-    assert [one.name for one in FORMATS] == list(SIGNS)
+    assert [file_format.name for file_format in FORMATS] == list(SIGNS)
 
 
 @pytest.mark.parametrize("name", [name for name in SIGNS if name != "npz"])
@@ -71,7 +71,7 @@ def test_a_folder_of_two_formats_is_refused_with_their_names(tmp_path: Path):
 def test_the_error_for_an_unknown_folder_names_everything_that_was_looked_for(tmp_path: Path):
     with pytest.raises(DataError, match=r"^expected .*, got a folder without any of these; ") as error:
         recognise(tmp_path)
-    assert all(one.looks_for in str(error.value) for one in FORMATS)
+    assert all(file_format.looks_for in str(error.value) for file_format in FORMATS)
 
 
 def test_a_path_that_cannot_exist_is_refused():

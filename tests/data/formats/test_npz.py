@@ -132,8 +132,8 @@ def test_labels_that_are_no_class_numbers_are_refused_by_what_is_wrong(tmp_path:
 )
 def test_classes_that_never_occur_are_noted(tmp_path: Path, change: Any, note: str):
     content = {name: change(y) if name.endswith("_y") else y for name, y in arrays((4,)).items()}
-    (told,) = loaded_from(tmp_path, content).notes
-    assert note in told
+    (text,) = loaded_from(tmp_path, content).notes
+    assert note in text
 
 
 def test_numbers_beyond_0_and_1_have_the_range_of_the_training_samples_and_a_task_of_it(tmp_path: Path):

@@ -29,14 +29,14 @@ def texts(data: Data, samples: Samples) -> list[str]:
     """Each window with the last character that it predicts."""
     assert data.vocabulary is not None
     batch = samples.everything()
-    found = []
+    written = []
     for x, y in zip(batch.x.tolist(), batch.y.tolist(), strict=True):
-        count = sum(one != -100 for one in y)
+        count = sum(token != -100 for token in y)
         assert y[count:] == [-100] * (len(y) - count)
         assert x[1:count] == y[: count - 1]
         assert x[count:] == [0] * (len(x) - count)
-        found.append(data.vocabulary.decode(x[:count]) + data.vocabulary.decode(y[count - 1 : count]))
-    return found
+        written.append(data.vocabulary.decode(x[:count]) + data.vocabulary.decode(y[count - 1 : count]))
+    return written
 
 
 def test_every_character_of_a_play_is_in_one_window_of_its_role(tmp_path: Path):
@@ -52,10 +52,10 @@ def test_every_character_of_a_play_is_in_one_window_of_its_role(tmp_path: Path):
     everything = texts(data, data.train) + texts(data, data.test)
     for role in NAMES:
         whole = "".join(trained[role])
-        kept = "\n\n".join(one for name, one in said if name == role and one.partition(":")[0] in whole)
+        kept = "\n\n".join(speech for name, speech in said if name == role and speech.partition(":")[0] in whole)
         assert whole in (kept, kept[:-1])  # a last window of one character is left out
     between = 2 * (len(said) - 2 * len(NAMES))
-    characters = sum(len(one) for _, one in said) + between
+    characters = sum(len(speech) for _, speech in said) + between
     assert characters - 2 * len(NAMES) <= sum(map(len, everything)) <= characters
 
 
@@ -66,7 +66,7 @@ def test_whole_speeches_are_held_out_by_the_seed(tmp_path: Path):
         data = load_data(tmp_path, seed=seed)
         assert data.notes[0].startswith("24 speeches of 3 roles in train, 6 speeches of ")
         numbers = ["".join(texts(data, part)) for part in (data.train, data.test)]
-        seen = [{i for i in range(30) if f"says {i:02d}:" in one} for one in numbers]
+        seen = [{i for i in range(30) if f"says {i:02d}:" in words} for words in numbers]
         assert not seen[0] & seen[1]
         drawn.add(tuple(sorted(seen[1])))
     assert len(drawn) == 4
@@ -88,7 +88,7 @@ def test_one_roles_windows_are_found_by_its_name(tmp_path: Path):
     data = load_data(put(tmp_path, "length = 16\n"))
     ids = data.ids_of("First Lord")
     assert 0 < len(ids) < len(data.train)
-    assert all("B" not in one and "a says" not in one for one in texts(data, data.train.select(ids)))
+    assert all("B" not in words and "a says" not in words for words in texts(data, data.train.select(ids)))
 
 
 def test_a_text_without_roles_is_cut_into_windows_that_are_drawn_whole(tmp_path: Path):
@@ -99,7 +99,7 @@ def test_a_text_without_roles_is_cut_into_windows_that_are_drawn_whole(tmp_path:
     assert data.train.everything().x.shape == (10, 128)  # of 11 windows, one is held out
     together = texts(data, data.train) + texts(data, data.test)
     assert Counter("".join(together)) - Counter(text) == Counter()
-    assert all(one.replace("<unk>", "?") in text for one in texts(data, data.train))
+    assert all(words.replace("<unk>", "?") in text for words in texts(data, data.train))
 
 
 def test_roles_are_found_out_or_told(tmp_path: Path):
@@ -119,8 +119,8 @@ def test_a_text_to_test_on_may_be_given(tmp_path: Path):
     put(tmp_path, 'test = "other.txt"\nlength = 16\n')
     (tmp_path / "other.txt").write_text("ANN:\nI was never seen @ all")
     data = load_data(tmp_path)
-    known = {one for _, words in speeches(PLAY) for one in words}
-    expected = "".join(one if one in known else "<unk>" for one in "I was never seen @ all")
+    vocabulary = {letter for _, words in speeches(PLAY) for letter in words}
+    expected = "".join(letter if letter in vocabulary else "<unk>" for letter in "I was never seen @ all")
     assert "<unk>" in expected
     assert "".join(texts(data, data.test)) == expected
     assert data.notes[0] == "30 speeches of 3 roles in train, 1 speeches of 1 roles in test"

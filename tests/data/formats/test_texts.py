@@ -45,7 +45,7 @@ def test_newsgroups_are_read_with_their_groups_ids_and_authors(tmp_path: Path):
     assert data.targets is not None
     assert data.targets.names == ("rec.autos", "sci.space")
     assert data.train.ids.tolist() == [
-        f"train/{one}" for one in ("rec.autos/7", "rec.autos/8", "sci.space/101", "sci.space/99")
+        f"train/{name}" for name in ("rec.autos/7", "rec.autos/8", "sci.space/101", "sci.space/99")
     ]
     assert data.train.everything().y.tolist() == [0, 0, 1, 1]
     assert data.test.everything().y.tolist() == [0, 1]

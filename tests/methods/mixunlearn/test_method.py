@@ -101,12 +101,12 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
     def levels() -> dict[str, Tensor]:
         forget, retain = split.forget.everything(), split.kept.everything()
         p, q = target(forget), target(retain)
-        found = {}
-        for name, one, fit in zip(forget.ids, p, unit(conv(forget.x)) @ unit(conv(retain.x)).T, strict=True):
+        by_id = {}
+        for name, prediction, fit in zip(forget.ids, p, unit(conv(forget.x)) @ unit(conv(retain.x)).T, strict=True):
             said = q[fit.argsort(descending=True)[: method.neighbours]].mean(0)
-            level = 1 - (said @ one) / (said.norm() * one.norm())
-            found[str(name)] = torch.ones(()) if method.neighbours is None else level
-        return found
+            level = 1 - (said @ prediction) / (said.norm() * prediction.norm())
+            by_id[str(name)] = torch.ones(()) if method.neighbours is None else level
+        return by_id
 
     def formula(near: Tensor, apart: Tensor, tau: float) -> Tensor:
         return (near.exp() / (apart / tau).exp().sum()).log().sum()
@@ -118,9 +118,9 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
             p = p / p.sum(1, keepdim=True)
         if method.labels == "agnostic":
             return p
-        known = torch.eye(3)[batch.y]
+        one_hot = torch.eye(3)[batch.y]
         hidden = torch.tensor([name in (method.unlabelled or ()) for name in batch.ids])
-        return torch.where(hidden[:, None], p, known)
+        return torch.where(hidden[:, None], p, one_hot)
 
     def ratio() -> float:
         return float(torch.distributions.Beta(method.alpha, method.alpha).sample())
@@ -168,8 +168,8 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
                     state = model.state_dict()
                     learnt = dict(model.named_parameters())
                     mean = {
-                        key: keep * one + (1 - keep) * state[key] if key in learnt else state[key]
-                        for key, one in adversary.state_dict().items()
+                        key: keep * value + (1 - keep) * state[key] if key in learnt else state[key]
+                        for key, value in adversary.state_dict().items()
                     }
                     adversary.load_state_dict(mean)
                     if step % method.generator_every == 0:
@@ -214,19 +214,19 @@ def written_out(method: MixUnlearn, original: nn.Module, split: Split, run: Run)
         {"mix": False},
         {"real": False},
     ],
-    ids=lambda one: ",".join(one) or "defaults",
+    ids=lambda settings: ",".join(settings) or "defaults",
 )
 def test_training_is_that_of_the_formulas_written_out(
     changed: dict[str, Any], net: nn.Module, split: Split, three_classes: Classification
 ) -> None:
     method = replace(SMALL, **changed)
-    made, run = forget(method, net, split, three_classes)
+    unlearned, run = forget(method, net, split, three_classes)
     with torch.random.fork_rng(devices=[]):
         expected, masks = written_out(method, copy.deepcopy(net), split, run)
     moved = 0.0
-    for key, one in made.state_dict().items():
-        torch.testing.assert_close(one, expected.state_dict()[key], atol=2e-5, rtol=2e-4, msg=key)
-        moved = max(moved, float((one - net.state_dict()[key]).abs().max()))
+    for key, value in unlearned.state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[key], atol=2e-5, rtol=2e-4, msg=key)
+        moved = max(moved, float((value - net.state_dict()[key]).abs().max()))
     assert moved > 5e-3
     assert (run.notes[LEVEL] == 1) is (method.neighbours is None)
     if masks:
@@ -252,8 +252,10 @@ def with_random_labels(split: Split, ids: Any) -> Split:
 def test_label_agnostic_unlearning_reads_no_label(net: nn.Module, split: Split, three_classes: Classification) -> None:
     everybody = {*split.forget.ids, *split.kept.ids}
     for method, same in ((replace(SMALL, labels="agnostic"), True), (SMALL, False)):
-        made = [forget(method, net, one, three_classes)[0] for one in (split, with_random_labels(split, everybody))]
-        assert (weights_sha256(made[0]) == weights_sha256(made[1])) is same
+        unlearned = [
+            forget(method, net, request, three_classes)[0] for request in (split, with_random_labels(split, everybody))
+        ]
+        assert (weights_sha256(unlearned[0]) == weights_sha256(unlearned[1])) is same
 
 
 def test_the_labels_of_unlabelled_samples_are_not_read_and_the_others_are(
@@ -275,8 +277,10 @@ def test_pairs_of_one_class_teach_nothing_where_they_are_excluded(
     split = Split.of(zeros, forget=zeros.ids[:4])
     for excluded in (False, True):
         method = replace(SMALL, real=False, exclude_same_class=excluded)
-        made = forget(method, net, split, three_classes)[0]
-        same = all(one.equal(two) for one, two in zip(made.parameters(), net.parameters(), strict=True))
+        unlearned = forget(method, net, split, three_classes)[0]
+        same = all(
+            weight.equal(before) for weight, before in zip(unlearned.parameters(), net.parameters(), strict=True)
+        )
         assert same is excluded
 
 
@@ -295,11 +299,11 @@ def test_a_penalty_ties_the_mean_of_the_masks_to_the_ratio(
 def test_bfloat16_gives_float32_weights_and_nearly_the_same_model(
     net: nn.Module, split: Split, images: Samples, three_classes: Classification
 ) -> None:
-    made = [
+    models = [
         SMALL(copy.deepcopy(net), split, Run(three_classes, seed=5, precision=name)) for name in ("float32", "bfloat16")
     ]
-    assert all(one.dtype == torch.float32 for one in made[1].parameters())
-    differences = outputs(made[0], images).softmax(1) - outputs(made[1], images).softmax(1)
+    assert all(weight.dtype == torch.float32 for weight in models[1].parameters())
+    differences = outputs(models[0], images).softmax(1) - outputs(models[1], images).softmax(1)
     assert 0 < differences.abs().mean() < 0.03
 
 
@@ -309,17 +313,17 @@ def test_a_whole_class_is_forgotten_and_the_others_are_kept(
 ) -> None:
     y, test = few.everything().y, data.test.everything().y
     split = Split.of(few, forget=few.ids[(y == 3).numpy()])
-    made = workflow.unlearn(
+    unlearned = workflow.unlearn(
         workflow.TrainedModel.given(original, task, recipe=recipe), split, MixUnlearn(labels=labels)
     )
     right = {
-        name: task.correct(outputs(one, data.test), test).float()
-        for name, one in (("before", original), ("after", made.model))
+        name: task.correct(outputs(model, data.test), test).float()
+        for name, model in (("before", original), ("after", unlearned.model))
     }
     assert right["before"][test == 3].mean() > 0.5
     assert right["after"][test == 3].mean() < 0.05
     assert right["after"][test != 3].mean() > right["before"][test != 3].mean() - 0.05
-    assert abs(made.notes[GAP]) < 0.25
+    assert abs(unlearned.notes[GAP]) < 0.25
 
 
 def test_part_of_some_classes_is_forgotten_and_the_classes_are_kept(
@@ -327,13 +331,13 @@ def test_part_of_some_classes_is_forgotten_and_the_classes_are_kept(
 ) -> None:
     """Half of the samples of half of the classes: without levels, the classes go too."""
     y, test = few.everything().y, data.test.everything().y
-    split = Split.of(few, forget=np.concatenate([few.ids[(y == one).numpy()][::2] for one in range(5)]))
+    split = Split.of(few, forget=np.concatenate([few.ids[(y == label).numpy()][::2] for label in range(5)]))
     right = {}
     for neighbours in (None, 10):
-        made = workflow.unlearn(
+        unlearned = workflow.unlearn(
             workflow.TrainedModel.given(original, task, recipe=recipe), split, MixUnlearn(neighbours=neighbours)
         ).model
-        right[neighbours] = float(task.correct(outputs(made, data.test), test).float()[test < 5].mean())
+        right[neighbours] = float(task.correct(outputs(unlearned, data.test), test).float()[test < 5].mean())
     assert right[10] > right[None] + 0.15
 
 
@@ -446,27 +450,27 @@ WORLDS = {"table": table_world, "text": text_world}
 
 def mixtures(method: MixUnlearn, model: nn.Module, split: Split, task: Task, monkeypatch: Any) -> list[Tensor]:
     """Every mixture that was made, those for the generator included."""
-    made, mixed = [], InputSpace.mixed
+    triples, mixed = [], InputSpace.mixed
 
     def recording(self: InputSpace, first: Tensor, second: Tensor, share: Any) -> Tensor:
         point = mixed(self, first, second, share)
-        made.append(torch.stack([first, second, point.detach()]))
+        triples.append(torch.stack([first, second, point.detach()]))
         return point
 
     monkeypatch.setattr(InputSpace, "mixed", recording)
     forget(method, model, split, task)
-    return made
+    return triples
 
 
 @pytest.mark.parametrize("generator", [True, False])
 def test_a_mixed_row_has_the_category_of_one_of_the_two_rows(generator: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     model, split, task = table_world()
-    made = torch.cat(mixtures(replace(SMALL, generator=generator), model, split, task, monkeypatch), 1)
-    first, second, point = made.unbind()
+    triples = torch.cat(mixtures(replace(SMALL, generator=generator), model, split, task, monkeypatch), 1)
+    first, second, point = triples.unbind()
     assert (point[:, 3:].sum(1) == 1).all()
-    sides = [(point[:, 3:] == one[:, 3:]).all(1) for one in (first, second)]
+    sides = [(point[:, 3:] == row[:, 3:]).all(1) for row in (first, second)]
     assert (sides[0] | sides[1]).all()
-    assert all((~one).any() for one in sides)
+    assert all((~side).any() for side in sides)
     low, high = torch.minimum(first, second)[:, :3], torch.maximum(first, second)[:, :3]
     assert ((point[:, :3] >= low - 1e-6) & (point[:, :3] <= high + 1e-6)).all()
     assert ((point[:, :3] > low) & (point[:, :3] < high)).float().mean() > 0.5
@@ -476,34 +480,36 @@ def test_a_mixed_text_is_mixed_where_both_have_tokens_and_ends_where_one_of_the_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     model, split, task = text_world()
-    made = torch.cat(mixtures(SMALL, model, split, task, monkeypatch), 1)
-    first, second, point = (one.any(2) for one in made.unbind())
+    triples = torch.cat(mixtures(SMALL, model, split, task, monkeypatch), 1)
+    first, second, point = (rows.any(2) for rows in triples.unbind())
     assert point[first & second].all()
     assert not point[~first & ~second].any()
-    lengths = [one.sum(1) for one in (first, second, point)]
+    lengths = [mask.sum(1) for mask in (first, second, point)]
     assert ((lengths[2] == lengths[0]) | (lengths[2] == lengths[1])).all()
     alone = first ^ second
-    assert (made[2][alone & point] == (made[0] + made[1])[alone & point]).all()  # whole: the other one is padding
+    assert (
+        triples[2][alone & point] == (triples[0] + triples[1])[alone & point]
+    ).all()  # whole: the other one is padding
 
 
 def test_what_a_text_was_filled_up_with_changes_nothing() -> None:
     model, split, task = text_world()
     longer = [
-        Samples.from_tensors(F.pad(one.everything().x, (0, 3)), one.everything().y, ids=one.ids)
-        for one in (split.forget, split.kept)
+        Samples.from_tensors(F.pad(part.everything().x, (0, 3)), part.everything().y, ids=part.ids)
+        for part in (split.forget, split.kept)
     ]
-    made = [forget(SMALL, model, one, task)[0] for one in (split, Split(*longer))]
-    for one, other in zip(made[0].parameters(), made[1].parameters(), strict=True):
-        torch.testing.assert_close(one, other, atol=2e-3, rtol=0)
+    models = [forget(SMALL, model, request, task)[0] for request in (split, Split(*longer))]
+    for weight, same in zip(models[0].parameters(), models[1].parameters(), strict=True):
+        torch.testing.assert_close(weight, same, atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("generator", [True, False])
 def test_everything_is_trained_with_the_embeddings_of_all_tokens_but_padding(world: str, generator: bool) -> None:
     model, split, task = WORLDS[world]()
-    made, run = forget(replace(SMALL, generator=generator), model, split, task)
-    for name, one in made.named_parameters():
-        moved = one != model.get_parameter(name)
+    unlearned, run = forget(replace(SMALL, generator=generator), model, split, task)
+    for name, weight in unlearned.named_parameters():
+        moved = weight != model.get_parameter(name)
         assert moved.any(-1).tolist() == [False, *[True] * 11] if name == "table.weight" else moved.any()
     assert 0 < run.notes[LEVEL] < 1
     assert (run.notes.get(SPREAD, 0) > 0) is generator
@@ -514,7 +520,7 @@ def test_texts_are_mixed_in_the_embeddings_that_the_model_has_by_then(real: bool
     """Three epochs of one step each, written out without a generator; the pairs are those of the batches."""
     model, split, task = text_world()
     method = replace(SMALL, generator=False, pairing="position", neighbours=None, batch_size=40, real=real)
-    made, run = forget(method, model, split, task)
+    unlearned, run = forget(method, model, split, task)
 
     net, seed = copy.deepcopy(model).train(), run.seed
     table = net.get_parameter("table.weight")
@@ -522,44 +528,44 @@ def test_texts_are_mixed_in_the_embeddings_that_the_model_has_by_then(real: bool
     optimizer = torch.optim.Adam(net.parameters(), lr=method.learning_rate)
     scheduler = run.schedule(method.schedule, optimizer, steps=3)
     for epoch in range(3):
-        ((one, other),) = run.paired(split.forget, split.kept, 40, epoch)
+        ((forgotten, retained),) = run.paired(split.forget, split.kept, 40, epoch)
         torch.manual_seed(derive(seed, "mixunlearn", epoch))
         lam = float(torch.distributions.Beta(method.alpha, method.alpha).sample())
-        p, q, rows = torch.eye(3)[one.y], torch.eye(3)[other.y], len(one)
+        p, q, rows = torch.eye(3)[forgotten.y], torch.eye(3)[retained.y], len(forgotten)
 
         def apart(logits: Tensor, target: Tensor) -> Tensor:
             return 1 - F.cosine_similarity(logits.softmax(1), target)
 
-        first, second = table[one.x], table[other.x[:rows]]
-        both = ((one.x != 0) & (other.x[:rows] != 0))[..., None]
+        first, second = table[forgotten.x], table[retained.x[:rows]]
+        both = ((forgotten.x != 0) & (retained.x[:rows] != 0))[..., None]
         mixed = torch.where(both, lam * first + (1 - lam) * second, first if lam >= 0.5 else second)
         logits = net(mixed)
         losses = lam * apart(logits, p), (1 - lam) * apart(logits, q[:rows])
         loss = losses[1].sum() - rows * (losses[0] / method.tau_mix).exp().sum().log()
         if real:
-            held, kept = apart(net(one.x), p), apart(net(other.x), q)
+            held, kept = apart(net(forgotten.x), p), apart(net(retained.x), q)
             loss = loss + method.omega * (kept.sum() - len(kept) * (held / method.tau_real).exp().sum().log())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         scheduler.step()
     for name, value in net.named_parameters():
-        torch.testing.assert_close(made.get_parameter(name), value, atol=2e-4, rtol=0)
+        torch.testing.assert_close(unlearned.get_parameter(name), value, atol=2e-4, rtol=0)
 
 
 def test_the_generator_plays_against_the_embeddings_that_the_model_has_by_then(monkeypatch: pytest.MonkeyPatch) -> None:
     model, split, task = text_world()
     method = replace(SMALL, generator_every=1, epochs=1, batch_size=5, learning_rate=0.05)
-    made = [one[0] for one in mixtures(method, model, split, task, monkeypatch)]
-    assert len(made) == 8  # a step of the generator, then one of the model, four times
+    batches = [mixture[0] for mixture in mixtures(method, model, split, task, monkeypatch)]
+    assert len(batches) == 8  # a step of the generator, then one of the model, four times
     rows = model.get_parameter("table.weight").detach()
 
-    def known(points: Tensor) -> bool:
+    def is_known(points: Tensor) -> bool:
         apart = (points.detach().flatten(0, 1)[:, None] - rows).norm(dim=-1)
         return bool((apart.amin(1) < 1e-4).all())
 
-    assert [known(one) for one in made] == [True, True, *[False] * 6]
-    for generator, model_step in zip(made[::2], made[1::2], strict=True):
+    assert [is_known(points) for points in batches] == [True, True, *[False] * 6]
+    for generator, model_step in zip(batches[::2], batches[1::2], strict=True):
         assert generator.equal(model_step)
 
 
@@ -575,12 +581,12 @@ def test_a_text_model_is_trained_alike_after_a_kill(tmp_path: Path) -> None:
 def test_the_targets_of_the_forget_set_fade_and_those_of_the_retain_set_stay(world: str) -> None:
     model, split, task = WORLDS[world]()
     method = replace(SMALL, epochs=15, learning_rate=0.02, neighbours=None)
-    made = forget(method, model, split, task)[0]
+    unlearned = forget(method, model, split, task)[0]
 
     def loss(net: nn.Module, samples: Samples) -> float:
         return float(task.per_sample(outputs(net, samples), samples.everything().y).mean())
 
-    rise = [loss(made, one) - loss(model, one) for one in (split.forget, split.kept)]
+    rise = [loss(unlearned, part) - loss(model, part) for part in (split.forget, split.kept)]
     assert rise[0] > rise[1] + 0.1
 
 
@@ -691,8 +697,8 @@ def test_a_model_without_feature_maps_is_refused_unless_there_is_no_generator(
     model = Recipe(model="mlp", model_options={"features": 36, "classes": 3, "hidden": (8,)}).build(seed=0)
     with pytest.raises(MethodError, match=r"expected a model with feature maps .*, got MLP without; .* generator"):
         forget(SMALL, model, split, three_classes)
-    made, _ = forget(replace(SMALL, generator=False), model, split, three_classes)
-    assert weights_sha256(made) != weights_sha256(model)
+    unlearned, _ = forget(replace(SMALL, generator=False), model, split, three_classes)
+    assert weights_sha256(unlearned) != weights_sha256(model)
 
 
 def test_the_layer_can_be_named(net: nn.Module, split: Split, three_classes: Classification) -> None:

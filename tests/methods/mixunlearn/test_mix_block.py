@@ -18,8 +18,8 @@ def strong(channels: int) -> MixBlock:
     """A block whose weights are large enough to tell positions apart."""
     torch.manual_seed(1)
     block = MixBlock(channels)
-    for one in block.parameters():
-        torch.nn.init.normal_(one)
+    for weight in block.parameters():
+        torch.nn.init.normal_(weight)
     return block
 
 
@@ -29,8 +29,8 @@ def written_out(block: MixBlock, first: Tensor, second: Tensor, lam: float) -> T
     n, c, h, w = first.shape
     inner = c // 2
     logits = torch.zeros(n, 2, h, w)
-    weights = [one.weight[:, :, 0, 0] for one in (block.query, block.key, block.value)]
-    biases = [one.bias for one in (block.query, block.key, block.value) if one.bias is not None]
+    weights = [layer.weight[:, :, 0, 0] for layer in (block.query, block.key, block.value)]
+    biases = [layer.bias for layer in (block.query, block.key, block.value) if layer.bias is not None]
     for i in range(n):
         images = [torch.cat([first[i].flatten(1), torch.full((1, h * w), lam)])]
         images.append(torch.cat([second[i].flatten(1), torch.full((1, h * w), 1 - lam)]))
@@ -43,9 +43,9 @@ def written_out(block: MixBlock, first: Tensor, second: Tensor, lam: float) -> T
                     key = weights[1] @ images[1 - own][:, q] + biases[1]
                     scores.append(float(query @ key) / math.sqrt(inner))
                     values.append(float(weights[2] @ images[own][:, q] + biases[2]))
-                total = sum(math.exp(one) for one in scores)
+                total = sum(math.exp(score) for score in scores)
                 logits[i, own, p // w, p % w] = sum(
-                    math.exp(one) / total * value for one, value in zip(scores, values, strict=True)
+                    math.exp(score) / total * value for score, value in zip(scores, values, strict=True)
                 )
     return logits
 
@@ -86,7 +86,7 @@ def test_the_first_masks_are_near_a_half():
 
 
 def test_it_has_as_many_weights_as_published_for_the_third_stage_of_a_resnet_18():
-    assert sum(one.numel() for one in MixBlock(256).parameters()) == 66_306
+    assert sum(weight.numel() for weight in MixBlock(256).parameters()) == 66_306
 
 
 def test_padding_has_no_part_in_the_masks_of_what_is_there():
@@ -94,12 +94,12 @@ def test_padding_has_no_part_in_the_masks_of_what_is_there():
     block = MixBlock(4)
     block.load_state_dict(strong(4).state_dict())
     alone = block(first, second, 0.3, (5, 1))
-    there = torch.arange(9)[None, :, None].expand(2, 9, 1) < 5
-    padded = [F.pad(one, (0, 0, 0, 4), value=7.0) for one in (first, second)]
-    found = block(*padded, 0.3, (9, 1), (there, there))
-    assert (found[:, :, :5] - block(*padded, 0.3, (9, 1))[:, :, :5]).abs().max() > 0.01
-    torch.testing.assert_close(found[:, :, :5], alone)
-    assert block(first, second, 0.3, (5, 1), (there[:, :5], torch.zeros(2, 5, 1).bool())).isfinite().all()
+    present = torch.arange(9)[None, :, None].expand(2, 9, 1) < 5
+    padded = [F.pad(maps, (0, 0, 0, 4), value=7.0) for maps in (first, second)]
+    mixed = block(*padded, 0.3, (9, 1), (present, present))
+    assert (mixed[:, :, :5] - block(*padded, 0.3, (9, 1))[:, :, :5]).abs().max() > 0.01
+    torch.testing.assert_close(mixed[:, :, :5], alone)
+    assert block(first, second, 0.3, (5, 1), (present[:, :5], torch.zeros(2, 5, 1).bool())).isfinite().all()
 
 
 def test_maps_of_one_row_are_taken_as_they_are():

@@ -62,9 +62,9 @@ def test_what_is_remembered_is_what_it_shows_when_asked_again(net: Net, split: S
     remembering.remember(split.forget, split.kept, visits=30)
     before = unchanged.asked
     for _ in range(2):
-        for there, again in zip(remembering.shown(*batches(split)), asking.shown(*batches(split)), strict=True):
+        for remembered, again in zip(remembering.shown(*batches(split)), asking.shown(*batches(split)), strict=True):
             for part in ("maps", "vectors", "targets"):
-                torch.testing.assert_close(getattr(there, part), getattr(again, part))
+                torch.testing.assert_close(getattr(remembered, part), getattr(again, part))
     assert unchanged.asked == before
 
 

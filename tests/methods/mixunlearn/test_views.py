@@ -19,8 +19,8 @@ class Text(nn.Module):
         self.table, self.each, self.last = nn.Embedding(9, 4), nn.Linear(5, 6), nn.Linear(6, 2)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        there = (tokens != 0)[..., None].float()
-        return torch.cat([self.table(tokens) * there, there], 2)
+        present = (tokens != 0)[..., None].float()
+        return torch.cat([self.table(tokens) * present, present], 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.last(self.each(x if x.is_floating_point() else self.embed(x)).mean(1))
@@ -44,10 +44,10 @@ def test_a_text_is_seen_by_a_layer_token_by_token_and_padding_is_not_there() -> 
     view, x = text_view()
     seen = torch.randn(3, 4, 6)
     assert view.layer == "each"
-    found = view.map(seen, x)
-    assert found.shape == (3, 6, 4, 1)
-    assert not found[0, :, 3].any()
-    torch.testing.assert_close(found[0, :, 1, 0], F.layer_norm(seen[0, 1], (6,)))
+    maps = view.map(seen, x)
+    assert maps.shape == (3, 6, 4, 1)
+    assert not maps[0, :, 3].any()
+    torch.testing.assert_close(maps[0, :, 1, 0], F.layer_norm(seen[0, 1], (6,)))
     present = view.present(x)
     assert present[..., 0].equal(TOKENS != 0)
     assert view.share(torch.rand(3, 1, 4, 1)).shape == (3, 4, 1)
@@ -74,9 +74,9 @@ def test_each_column_of_a_table_has_a_code_of_its_own() -> None:
         view = view_of(nn.Linear(columns, 2), InputSpace(0.0, 1.0), x, [], name=None, maps=True, run=Run(TASK, seed=3))
         assert isinstance(view, TableView)
         codes = min(columns, CODES)
-        found = view.map(x, x)
-        assert found.shape == (4, codes, columns, 1)
-        torch.testing.assert_close(found.norm(dim=1)[..., 0], codes**0.5 * (2 * x - 1).abs())
+        maps = view.map(x, x)
+        assert maps.shape == (4, codes, columns, 1)
+        torch.testing.assert_close(maps.norm(dim=1)[..., 0], codes**0.5 * (2 * x - 1).abs())
         likeness = F.normalize(view.codes, dim=0).T @ F.normalize(view.codes, dim=0) - torch.eye(columns)
         assert likeness.abs().max() < (1e-6 if columns == codes else 0.8)
         again = view_of(nn.Linear(columns, 2), InputSpace(0.0, 1.0), x, [], name=None, maps=True, run=Run(TASK, seed=3))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -13,9 +13,6 @@ from obliviate.cli.arguments import PLAIN, ComputeOptions, Json
 from obliviate.cli.printing.console import print_line
 from obliviate.cli.progress import progress
 from obliviate.errors import CertificateError, ProjectError
-
-if TYPE_CHECKING:
-    from obliviate.project.project import Submitted
 
 Folder = Annotated[Path, Parameter(name="--project", help="Folder with an obliviate.toml.")]
 HERE = Path()
@@ -80,7 +77,8 @@ def submit(
 
     submitted = Project.open(project).submit(forget, key=key, unknown=unknown)
     if json_:
-        print_line(json.dumps(_submitted(submitted)))
+        names = [{"asked": name, "status": status} for name, status in submitted.names]
+        print_line(json.dumps(submitted.facts | {"names": names}))
         return
     receipt = submitted.receipt
     if submitted.names:
@@ -92,18 +90,6 @@ def submit(
         print_line(f"nothing is left to do: request {receipt.request} was for it, and is done")
     else:
         print_line(f"request {receipt.request}: {receipt.state}" + ("" if receipt.new else ", asked for before"))
-
-
-def _submitted(submitted: Submitted) -> dict[str, Any]:
-    receipt = submitted.receipt
-    return {
-        "request": receipt.request,
-        "state": receipt.state,
-        "new": receipt.new,
-        "forgotten": receipt.forgotten,
-        "counts": submitted.counts if submitted.names else {},
-        "names": [{"asked": name, "status": status} for name, status in submitted.names],
-    }
 
 
 @app.command

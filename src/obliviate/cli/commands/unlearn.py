@@ -11,11 +11,19 @@ from cyclopts import Parameter
 from obliviate.cli.app import app
 from obliviate.cli.arguments import PLAIN, ComputeOptions, Executor, Json, Out, Pseudonyms, Trust, configure, share_of
 from obliviate.cli.printing.console import print_line
-from obliviate.cli.printing.unlearning import print_asked, print_effect, print_preview, print_tuning
+from obliviate.cli.printing.unlearning import (
+    print_asked,
+    print_budget,
+    print_effect,
+    print_preview,
+    print_tuning,
+)
 from obliviate.cli.progress import progress
 from obliviate.errors import DataError, MethodError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from obliviate.workflow import TrainedModel
     from obliviate.workspace import Workspace
 
@@ -127,30 +135,34 @@ def unlearn(
             executor=opened_executor,
         )
         number = len(workspace.requests) if forget is None and after is None else workspace.following(after)
-    facts = _facts(workspace, number, unlearned)
     if json_:
-        print_line(json.dumps(facts, allow_nan=False))
+        print_line(json.dumps(_facts(workspace, number, unlearned), allow_nan=False))
         return
-    if names := workspace.requests[number - 1].asked:
-        print_asked(names)
+    _print(workspace, number, unlearned, out)
+    if share is not None:
+        print_budget(share, unlearned.notes, names=[field.name for field in fields(chosen)])
+    if unlearned.effect is not None:
+        print_effect(unlearned.effect, tuned=unlearned.tuning is not None)
+
+
+def _print(workspace: Workspace, number: int, unlearned: TrainedModel, out: Path) -> None:
+    """What the command says of an unlearned model to people, before its budget and its effect."""
+    request = workspace.requests[number - 1]
+    if request.asked:
+        print_asked(request.asked)
     for note in workspace.elsewhere(number).notes:
         print_line(f"note: {note}")
     if unlearned.tuning is not None:
         print_tuning(unlearned.tuning)
-    rule = workspace.requests[number - 1].full_rule
     print_line(
-        f"{unlearned.label}: done in {facts['seconds']} s; forgot {facts['forget']:,} of "
-        f"{len(workspace.data.train):,} samples ({rule}); kept as {unlearned.id}; now `obliviate audit --out {out}`"
+        f"{unlearned.label}: done in {_seconds(unlearned)} s; forgot {len(request.ids):,} of "
+        f"{len(workspace.data.train):,} samples ({request.full_rule}); kept as {unlearned.id}; "
+        f"now `obliviate audit --out {out}`"
     )
-    if share is not None:
-        lengths = (field.name for field in fields(chosen) if field.name in unlearned.notes)
-        settings = ", ".join(f"{name}={unlearned.notes[name]:g}" for name in lengths)
-        print_line(
-            f"budget: {100 * share:g} % of a retraining, of which {100 * unlearned.notes['expected_share']:.0f} % were "
-            f"expected to be taken: {settings}"
-        )
-    if unlearned.effect is not None:
-        print_effect(unlearned.effect, tuned=unlearned.tuning is not None)
+
+
+def _seconds(unlearned: TrainedModel) -> float:
+    return round(unlearned.seconds or 0.0, 2)
 
 
 def _facts(workspace: Workspace, number: int, unlearned: TrainedModel) -> dict[str, Any]:
@@ -162,7 +174,7 @@ def _facts(workspace: Workspace, number: int, unlearned: TrainedModel) -> dict[s
         "method": unlearned.method,
         "request": number,
         "forget": len(request.ids),
-        "seconds": round(unlearned.seconds or 0.0, 2),
+        "seconds": _seconds(unlearned),
         "notes": dict(unlearned.notes),
         "effect": None if unlearned.effect is None else unlearned.effect.to_dict(),
         "tuning": None if unlearned.tuning is None else dict(unlearned.tuning),

@@ -80,6 +80,15 @@ def print_preview(outline: Mapping[str, Any]) -> None:
     )
 
 
+def print_budget(share: float, notes: Mapping[str, float], *, names: Sequence[str]) -> None:
+    """Print what share of a retraining was to be taken, and the lengths that this paid for, of the settings `names`."""
+    lengths = ", ".join(f"{name}={notes[name]:g}" for name in names if name in notes)
+    print_line(
+        f"budget: {100 * share:g} % of a retraining, of which {100 * notes['expected_share']:.0f} % were "
+        f"expected to be taken: {lengths}"
+    )
+
+
 def print_effect(measured: Effect, *, tuned: bool = False) -> None:
     """Print utility before and after, and what to try next where that looks like ruin or like nothing."""
     from rich.box import SIMPLE_HEAD
