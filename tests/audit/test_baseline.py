@@ -76,8 +76,19 @@ class World:
 
     def by_retrained(self, count: int, references: int, boost: float = 0.0) -> Evidence:
         retrained, others = Retrained.of([self.model() for _ in range(count)]), self.references(references)
-        spread = Spread.of((others.values, others.sampling), (retrained.values, retrained.noise))
+        spread = Spread.between((others.values, others.sampling), (retrained.values, retrained.noise))
         return retrained.evidence("rmia", self.model(boost), spread)
+
+
+class WithoutAClass(World):
+    """Retrained models know nothing of a class and are sure of that, each to its own degree; references know it."""
+
+    def model(self, boost: float = 0.0) -> Pair:
+        forget, unseen = (side + self.rng.normal(0, 0.1, len(side)) for side in self.shared)
+        return forget - 2.5 + self.rng.normal(0, self.spread) + boost, unseen
+
+    def references(self, count: int) -> References:
+        return World(int(self.rng.integers(2**32)), 0.0).references(count)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +116,28 @@ def test_a_model_that_never_saw_the_forget_set_is_seldom_called_a_leak(spread: f
     assert np.mean([evidence.p_above() < 0.05 for evidence in measured]) < limit
     assert np.mean([evidence.p_below() < 0.05 for evidence in measured]) < limit
     assert np.mean([evidence.within(evidence.resolution()) for evidence in measured]) > 0.86
+
+
+@pytest.mark.parametrize("retrained", [2, 3])
+def test_a_true_retrain_is_seldom_condemned_where_these_differ_more_than_references(
+    retrained: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def condemned() -> float:
+        world = WithoutAClass(6, 0.3)
+        evidence = [world.by_retrained(retrained, 8) for _ in range(60)]
+        return float(np.mean([min(each.p_above(), each.p_below()) < 0.025 for each in evidence]))
+
+    assert condemned() < 0.15
+    monkeypatch.setattr(Spread, "between", Spread.of)  # all models together, as if they were alike
+    assert condemned() > 0.25
+
+
+def test_retrained_models_that_differ_as_references_do_are_pooled_with_them() -> None:
+    references, alike, apart = np.linspace(0.46, 0.54, 8), np.array([0.49, 0.51, 0.52]), np.array([0.3, 0.5, 0.7])
+    pooled = Spread.between((references, 1e-4), (alike, 1e-4))
+    assert (pooled.variance, pooled.df) == (Spread.of((references, 1e-4), (alike, 1e-4)).variance, 9)
+    alone = Spread.between((references, 1e-4), (apart, 1e-4))
+    assert (alone.variance, alone.df) == (pytest.approx(0.04 - 1e-4), 2)
 
 
 @pytest.mark.slow
