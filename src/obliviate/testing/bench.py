@@ -28,6 +28,7 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.scale import Scale
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.unlearning import kept
 
@@ -67,6 +68,7 @@ class Bench:
     teachers: Teachers | None = None
     _wholes: dict[tuple[type, str], Whole] = field(default_factory=dict, init=False, repr=False)
     _outcomes: dict[tuple[type, str], Outcome] = field(default_factory=dict, init=False, repr=False)
+    _scales: dict[tuple[int, Samples], Scale] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def small(cls) -> Bench:
@@ -87,6 +89,11 @@ class Bench:
         population = Experiment(self.task, self.recipe, self.train, self.split.holdout, seed=1)
         pool = workflow.train_references(population, folder=folder, models=4, workers=0)
         return dataclasses.replace(self, teachers=PoolTeachers.of(pool, self.recipe, self.task))
+
+    @cached_property
+    def without_recipe(self) -> Bench:
+        """The same, of an original of which nobody can say how it was trained."""
+        return dataclasses.replace(self, recipe=None)
 
     def run(self, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0) -> CountedRun:
         """Make a run as `workflow.unlearn` does, but one that saves its state after every epoch."""
@@ -110,7 +117,14 @@ class Bench:
     def settled(self, method: Any, split: Split | None = None, run: Run | None = None) -> Any:
         """Fill in the settings of a method for the request, as `workflow.unlearn` does."""
         run, split = run or self.run(), split or self.split
-        return base.settle(method, split, lambda: run.scale(self.original, kept(split)))
+        return base.settle(method, split, lambda: self._scale(run, kept(split)))
+
+    def _scale(self, run: Run, samples: Samples) -> Scale:
+        """Say what settings are relative to; found once for the same samples, whatever the method."""
+        key = run.seed, samples
+        if key not in self._scales:
+            self._scales[key] = run.scale(self.original, samples)
+        return self._scales[key]
 
     def whole(self, method: Any) -> Whole:
         """Run the method on the request without an interruption, or tell what came of it when it was run so."""
