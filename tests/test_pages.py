@@ -32,6 +32,7 @@ from obliviate.report import html
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from pages import PAGES, ROOT, Block, Command, blocks, commands, is_of_an_example, small
+from small_images import halved
 
 ELSEWHERE = {
     "README.md": "test_readme.py",  # on a project of the reader's
@@ -161,14 +162,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's file: 300 training images of 20 owners, 40 holdout and 100 test images."""
+    """A reader's file: 300 training images of 20 owners, 40 holdout and 100 test images, of half the shipped size."""
     assert data.holdout is not None
     arrays: dict[str, Any] = {
         "train_ids": np.array([f"image-{place}" for place in range(300)]),
         "train_owner": np.array([f"w{place % 20}" for place in range(300)]),
     }
     for part, samples, count in (("train", data.train, 300), ("holdout", data.holdout, 40), ("test", data.test, 100)):
-        batch = samples.select(samples.ids[:count]).everything()
+        batch = halved(samples.select(samples.ids[:count])).everything()
         arrays |= {f"{part}_x": (255 * batch.x[:, 0]).round().byte().numpy(), f"{part}_y": batch.y.numpy()}
     path = tmp_path_factory.mktemp("data") / "mine.npz"
     np.savez(path, **arrays)

@@ -1,6 +1,7 @@
 """Plans that are run: what is shared, resumed and counted, in this process and in others."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,8 @@ def test_others_make_the_same_bits(
 ) -> None:
     plan, folder = Plan.of(values), tmp_path / "run"
     if side_by_side == "processes":
+        # References are there, for processes of their own would make them, as tests/references/test_processes.py has it.
+        shutil.copytree(done, folder, ignore=lambda _, names: {"cells", "models"} & {*names})
         (tmp_path / "sitecustomize.py").write_text(FEW_PERMUTATIONS, encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
         run_plan(plan, folder=folder, workers=2)
