@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -184,7 +185,8 @@ def console(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Console:
-    # Processes would each import torch, and pages of audits are drawn in tests/report.
+    # Processes would each import torch, an engine starts one a core, and pages of audits are drawn in tests/report.
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     monkeypatch.setattr(completion, "_workers", lambda job, asked, executor: 0)
     monkeypatch.setattr(html, "render", lambda results: f"<!doctype html><title>{results.data.name}</title>")
 
