@@ -39,6 +39,7 @@ if os.environ.get("OBLIVIATE_TEST_GPU") and not torch.cuda.is_available():
     )
 
 torch.set_num_threads(1)
+PERMUTATIONS = two_sample.PERMUTATIONS
 # The same examples in every run, and no time limit that a busy machine could miss.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
@@ -144,10 +145,18 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_permutations() -> Iterator[None]:
+    """Audits without most of their time, which their two-sample test takes, and few tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+        yield
+
+
 @pytest.fixture
-def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without most of the time of an audit, for tests that look at no result of its two-sample tests."""
-    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+def all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many permutations as a user gets, for tests that look at whether samples differ by themselves."""
+    monkeypatch.setattr(two_sample, "PERMUTATIONS", PERMUTATIONS)
 
 
 @pytest.fixture

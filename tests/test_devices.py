@@ -26,8 +26,6 @@ from obliviate.task import Classification
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 ELSEWHERE, PROCESSOR = torch.device("meta"), torch.device("cpu")  # torch knows how to go back through "meta" tensors
 INDEXING = ("aten.index.Tensor", "aten.index_put", "aten._index_put")  # a GPU takes indices of the processor too
 COPYING = ("aten.copy_", "aten._to_copy")

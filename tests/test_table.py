@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from obliviate.audit import two_sample
-
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 NAMES = sorted(path.stem for path in (BENCHMARKS / "tables").glob("*.toml"))
@@ -110,7 +108,6 @@ def small(modules: tuple[Any, Any], tmp_path_factory: pytest.TempPathFactory) ->
     options: dict[str, Any] = {"data": None, "executor": None, "cell": [], "list": False, "workers": 0}
     arguments = Namespace(name="small", tier="tiny", out=folder / "runs", **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
         patch.setattr(table, "HERE", folder)
         for module in modules:
             patch.setattr(module, "RESULTS", folder / "results")

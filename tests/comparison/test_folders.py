@@ -10,7 +10,6 @@ import pytest
 from scipy.stats import t as student
 
 from obliviate._util.files import read_sealed_json, write_sealed_json
-from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.comparison import Compared, Comparison, Figure, compare
 from obliviate.data.samples import Samples
@@ -34,8 +33,7 @@ def made(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPathFa
     data = root / "rows.npz"
     np.savez(data, train_x=x[:40], train_y=y[:40], test_x=x[40:], test_y=y[40:], train_ids=ids[:40], test_ids=ids[40:])
     folders = []
-    with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auditing, "write_report", lambda one, request: one / "report.html")
         for seed in (0, 1):
             for place, forget in enumerate(SETS):

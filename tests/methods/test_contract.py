@@ -344,7 +344,9 @@ def test_a_method_of_another_package_is_found_and_runs(
 ) -> None:
     install(monkeypatch, Shrink)
     assert list(methods.registry()) == [*(cls.name for cls in methods.BUILT_IN), "shrink"]
-    made = workflow.unlearn(workflow.TrainedModel.given(plain.original, task), split, methods.find("shrink")(factor=0.25))
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(plain.original, task), split, methods.find("shrink")(factor=0.25)
+    )
     np.testing.assert_allclose(
         made.model.get_parameter("conv1.bias").detach().numpy(), plain.original.get_parameter("conv1.bias").detach() / 4
     )

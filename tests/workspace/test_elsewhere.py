@@ -14,8 +14,6 @@ from obliviate.methods.gradient_ascent import GradientAscent
 from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 ASCENT = GradientAscent(learning_rate=0.01)
 
 

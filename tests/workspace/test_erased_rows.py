@@ -19,8 +19,6 @@ from obliviate.training.recipe import Recipe
 from obliviate.workflow import TrainedModel
 from obliviate.workspace import Canaries, NewRequest, Portion, Workspace
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 GONE = ["s03", "s17"]
 
 

@@ -39,8 +39,6 @@ from obliviate.training.recipe import Recipe
 from obliviate.training.scale import Scale
 from obliviate.workspace import Canaries, NewRequest, ReportSettings, Workspace, auditing, forget
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 ASCENT = GradientAscent(learning_rate=0.01)
 
 Open = Callable[..., Workspace]

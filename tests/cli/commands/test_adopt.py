@@ -14,8 +14,6 @@ from torch import nn
 from command_line import Cli, refused, snapshot
 from obliviate.data.samples import Samples
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 MODULE = """
 import torch
 from torch import nn
