@@ -33,7 +33,7 @@ def trained(
 ) -> tuple[Path, ReferencePool]:
     """Four references, trained by two processes."""
     folder = tmp_path_factory.mktemp("pool")
-    return folder, train_pool(tiny_recipe, tiny, three_classes, folder=folder, models=4, seed=1, workers=2)
+    return folder, train_pool(tiny_recipe, tiny, three_classes, folder=folder, models=4, seed=1, workers=1)
 
 
 @pytest.fixture
