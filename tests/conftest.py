@@ -26,6 +26,7 @@ from obliviate.audit import two_sample
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.experiment import Experiment
+from obliviate.report import html
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -157,6 +158,14 @@ def few_permutations() -> Iterator[None]:
 def all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many permutations as a user gets, for tests that look at whether samples differ by themselves."""
     monkeypatch.setattr(two_sample, "PERMUTATIONS", PERMUTATIONS)
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their plots, which take most of the time of a page."""
+    for plot in ("roc_plot", "ft_auc_plot", "cost_plot"):
+        monkeypatch.setattr(html, plot, lambda results, narrow: "<svg></svg>")
+    monkeypatch.setattr(html, "margin_plots", lambda results: [])
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import pytest
 
 from example_results import example
 from obliviate.errors import ResultsError
-from obliviate.report import html as html_page
 from obliviate.report.auc_plot import summary_svg
 from obliviate.report.html import render
 from obliviate.report.wording import VERDICTS
@@ -18,15 +17,7 @@ from obliviate.results.values import Verdict
 VOID = {"meta", "br", "link", "img", "hr", "input", "area", "base", "col", "embed", "source", "track", "wbr"}
 
 
-@pytest.fixture
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of the time of a page is that of its plots."""
-    for plot in ("roc_plot", "ft_auc_plot", "cost_plot"):
-        monkeypatch.setattr(html_page, plot, lambda results, narrow: "<svg></svg>")
-    monkeypatch.setattr(html_page, "margin_plots", lambda results: [])
-
-
-undrawn = pytest.mark.usefixtures("without_plots")  # for tests of words
+undrawn = pytest.mark.usefixtures("without_plots")  # for tests of words, as plots are most of the time of a page
 
 
 def shown(values: dict[str, Any]) -> str:
