@@ -31,9 +31,9 @@ from obliviate.methods.retrain import Retrain
 from obliviate.references import completion
 from obliviate.report import html
 from obliviate.task import Classification
+from obliviate.testing.bench import halved
 from obliviate.training.recipe import Recipe
 from pages import PAGES, ROOT, Block, Command, blocks, commands, is_of_an_example, small
-from small_images import halved
 
 ELSEWHERE = {
     "README.md": "test_readme.py",  # on a project of the reader's

@@ -56,7 +56,7 @@ for arguments in json.loads(sys.argv[1]):
 def test_it_is_listed_and_runs_from_the_command_line(site: Path, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     unlearn = ["unlearn", "noisy_fine_tune", "--forget", "random:0.1", "--set", "epochs=1", "--out", run, "--json"]
-    train = ["train", "--out", run, "--epochs", "1", "--train-size", "300"]
+    train = ["train", "--data", "diabetes", "--out", run, "--epochs", "1"]
     done = python(site, "-c", COMMANDS, json.dumps([["methods", "--json"], train, unlearn]))
     methods, _, unlearned = (json.loads(line) for line in done.splitlines())
     listed = {one["name"]: one for one in json.loads(methods)}

@@ -22,12 +22,12 @@ from obliviate.experiment import Experiment
 from obliviate.methods import base
 from obliviate.methods.relative import OF_RECIPE, kinds
 from obliviate.task import Classification
+from obliviate.testing.bench import halved
 from obliviate.testing.interruptions import MOMENTS, resumes
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.scale import Scale
-from small_images import halved
 from versions import TESTED
 
 METHODS = [cls() for cls in methods.registry().values()]
