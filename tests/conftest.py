@@ -54,9 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end; nobody need look through it for garbage again and again."""
+    """What was imported and collected stays to the end; nobody need look through it for garbage again and again.
+
+    Nor through the rest after every few hundred objects.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
