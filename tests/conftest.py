@@ -26,6 +26,7 @@ from obliviate.audit import two_sample
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.experiment import Experiment
+from obliviate.report import html
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
@@ -39,6 +40,7 @@ if os.environ.get("OBLIVIATE_TEST_GPU") and not torch.cuda.is_available():
     )
 
 torch.set_num_threads(1)
+PERMUTATIONS = two_sample.PERMUTATIONS
 # The same examples in every run, and no time limit that a busy machine could miss.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
@@ -52,9 +54,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays to the end; nobody need look through it for garbage again and again."""
+    """What was imported and collected stays to the end; nobody need look through it for garbage again and again.
+
+    Nor through the rest after every few hundred objects.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -143,10 +149,26 @@ def unchecked() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_permutations() -> Iterator[None]:
+    """Audits without most of their time, which their two-sample test takes, and few tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+        yield
+
+
 @pytest.fixture
-def few_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without most of the time of an audit, for tests that look at no result of its two-sample tests."""
-    monkeypatch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+def all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many permutations as a user gets, for tests that look at whether samples differ by themselves."""
+    monkeypatch.setattr(two_sample, "PERMUTATIONS", PERMUTATIONS)
+
+
+@pytest.fixture
+def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without their plots, which take most of the time of a page."""
+    for plot in ("roc_plot", "ft_auc_plot", "cost_plot"):
+        monkeypatch.setattr(html, plot, lambda results, narrow: "<svg></svg>")
+    monkeypatch.setattr(html, "margin_plots", lambda results: [])
 
 
 @pytest.fixture

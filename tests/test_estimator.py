@@ -26,8 +26,6 @@ from obliviate.experiment import Experiment
 from obliviate.methods.amun import AMUN
 from obliviate.training.run import Run
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 TYPES = {"check_do_not_raise_errors_in_init_or_set_params": "types are checked at run time here, as users do not do"}
 
 

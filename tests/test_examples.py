@@ -100,7 +100,7 @@ def test_the_rule_finds_the_biased_images_and_no_other(bias: ModuleType) -> None
 
 
 def test_the_gap_between_groups_becomes_smaller(bias: ModuleType) -> None:
-    found = bias.run(0, train_size=1500, epochs=7, methods=[AMUN(), Retrain()])
+    found = bias.run(0, train_size=1000, epochs=7, methods=[AMUN(), Retrain()])
     before, amun, retrained = (found[name][0] for name in ("original", "amun", "retrain"))
     assert before.gap > 20  # the cue is learnt
     assert retrained.gap < before.gap - 10
@@ -114,7 +114,7 @@ WAYS = ("original", "learn the new", "amun: forget", "amun: forget and learn at 
 
 def test_an_outdated_class_is_replaced_with_less_residue() -> None:
     module = load("replace_class")
-    found = module.run(0, train_size=2000, epochs=8, methods=[AMUN()])
+    found = module.run(0, train_size=1200, epochs=8, methods=[AMUN()])
     original, plain, forgot, both, again = (found[name][0] for name in WAYS)
     assert original.residue > 80
     assert original.new < 15

@@ -276,10 +276,10 @@ def test_a_file_that_cannot_be_written_is_is_known_of_name(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("command", "code"),
     [
-        (f"{SHELL} methods --json | true; exit ${{PIPESTATUS[0]}}", {0, 141}),
-        (f"{SHELL} methods --json > /dev/full", {1}),
+        (f"{SHELL} attacks --json | true; exit ${{PIPESTATUS[0]}}", {0, 141}),
+        (f"{SHELL} attacks --json > /dev/full", {1}),
         (f"PYTHONIOENCODING=ascii {SHELL} methods", {0}),
-        (f"{SHELL} methods --json >&-", {0, 1}),
+        (f"{SHELL} attacks --json >&-", {0, 1}),
     ],
 )
 def test_an_output_that_is_closed_full_or_of_few_letters_ends_without_a_traceback(command: str, code: set[int]) -> None:

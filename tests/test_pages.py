@@ -10,6 +10,7 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -30,6 +31,7 @@ from obliviate.methods.retrain import Retrain
 from obliviate.references import completion
 from obliviate.report import html
 from obliviate.task import Classification
+from obliviate.testing.bench import halved
 from obliviate.training.recipe import Recipe
 from pages import PAGES, ROOT, Block, Command, blocks, commands, is_of_an_example, small
 
@@ -161,14 +163,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A reader's file: 300 training images of 20 owners, 40 holdout and 100 test images."""
+    """A reader's file: 300 training images of 20 owners, 40 holdout and 100 test images, of half the shipped size."""
     assert data.holdout is not None
     arrays: dict[str, Any] = {
         "train_ids": np.array([f"image-{place}" for place in range(300)]),
         "train_owner": np.array([f"w{place % 20}" for place in range(300)]),
     }
     for part, samples, count in (("train", data.train, 300), ("holdout", data.holdout, 40), ("test", data.test, 100)):
-        batch = samples.select(samples.ids[:count]).everything()
+        batch = halved(samples.select(samples.ids[:count])).everything()
         arrays |= {f"{part}_x": (255 * batch.x[:, 0]).round().byte().numpy(), f"{part}_y": batch.y.numpy()}
     path = tmp_path_factory.mktemp("data") / "mine.npz"
     np.savez(path, **arrays)
@@ -183,7 +185,8 @@ def console(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Console:
-    # Processes would each import torch, and pages of audits are drawn in tests/report.
+    # Processes would each import torch, an engine starts one a core, and pages of audits are drawn in tests/report.
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)
     monkeypatch.setattr(completion, "_workers", lambda job, asked, executor: 0)
     monkeypatch.setattr(html, "render", lambda results: f"<!doctype html><title>{results.data.name}</title>")
 

@@ -22,7 +22,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_is_listed_and_runs_from_the_command_line(site: Path, tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     unlearn = ["unlearn", "noisy_fine_tune", "--forget", "random:0.1", "--set", "epochs=1", "--out", run, "--json"]
-    train = ["train", "--out", run, "--epochs", "1", "--train-size", "300"]
+    train = ["train", "--data", "diabetes", "--out", run, "--epochs", "1"]
     methods, _, unlearned = run_commands(site, ["methods", "--json"], train, unlearn)
     listed = {method["name"]: method for method in methods}
     assert listed["noisy_fine_tune"]["needs"] == ["labels", "retain"]

@@ -1,5 +1,6 @@
 """The README's example is run as it stands, on a user's own module and datasets."""
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_the_example_runs_on_a_users_own_module_and_datasets(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "my_project", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 1)  # references are trained by a process a core
     names: dict[str, object] = {}
     quick = example().replace("epochs=20", "epochs=3").replace("models=16", "models=4")
     assert quick != example()

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from obliviate.audit import two_sample
 from repository_scripts import BENCHMARKS, benchmark
 
 NAMES = sorted(path.stem for path in (BENCHMARKS / "tables").glob("*.toml"))
@@ -102,7 +101,6 @@ def small(modules: tuple[Any, Any], tmp_path_factory: pytest.TempPathFactory) ->
     options: dict[str, Any] = {"data": None, "executor": None, "cell": [], "list": False, "workers": 0}
     arguments = Namespace(name="small", tier="tiny", out=folder / "runs", **options)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
         patch.setattr(table, "HERE", folder)
         for module in modules:
             patch.setattr(module, "RESULTS", folder / "results")

@@ -24,8 +24,6 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
 from obliviate.workflow import Session, TrainedModel, audit_models, train, train_references, unlearn
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 
 @pytest.fixture(scope="module")
 def experiment(tiny: Samples, three_classes: Classification, tiny_recipe: Recipe) -> Experiment:

@@ -116,6 +116,7 @@ def test_without_retrained_models_samples_of_a_kind_can_be_shown_to_leak_and_no_
     assert not result.findings.settings.one_sided  # with retrained models it does not matter
 
 
+@pytest.mark.usefixtures("all_permutations")
 def test_samples_that_differ_by_themselves_are_of_a_kind(world: World, candidates: list[Candidate]):
     labels = world.labels
     part = FORGET[labels[FORGET] == labels[FORGET][0]]

@@ -27,7 +27,8 @@ from obliviate.training.recipe import Recipe
 from obliviate.workflow import Evaluation, TrainedModel
 from versions import TESTED
 
-RECIPE = Recipe(epochs=12)
+# A perceptron learns its samples by heart in a fifth of the time of a convolutional network.
+RECIPE = Recipe(model="mlp", model_options={"hidden": (128,)}, epochs=15, precision="float32")
 TASK = Classification(classes=10)
 
 
@@ -118,7 +119,7 @@ def test_every_shadow_attack_alone_finds_the_original(with_retrained: dict[str, 
 
 
 def test_screens_find_the_original(case: Case):
-    models = case.judge(case.original, *case.retrained[:2], cheap_attacks=True)
+    models = case.judge(case.original, case.retrained[0], cheap_attacks=True)
     for name in ("mia_loss", "mia_confidence", "svc_correctness", "svc_confidence"):
         found = {one.role: one.cheap_attacks[name].value for one in models.values()}
         assert found["original"] > found["retrained"] + 1, name

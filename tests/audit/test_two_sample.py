@@ -3,12 +3,15 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from obliviate.audit.attacks import FittedAttacks
 from obliviate.audit.inputs import AuditSamples, AuditSettings
 from obliviate.audit.two_sample import two_sample
 from obliviate.results.findings import TwoSample
 from simulated_models import FORGET, RETAIN, UNSEEN, World
+
+pytestmark = pytest.mark.usefixtures("all_permutations")
 
 
 def difference_of(world: World, samples: AuditSamples) -> TwoSample:

@@ -10,6 +10,7 @@ from command_line import OPTIONS, Cli
 from obliviate.cli import main
 from obliviate.data.sources import Data
 from obliviate.report import html
+from obliviate.testing.bench import halved
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 @pytest.fixture(scope="session")
 def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A user's file: 300 training, 40 holdout and 100 test images, as bytes."""
+    """A user's file: 300 training, 40 holdout and 100 test images of 14×14 pixels, as bytes."""
     assert data.holdout is not None
     arrays: dict[str, np.ndarray] = {}
     for part, samples, count in (
@@ -39,7 +40,7 @@ def mine(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("holdout", data.holdout, 40),
         ("test", data.test, 100),
     ):
-        batch = samples.select(samples.ids[:count]).everything()
+        batch = halved(samples.select(samples.ids[:count])).everything()
         arrays[f"{part}_x"] = (255 * batch.x[:, 0]).round().byte().numpy()
         arrays[f"{part}_y"] = batch.y.numpy()
     arrays["train_ids"] = np.array([f"image-{number}" for number in range(300)])

@@ -36,7 +36,8 @@ def test_misused_options_are_errors_without_a_traceback(
     assert not list(tmp_path.iterdir())
 
 
-def test_exit_codes_reach_the_shell(mine: Path, tmp_path: Path) -> None:
-    done = subprocess.run([*COMMAND, "report", "--out", str(tmp_path)], capture_output=True, text=True, check=False)
+def test_exit_codes_reach_the_shell(tmp_path: Path) -> None:
+    command = [*COMMAND, "verify", "none.json", "--key", "none"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: expected a forget set in ")
+    assert done.stderr.startswith("error: expected a public key in none, got ")

@@ -10,7 +10,6 @@ import pytest
 from scipy.stats import t as student
 
 from obliviate._util.files import read_sealed_json, write_sealed_json
-from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.comparison import Compared, Comparison, Figure, compare
 from obliviate.data.samples import Samples
@@ -32,8 +31,7 @@ def audited(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPat
     root = tmp_path_factory.mktemp("audits")
     data = write_rows(root / "rows.npz", tiny)
     folders = []
-    with pytest.MonkeyPatch.context() as patch:  # most of the time of an audit, and no part of a comparison
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auditing, "write_report", lambda folder, request: folder / "report.html")
         for seed in (0, 1):
             for place, forget in enumerate(SETS):

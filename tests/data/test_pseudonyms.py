@@ -50,7 +50,6 @@ def written(folder: Path) -> str:
     return "\n".join(texts)
 
 
-@pytest.mark.usefixtures("few_permutations")
 def test_nothing_that_is_written_tells_a_name(rows: Path, key: Path, tiny_recipe: Recipe, tmp_path: Path) -> None:
     folders = {name: tmp_path / name for name in ("plain", "veiled")}
     (tmp_path / "people.csv").write_text(

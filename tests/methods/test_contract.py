@@ -22,6 +22,7 @@ from obliviate.experiment import Experiment
 from obliviate.methods import base
 from obliviate.methods.relative import OF_RECIPE, kinds
 from obliviate.task import Classification
+from obliviate.testing.bench import halved
 from obliviate.testing.interruptions import MOMENTS, resumes
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.recipe import Recipe
@@ -31,6 +32,7 @@ from versions import TESTED
 
 METHODS = [cls() for cls in methods.registry().values()]
 ORIGINALS = {"sisa": "sharded", "never_seen": "taught", "trew": "by_class"}  # the bench, where it is not a plain one
+RECIPE = Recipe(model_options={"size": 14}, epochs=4, batch_size=32)  # of images at half their size
 SCALE = Scale.of(Recipe())
 DOCS = Path(__file__).parents[2] / "docs" / "methods"
 
@@ -73,7 +75,7 @@ class Benches:
     def by_class(self) -> testing.Bench:
         """With samples in such an order that every request of a check, which goes by place, is of whole classes."""
         y, ids = self.population.everything().y, self.population.ids
-        sizes = (15, 5, 10, 15, 5, 60, *[(self.size - 110) // 4] * 4)
+        sizes = (15, 5, 10, 15, 5, 60, *[-(-(self.size - 110) // 4)] * 4)
         places = torch.cat([(y == label).nonzero().flatten()[:size] for label, size in enumerate(sizes)])
         train = self.population.select(ids[places.numpy()])
         return self._trained(train, forget=train.ids[50:110])
@@ -89,18 +91,26 @@ class Benches:
 
 
 @pytest.fixture(scope="module")
-def small(task: Classification, recipe: Recipe, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Benches:
-    """As few samples as the checks allow, for what does not depend on how well the original was trained."""
+def images(data: Data) -> Data:
+    """The shipped images at half their size."""
     assert data.holdout is not None
-    holdout = data.holdout.select(data.holdout.ids[:100])
-    return Benches(task, recipe, data.train, 300, 5, holdout, data.test, tmp_path_factory.mktemp("small"))
+    return dataclasses.replace(data, train=halved(data.train), holdout=halved(data.holdout), test=halved(data.test))
 
 
 @pytest.fixture(scope="module")
-def useful(task: Classification, recipe: Recipe, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Benches:
+def small(task: Classification, images: Data, tmp_path_factory: pytest.TempPathFactory) -> Benches:
+    """As few samples as the checks allow, for what does not depend on how well the original was trained."""
+    assert images.holdout is not None
+    holdout = images.holdout.select(images.holdout.ids[:100])
+    return Benches(task, RECIPE, images.train, 300, 4, holdout, images.test, tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="module")
+def useful(task: Classification, images: Data, tmp_path_factory: pytest.TempPathFactory) -> Benches:
     """An original that has learnt enough to lose it."""
-    assert data.holdout is not None
-    return Benches(task, recipe, data.train, 600, 10, data.holdout, data.test, tmp_path_factory.mktemp("useful"))
+    assert images.holdout is not None
+    longer, folder = dataclasses.replace(RECIPE, epochs=6), tmp_path_factory.mktemp("useful")
+    return Benches(task, longer, images.train, 600, 10, images.holdout, images.test, folder)
 
 
 @pytest.fixture(scope="module")
@@ -330,25 +340,27 @@ def install(monkeypatch: pytest.MonkeyPatch, cls: type[Any]) -> None:
 
 
 def test_a_method_of_another_package_is_found_and_runs(
-    monkeypatch: pytest.MonkeyPatch, original: nn.Module, split: Split, task: Classification
+    monkeypatch: pytest.MonkeyPatch, plain: testing.Bench, split: Split, task: Classification
 ) -> None:
     install(monkeypatch, Shrink)
     assert list(methods.registry()) == [*(cls.name for cls in methods.BUILT_IN), "shrink"]
-    made = workflow.unlearn(workflow.TrainedModel.given(original, task), split, methods.find("shrink")(factor=0.25))
+    made = workflow.unlearn(
+        workflow.TrainedModel.given(plain.original, task), split, methods.find("shrink")(factor=0.25)
+    )
     np.testing.assert_allclose(
-        made.model.get_parameter("conv1.bias").detach().numpy(), original.get_parameter("conv1.bias").detach() / 4
+        made.model.get_parameter("conv1.bias").detach().numpy(), plain.original.get_parameter("conv1.bias").detach() / 4
     )
     assert made.method == "Shrink(factor=0.25)"
 
 
-def test_a_method_that_changes_nothing_is_refused(original: nn.Module, split: Split, task: Classification) -> None:
+def test_a_method_that_changes_nothing_is_refused(plain: testing.Bench, split: Split, task: Classification) -> None:
     with pytest.raises(MethodError, match="expected shrink to change the model, got the same weights"):
-        workflow.unlearn(workflow.TrainedModel.given(original, task), split, Shrink(factor=1.0))
+        workflow.unlearn(workflow.TrainedModel.given(plain.original, task), split, Shrink(factor=1.0))
 
 
-def test_weights_that_are_not_finite_are_refused(original: nn.Module, split: Split, task: Classification) -> None:
+def test_weights_that_are_not_finite_are_refused(plain: testing.Bench, split: Split, task: Classification) -> None:
     with pytest.raises(TrainingError, match=r"expected finite weights, got NaN or Inf after Shrink\("):
-        workflow.unlearn(workflow.TrainedModel.given(original, task), split, Shrink(factor=float("nan")))
+        workflow.unlearn(workflow.TrainedModel.given(plain.original, task), split, Shrink(factor=float("nan")))
 
 
 def test_an_unknown_method_is_refused_with_the_known_names() -> None:

@@ -1,6 +1,7 @@
 """Plans that are run: what is shared, resumed and counted, in this process and in others."""
 
 import json
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ import numpy as np
 import pytest
 
 from obliviate import workflow
-from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.data.samples import Samples
 from obliviate.errors import AuditError, PlanError, TrainingError, WorkspaceError
@@ -20,10 +20,8 @@ from obliviate.references.exchange import Exchanging
 from obliviate.requests.manifest import read_manifest
 from obliviate.training.checkpoint import weights_sha256
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 FEW_PERMUTATIONS = "from obliviate.audit import two_sample\n\ntwo_sample.PERMUTATIONS = (1, 1)\n"
-"""The same for processes, which read it when they begin."""
+"""What the fixture of this name does, for processes, which read it when they begin."""
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +49,7 @@ def values(rows: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def done(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("plans") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
-        run_plan(Plan.of(values), folder=folder, workers=0)
+    run_plan(Plan.of(values), folder=folder, workers=0)
     return folder
 
 
@@ -131,6 +127,8 @@ def test_others_make_the_same_bits(
 ) -> None:
     plan, folder = Plan.of(values), tmp_path / "run"
     if side_by_side == "processes":
+        # References are there: processes of their own make them, which tests/references/test_processes.py has.
+        shutil.copytree(done, folder, ignore=lambda _, names: {"cells", "models"} & {*names})
         (tmp_path / "sitecustomize.py").write_text(FEW_PERMUTATIONS, encoding="utf-8")
         monkeypatch.syspath_prepend(tmp_path)
         run_plan(plan, folder=folder, workers=2)
@@ -295,9 +293,7 @@ def wide(values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> tu
         }
     )
     folder = tmp_path_factory.mktemp("plans") / "wide"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
-        run_plan(plan, folder=folder, workers=0)
+    run_plan(plan, folder=folder, workers=0)
     return plan, folder
 
 

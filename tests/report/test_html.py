@@ -17,6 +17,9 @@ from obliviate.results.values import Verdict
 VOID = {"meta", "br", "link", "img", "hr", "input", "area", "base", "col", "embed", "source", "track", "wbr"}
 
 
+undrawn = pytest.mark.usefixtures("without_plots")  # for tests of words, as plots are most of the time of a page
+
+
 def shown(values: dict[str, Any]) -> str:
     return render(parse(values))
 
@@ -133,6 +136,7 @@ def test_hostile_text_stays_text(name: str):
     ET.fromstring(summary_svg(parse(results)))
 
 
+@undrawn
 def test_what_a_method_reported_is_on_the_page_in_plain_words():
     results = example()
     notes = {"adversarial_found": 0.998, "adversarial_median_l2": 0.53061, "gradients_per_sample": 8.214}
@@ -185,6 +189,7 @@ def test_many_methods_keep_apart_and_on_the_page():
     assert all(f"method {i}" in text for i in range(12))
 
 
+@undrawn
 def test_a_failed_control_is_said(html: str):
     results = example()
     assert "Nobody can be acquitted" not in html
@@ -192,6 +197,7 @@ def test_a_failed_control_is_said(html: str):
     assert "Nobody can be acquitted here: these data cannot show forgetting." in shown(results)
 
 
+@undrawn
 def test_damage_is_said_beside_any_verdict_but_that_of_lost_utility(html: str):
     results = example()
     assert "Damaged:</strong> accuracy" not in html
@@ -230,6 +236,7 @@ def test_figures_of_the_page_are_those_of_a_real_audit(full: dict[str, Any]):
     assert page.text.count(f"{low:.1f}–{high:.1f}") >= 4  # beside every figure that 50 would be misread for
 
 
+@undrawn
 def test_without_retrained_models_the_page_says_what_was_compared_with(by_references: dict[str, Any]):
     text = Page(shown(by_references)).text
     assert by_references["baseline"] == "references"
@@ -240,11 +247,13 @@ def test_without_retrained_models_the_page_says_what_was_compared_with(by_refere
     assert "the band that the retrained models span" not in text
 
 
+@undrawn
 def test_a_single_retrained_model_is_said_to_be_too_few(by_references: dict[str, Any]):
     by_references["models"].append(copy.deepcopy(by_references["models"][1]) | {"role": "retrained", "name": "retrain"})
     assert "not with retrained models, of which one is too few" in Page(shown(by_references)).text
 
 
+@undrawn
 def test_a_margin_that_was_set_before_is_told_from_one_that_the_data_resolve(html: str):
     assert "The margin is what these data can resolve" in html
     results = example()
@@ -254,6 +263,7 @@ def test_a_margin_that_was_set_before_is_told_from_one_that_the_data_resolve(htm
     assert "±5.0 points, was set before the audit" in page
 
 
+@undrawn
 def test_samples_that_differ_by_themselves_are_warned_of(html: str):
     results = example()
     assert "differ from the unseen ones by themselves" not in html
@@ -264,6 +274,7 @@ def test_samples_that_differ_by_themselves_are_warned_of(html: str):
     assert "models that never saw them get 33.3–35.1 %" in text
 
 
+@undrawn
 @pytest.mark.parametrize(
     ("verdict", "words"),
     [
@@ -284,6 +295,7 @@ def test_one_model_is_answered_by_its_verdict_which_is_explained(verdict: str, w
     assert set(VERDICTS) == set(get_args(Verdict))
 
 
+@undrawn
 def test_a_model_that_passes_on_average_is_not_praised_where_single_samples_stand_out():
     results = example()
     results["models"] = [m for m in results["models"] if m["role"] != "unlearned" or m["name"] == "AMUN"]
@@ -298,6 +310,7 @@ def test_a_model_that_passes_on_average_is_not_praised_where_single_samples_stan
     assert "stand out in AMUN" not in Page(shown(results)).text
 
 
+@undrawn
 def test_coins_and_what_could_not_be_done_are_on_the_page(html: str):
     assert "coin was tossed" not in html
     coin = {"name": "AMUN", "role": "unlearned", "trials": 1000, "correct": 612, "accuracy": 61.2, "low": 58.1}
@@ -311,6 +324,7 @@ def test_coins_and_what_could_not_be_done_are_on_the_page(html: str):
     assert "AMUN 612 1,000 61.2 58.1–64.2 6.4e-13" in text
 
 
+@undrawn
 def test_planted_noise_is_on_the_page(html: str):
     assert "Noise that was planted" not in html
     model = {"name": "AMUN", "role": "unlearned", "mean": -0.0512, "z": -1.145, "p_value": 0.874}
@@ -322,6 +336,7 @@ def test_planted_noise_is_on_the_page(html: str):
     assert "AMUN −0.051 −1.15 0.87" in text
 
 
+@undrawn
 def test_the_score_of_the_competition_stands_beside_its_floor_or_says_what_it_needs(
     full: dict[str, Any], by_references: dict[str, Any]
 ):
@@ -340,6 +355,7 @@ def test_the_score_of_the_competition_stands_beside_its_floor_or_says_what_it_ne
 # ------------------------------------------------------------------------------------------- pictures
 
 
+@undrawn
 def test_worst_samples_are_shown_as_pictures_where_they_are_pictures(full: dict[str, Any]):
     page = Page(shown(full))
     assert "img" in page.tags
@@ -353,6 +369,7 @@ def test_worst_samples_are_shown_as_pictures_where_they_are_pictures(full: dict[
     assert f"forget sample {worst['name']}, class {worst['label']}" in alternatives
 
 
+@undrawn
 def test_without_pictures_the_samples_are_named(by_references: dict[str, Any]):
     page = Page(shown(by_references))
     assert "img" not in page.tags
@@ -373,6 +390,7 @@ def test_unknown_baseline_is_refused():
         shown(example() | {"baseline": "hope"})
 
 
+@undrawn
 def test_what_is_known_of_a_forgotten_class_stands_beside_the_retrained_models(full: dict[str, Any]):
     assert "know of the forgotten class" not in Page(shown(full)).text
     for number, model in enumerate(full["models"]):

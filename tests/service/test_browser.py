@@ -15,7 +15,7 @@ from obliviate.data.samples import Samples
 from obliviate.project import Project
 from obliviate.service.tokens import Tokens
 from obliviate.worker import work
-from service_support import begin, in_all_states, make_tokens, running
+from service_support import running
 from user_files import write_rows
 from worker_support import begin as begin_small
 
@@ -98,30 +98,28 @@ def test_a_request_goes_from_the_form_to_a_certificate_that_is_verified(page: Pa
         assert page.get_by_role("heading", level=1).inner_text() == "Sign in"
 
 
-@pytest.fixture
-def shown(tmp_path: Path) -> tuple[Path, str]:
-    """A project with requests in all states, and a token."""
-    project = begin(tmp_path / "project")
-    in_all_states(project)
-    return project.folder, make_tokens(project)["admin"]
+@pytest.fixture(scope="module")
+def shown(begun: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """Where a project with requests in all states is served, for tests that only look, and a token."""
+    folder, tokens = begun
+    with running(shutil.copytree(folder, tmp_path_factory.mktemp("shown") / "project")) as client:
+        yield str(client.base_url).rstrip("/"), tokens["admin"]
 
 
-def test_all_can_be_reached_by_the_keyboard_and_is_named(page: Page, shown: tuple[Path, str]) -> None:
-    folder, token = shown
-    with running(folder) as client:
-        at = str(client.base_url).rstrip("/")
-        sign_in(page, at, token)
-        page.keyboard.press("Tab")
-        assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
-        page.keyboard.press("Enter")
-        assert page.evaluate("document.activeElement.id") == "main"
-        for place in ("/", "/submit", "/serving", "/integrity", "/requests/2"):
-            page.goto(at + place)
-            assert page.evaluate(UNNAMED) == []
-            assert page.evaluate("document.documentElement.lang") == "en"
-            for role in ("banner", "main"):
-                assert page.get_by_role(role).count() == 1
-            assert page.get_by_role("heading", level=1).count() == 1
+def test_all_can_be_reached_by_the_keyboard_and_is_named(page: Page, shown: tuple[str, str]) -> None:
+    at, token = shown
+    sign_in(page, at, token)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+    for place in ("/", "/submit", "/serving", "/integrity", "/requests/2"):
+        page.goto(at + place)
+        assert page.evaluate(UNNAMED) == []
+        assert page.evaluate("document.documentElement.lang") == "en"
+        for role in ("banner", "main"):
+            assert page.get_by_role(role).count() == 1
+        assert page.get_by_role("heading", level=1).count() == 1
 
 
 UNNAMED = """() => [...document.querySelectorAll("input:not([type=hidden]), textarea, button, a, progress")]
@@ -153,18 +151,16 @@ CONTRASTS = """() => {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [400, 1280])
 def test_pages_fit_and_can_be_read_in_both_themes(
-    browser: Browser, shown: tuple[Path, str], scheme: str, width: int
+    browser: Browser, shown: tuple[str, str], scheme: str, width: int
 ) -> None:
-    folder, token = shown
+    at, token = shown
     context = browser.new_context(
         viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
     )
     page = context.new_page()
-    with running(folder) as client:
-        at = str(client.base_url).rstrip("/")
-        sign_in(page, at, token)
-        for place in ("/", "/submit", "/serving", "/integrity", "/requests/1", "/requests/2", "/nowhere", "/signin"):
-            page.goto(at + place)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, place
-            assert page.evaluate(CONTRASTS) == [], place
+    sign_in(page, at, token)
+    for place in ("/", "/submit", "/serving", "/integrity", "/requests/1", "/requests/2", "/nowhere", "/signin"):
+        page.goto(at + place)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, place
+        assert page.evaluate(CONTRASTS) == [], place
     context.close()

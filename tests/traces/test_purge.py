@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from obliviate.audit import two_sample
 from obliviate.cli import main
 from obliviate.data.samples import Samples
 from obliviate.errors import WorkspaceError
@@ -27,13 +26,11 @@ def audited(tiny: Samples, tiny_recipe: Recipe, tmp_path_factory: pytest.TempPat
     """Two requests, the first of which was audited."""
     root = tmp_path_factory.mktemp("traces")
     data = write_rows(root / "rows.npz", tiny)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(two_sample, "PERMUTATIONS", (1, 1))
-        work = Workspace.create(root / "run", source=str(data), recipe=tiny_recipe, seed=0)
-        work.train()
-        served = work.unlearn(GradientAscent(learning_rate=0.01), request=NewRequest(forget=FIRST))
-        work.audit(references=4, retrained=2, workers=0)
-        work.unlearn(GradientAscent(learning_rate=0.01), request=NewRequest(forget=SECOND, after=served.id))
+    work = Workspace.create(root / "run", source=str(data), recipe=tiny_recipe, seed=0)
+    work.train()
+    served = work.unlearn(GradientAscent(learning_rate=0.01), request=NewRequest(forget=FIRST))
+    work.audit(references=4, retrained=2, workers=0)
+    work.unlearn(GradientAscent(learning_rate=0.01), request=NewRequest(forget=SECOND, after=served.id))
     return work.folder
 
 
@@ -88,7 +85,6 @@ def test_after_a_purge_nothing_holds_or_knows_them(folder: Path) -> None:
     assert {trace.path for trace in inventory(folder)} == set(left)
 
 
-@pytest.mark.usefixtures("few_permutations")
 def test_the_model_that_serves_goes_on_after_a_purge(folder: Path) -> None:
     purge(folder, keep=["references"])
     work = Workspace.open(folder)

@@ -36,8 +36,6 @@ from postgres_support import server_program
 from service_support import bearing
 from worker_support import begin
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 NINE = "s03,s04,s05,s06,s07,s08,s09,s10,s11"
 PROMOTE_ALL = "\n".join(
     f'"{verdict}" = "promote"' for verdict in ("leaks", "over-unlearned", "utility lost", "not resolvable")

@@ -15,8 +15,6 @@ from obliviate.training.recipe import Recipe
 from obliviate.workspace import NewRequest, Workspace
 from user_files import write_rows
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 ASCENT = GradientAscent(learning_rate=0.01)
 
 

@@ -21,8 +21,6 @@ from obliviate.workflow import TrainedModel
 from obliviate.workspace import Canaries, NewRequest, Portion, Workspace
 from user_files import write_rows
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 GONE = ["s03", "s17"]
 
 

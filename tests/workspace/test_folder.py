@@ -40,8 +40,6 @@ from obliviate.training.scale import Scale
 from obliviate.workspace import Canaries, NewRequest, ReportSettings, Workspace, auditing, forget
 from user_files import write_rows
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 ASCENT = GradientAscent(learning_rate=0.01)
 
 Open = Callable[..., Workspace]
@@ -565,8 +563,8 @@ def test_shadows_go_through_the_method_and_settings_of_each_unlearned_model(
     assert {path: path.stat().st_mtime_ns for path in work.folder.rglob("shadow-*.logits.safetensors")} == times
 
 
-def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open) -> None:
-    work = begin()
+def test_the_score_of_the_competition_is_given_from_64_references_on(begin: Open, tiny_recipe: Recipe) -> None:
+    work = begin(recipe=replace(tiny_recipe, epochs=1))
     work.choose("random:0.5")
     work.unlearn(FineTune(epochs=1))
     values = work.audit(references=64, retrained=2, shadows=True, workers=0).to_dict()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -108,6 +109,7 @@ class Look:
         )
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("obliviate.report"),

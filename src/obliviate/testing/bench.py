@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import torch.nn.functional as F
 from torch import nn
 
 from obliviate import workflow
@@ -28,8 +29,20 @@ from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Progress, Run, silent
+from obliviate.training.scale import Scale
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.unlearning import kept
+
+
+def halved(images: Samples) -> Samples:
+    """The images at half their height and width, each value the mean of four, under the same ids.
+
+    >>> import torch
+    >>> halved(Samples.from_tensors(torch.ones(2, 1, 28, 28), torch.zeros(2).long())).everything().x.shape
+    torch.Size([2, 1, 14, 14])
+    """
+    batch = images.everything()
+    return Samples.from_tensors(F.avg_pool2d(batch.x, 2), batch.y, ids=batch.ids)
 
 
 @dataclass(frozen=True)
@@ -67,15 +80,18 @@ class Bench:
     teachers: Teachers | None = None
     _wholes: dict[tuple[type, str], Whole] = field(default_factory=dict, init=False, repr=False)
     _outcomes: dict[tuple[type, str], Outcome] = field(default_factory=dict, init=False, repr=False)
+    _scales: dict[tuple[int, Samples], Scale] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def small(cls) -> Bench:
-        """Train a network on 600 of the shipped images, of which 60 are to be forgotten; it takes a second or two."""
-        data, task, recipe = sources.embedded(), Classification(classes=10), Recipe(epochs=4, batch_size=32)
-        train = data.train.select(data.train.ids[:600])
-        split = Split.of(train, forget=train.ids[7:600:10], holdout=data.holdout)
+        """Train a network on 600 of the shipped images at half their size, of which 60 are to be forgotten."""
+        data, task = sources.embedded(), Classification(classes=10)
+        assert data.holdout is not None
+        recipe = Recipe(model_options={"size": 14}, epochs=6, batch_size=32)
+        train = halved(data.train.select(data.train.ids[:600]))
+        split = Split.of(train, forget=train.ids[7:600:10], holdout=halved(data.holdout))
         original = workflow.train(Experiment(task, recipe, train)).model
-        return cls(original, task, recipe, train, split, data.test)
+        return cls(original, task, recipe, train, split, halved(data.test))
 
     def with_teachers(self, folder: Path) -> Bench:
         """Train four teachers over the training and the holdout samples, which stay in `folder`.
@@ -87,6 +103,11 @@ class Bench:
         population = Experiment(self.task, self.recipe, self.train, self.split.holdout, seed=1)
         pool = workflow.train_references(population, folder=folder, models=4, workers=0)
         return dataclasses.replace(self, teachers=PoolTeachers.of(pool, self.recipe, self.task))
+
+    @cached_property
+    def without_recipe(self) -> Bench:
+        """The same, of an original of which nobody can say how it was trained."""
+        return dataclasses.replace(self, recipe=None)
 
     def run(self, *, folder: Path | None = None, progress: Progress = silent, seed: int = 0) -> CountedRun:
         """Make a run as `workflow.unlearn` does, but one that saves its state after every epoch."""
@@ -110,7 +131,14 @@ class Bench:
     def settled(self, method: Any, split: Split | None = None, run: Run | None = None) -> Any:
         """Fill in the settings of a method for the request, as `workflow.unlearn` does."""
         run, split = run or self.run(), split or self.split
-        return base.settle(method, split, lambda: run.scale(self.original, kept(split)))
+        return base.settle(method, split, lambda: self._scale(run, kept(split)))
+
+    def _scale(self, run: Run, samples: Samples) -> Scale:
+        """Say what settings are relative to; found once for the same samples, whatever the method."""
+        key = run.seed, samples
+        if key not in self._scales:
+            self._scales[key] = run.scale(self.original, samples)
+        return self._scales[key]
 
     def whole(self, method: Any) -> Whole:
         """Run the method on the request without an interruption, or tell what came of it when it was run so."""

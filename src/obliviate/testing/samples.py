@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def works_with_no_more_than_it_needs(method: Any, bench: Bench, folder: Path) ->
         bench.split.retain if "retain" in method.needs else None,
         bench.split.holdout if "holdout" in method.needs else None,
     )
-    poor = bench if "recipe" in method.needs else dataclasses.replace(bench, recipe=None)
+    poor = bench if "recipe" in method.needs else bench.without_recipe
     same = weights_sha256(poor.forget(method, least)) == weights_sha256(bench.original)
     expect(not same, method, "to change the model with no more than it needs", "the same weights")
 

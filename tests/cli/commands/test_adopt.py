@@ -14,8 +14,6 @@ from command_line import Cli, refused, snapshot
 from obliviate.data.samples import Samples
 from user_files import write_rows
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 MODULE = """
 import torch
 from torch import nn

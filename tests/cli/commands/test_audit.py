@@ -10,8 +10,6 @@ from command_line import Cli, first, refused, snapshot, weights
 from obliviate._util.files import read_sealed_json, write_sealed_json
 from obliviate.requests import Request, Requests
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 
 def test_train_unlearn_audit_report(cli: Cli, folder: Path, mine: Path) -> None:
     code, out, _ = cli("unlearn", "amun", "--out", folder, "--forget", "random:0.2", "--set", "learning_rate=0.05")

@@ -8,8 +8,6 @@ import pytest
 
 from command_line import Cli, first
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 
 @pytest.fixture
 def random_labels(tmp_path: Path) -> list[object]:

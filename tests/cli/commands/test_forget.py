@@ -11,8 +11,6 @@ from obliviate.data.ids import ids_sha256
 from obliviate.requests import Requests
 from obliviate.requests.request import FORMAT
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 
 def test_forget_ids_come_from_a_file(cli: Cli, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "ids.txt").write_text("image-5\nimage-1\n\nimage-9\n")

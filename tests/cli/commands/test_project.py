@@ -107,8 +107,11 @@ def test_asking_takes_less_than_half_a_second_of_a_processor(project: Path, comm
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
-    def least(words: list[str]) -> float:
-        return min(seconds(lambda: subprocess.run(words, check=True, capture_output=True)) for _ in range(3))
+    def once_below(limit: float) -> bool:
+        return any(seconds(lambda: subprocess.run(words, check=True, capture_output=True)) < limit for _ in range(3))
+
+    def importing() -> float:
+        return seconds(lambda: subprocess.run([sys.executable, "-c", "import sqlalchemy"], check=True))
 
     # Half a second, which is two and a half imports of the database's library; both take longer on a busy machine.
-    assert least(words) < max(0.5, 2.5 * least([sys.executable, "-c", "import sqlalchemy"]))
+    assert once_below(0.5) or once_below(2.5 * min(importing() for _ in range(3)))

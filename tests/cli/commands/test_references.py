@@ -9,8 +9,6 @@ import pytest
 from command_line import Cli, refused, snapshot
 from obliviate._util.files import read_sealed_json, write_sealed_json
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 
 @pytest.mark.usefixtures("without_page")
 def test_references_are_trained_ahead_of_an_audit_and_extended(cli: Cli, folder: Path) -> None:

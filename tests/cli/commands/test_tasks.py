@@ -7,8 +7,6 @@ import pytest
 
 from obliviate.cli import main
 
-pytestmark = pytest.mark.usefixtures("few_permutations")
-
 WORDS = "but soft what light through yonder window breaks it is the east and juliet is the sun".split()  # noqa: SIM905
 
 

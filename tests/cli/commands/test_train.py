@@ -32,7 +32,7 @@ def test_class_weights_go_into_the_recipe(cli: Cli, mine: Path, tmp_path: Path) 
     refused(cli("train", "--out", tmp_path / "d", "--data", "diabetes", "--class-weights", "1"), "got regression")
 
 
-NOT_FINITE = np.full((300, 28, 28), 0.5, dtype=np.float32)
+NOT_FINITE = np.full((300, 14, 14), 0.5, dtype=np.float32)
 
 
 NOT_FINITE[17, 3, 3] = np.nan
@@ -45,7 +45,7 @@ NOT_FINITE[17, 3, 3] = np.nan
         ({"train_y": np.where(np.arange(300) == 4, -1, 0)}, ["class numbers from 0 on in train_y", "-1"]),
         ({"train_y": np.zeros(299, dtype=int)}, ["as many targets as inputs", "299"]),
         ({"train_ids": np.array(["a"] * 300)}, ["without duplicates", "'a'"]),
-        ({"test_x": np.zeros((100, 14, 14), dtype=np.uint8)}, ["one shape", "14"]),
+        ({"test_x": np.zeros((100, 12, 12), dtype=np.uint8)}, ["one shape", "12"]),
     ],
     ids=["NaN", "negative label", "missing label", "duplicate ids", "other shape"],
 )
@@ -64,7 +64,7 @@ def test_bad_data_are_refused_before_anything_is_written(
         (["--model", "huge"], ["architecture of mlp, small_cnn", "'huge'"]),
         (["--model", "nowhere:build"], ["importable model", "nowhere:build"]),
         (["--options", '{"classes": 3}'], ["output of shape (2, 10)", "(2, 3)"]),
-        (["--options", '{"size": 14}'], ["takes inputs of shape (2, 1, 28, 28)", "SmallCNN"]),
+        (["--options", '{"size": 28}'], ["takes inputs of shape (2, 1, 14, 14)", "SmallCNN"]),
         (["--options", '{"colour": 3}'], ["options that small_cnn takes", "colour"]),
         (["--options", "classes=3"], ["JSON object", "'classes=3'"]),
         (["--options", "[3]"], ["JSON object", "'[3]'"]),
@@ -128,7 +128,7 @@ def test_a_folder_in_which_nothing_came_of_the_training_takes_the_lower_rate_tha
     train = ("train", "--out", out, "--data", mine, "--epochs", 1)
     code, printed, error = cli(*train, "--learning-rate", 1e30)
     assert code == 1
-    assert printed.startswith("300 grey images of 28×28 in [0, 1], 10 classes")  # before the training, which fails
+    assert printed.startswith("300 grey images of 14×14 in [0, 1], 10 classes")  # before the training, which fails
     assert "expected a finite loss" in error
     assert not list(out.rglob("*.safetensors"))
     code, _, error = cli(*train, "--learning-rate", 0.05)
@@ -150,7 +150,7 @@ def test_a_model_of_ones_own_is_found_in_the_folder_where_the_command_is_run(min
     """The installed command has its own folder on the path, and not this one."""
     (tmp_path / "own").mkdir()
     (tmp_path / "own" / "my_models.py").write_text(
-        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+        "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(196, 10))\n"
     )
     start = f"import sys; sys.path[0] = {str(tmp_path / 'bin')!r}; from obliviate.cli import main; main()"
     command = [sys.executable, "-c", start, "train", "--data", str(mine), "--epochs", "1", "--model", "my_models:build"]

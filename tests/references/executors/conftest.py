@@ -17,10 +17,10 @@ from pools import Make
 def doomed(
     tiny_recipe: Recipe, make_pool: Make, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Recipe, ReferencePool]:
-    """A recipe whose training can be killed, and the pool that it makes undisturbed, in a local process."""
+    """A recipe whose training can be killed, and the pool that it makes undisturbed, in this process."""
     folder = tmp_path_factory.mktemp("doomed")
     recipe = replace(tiny_recipe, model=Doomed, model_options={"folder": str(folder)})
-    return recipe, make_pool(folder / "pool", recipe=recipe, workers=1)
+    return recipe, make_pool(folder / "pool", recipe=recipe, workers=0)
 
 
 @pytest.fixture
