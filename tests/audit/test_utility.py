@@ -143,6 +143,10 @@ def test_retrained_models_that_differ_more_than_references_are_no_evidence_of_ea
     pooled = (references[:, 0].var(ddof=1) * 7 + np.var(alike, ddof=1) * 2) / 9
     assert (spread[0], df[0]) == (pytest.approx(pooled - 1e-4), 9)
     assert (spread[1], df[1]) == (pytest.approx(np.var(apart, ddof=1) - 1e-4), 2)
+    assert utility._spread([(references, sampling), retrained], np.ones(2, bool))[1].tolist() == [
+        9,
+        2,
+    ]  # of classes too
 
 
 def test_a_larger_margin_of_utility_allows_more():

@@ -12,7 +12,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -30,6 +30,7 @@ UNLIKE: Final = 0.05  # how often retrained models that differ as references do 
 LEAST_OUT_OF_SAMPLE: Final = 2  # samples of a kind that a reference must not have seen, to be a baseline
 
 
+Value = float | np.ndarray
 Group = tuple[np.ndarray, float]
 """AUCs of models, and the mean sampling variance of one."""
 
@@ -82,7 +83,7 @@ class Spread:
         return self.df * max(1.0, total / part) ** 2 if part > 0 else math.inf
 
 
-def exceeds(variance: Any, expected: Any, df: Any, df_expected: Any) -> np.ndarray:
+def exceeds(variance: Value, expected: Value, df: Value, df_expected: Value) -> np.ndarray:
     """Whether variances are certainly larger than those expected, at 5 %, by the degrees of freedom of both (F test).
 
     >>> bool(exceeds(4.0, 1.0, 2, 15)), bool(exceeds(3.0, 1.0, 2, 15))

@@ -371,15 +371,15 @@ def _spread(
     parts = [_Squares.of(*group) for group in groups]
     df = np.sum([part.df for part in parts], axis=0)
     excess = np.sum([part.squares - part.df * part.sampling for part in parts], axis=0) / np.maximum(df, 1)
-    if len(parts) > 1:
+    if classwise is not None and classwise.any():
+        excess = np.where(classwise, np.maximum(excess, excess[classwise].mean()), excess)
+        df = np.where(classwise, df[classwise].max(), df)
+    if len(parts) > 1:  # after what classes share, which would lend the few degrees of freedom of one those of all
         references, retrained = parts
         alone = exceeds(
             retrained.variance, np.maximum(references.excess, 0.0) + retrained.sampling, retrained.df, references.df
         )
-        excess, df = np.where(alone, retrained.excess, excess), np.where(alone, retrained.df, df)
-    if classwise is not None and classwise.any():
-        excess = np.where(classwise, np.maximum(excess, excess[classwise].mean()), excess)
-        df = np.where(classwise, df[classwise].max(), df)
+        excess, df = np.where(alone, np.maximum(retrained.excess, excess), excess), np.where(alone, retrained.df, df)
     return np.maximum(excess, 0.0), np.maximum(df, 1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,7 +51,7 @@ def killed_between_epochs_is_bit_equal(method: Any, bench: Bench, folder: Path) 
 
     A method whose `epochs` come to one has three here: what it does not keep between them is lost nowhere else.
     """
-    if getattr(bench.settled(method), "epochs", None) == 1:
+    if is_dataclass(type(method)) and getattr(bench.settled(method), "epochs", None) == 1:
         method = replace(method, epochs=SEVERAL)
     calls = 0
 
