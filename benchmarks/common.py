@@ -54,7 +54,7 @@ def cell(rows: Sequence[Mapping[str, Any]], name: str) -> str:
 
 def ranged(figure: Mapping[str, float], digits: int) -> str:
     """A `spread`: the mean, and the least and the greatest value behind it."""
-    return f"{figure['mean']:.{digits}f} ({figure['min']:.{digits}f}–{figure['max']:.{digits}f})"
+    return f"{figure['mean']:z.{digits}f} ({figure['min']:z.{digits}f}–{figure['max']:z.{digits}f})"
 
 
 def table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

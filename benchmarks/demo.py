@@ -113,7 +113,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/demo"))
     arguments = parser.parse_args()
 
-    runs = []
+    runs: list[Results] = []
     for seed in range(arguments.seeds):
         folder = arguments.out / f"seed-{seed}"
         stored = Requests(folder).at(1).results
@@ -133,8 +133,8 @@ def main() -> None:
     print(markdown(table))
     content = {
         **provenance(f"python benchmarks/demo.py --seeds {arguments.seeds}"),
-        "seconds": spread([run["wall_seconds"] for run in runs]),
-        "peak_rss_mb": spread([run["peak_rss_mb"] for run in runs]),
+        "seconds": spread([run.wall_seconds for run in runs]),
+        "peak_rss_mb": spread([run.peak_rss_mb for run in runs]),
         "models": table,
     }
     print(save("demo", content))

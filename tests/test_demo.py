@@ -22,8 +22,8 @@ def test_the_whole_path_is_gone_in_order(monkeypatch: pytest.MonkeyPatch, tmp_pa
         tmp_path, source="fashion_mnist_5k", recipe=Recipe(), seed=3, progress=silent
     )
     names = [name for name, _, _ in workspace.method_calls]
-    assert names == ["choose", "train", "retrained", *["unlearn"] * 4, "audit"]  # retrained first, for what they cost
-    assert [asked.args[0].name for asked in workspace.unlearn.call_args_list] == [
-        "fine_tune", "gradient_ascent", "amun", "never_seen"
-    ]  # fmt: skip
+    assert names == ["choose", "train", "retrained", *["unlearn"] * 8, "audit"]  # retrained first, for what they cost
+    asked = [(made.args[0].name, made.kwargs.get("retain", True)) for made in workspace.unlearn.call_args_list]
+    with_retain = ["fine_tune", "gradient_ascent", "amun", "mixunlearn", "nabla_tau", "never_seen"]
+    assert asked == [(name, True) for name in with_retain] + [("amun", False), ("never_seen", False)]
     assert workspace.audit.call_args.kwargs["report"].command == "obliviate demo --seed 3"
