@@ -17,6 +17,7 @@ def test_twenty_four_unlearned_models_are_told_apart() -> None:
     results["models"] = unlearned
     looks = styles(parse(results).models)
     assert len({(style.colour, style.dashes) for style in looks}) == 24
+    assert len({(style.colour, style.marker) for style in looks}) == 24
 
 
 def test_every_colour_is_a_variable_of_the_page() -> None:

@@ -49,7 +49,7 @@ def styles(models: Sequence[ModelResult]) -> list[Style]:
             looks.append(Style(colour=RETRAINED, marker="o", dashes="-"))
         else:
             rounds, place = divmod(unlearned, len(UNLEARNED))
-            marker, dashes = MARKERS[unlearned % len(MARKERS)], DASHES[rounds % len(DASHES)]
+            marker, dashes = MARKERS[(place + rounds) % len(MARKERS)], DASHES[rounds % len(DASHES)]
             looks.append(Style(colour=UNLEARNED[place], marker=marker, dashes=dashes))
             unlearned += 1
     return looks
