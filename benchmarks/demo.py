@@ -3,7 +3,7 @@
     python benchmarks/demo.py [--seeds 3] [--out runs/demo]
 
 A seed decides the forget set, the initial weights and every order. Finished seeds are read back, so the command can be
-interrupted. Writes `benchmarks/results/demo.json` and `docs/demo.svg` (seed 0).
+interrupted. Writes `benchmarks/results/demo.json`, the table of `docs/demo.md` and `docs/demo.svg` (seed 0).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from common import provenance, ranged, save, spread, table
+from common import insert, provenance, ranged, save, spread, table
 
 from obliviate.demo import demo
 from obliviate.metrics.forgetting import closure
@@ -106,6 +106,17 @@ def markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:
     return table(["model", *columns, "verdicts"], lines)
 
 
+def render(content: Mapping[str, Any], page: Path = DOCS / "demo.md") -> None:
+    """Put what was measured on its page."""
+    machine, seconds, memory = content["machine"], content["seconds"], content["peak_rss_mb"]
+    told = (
+        f"Mean (least–greatest) over seeds, each of which decides the forget set, all initial weights and every order. "
+        f"`{content['command']}`; commit `{content['commit']}`; {machine['cores']} cores ({machine['cpu']}), no GPU, "
+        f"torch {machine['torch']}. The whole demonstration took {ranged(seconds, 0)} s and {ranged(memory, 0)} MB."
+    )
+    insert(page, "seeds", f"{markdown(content['models'])}\n\n{told}")
+
+
 def main() -> None:
     """Run the demonstration under each seed and put the figures side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -130,14 +141,14 @@ def main() -> None:
         ]
         table[name] = {key: spread([row[key] for row in flat]) for key in flat[0] if key != "verdict"}
         table[name]["verdicts"] = [verdict for row in of_each for verdict in row["verdict"]]
-    print(markdown(table))
     content = {
         **provenance(f"python benchmarks/demo.py --seeds {arguments.seeds}"),
         "seconds": spread([run.wall_seconds for run in runs]),
         "peak_rss_mb": spread([run.peak_rss_mb for run in runs]),
         "models": table,
     }
-    print(save("demo", content))
+    print(save("demo", content), markdown(table), sep="\n")
+    render(content)
     (DOCS / "demo.svg").write_text(summary_svg(runs[0]), encoding="utf-8")
 
 

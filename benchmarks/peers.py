@@ -2,6 +2,7 @@
 
     python benchmarks/peers.py [--ground digits embedded] [--out runs/peers] [--python PYTHON]
         [--torchunlearn CHECKOUT] [--erasure CHECKOUT] [--amun CHECKOUT] [--erasus SITE] [--supreme SITE]
+    python benchmarks/peers.py --render        # the tables of docs/peers.md, from what is recorded
 
 A peer is a checkout of its repository, or the folder it was installed to (`pip install --no-deps --target`); one that
 is not given is skipped. `--python` is an interpreter that has what the peers need (torch, torchvision, scikit-learn,
@@ -11,7 +12,7 @@ the original's weights and the split, and returns weights. It never sees test da
 Every method, ours and theirs, gets the same number of trials, the first with its own defaults, on one forget set and
 one model that are not reported; the trial with the smallest average gap to three retrained models is what is reported.
 Cost is process CPU time on one thread, without imports. The weights that a peer returned are kept in `--out`, so the
-command can be interrupted; ours run anew. Writes `benchmarks/results/peers.json`.
+command can be interrupted; ours run anew. Writes `benchmarks/results/peers.json`, and its tables to `docs/peers.md`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import RESULTS, provenance, save
+from common import RESULTS, insert, provenance, save
 from ground import COLUMNS, Ground, Request, markdown, scaled, timed_figures
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
@@ -49,6 +50,7 @@ from obliviate.workflow import TrainedModel
 
 OURS = "obliviate"
 ADAPTERS = Path(__file__).parent / "peers"
+PAGE = Path(__file__).parents[1] / "docs" / "peers.md"
 SHARE = 0.1
 LIMIT = 300  # seconds of CPU time for one run of a peer
 
@@ -319,15 +321,38 @@ def titles(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return runs
 
 
+def report_of(ground: Mapping[str, Any]) -> str:
+    """The table of a ground, under the commits and the machine that it is of."""
+    machine = ground["machine"]
+    return (
+        f"Mean (least–greatest) of {len(ground['reported_on'])} runs; commit of ours `{ground['commit']}`; "
+        f"{machine['cores']} cores ({machine['cpu']}), no GPU, torch {machine['torch']}; "
+        "[`peers.json`](../benchmarks/results/peers.json) has every trial.\n\n"
+        + markdown({**ground["yardsticks"], **titles(ground["rows"])}, COLUMNS | {"CPU s": ("cpu_seconds", 2)})
+    )
+
+
+def render(content: Mapping[str, Mapping[str, Any]], page: Path = PAGE) -> None:
+    """Put the tables of all grounds on their page."""
+    for name, ground in content.items():
+        insert(page, name, report_of(ground))
+
+
 def main() -> None:
-    """Compare, or go on comparing, and print the tables."""
+    """Compare, or go on comparing, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ground", nargs="+", default=["digits", "embedded"], choices=["digits", "embedded"])
     parser.add_argument("--out", type=Path, default=Path("runs/peers"))
+    parser.add_argument("--render", action="store_true", help="write the tables from what is recorded, and run nothing")
     parser.add_argument("--python", default=sys.executable, help="an interpreter that has what the peers need")
     for name in RATES:
         parser.add_argument(f"--{name}", type=Path, help=f"where {name} is")
     arguments = parser.parse_args()
+    path = RESULTS / "peers.json"
+    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    if arguments.render:
+        render(content)
+        return
 
     checkouts = {name: path.resolve() for name in RATES if (path := getattr(arguments, name)) is not None}
     for name in RATES:
@@ -336,8 +361,6 @@ def main() -> None:
         elif not checkouts[name].is_dir():
             parser.error(f"expected a folder with {name}, got {checkouts[name]}; give a checkout, or leave it out")
     bench = Bench(arguments.out, checkouts, arguments.python)
-    path = RESULTS / "peers.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     for name in arguments.ground:
         arena, rows = arenas(arguments.out)[name], []
         for entry in arena.entries:
@@ -345,7 +368,6 @@ def main() -> None:
                 rows.append(bench.compare(arena, entry))
                 print(name, json.dumps(rows[-1]), flush=True)
         beside = yardsticks(arena)
-        print(markdown({**beside, **titles(rows)}, COLUMNS | {"CPU s": ("cpu_seconds", 2)}))
         flags = "".join(f" --{peer} PATH" for peer in checkouts)
         content[name] = {
             **provenance(f"python benchmarks/peers.py --ground {name} --python PYTHON{flags}"),
@@ -357,6 +379,8 @@ def main() -> None:
             "rows": rows,
         }
         print(save("peers", content))
+        render(content)
+        print(report_of(content[name]))
 
 
 if __name__ == "__main__":

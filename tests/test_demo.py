@@ -1,5 +1,7 @@
 """What the demonstration asks of a folder; `make demo` is the thing itself, and takes minutes."""
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock, call
@@ -9,6 +11,8 @@ import pytest
 from obliviate import demo
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import silent
+from pages import ROOT
+from repository_scripts import BENCHMARKS, benchmark
 
 
 @pytest.mark.usefixtures("unchecked")
@@ -27,3 +31,10 @@ def test_the_whole_path_is_gone_in_order(monkeypatch: pytest.MonkeyPatch, tmp_pa
     with_retain = ["fine_tune", "gradient_ascent", "amun", "mixunlearn", "nabla_tau", "never_seen"]
     assert asked == [(name, True) for name in with_retain] + [("amun", False), ("never_seen", False)]
     assert workspace.audit.call_args.kwargs["report"].command == "obliviate demo --seed 3"
+
+
+def test_the_page_says_what_was_measured(tmp_path: Path) -> None:
+    page = Path(shutil.copy(ROOT / "docs" / "demo.md", tmp_path))
+    with benchmark("demo") as seeds:
+        seeds.render(json.loads((BENCHMARKS / "results" / "demo.json").read_text("utf-8")), page)
+    assert page.read_text("utf-8") == (ROOT / "docs" / "demo.md").read_text("utf-8")
