@@ -7,8 +7,8 @@ from unittest.mock import Mock, call
 import pytest
 
 from obliviate import demo
+from obliviate.training.progress import silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import silent
 
 
 @pytest.mark.usefixtures("unchecked")
