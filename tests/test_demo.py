@@ -9,8 +9,9 @@ from unittest.mock import Mock, call
 import pytest
 
 from obliviate import demo
+from obliviate.training.progress import silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import silent
+from obliviate.training.progress import silent
 from pages import ROOT
 from repository_scripts import BENCHMARKS, benchmark
 

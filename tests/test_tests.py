@@ -45,8 +45,7 @@ ELSEWHERE = {
     "data/stores.py": "data/test_samples.py",
     # Types without a function of their own.
     "project/names.py": "project/test_project.py",
-    "training/saved_state.py": "training/test_run.py",
-    "training/update.py": "training/test_run_step.py",
+    "training/saved_state.py": "training/test_resumption.py",
     "results/canaries.py": "results/test_document.py",
     "results/facts.py": "results/test_document.py",
     # Parts of one thing that is tested as a whole, from the request to what is written.

@@ -14,8 +14,8 @@ from obliviate.methods.mixunlearn import MixUnlearn
 from obliviate.methods.nabla_tau import NablaTau
 from obliviate.methods.never_seen import NeverSeen
 from obliviate.results.schema import Results
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
 from obliviate.workspace import ReportSettings, Workspace
 
 FORGET: Final = "random:0.1"

@@ -30,7 +30,8 @@ from obliviate.results.roles import Role
 from obliviate.training.compute import Compute
 from obliviate.training.features import head_layer, representation
 from obliviate.training.inference import outputs
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.progress import Progress, silent
+from obliviate.training.run import Run
 from obliviate.workflow import TrainedModel
 
 LEAST: Final = 5  # samples of each kind that the probe's cross-validation needs

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any, Final, Protocol, runtime_checkable
 
-from obliviate.training.run import Progress, silent
+from obliviate.training.progress import Progress, silent
 
 __all__ = ["ProgressBar", "Tracker"]
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from obliviate.audit.baseline import OutOfSample, References, Retrained, Spread
+from obliviate.audit.baseline import OutOfSample, References, Retrained
+from obliviate.audit.spread import Spread
 from obliviate.audit.verdict import Evidence
-from obliviate.errors import AuditError
 from obliviate.metrics.intervals import delong_difference
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -29,23 +29,6 @@ def test_a_retrained_model_is_compared_with_the_others():
     evidence = Retrained.of(pairs).evidence("rmia", pairs[1], Spread(0.0, 5), leave_out=1)
     expected = delong_difference(pairs[1], [pairs[0], pairs[2]])
     assert evidence.value == pytest.approx(expected.value)
-
-
-def test_spread_is_the_excess_over_sampling_weighted_by_degrees_of_freedom():
-    few, many = np.array([0.4, 0.6]), np.array([0.50, 0.52, 0.54])
-    spread = Spread.of((few, 0.001), (many, 0.0001))
-    assert spread.variance == pytest.approx(((0.02 - 0.001) + 2 * (0.0004 - 0.0001)) / 3)
-    assert spread.df == 3
-    assert Spread.of((many, 0.1)).variance == 0
-    with pytest.raises(AuditError, match="at least 2 models"):
-        Spread.of((np.array([0.5]), 0.1))
-
-
-def test_degrees_of_freedom_are_those_of_the_spread_where_it_is_all():
-    spread = Spread(0.04, 7)
-    assert spread.degrees(0.04, 1.0) == pytest.approx(7)
-    assert spread.degrees(0.08, 1.0) == pytest.approx(28)
-    assert Spread(0.0, 7).degrees(0.04, 1.0) == np.inf
 
 
 class World:
@@ -130,14 +113,6 @@ def test_a_true_retrain_is_seldom_condemned_where_these_differ_more_than_referen
     assert condemned() < 0.15
     monkeypatch.setattr(Spread, "between", Spread.of)  # all models together, as if they were alike
     assert condemned() > 0.25
-
-
-def test_retrained_models_that_differ_as_references_do_are_pooled_with_them() -> None:
-    references, alike, apart = np.linspace(0.46, 0.54, 8), np.array([0.49, 0.51, 0.52]), np.array([0.3, 0.5, 0.7])
-    pooled = Spread.between((references, 1e-4), (alike, 1e-4))
-    assert (pooled.variance, pooled.df) == (Spread.of((references, 1e-4), (alike, 1e-4)).variance, 9)
-    alone = Spread.between((references, 1e-4), (apart, 1e-4))
-    assert (alone.variance, alone.df) == (pytest.approx(0.04 - 1e-4), 2)
 
 
 @pytest.mark.slow

@@ -1,7 +1,7 @@
 import pytest
 
 from obliviate.cli.progress import progress
-from obliviate.training.run import silent
+from obliviate.training.progress import silent
 
 
 def test_a_finished_stage_is_a_line_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,8 @@ from obliviate.references.member import read_member
 from obliviate.references.pool import ReferencePool
 from obliviate.references.records import read_record
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.progress import silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import silent
 
 
 def test_a_member_is_a_function_of_its_number_and_the_seed(

@@ -35,8 +35,9 @@ from obliviate.references.pool import ReferencePool
 from obliviate.references.shadows import ShadowPool, hold_out, make_shadows
 from obliviate.task import Classification
 from obliviate.training.inference import outputs
+from obliviate.training.progress import Progress
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, Run
+from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 
 MEMBERS = 4

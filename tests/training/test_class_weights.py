@@ -20,8 +20,9 @@ from obliviate.task import CausalLM, Classification, MultiLabel, Regression, Tas
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.class_weights import balanced_weights
 from obliviate.training.inference import outputs
+from obliviate.training.progress import silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Run, silent
+from obliviate.training.run import Run
 from obliviate.types import Batch
 
 WEIGHTS = (0.5, 3.0, 20.0)

@@ -16,6 +16,7 @@ from obliviate.errors import ObliviateError, RecipeError, TrainingError
 from obliviate.experiment import Experiment
 from obliviate.task import Classification
 from obliviate.training.compute import computing
+from obliviate.training.descent import Descent
 from obliviate.training.division import Division, blocks
 from obliviate.training.optimizers import SGD
 from obliviate.training.recipe import Recipe
@@ -129,7 +130,7 @@ def test_what_cannot_be_divided_is_refused_before_any_step(
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(Run, "_step", lambda *_: pytest.fail("a step was taken"))
+    monkeypatch.setattr(Descent, "step", lambda *_: pytest.fail("a step was taken"))
     recipe = dataclasses.replace(tiny_recipe, **changed)
     with computing(accumulate=2), pytest.raises(error, match=message):
         workflow.train(Experiment(three_classes, recipe, tiny))

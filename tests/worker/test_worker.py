@@ -28,7 +28,7 @@ from obliviate.requests import Requests
 from obliviate.results.record import RecordAudit
 from obliviate.service.app import create_app
 from obliviate.service.tokens import Tokens
-from obliviate.training.run import silent
+from obliviate.training.progress import silent
 from obliviate.worker import work, worker
 from obliviate.worker.lease import kept_up
 from obliviate.workspace import Workspace

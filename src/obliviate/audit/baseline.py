@@ -2,8 +2,7 @@
 
 Two kinds of them. Retrained models are scored on the same samples, so that differences are paired and the samples'
 part in the noise cancels. References never saw half of the samples each, and are attacked on that half. In both cases
-models differ by their seeds as well as by sampling; the excess over sampling is estimated by moments (DerSimonian &
-Laird 1986), from all models that are there: where retrained models differ far more than references do, from them alone.
+models differ by their seeds as well as by sampling (`audit.spread`).
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.stats import f
 
 from obliviate.audit.inputs import LEAST_REFERENCES
+from obliviate.audit.spread import Spread
 from obliviate.audit.verdict import Evidence
 from obliviate.errors import AuditError
 from obliviate.metrics.intervals import placement_variance, placements
@@ -26,71 +25,7 @@ from obliviate.metrics.intervals import placement_variance, placements
 Pair = tuple[np.ndarray, np.ndarray]
 """Scores of members and of non-members."""
 
-UNLIKE: Final = 0.05  # how often retrained models that differ as references do are taken for others
 LEAST_OUT_OF_SAMPLE: Final = 2  # samples of a kind that a reference must not have seen, to be a baseline
-
-
-Value = float | np.ndarray
-Group = tuple[np.ndarray, float]
-"""AUCs of models, and the mean sampling variance of one."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Variance of an AUC between models beyond sampling, and the degrees of freedom that it was estimated with."""
-
-    variance: float
-    df: int
-
-    @classmethod
-    def of(cls, *groups: Group) -> Spread:
-        """Estimate from groups of AUCs, each with the mean sampling variance of its members; never below 0.
-
-        Groups may have means of their own. Raises AuditError when no group has 2 models.
-
-        >>> spread = Spread.of((np.array([0.48, 0.50, 0.52]), 0.0001))
-        >>> round(spread.variance, 4), spread.df
-        (0.0003, 2)
-        """
-        df = sum(len(values) - 1 for values, _ in groups if len(values) > 1)
-        if df < 1:
-            raise AuditError("expected at least 2 models that never saw the forget set, got fewer; train more")
-        variance = sum((len(values) - 1) * float(values.var(ddof=1)) for values, _ in groups if len(values) > 1) / df
-        sampling = sum((len(values) - 1) * within for values, within in groups if len(values) > 1) / df
-        return cls(max(0.0, variance - sampling), df)
-
-    @classmethod
-    def between(cls, references: Group, retrained: Group) -> Spread:
-        """Of references and retrained models together; of the retrained alone where these are certainly further apart.
-
-        A request may take away a class, or what steadied the training: then retrained models differ more than
-        references do, which know a half of it (an F test at 5 %). Of few models little is known then, which the
-        degrees of freedom say. Raises AuditError as `of` does.
-
-        >>> alike, apart = np.array([0.48, 0.50, 0.52]), np.array([0.30, 0.60])
-        >>> Spread.between((alike, 0.0001), (alike, 0.0001)).df, Spread.between((alike, 0.0001), (apart, 0.0001)).df
-        (4, 1)
-        """
-        expected, own = cls.of(references).variance + retrained[1], cls.of(retrained)
-        models, values = len(references[0]), retrained[0]
-        if exceeds(values.var(ddof=1), expected, own.df, models - 1):
-            return own
-        return cls.of(references, retrained)
-
-    def degrees(self, total: float, weight: float) -> float:
-        """Degrees of freedom of a total variance that holds `weight` times this one (Satterthwaite 1946)."""
-        part = weight * self.variance
-        return self.df * max(1.0, total / part) ** 2 if part > 0 else math.inf
-
-
-def exceeds(variance: Value, expected: Value, df: Value, df_expected: Value) -> np.ndarray:
-    """Whether variances are certainly larger than those expected, at 5 %, by the degrees of freedom of both (F test).
-
-    >>> bool(exceeds(4.0, 1.0, 2, 15)), bool(exceeds(3.0, 1.0, 2, 15))
-    (True, False)
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(f.sf(np.divide(variance, expected), df, df_expected) < UNLIKE)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,13 @@ from typing import Final
 import numpy as np
 
 from obliviate.audit.attacks import FittedAttacks
-from obliviate.audit.baseline import OutOfSample, References, Retrained, Spread
+from obliviate.audit.baseline import OutOfSample, References, Retrained
 from obliviate.audit.controls import Baseline
 from obliviate.audit.figures import View, views
 from obliviate.audit.inputs import LEAST_RETRAINED, AuditSamples, Pool
 from obliviate.audit.scored import Scored
 from obliviate.audit.shadows import ShadowKnowledge
+from obliviate.audit.spread import Spread
 from obliviate.audit.utility import Bar, ReferenceUtility, Utility, bar, utility
 from obliviate.audit.verdict import Evidence
 from obliviate.membership.base import PARTS, Attack, readings

@@ -2,7 +2,7 @@
 
 A destroyed model forgets everything, and a model that has lost a rare class may not lose a point of accuracy. So each
 figure is compared by itself, sample by sample, with retrained models (with the original, or with the references, where
-there are none), and how far such models lie apart by their seeds is part of every error (`baseline`).
+there are none), and how far such models lie apart by their seeds is part of every error (`audit.spread`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import t
 
-from obliviate.audit.baseline import exceeds
 from obliviate.audit.figures import BALANCED, View
+from obliviate.audit.spread import Spreads
 from obliviate.audit.verdict import LEVEL, Evidence, Usefulness, points
 from obliviate.membership.outputs import Outputs
 from obliviate.metrics.rates import holm
@@ -234,16 +234,15 @@ class ReferenceUtility:
 class Bar:
     """What the figures of one view should be: values of other models on the same samples, and how far these lie apart.
 
-    `models` is how many they are, `noise` the sampling variance of a figure that is one model's own, `spread` the
-    variance between models beyond it, with `df` degrees of freedom.
+    `models` is how many they are, `noise` the sampling variance of a figure that is one model's own, `spread` how
+    far models lie apart beyond it.
     """
 
     view: View
     values: Float[np.ndarray, " n"]
     models: int
     noise: Float[np.ndarray, " figures"]
-    spread: Float[np.ndarray, " figures"]
-    df: Float[np.ndarray, " figures"]
+    spread: Spreads
 
     def figures(self, outputs: Outputs, *, looked_at: Mapping[bool, int], margin: float) -> list[Figure]:
         """The figures of a model beside this bar; `looked_at` is how many there are, classwise ones and others."""
@@ -253,16 +252,15 @@ class Bar:
         mean, variance, count = view.means(read - self.values)
         difference = view.figures(mean)
         weight = 1 + 1 / self.models
-        error = view.variance(variance / np.maximum(count, 1)) + weight * self.spread
-        null = weight * (self.noise + self.spread)
+        error = view.variance(variance / np.maximum(count, 1)) + weight * self.spread.variance
+        null = weight * (self.noise + self.spread.variance)
         own = view.figures(view.means(read)[0])
         scale = _scale(view.unit)
         figures = []
         for place, name in enumerate(view.names):
             if np.isnan(difference[place]):
                 continue
-            part = weight * float(self.spread[place])
-            df = float(self.df[place]) * max(1.0, float(null[place]) / part) ** 2 if part > 0 else math.inf
+            df = self.spread[place].degrees(float(null[place]), weight)
             evidence = Evidence(
                 attack=name,
                 value=float(difference[place]),
@@ -323,64 +321,15 @@ def bar(
         noise = np.maximum(noise, np.mean(paired, axis=0) / (1 + 1 / rest))
         own = np.array([view.figures(view.means(values)[0]) for values in retrained])
         groups.append((own, np.tile(noise, (len(retrained), 1))))
-    spread, df = _spread(groups, view.classwise)
+    spread = Spreads.of(groups, classwise=view.classwise)
     values = np.mean(others, axis=0) if others else references.mean
-    return Bar(view, values, len(others) or max(len(references.values), 1), noise, spread, df)
+    return Bar(view, values, len(others) or max(len(references.values), 1), noise, spread)
 
 
 def _least(view: View) -> Float[np.ndarray, " strata"]:
     """What `View.means` adds to the variance of bounded values."""
     count = np.bincount(view.strata, minlength=view.weights.shape[1])
     return 0.5 / (count + 1) if view.bounded else np.zeros(len(count))
-
-
-@dataclass(frozen=True, eq=False)
-class _Squares:
-    """Squared deviations of some models' figures from their means, degrees of freedom, and sampling variances."""
-
-    squares: Float[np.ndarray, " figures"]
-    df: Float[np.ndarray, " figures"]
-    sampling: Float[np.ndarray, " figures"]
-
-    @classmethod
-    def of(cls, values: Float[np.ndarray, "models figures"], sampling: Float[np.ndarray, "models figures"]) -> _Squares:
-        """Of figures, and of the sampling variance of each; of those that there are."""
-        present = ~(np.isnan(values) | np.isnan(sampling))
-        models = np.maximum(present.sum(axis=0), 1)
-        mean = np.where(present, values, 0.0).sum(axis=0) / models
-        squares = np.where(present, (values - mean) ** 2, 0.0).sum(axis=0)
-        return cls(squares, models - 1.0, np.where(present, sampling, 0.0).sum(axis=0) / models)
-
-    @property
-    def variance(self) -> Float[np.ndarray, " figures"]:
-        return self.squares / np.maximum(self.df, 1)
-
-    @property
-    def excess(self) -> Float[np.ndarray, " figures"]:
-        return self.variance - self.sampling
-
-
-def _spread(
-    groups: Sequence[tuple[np.ndarray, np.ndarray]], classwise: np.ndarray | None
-) -> tuple[Float[np.ndarray, " figures"], Float[np.ndarray, " figures"]]:
-    """Variance of figures between models beyond sampling (DerSimonian & Laird 1986), and its degrees of freedom.
-
-    Where retrained models, the second group, are certainly further apart than the references, theirs alone counts
-    (`baseline.exceeds`). That of a single class is no less than the mean over classes: few models tell little of each.
-    """
-    parts = [_Squares.of(*group) for group in groups]
-    df = np.sum([part.df for part in parts], axis=0)
-    excess = np.sum([part.squares - part.df * part.sampling for part in parts], axis=0) / np.maximum(df, 1)
-    if classwise is not None and classwise.any():
-        excess = np.where(classwise, np.maximum(excess, excess[classwise].mean()), excess)
-        df = np.where(classwise, df[classwise].max(), df)
-    if len(parts) > 1:  # after what classes share, which would lend the few degrees of freedom of one those of all
-        references, retrained = parts
-        alone = exceeds(
-            retrained.variance, np.maximum(references.excess, 0.0) + retrained.sampling, retrained.df, references.df
-        )
-        excess, df = np.where(alone, np.maximum(retrained.excess, excess), excess), np.where(alone, retrained.df, df)
-    return np.maximum(excess, 0.0), np.maximum(df, 1)
 
 
 def utility(bars: Sequence[Bar], outputs: Outputs, *, margin: float, against: str) -> Utility:

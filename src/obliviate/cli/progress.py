@@ -6,18 +6,14 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from obliviate.training.run import Progress
+from obliviate.training.progress import Progress, silent
 
 
 @contextmanager
 def progress(*, quiet: bool) -> Iterator[Progress]:
     """Show a bar per stage on a terminal, and a line per finished stage elsewhere; nothing when quiet."""
     if quiet:
-        from obliviate.training.run import silent
-
         yield silent
         return
     from rich.console import Console

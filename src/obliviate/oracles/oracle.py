@@ -28,8 +28,8 @@ from obliviate.references.pool import ReferencePool
 from obliviate.task import to_dict as describe_task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import observed
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
 from obliviate.training.state import load_state, state_of
 from obliviate.training.teachers import Teachers
 from obliviate.workflow import TrainedModel

@@ -31,7 +31,8 @@ from obliviate.references.completion import check_makers
 from obliviate.references.exchange import Exchanging
 from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.training.device import chosen
-from obliviate.training.run import TICK, Progress, Run, silent
+from obliviate.training.progress import TICK, Progress, silent
+from obliviate.training.run import Run
 
 FORMAT: Final = "obliviate.plan-folder/1"
 FILE: Final = "plan.json"

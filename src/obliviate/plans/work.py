@@ -36,8 +36,8 @@ from obliviate.task import Classification
 from obliviate.training.compute import Compute
 from obliviate.training.device import chosen
 from obliviate.training.inference import outputs
+from obliviate.training.progress import TICK, Progress, silent
 from obliviate.training.randomness import one_thread
-from obliviate.training.run import TICK, Progress, silent
 from obliviate.workflow import TrainedModel
 from obliviate.workflow.models import read, save
 from obliviate.workspace.elsewhere import unseen_in_audit

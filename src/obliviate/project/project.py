@@ -419,45 +419,14 @@ class Project:
     # ------------------------------------------------------------------------------------------- checks
 
     def verify(self) -> dict[str, Any]:
-        """Check the ledger, the model that serves and every certificate that the ledger tells of.
+        """Check the ledger, the model that serves and every certificate that the ledger tells of (`verification`).
 
-        Raises LedgerError or CertificateError for the first thing that is not as it was written.
+        Returns how many events, requests and certificates there are, and the hash of the last event. Raises LedgerError
+        or CertificateError for the first thing that is not as it was written.
         """
-        from obliviate.certificate import SigningKey, public_key, read, verify
+        from obliviate.project.verification import verify
 
-        head = self.ledger.verify()
-        served = self.served
-        serving = self.ledger.serving
-        if (None if served is None else served.model) != (None if serving is None else serving.model):
-            raise LedgerError(
-                "expected the pointer to name the model that the ledger says serves, got another; run `obliviate work`"
-            )
-        signing = SigningKey.read(self.keys)
-        keys = {key.keyid: key for key in map(public_key, [signing.public, *signing.retired])}
-        hashes: dict[int, str] = {}
-        certificates = 0
-        for event in self.ledger.events():
-            hashes[event.number] = event.sha256
-            if event.kind != "done" or "certificate_sha256" not in event.facts:
-                continue
-            if (signed := event.facts.get("model_signature_sha256")) is not None:
-                path = self.model_signature(event.facts["model"])
-                check_sha256(path, signed, remedy="restore it from a copy", error=LedgerError)
-            path = self.certificate(int(event.request or 0))
-            check_sha256(path, event.facts["certificate_sha256"], remedy="restore it from a copy", error=LedgerError)
-            certificate = read(path)
-            if certificate.key_id not in keys:
-                raise LedgerError(
-                    f"expected a certificate by a key of this project in {path.name}, got another; restore keys/retired"
-                )
-            verify(path, key=keys[certificate.key_id])
-            position = certificate.predicate["ledger"]
-            if hashes.get(position["event"]) != position["sha256"]:
-                raise LedgerError(
-                    f"expected {path.name} to tell of this ledger, got one of another history; the ledger was replaced"
-                )
-            certificates += 1
-        return {"events": head.events, "sha256": head.sha256, "requests": head.requests, "certificates": certificates}
+        return verify(self)
 
     def rotate(self) -> str:
         """Sign with a new key from now on; returns its id. Certificates of before are checked by the retired one."""

@@ -17,7 +17,7 @@ from obliviate.references.processes import make_by_processes, pass_on_notes
 from obliviate.references.records import is_finished
 from obliviate.references.submission import make_by_executor
 from obliviate.training.device import chosen
-from obliviate.training.run import Progress, silent
+from obliviate.training.progress import Progress, silent
 
 
 def check_makers(workers: int | None, executor: Executor | None) -> None:

@@ -27,9 +27,9 @@ from obliviate.task import Task
 from obliviate.training.compute import Compute
 from obliviate.training.identity import architecture_sha256, task_sha256
 from obliviate.training.inference import observed
+from obliviate.training.progress import Progress, silent
 from obliviate.training.randomness import one_thread
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
 from obliviate.training.state import state_of
 
 JOB: Final = "job.pickle"

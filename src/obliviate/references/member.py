@@ -20,8 +20,9 @@ from obliviate.references.jobs import Job
 from obliviate.references.plan import leave_half_out
 from obliviate.references.records import check_weights
 from obliviate.training.device import brought
+from obliviate.training.progress import Progress
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, Run
+from obliviate.training.run import Run
 from obliviate.training.state import load_state
 
 

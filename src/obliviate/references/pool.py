@@ -31,8 +31,8 @@ from obliviate.references.plan import check_count, leave_half_out
 from obliviate.references.records import is_finished, open_logits, read_record, weights_file
 from obliviate.task import Task
 from obliviate.training.identity import architecture_sha256, describe_task, task_sha256
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
 from obliviate.types import Ids
 
 FORMAT: Final = "obliviate.references/2"

@@ -13,7 +13,7 @@ from typing import Final
 from obliviate._util.files import LOG
 from obliviate.errors import TrainingError
 from obliviate.references.jobs import Job
-from obliviate.training.run import TICK
+from obliviate.training.progress import TICK
 
 NOTE: Final = "note: "  # begins the lines of a worker that are for whoever waits for it
 

@@ -30,8 +30,8 @@ from obliviate.references.member import Members, read_member
 from obliviate.references.pool import PoolFacts, ReferencePool, fingerprint, identity
 from obliviate.references.records import ModelRecord, open_logits, read_record, record_file
 from obliviate.task import Task
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
 from obliviate.types import Ids
 
 FORMAT: Final = "obliviate.shadows/2"

@@ -12,7 +12,7 @@ from obliviate.errors import AuditError, ObliviateError, TrainingError
 from obliviate.references.exchange import Exchange, Exchanging
 from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.references.jobs import JOB, Job, make_elsewhere
-from obliviate.training.run import TICK
+from obliviate.training.progress import TICK
 
 PATIENCE: Final = 10.0  # seconds that models in the making are given to stop
 

@@ -27,8 +27,9 @@ from obliviate.task import Classification
 from obliviate.testing.runs import CountedRun
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.inference import outputs
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.unlearning import kept

@@ -10,7 +10,7 @@ from obliviate.testing.bench import Bench
 from obliviate.testing.check import ContractError, expect
 from obliviate.testing.runs import Killed
 from obliviate.training.checkpoint import weights_sha256
-from obliviate.training.run import silent
+from obliviate.training.progress import silent
 
 SEVERAL: Final = 3
 """Epochs that what is kept between them is tried with."""

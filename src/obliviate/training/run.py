@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import copy
-import math
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, TypeVar, runtime_checkable
-from weakref import WeakKeyDictionary
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,51 +15,32 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from obliviate._util.files import start_over
-from obliviate._util.modes import differentiable, freeze_untrained, normalising_alone
+from obliviate._util.modes import freeze_untrained
 from obliviate._util.randomness import seed_generators
 from obliviate._util.seeds import derive
 from obliviate.data.loading import Batches, PairedBatches, bounded
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
-from obliviate.errors import CheckpointError, MethodError, RecipeError, TrainingError, WorkspaceError
-from obliviate.models.admission import check_trainable
+from obliviate.errors import MethodError
 from obliviate.models.ensemble import Ensemble
-from obliviate.task import InputSpace, Task
-from obliviate.training import optimizers, own, schedules, shards
+from obliviate.task import Task
+from obliviate.training import by_recipe, optimizers, schedules, shards
+from obliviate.training.clock import Clock
 from obliviate.training.compute import Compute
+from obliviate.training.descent import Descent, Loss, check_finite, normalising
 from obliviate.training.determinism import repeatable
-from obliviate.training.device import chosen
-from obliviate.training.division import Division, check_alone, check_divisible, recomputing, whole
+from obliviate.training.division import check_divisible
 from obliviate.training.form import Form, prepared, released
+from obliviate.training.placement import Placed, Placement
 from obliviate.training.precision import Precision
+from obliviate.training.progress import Epoch, Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.saved_state import State, Stateful, restore_state, save_state
+from obliviate.training.resumption import Resumption
+from obliviate.training.saved_state import Stateful
 from obliviate.training.scale import Scale, found_scale
 from obliviate.training.teachers import Teachers
-from obliviate.training.tensors import load_tensors, save_tensors
 from obliviate.training.update import PLAIN, Update
 from obliviate.training.warmup import warm_up
-from obliviate.training.whole_batch import WholeBatch
 from obliviate.types import Batch
-
-Loss = Callable[..., Tensor]
-"""A scalar loss of (model, batch), or of (model, forget batch, retain batch) for paired batches."""
-
-P = TypeVar("P", nn.Module, Split, Samples, Batch, Tensor, InputSpace)
-
-TICK: Final = 0.1  # seconds between two reports of progress
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Is told what is being done, and how far it is."""
-
-    def __call__(self, stage: str, done: float, total: float) -> None: ...
-
-
-def silent(stage: str, done: float, total: float) -> None:
-    """Report no progress."""
 
 
 class Run:
@@ -122,57 +100,51 @@ class Run:
         self.task = task if recipe is None else recipe.weighted(task)
         self.seed = seed
         self.recipe = recipe
-        compute = Compute.current()
-        self.division = Division.current()
-        if folder is not None:
-            check_alone(folder)
-        self.device = self.division.place(chosen(device))
-        named = precision or (recipe.precision if recipe else "auto")
-        self.precision = Precision.choose(compute.precision if named == "auto" else named, self.device)
-        self.folder = folder
         self.checkpoints = checkpoints
         self.progress: Progress = progress
+        compute = Compute.current()
         self.workers = compute.loader_workers if workers is None else workers
         self.evaluation_batch = compute.evaluation_batch if evaluation_batch is None else evaluation_batch
-        self.save_every = save_every
         self.teachers = teachers
         self.notes: dict[str, float] = {}
-        self._on_device: WeakKeyDictionary[Samples, Samples] = WeakKeyDictionary()
-        self._plain: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
-        self._recomputes = compute.gradient_checkpointing
-        self._stage: tuple[str, int, int] = ("", 0, 1)
-        self._whole_batch: WholeBatch | None = None
-        self._batches_divided = 0
-        self._began = self._saved = time.monotonic()
-        self._before = 0.0
-        self._stopped = False
+        self._clock = Clock()
+        self._placement = Placement.choose(device, precision or (recipe.precision if recipe else "auto"))
+        self._descent = Descent(self._placement, seed=seed, recomputes=compute.gradient_checkpointing)
+        self.division, self.device = self._placement.division, self._placement.device
+        self._resumption = Resumption(folder, save_every=save_every, clock=self._clock, device=self.device)
+
+    @property
+    def precision(self) -> Precision:
+        """The number format of steps, and the memory order of images, which `laid_out` may change."""
+        return self._placement.precision
+
+    @property
+    def folder(self) -> Path | None:
+        """Where what it resumes from is kept; None where nothing is."""
+        return self._resumption.folder
+
+    @property
+    def save_every(self) -> float:
+        """The least time between two saves of the state, in seconds."""
+        return self._resumption.save_every
 
     @property
     def seconds(self) -> float:
         """The time spent on this run so far: that before an interruption included, `untimed` parts left out."""
-        return self._before + time.monotonic() - self._began
+        return self._clock.seconds
 
-    @contextmanager
-    def untimed(self) -> Iterator[None]:
+    def untimed(self) -> AbstractContextManager[None]:
         """Leave what is done inside out of `seconds`: checks, measuring, and what a process does once."""
-        if self._stopped:  # by whoever called this
-            yield
-            return
-        self._stopped, started = True, time.monotonic()
-        try:
-            yield
-        finally:
-            self._began += time.monotonic() - started
-            self._stopped = False
+        return self._clock.untimed()
+
+    def spent(self, seconds: float) -> None:
+        """Count what an interrupted run of the same work had spent by the state that is gone on from."""
+        self._clock.spent(seconds)
 
     def warm_up(self, model: nn.Module, samples: Samples) -> None:
         """Let the process do what it does once before a first step, outside of `seconds` (`training.warmup`)."""
         with self.untimed():
             warm_up(model, samples, self.task, self.precision)
-
-    def spent(self, seconds: float) -> None:
-        """Count what an interrupted run of the same work had spent by the state that is gone on from."""
-        self._before = max(self._before, seconds)
 
     @contextmanager
     def reporting(self, progress: Progress) -> Iterator[None]:
@@ -183,22 +155,13 @@ class Run:
         finally:
             self.progress = before
 
-    def place(self, value: P) -> P:
+    def place(self, value: Placed) -> Placed:
         """Put a value on this run's device: samples are copied once however often they are asked for.
 
         A model is moved itself, its convolutions in channels-last order, as the images of a batch are. Of samples only
         what is held in memory moves, and what is read on demand goes batch by batch.
         """
-        if isinstance(value, Samples):
-            return self._moved(value)
-        if isinstance(value, Split):
-            sets = (value.forget, value.retain, value.holdout)
-            forget, retain, holdout = (None if part is None else self._moved(part) for part in sets)
-            assert forget is not None
-            return Split(forget, retain, holdout)
-        if isinstance(value, Batch):
-            return Batch(self.precision.inputs(value.x), value.y.to(self.device), value.ids)
-        return self.precision.prepare(value) if isinstance(value, nn.Module) else value.to(self.device)
+        return self._placement.place(value)
 
     def fresh_model(self) -> nn.Module:
         """Build a model with new weights by the recipe, prepared as `private` does it."""
@@ -224,11 +187,7 @@ class Run:
 
         The decision holds for the whole run.
         """
-        precision = self.precision.laid_out_for(model, samples)
-        if precision == self.precision:
-            return model
-        self.precision = precision
-        return self.place(model)
+        return self._placement.laid_out(model, samples)
 
     def give_back(self, model: nn.Module, form: Form, *, flags: bool = True) -> nn.Module:
         """Return a model in the form of another, as it came: device, number format, memory order and modes.
@@ -239,14 +198,7 @@ class Run:
 
     def whole(self, model: nn.Module) -> nn.Module:
         """Return a model of which this process holds a part as a plain one, and any other as it is."""
-        plain = self._plain.get(model)
-        return model if plain is None else whole(model, plain)
-
-    def _divided(self, model: nn.Module) -> nn.Module:
-        """The same model, of which this process goes on to hold a part where that is asked for."""
-        if (plain := self.division.shard(model)) is not None:
-            self._plain[model] = plain
-        return model
+        return self._placement.whole(model)
 
     def finished(self, model: nn.Module) -> nn.Module:
         """Return a model that `train` has trained as the recipe builds it, in evaluation mode, on this run's device."""
@@ -273,13 +225,7 @@ class Run:
         return samples if self.recipe is None else self.recipe.augmented(samples)
 
     def paired(
-        self,
-        forget: Samples,
-        retain: Samples,
-        size: int,
-        epoch: int,
-        *,
-        steps: Literal["forget", "longest"] = "forget",
+        self, forget: Samples, retain: Samples, size: int, epoch: int, *, steps: Literal["forget", "longest"] = "forget"
     ) -> PairedBatches:
         """Pair shuffled forget batches with retain batches; the shorter set cycles."""
         seed = derive(self.seed, "paired")
@@ -304,7 +250,7 @@ class Run:
                 f"expected a model with trainable weights, got {type(model).__name__} with none; let those train that "
                 "may change, with `model.requires_grad_(True)`"
             )
-        return optimizers.make(self._divided(model), steps, learning_rate=learning_rate)
+        return optimizers.make(self._placement.divided(model), steps, learning_rate=learning_rate)
 
     def scale(self, model: nn.Module, samples: Samples) -> Scale:
         """Say what relative settings are multiples and shares of: the recipe, or what a search on the model finds.
@@ -314,12 +260,9 @@ class Run:
         if self.recipe is not None and Scale.is_known_of(self.recipe):
             return Scale.of(self.recipe)
         self.warm_up(model, samples)
-        started = time.monotonic()
-        private = self.private(model, samples)
-        scale = found_scale(private, samples, self.task, seed=self.seed)
+        with self._clock.timed():
+            scale = found_scale(self.private(model, samples), samples, self.task, seed=self.seed)
         self.notes["found_learning_rate"] = scale.learning_rate
-        if self._stopped:
-            self._began -= time.monotonic() - started
         return scale
 
     def epochs(self, name: str, n: int, **state: Stateful | dict[str, Any]) -> Iterator[int]:
@@ -329,27 +272,14 @@ class Run:
         tensors and numbers. Each epoch begins with its own seed of torch's global generator; the generator's state
         is given back at the end.
         """
-        path = None if self.folder is None else self.folder / f"{name}.pt"
-        first = 0 if path is None or not path.exists() else self._restored(path, state)
+        first = self._resumption.restore(name, state)
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())), repeatable(self.device):
             for epoch in range(first, n):
                 seed_generators(derive(self.seed, name, epoch))
-                self._stage, self._batches_divided = (name, epoch, n), 0
+                self._descent.begin(Epoch(name, epoch, n))
                 yield epoch
-                if path is not None and time.monotonic() - self._saved >= self.save_every:
-                    save_state(path, state, done=epoch + 1, seconds=self.seconds)
-                    self._saved = time.monotonic()
+                self._resumption.save(name, state, done=epoch + 1)
                 self.progress(name, epoch + 1, n)
-
-    def _restored(self, path: Path, state: State) -> int:
-        """How many epochs are done; none where what was saved is damaged."""
-        try:
-            done, seconds = restore_state(path, state, device=self.device)
-        except WorkspaceError as error:
-            start_over(path, error)
-            return 0
-        self.spent(seconds)
-        return done
 
     def fit(
         self,
@@ -374,107 +304,32 @@ class Run:
         Raises TrainingError when the loss is not finite.
         """
         freeze_untrained(model.train(training))
-        total, count, last_report = torch.zeros((), device=self.device), 0, time.monotonic()
-        steps = len(batches) if isinstance(batches, Sized) else 0
+        total, count, epoch = torch.zeros((), device=self.device), 0, self._descent.epoch
+        report = epoch.reporter(self.progress, len(batches) if isinstance(batches, Sized) else 0)
         placed = (tuple(map(self.place, batch if isinstance(batch, tuple) else (batch,))) for batch in batches)
         while group := list(islice(placed, update.accumulate)):
             sizes = [sum(map(len, parts)) for parts in group]
-            with _normalising(model, *group):
+            with normalising(model, group):
                 if prepare is not None:
                     group = [prepare(*parts) for parts in group]
-                total += len(group) * self._step(model, group, sizes, loss, optimizer, update)
+                total += len(group) * self._descent.step(model, group, sizes, loss, optimizer, update)
             if scheduler is not None:
                 scheduler.step()
             count += len(group)
-            if steps and (now := time.monotonic()) - last_report >= TICK:
-                last_report = now
-                name, epoch, n = self._stage
-                self.progress(name, epoch + count / steps, n)
+            report(count)
         mean = float(total) / max(count, 1)
-        if not math.isfinite(mean):
-            name, epoch, _ = self._stage
-            rate = optimizer.param_groups[0]["lr"]
-            raise TrainingError(
-                f"expected a finite loss, got {mean} in epoch {epoch + 1} of {name} (learning rate now {rate:.3g}); "
-                "lower the learning rate"
-            )
+        check_finite(mean, epoch, optimizer)
         return mean
 
     def step(
-        self,
-        model: nn.Module,
-        parts: tuple[Any, ...],
-        loss: Loss,
-        optimizer: Optimizer,
-        *,
-        update: Update = PLAIN,
+        self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, optimizer: Optimizer, *, update: Update = PLAIN
     ) -> Tensor:
         """Take one optimiser step down `loss(model, *parts)`, in this run's precision, and return the loss.
 
         It is what `fit` does with every batch; the parts are on the device, and nothing is accumulated.
         """
-        with _normalising(model, parts):
-            return self._step(model, [parts], [1], loss, optimizer, update)
-
-    def _step(
-        self,
-        model: nn.Module,
-        group: Sequence[tuple[Any, ...]],
-        sizes: Sequence[int],
-        loss: Loss,
-        optimizer: Optimizer,
-        update: Update,
-    ) -> Tensor:
-        """Take one step down the mean of the losses of some batches in proportion to their sizes, and return it."""
-        optimizer.zero_grad(set_to_none=True)
-        values = [
-            value
-            for parts, size in zip(group, sizes, strict=True)
-            for value in self._descended(model, parts, loss, size / sum(sizes), update.uneven)
-        ]
-        value = values[0] if len(values) == 1 else torch.stack(values).sum()
-        # The walk takes a tenth of a small network's step.
-        weights = _trained(model) if update.changes_steps or self.division.processes > 1 else {}
-        value = self.division.add_up(list(weights.values()), value)
-        update.take(optimizer, weights, sharded=self.division.sharded)
-        return value
-
-    def _descended(
-        self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float, uneven: bool
-    ) -> list[Tensor]:
-        """Add the gradient of a batch's weighted loss, and return the weighted loss of each piece that is done here."""
-        if not self.division.divides:
-            return [self._descend(model, parts, loss, weight)]
-        self._batches_divided += 1
-        seed = derive(self.seed, "pieces", *self._stage[:2], self._batches_divided)
-
-        def look(piece: tuple[Any, ...]) -> None:
-            with torch.no_grad(), differentiable(model), self.precision.autocast():
-                loss(model, *piece)
-
-        self._whole_batch = WholeBatch(self.division, parts, uneven=uneven, seed=seed, device=self.device)
-        try:
-            return self._whole_batch.computed(
-                lambda piece, share: self._descend(model, piece, loss, weight * share), look
-            )
-        finally:
-            self._whole_batch = None
-
-    def _descend(self, model: nn.Module, parts: tuple[Any, ...], loss: Loss, weight: float) -> Tensor:
-        """Add the gradient of the weighted loss to that of the weights, and return the weighted loss."""
-        with differentiable(model), recomputing(model, self._recomputes):
-            # A cast that two passes share reaches weights in parts after the second has given its gradient away.
-            with self.precision.autocast(cached=not self.division.sharded):
-                value = loss(model, *parts)
-            if weight != 1:
-                value = weight * value
-            if not value.requires_grad:
-                raise RecipeError(
-                    f"expected a loss that depends on the weights of {type(model).__name__}, got one without a "
-                    "gradient; remove `.detach()`, `torch.no_grad()` and `.argmax()` from its `forward`"
-                )
-            value.backward()
-        return value.detach()
+        with normalising(model, [parts]):
+            return self._descent.step(model, [parts], [1], loss, optimizer, update)
 
     def batch_means(self, *means: tuple[Float[Tensor, ""], Sized]) -> tuple[Float[Tensor, ""], ...]:
         """Return means over whole batches, of what a loss has computed as means over the samples that stand beside.
@@ -492,7 +347,7 @@ class Run:
         >>> bounded(nn.Linear(4, 2), samples.everything()).shape
         torch.Size([])
         """
-        return tuple(mean for mean, _ in means) if self._whole_batch is None else self._whole_batch.means(*means)
+        return self._descent.means(*means)
 
     def whole_batch(self, *values: Float[Tensor, "_ ..."]) -> tuple[Float[Tensor, "_ ..."], ...]:
         """Return the rows of the whole batch, with their gradients, of which a loss has computed those of its part.
@@ -511,24 +366,11 @@ class Run:
         >>> losses.max()
         tensor(3.)
         """
-        return values if self._whole_batch is None else self._whole_batch.rows(*values)
+        return self._descent.rows(*values)
 
     def once(self, name: str, make: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         """Compute an artefact once, for example adversarial examples or a mask; a resumed run reads it back."""
-        path = None if self.folder is None else self.folder / f"{name}.safetensors"
-        if path is not None and path.exists():
-            try:
-                tensors, facts = load_tensors(path)
-            except CheckpointError as error:
-                start_over(path, error)
-            else:
-                self.spent(float(facts["seconds"]))
-                return {key: self.place(value) for key, value in tensors.items()}
-        tensors = make()
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_tensors(path, tensors, {"seconds": str(self.seconds)})
-        return tensors
+        return self._resumption.once(name, make)
 
     def train(
         self, samples: Samples, *, checkpoints: Path | None = None, begun: shards.SliceCheckpoints | None = None
@@ -541,40 +383,7 @@ class Run:
 
         Raises RecipeError when a shard would be empty, or when checkpoints are asked of a recipe without shards.
         """
-        recipe = self.recipe
-        if self.division.divides:
-            self._check_division(samples)
-        if recipe is not None and recipe.sharded:
-            return shards.train(self, samples, checkpoints=checkpoints, begun=begun)
-        if checkpoints is not None:
-            raise RecipeError(
-                "expected a recipe with shards or slices to keep checkpoints of, got one without; "
-                "leave out `checkpoints`, or train by `Recipe(shards=5, slices=10)`"
-            )
-        if recipe is not None:
-            recipe.check_trainable()
-        model = self.laid_out(self.fresh_model(), samples)
-        if recipe is not None and recipe.train is not None:
-            with repeatable(self.device):
-                model = own.train(recipe.train, model, samples, seed=self.seed, device=self.device)
-            self.progress("train", 1, 1)
-            return self.place(model).eval()
-        check_trainable(model)
-        self.warm_up(model, samples)
-        assert recipe is not None
-        self.train_stage("train", model, samples, recipe.epochs)
-        return model.eval()
-
-    def _check_division(self, samples: Samples) -> None:
-        """Refuse trainings that cannot be divided; raises RecipeError and TrainingError."""
-        recipe = self.recipe
-        if recipe is not None and (recipe.sharded or recipe.train is not None):
-            got = "shards or slices" if recipe.sharded else "a training function"
-            raise RecipeError(
-                f"expected one training by the engine, to divide its batches, got {got}; leave out parallel= and "
-                "accumulate="
-            )
-        self.check_divisible(self.fresh_model(), samples)
+        return by_recipe.train(self, samples, checkpoints=checkpoints, begun=begun)
 
     def check_divisible(self, model: nn.Module, samples: Samples) -> None:
         """Refuse, where batches are divided, a model and a loss that this changes; raises as `training.division`."""
@@ -593,29 +402,9 @@ class Run:
         if not epochs:
             return
         source = self.augmented(samples)
-        optimizer = recipe.make_optimizer(self._divided(model))
+        optimizer = recipe.make_optimizer(self._placement.divided(model))
         steps = epochs * len(self.batches(source, recipe.batch_size, 0))
         scheduler = self.schedule(recipe.factor, optimizer, steps=steps)
         for epoch in self.epochs(name, epochs, model=model, optimizer=optimizer, scheduler=scheduler):
             batches = self.batches(source, recipe.batch_size, first + epoch)
             self.fit(model, batches, self.task.loss, optimizer, scheduler=scheduler)
-
-    def _moved(self, samples: Samples) -> Samples:
-        """The samples on this run's device, copied there once for all epochs."""
-        moved = self._on_device.get(samples)
-        if moved is None:
-            moved = samples.to(self.device)
-            if moved is not samples:  # a value that is its own key would never be let go
-                self._on_device[samples] = moved
-        return moved
-
-
-def _trained(model: nn.Module) -> dict[str, nn.Parameter]:
-    """The weights of a model that train, by name."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-def _normalising(model: nn.Module, *group: tuple[Any, ...]) -> AbstractContextManager[None]:
-    """The context in which a model may be trained on these batches, one of which may be a single sample."""
-    alone = any(isinstance(part, Batch) and len(part) == 1 for parts in group for part in parts)
-    return normalising_alone(model) if alone else nullcontext()

@@ -28,13 +28,14 @@ from obliviate.data.samples import Samples
 from obliviate.errors import CheckpointError, RecipeError
 from obliviate.models.ensemble import Ensemble
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.progress import Progress
 from obliviate.training.recipe import Recipe
 from obliviate.training.slicing import assign, slice_epochs
 from obliviate.training.state import load_state, state_of
 from obliviate.training.tensors import load_tensors, save_tensors
 
 if TYPE_CHECKING:
-    from obliviate.training.run import Progress, Run
+    from obliviate.training.run import Run
 
 FORMAT: Final = "obliviate.slices/2"
 MANIFEST: Final = "slices.json"

@@ -19,7 +19,7 @@ from obliviate.project import Project
 from obliviate.requests import Requests
 from obliviate.requests.store import ORIGINAL
 from obliviate.training.defaults import recipe_for
-from obliviate.training.run import Progress, silent
+from obliviate.training.progress import Progress, silent
 from obliviate.workspace import Portion, Workspace
 from obliviate.workspace.origin import read_facts
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from obliviate._util.files import LOG
 from obliviate.errors import LedgerError, UnavailableError
 from obliviate.ledger import Lease, Ledger
-from obliviate.training.run import Progress
+from obliviate.training.progress import Progress
 
 
 @contextmanager

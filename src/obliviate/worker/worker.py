@@ -37,7 +37,7 @@ from obliviate.methods.base import Method
 from obliviate.project import Project, webhooks
 from obliviate.project.progress import Written
 from obliviate.requests import KeptModel
-from obliviate.training.run import Progress, silent
+from obliviate.training.progress import Progress, silent
 from obliviate.worker.certify import Accepted, certify, code
 from obliviate.worker.index import index, opened
 from obliviate.worker.judgement import Audited, file_of, read_audit, verdict_on

@@ -25,8 +25,9 @@ from obliviate.references.shadows import ShadowPool, make_shadows
 from obliviate.references.teachers import PoolTeachers
 from obliviate.task import Task
 from obliviate.training.division import check_alone
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.run import Run
 from obliviate.training.scale import Scale
 from obliviate.types import Ids
 from obliviate.workflow.fresh import check_fresh

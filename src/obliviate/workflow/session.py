@@ -25,7 +25,8 @@ from obliviate.references.pool import ReferencePool
 from obliviate.requests import Request, Requests
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.identity import architecture_sha256, model_sha256, task_sha256
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.progress import Progress, silent
+from obliviate.training.run import Run
 from obliviate.training.teachers import Teachers
 from obliviate.types import Ids, SampleId
 from obliviate.workflow.keeping import ModelFiles

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from obliviate.experiment import Experiment
 from obliviate.training.identity import refuse_shared
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.progress import Progress, silent
+from obliviate.training.run import Run
 from obliviate.training.shards import plan
 from obliviate.workflow.models import TrainedModel
 

@@ -25,7 +25,8 @@ from obliviate.references.teachers import PoolTeachers
 from obliviate.requests.manifest import read_manifest
 from obliviate.task import Classification
 from obliviate.training.form import Form
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.progress import Progress, silent
+from obliviate.training.run import Run
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.expectation import Expectation, Score, check_holdout
 from obliviate.workflow.models import TrainedModel, read_into, save

@@ -29,7 +29,8 @@ from obliviate.training.determinism import repeatable
 from obliviate.training.form import Form
 from obliviate.training.identity import refuse_same_model
 from obliviate.training.inference import outputs
-from obliviate.training.run import Progress, Run, silent
+from obliviate.training.progress import Progress, silent
+from obliviate.training.run import Run
 from obliviate.training.teachers import Teachers
 from obliviate.workflow.effect import Effect
 from obliviate.workflow.fresh import check_fresh

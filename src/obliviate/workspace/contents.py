@@ -14,7 +14,7 @@ from obliviate.data.samples import Samples
 from obliviate.data.split import Split
 from obliviate.errors import DataError, WorkspaceError
 from obliviate.requests import KeptModel, Manifest, Requests
-from obliviate.training.run import Progress, silent
+from obliviate.training.progress import Progress, silent
 from obliviate.types import Ids, SampleId
 from obliviate.workflow import TrainedModel
 from obliviate.workflow.keeping import ModelFiles

@@ -28,8 +28,8 @@ from obliviate.results.schema import Results
 from obliviate.task import Task
 from obliviate.training.checkpoint import weights_sha256
 from obliviate.training.division import check_alone
+from obliviate.training.progress import Progress, silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.run import Progress, silent
 from obliviate.workflow import TrainedModel
 from obliviate.workspace import auditing, making, remote, requesting
 from obliviate.workspace.auditing import Evidence, ReportSettings

@@ -14,8 +14,8 @@ from obliviate.errors import MethodError, ObliviateError, RecipeError, TrainingE
 from obliviate.references.executors.protocol import Executor, Pending
 from obliviate.references.jobs import pickled
 from obliviate.training.compute import Compute
+from obliviate.training.progress import TICK
 from obliviate.training.randomness import one_thread
-from obliviate.training.run import TICK
 from obliviate.workspace import making
 from obliviate.workspace.contents import Contents
 from obliviate.workspace.evidence import Makers

@@ -5,12 +5,9 @@ from torch import Tensor, nn
 
 from obliviate.data.loading import Batches
 from obliviate.data.samples import Samples
-from obliviate.data.split import Split
-from obliviate.errors import MethodError
 from obliviate.task import Classification
-from obliviate.training import run as module
+from obliviate.training import descent
 from obliviate.training.optimizers import SGD
-from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from obliviate.training.update import Update
 from obliviate.types import Batch
@@ -60,7 +57,7 @@ def test_only_steps_that_change_gradients_or_weights_walk_the_weights(
     run: Run, monkeypatch: pytest.MonkeyPatch, update: Update, walks: int
 ):
     walked = list[nn.Module]()
-    monkeypatch.setattr(module, "_trained", lambda model: walked.append(model) or dict(model.named_parameters()))
+    monkeypatch.setattr(descent, "_trained", lambda model: walked.append(model) or dict(model.named_parameters()))
     model = linear(1.0)
     run.step(model, (torch.ones(1, 1),), square, torch.optim.SGD(model.parameters(), lr=0.1), update=update)
     assert len(walked) == walks
@@ -171,30 +168,3 @@ def test_modules_whose_weights_are_all_frozen_stay_as_they_are(run: Run, tiny: S
     run.fit(model, Batches(tiny, 8), three_classes.loss, run.optimizer(model, SGD(learning_rate=0.1)))
     assert all(value.equal(before[name]) for name, value in model[0].state_dict().items())
     assert model[1].training
-
-
-def test_a_model_without_trainable_weights_has_no_optimiser(run: Run):
-    with pytest.raises(MethodError, match=r"expected a model with trainable weights, got Linear with none; let those"):
-        run.optimizer(nn.Linear(2, 1).requires_grad_(False), SGD(learning_rate=0.1))
-
-
-def test_samples_are_placed_once_and_what_is_derived_of_them_is_there(tiny: Samples, tiny_recipe: Recipe):
-    run = Run(Classification(classes=3), recipe=tiny_recipe, device="cpu")
-    split = Split.of(tiny, forget=tiny.ids[:10])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("obliviate.data.stores._same", lambda *_: False)  # a move is from the processor to itself
-        placed = run.place(split)
-        again = run.place(split)
-    assert placed.holdout is None
-    assert placed.forget is again.forget is not split.forget
-    assert placed.retain is again.retain is not split.retain
-    assert run.augmented(placed.forget).joined(run.augmented(placed.kept)).ids.tolist() == tiny.ids.tolist()
-    assert run.place(placed.kept) is placed.kept
-
-
-def test_samples_are_looked_at_in_order_and_in_no_larger_batches_than_asked_for(tiny: Samples):
-    run = Run(Classification(classes=3), evaluation_batch=25)
-    for size, lengths in ((None, [25, 25, 10]), (40, [25, 25, 10]), (20, [20, 20, 20])):
-        batches = list(run.in_order(tiny, size))
-        assert [len(batch) for batch in batches] == lengths
-        assert [name for batch in batches for name in batch.ids.tolist()] == tiny.ids.tolist()
