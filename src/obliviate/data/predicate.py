@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 import warnings
@@ -172,15 +173,30 @@ def hint(name: str, known: Iterable[str]) -> str:
 def plain(column: np.ndarray) -> Shaped[np.ndarray, " n"]:
     """Entries as numbers if all are numbers, and as texts otherwise, empty where there is none.
 
-    >>> plain(np.array(["b", None], dtype=object)).tolist()
-    ['b', '']
+    >>> plain(np.array(["b", None, math.nan], dtype=object)).tolist()
+    ['b', '', '']
     """
     if column.dtype.kind in "buifU":
         return column
+    if column.dtype.kind in "mM":
+        return np.where(np.isnat(column), "", column.astype(np.str_))
     entries = column.tolist() if column.dtype.kind == "O" else column.astype(np.str_).tolist()
     if entries and all(isinstance(entry, int | float) for entry in entries):
         return np.array(entries)
-    return np.array(["" if entry is None else str(entry) for entry in entries], dtype=np.str_)
+    return np.array(["" if is_missing(entry) else str(entry) for entry in entries], dtype=np.str_)
+
+
+def is_missing(entry: object) -> bool:
+    """Whether an entry of a column says that there is none: None, NaN, or NA and NaT of pandas.
+
+    >>> is_missing(math.nan), is_missing(""), is_missing(0)
+    (True, False, False)
+    """
+    return (
+        entry is None
+        or (isinstance(entry, float) and math.isnan(entry))
+        or type(entry).__name__ in ("NAType", "NaTType")  # of pandas, which need not be installed
+    )
 
 
 def values(name: str, column: np.ndarray) -> str:

@@ -556,9 +556,10 @@ class Run:
         model = self.laid_out(self.fresh_model(), samples)
         if recipe is not None and recipe.train is not None:
             with repeatable(self.device):
-                model = own.train(recipe.train, model, samples, seed=self.seed, device=self.device)
+                # Somebody's own loop reads what the model answers by itself, a mapping or one logit for two classes.
+                model = own.train(recipe.train, released(model), samples, seed=self.seed, device=self.device)
             self.progress("train", 1, 1)
-            return self.place(model).eval()
+            return self.place(prepared(model, self.task)).eval()
         check_trainable(model)
         self.warm_up(model, samples)
         assert recipe is not None
