@@ -45,6 +45,24 @@ def test_state_dicts_of_wrappers_are_read(tmp_path: Path, trained: nn.Module, pr
     assert loaded(tmp_path / "a.ckpt") == weights_sha256(trained)
 
 
+def test_the_one_state_dict_of_a_file_is_read_under_any_key(tmp_path: Path, trained: nn.Module) -> None:
+    adam = torch.optim.Adam(trained.parameters()).state_dict()
+    torch.save({"epoch": 3, "weights": named(trained), "opt": adam, "best": torch.tensor(0.9)}, tmp_path / "a.pt")
+    assert loaded(tmp_path / "a.pt") == weights_sha256(trained)
+    torch.save({"student": named(trained), "teacher": named(trained)}, tmp_path / "b.pt")
+    wanted = r"^expected one state dict in .*, got 2 \(student, teacher\); load the file in Python and hand one over, "
+    with pytest.raises(CheckpointError, match=wanted):
+        read_weights(tmp_path / "b.pt")
+
+
+def test_a_whole_model_is_refused_by_its_class_in_our_own_words(tmp_path: Path, trained: nn.Module) -> None:
+    torch.save(trained, tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError) as refusal:
+        read_weights(tmp_path / "whole.pt")
+    assert "other objects (torch.nn.modules.container.Sequential), which would run code" in str(refusal.value)
+    assert str(refusal.value).endswith("save `model.state_dict()` in place of `model`")
+
+
 def test_safetensors_and_the_folders_of_a_trainer_are_read(tmp_path: Path, trained: nn.Module) -> None:
     save_file(named(trained, "model."), tmp_path / "model.safetensors")
     assert loaded(tmp_path / "model.safetensors") == loaded(tmp_path) == weights_sha256(trained)

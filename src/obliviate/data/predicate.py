@@ -210,7 +210,10 @@ def values(name: str, column: np.ndarray) -> str:
         present = entries[~np.isnan(entries)]
         return f"{name} is {present.min():g} … {present.max():g}" if len(present) else f"{name} is unknown everywhere"
     distinct, counts = np.unique(entries, return_counts=True)
-    most = [f"{distinct[i]} ({counts[i]})" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
+    most = [
+        f"{'nothing' if distinct[i] == '' else distinct[i]} ({counts[i]})"
+        for i in np.argsort(-counts, kind="stable")[:SHOWN]
+    ]
     return f"{name} is {', '.join(most)}" + (f" and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else "")
 
 
