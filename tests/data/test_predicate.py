@@ -179,6 +179,22 @@ def test_a_condition_that_is_wrong_is_refused_with_what_is_right(text: str, expe
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age = 3", "got 'age = 3' (write == for =); use "),
+        ("town == 'a=b' and", "got \"town == 'a=b' and\" (invalid syntax); use "),
+        ("age == 1 & score > 0", "got & in 'age == 1 & score > 0'; write `and` in its place"),
+        ("(age == 1) | old", "got | in '(age == 1) | old'; write `or` in its place"),
+        ("~(age == 1)", "got ~ in '~(age == 1)'; write `not` in its place"),
+    ],
+)
+def test_what_pandas_and_sql_write_is_told_as_it_is_written_here(text: str, said: str):
+    with pytest.raises(DataError) as refusal:
+        parse(text)
+    assert said in str(refusal.value)
+
+
 def test_deep_conditions_are_read_or_refused_and_nothing_else():
     deep: Predicate = parse("not " * 240 + "old")
     assert deep.mask(COLUMNS).tolist() == COLUMNS["old"].tolist()

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -148,6 +149,12 @@ def test_other_files_are_refused(tmp_path: Path, content: Any, message: str) -> 
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=message):
         read_weights(tmp_path / "a.pt")
+
+
+def test_files_of_others_than_torch_are_not_only_called_damaged(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", weight=np.zeros(3))
+    with pytest.raises(CheckpointError, match=r"it is damaged, or not written by `torch\.save`$"):
+        read_weights(tmp_path / "a.npz")
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path: Path) -> None:

@@ -24,6 +24,10 @@ Constant: TypeAlias = bool | int | float | str
 Mask: TypeAlias = Bool[np.ndarray, " n"]
 Side: TypeAlias = Shaped[np.ndarray, " n"] | Constant | np.datetime64
 
+WORDS: Final = {ast.BitAnd: ("&", "and"), ast.BitOr: ("|", "or"), ast.Invert: ("~", "not")}
+"""What pandas writes, and what stands for it here."""
+ASSIGNED: Final = re.compile(r"(?<![<>=!])=(?!=)")
+LITERAL: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 LONGEST: Final = 1000  # characters; what is nested deeper than Python can follow is longer
 SHOWN: Final = 10  # values that an error lists
 COMPARED: Final[dict[type[ast.cmpop], Callable[[Side, Side], Mask]]] = {
@@ -141,9 +145,10 @@ def parse(text: str) -> Predicate:
             warnings.simplefilter("error")  # a doubtful condition is refused, not warned of
             tree = ast.parse(QUOTED.sub(named, text).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        assigned = "write == for =" if ASSIGNED.search(LITERAL.sub("", text)) else getattr(error, "msg", error)
         raise DataError(
-            f"expected a condition such as age >= 18 and town in ('Ulm', 'Bonn'), got {text!r} "
-            f"({getattr(error, 'msg', error)}); use {GRAMMAR}"
+            f"expected a condition such as age >= 18 and town in ('Ulm', 'Bonn'), got {text!r} ({assigned}); "
+            f"use {GRAMMAR}"
         ) from error
     _check(tree, text)
     return Predicate(text.strip(), tree, names)
@@ -259,6 +264,8 @@ def _constant(node: ast.expr, text: str = "") -> Constant:
 
 
 def _foreign(node: ast.AST, text: str) -> DataError:
+    if isinstance(node, ast.BinOp | ast.UnaryOp) and (word := WORDS.get(type(node.op))):
+        return DataError(f"expected {GRAMMAR}, got {word[0]} in {text!r}; write `{word[1]}` in its place")
     return DataError(f"expected {GRAMMAR}, got {type(node).__name__} in {text!r}; leave it out")
 
 

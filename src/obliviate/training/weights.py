@@ -134,7 +134,9 @@ def _of_file(path: Path) -> State:
             "code to be read; where it was trained, save `model.state_dict()` in place of `model`"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"expected weights of torch in {path}, got {error!s:.200}; it is damaged") from error
+        raise CheckpointError(
+            f"expected weights of torch in {path}, got {error!s:.200}; it is damaged, or not written by `torch.save`"
+        ) from error
     return _inside(content, path)
 
 

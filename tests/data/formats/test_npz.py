@@ -131,9 +131,10 @@ def test_labels_are_read_as_people_write_them(tmp_path: Path, labels: Any, names
         (lambda y: y - 1, "got -1; number the classes 0, 1, 2"),
         (lambda y: np.eye(3, dtype=int)[y], "they are one-hot: take `.argmax(1)`"),
         (lambda y: y + 0.5, "got float64 such as 0.5; number the classes"),
+        (lambda y: np.where(y == 2, 1.5, y), "got float64 such as 1.5; number the classes"),
         (lambda y: np.zeros((len(y), 4, 4), dtype=int), "(segmentation) are not served"),
     ],
-    ids=["negative", "one-hot", "fractions", "segmentation"],
+    ids=["negative", "one-hot", "fractions", "some fractions", "segmentation"],
 )
 def test_labels_that_are_no_class_numbers_are_refused_by_what_is_wrong(tmp_path: Path, labels: Any, got: str):
     content = {name: labels(y) if name.endswith("_y") else y for name, y in arrays((4,)).items()}

@@ -139,8 +139,9 @@ def labelled(arrays: Arrays) -> tuple[Arrays, Targets | None]:
         if y.dtype.kind == "b" or (y.dtype.kind == "f" and bool(np.all(np.isfinite(y) & (y == np.round(y))))):
             labels[name] = y.astype(np.int64)
         elif y.dtype.kind == "f":
+            odd = y[~np.isfinite(y) | (y != np.round(y))].flat[0]
             raise DataError(
-                f"expected integer class numbers in {name}, got {y.dtype} such as {y.flat[0]:g}; number the classes "
+                f"expected integer class numbers in {name}, got {y.dtype} such as {odd:g}; number the classes "
                 'from 0, or describe a table with kind = "regression"'
             )
         if labels[name].dtype.kind == "i" and len(y) and (least := int(labels[name].min())) < 0:
