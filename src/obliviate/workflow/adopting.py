@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scipy.stats import fisher_exact, mannwhitneyu
+from scipy.stats import hypergeom, mannwhitneyu
 from torch import Tensor, nn
 
 from obliviate._util.files import LOG
@@ -51,8 +51,9 @@ class Knowledge:
         others, others_right = fares(model, spread(experiment.test, MOST), task)
         test = mannwhitneyu(others, losses, alternative="greater")
         area = 100 * float(test.statistic) / (len(losses) * len(others))
-        counts = [[int(one.sum()), len(one) - int(one.sum())] for one in (right, others_right)]
-        p_values = float(test.pvalue), float(fisher_exact(counts, alternative="greater").pvalue)
+        known, both = int(right.sum()), int(right.sum() + others_right.sum())
+        at_least = hypergeom.sf(known - 1, len(right) + len(others_right), both, len(right))  # Fisher's exact test
+        p_values = float(test.pvalue), float(at_least)
         return cls(
             train=knowledge.train,
             targets=knowledge.targets,
