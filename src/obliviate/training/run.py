@@ -34,7 +34,7 @@ from obliviate.training.compute import Compute
 from obliviate.training.determinism import repeatable
 from obliviate.training.device import chosen
 from obliviate.training.division import Division, check_alone, check_divisible, recomputing, whole
-from obliviate.training.form import Form, prepared, released
+from obliviate.training.form import Form, prepared, released, unread
 from obliviate.training.precision import Precision
 from obliviate.training.recipe import Recipe
 from obliviate.training.saved_state import State, Stateful, restore_state, save_state
@@ -557,7 +557,7 @@ class Run:
         if recipe is not None and recipe.train is not None:
             with repeatable(self.device):
                 # Somebody's own loop reads what the model answers by itself, a mapping or one logit for two classes.
-                model = own.train(recipe.train, released(model), samples, seed=self.seed, device=self.device)
+                model = own.train(recipe.train, unread(model), samples, seed=self.seed, device=self.device)
             self.progress("train", 1, 1)
             return self.place(prepared(model, self.task)).eval()
         check_trainable(model)
