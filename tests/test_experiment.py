@@ -1,5 +1,7 @@
 from dataclasses import replace
+from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 
@@ -75,3 +77,20 @@ def test_without_test_samples_an_audit_has_none(experiment: Experiment) -> None:
     assert alone.population is experiment.train
     with pytest.raises(AuditError, match="expected a test set of samples that no model was trained on, got none"):
         _ = alone.unseen
+
+
+def test_rules_read_the_columns_of_a_frame_and_the_names_of_classes(experiment: Experiment) -> None:
+    named = replace(experiment, task=Classification(classes=3, names=("no", "yes", "maybe")))
+    frame = pd.DataFrame({"person": [f"p{row % 8}" for row in range(40)], "age": [*range(38), None, None]})
+    split = named.split("where:age < 10 and label == 'yes'", metadata=frame)
+    assert split.forget.ids.tolist() == [f"s{row:02d}" for row in range(10) if row % 3 == 1]
+    assert split.holdout is experiment.holdout
+    assert len(named.split("class:maybe").forget) == 13
+    assert named.split("owner:p3", metadata=frame, owner="person").forget.ids[0] == "s03"
+
+
+def test_what_holds_no_columns_is_refused(experiment: Experiment, unchecked: None) -> None:
+    table: Any = [["p0", 17]] * 40
+    wanted = r"^expected columns by their names, got list; give a dict of them, or a DataFrame$"
+    with pytest.raises(DataError, match=wanted):
+        experiment.split("where:age < 18", metadata=table)

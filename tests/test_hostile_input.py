@@ -259,8 +259,12 @@ def test_contents_are_on_the_disk_before_they_have_their_name_and_so_is_the_name
 
 def test_a_file_that_cannot_be_written_is_is_known_of_name(tmp_path: Path) -> None:
     (tmp_path / "a.json").mkdir()
-    with pytest.raises(WorkspaceError, match=r"^expected to write .*a.json, got Is a directory; "):
+    with pytest.raises(WorkspaceError, match=r"^expected to write .*a.json, got Is a directory; choose another "):
         write_json(tmp_path / "a.json", {})
+    with pytest.raises(
+        WorkspaceError, match=r"^expected to write .*a.json, got No such file .*; make its folder, and "
+    ):
+        write_json(tmp_path / "nowhere" / "a.json", {})
 
     def full(path: Path) -> None:
         raise OSError(28, "No space left on device")

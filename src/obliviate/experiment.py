@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 
 from obliviate.data.ids import shown
-from obliviate.data.rules import Forget
+from obliviate.data.rules import Forget, Table
 from obliviate.data.samples import Samples
 from obliviate.data.scales import refuse_other_scale
 from obliviate.data.split import Split, refuse_copies, refuse_other_shape
 from obliviate.errors import AuditError, DataError
-from obliviate.task import Task
+from obliviate.task import Classification, Task
 from obliviate.training.recipe import Recipe
 
 TITLES: Final = {"train": "training set", "test": "test set", "holdout": "holdout set"}
@@ -79,12 +79,21 @@ class Experiment:
         """The samples that references are trained over: training samples, and test samples if there are any."""
         return self.train if self.test is None else self.train.joined(self.test)
 
-    def split(self, forget: Forget) -> Split:
-        """Split the training samples by what to forget, as `Split.of` does, with the holdout set and the seed of this.
+    def split(self, forget: Forget, *, metadata: Table | None = None, owner: str | None = None) -> Split:
+        """Split the training samples by what to forget, as `Split.of` does.
 
-        Raises what `Split.of` raises.
+        The holdout set, the names of the classes and the seed are those of this; `metadata` are the columns that rules
+        read, one entry a training sample, and `owner` names that of owners. Raises what `Split.of` raises.
         """
-        return Split.of(self.train, forget=forget, holdout=self.holdout, seed=self.seed)
+        return Split.of(
+            self.train,
+            forget=forget,
+            holdout=self.holdout,
+            metadata=metadata,
+            owner=owner,
+            classes=self.task.names if isinstance(self.task, Classification) else (),
+            seed=self.seed,
+        )
 
     def check_split(self, split: Split) -> None:
         """Refuse a request for other samples than those of this; raises AuditError.

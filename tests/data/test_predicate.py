@@ -1,7 +1,9 @@
+import math
 import re
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -100,6 +102,16 @@ def test_objects_are_numbers_texts_or_nothing():
     assert parse("b == ''").mask(mixed).tolist() == [False, True]
 
 
+def test_what_pandas_writes_for_a_missing_entry_is_none():
+    entries = [math.nan, pd.NA, pd.NaT, None, "nan"]
+    dates = np.array(["2020-01-01", "NaT", "2021-01-01", "NaT", "2022-01-01"], dtype="datetime64[D]")
+    columns = {"town": np.array(entries, dtype=object), "since": dates}
+    assert parse("town == ''").mask(columns).tolist() == [True, True, True, True, False]
+    assert parse("town == 'nan'").mask(columns).tolist() == [False, False, False, False, True]
+    assert parse("since < '2021-06-01'").mask(columns).tolist() == [True, False, True, False, False]
+    assert values("town", columns["town"]) == "town is nothing (4), nan (1)"
+
+
 def test_any_name_of_a_column_can_be_written():
     columns = {"hours-per-week": np.array([1, 2]), "class": np.array(["`a`", "b"]), "column_0_": np.array([5, 6])}
     parsed = parse("`hours-per-week` < 2 and `class` == '`a`' and column_0_ == 5")
@@ -167,6 +179,22 @@ def test_a_condition_that_is_wrong_is_refused_with_what_is_right(text: str, expe
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("age = 3", "got 'age = 3' (write == for =); use "),
+        ("town == 'a=b' and", "got \"town == 'a=b' and\" (invalid syntax); use "),
+        ("age == 1 & score > 0", "got & in 'age == 1 & score > 0'; write `and` in its place"),
+        ("(age == 1) | old", "got | in '(age == 1) | old'; write `or` in its place"),
+        ("~(age == 1)", "got ~ in '~(age == 1)'; write `not` in its place"),
+    ],
+)
+def test_what_pandas_and_sql_write_is_told_as_it_is_written_here(text: str, said: str):
+    with pytest.raises(DataError) as refusal:
+        parse(text)
+    assert said in str(refusal.value)
+
+
 def test_deep_conditions_are_read_or_refused_and_nothing_else():
     deep: Predicate = parse("not " * 240 + "old")
     assert deep.mask(COLUMNS).tolist() == COLUMNS["old"].tolist()
@@ -190,7 +218,7 @@ def test_an_unknown_column_is_refused_with_those_that_are_there(columns: dict[st
     [
         ("age > 90", "'age > 90', which none of them meets (age is 17 … 90); change it"),
         ("age <= 90", "'age <= 90', which all 6 meet (age is 17 … 90); change it"),
-        ("town == 'Rom'", "which none of them meets (town is Bonn (2), Ulm (2),  (1), Kiel (1)); change it"),
+        ("town == 'Rom'", "which none of them meets (town is Bonn (2), Ulm (2), nothing (1), Kiel (1)); change it"),
         ("score > 9 and old", "(score is -1.5 … 2; old is False (4), True (2))"),
     ],
 )

@@ -153,6 +153,22 @@ def test_inputs_outside_the_range_are_refused(original: nn.Module, few: Samples,
     workflow.unlearn(workflow.TrainedModel.given(original, wide, recipe=recipe), split, QUICK)
 
 
+def test_token_ids_are_refused_as_what_they_are(recipe: Recipe) -> None:
+    model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 2))
+    samples = Samples.from_tensors(torch.randint(9, (6, 3)), torch.arange(6) % 2, ids=list("abcdef"))
+    given = workflow.TrainedModel.given(model, Classification(classes=2, input_range=(0, 8)), recipe=recipe)
+    wanted = r"^expected numbers that can be perturbed, got integers \(int64\), such as token ids; give .*tokens=True"
+    with pytest.raises(MethodError, match=wanted):
+        workflow.unlearn(given, Split.of(samples, forget=["a", "b"]), AMUN())
+
+
+def test_rows_outside_the_range_are_refused_with_what_can_be_said_of_tables(recipe: Recipe) -> None:
+    samples = Samples.from_tensors(torch.arange(12.0).reshape(6, 2), torch.arange(6) % 2, ids=list("abcdef"))
+    given = workflow.TrainedModel.given(nn.Linear(2, 2), Classification(classes=2), recipe=recipe)
+    with pytest.raises(MethodError, match=r"set the task's `input_range`, or name numeric columns in `perturbable`$"):
+        workflow.unlearn(given, Split.of(samples, forget=["e"]), AMUN())
+
+
 def test_a_task_without_an_input_range_is_refused(original: nn.Module, split: Split, recipe: Recipe) -> None:
     with pytest.raises(MethodError, match=r"expected a task with continuous inputs, got .*; give the task an"):
         workflow.unlearn(

@@ -99,3 +99,11 @@ def test_every_default_in_a_new_file_is_the_default() -> None:
 def test_a_path_that_leads_out_of_the_project_is_refused(name: str) -> None:
     with pytest.raises(ProjectError, match="expected a path below the project"):
         inside(Path("/project"), name)
+
+
+def test_the_mark_that_editors_of_windows_write_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "obliviate.toml"
+    path.write_text('[data]\nsource = "digits"\n', encoding="utf-8-sig")
+    marked = Config.read(path)
+    path.write_text('[data]\nsource = "digits"\n', encoding="utf-8")
+    assert marked == Config.read(path)

@@ -182,3 +182,38 @@ def test_a_training_that_nobody_knows_cannot_be_repeated(tiny: Samples, tmp_path
     trained = workflow.train(experiment(tiny, stepping))
     with pytest.raises(MethodError, match=r"^expected a recipe with epochs for a budget, got a training function"):
         workflow.within_budget(0.1, trained, ours.split(ours.train.ids[:5]), FineTune())
+
+
+class Heads(nn.Module):
+    """One logit for two classes, in a mapping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.layer(x), "features": x}
+
+
+def fitting(model: nn.Module, dataset: Pairs, *, seed: int, device: torch.device) -> nn.Module:
+    del seed, device
+    x, y = (torch.stack(part) for part in zip(*dataset, strict=True))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy_with_logits(model(x)["logits"][:, 0], y.float()).backward()
+        optimizer.step()
+    return model
+
+
+def test_somebodys_loop_gets_what_the_model_answers_and_not_what_the_task_reads(tiny: Samples) -> None:
+    batch = tiny.everything()
+    samples = Samples.from_tensors(batch.x, (batch.y == 1).long(), ids=tiny.ids)
+    train, test = samples.select(samples.ids[:40]), samples.select(samples.ids[40:])
+    made = Experiment(Classification(classes=2), Recipe(model=Heads, train=fitting), train, test)
+    original = workflow.train(made)
+    assert not original.model._forward_hooks
+    again = workflow.unlearn(original, made.split(train.ids[:5]), Retrain(), seed=1)
+    for model in (original.model, again.model):
+        right = (model(test.everything().x)["logits"][:, 0] > 0).long() == test.everything().y
+        assert right.float().mean() > 0.8

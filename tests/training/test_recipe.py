@@ -191,6 +191,13 @@ def test_a_name_that_cannot_be_imported_is_refused(name: str):
         Recipe(model=name).build(seed=0)
 
 
+def test_what_cannot_be_called_is_no_model() -> None:
+    with pytest.raises(RecipeError, match=r"^expected a function or class that builds a model, got float 'math:pi'; "):
+        Recipe(model="math:pi").build(seed=0)
+    with pytest.raises(RecipeError, match=r"got 'my_models\.build'; .* as module:function$"):
+        Recipe(model="my_models.build")
+
+
 class Makes:
     """An object that makes models."""
 

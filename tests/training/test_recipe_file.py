@@ -93,3 +93,8 @@ def test_the_code_that_it_names_is_told(tmp_path: Path) -> None:
     text = 'model = "my:build"\naugmentation = "my:noise"\n'
     assert read_recipe(written(tmp_path, text)).code == ("my:build", "my:noise")
     assert read_recipe(written(tmp_path, 'model = "mlp"\n')).code == ()
+
+
+def test_the_mark_that_editors_of_windows_write_is_no_mistake(tmp_path: Path) -> None:
+    (tmp_path / "recipe.toml").write_text("epochs = 7\n", encoding="utf-8-sig")
+    assert dict(read_recipe(tmp_path / "recipe.toml").settings) == {"epochs": 7}

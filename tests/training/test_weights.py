@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -43,6 +44,24 @@ def test_state_dicts_of_wrappers_are_read(tmp_path: Path, trained: nn.Module, pr
     content: Any = state if inside is None else {"epoch": 3, inside: state, "optimizer": {"lr": 0.1}}
     torch.save(content, tmp_path / "a.ckpt")
     assert loaded(tmp_path / "a.ckpt") == weights_sha256(trained)
+
+
+def test_the_one_state_dict_of_a_file_is_read_under_any_key(tmp_path: Path, trained: nn.Module) -> None:
+    adam = torch.optim.Adam(trained.parameters()).state_dict()
+    torch.save({"epoch": 3, "weights": named(trained), "opt": adam, "best": torch.tensor(0.9)}, tmp_path / "a.pt")
+    assert loaded(tmp_path / "a.pt") == weights_sha256(trained)
+    torch.save({"student": named(trained), "teacher": named(trained)}, tmp_path / "b.pt")
+    wanted = r"^expected one state dict in .*, got 2 \(student, teacher\); load the file in Python and hand one over, "
+    with pytest.raises(CheckpointError, match=wanted):
+        read_weights(tmp_path / "b.pt")
+
+
+def test_a_whole_model_is_refused_by_its_class_in_our_own_words(tmp_path: Path, trained: nn.Module) -> None:
+    torch.save(trained, tmp_path / "whole.pt")
+    with pytest.raises(CheckpointError) as refusal:
+        read_weights(tmp_path / "whole.pt")
+    assert "other objects (torch.nn.modules.container.Sequential), which would run code" in str(refusal.value)
+    assert str(refusal.value).endswith("save `model.state_dict()` in place of `model`")
 
 
 def test_safetensors_and_the_folders_of_a_trainer_are_read(tmp_path: Path, trained: nn.Module) -> None:
@@ -130,6 +149,12 @@ def test_other_files_are_refused(tmp_path: Path, content: Any, message: str) -> 
     torch.save(content, tmp_path / "a.pt")
     with pytest.raises(CheckpointError, match=message):
         read_weights(tmp_path / "a.pt")
+
+
+def test_files_of_others_than_torch_are_not_only_called_damaged(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", weight=np.zeros(3))
+    with pytest.raises(CheckpointError, match=r"it is damaged, or not written by `torch\.save`$"):
+        read_weights(tmp_path / "a.npz")
 
 
 def test_missing_and_damaged_files_are_refused(tmp_path: Path) -> None:

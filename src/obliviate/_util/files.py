@@ -6,6 +6,7 @@ sealed document beside it. One that is overwritten again and again ends with its
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -29,6 +30,17 @@ SETTLED: Final = 10**9  # nanoseconds after a change, in which a file may change
 _hashed: Final[dict[Path, tuple[tuple[int, ...], str]]] = {}
 
 
+def _remedy(error: OSError) -> str:
+    """What to do where a file could not be written."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "make its folder"
+    return (
+        "choose another place"
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR)
+        else "make room for it"
+    )
+
+
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in place in one step.
 
@@ -42,7 +54,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         if isinstance(error, ObliviateError):
             raise
         raise WorkspaceError(
-            f"expected to write {path}, got {error.strerror or error}; make room for it, and run the same command again"
+            f"expected to write {path}, got {error.strerror or error}; {_remedy(error)}, and run the same command again"
         ) from error
 
 

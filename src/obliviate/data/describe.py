@@ -45,6 +45,8 @@ def _inputs(data: Data) -> str:
         what = f"images of {shape[0]:,} channels and {shape[1]}×{shape[2]} pixels"
         if shape[0] in COLOURS:
             what = f"{COLOURS[shape[0]]} images of {shape[1]}×{shape[2]}"
+    elif len(shape) == 2 and shape[0] > shape[1]:
+        what = f"arrays of {shape[0]:,}×{shape[1]} numbers"  # steps before channels, as recurrent networks take them
     elif len(shape) == 2:
         what = f"sequences of {shape[0]} channels, {shape[1]:,} long,"
     else:

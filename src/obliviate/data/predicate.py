@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 import operator
 import re
 import warnings
@@ -23,6 +24,10 @@ Constant: TypeAlias = bool | int | float | str
 Mask: TypeAlias = Bool[np.ndarray, " n"]
 Side: TypeAlias = Shaped[np.ndarray, " n"] | Constant | np.datetime64
 
+WORDS: Final = {ast.BitAnd: ("&", "and"), ast.BitOr: ("|", "or"), ast.Invert: ("~", "not")}
+"""What pandas writes, and what stands for it here."""
+ASSIGNED: Final = re.compile(r"(?<![<>=!])=(?!=)")
+LITERAL: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`[^`]*`")
 LONGEST: Final = 1000  # characters; what is nested deeper than Python can follow is longer
 SHOWN: Final = 10  # values that an error lists
 COMPARED: Final[dict[type[ast.cmpop], Callable[[Side, Side], Mask]]] = {
@@ -140,9 +145,10 @@ def parse(text: str) -> Predicate:
             warnings.simplefilter("error")  # a doubtful condition is refused, not warned of
             tree = ast.parse(QUOTED.sub(named, text).strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        assigned = "write == for =" if ASSIGNED.search(LITERAL.sub("", text)) else getattr(error, "msg", error)
         raise DataError(
-            f"expected a condition such as age >= 18 and town in ('Ulm', 'Bonn'), got {text!r} "
-            f"({getattr(error, 'msg', error)}); use {GRAMMAR}"
+            f"expected a condition such as age >= 18 and town in ('Ulm', 'Bonn'), got {text!r} ({assigned}); "
+            f"use {GRAMMAR}"
         ) from error
     _check(tree, text)
     return Predicate(text.strip(), tree, names)
@@ -172,15 +178,30 @@ def hint(name: str, known: Iterable[str]) -> str:
 def plain(column: np.ndarray) -> Shaped[np.ndarray, " n"]:
     """Entries as numbers if all are numbers, and as texts otherwise, empty where there is none.
 
-    >>> plain(np.array(["b", None], dtype=object)).tolist()
-    ['b', '']
+    >>> plain(np.array(["b", None, math.nan], dtype=object)).tolist()
+    ['b', '', '']
     """
     if column.dtype.kind in "buifU":
         return column
+    if column.dtype.kind in "mM":
+        return np.where(np.isnat(column), "", column.astype(np.str_))
     entries = column.tolist() if column.dtype.kind == "O" else column.astype(np.str_).tolist()
     if entries and all(isinstance(entry, int | float) for entry in entries):
         return np.array(entries)
-    return np.array(["" if entry is None else str(entry) for entry in entries], dtype=np.str_)
+    return np.array(["" if is_missing(entry) else str(entry) for entry in entries], dtype=np.str_)
+
+
+def is_missing(entry: object) -> bool:
+    """Whether an entry of a column says that there is none: None, NaN, or NA and NaT of pandas.
+
+    >>> is_missing(math.nan), is_missing(""), is_missing(0)
+    (True, False, False)
+    """
+    return (
+        entry is None
+        or (isinstance(entry, float) and math.isnan(entry))
+        or type(entry).__name__ in ("NAType", "NaTType")  # of pandas, which need not be installed
+    )
 
 
 def values(name: str, column: np.ndarray) -> str:
@@ -194,7 +215,10 @@ def values(name: str, column: np.ndarray) -> str:
         present = entries[~np.isnan(entries)]
         return f"{name} is {present.min():g} … {present.max():g}" if len(present) else f"{name} is unknown everywhere"
     distinct, counts = np.unique(entries, return_counts=True)
-    most = [f"{distinct[i]} ({counts[i]})" for i in np.argsort(-counts, kind="stable")[:SHOWN]]
+    most = [
+        f"{'nothing' if distinct[i] == '' else distinct[i]} ({counts[i]})"
+        for i in np.argsort(-counts, kind="stable")[:SHOWN]
+    ]
     return f"{name} is {', '.join(most)}" + (f" and {len(distinct) - SHOWN} more" if len(distinct) > SHOWN else "")
 
 
@@ -240,6 +264,8 @@ def _constant(node: ast.expr, text: str = "") -> Constant:
 
 
 def _foreign(node: ast.AST, text: str) -> DataError:
+    if isinstance(node, ast.BinOp | ast.UnaryOp) and (word := WORDS.get(type(node.op))):
+        return DataError(f"expected {GRAMMAR}, got {word[0]} in {text!r}; write `{word[1]}` in its place")
     return DataError(f"expected {GRAMMAR}, got {type(node).__name__} in {text!r}; leave it out")
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -28,6 +28,30 @@ LABEL: Final = "label"
 INPUT: Final = re.compile(r"x(0|[1-9][0-9]{0,6})")
 SHOWN: Final = 20  # classes that an error lists
 SHOWN_VALUES: Final = 10  # owners that an error lists
+
+
+@runtime_checkable
+class Table(Protocol):
+    """Columns by their names: a mapping, or a DataFrame."""
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """The names, and the entries of each column."""
+        ...
+
+
+def columns_of(table: Table | None) -> dict[str, np.ndarray]:
+    """The columns of a table by their names; none of None.
+
+    Raises DataError for what is no table.
+
+    >>> columns_of({"age": [17, 30]})
+    {'age': array([17, 30])}
+    """
+    if table is not None and not isinstance(table, Table):
+        raise DataError(
+            f"expected columns by their names, got {type(table).__name__}; give a dict of them, or a DataFrame"
+        )
+    return {} if table is None else {str(name): np.asarray(column) for name, column in table.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +78,7 @@ class Among:
 
     def __post_init__(self) -> None:
         check_unknown(self.unknown)
-        columns = {str(name): np.asarray(column) for name, column in self.metadata.items()}
+        columns = columns_of(self.metadata)
         for name, column in columns.items():
             if column.shape != (len(self.train),):
                 raise DataError(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from obliviate.data.erased import erased_ids
 from obliviate.data.ids import as_ids, common, naturally_alike, shown
-from obliviate.data.rules import Among, Forget, choose
+from obliviate.data.rules import Among, Forget, Table, choose, columns_of
 from obliviate.data.samples import Samples
 from obliviate.errors import DataError
 from obliviate.types import Ids
@@ -58,14 +57,16 @@ class Split:
         *,
         forget: Forget,
         holdout: Samples | None = None,
-        metadata: Mapping[str, Any] | None = None,
+        metadata: Table | None = None,
         owner: str | None = None,
+        classes: Sequence[str] = (),
         seed: int = 0,
     ) -> Split:
         """Split training samples by what to forget: ids, a rule, or the text of a rule (docs/forget.md).
 
-        `metadata` are columns with one entry for each of the training samples, for rules that read them; `owner` names
-        the one that tells whom a sample is about. `seed` is that of a random choice.
+        `metadata` are columns with one entry for each of the training samples, for rules that read them: a mapping, or
+        a DataFrame, whose rows are in the order of the samples. `owner` names the one that tells whom a sample is
+        about, `classes` are the names of the classes in order, and `seed` is that of a random choice.
 
         Raises DataError for unknown or duplicate ids, a rule that cannot be followed, an empty forget set, a forget set
         that is everything, or a holdout set that shares ids with the training samples.
@@ -75,7 +76,7 @@ class Split:
         >>> Split.of(train, forget="where:age < 30", metadata={"age": [20, 30, 25, 90]}).forget.ids.tolist()
         ['a', 'c']
         """
-        chosen_by = choose(forget, Among(train, metadata or {}, owner, seed))
+        chosen_by = choose(forget, Among(train, columns_of(metadata), owner, seed, classes))
         ids = as_ids(chosen_by.ids, what="ids to forget")
         if len(ids) == 0:
             raise DataError("expected at least one id to forget, got none; name ids, or a share of the training set")

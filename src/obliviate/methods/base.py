@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Final, Protocol, TypeAlias, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Shaped
 from torch import Tensor, nn
 
 from obliviate._util.plugins import Registry
@@ -101,7 +101,8 @@ def check_needs(method: Method, split: Split, run: Run, *, planned: frozenset[st
         "retain": (split.retain is not None, "the retained training samples: leave out `--no-retain`, or give them"),
         "holdout": (
             split.holdout is not None,
-            "unseen holdout samples: `train --holdout-size N`, or `Split.of(..., holdout=...)`",
+            "unseen holdout samples: `train --holdout-size N`, `Experiment(..., holdout=...)` or "
+            "`Split.of(..., holdout=...)`",
         ),
         "recipe": (run.recipe is not None, "the recipe that trained the original model: `recipe=...`"),
         "teachers": (
@@ -213,8 +214,14 @@ def input_space(method: Any, task: Task, model: nn.Module) -> InputSpace:
     return space
 
 
-def check_inside(space: InputSpace, x: Float[Tensor, " n ..."]) -> None:
-    """Refuse inputs outside the valid range; raises MethodError."""
+def check_inside(space: InputSpace, x: Shaped[Tensor, " n ..."]) -> None:
+    """Refuse integers, which cannot be perturbed, and inputs outside the valid range; raises MethodError."""
+    if not x.is_floating_point():
+        raise MethodError(
+            f"expected numbers that can be perturbed, got integers ({str(x.dtype).removeprefix('torch.')}), such as "
+            "token ids; give Classification(tokens=True) and a model with `embed`, or use a method that needs only a "
+            "loss, such as nabla_tau or fine_tune"
+        )
     try:
         space.check(x)
     except DataError as error:

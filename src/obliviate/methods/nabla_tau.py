@@ -206,5 +206,5 @@ def _check_holdout(split: Split) -> None:
     if split.holdout is None:
         raise MethodError(
             "expected a holdout set for nabla_tau, got none; it needs unseen holdout samples: "
-            "`train --holdout-size N`, or `Split.of(..., holdout=...)`, or a given `tau`"
+            "`train --holdout-size N`, `Experiment(..., holdout=...)` or `Split.of(..., holdout=...)`, or a given `tau`"
         )

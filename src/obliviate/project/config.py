@@ -116,7 +116,7 @@ class Config:
     def read(cls, path: Path) -> Config:
         """Read a file; raises ProjectError, which names the line, for what cannot be."""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # editors of Windows put a mark before it
         except OSError as error:
             raise ProjectError(
                 f"expected a project, got no {path.name} in {path.parent} ({error.strerror}); make one with "

@@ -177,9 +177,10 @@ class InputSpace:
             low, high = (float(end[value] if isinstance(end, Tensor) else end) for end in (low_ends, high_ends))
             place = f"channel {value * x.shape[1] // flat.shape[1]}" if x.ndim > 2 else f"column {value}"
             values, where = (flat[:, value], f" in {place}") if own else (flat, "")
+            remedy = "move the normalisation into the model" if x.ndim > 2 else "name numeric columns in `perturbable`"
             raise DataError(
                 f"expected inputs in [{low:.4g}, {high:.4g}]{where}, got [{float(values.min()):.4g}, "
-                f"{float(values.max()):.4g}]; set the task's `input_range`, or move the normalisation into the model"
+                f"{float(values.max()):.4g}]; set the task's `input_range`, or {remedy}"
             )
 
     def _ends(self, x: Float[Tensor, "n d"]) -> tuple[float | Tensor, float | Tensor]:

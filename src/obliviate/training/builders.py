@@ -16,17 +16,22 @@ from obliviate.training.code import name_of
 
 
 def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """Find the function that builds a model; raises RecipeError where "module:name" cannot be imported."""
+    """Find the function that builds a model; raises RecipeError where "module:name" cannot be imported or called."""
     if not isinstance(model, str):
         return model
     if model in ARCHITECTURES:
         return ARCHITECTURES[model]
     try:
-        return imported(model)
+        builder = imported(model)
     except ImportError as error:
         raise RecipeError(
             f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
         ) from error
+    if not callable(builder):
+        raise RecipeError(
+            f"expected a function or class that builds a model, got {type(builder).__name__} {model!r}; name a function"
+        )
+    return builder
 
 
 def arguments_of(partial: functools.partial[nn.Module]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from obliviate.errors import RecipeError
 from obliviate.models.admission import check_trainable
 from obliviate.training import own, shards
 from obliviate.training.determinism import repeatable
+from obliviate.training.form import prepared, unread
 
 if TYPE_CHECKING:
     from obliviate.training.run import Run
@@ -39,9 +40,10 @@ def train(
     model = run.laid_out(run.fresh_model(), samples)
     if recipe is not None and recipe.train is not None:
         with repeatable(run.device):
-            model = own.train(recipe.train, model, samples, seed=run.seed, device=run.device)
+            # Somebody's own loop reads what the model answers by itself, a mapping or one logit for two classes.
+            model = own.train(recipe.train, unread(model), samples, seed=run.seed, device=run.device)
         run.progress("train", 1, 1)
-        return run.place(model).eval()
+        return run.place(prepared(model, run.task)).eval()
     check_trainable(model)
     run.warm_up(model, samples)
     assert recipe is not None

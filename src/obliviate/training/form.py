@@ -118,6 +118,18 @@ def released(model: nn.Module) -> nn.Module:
     return model
 
 
+def unread(model: nn.Module) -> nn.Module:
+    """Let a model that was `prepared`, which is changed and returned, answer in its own form again, and nothing else.
+
+    >>> from obliviate.task import Classification
+    >>> unread(prepared(nn.Linear(2, 1), Classification(classes=2)))(torch.zeros(1, 2)).shape
+    torch.Size([1, 1])
+    """
+    for key in [key for key, hook in model._forward_hooks.items() if isinstance(hook, Reading)]:
+        del model._forward_hooks[key]
+    return model
+
+
 def _is_ours(hook: object) -> bool:
     return isinstance(hook, Casting | Reading) or isinstance(getattr(hook, "__self__", None), Doubling)
 

@@ -93,7 +93,7 @@ class Recipe:
         if isinstance(self.model, str) and ":" not in self.model and self.model not in ARCHITECTURES:
             raise RecipeError(
                 f"expected an architecture of {', '.join(ARCHITECTURES)}, got {self.model!r}; "
-                "name one of them, or pass your own function that returns a model"
+                "name one of them, or a function of your own that returns a model, as module:function"
             )
         choices = {"schedule": schedules.SCHEDULES, "augmentation": AUGMENTATIONS, "precision": PRECISIONS}
         for name, names in choices.items():

@@ -64,7 +64,7 @@ def read_recipe(path: Path) -> RecipeFile:
     {'epochs': 200, 'schedule': 'step', 'milestones': (100, 150)}
     """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError(f"expected a recipe in {path}, got {error.strerror}; name a file that there is") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -84,7 +84,7 @@ def read_recipe(path: Path) -> RecipeFile:
 
 def _line(path: Path, name: str) -> str:
     """Where a field stands in the file."""
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
         if re.match(rf"""\s*\[?\s*["']?{re.escape(name)}["']?\s*(=|\]|\.)""", line):
             return f"line {number}"
     return f"field {name}"

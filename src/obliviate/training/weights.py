@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ FOLDER: Final = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
+OBJECT: Final = re.compile(r"GLOBAL (\S+)")
 COUNTER: Final = "num_batches_tracked"
 FORMATS: Final = (".safetensors", ".pt", ".pth")
 
@@ -128,12 +130,20 @@ def _of_file(path: Path) -> State:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"expected weights alone in {path}, got a file with other objects ({str(error).splitlines()[0]:.200}), "
-            "which would run code to be read; save `model.state_dict()` alone where it was trained"
+            f"expected weights alone in {path}, got a file with other objects{_named(str(error))}, which would run "
+            "code to be read; where it was trained, save `model.state_dict()` in place of `model`"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        raise CheckpointError(f"expected weights of torch in {path}, got {error!s:.200}; it is damaged") from error
+        raise CheckpointError(
+            f"expected weights of torch in {path}, got {error!s:.200}; it is damaged, or not written by `torch.save`"
+        ) from error
     return _inside(content, path)
+
+
+def _named(refusal: str) -> str:
+    """Which object torch has refused to read, in parentheses, where its words tell."""
+    found = OBJECT.search(refusal)
+    return f" ({found[1]})" if found else ""
 
 
 def _sharded(path: Path) -> State:
@@ -149,17 +159,30 @@ def _sharded(path: Path) -> State:
     return state
 
 
+def _is_state(content: object) -> bool:
+    """Whether this is a mapping of tensors and nothing else."""
+    return isinstance(content, Mapping) and bool(content) and all(isinstance(held, Tensor) for held in content.values())
+
+
 def _inside(content: Any, path: Path) -> State:
     """The weights in what a file holds."""
     places = [content] if isinstance(content, Mapping) else []
     places += [content[name] for name in INSIDE if places and isinstance(content.get(name), Mapping)]
     for place in places:
-        tensors = {str(name): value for name, value in place.items() if isinstance(value, Tensor)}
-        if tensors and len(tensors) == len(place):
-            return tensors
+        if _is_state(place):
+            return {str(name): value for name, value in place.items()}
+    others = {str(name): value for name, value in content.items() if _is_state(value)} if places else {}
+    if len(others) == 1:
+        return {str(name): value for name, value in next(iter(others.values())).items()}
+    if others:
+        raise CheckpointError(
+            f"expected one state dict in {path}, got {len(others)} ({', '.join(others)}); load the file in Python and "
+            f"hand one over, `ob.adopt(torch.load({str(path)!r})[{next(iter(others))!r}], experiment)`"
+        )
     got = f"keys {shown(list(map(str, content)))}" if isinstance(content, Mapping) else type(content).__name__
     raise CheckpointError(
-        f"expected a state dict in {path}, alone or as {', '.join(INSIDE)}, got {got}; save `model.state_dict()`"
+        f"expected a state dict in {path}, alone or under one key, such as {', '.join(INSIDE)}, got {got}; save "
+        "`model.state_dict()`"
     )
 
 

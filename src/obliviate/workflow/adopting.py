@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from scipy.stats import mannwhitneyu
+from scipy.stats import hypergeom, mannwhitneyu
 from torch import Tensor, nn
 
 from obliviate._util.files import LOG
@@ -15,11 +15,13 @@ from obliviate.errors import CheckpointError
 from obliviate.experiment import Experiment
 from obliviate.training.device import brought
 from obliviate.training.weights import load_into, read_weights
-from obliviate.workflow.fresh import LEAST, LEVEL, MOST, fares, knows, spread
+from obliviate.workflow.fresh import LEAST, MOST, fares, knows, spread
 from obliviate.workflow.models import ADOPTED, TrainedModel
 
 KNOWN: Final = 0.95
 """The loss on its targets, as a share of that on the same in another order, above which a model does not know them."""
+LEVEL: Final = 0.01
+"""The p-value of `Knowledge` from which on nothing shows that a model knows its training samples better than others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +29,9 @@ class Knowledge:
     """How well a model knows its training samples, beside unseen ones, on at most 2,000 of each.
 
     `train` and `unseen` are the shares that it gets right, in percent; `auc` is how often, in percent, an unseen sample
-    has the larger loss of two, and `p_value` that of the test that it has not (Mann and Whitney 1947, one-sided); all
-    but the first are None without 20 unseen samples. `targets` says whether it knows the targets at all.
+    has the larger loss of two. `p_value` is that of the test that it knows neither better: twice the smaller of those
+    of the losses (Mann and Whitney 1947, one-sided) and of what is right (Fisher's exact test, one-sided). All but the
+    first are None without 20 unseen samples. `targets` says whether it knows the targets at all.
     """
 
     train: float
@@ -48,12 +51,15 @@ class Knowledge:
         others, others_right = fares(model, spread(experiment.test, MOST), task)
         test = mannwhitneyu(others, losses, alternative="greater")
         area = 100 * float(test.statistic) / (len(losses) * len(others))
+        known, both = int(right.sum()), int(right.sum() + others_right.sum())
+        at_least = hypergeom.sf(known - 1, len(right) + len(others_right), both, len(right))  # Fisher's exact test
+        p_values = float(test.pvalue), float(at_least)
         return cls(
             train=knowledge.train,
             targets=knowledge.targets,
             unseen=100 * float(others_right.mean()),
             auc=area,
-            p_value=float(test.pvalue),
+            p_value=min(1.0, 2 * min(p_values)),
         )
 
     @property
@@ -73,8 +79,9 @@ class Knowledge:
             )
         if self.p_value is not None and self.p_value >= LEVEL:
             return (
-                f"{self.figures}, so that it does not know the training samples better than unseen ones: it was "
-                "trained on others, or has nothing of these to forget"
+                f"{self.figures}: nothing shows that it knows the training samples better than unseen ones "
+                f"(p = {self.p_value:.2g}). If these are the samples that it was trained on, there is little of them "
+                "to forget, or too few to tell"
             )
         return ""
 

@@ -84,7 +84,7 @@ def knows(model: nn.Module, samples: Samples, task: Task, *, share: float = SHAR
     pairs = zip(Batches(samples, BATCH), Batches(samples.select(samples.ids[order]), BATCH), strict=True)
     with torch.no_grad(), evaluating(model):
         for batch, shuffled in pairs:
-            output = model(batch.x.to(device)).float()
+            output = task.ask(model, batch.x.to(device)).float()
             loss += float(task.nll(output, batch.y.to(device)).double().sum())
             shuffled_loss += float(task.nll(output, shuffled.y.to(device)).double().sum())
     return loss <= share * shuffled_loss
@@ -103,7 +103,7 @@ def fares(model: nn.Module, samples: Samples, task: Task) -> tuple[Float[np.ndar
     device, losses, right = next(model.parameters()).device, [], []
     with torch.no_grad(), evaluating(model):
         for batch in (batch.to(device) for batch in Batches(samples, BATCH)):
-            output = model(batch.x).float()
+            output = task.ask(model, batch.x).float()
             losses.append(task.nll(output, batch.y).double().cpu())
             right.append(task.correct(output, batch.y).double().cpu())
     return torch.cat(losses).numpy(), torch.cat(right).numpy()

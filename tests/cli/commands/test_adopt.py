@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -63,6 +64,7 @@ ADOPT = ("adopt", "theirs.pth", "--data", "rows.npz", "--model", "theirs:build")
 def test_an_adopted_model_forgets_without_a_recipe_and_says_what_needs_one(cli: Cli, place: Path) -> None:
     code, out, err = cli(*ADOPT, "--out", "run")
     assert code == 0, err
+    assert out.startswith("40 rows of 6 numbers in [0, 1], 3 classes")
     assert "Adopted theirs.pth into run; it gets " in out
     assert "note: how it was trained is not known" in out
     code, out, err = cli("unlearn", "fine_tune", "--out", "run", "--forget", "s01,s02", "--trust", "--json")
@@ -82,7 +84,8 @@ def test_with_a_training_function_it_is_audited_as_if_it_had_been_trained_here(
     refused(cli(*ADOPT, *own, "--out", "run"), "--trust for 'theirs:train'")
     assert not (place / "run").exists()
     assert cli(*ADOPT, *own, "--out", "run", "--trust")[0] == 0
-    assert cli("unlearn", "fine_tune", "--out", "run", "--forget", "random:0.5", "--trust")[0] == 0
+    out = cli("unlearn", "fine_tune", "--out", "run", "--forget", "random:0.5", "--trust")[1]
+    assert "; now `obliviate audit --out run --trust`" in out
     options = ("--references", "8", "--retrained", "2", "--workers", "0", "--shadows", "--trust", "--json")
     code, out, err = cli("audit", "--out", "run", *options)
     assert code == 0, err
@@ -143,3 +146,19 @@ def test_a_model_goes_out_under_plain_names(cli: Cli, place: Path, name: str) ->
     }
     refused(cli("export", "run", "original", name, "--trust"), "a new file", name)
     refused(cli("export", "run", "nothing", "other.pt", "--trust"), "the id of a model", "original", "'nothing'")
+
+
+def test_how_arrays_were_read_is_told_where_a_model_does_not_take_them(cli: Cli, place: Path) -> None:
+    rng = np.random.default_rng(0)
+    arrays = {f"{part}_x": rng.random((n, 20, 3), dtype=np.float32) for part, n in (("train", 12), ("test", 6))}
+    labels = {"train_y": np.arange(12) % 3, "test_y": np.arange(6) % 3}
+    np.savez("steps.npz", **arrays, **labels)  # pyright: ignore[reportArgumentType]
+    adopt = ("adopt", "theirs.pth", "--data", "steps.npz", "--model", "theirs:build", "--out", "run")
+    code, out, err = cli(*adopt)
+    assert (code, out) == (1, "")
+    assert (
+        'note: arrays of 20 × 3 are read as sequences of 3 channels, 20 long, channels first; an array `layout` of "as'
+        in err
+    )
+    assert "error: expected a model that takes inputs of shape (2, 3, 20)" in err
+    assert not (place / "run").exists()

@@ -76,7 +76,9 @@ def test_images_that_may_be_read_in_two_ways_are_refused_unless_the_file_says_wh
     assert loaded_from(tmp_path, arrays(shape, layout=np.array("channels first"))).train.shape == shape
     moved = loaded_from(tmp_path, arrays(shape, layout=np.array("channels last"))).train.shape
     assert moved == (shape[2], *shape[:2])
-    with pytest.raises(DataError, match=r"^expected a layout of channels first, channels last, images, got 'x'; "):
+    with pytest.raises(
+        DataError, match=r"^expected a layout of channels first, channels last, images, as stored, got 'x'; "
+    ):
         loaded_from(tmp_path, arrays(shape, layout=np.array("x")))
 
 
@@ -89,6 +91,20 @@ def test_long_arrays_of_floats_are_sequences_and_others_grey_images(
     assert nn.Conv1d(2, 1, 3)(data.train.everything().x).shape == (30, 1, 48) if len(read) == 2 else True
     said = loaded_from(tmp_path, arrays(shape, np.float32, layout=np.array("images")))
     assert said.train.shape == (1, *shape)
+
+
+@pytest.mark.parametrize("shape", [(50, 3), (3, 50), (12, 12), (8, 8, 3)])
+def test_arrays_that_are_to_stay_as_they_are_stored_do(tmp_path: Path, shape: tuple[int, ...]):
+    data = loaded_from(tmp_path, arrays(shape, np.float32, layout=np.array("as stored")))
+    assert data.train.shape == shape
+    assert f"arrays of {' × '.join(map(str, shape))} are given to the model as they are stored" in data.notes
+    assert nn.GRU(shape[1], 2, batch_first=True)(data.train.everything().x)[0].ndim == 3 if len(shape) == 2 else True
+
+
+def test_the_note_on_sequences_whose_axes_were_changed_says_how_to_keep_them(tmp_path: Path):
+    moved, kept = (loaded_from(tmp_path, arrays(shape, np.float32)).notes for shape in ((50, 2), (2, 50)))
+    assert any(note.endswith('channels first; an array `layout` of "as stored" leaves them') for note in moved)
+    assert not any("as stored" in note for note in kept)
 
 
 @pytest.mark.parametrize(
@@ -115,9 +131,10 @@ def test_labels_are_read_as_people_write_them(tmp_path: Path, labels: Any, names
         (lambda y: y - 1, "got -1; number the classes 0, 1, 2"),
         (lambda y: np.eye(3, dtype=int)[y], "they are one-hot: take `.argmax(1)`"),
         (lambda y: y + 0.5, "got float64 such as 0.5; number the classes"),
+        (lambda y: np.where(y == 2, 1.5, y), "got float64 such as 1.5; number the classes"),
         (lambda y: np.zeros((len(y), 4, 4), dtype=int), "(segmentation) are not served"),
     ],
-    ids=["negative", "one-hot", "fractions", "segmentation"],
+    ids=["negative", "one-hot", "fractions", "some fractions", "segmentation"],
 )
 def test_labels_that_are_no_class_numbers_are_refused_by_what_is_wrong(tmp_path: Path, labels: Any, got: str):
     content = {name: labels(y) if name.endswith("_y") else y for name, y in arrays((4,)).items()}

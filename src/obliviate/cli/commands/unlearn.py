@@ -22,8 +22,6 @@ from obliviate.cli.progress import progress
 from obliviate.errors import DataError, MethodError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from obliviate.workflow import TrainedModel
     from obliviate.workspace import Workspace
 
@@ -138,15 +136,19 @@ def unlearn(
     if json_:
         print_line(json.dumps(_facts(workspace, number, unlearned), allow_nan=False))
         return
-    _print(workspace, number, unlearned, out)
+    again = f"--out {out}" + " --trust" * trust + (f" --pseudonyms {pseudonyms}" if pseudonyms else "")
+    _print(workspace, number, unlearned, again)
     if share is not None:
         print_budget(share, unlearned.notes, names=[field.name for field in fields(chosen)])
     if unlearned.effect is not None:
         print_effect(unlearned.effect, tuned=unlearned.tuning is not None)
 
 
-def _print(workspace: Workspace, number: int, unlearned: TrainedModel, out: Path) -> None:
-    """What the command says of an unlearned model to people, before its budget and its effect."""
+def _print(workspace: Workspace, number: int, unlearned: TrainedModel, again: str) -> None:
+    """What the command says of an unlearned model to people, before its budget and its effect.
+
+    `again` are the options by which the folder is opened again.
+    """
     request = workspace.requests[number - 1]
     if request.asked:
         print_asked(request.asked)
@@ -157,7 +159,7 @@ def _print(workspace: Workspace, number: int, unlearned: TrainedModel, out: Path
     print_line(
         f"{unlearned.label}: done in {_seconds(unlearned)} s; forgot {len(request.ids):,} of "
         f"{len(workspace.data.train):,} samples ({request.full_rule}); kept as {unlearned.id}; "
-        f"now `obliviate audit --out {out}`"
+        f"now `obliviate audit {again}`"
     )
 
 

@@ -79,7 +79,7 @@ class Description:
 def read_description(path: Path) -> Description:
     """Read the file; paths in it are relative to its folder. Raises DataError for unknown or unfit settings."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"expected settings in TOML in {path}, got {error}; correct the file") from error
     fields = {field.name for field in dataclasses.fields(Description)}

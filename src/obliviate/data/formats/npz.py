@@ -18,7 +18,8 @@ from obliviate.data.features import Limits, Targets
 from obliviate.data.formats.base import Arrays, Contents, Format
 from obliviate.errors import DataError
 
-LAYOUTS: Final = ("channels first", "channels last", "images")
+LAYOUTS: Final = ("channels first", "channels last", "images", "as stored")
+AS_STORED: Final = LAYOUTS[3]
 CHANNELS: Final = (1, 3, 4)  # that images usually have
 LONGER: Final = 4  # times as long as they are wide are sequences, and no images
 MAPPED: Final = 2**26  # bytes of inputs from which on they stay on disk
@@ -71,6 +72,8 @@ def laid_out(arrays: Arrays, layout: str | None) -> tuple[Arrays, tuple[str, ...
     if layout not in {None, *LAYOUTS}:
         raise DataError(f"expected a layout of {', '.join(LAYOUTS)}, got {layout!r}; correct `layout`")
     shape = arrays["train_x"].shape[1:] if "train_x" in arrays else ()
+    if layout == AS_STORED:
+        return arrays, (f"arrays of {_by(shape)} are given to the model as they are stored",), len(shape) == 2
     order, sequences = layout, False
     if len(shape) == 3 and layout is None:
         order = _image_layout(shape)
@@ -88,7 +91,9 @@ def laid_out(arrays: Arrays, layout: str | None) -> tuple[Arrays, tuple[str, ...
         }
     if sequences:
         channels, length = arrays["train_x"].shape[1:]
-        return arrays, (f"arrays of {_by(shape)} are read as sequences of {channels} channels, {length} long",), True
+        moved = f', channels first; an array `layout` of "{AS_STORED}" leaves them' if order == LAYOUTS[1] else ""
+        read = f"arrays of {_by(shape)} are read as sequences of {channels} channels, {length} long{moved}"
+        return arrays, (read,), True
     if order == LAYOUTS[1]:
         now = _by(arrays["train_x"].shape[1:])
         return arrays, (f"images of {_by(shape)} are read with their channels first: {now}",), False
@@ -134,8 +139,9 @@ def labelled(arrays: Arrays) -> tuple[Arrays, Targets | None]:
         if y.dtype.kind == "b" or (y.dtype.kind == "f" and bool(np.all(np.isfinite(y) & (y == np.round(y))))):
             labels[name] = y.astype(np.int64)
         elif y.dtype.kind == "f":
+            odd = y[~np.isfinite(y) | (y != np.round(y))].flat[0]
             raise DataError(
-                f"expected integer class numbers in {name}, got {y.dtype} such as {y.flat[0]:g}; number the classes "
+                f"expected integer class numbers in {name}, got {y.dtype} such as {odd:g}; number the classes "
                 'from 0, or describe a table with kind = "regression"'
             )
         if labels[name].dtype.kind == "i" and len(y) and (least := int(labels[name].min())) < 0:
