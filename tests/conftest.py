@@ -26,7 +26,7 @@ from obliviate.audit import two_sample
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.experiment import Experiment
-from obliviate.membership import cheap_attacks
+from obliviate.membership import logistic
 from obliviate.report import html
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
@@ -41,7 +41,7 @@ if os.environ.get("OBLIVIATE_TEST_GPU") and not torch.cuda.is_available():
     )
 
 torch.set_num_threads(1)
-PERMUTATIONS, REPEATS = two_sample.PERMUTATIONS, cheap_attacks.REPEATS
+PERMUTATIONS, REPEATS = two_sample.PERMUTATIONS, logistic.REPEATS
 # The same examples in every run, and no time limit that a busy machine could miss.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
@@ -162,14 +162,14 @@ def few_permutations() -> Iterator[None]:
 def one_repeat() -> Iterator[None]:
     """Cheap attacks whose 25 regressions a model are five, which few tests look at."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cheap_attacks, "REPEATS", 1)
+        patch.setattr(logistic, "REPEATS", 1)
         yield
 
 
 @pytest.fixture
 def all_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many regressions as a user gets, for tests that look at what they find."""
-    monkeypatch.setattr(cheap_attacks, "REPEATS", REPEATS)
+    monkeypatch.setattr(logistic, "REPEATS", REPEATS)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -18,9 +18,6 @@ from jaxtyping import Float
 from obliviate.membership import boosted_trees, logistic, svc
 from obliviate.membership.base import Scores, Signal, Target, Use
 from obliviate.membership.outputs import NLL, Outputs
-
-REPEATS: Final = 5
-"""Cross-validations of the regressions, with other folds each time, that a score is the mean of."""
 
 Learner = Callable[..., tuple[Float[np.ndarray, " f"], Float[np.ndarray, " u"]]]
 
@@ -60,7 +57,8 @@ class _LogisticAttack(_CheapAttack):
         rows = np.concatenate([target.index("forget"), target.index("unseen")])
         members = np.arange(len(rows)) < len(target.index("forget"))
         scores = np.full(len(target.outputs), np.nan)
-        scores[rows] = logistic.scores(self.feature(target.outputs.at(rows)), members, repeats=REPEATS)
+        feature = self.feature(target.outputs.at(rows))
+        scores[rows] = logistic.scores(feature, members, repeats=logistic.REPEATS)
         return scores
 
 
