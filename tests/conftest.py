@@ -27,11 +27,11 @@ from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.experiment import Experiment
 from obliviate.membership import logistic
-from obliviate.report import html
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from postgres_support import postgres, server
+from quick_audits import undrawn
 
 __all__ = ["postgres", "server"]
 
@@ -54,11 +54,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(0))
 
 
+def pytest_collection() -> None:
+    """Nearly nothing of what is imported and collected is garbage."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end; nobody need look through it for garbage again and again.
 
     Nor through the rest after every few hundred objects.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -179,11 +185,10 @@ def all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without their plots, which take most of the time of a page."""
-    for plot in ("roc_plot", "ft_auc_plot", "cost_plot"):
-        monkeypatch.setattr(html, plot, lambda results, narrow: "<svg></svg>")
-    monkeypatch.setattr(html, "margin_plots", lambda results: [])
+def without_plots() -> Iterator[None]:
+    """Reports without their plots, for tests of words."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture
