@@ -123,7 +123,7 @@ class Shapes(NamedTuple):
     ("hint", "expected"),
     [
         (Tensor, True),
-        (Float[Tensor, " n"] | None, True),
+        (Float[Tensor, " n"] | None, True),  # pyright: ignore[reportOperatorIssue]
         (tuple[Float[Tensor, " n"], int], True),
         (Callable[[Tensor], Tensor], True),
         (list[Tensor], False),
