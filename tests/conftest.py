@@ -26,11 +26,12 @@ from obliviate.audit import two_sample
 from obliviate.data import sources
 from obliviate.data.samples import Samples
 from obliviate.experiment import Experiment
-from obliviate.report import html
+from obliviate.membership import logistic
 from obliviate.task import Classification
 from obliviate.training.recipe import Recipe
 from obliviate.training.run import Run
 from postgres_support import postgres, server
+from quick_audits import undrawn
 
 __all__ = ["postgres", "server"]
 
@@ -40,7 +41,7 @@ if os.environ.get("OBLIVIATE_TEST_GPU") and not torch.cuda.is_available():
     )
 
 torch.set_num_threads(1)
-PERMUTATIONS = two_sample.PERMUTATIONS
+PERMUTATIONS, REPEATS = two_sample.PERMUTATIONS, logistic.REPEATS
 # The same examples in every run, and no time limit that a busy machine could miss.
 settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("same")
@@ -53,11 +54,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(0))
 
 
+def pytest_collection() -> None:
+    """Nearly nothing of what is imported and collected is garbage."""
+    gc.disable()
+
+
 def pytest_collection_finish() -> None:
     """What was imported and collected stays to the end; nobody need look through it for garbage again and again.
 
     Nor through the rest after every few hundred objects.
     """
+    gc.enable()
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
@@ -157,6 +164,20 @@ def few_permutations() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_repeat() -> Iterator[None]:
+    """Cheap attacks whose 25 regressions a model are five, which few tests look at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logistic, "REPEATS", 1)
+        yield
+
+
+@pytest.fixture
+def all_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many regressions as a user gets, for tests that look at what they find."""
+    monkeypatch.setattr(logistic, "REPEATS", REPEATS)
+
+
 @pytest.fixture
 def all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
     """As many permutations as a user gets, for tests that look at whether samples differ by themselves."""
@@ -164,11 +185,10 @@ def all_permutations(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def without_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports without their plots, which take most of the time of a page."""
-    for plot in ("roc_plot", "ft_auc_plot", "cost_plot"):
-        monkeypatch.setattr(html, plot, lambda results, narrow: "<svg></svg>")
-    monkeypatch.setattr(html, "margin_plots", lambda results: [])
+def without_plots() -> Iterator[None]:
+    """Reports without their plots, for tests of words."""
+    with undrawn():
+        yield
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ RECIPE = Recipe(
     precision="float32",
 )
 LEFT_OUT = ("sisa",)  # it begins from checkpoints of slices, which its own tests make
-SHORT = {"never_seen": {"least_steps": 10}}  # where the defaults take hundreds of steps for so few samples
+SHORT = {name: {"least_steps": 10} for name in ("never_seen", "nabla_tau")}  # the defaults take many for few samples
 FEW_GRADIENTS = {"amun": {"search": "fgsm", "radius": 0.05}}
 
 

@@ -1,6 +1,6 @@
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Sized
+from typing import Any, Literal, NamedTuple
 
 import jaxtyping
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 import torch
 from beartype import beartype
 from jaxtyping import Float, Shaped, TypeCheckError
-from torch import Tensor
+from torch import Tensor, nn
 
 import type_checks
 from obliviate.errors import DataError
@@ -85,6 +85,63 @@ def test_functions_that_one_line_defines_again_and_again_are_checked_and_keep_wh
     with pytest.raises(TypeCheckError, match="add"):
         adder(1)("10")  # pyright: ignore[reportArgumentType]
     assert len(checks) == 2  # one of the argument, one of the result
+
+
+def test_arrays_of_a_kind_that_passed_are_not_checked_again_and_others_are() -> None:
+    looks: list[str] = []
+
+    def looking(check: Callable[..., Any]) -> Callable[..., Any]:
+        held = beartype(check)
+
+        def look(*arguments: Any, **options: Any) -> Any:
+            looks.append("result" if "return" in check.__annotations__ else "arguments")
+            return held(*arguments, **options)
+
+        return look
+
+    @type_checks.checked(typechecker=looking)
+    def cut(x: Float[Tensor, "n m"], rows: int) -> tuple[Float[Tensor, "n m"], int]:
+        return x[:rows], rows
+
+    for _ in range(3):
+        cut(torch.ones(4, 3), 4)
+    assert looks == ["arguments", "result"]
+    cut(torch.ones(4, 3), rows=4)  # the same by name is another call
+    cut(torch.ones(2, 3), 4)
+    assert looks == ["arguments", "result"] * 3
+    wrong: list[tuple[Any, ...]] = [(torch.ones(4, 3), 2), (torch.ones(4, 3), "4"), (torch.ones(4, 3).int(), 4)]
+    for arguments in wrong * 2:  # a result of another size, another type, another number format
+        with pytest.raises(TypeCheckError):
+            cut(*arguments)
+
+
+class Shapes(NamedTuple):
+    x: Tensor
+
+
+@pytest.mark.parametrize(
+    ("hint", "expected"),
+    [
+        (Tensor, True),
+        (Float[Tensor, " n"] | None, True),  # pyright: ignore[reportOperatorIssue]
+        (tuple[Float[Tensor, " n"], int], True),
+        (Callable[[Tensor], Tensor], True),
+        (list[Tensor], False),
+        (dict[str, int], False),
+        (type[Tensor], False),
+        (Literal[1], False),
+        (Sized, True),
+        (nn.Parameter, False),
+    ],
+    ids=str,
+)
+def test_what_is_inside_of_a_value_is_looked_at_each_time(hint: Any, expected: bool) -> None:
+    assert type_checks.passes_by_kind(hint) == expected
+
+
+def test_arrays_in_tuples_are_of_the_kind_of_these() -> None:
+    assert type_checks.kind(Shapes(torch.ones(2))) != type_checks.kind(Shapes(torch.ones(3)))
+    assert type_checks.kind((np.ones(2), 1)) == type_checks.kind((np.zeros(2), 5))
 
 
 def test_what_has_no_names_for_the_type_checker_is_not_checked_and_all_else_is() -> None:

@@ -118,6 +118,7 @@ def test_every_shadow_attack_alone_finds_the_original(with_retrained: dict[str, 
         assert original.attacks[attack].ft.low > max(retrained)
 
 
+@pytest.mark.usefixtures("all_repeats")
 def test_screens_find_the_original(case: Case):
     models = case.judge(case.original, case.retrained[0], cheap_attacks=True)
     for name in ("mia_loss", "mia_confidence", "svc_correctness", "svc_confidence"):

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from typing import Any
 
-import datasets
 import numpy as np
 import pytest
 import torch
@@ -28,6 +27,13 @@ FIELDS = [
     {"tokens": [int(a), int(b)], "mask": [1, int(a > 3)], "label": int(y), "key": f"row-{place}"}
     for place, ((a, b), y) in enumerate(zip(X, Y, strict=True))
 ]
+
+
+def table_of(rows: list[Any]) -> Any:
+    """An Arrow table of Hugging Face's `datasets`, which only tests that use it wait for."""
+    from datasets import Dataset as Table
+
+    return Table.from_list(rows)
 
 
 class Stream(IterableDataset[Any]):
@@ -84,9 +90,9 @@ def test_pairs_come_out_of_whatever_holds_them(source: Callable[[], Any]) -> Non
         pytest.param(
             lambda: DataLoader(Stream([{**row} for row in NUMBERS]), batch_size=4), id="loader of an iterable"
         ),
-        pytest.param(lambda: datasets.Dataset.from_list(FIELDS), id="Hugging Face"),
-        pytest.param(lambda: datasets.Dataset.from_list(FIELDS).with_format("torch"), id="Hugging Face, tensors"),
-        pytest.param(lambda: datasets.Dataset.from_list(FIELDS).to_iterable_dataset(), id="Hugging Face, a stream"),
+        pytest.param(lambda: table_of(FIELDS), id="Hugging Face"),
+        pytest.param(lambda: table_of(FIELDS).with_format("torch"), id="Hugging Face, tensors"),
+        pytest.param(lambda: table_of(FIELDS).to_iterable_dataset(), id="Hugging Face, a stream"),
     ],
 )
 def test_named_fields_are_read_from_whatever_holds_them(source: Callable[[], Any]) -> None:
@@ -99,9 +105,9 @@ NUMBERS = [{key: torch.as_tensor(value) for key, value in row.items() if key != 
 
 def test_ids_stand_in_a_field() -> None:
     names = [f"row-{place}" for place in range(6)]
-    for source in (FIELDS, Stream(), datasets.Dataset.from_list(FIELDS)):
+    for source in (FIELDS, Stream(), table_of(FIELDS)):
         assert Samples.from_dataset(source, inputs="tokens", label="label", ids="key").ids.tolist() == names
-    part = Subset(datasets.Dataset.from_list(FIELDS), [4, 1])  # pyright: ignore[reportArgumentType]
+    part = Subset(table_of(FIELDS), [4, 1])  # pyright: ignore[reportArgumentType]
     assert Samples.from_dataset(part, inputs="tokens", label="label", ids="key").ids.tolist() == ["row-4", "row-1"]
     subset = DataLoader(FIELDS, sampler=SubsetRandomSampler([4, 1]))  # pyright: ignore[reportArgumentType]
     assert Samples.from_dataset(subset, inputs="tokens", label="label", ids="key").ids.tolist() == ["row-1", "row-4"]
@@ -117,7 +123,7 @@ def test_several_inputs_of_one_shape_are_stacked_in_the_order_of_their_names() -
 
 def test_rows_are_read_on_demand_from_fields_as_from_memory() -> None:
     options: Any = {"inputs": ["tokens", "mask"], "label": "label", "ids": "key"}
-    lazy = Samples.from_dataset(datasets.Dataset.from_list(FIELDS), in_memory=False, **options)
+    lazy = Samples.from_dataset(table_of(FIELDS), in_memory=False, **options)
     assert lazy.sha256 == Samples.from_dataset(FIELDS, **options).sha256
 
 
@@ -225,7 +231,9 @@ def test_what_makes_no_pairs_is_refused(source: Any, options: Any, message: str,
 
 
 def test_a_dataset_dictionary_of_hugging_face_is_refused_by_the_names_of_its_parts() -> None:
-    parts = datasets.DatasetDict({"train": datasets.Dataset.from_list(FIELDS)})
+    from datasets import DatasetDict
+
+    parts = DatasetDict({"train": table_of(FIELDS)})
     with pytest.raises(DataError, match=r"got a dictionary of 'train'; take one"):
         Samples.from_dataset(parts, inputs="tokens", label="label")
 
@@ -234,14 +242,15 @@ def test_random_transforms_are_found_through_fields_too() -> None:
     def noisy(rows: dict[str, Any]) -> dict[str, Any]:
         return rows | {"tokens": [[value + np.random.rand() for value in row] for row in rows["tokens"]]}
 
-    dataset = datasets.Dataset.from_list(FIELDS).with_transform(noisy)
+    dataset = table_of(FIELDS).with_transform(noisy)
     with pytest.raises(DataError, match="expected a dataset that gives the same item twice"):
         Samples.from_dataset(dataset, inputs="tokens", label="label")
 
 
 def test_labels_of_an_arrow_table_are_read_without_its_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[list[str]] = []
-    formatted = datasets.Dataset._getitem
+    of_table = type(table_of(FIELDS))
+    formatted = of_table._getitem
 
     def watched(self: Any, key: Any, **options: Any) -> Any:
         read.append(self.column_names)
@@ -249,9 +258,9 @@ def test_labels_of_an_arrow_table_are_read_without_its_inputs(monkeypatch: pytes
 
     rows = [FIELDS[place % 6] | {"key": f"row-{place}"} for place in range(100)]
     options: Any = {"inputs": ["tokens", "mask"], "label": "label", "ids": "key", "in_memory": False, "checked": False}
-    for table in (datasets.Dataset.from_list(rows), datasets.Dataset.from_list(rows).with_format("torch")):
+    for table in (table_of(rows), table_of(rows).with_format("torch")):
         samples = Samples.from_dataset(table, **options)
-        monkeypatch.setattr(datasets.Dataset, "_getitem", watched)
+        monkeypatch.setattr(of_table, "_getitem", watched)
         assert samples.targets.tolist() == [row["label"] for row in rows]
         assert samples.targets.dtype == torch.int64
         monkeypatch.undo()
@@ -264,7 +273,7 @@ def test_a_column_that_a_transform_makes_other_labels_of_is_not_read_for_them() 
     def other(rows: Any) -> Any:
         return rows | {"label": [1 - label for label in rows["label"]]}
 
-    table = datasets.Dataset.from_list(FIELDS).with_transform(other)
+    table = table_of(FIELDS).with_transform(other)
     samples = Samples.from_dataset(
         table, inputs="tokens", label="label", ids=[row["key"] for row in FIELDS], in_memory=False, checked=False
     )
@@ -272,12 +281,12 @@ def test_a_column_that_a_transform_makes_other_labels_of_is_not_read_for_them() 
 
 
 def test_rows_of_a_batch_are_read_from_an_arrow_table_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = datasets.Dataset.from_list(FIELDS)
+    table = table_of(FIELDS)
     samples = Samples.from_dataset(table, inputs="tokens", label="label", ids="key", in_memory=False)
     reads = []
-    formatted = datasets.Dataset._getitem
+    formatted = type(table)._getitem
     monkeypatch.setattr(
-        datasets.Dataset,
+        type(table),
         "_getitem",
         lambda self, key, **options: (reads.append(key), formatted(self, key, **options))[1],
     )

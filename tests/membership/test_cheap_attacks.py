@@ -29,6 +29,7 @@ def test_titles_are_names_in_words_and_none_needs_other_models() -> None:
         assert (attack.use, attack.signals) == ("cheap", ())
 
 
+@pytest.mark.usefixtures("all_repeats")
 @pytest.mark.parametrize(
     ("name", "feature"),
     [("mia_loss", logistic.loss), ("mia_confidence", logistic.confidence)],

@@ -1,23 +1,14 @@
-"""Models of transformers and peft are known by their kind, and compute what they compute without us."""
+"""Models of transformers and peft are known by their kind, and compute what they compute without us.
+
+Both are imported by what makes a model, and not by every process that collects tests: they take seconds.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
 from torch import Tensor, nn
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertForSequenceClassification,
-    GPT2Config,
-    GPT2ForSequenceClassification,
-    GPT2LMHeadModel,
-    PreTrainedModel,
-    ViTConfig,
-    ViTForImageClassification,
-)
 
 from obliviate.data.samples import Samples
 from obliviate.errors import RecipeError
@@ -53,22 +44,32 @@ GPT2: dict[str, Any] = {
 
 
 def bert() -> nn.Module:
+    from transformers import BertConfig, BertForSequenceClassification
+
     return BertForSequenceClassification(BertConfig(vocab_size=20, pad_token_id=0, **SMALL))
 
 
 def reader() -> nn.Module:
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
     return GPT2ForSequenceClassification(GPT2Config(pad_token_id=0, **GPT2))
 
 
 def writer() -> nn.Module:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     return GPT2LMHeadModel(GPT2Config(pad_token_id=0, **GPT2))
 
 
 def vit() -> nn.Module:
+    from transformers import ViTConfig, ViTForImageClassification
+
     return ViTForImageClassification(ViTConfig(image_size=8, patch_size=4, **SMALL))
 
 
 def lora() -> nn.Module:
+    from peft import LoraConfig, TaskType, get_peft_model
+
     config = LoraConfig(task_type=TaskType.SEQ_CLS, r=2, target_modules=["query", "value"], init_lora_weights=False)
     return get_peft_model(bert(), config)  # pyright: ignore[reportArgumentType]
 
@@ -110,6 +111,8 @@ def test_padding_has_no_effect_on_a_classifier_that_reads_from_left_to_right() -
 
 
 def test_without_a_padding_token_every_token_of_a_language_model_counts() -> None:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
     model = GPT2LMHeadModel(GPT2Config(pad_token_id=None, **GPT2)).eval()
     torch.testing.assert_close(adapted(model)(TOKENS), model(input_ids=TOKENS).logits)
 
@@ -120,10 +123,14 @@ def test_other_modules_stay_as_they_are() -> None:
 
 
 def unpadded() -> nn.Module:
+    from transformers import GPT2Config, GPT2ForSequenceClassification
+
     return GPT2ForSequenceClassification(GPT2Config(pad_token_id=None, **GPT2))
 
 
 def filling() -> nn.Module:
+    from transformers import BertConfig, BertForMaskedLM
+
     return BertForMaskedLM(BertConfig(vocab_size=20, **SMALL))
 
 
@@ -189,6 +196,8 @@ def test_a_model_whose_weights_all_change_is_not_warned_of(texts: Samples) -> No
 
 
 def test_a_language_model_forgets(texts: Samples) -> None:
+    from transformers import PreTrainedModel
+
     tokens = texts.everything().x
     sentences = Samples.from_tensors(tokens[:, :-1], tokens[:, 1:])
     recipe = Recipe(model=writer, epochs=1, optimizer="adamw", learning_rate=1e-3, batch_size=16, precision="float32")

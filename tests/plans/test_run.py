@@ -19,9 +19,7 @@ from obliviate.plans.ground import Ground
 from obliviate.references.exchange import Exchanging
 from obliviate.requests.manifest import read_manifest
 from obliviate.training.checkpoint import weights_sha256
-
-FEW_PERMUTATIONS = "from obliviate.audit import two_sample\n\ntwo_sample.PERMUTATIONS = (1, 1)\n"
-"""What the fixture of this name does, for processes, which read it when they begin."""
+from quick_audits import FEW_PERMUTATIONS
 
 
 @pytest.fixture(scope="module")

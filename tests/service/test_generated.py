@@ -7,9 +7,6 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from schemathesis import GenerationMode, openapi
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
 from starlette.testclient import TestClient
 
 from obliviate.project.webhooks import INCOMING, Secret
@@ -27,6 +24,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, str]]:
 
 def try_out(app: tuple[Any, dict[str, str]], calls: int) -> int:
     """Make calls of the description, as many of every route as make up so many; returns how many were made."""
+    from schemathesis import openapi  # a second, for which no process that only collects tests need wait
+
     service, tokens = app
     schema = openapi.from_asgi("/api/v1/openapi.json", service)
     operations = [result.ok() for result in list[Any](schema.get_all_operations())]
@@ -40,6 +39,10 @@ def try_out(app: tuple[Any, dict[str, str]], calls: int) -> int:
 
 def try_route(operation: Any, headers: dict[str, str], calls: int) -> int:
     """Make calls of one route, some as described and some not; returns how many were made."""
+    from schemathesis import GenerationMode
+    from schemathesis.checks import not_a_server_error
+    from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+
     modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
     tried = 0
 

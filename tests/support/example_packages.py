@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from pages import ROOT
+from quick_audits import FEW_PERMUTATIONS
 
-COMMANDS = """
+COMMANDS = f"""{FEW_PERMUTATIONS}
 import contextlib, io, json, sys
 from obliviate.cli import main
 

@@ -2,7 +2,8 @@
 
 That binds the arguments of every call, checks them twice, and makes the checks of an inner function anew whenever its
 outer one is called. Here checks are made at the first call, once for each place in the source, and sizes are kept in
-mind where there are shapes. What is checked is the same, by the same two libraries.
+mind where there are shapes; arrays of a type, a number format and a shape that passed before pass again. What is
+checked is the same, by the same two libraries.
 
 A plug-in of pytest (`-p type_checks`).
 """
@@ -10,12 +11,13 @@ A plug-in of pytest (`-p type_checks`).
 from __future__ import annotations
 
 import inspect
+from abc import ABCMeta
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, is_dataclass
-from functools import partial, wraps
-from types import CodeType, FunctionType
-from typing import Any, NamedTuple, get_args, get_type_hints
+from dataclasses import dataclass, field, is_dataclass
+from functools import cache, partial, wraps
+from types import CodeType, FunctionType, UnionType
+from typing import Any, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import jaxtyping
 import pytest
@@ -41,6 +43,8 @@ class Checks(NamedTuple):
     arguments: Check | None
     result: Check | None
     has_shapes: bool
+    by_kind: bool
+    """Whether a value passes by its `kind` alone."""
 
 
 @dataclass(eq=False)
@@ -50,6 +54,7 @@ class Place:
     code: CodeType  # kept so that no other takes its place in memory, by which it is known
     hints: dict[str, Any]
     checks: Checks | None = None  # made at the first call
+    passed: dict[Any, set[Any]] = field(default_factory=dict)  # kinds of arguments, and of the results that they gave
 
 
 PLACES: dict[int, Place] = {}
@@ -83,10 +88,12 @@ def checked(function: Any = None, **options: Any) -> Any:
         checks = place.checks
         if checks is None:
             checks = place.checks = checks_of(function, place.hints, typechecker)
-        if checks.has_shapes:
-            with jaxtyped("context"):
-                return call(function, checks, arguments, options)
-        return call(function, checks, arguments, options)
+        if not checks.has_shapes:
+            return call(function, checks, arguments, options)
+        if checks.by_kind:
+            return call_by_kind(function, checks, place.passed, arguments, options)
+        with jaxtyped("context"):
+            return call(function, checks, arguments, options)
 
     return wrapper
 
@@ -103,18 +110,66 @@ def unchecked() -> Iterator[None]:
 
 def call(function: Check, checks: Checks, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """The result of a function, between the checks of what it is given and what it gives."""
-    if checks.arguments is not None:
-        try:
-            checks.arguments(*arguments, **options)
-        except BeartypeCallHintViolation as violation:
-            raise TypeCheckError(str(violation)) from violation
+    hold(checks.arguments, *arguments, **options)
     result = function(*arguments, **options)
-    if checks.result is not None:
+    hold(checks.result, result)
+    return result
+
+
+def call_by_kind(
+    function: Check, checks: Checks, passed: dict[Any, set[Any]], arguments: tuple[Any, ...], options: dict[str, Any]
+) -> Any:
+    """The same where a value passes by its kind alone: what passed before is not checked again."""
+    given = kind(arguments), *options, kind(tuple(options.values()))
+    results = passed.get(given)
+    if results is None:
+        with jaxtyped("context"):
+            result = call(function, checks, arguments, options)
+        passed[given] = {kind(result)}
+        return result
+    result = function(*arguments, **options)
+    if (gives := kind(result)) not in results:
+        with jaxtyped("context"):
+            hold(checks.arguments, *arguments, **options)  # for their sizes
+            hold(checks.result, result)
+        results.add(gives)
+    return result
+
+
+def hold(check: Check | None, *arguments: Any, **options: Any) -> None:
+    """Raise TypeCheckError where values do not pass a check."""
+    if check is not None:
         try:
-            checks.result(result)
+            check(*arguments, **options)
         except BeartypeCallHintViolation as violation:
             raise TypeCheckError(str(violation)) from violation
-    return result
+
+
+def kind(value: Any) -> Any:
+    """The type of a value, for an array with its number format and its shape, for a tuple that of each in it."""
+    of = type(value)
+    if issubclass(of, tuple):
+        return of, *map(kind, value)
+    return (of, value.dtype, tuple(value.shape)) if is_array(of) else of
+
+
+@cache
+def is_array(of: type) -> bool:
+    return hasattr(of, "dtype") and hasattr(of, "shape")
+
+
+def passes_by_kind(hint: Any) -> bool:
+    """Whether the `kind` of a value says if it is what an annotation asks for: nothing inside of it is looked at."""
+    if hint is None or hint is Any:
+        return True
+    if get_origin(hint) in (Union, UnionType, tuple):
+        return all(map(passes_by_kind, get_args(hint)))
+    if get_origin(hint) is Callable:
+        return True  # only whether it can be called is looked at
+    if not inspect.isclass(hint) or get_origin(hint) is not None:
+        return False
+    looks = getattr(type(hint), "__instancecheck__", None)
+    return issubclass(hint, AbstractArray) or looks in (type.__instancecheck__, ABCMeta.__instancecheck__)
 
 
 def place_of(function: FunctionType) -> Place:
@@ -135,6 +190,7 @@ def checks_of(function: FunctionType, hints: dict[str, Any], typechecker: Typech
         typechecker(likeness(function, f"{bare_signature(function)}: pass", arguments)) if arguments else None,
         typechecker(likeness(function, "(result): return result", result)) if result else None,
         has_shapes,
+        has_shapes and all(map(passes_by_kind, hints.values())),
     )
 
 

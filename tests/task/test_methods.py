@@ -140,7 +140,11 @@ KINDS: dict[str, Callable[[], tuple[Task, Recipe, Tensor, Tensor]]] = {
 }
 METHODS = [name for name in methods.registry() if name != "sisa"]  # which begins from checkpoints, below
 TAUGHT = [name for name, cls in methods.registry().items() if "teachers" in cls().needs]
-SETTINGS: dict[str, dict[str, Any]] = {"ssd": {"alpha": 1.5}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "ssd": {"alpha": 1.5},
+    "never_seen": {"least_steps": 60},
+    "nabla_tau": {"least_steps": 10},
+}
 
 
 def able(name: str, kind: str) -> bool:

@@ -57,7 +57,8 @@ class _LogisticAttack(_CheapAttack):
         rows = np.concatenate([target.index("forget"), target.index("unseen")])
         members = np.arange(len(rows)) < len(target.index("forget"))
         scores = np.full(len(target.outputs), np.nan)
-        scores[rows] = logistic.scores(self.feature(target.outputs.at(rows)), members)
+        feature = self.feature(target.outputs.at(rows))
+        scores[rows] = logistic.scores(feature, members, repeats=logistic.REPEATS)
         return scores
 
 

@@ -9,12 +9,17 @@ chance although the two are told apart easily; give it the square as a second co
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import logsumexp
 
 from obliviate._util.seeds import derive
 from obliviate.errors import DataError
+
+REPEATS: Final = 5
+"""Cross-validations, each with other folds, whose mean is a score."""
 
 
 def loss(logits: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
@@ -65,7 +70,7 @@ def scores(
     members: Bool[np.ndarray, " n"],
     *,
     folds: int = 5,
-    repeats: int = 5,
+    repeats: int = REPEATS,
     seed: int = 0,
 ) -> Float[np.ndarray, " n"]:
     """Log odds of membership, each sample's from regressions that were not fitted to it; above 0 means "member".

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from obliviate._util.files import read_sealed_json, write_atomically
 from obliviate.errors import WorkspaceError
-from obliviate.report import html, record
+from obliviate.report import record
 from obliviate.requests import Requests
 from obliviate.results.file import read
 from obliviate.results.record import RecordAudit
@@ -17,6 +17,8 @@ def write_report(folder: Path, request: int | None = None) -> Path:
 
     Raises WorkspaceError, where it has not been audited too, or ResultsError.
     """
+    from obliviate.report import html  # and its plots, for which commands that draw none would wait
+
     if not folder.is_dir():
         raise WorkspaceError(f"expected a folder, got no {folder}; name the one that was audited")
     requests = Requests(folder)

@@ -152,10 +152,14 @@ def test_a_model_of_ones_own_is_found_in_the_folder_where_the_command_is_run(min
     (tmp_path / "own" / "my_models.py").write_text(
         "from torch import nn\n\ndef build():\n    return nn.Sequential(nn.Flatten(), nn.Linear(196, 10))\n"
     )
-    start = f"import sys; sys.path[0] = {str(tmp_path / 'bin')!r}; from obliviate.cli import main; main()"
+    drawn = "atexit.register(lambda: print('matplotlib' in sys.modules))"
+    start = (
+        f"import atexit, sys; {drawn}; sys.path[0] = {str(tmp_path / 'bin')!r}; from obliviate.cli import main; main()"
+    )
     command = [sys.executable, "-c", start, "train", "--data", str(mine), "--epochs", "1", "--model", "my_models:build"]
     done = subprocess.run([*command, "--out", "run"], cwd=tmp_path / "own", capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr.partition("error")[2]) == (0, "")
+    assert done.stdout.endswith("False\n")  # who trains does not wait for what draws reports
 
 
 def commands() -> list[str]:

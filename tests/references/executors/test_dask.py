@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from distributed import LocalCluster
 
 from obliviate.references.executors.dask import opened
 from obliviate.references.pool import ReferencePool
@@ -20,6 +19,8 @@ def test_a_worker_is_killed_and_the_pool_is_the_same(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    from distributed import LocalCluster  # a second, for which no process that only collects tests need wait
+
     options: dict[str, Any] = {"dashboard_address": None, "silence_logs": logging.CRITICAL}
     cluster = LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", **options)
     monkeypatch.setenv("DASK_SCHEDULER_ADDRESS", cluster.scheduler_address)
