@@ -11,7 +11,6 @@ import pytest
 from obliviate import demo
 from obliviate.training.progress import silent
 from obliviate.training.recipe import Recipe
-from obliviate.training.progress import silent
 from pages import ROOT
 from repository_scripts import BENCHMARKS, benchmark
 
