@@ -15,12 +15,13 @@ FORGET, RETAIN, UNSEEN = np.split(np.arange(SIZE), [400, 1600])
 
 
 class World:
-    """Simulated models that are surer of what they were trained on."""
+    """Simulated models that are surer of what they were trained on; unseen samples may be of a harder kind."""
 
-    def __init__(self, boost: float = 2.5) -> None:
+    def __init__(self, boost: float = 2.5, harder: float = 0.0) -> None:
         self.rng, self.boost = np.random.default_rng(5), boost
         self.labels = self.rng.integers(0, CLASSES, SIZE)
         self.difficulty = self.rng.normal(1, 1.5, SIZE)
+        self.difficulty[UNSEEN] -= harder
         plan = np.tile(np.arange(MODELS)[:, None] < MODELS // 2, SIZE)
         included = self.rng.permuted(plan, axis=0)
         self.pool = Pool(logits=[self.logits(row) for row in included], included=included)
@@ -36,6 +37,12 @@ class World:
         if parts:
             members[np.concatenate(parts)] = 1
         return self.candidate(name, role, self.logits(members))
+
+    def informed(self, share: float) -> list[Candidate]:
+        """Two retrained models that know a share of what they would if they had learned the forget set by heart."""
+        members = np.zeros(SIZE)
+        members[RETAIN], members[FORGET] = 1, share
+        return [self.candidate(f"retrain {place}", "retrained", self.logits(members)) for place in range(2)]
 
     def candidate(self, name: str, role: Role, logits: np.ndarray) -> Candidate:
         return Candidate(name=name, role=role, method=name, seed=0, logits=logits, seconds=1.0, weights_sha256="")
@@ -84,6 +91,19 @@ def test_retrained_models_that_began_from_the_checkpoint_stop_the_audit(world: W
         audit([original, *informed], world.pool, world.samples, AuditSettings())
     with pytest.raises(AuditError, match=r"got retrain 1, which knows the forget set"):
         audit([original, *world.retrained(1), informed[1]], world.pool, world.samples, AuditSettings())
+
+
+def test_a_retrained_model_may_know_more_than_references_that_learned_from_samples_of_another_kind(world: World):
+    later = World(harder=1.0)
+    for other, share, refused in ((world, 0.25, True), (later, 0.25, False), (later, 0.9, True)):
+        models = [other.model("original", "original", FORGET, RETAIN), *other.informed(share)]
+        if refused:
+            with pytest.raises(AuditError, match="which knows the forget set"):
+                audit(models, other.pool, other.samples, AuditSettings())
+        else:
+            assert audit(models, other.pool, other.samples, AuditSettings()).findings.controls.passed
+    with pytest.raises(AuditError, match="which knows the forget set"):  # nothing to hold it against
+        audit(later.informed(0.25), later.pool, later.samples, AuditSettings())
 
 
 def test_a_retrained_model_that_was_trained_far_less_stops_the_audit(world: World):

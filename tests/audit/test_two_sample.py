@@ -7,7 +7,7 @@ import pytest
 
 from obliviate.audit.attacks import FittedAttacks
 from obliviate.audit.inputs import AuditSamples, AuditSettings
-from obliviate.audit.two_sample import two_sample
+from obliviate.audit.two_sample import shifted, two_sample
 from obliviate.results.findings import TwoSample
 from simulated_models import FORGET, RETAIN, UNSEEN, World
 
@@ -36,3 +36,12 @@ def test_hard_samples_differ_from_easy_ones(world: World) -> None:
 def test_few_samples_are_not_difference_of(world: World) -> None:
     test = difference_of(world, replace(world.samples, forget=FORGET[:9]))
     assert (test.auc, test.p_value, test.differs) == (None, None, None)
+
+
+def test_unseen_samples_of_another_kind_than_all_training_samples_are_found_however_few_are_forgotten(
+    world: World,
+) -> None:
+    easy = UNSEEN[np.argsort(-world.difficulty[UNSEEN])][: len(UNSEEN) // 3]
+    for unseen, differs in ((UNSEEN, False), (easy, True)):
+        samples = replace(world.samples, forget=FORGET[:9], unseen=unseen)
+        assert shifted(FittedAttacks.of(AuditSettings(), samples, world.pool), samples) is differs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from obliviate.audit.inputs import AuditSamples, AuditSettings, Candidate, Pool,
 from obliviate.audit.model_result import model_result
 from obliviate.audit.result import AuditResult
 from obliviate.audit.scored import Scored
-from obliviate.audit.two_sample import two_sample
+from obliviate.audit.two_sample import shifted, two_sample
 from obliviate.audit.verdict import Margins, Usefulness
 from obliviate.metrics.forgetting import margin_bins
 from obliviate.results.findings import Controls, Findings, Floor, Settings
@@ -46,7 +47,10 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
     attacks = FittedAttacks.of(settings, samples, pool)
     scored = [Scored.of(candidate, attacks, samples) for candidate in candidates]
     comparison = Comparison.of(scored, attacks, pool, samples)
-    check_baselines([comparison.tested(model, settings.utility_margin) for model in comparison.retrained])
+    check_baselines(
+        [comparison.tested(model, settings.utility_margin) for model in comparison.retrained],
+        shifted=partial(shifted, attacks, samples),
+    )
     times = [candidate.seconds for candidate in retrained if candidate.seconds is not None]
     difference = two_sample(attacks, samples)
     context = Context(

@@ -159,12 +159,17 @@ class Comparison:
             beside=beside(self.bars(others)) if others else None,
             references=beside(self.bars_unseen),
             original=None if original is None else beside(original),
-            knowledge=[
-                self.references[name].evidence(name, scored.pair(name), _spread(self.references[name], None))
-                for name in self.attacks.decisive
-            ],
+            knowledge=self._beside_references(scored),
+            known=[] if self.original is None else [attack.value for attack in self._beside_references(self.original)],
             half=self.half,
         )
+
+    def _beside_references(self, scored: Scored) -> list[Evidence]:
+        """What attacks say of a model beside the references alone, on samples that these never saw."""
+        return [
+            self.references[name].evidence(name, scored.pair(name), _spread(self.references[name], None))
+            for name in self.attacks.decisive
+        ]
 
 
 def _mostly_forgotten(samples: AuditSamples) -> list[int]:

@@ -18,14 +18,12 @@ DOUBT: Final = 0.05
 SUSPICIOUS: Final = 0.01
 FOLDS: Final = 5
 MOST_CLASSES: Final = 50  # whose labels are features
+SHIFT: Final = 0.05  # beyond one half, from which training and unseen samples are of two kinds
 
 
 def two_sample(attacks: FittedAttacks, samples: AuditSamples) -> TwoSample:
     """Whether forget and unseen samples differ for models that never saw them, in difficulty or in class."""
-    features, labels = attacks.unseen_features, samples.classes(samples.index)
-    if labels is not None and len(classes := np.unique(labels)) <= MOST_CLASSES:
-        features += [(labels == label).astype(np.float64) for label in classes[1:]]
-    columns = np.stack(features, axis=1)
+    columns = _features(attacks, samples)
     parts = [columns[samples.part_of == PARTS.index(part)] for part in ("forget", "unseen")]
     if min(map(len, parts)) < FOLDS * 2:
         return TwoSample(auc=None, p_value=None, differs=None)
@@ -34,3 +32,20 @@ def two_sample(attacks: FittedAttacks, samples: AuditSamples) -> TwoSample:
     if test.p_value <= DOUBT:
         test = classifier_two_sample(*parts, folds=FOLDS, permutations=more)
     return TwoSample(auc=percent(test.auc), p_value=test.p_value, differs=bool(test.p_value <= SUSPICIOUS))
+
+
+def shifted(attacks: FittedAttacks, samples: AuditSamples) -> bool:
+    """Whether training samples, retained and forgotten, are certainly of another kind than unseen ones.
+
+    Texts of another year are, for example. By the lower limit of the AUC, at 95 %, for models that never saw a sample.
+    """
+    columns, unseen = _features(attacks, samples), samples.part_of == PARTS.index("unseen")
+    return classifier_two_sample(columns[~unseen], columns[unseen], folds=FOLDS, permutations=1).auc.low > 0.5 + SHIFT
+
+
+def _features(attacks: FittedAttacks, samples: AuditSamples) -> np.ndarray:
+    """What models that never saw a sample say of it, and its class: (samples, features)."""
+    features, labels = attacks.unseen_features, samples.classes(samples.index)
+    if labels is not None and len(classes := np.unique(labels)) <= MOST_CLASSES:
+        features += [(labels == label).astype(np.float64) for label in classes[1:]]
+    return np.stack(features, axis=1)
