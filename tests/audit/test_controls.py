@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,14 @@ def test_a_retrained_model_may_know_more_than_references_that_learned_from_sampl
             assert audit(models, other.pool, other.samples, AuditSettings()).findings.controls.passed
     with pytest.raises(AuditError, match="which knows the forget set"):  # nothing to hold it against
         audit(later.informed(0.25), later.pool, later.samples, AuditSettings())
+
+
+def test_references_that_learned_from_samples_of_another_kind_convict_nobody(world: World):
+    for other, verdict in ((world, "leaks"), (World(harder=1.0), "not resolvable with these data")):
+        original = other.model("original", "original", FORGET, RETAIN)
+        perfect = replace(other.informed(0.25)[0], name="perfect", role="unlearned")
+        result = audit([original, perfect], other.pool, other.samples, AuditSettings())
+        assert result.findings.models[-1].verdict == verdict
 
 
 def test_a_retrained_model_that_was_trained_far_less_stops_the_audit(world: World):

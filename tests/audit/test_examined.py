@@ -18,7 +18,9 @@ def context(world: World, candidates: list[Candidate]) -> Context:
     scored = [Scored.of(candidate, attacks, world.samples) for candidate in candidates]
     comparison = Comparison.of(scored, attacks, world.pool, world.samples)
     useful = np.array([0.8, 0.5])
-    return Context(settings, comparison, 40.0, np.linspace(-9, 9, 31), world.samples, one_sided=False, useful=useful)
+    return Context(
+        settings, comparison, 40.0, np.linspace(-9, 9, 31), world.samples, one_sided=False, unlike=False, useful=useful
+    )
 
 
 def test_the_verdict_is_on_the_evidence_and_the_utility(context: Context) -> None:

@@ -66,6 +66,14 @@ def test_a_baseline_that_lies_too_high_convicts_and_does_not_acquit(
     assert ("Retrain two models or more" in judged.reason) == (verdict == "not resolvable with these data")
 
 
+@pytest.mark.parametrize("value", [-0.2, 0.0, 0.2])
+def test_a_baseline_of_another_kind_neither_convicts_nor_acquits(value: float):
+    judged = judge([measured(value)], SAME, Margins(), unlike=True)
+    assert judged.verdict == "not resolvable with these data"
+    assert "samples are of two kinds" in judged.reason
+    assert judge([measured(value)], RUINED, Margins(), unlike=True).verdict == "utility lost"
+
+
 def test_a_preset_margin_is_kept_and_needs_data_that_resolve_it():
     assert judge([measured(0.02)], SAME, Margins(preset=0.05)).verdict == "consistent with retraining"
     assert judge([measured(0.02)], SAME, Margins(preset=0.05)).margin == 0.05

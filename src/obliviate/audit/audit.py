@@ -37,7 +37,8 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
     finite; for a retrained model that is no baseline, by name (`controls.check_baselines`); and, without retrained
     models, for a forget set that leaves no sample of some class, for no reference went without that class.
     Without them, forget samples that are of a kind (`AuditSamples.grouped`, or by the two-sample test) can be shown to
-    leak, and no more.
+    leak, and no more; and nothing is shown where unseen samples are of another kind than training samples
+    (`two_sample.shifted`).
     """
     check(candidates, pool, samples)
     settings.check_classes(has_classes=samples.labels is not None)
@@ -61,6 +62,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
         samples=samples,
         useful=_useful(scored),
         one_sided=not comparison.paired and bool(samples.grouped or difference.differs),
+        unlike=not comparison.paired and shifted(attacks, samples),
     )
     examined = [Examined.of(model, context) for model in scored]
     controls = _controls(examined, context)

@@ -24,6 +24,7 @@ class Context:
     bins: np.ndarray
     samples: AuditSamples
     one_sided: bool  # whether the baseline can convict but not acquit
+    unlike: bool  # whether it can do neither
     useful: np.ndarray | None  # retain and test accuracy of the retrained models, None without any
 
     def kept_by(self, scored: Scored) -> float | None:
@@ -60,6 +61,7 @@ class Examined:
             Margins(preset=context.settings.margin),
             baseline="the retrained models" if comparison.paired else "references that never saw it",
             one_sided=context.one_sided,
+            unlike=context.unlike,
             uncontrolled="" if controls is None else controls.reason,
             ceilings={} if controls is None else controls.ceilings,
             level=CERTAIN / alike if alike else LEVEL,

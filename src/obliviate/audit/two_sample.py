@@ -23,7 +23,10 @@ SHIFT: Final = 0.05  # beyond one half, from which training and unseen samples a
 
 def two_sample(attacks: FittedAttacks, samples: AuditSamples) -> TwoSample:
     """Whether forget and unseen samples differ for models that never saw them, in difficulty or in class."""
-    columns = _features(attacks, samples)
+    features, labels = attacks.unseen_features, samples.classes(samples.index)
+    if labels is not None and len(classes := np.unique(labels)) <= MOST_CLASSES:
+        features += [(labels == label).astype(np.float64) for label in classes[1:]]
+    columns = np.stack(features, axis=1)
     parts = [columns[samples.part_of == PARTS.index(part)] for part in ("forget", "unseen")]
     if min(map(len, parts)) < FOLDS * 2:
         return TwoSample(auc=None, p_value=None, differs=None)
@@ -35,17 +38,14 @@ def two_sample(attacks: FittedAttacks, samples: AuditSamples) -> TwoSample:
 
 
 def shifted(attacks: FittedAttacks, samples: AuditSamples) -> bool:
-    """Whether training samples, retained and forgotten, are certainly of another kind than unseen ones.
+    """Whether training samples, retained and forgotten, are certainly of another kind than unseen ones of a class.
 
-    Texts of another year are, for example. By the lower limit of the AUC, at 95 %, for models that never saw a sample.
+    Texts of another year are, for example. Told by how difficult samples are for models that never saw them: the AUC,
+    with 95 % confidence, is above one half by more than `SHIFT`.
     """
-    columns, unseen = _features(attacks, samples), samples.part_of == PARTS.index("unseen")
-    return classifier_two_sample(columns[~unseen], columns[unseen], folds=FOLDS, permutations=1).auc.low > 0.5 + SHIFT
-
-
-def _features(attacks: FittedAttacks, samples: AuditSamples) -> np.ndarray:
-    """What models that never saw a sample say of it, and its class: (samples, features)."""
-    features, labels = attacks.unseen_features, samples.classes(samples.index)
-    if labels is not None and len(classes := np.unique(labels)) <= MOST_CLASSES:
-        features += [(labels == label).astype(np.float64) for label in classes[1:]]
-    return np.stack(features, axis=1)
+    columns, labels = np.stack(attacks.unseen_features, axis=1), samples.classes(samples.index)
+    unseen = samples.part_of == PARTS.index("unseen")
+    trained = ~unseen if labels is None else ~unseen & np.isin(labels, labels[unseen])
+    if min(unseen.sum(), trained.sum()) < FOLDS * 2:
+        return False
+    return classifier_two_sample(columns[trained], columns[unseen], folds=FOLDS, permutations=1).auc.low > 0.5 + SHIFT

@@ -167,6 +167,7 @@ def judge(
     *,
     baseline: str = "the retrained models",
     one_sided: bool = False,
+    unlike: bool = False,
     uncontrolled: str = "",
     ceilings: Mapping[str, float] | None = None,
     level: float = LEVEL,
@@ -188,9 +189,11 @@ def judge(
     Where the data resolve no margin that may be used, rule 3 never holds, so that few samples cannot acquit a model; a
     leak is one all the same. `one_sided` says that the baseline is known to lie above a retrained model, as references
     do that had half of a group of samples: what is above it leaks, and nothing else can be said; rules 3 and 5 never
-    hold. `uncontrolled` says why the controls failed, so that nobody can be acquitted. `baseline` names what was
-    compared with, in the reason. `ceilings` are differences, by attack, that a model must be shown to lie below to be
-    acquitted: half of what the original knows. `level` is that of rules 4 and 5, and of rule 2 if it is below 1 %.
+    hold. `unlike` says that the baseline has learned from samples of another kind than a retrained model would, so that
+    only rules 1 and 6 are left. `uncontrolled` says why the controls failed, so that nobody can be acquitted.
+    `baseline` names what was compared with, in the reason. `ceilings` are differences, by attack, that a model must be
+    shown to lie below to be acquitted: half of what the original knows. `level` is that of rules 4 and 5, and of rule 2
+    if it is below 1 %.
     Raises DataError without evidence.
 
     >>> found = Evidence(attack="rmia", value=0.2, error=0.01, null_error=0.01, df=1e9)
@@ -205,6 +208,8 @@ def judge(
     resolvable = resolution <= (margins.most if margins.preset is None else margins.preset)
     tested = together(evidence)
     (above, p_above), (below, p_below) = tested["above"], tested["below"]
+    if unlike:  # then no difference says anything
+        p_above = p_below = 1.0
 
     def judged(verdict: Verdict, reason: str) -> Judgement:
         return Judgement(verdict=verdict, margin=margin, resolution=resolution, reason=reason, damage=usefulness.damage)
@@ -217,7 +222,7 @@ def judge(
     if p_above < min(CERTAIN, level):
         return judged("leaks", recognised)
     unsettled = ""
-    if not one_sided and resolvable and all(map(Evidence.within, evidence, allowed)):
+    if not (one_sided or unlike) and resolvable and all(map(Evidence.within, evidence, allowed)):
         unsettled = uncontrolled or usefulness.unshown or _too_high(evidence, ceilings or {})
         if not unsettled:
             widest = max(evidence, key=lambda attack: max(abs(attack.interval().low), abs(attack.interval().high)))
@@ -235,7 +240,12 @@ def judge(
             f"The forget set stands out as removed: FT-AUC of {below.attack} is {points(below.interval())} from "
             f"{baseline}.",
         )
-    if one_sided:
+    if unlike:
+        reason = (
+            f"Training and unseen samples are of two kinds, and {baseline} have learned from both, which a retrained "
+            "model does not. Retrain two models or more to compare with."
+        )
+    elif one_sided:
         reason = (
             f"No attack finds it above {baseline}, but these were trained on half of the forget samples, which are of "
             "a kind: a model retrained without all of them would be lower. Retrain two models or more to compare with."
