@@ -96,7 +96,6 @@ ELSEWHERE = {
     "workspace/making.py": "workspace/test_folder.py",
     "workspace/requesting.py": "workspace/test_folder.py",
     "training/builders.py": "training/test_recipe.py",
-    "workflow/adopting.py": "cli/commands/test_adopt.py",
     # A ledger and what works on it, by what they promise together.
     "ledger/chain.py": "ledger/test_check.py",
     "ledger/database.py": "ledger/test_ledger.py",

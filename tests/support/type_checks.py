@@ -136,7 +136,7 @@ def call_by_kind(
     return result
 
 
-def hold(check: Check | None, *arguments: Any, **options: Any) -> None:
+def hold(check: Check | None, /, *arguments: Any, **options: Any) -> None:
     """Raise TypeCheckError where values do not pass a check."""
     if check is not None:
         try:
