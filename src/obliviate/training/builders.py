@@ -22,7 +22,7 @@ def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
     if model in ARCHITECTURES:
         return ARCHITECTURES[model]
     try:
-        builder = imported(model)
+        builder: Callable[..., nn.Module] = imported(model)
     except ImportError as error:
         raise RecipeError(
             f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"

@@ -14,7 +14,7 @@ from obliviate.cli.progress import progress
 
 @app.command
 def demo(*, out: Out = Path("demo"), seed: Seed = 0, compute: ComputeOptions = PLAIN, json_: Json = False) -> None:
-    """Do the whole job on shipped data in three minutes: train, forget by six methods, audit, report."""
+    """Do the whole job on shipped data in two and a half minutes: train, forget by six methods, audit, report."""
     from obliviate.demo import demo as run
     from obliviate.requests import Requests
 
