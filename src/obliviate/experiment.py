@@ -83,7 +83,7 @@ class Experiment:
         """Split the training samples by what to forget, as `Split.of` does.
 
         The holdout set, the names of the classes and the seed are those of this; `metadata` are the columns that rules
-        read, one entry a training sample, and `owner` names that of owners. Raises what `Split.of` raises.
+        read, an entry for each training sample, and `owner` names the column of owners. Raises what `Split.of` raises.
         """
         return Split.of(
             self.train,

@@ -237,3 +237,11 @@ def test_ids_of_a_text_are_found_in_any_spelling_and_counted():
     chosen = choose(" 01, 2.0,2, 9", Among(samples, unknown="skip"))
     assert list(chosen.ids) == ["1", "2"]
     assert [entry["status"] for entry in chosen.asked] == ["found", "found", "duplicate", "unknown"]
+
+
+def test_a_list_that_was_named_without_its_sign_is_told(tmp_path: Path):
+    path = tmp_path / "gone.csv"
+    path.write_text("id\nk1\n")
+    for forget, sign in ((f"{path}", "@"), (f"owner:{path}", "owner:@")):
+        with pytest.raises(DataError, match=f"correct them, or name the list in this file, {sign}{path}$"):
+            forgotten(forget)

@@ -32,7 +32,7 @@ def experiment(tiny: Samples, build: Callable[[], nn.Module]) -> Experiment:
 
 
 def test_an_answer_that_cannot_be_learned_from_is_refused(tiny: Samples) -> None:
-    with pytest.raises(RecipeError, match="a loss that depends on the weights of Odd, got one without a gradient"):
+    with pytest.raises(RecipeError, match="a loss that depends on the weights of Odd, got a loss without a gradient"):
         workflow.train(experiment(tiny, lambda: Odd(lambda z: z.detach())))
 
 

@@ -81,7 +81,7 @@ def served_without_the_ledger(project: Project) -> None:
     [
         (changed, "the file was damaged or replaced: restore it from a copy"),
         (of_another_key, "a certificate by a key of this project in 000000.json, got another; restore keys/retired"),
-        (of_another_history, "000000.json to tell of this ledger, got one of another history"),
+        (of_another_history, "000000.json to tell of this ledger, got that of another history"),
         (served_without_the_ledger, "the pointer to name the model that the ledger says serves, got another"),
     ],
 )

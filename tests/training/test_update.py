@@ -8,6 +8,7 @@ from torch import nn
 from obliviate.data.samples import Samples
 from obliviate.task import Classification
 from obliviate.training.checkpoint import weights_sha256
+from obliviate.training.run import Run
 from obliviate.training.update import Update
 from small_runs import linear, output, rows, run
 
@@ -53,13 +54,23 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
 }
 
 
+def fit_once(
+    training_run: Run,
+    model: nn.Module,
+    samples: Samples,
+    task: Classification,
+    optimizer: torch.optim.Optimizer,
+    mask: dict[str, torch.Tensor] | None = None,
+) -> None:
+    """One pass in batches of 16, under a mask if one is given."""
+    training_run.fit(model, training_run.batches(samples, 16, 0), task.loss, optimizer, update=Update(mask=mask))
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_outside_the_mask_weights_stay_bit_identical(tiny: Samples, three_classes: Classification, name: str):
     model, training_run = two_layers(), run()
     optimizer = OPTIMIZERS[name](model.parameters())
-    training_run.fit(
-        model, training_run.batches(tiny, 16, 0), three_classes.loss, optimizer
-    )  # momentum for every weight
+    fit_once(training_run, model, tiny, three_classes, optimizer)  # momentum for every weight
     generator = torch.Generator().manual_seed(3)
     mask = {key: torch.rand(value.shape, generator=generator) < 0.5 for key, value in model.named_parameters()}
     before = {key: value.detach().clone() for key, value in model.named_parameters()}
@@ -75,15 +86,9 @@ def test_outside_the_mask_weights_stay_bit_identical(tiny: Samples, three_classe
 def test_inside_the_mask_weights_move_as_if_the_others_were_constants(tiny: Samples, three_classes: Classification):
     masked, reference, training_run = two_layers(), two_layers(), run()
     mask = {key: torch.full(value.shape, key == "2.weight") for key, value in masked.named_parameters()}
-    training_run.fit(
-        masked,
-        training_run.batches(tiny, 16, 0),
-        three_classes.loss,
-        OPTIMIZERS["sgd"](masked.parameters()),
-        update=Update(mask=mask),
-    )
+    fit_once(training_run, masked, tiny, three_classes, OPTIMIZERS["sgd"](masked.parameters()), mask)
     optimizer = OPTIMIZERS["sgd"]([reference.get_parameter("2.weight")])
-    training_run.fit(reference, training_run.batches(tiny, 16, 0), three_classes.loss, optimizer)
+    fit_once(training_run, reference, tiny, three_classes, optimizer)
     assert torch.equal(masked.get_parameter("2.weight"), reference.get_parameter("2.weight"))
 
 
@@ -93,13 +98,7 @@ def test_a_full_mask_changes_nothing(tiny: Samples, three_classes: Classificatio
         mask = {key: torch.ones_like(value, dtype=torch.bool) for key, value in model.named_parameters()}
         training_run = run()
         optimizer = OPTIMIZERS["sgd"](model.parameters())
-        training_run.fit(
-            model,
-            training_run.batches(tiny, 16, 0),
-            three_classes.loss,
-            optimizer,
-            update=Update(mask=mask if masked else None),
-        )
+        fit_once(training_run, model, tiny, three_classes, optimizer, mask if masked else None)
     assert weights_sha256(models[0]) == weights_sha256(models[1])
 
 
@@ -108,11 +107,5 @@ def test_parameters_without_gradients_need_no_mask(tiny: Samples, three_classes:
     model[0].requires_grad_(False)
     before = model.get_parameter("0.weight").clone()
     mask = {key: torch.ones_like(value, dtype=torch.bool) for key, value in model[2].named_parameters(prefix="2")}
-    training_run.fit(
-        model,
-        training_run.batches(tiny, 16, 0),
-        three_classes.loss,
-        OPTIMIZERS["sgd"](model.parameters()),
-        update=Update(mask=mask),
-    )
+    fit_once(training_run, model, tiny, three_classes, OPTIMIZERS["sgd"](model.parameters()), mask)
     assert torch.equal(model.get_parameter("0.weight"), before)

@@ -51,7 +51,7 @@ def test_the_one_state_dict_of_a_file_is_read_under_any_key(tmp_path: Path, trai
     torch.save({"epoch": 3, "weights": named(trained), "opt": adam, "best": torch.tensor(0.9)}, tmp_path / "a.pt")
     assert loaded(tmp_path / "a.pt") == weights_sha256(trained)
     torch.save({"student": named(trained), "teacher": named(trained)}, tmp_path / "b.pt")
-    wanted = r"^expected one state dict in .*, got 2 \(student, teacher\); load the file in Python and hand one over, "
+    wanted = r"^expected one state dict in .*, got 2 \(student, teacher\); load the file in Python and choose, "
     with pytest.raises(CheckpointError, match=wanted):
         read_weights(tmp_path / "b.pt")
 

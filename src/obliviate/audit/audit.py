@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -48,9 +48,9 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
     attacks = FittedAttacks.of(settings, samples, pool)
     scored = [Scored.of(candidate, attacks, samples) for candidate in candidates]
     comparison = Comparison.of(scored, attacks, pool, samples)
+    shift = cache(partial(shifted, attacks, samples))
     check_baselines(
-        [comparison.tested(model, settings.utility_margin) for model in comparison.retrained],
-        shifted=partial(shifted, attacks, samples),
+        [comparison.tested(model, settings.utility_margin) for model in comparison.retrained], shifted=shift
     )
     times = [candidate.seconds for candidate in retrained if candidate.seconds is not None]
     difference = two_sample(attacks, samples)
@@ -62,7 +62,7 @@ def audit(candidates: Sequence[Candidate], pool: Pool, samples: AuditSamples, se
         samples=samples,
         useful=_useful(scored),
         one_sided=not comparison.paired and bool(samples.grouped or difference.differs),
-        unlike=not comparison.paired and shifted(attacks, samples),
+        unlike=not comparison.paired and shift(),
     )
     examined = [Examined.of(model, context) for model in scored]
     controls = _controls(examined, context)

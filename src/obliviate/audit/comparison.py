@@ -160,9 +160,14 @@ class Comparison:
             references=beside(self.bars_unseen),
             original=None if original is None else beside(original),
             knowledge=self._beside_references(scored),
-            known=[] if self.original is None else [attack.value for attack in self._beside_references(self.original)],
+            known=self.known,
             half=self.half,
         )
+
+    @cached_property
+    def known(self) -> list[float]:
+        """What the original knows more than references, attack by attack; empty where there is none."""
+        return [] if self.original is None else [attack.value for attack in self._beside_references(self.original)]
 
     def _beside_references(self, scored: Scored) -> list[Evidence]:
         """What attacks say of a model beside the references alone, on samples that these never saw."""

@@ -1,4 +1,4 @@
-"""How far models lie apart by their seeds, beyond sampling: of one figure, such as an AUC, and of many at once.
+"""How far models lie apart by their seeds, beyond sampling: of a single figure, such as an AUC, and of many at once.
 
 The excess over sampling is estimated by moments (DerSimonian & Laird 1986), from all models that are there: where
 retrained models certainly differ more than references do, from them alone. A request may take away a class, or what
@@ -88,12 +88,12 @@ class Spreads:
     df: Float[np.ndarray, " figures"]
 
     def __getitem__(self, place: int) -> Spread:
-        """The spread of one figure."""
+        """The spread of a single figure, by its place."""
         return Spread(float(self.variance[place]), float(self.df[place]))
 
     @classmethod
     def of(cls, groups: Sequence[Groups], *, classwise: Bool[np.ndarray, " figures"] | None = None) -> Spreads:
-        """Estimate from references and, if any, retrained models, as `Spread.between` does of one figure.
+        """Estimate from references and, if any, retrained models, as `Spread.between` does of a single figure.
 
         The variance of a `classwise` figure is no less than the mean over classes, whose degrees of freedom it has: few
         models tell little of each. Where retrained models count alone, so does what they tell of that class.
@@ -104,7 +104,7 @@ class Spreads:
         if classwise is not None and classwise.any():
             excess = np.where(classwise, np.maximum(excess, excess[classwise].mean()), excess)
             df = np.where(classwise, df[classwise].max(), df)
-        if len(moments) > 1:  # after what classes share, which would lend one class's few degrees those of all
+        if len(moments) > 1:  # after what classes share, which would lend the few degrees of a class those of all
             references, retrained = moments
             expected = np.maximum(references.excess, 0.0) + retrained.sampling
             alone = exceeds(retrained.variance, expected, retrained.df, references.df)

@@ -18,7 +18,7 @@ DOUBT: Final = 0.05
 SUSPICIOUS: Final = 0.01
 FOLDS: Final = 5
 MOST_CLASSES: Final = 50  # whose labels are features
-SHIFT: Final = 0.05  # beyond one half, from which training and unseen samples are of two kinds
+SHIFT: Final = 0.05  # of AUC beyond 0.5, from which training and unseen samples are of two kinds
 
 
 def two_sample(attacks: FittedAttacks, samples: AuditSamples) -> TwoSample:
@@ -41,7 +41,7 @@ def shifted(attacks: FittedAttacks, samples: AuditSamples) -> bool:
     """Whether training samples, retained and forgotten, are certainly of another kind than unseen ones of a class.
 
     Texts of another year are, for example. Told by how difficult samples are for models that never saw them: the AUC,
-    with 95 % confidence, is above one half by more than `SHIFT`.
+    with 95 % confidence, is above 0.5 by more than `SHIFT`.
     """
     columns, labels = np.stack(attacks.unseen_features, axis=1), samples.classes(samples.index)
     unseen = samples.part_of == PARTS.index("unseen")

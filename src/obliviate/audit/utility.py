@@ -234,8 +234,8 @@ class ReferenceUtility:
 class Bar:
     """What the figures of one view should be: values of other models on the same samples, and how far these lie apart.
 
-    `models` is how many they are, `noise` the sampling variance of a figure that is one model's own, `spread` how
-    far models lie apart beyond it.
+    `models` is how many they are, `noise` the part of a figure's sampling variance that is each model's own, `spread`
+    how far models lie apart beyond it.
     """
 
     view: View

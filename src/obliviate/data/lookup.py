@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -105,6 +106,8 @@ class Lookup:
         count = sum(map(len, missing.values()))
         asked = count + len(self.found)
         remedy = ", or go on without them by --unknown skip" if self.found else ""
+        if len(self.entries) == 1 and os.path.isfile(name := self.entries[0].asked):  # noqa: PTH113 - a name may be no path
+            remedy = f", or name the list in this file, {'' if what == 'ids' else 'owner:'}@{name}"
         raise DataError(
             f"expected {what} of these {samples} samples, got {count:,} of {asked:,} that are none: {reasons}; correct "
             f"them{remedy}"

@@ -64,8 +64,8 @@ class Split:
     ) -> Split:
         """Split training samples by what to forget: ids, a rule, or the text of a rule (docs/forget.md).
 
-        `metadata` are columns with one entry for each of the training samples, for rules that read them: a mapping, or
-        a DataFrame, whose rows are in the order of the samples. `owner` names the one that tells whom a sample is
+        `metadata` are columns with an entry for each of the training samples, for rules that read them: a mapping, or
+        a DataFrame, whose rows are in the order of the samples. `owner` names the column that tells whom a sample is
         about, `classes` are the names of the classes in order, and `seed` is that of a random choice.
 
         Raises DataError for unknown or duplicate ids, a rule that cannot be followed, an empty forget set, a forget set

@@ -123,7 +123,8 @@ def _own(name: str) -> type[Any]:
         cls = imported(name)
     except ImportError as error:
         raise MethodError(
-            f"expected an importable method, got {name!r} ({error}); install its package or run from its folder"
+            f"expected an importable method, got {name!r} ({error}); install its package, run from its "
+            "folder, or name what is in it"
         ) from error
     if not (inspect.isclass(cls) and isinstance(getattr(cls, "name", None), str)):
         raise MethodError(f"expected the class of a method, got {cls!r:.80} by {name!r}; name a method")

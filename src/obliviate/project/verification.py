@@ -57,7 +57,7 @@ def _check_pointer(project: Project) -> None:
 def _check_certificate(project: Project, event: Event, keys: Mapping[str, SSlibKey], hashes: Mapping[int, str]) -> None:
     """Refuse files that are not those that a request was done with, and a certificate of another key or history.
 
-    `hashes` are those of the events up to this one, by number.
+    `hashes` are those of the events up to `event`, by number.
     """
     if (signed := event.facts.get("model_signature_sha256")) is not None:
         signature = project.model_signature(event.facts["model"])
@@ -73,5 +73,5 @@ def _check_certificate(project: Project, event: Event, keys: Mapping[str, SSlibK
     position = certificate.predicate["ledger"]
     if hashes.get(position["event"]) != position["sha256"]:
         raise LedgerError(
-            f"expected {path.name} to tell of this ledger, got one of another history; the ledger was replaced"
+            f"expected {path.name} to tell of this ledger, got that of another history; the ledger was replaced"
         )

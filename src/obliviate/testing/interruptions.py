@@ -49,7 +49,7 @@ def resumes(method: Any, bench: Bench, folder: Path, moment: str) -> bool:
 def killed_between_epochs_is_bit_equal(method: Any, bench: Bench, folder: Path) -> None:
     """Killed whenever it reports progress, three times over, it ends with the weights of an uninterrupted run.
 
-    A method whose `epochs` come to one has three here: what it does not keep between them is lost nowhere else.
+    A method whose `epochs` come to 1 has three here: what it does not keep between them is lost nowhere else.
     """
     if is_dataclass(type(method)) and getattr(bench.settled(method), "epochs", None) == 1:
         method = replace(method, epochs=SEVERAL)

@@ -25,7 +25,8 @@ def resolve(model: str | Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         builder: Callable[..., nn.Module] = imported(model)
     except ImportError as error:
         raise RecipeError(
-            f"expected an importable model, got {model!r} ({error}); install its package or run from its folder"
+            f"expected an importable model, got {model!r} ({error}); install its package, run from its "
+            "folder, or name what is in it"
         ) from error
     if not callable(builder):
         raise RecipeError(

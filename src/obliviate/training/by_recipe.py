@@ -40,7 +40,7 @@ def train(
     model = run.laid_out(run.fresh_model(), samples)
     if recipe is not None and recipe.train is not None:
         with repeatable(run.device):
-            # Somebody's own loop reads what the model answers by itself, a mapping or one logit for two classes.
+            # Somebody's own loop reads what the model answers by itself, a mapping, or a single logit for two classes.
             model = own.train(recipe.train, unread(model), samples, seed=run.seed, device=run.device)
         run.progress("train", 1, 1)
         return run.place(prepared(model, run.task)).eval()

@@ -49,7 +49,8 @@ def called(path: str | Callable[..., Any], *, what: str) -> Callable[..., Any]:
         function = imported(path)
     except ImportError as error:
         raise RecipeError(
-            f"expected an importable {what}, got {path!r} ({error}); install its package or run from its folder"
+            f"expected an importable {what}, got {path!r} ({error}); install its package, run from its "
+            "folder, or name what is in it"
         ) from error
     if not callable(function) or inspect.isclass(function):
         raise RecipeError(f"expected {what} to be a function, got {type(function).__name__} {path!r}; name a function")

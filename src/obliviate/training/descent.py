@@ -117,7 +117,7 @@ class Descent:
                 value = weight * value
             if not value.requires_grad:
                 raise RecipeError(
-                    f"expected a loss that depends on the weights of {type(model).__name__}, got one without a "
+                    f"expected a loss that depends on the weights of {type(model).__name__}, got a loss without a "
                     "gradient; remove `.detach()`, `torch.no_grad()` and `.argmax()` from its `forward`"
                 )
             value.backward()
@@ -125,7 +125,7 @@ class Descent:
 
 
 def normalising(model: nn.Module, group: Sequence[tuple[Any, ...]]) -> AbstractContextManager[None]:
-    """The context in which a model may be trained on these batches, one of which may be a single sample."""
+    """The context in which a model may be trained on these batches, of which any may be a single sample."""
     alone = any(isinstance(part, Batch) and len(part) == 1 for parts in group for part in parts)
     return normalising_alone(model) if alone else nullcontext()
 

@@ -81,7 +81,7 @@ class Placement:
         return model
 
     def whole(self, model: nn.Module) -> nn.Module:
-        """Return a model of which this process holds a part as a plain one, and any other as it is."""
+        """Return a model of which this process holds a part as a plain model, and any other as it is."""
         plain = self._plain.get(model)
         return model if plain is None else whole(model, plain)
 

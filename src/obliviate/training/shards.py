@@ -257,6 +257,6 @@ def train(
     return model.eval()
 
 
-def _of_whole(report: Progress, before: int, total: int, _stage: str, done: float, _total: float) -> None:
-    """Report one stage of a training as a part of the whole training."""
-    report("train", before + done, total)
+def _of_whole(report: Progress, before: int, whole: int, stage: str, done: float, total: float) -> None:  # noqa: ARG001
+    """Report a stage of a training as a part of the whole training."""
+    report("train", before + done, whole)

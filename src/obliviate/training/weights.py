@@ -142,8 +142,8 @@ def _of_file(path: Path) -> State:
 
 def _named(refusal: str) -> str:
     """Which object torch has refused to read, in parentheses, where its words tell."""
-    found = OBJECT.search(refusal)
-    return f" ({found[1]})" if found else ""
+    named = OBJECT.search(refusal)
+    return f" ({named[1]})" if named else ""
 
 
 def _sharded(path: Path) -> State:
@@ -177,7 +177,7 @@ def _inside(content: Any, path: Path) -> State:
     if others:
         raise CheckpointError(
             f"expected one state dict in {path}, got {len(others)} ({', '.join(others)}); load the file in Python and "
-            f"hand one over, `ob.adopt(torch.load({str(path)!r})[{next(iter(others))!r}], experiment)`"
+            f"choose, `ob.adopt(torch.load({str(path)!r})[{next(iter(others))!r}], experiment)`"
         )
     got = f"keys {shown(list(map(str, content)))}" if isinstance(content, Mapping) else type(content).__name__
     raise CheckpointError(

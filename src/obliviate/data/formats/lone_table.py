@@ -42,7 +42,7 @@ def read(path: Path, seed: int) -> Contents:
         draft = _draft(file, table, delimiter, named)
         raise DataError(
             f"expected a column of classes called {', '.join(TARGETS)} in {file.name}, got {', '.join(table.columns)}; "
-            f"say which column is to be predicted, in a file {NAME} beside it:\n\n{draft}"
+            f"say which column is to be predicted, in a file {NAME}, and name that in place of the table:\n\n{draft}"
         )
     description = Description(path=file, target=(named[0],))
     train, test, notes = read_parts(description, seed)
